@@ -1,0 +1,4 @@
+//! Roundtable.
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+pub mod protocol;

@@ -1,0 +1,318 @@
+//! What clients send, read without copying: the header is borrowed from the frame, the payload
+//! stays raw JSON.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::{ErrorCode, PeerId, PeerName, StatePatch};
+
+/// The longest `ref` in bytes of JSON (R4): 64 and two quotes.
+const REF_BYTES: usize = 66;
+
+/// Every message of a client as it goes on the wire: for the TypeScript types and for programs
+/// in Rust that send them. The server reads with [`parse`].
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ClientMessage<'a> {
+    /// Enters the room (R5).
+    Join {
+        /// What to call this peer.
+        name: &'a str,
+        /// The state to start with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "StatePatch", optional))]
+        state: Option<&'a RawValue>,
+        /// The secret of an earlier `welcome`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        resume: Option<&'a str>,
+    },
+    /// A message for one peer (R19).
+    Signal {
+        /// Whom.
+        to: &'a str,
+        /// Any JSON.
+        #[cfg_attr(test, ts(type = "unknown"))]
+        data: &'a RawValue,
+    },
+    /// A message for everybody else.
+    Broadcast {
+        /// Any JSON.
+        #[cfg_attr(test, ts(type = "unknown"))]
+        data: &'a RawValue,
+    },
+    /// A change of one's own state (R21).
+    State {
+        /// What changes; `null` removes a key.
+        #[cfg_attr(test, ts(type = "StatePatch"))]
+        state: &'a RawValue,
+    },
+    /// Asks for the roster (R17).
+    Sync,
+    /// Asks for a sign of life (R27).
+    Ping,
+    /// Leaves the room (R24).
+    Leave,
+}
+
+/// A client's message, checked, borrowed from the frame it came in.
+#[derive(Debug)]
+pub enum Request<'a> {
+    /// Enter the room.
+    Join {
+        /// Checked and trimmed.
+        name: PeerName,
+        /// Empty where the client sent none.
+        state: StatePatch,
+        /// Not checked yet.
+        resume: Option<Cow<'a, str>>,
+    },
+    /// Pass `data` on to one peer; `None` where `to` cannot be anybody's id.
+    Signal {
+        /// Whom.
+        to: Option<PeerId>,
+        /// Valid JSON, not looked into.
+        data: &'a RawValue,
+    },
+    /// Pass `data` on to everybody else.
+    Broadcast {
+        /// Valid JSON, not looked into.
+        data: &'a RawValue,
+    },
+    /// Change the sender's state.
+    State(StatePatch),
+    /// Send the roster.
+    Sync,
+    /// Send a `pong`.
+    Ping,
+    /// Leave.
+    Leave,
+}
+
+impl Request<'_> {
+    /// The message's type on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Join { .. } => "join",
+            Self::Signal { .. } => "signal",
+            Self::Broadcast { .. } => "broadcast",
+            Self::State(_) => "state",
+            Self::Sync => "sync",
+            Self::Ping => "ping",
+            Self::Leave => "leave",
+        }
+    }
+}
+
+/// What a frame said.
+#[derive(Debug)]
+pub struct Parsed<'a> {
+    /// The client's own mark, to be given back in the answer (R4).
+    pub reference: Option<&'a RawValue>,
+    /// The message, or why it is none.
+    pub request: Result<Request<'a>, Bad>,
+}
+
+/// Why a frame is not a message.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Bad {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For developers.
+    pub message: String,
+    /// The frame's `type`, where it could be read and is known.
+    pub re: Option<&'static str>,
+}
+
+impl Bad {
+    fn new(code: ErrorCode, re: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self { code, re, message: message.into() }
+    }
+
+    fn missing(field: &str, re: Option<&'static str>) -> Self {
+        let of = re.map_or_else(|| "A message".to_owned(), |kind| format!("A message of the type {kind:?}"));
+        Self::new(ErrorCode::MissingField, re, format!("{of} needs the field {field:?}."))
+    }
+}
+
+/// Text that is borrowed unless it has escapes. A newtype, because serde borrows a `Cow` only
+/// where it stands alone, not inside an `Option`.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// All fields of all messages, flat: an internally tagged enum cannot hold a `RawValue`.
+#[derive(Deserialize)]
+struct Header<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    to: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    state: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resume: Option<Text<'a>>,
+    #[serde(borrow, rename = "ref")]
+    reference: Option<&'a RawValue>,
+}
+
+/// `null` is a value here, not an absence: `data` is any JSON.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Only what an error needs to say which message it answers.
+#[derive(Deserialize)]
+struct Mark<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, rename = "ref")]
+    reference: Option<&'a RawValue>,
+}
+
+/// Reads one text frame. Allocates only for names, states, errors and text with escapes.
+pub fn parse(text: &str) -> Parsed<'_> {
+    let header = match serde_json::from_str::<Header<'_>>(text) {
+        Ok(header) => header,
+        Err(error) => return unreadable(text, &error),
+    };
+    let reference = match header.reference.map(check_ref).transpose() {
+        Ok(reference) => reference,
+        Err(bad) => return Parsed { reference: None, request: Err(bad) },
+    };
+    Parsed { reference, request: request(header) }
+}
+
+fn request(header: Header<'_>) -> Result<Request<'_>, Bad> {
+    let Some(Text(kind)) = header.kind else {
+        return Err(Bad::missing("type", None));
+    };
+    match &*kind {
+        "signal" => {
+            let re = Some("signal");
+            let to = header.to.ok_or_else(|| Bad::missing("to", re))?.0;
+            let data = header.data.ok_or_else(|| Bad::missing("data", re))?;
+            Ok(Request::Signal { to: PeerId::parse(&to), data })
+        }
+        "broadcast" => {
+            let data = header.data.ok_or_else(|| Bad::missing("data", Some("broadcast")))?;
+            Ok(Request::Broadcast { data })
+        }
+        "state" => {
+            let re = Some("state");
+            let state = header.state.ok_or_else(|| Bad::missing("state", re))?;
+            parse_state(state, re).map(Request::State)
+        }
+        "join" => {
+            let re = Some("join");
+            let name = header.name.ok_or_else(|| Bad::missing("name", re))?.0;
+            let name = PeerName::new(&name).map_err(|why| Bad::new(ErrorCode::NameInvalid, re, why))?;
+            let state = header.state.map(|state| parse_state(state, re)).transpose()?.unwrap_or_default();
+            Ok(Request::Join { name, state, resume: header.resume.map(|text| text.0) })
+        }
+        "sync" => Ok(Request::Sync),
+        "ping" => Ok(Request::Ping),
+        "leave" => Ok(Request::Leave),
+        other => Err(Bad::new(
+            ErrorCode::UnknownType,
+            None,
+            format!("No message has the type {:?}.", shorten(other)),
+        )),
+    }
+}
+
+fn parse_state(state: &RawValue, re: Option<&'static str>) -> Result<StatePatch, Bad> {
+    StatePatch::parse(state.get()).map_err(|why| Bad::new(ErrorCode::StateInvalid, re, why))
+}
+
+fn check_ref(raw: &RawValue) -> Result<&RawValue, Bad> {
+    let scalar = !raw.get().starts_with(['{', '[', 't', 'f']);
+    if scalar && raw.get().len() <= REF_BYTES {
+        return Ok(raw);
+    }
+    Err(Bad::new(ErrorCode::BadField, None, "The field \"ref\" is a number or a string of up to 64 bytes."))
+}
+
+/// The slow path: says what was wrong, and what could be read all the same.
+fn unreadable<'a>(text: &'a str, error: &serde_json::Error) -> Parsed<'a> {
+    let mark = serde_json::from_str::<Mark<'_>>(text).ok();
+    let reference = mark.as_ref().and_then(|mark| mark.reference).and_then(|raw| check_ref(raw).ok());
+    let re = mark.as_ref().and_then(|mark| known(mark.kind?.get()));
+    let bad = if mark.is_some() && error.is_data() {
+        Bad::new(ErrorCode::BadField, re, format!("A field has the wrong kind of value: {error}."))
+    } else {
+        Bad::new(ErrorCode::BadJson, None, format!("A message is a JSON object: {error}."))
+    };
+    Parsed { reference, request: Err(bad) }
+}
+
+fn known(quoted: &str) -> Option<&'static str> {
+    ["join", "signal", "broadcast", "state", "sync", "ping", "leave"]
+        .into_iter()
+        .find(|kind| quoted.trim_matches('"') == *kind)
+}
+
+fn shorten(text: &str) -> &str {
+    text.char_indices().nth(32).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> ErrorCode {
+        parse(text).request.expect_err(text).code
+    }
+
+    #[test]
+    fn data_may_be_null_and_is_kept_byte_for_byte() {
+        for data in ["null", r#"{"a" : [1, 2 ]}"#, r#""\u00e9\n""#, "1e400"] {
+            let text = format!(r#"{{"type":"broadcast","data":{data}}}"#);
+            let Ok(Request::Broadcast { data: raw }) = parse(&text).request else { panic!("{text}") };
+            assert_eq!(raw.get(), data);
+        }
+    }
+
+    #[test]
+    fn escaped_header_text_is_understood() {
+        let text = r#"{"type":"jo\u0069n","name":"A\u0064a"}"#;
+        let Ok(Request::Join { name, .. }) = parse(text).request else { panic!() };
+        assert_eq!(name.as_str(), "Ada");
+    }
+
+    #[test]
+    fn r28_every_malformation_has_its_code() {
+        assert_eq!(code("{"), ErrorCode::BadJson);
+        assert_eq!(code("[1]"), ErrorCode::BadJson);
+        assert_eq!(code("\"join\""), ErrorCode::BadJson);
+        assert_eq!(code(r#"{"name":"Ada"}"#), ErrorCode::MissingField);
+        assert_eq!(code(r#"{"type":"signal","data":1}"#), ErrorCode::MissingField);
+        assert_eq!(code(r#"{"type":"signal","to":5,"data":1}"#), ErrorCode::BadField);
+        assert_eq!(code(r#"{"type":7}"#), ErrorCode::BadField);
+        assert_eq!(code(r#"{"type":"ping","ref":[1]}"#), ErrorCode::BadField);
+        assert_eq!(code(r#"{"type":"dance"}"#), ErrorCode::UnknownType);
+        assert_eq!(code(r#"{"type":"join","name":"a\u0007"}"#), ErrorCode::NameInvalid);
+        assert_eq!(code(r#"{"type":"state","state":{"Mic":true}}"#), ErrorCode::StateInvalid);
+    }
+
+    #[test]
+    fn an_unreadable_message_is_answered_with_its_type_and_ref() {
+        let parsed = parse(r#"{"type":"signal","to":5,"data":1,"ref":"a"}"#);
+        assert_eq!(parsed.reference.map(RawValue::get), Some("\"a\""));
+        assert_eq!(parsed.request.unwrap_err().re, Some("signal"));
+    }
+
+    #[test]
+    fn deep_nesting_is_data_like_any_other() {
+        let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+        let text = format!(r#"{{"type":"broadcast","data":{deep}}}"#);
+        assert!(parse(&text).request.is_ok() || code(&text) == ErrorCode::BadJson);
+    }
+}

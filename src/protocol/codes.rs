@@ -1,0 +1,113 @@
+//! Names and numbers of everything that can go wrong or end.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a client's message was not carried out (R28).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ErrorCode {
+    /// The frame is not a JSON object.
+    BadJson,
+    /// A field that the message's type needs is not there.
+    MissingField,
+    /// A field has the wrong kind of value.
+    BadField,
+    /// No message has this type.
+    UnknownType,
+    /// Only text frames carry messages.
+    BinaryUnsupported,
+    /// Something else was sent before `join`.
+    JoinFirst,
+    /// `join` was sent twice.
+    AlreadyJoined,
+    /// The name breaks R6.
+    NameInvalid,
+    /// The state breaks R20.
+    StateInvalid,
+    /// Nobody with this id is in the room.
+    PeerNotFound,
+    /// A signal to oneself.
+    SignalToSelf,
+    /// The room has as many members as it takes.
+    RoomFull,
+    /// The message is longer than [`super::MESSAGE_BYTES`].
+    MessageTooLarge,
+}
+
+/// Why a peer is no longer in the roster (R16).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum LeaveReason {
+    /// It said `leave`.
+    Left,
+    /// Its socket closed without `leave`.
+    Closed,
+    /// It did not answer two pings.
+    Timeout,
+    /// It read too slowly and its outbox was full.
+    SlowConsumer,
+    /// It came back on a new connection.
+    Superseded,
+    /// It was closed for what it sent.
+    ProtocolError,
+}
+
+impl LeaveReason {
+    /// The name on the wire, for logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::SlowConsumer => "slow_consumer",
+            Self::Superseded => "superseded",
+            Self::ProtocolError => "protocol_error",
+        }
+    }
+}
+
+/// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// After `leave`.
+    Left = 1000,
+    /// The frames break RFC 6455.
+    ProtocolError = 1002,
+    /// Text that is not UTF-8.
+    InvalidUtf8 = 1007,
+    /// A message over [`super::MESSAGE_BYTES`].
+    MessageTooLarge = 1009,
+    /// The server shuts down (IANA's registry: "Service Restart").
+    GoingAway = 1012,
+    /// No `join` in time (R13).
+    JoinTimeout = 4001,
+    /// Two pings without an answer (R26).
+    PeerTimeout = 4002,
+    /// The room is full (R10).
+    RoomFull = 4003,
+    /// Another connection took this peer over (R12).
+    Superseded = 4004,
+    /// The outbox was full (R18).
+    SlowConsumer = 4005,
+}
+
+impl CloseCode {
+    /// The name, also sent as the close frame's reason.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::ProtocolError => "protocol_error",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::MessageTooLarge => "message_too_large",
+            Self::GoingAway => "going_away",
+            Self::JoinTimeout => "join_timeout",
+            Self::PeerTimeout => "peer_timeout",
+            Self::RoomFull => "room_full",
+            Self::Superseded => "superseded",
+            Self::SlowConsumer => "slow_consumer",
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The wire protocol of docs/PROTOCOL.md: what is on the wire, and nothing about what it means.
+//!
+//! [`client`] reads what clients send, [`server`] writes what they get, [`frame`] makes a
+//! WebSocket frame of it, [`codes`] names errors, reasons and close codes. The TypeScript types
+//! of the frontend are generated from here (`make protocol`).
+
+pub mod client;
+pub mod codes;
+pub mod frame;
+mod names;
+pub mod server;
+mod state;
+#[cfg(test)]
+mod typescript;
+
+pub use client::{ClientMessage, Parsed};
+pub use codes::{CloseCode, ErrorCode, LeaveReason};
+pub use frame::Frame;
+pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
+pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Welcome};
+pub use state::{STATE_KEYS, State, StatePatch, StateValue};
+
+/// The longest message in bytes that a client may send (R29). A Chromium offer with four
+/// media sections is about 8 KB.
+pub const MESSAGE_BYTES: usize = 64 * 1024;
+
+/// What this server can do beyond the minimum (R7).
+pub const FEATURES: &[&str] = &["resume", "state", "sync"];

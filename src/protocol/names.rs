@@ -1,0 +1,124 @@
+//! Names that are valid by construction: a room's, a peer's, and a peer's id.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Characters in a room's name (R1).
+pub const ROOM_CHARS: usize = 64;
+/// Characters in a peer's name (R6).
+pub const NAME_CHARS: usize = 64;
+
+/// A room's name (R1).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct RoomName(Arc<str>);
+
+impl RoomName {
+    /// Checks a name against R1; the error is a sentence that says what would be right.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let chars = name.chars().count();
+        if !(1..=ROOM_CHARS).contains(&chars) {
+            return Err(format!("A room name has 1 to {ROOM_CHARS} characters; this one has {chars}."));
+        }
+        if let Some(bad) = name.chars().find(|c| c.is_control() || "/\\?#".contains(*c)) {
+            return Err(format!("A room name has no control characters and none of / \\ ? #; this one has {bad:?}."));
+        }
+        if name.trim() != name {
+            return Err("A room name has no white space at its ends.".into());
+        }
+        if name == "." || name == ".." {
+            return Err("A room name is neither . nor .. : browsers take those out of addresses.".into());
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A peer's display name (R6).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct PeerName(Box<str>);
+
+impl PeerName {
+    /// Trims a name and checks it against R6; the error is a sentence that says what would be right.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let name = name.trim();
+        let chars = name.chars().count();
+        if !(1..=NAME_CHARS).contains(&chars) {
+            return Err(format!("A name has 1 to {NAME_CHARS} characters; this one has {chars}."));
+        }
+        if let Some(bad) = name.chars().find(|c| !is_displayable(*c)) {
+            return Err(format!("A name has no control characters, line separators or bidirectional overrides; this one has {bad:?}."));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Neither a control character nor one that rearranges the text around it (Unicode TR 36 §3).
+pub(crate) fn is_displayable(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A peer's id (R8): 120 random bits as 20 characters of base64url, kept as text because it is
+/// compared and copied far more often than made.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PeerId([u8; PeerId::LEN]);
+
+impl PeerId {
+    /// Characters, and bytes, of an id.
+    pub const LEN: usize = 20;
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    /// An id of 120 random bits. The top two bits of each byte are not used.
+    pub fn from_random(random: [u8; Self::LEN]) -> Self {
+        Self(random.map(|byte| Self::ALPHABET[usize::from(byte & 63)]))
+    }
+
+    /// Reads an id; `None` where the text cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
+        bytes.iter().all(|b| Self::ALPHABET.contains(b)).then_some(Self(bytes))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        // The alphabet is ASCII, and both constructors allow nothing else.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for PeerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("an id has 20 characters of A-Z a-z 0-9 - _"))
+    }
+}

@@ -1,0 +1,231 @@
+//! What the server sends.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{ErrorCode, Frame, LeaveReason, PeerId, PeerName, State};
+
+/// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
+/// [`signal`] and [`broadcast`] without going through serde; they stand here for the
+/// TypeScript types and for programs in Rust that read them.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ServerMessage<'a> {
+    /// The answer to `join` (R7).
+    Welcome(Welcome<'a>),
+    /// A peer is in the room from now on (R14).
+    PeerJoined {
+        /// The roster's version with this peer in it.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// Who joined.
+        peer: &'a Peer,
+    },
+    /// A peer is no longer in the room (R14).
+    PeerLeft {
+        /// The roster's version without this peer.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// Who left.
+        #[cfg_attr(test, ts(type = "string"))]
+        id: PeerId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A peer's whole state after a change (R21).
+    State {
+        /// The roster's version with this state in it.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// Whose state.
+        #[cfg_attr(test, ts(type = "string"))]
+        id: PeerId,
+        /// All of it.
+        #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
+        state: &'a State,
+    },
+    /// The answer to `sync` (R17).
+    Roster {
+        /// The version that `peers` is a snapshot of.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// Everybody else, in the order in which they joined.
+        #[cfg_attr(test, ts(type = "Array<Peer>"))]
+        peers: Vec<&'a Peer>,
+    },
+    /// A message for this peer alone.
+    Signal {
+        /// Who sent it.
+        #[cfg_attr(test, ts(type = "string"))]
+        from: PeerId,
+        /// As it was sent.
+        #[cfg_attr(test, ts(type = "unknown"))]
+        data: &'a RawValue,
+    },
+    /// A message for everybody else in the room.
+    Broadcast {
+        /// Who sent it.
+        #[cfg_attr(test, ts(type = "string"))]
+        from: PeerId,
+        /// As it was sent.
+        #[cfg_attr(test, ts(type = "unknown"))]
+        data: &'a RawValue,
+    },
+    /// The answer to `ping` (R27).
+    Pong {
+        /// The `ref` of the `ping`.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "string | number", optional))]
+        reference: Option<&'a RawValue>,
+    },
+    /// A message was not carried out (R28).
+    Error(ErrorBody<'a>),
+    /// The server shuts down (R32).
+    GoAway {
+        /// Always `shutdown` so far.
+        reason: &'a str,
+        /// Milliseconds after which to reconnect, different for each connection.
+        reconnect_ms: u32,
+    },
+}
+
+/// The answer to `join` (R7).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Welcome<'a> {
+    /// This peer's id.
+    #[serde(rename = "self")]
+    #[cfg_attr(test, ts(type = "string"))]
+    pub id: PeerId,
+    /// The room's name.
+    pub room: &'a str,
+    /// The version that `peers` is a snapshot of.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub version: u64,
+    /// Everybody else, in the order in which they joined.
+    #[cfg_attr(test, ts(type = "Array<Peer>"))]
+    pub peers: Vec<&'a Peer>,
+    /// The secret to come back with (R11).
+    pub resume: &'a str,
+    /// Whether this peer came back with such a secret.
+    pub resumed: bool,
+    /// As in `RTCConfiguration.iceServers`.
+    pub ice_servers: &'a [IceServer],
+    /// What the server takes.
+    pub limits: Limits,
+    /// Seconds that the server stays silent at most (R26).
+    pub heartbeat_seconds: u32,
+    /// What the server can do beyond the minimum.
+    #[cfg_attr(test, ts(type = "Array<string>"))]
+    pub features: &'a [&'a str],
+    /// Which server this is.
+    pub server: ServerInfo<'a>,
+}
+
+/// A member of a room as the others see it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Peer {
+    /// Unguessable; the same as long as the peer is in the roster (R8).
+    #[cfg_attr(test, ts(type = "string"))]
+    pub id: PeerId,
+    /// What to call it.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub name: PeerName,
+    /// What it may do; always `participant` so far.
+    pub role: Role,
+    /// What it says about itself (R20).
+    #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
+    pub state: State,
+}
+
+/// What a peer may do.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Role {
+    /// Speaks and listens.
+    #[default]
+    Participant,
+}
+
+/// One entry of `RTCConfiguration.iceServers` (W3C WebRTC §4.2.1).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct IceServer {
+    /// `stun:`, `turn:` or `turns:` URLs.
+    pub urls: Vec<String>,
+    /// For TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub username: Option<String>,
+    /// For TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub credential: Option<String>,
+}
+
+/// What the server takes (R7).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Limits {
+    /// Bytes of a message.
+    pub message_bytes: u32,
+    /// Characters of a name.
+    pub name_chars: u32,
+    /// Keys of a state.
+    pub state_keys: u32,
+    /// Members of a room.
+    pub room_members: u32,
+}
+
+/// Which server this is, and its time with the offset of its zone.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ServerInfo<'a> {
+    /// `roundtable`.
+    pub name: &'a str,
+    /// Of the server.
+    pub version: &'a str,
+    /// RFC 3339.
+    pub time: String,
+}
+
+/// A message was not carried out (R28).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ErrorBody<'a> {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For developers: what was wrong and what would be right.
+    pub message: &'a str,
+    /// The type of the message that this answers, where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub re: Option<&'a str>,
+    /// Its `ref`, where it had one.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "string | number", optional))]
+    pub reference: Option<&'a RawValue>,
+}
+
+impl ServerMessage<'_> {
+    /// Encodes the message.
+    pub fn to_frame(&self) -> Frame {
+        // Serialising our own types cannot fail: no map has keys that are not text, and no
+        // `Serialize` of theirs returns an error.
+        let json = serde_json::to_string(self).unwrap_or_default();
+        Frame::text([&json])
+    }
+}
+
+/// A `signal` as its receiver gets it; `data` is passed on byte for byte.
+pub fn signal(from: PeerId, data: &RawValue) -> Frame {
+    Frame::text([r#"{"type":"signal","from":""#, from.as_str(), r#"","data":"#, data.get(), "}"])
+}
+
+/// A `broadcast` as everybody else gets it; `data` is passed on byte for byte.
+pub fn broadcast(from: PeerId, data: &RawValue) -> Frame {
+    Frame::text([r#"{"type":"broadcast","from":""#, from.as_str(), r#"","data":"#, data.get(), "}"])
+}

@@ -1,0 +1,103 @@
+//! A peer's own small map (R20 to R23).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::names::is_displayable;
+
+/// Keys in a peer's state (R20).
+pub const STATE_KEYS: usize = 16;
+/// Characters of a key.
+const KEY_CHARS: usize = 32;
+/// Characters of a text value.
+const TEXT_CHARS: usize = 64;
+
+/// One value of a state.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum StateValue {
+    /// On or off: `mic`, `camera`, `screen`, `hand`.
+    Flag(bool),
+    /// A finite number.
+    Number(f64),
+    /// Up to 64 characters.
+    Text(Box<str>),
+}
+
+/// A peer's state. An empty map allocates nothing.
+pub type State = BTreeMap<Box<str>, StateValue>;
+
+/// A change of a state: a value sets a key, `None` removes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatePatch(BTreeMap<Box<str>, Option<StateValue>>);
+
+impl StatePatch {
+    /// Reads and checks a patch; the error is a sentence that says what would be right.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let raw: BTreeMap<Box<str>, Value> =
+            serde_json::from_str(json).map_err(|_| "A state is an object.".to_owned())?;
+        if raw.len() > STATE_KEYS {
+            return Err(format!("A state has up to {STATE_KEYS} keys; this one has {}.", raw.len()));
+        }
+        let entries = raw.into_iter().map(|(key, value)| {
+            check_key(&key)?;
+            let value = check_value(&key, value)?;
+            Ok((key, value))
+        });
+        entries.collect::<Result<_, String>>().map(Self)
+    }
+
+    /// The state that `state` becomes, or a sentence that says why it would have too many keys.
+    pub fn apply(self, state: &State) -> Result<State, String> {
+        let mut merged = state.clone();
+        for (key, value) in self.0 {
+            match value {
+                Some(value) => merged.insert(key, value),
+                None => merged.remove(&key),
+            };
+        }
+        if merged.len() > STATE_KEYS {
+            return Err(format!("A state has up to {STATE_KEYS} keys; this one would have {}.", merged.len()));
+        }
+        Ok(merged)
+    }
+}
+
+impl<const N: usize> From<[(&str, Option<StateValue>); N]> for StatePatch {
+    /// A patch of known keys, for tests and programs in Rust; nothing is checked.
+    fn from(entries: [(&str, Option<StateValue>); N]) -> Self {
+        Self(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+}
+
+fn check_key(key: &str) -> Result<(), String> {
+    let fits = key.len() <= KEY_CHARS
+        && key.starts_with(|c: char| c.is_ascii_lowercase())
+        && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if fits {
+        return Ok(());
+    }
+    let shown: String = key.chars().take(KEY_CHARS).collect();
+    Err(format!("A key of a state has 1 to {KEY_CHARS} characters of a-z 0-9 _ and starts with a letter; this one is {shown:?}."))
+}
+
+fn check_value(key: &str, value: Value) -> Result<Option<StateValue>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Bool(flag) => Ok(Some(StateValue::Flag(flag))),
+        Value::Number(number) => number
+            .as_f64()
+            .filter(|number| number.is_finite())
+            .map(|number| Some(StateValue::Number(number)))
+            .ok_or_else(|| format!("The number of {key:?} is too large.")),
+        Value::String(text) if text.chars().count() <= TEXT_CHARS && text.chars().all(is_displayable) => {
+            Ok(Some(StateValue::Text(text.into())))
+        }
+        _ => Err(format!(
+            "The value of {key:?} is neither a boolean, a number, null, nor a text of up to {TEXT_CHARS} displayable characters."
+        )),
+    }
+}

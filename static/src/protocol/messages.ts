@@ -1,0 +1,241 @@
+// Generated from src/protocol by `make protocol`; do not edit.
+
+export type State = { [key in string]?: StateValue };
+
+export type StatePatch = { [key in string]?: StateValue | null };
+
+export type ClientMessage = { "type": "join", 
+/**
+ * What to call this peer.
+ */
+name: string, 
+/**
+ * The state to start with.
+ */
+state?: StatePatch, 
+/**
+ * The secret of an earlier `welcome`.
+ */
+resume?: string, } | { "type": "signal", 
+/**
+ * Whom.
+ */
+to: string, 
+/**
+ * Any JSON.
+ */
+data: unknown, } | { "type": "broadcast", 
+/**
+ * Any JSON.
+ */
+data: unknown, } | { "type": "state", 
+/**
+ * What changes; `null` removes a key.
+ */
+state: StatePatch, } | { "type": "sync" } | { "type": "ping" } | { "type": "leave" };
+
+export type ServerMessage = { "type": "welcome" } & Welcome | { "type": "peer_joined", 
+/**
+ * The roster's version with this peer in it.
+ */
+version: number, 
+/**
+ * Who joined.
+ */
+peer: Peer, } | { "type": "peer_left", 
+/**
+ * The roster's version without this peer.
+ */
+version: number, 
+/**
+ * Who left.
+ */
+id: string, 
+/**
+ * Why.
+ */
+reason: LeaveReason, } | { "type": "state", 
+/**
+ * The roster's version with this state in it.
+ */
+version: number, 
+/**
+ * Whose state.
+ */
+id: string, 
+/**
+ * All of it.
+ */
+state: { [key in string]?: StateValue }, } | { "type": "roster", 
+/**
+ * The version that `peers` is a snapshot of.
+ */
+version: number, 
+/**
+ * Everybody else, in the order in which they joined.
+ */
+peers: Array<Peer>, } | { "type": "signal", 
+/**
+ * Who sent it.
+ */
+from: string, 
+/**
+ * As it was sent.
+ */
+data: unknown, } | { "type": "broadcast", 
+/**
+ * Who sent it.
+ */
+from: string, 
+/**
+ * As it was sent.
+ */
+data: unknown, } | { "type": "pong", 
+/**
+ * The `ref` of the `ping`.
+ */
+ref?: string | number, } | { "type": "error" } & ErrorBody | { "type": "go_away", 
+/**
+ * Always `shutdown` so far.
+ */
+reason: string, 
+/**
+ * Milliseconds after which to reconnect, different for each connection.
+ */
+reconnect_ms: number, };
+
+export type Welcome = { 
+/**
+ * This peer's id.
+ */
+self: string, 
+/**
+ * The room's name.
+ */
+room: string, 
+/**
+ * The version that `peers` is a snapshot of.
+ */
+version: number, 
+/**
+ * Everybody else, in the order in which they joined.
+ */
+peers: Array<Peer>, 
+/**
+ * The secret to come back with (R11).
+ */
+resume: string, 
+/**
+ * Whether this peer came back with such a secret.
+ */
+resumed: boolean, 
+/**
+ * As in `RTCConfiguration.iceServers`.
+ */
+ice_servers: Array<IceServer>, 
+/**
+ * What the server takes.
+ */
+limits: Limits, 
+/**
+ * Seconds that the server stays silent at most (R26).
+ */
+heartbeat_seconds: number, 
+/**
+ * What the server can do beyond the minimum.
+ */
+features: Array<string>, 
+/**
+ * Which server this is.
+ */
+server: ServerInfo, };
+
+export type Peer = { 
+/**
+ * Unguessable; the same as long as the peer is in the roster (R8).
+ */
+id: string, 
+/**
+ * What to call it.
+ */
+name: string, 
+/**
+ * What it may do; always `participant` so far.
+ */
+role: Role, 
+/**
+ * What it says about itself (R20).
+ */
+state: { [key in string]?: StateValue }, };
+
+export type Role = "participant";
+
+export type StateValue = boolean | number | string;
+
+export type IceServer = { 
+/**
+ * `stun:`, `turn:` or `turns:` URLs.
+ */
+urls: Array<string>, 
+/**
+ * For TURN.
+ */
+username?: string, 
+/**
+ * For TURN.
+ */
+credential?: string, };
+
+export type Limits = { 
+/**
+ * Bytes of a message.
+ */
+message_bytes: number, 
+/**
+ * Characters of a name.
+ */
+name_chars: number, 
+/**
+ * Keys of a state.
+ */
+state_keys: number, 
+/**
+ * Members of a room.
+ */
+room_members: number, };
+
+export type ServerInfo = { 
+/**
+ * `roundtable`.
+ */
+name: string, 
+/**
+ * Of the server.
+ */
+version: string, 
+/**
+ * RFC 3339.
+ */
+time: string, };
+
+export type ErrorBody = { 
+/**
+ * For programs.
+ */
+code: ErrorCode, 
+/**
+ * For developers: what was wrong and what would be right.
+ */
+message: string, 
+/**
+ * The type of the message that this answers, where it could be read.
+ */
+re?: string, 
+/**
+ * Its `ref`, where it had one.
+ */
+ref?: string | number, };
+
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "message_too_large";
+
+export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error";
