@@ -1,0 +1,97 @@
+/**
+ * What the core shows to whoever renders it: plain, immutable data. The UI reads a `MeetingView`
+ * and calls the methods of `Meeting`; nothing else crosses the line between them.
+ */
+
+/** Everything that can go wrong for a person. The UI has one sentence and one action for each. */
+export type FailureCode =
+  // the page
+  | 'insecure_context' // plain http on another host than localhost: no getUserMedia (W3C Secure Contexts)
+  | 'browser_unsupported' // no RTCPeerConnection or no WebSocket
+  // devices
+  | 'permission_denied'
+  | 'no_device'
+  | 'device_busy'
+  | 'device_failed'
+  // signaling
+  | 'room_invalid'
+  | 'name_invalid'
+  | 'room_full'
+  | 'server_full'
+  | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
+  | 'wrong_address' // something answers, but it is no Roundtable server
+  | 'superseded' // the same session was opened elsewhere
+  | 'protocol_error' // the server refused what the page sent: a defect
+  // media
+  | 'no_path' // ICE found no way to a peer
+  | 'sound_blocked'; // the browser wants a gesture first
+
+/** A failure with what a developer would want to see beside it. */
+export interface Failure {
+  readonly code: FailureCode;
+  readonly detail?: string;
+}
+
+/** The signaling socket, as it stands in `data-signaling` on the document element. */
+export type SignalingState = 'connecting' | 'open' | 'lost' | 'closed';
+
+/** The media connection to one person. */
+export type LinkState = 'connecting' | 'connected' | 'interrupted' | 'failed';
+
+/** Someone else in the room. */
+export interface Person {
+  readonly id: string;
+  readonly name: string;
+  readonly mic: boolean;
+  readonly camera: boolean;
+  readonly link: LinkState;
+  /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
+  readonly away: boolean;
+  /** One stream for this person's whole stay: its tracks are the fixed audio and camera receivers. */
+  readonly stream: MediaStream;
+}
+
+/** One device's side of oneself. */
+export interface DeviceView {
+  readonly on: boolean;
+  /** While the browser is asked, or while it asks the person. */
+  readonly pending: boolean;
+  /** Why it cannot be on; joining works all the same. */
+  readonly failure?: Failure;
+}
+
+/** Where a person stands with a meeting. */
+export type Phase =
+  | { readonly kind: 'lobby' } // before the room: devices may be tried
+  | { readonly kind: 'joining' } // waiting for the first welcome
+  | { readonly kind: 'joined'; readonly selfId: string }
+  | { readonly kind: 'left' } // by one's own will
+  | { readonly kind: 'refused'; readonly failure: Failure }; // will not be tried again by itself
+
+/** The whole of what is to be rendered. A new object at each change. */
+export interface MeetingView {
+  readonly room: string;
+  readonly phase: Phase;
+  readonly signaling: SignalingState;
+  /** Why signaling is not open, while the client keeps trying. */
+  readonly trouble?: Failure;
+  readonly mic: DeviceView;
+  readonly camera: DeviceView;
+  /** Own picture; `undefined` while there is none. */
+  readonly preview?: MediaStream;
+  readonly people: readonly Person[];
+}
+
+/** What the UI may ask of a meeting. Every method is safe in every phase, and none throws or rejects. */
+export interface MeetingControls {
+  /** The present view, and every later one until the returned function is called. */
+  subscribe(listener: (view: MeetingView) => void): () => void;
+  readonly view: MeetingView;
+  /** Opens or closes the microphone; before joining it opens the device so that it can be tried. */
+  setMic(on: boolean): Promise<void>;
+  setCamera(on: boolean): Promise<void>;
+  /** Enters the room, with whatever devices are on. */
+  join(name: string): void;
+  /** Leaves the room and lets the devices go. The meeting may be joined again. */
+  leave(): void;
+}
