@@ -1,0 +1,69 @@
+import js from '@eslint/js';
+import prettier from 'eslint-config-prettier';
+import vue from 'eslint-plugin-vue';
+import { defineConfig } from 'eslint/config';
+import ts from 'typescript-eslint';
+
+const network = ['WebSocket', 'fetch', 'XMLHttpRequest', 'EventSource', 'RTCPeerConnection'];
+
+export default defineConfig(
+  { ignores: ['dist/', 'src/protocol/'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.ts', '**/*.vue'],
+    extends: [ts.configs.strictTypeChecked, ts.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, extraFileExtensions: ['.vue'] } },
+    rules: {
+      // The compiler knows every name; this rule does not know the types of the DOM.
+      'no-undef': 'off',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+    },
+  },
+  vue.configs['flat/recommended'],
+  {
+    files: ['**/*.vue'],
+    languageOptions: { parserOptions: { parser: ts.parser } },
+    rules: {
+      'vue/block-lang': ['error', { script: { lang: 'ts' } }],
+      'vue/no-static-inline-styles': 'error',
+    },
+  },
+  {
+    files: ['src/core/**'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              group: ['vue', 'vue-i18n', '@vue/*', '**/ui/**', '**/i18n/**'],
+              message: 'The core knows no UI.',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ['src/ui/**', 'src/i18n/**'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        ...network.map((name) => ({ name, message: 'The UI asks the core; it has no network of its own.' })),
+      ],
+    },
+  },
+  {
+    files: ['scripts/**', '*.js'],
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        document: 'readonly',
+        Buffer: 'readonly',
+      },
+    },
+  },
+  prettier,
+);

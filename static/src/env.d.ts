@@ -1,0 +1,6 @@
+// For programs that read TypeScript without knowing Vue (eslint); vue-tsc sees the real types.
+declare module '*.vue' {
+  import type { DefineComponent } from 'vue';
+  const component: DefineComponent;
+  export default component;
+}
