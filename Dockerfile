@@ -1,0 +1,79 @@
+# Two images:  docker build -t roundtable .                             the signaling server with the page
+#              docker build -t roundtable-nginx --target nginx .        nginx with TLS, in front of it
+#
+# Base images and package registries are arguments, for places where others are nearer:
+#   --build-arg DEBIAN_IMAGE=registry.example/debian:bookworm-slim
+#   --build-arg CARGO_REGISTRY_MIRROR=sparse+https://mirrors.example/crates.io-index/
+#   --build-arg NPM_REGISTRY=https://registry.example/
+ARG NODE_IMAGE=node:24-bookworm-slim
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG NGINX_IMAGE=nginxinc/nginx-unprivileged:1.28
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+# --- the page
+FROM ${NODE_IMAGE} AS page
+WORKDIR /build/static
+ARG NPM_REGISTRY=
+COPY static/.npmrc static/package.json static/package-lock.json ./
+RUN npm ci --no-audit --no-fund ${NPM_REGISTRY:+--registry="$NPM_REGISTRY"}
+COPY static ./
+RUN npm run build
+
+# --- nginx, before the binary: the classic builder makes every stage above its target
+FROM ${NGINX_IMAGE} AS nginx
+LABEL org.opencontainers.image.title="roundtable-nginx" \
+      org.opencontainers.image.description="TLS and the page of Roundtable, in front of its signaling server" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# The base image runs as user 101, who must own what a new volume is made from.
+USER root
+RUN mkdir -p /var/lib/roundtable/certs && chown 101:101 /var/lib/roundtable/certs && rm -rf /usr/share/nginx/html
+USER 101
+COPY nginx/nginx.conf /etc/nginx/nginx.conf
+COPY nginx/templates /etc/nginx/templates
+COPY nginx/start /docker-entrypoint.d
+COPY nginx/50x.html /usr/share/nginx/errors/50x.html
+COPY --from=page /build/static/dist /usr/share/nginx/html
+# Only these are filled into the template: nginx has variables of its own.
+ENV TZ=Asia/Shanghai \
+    HTTPS_PORT=19003 \
+    ROUNDTABLE_HOST=localhost \
+    ROUNDTABLE_UPSTREAM=server:18080 \
+    NGINX_ENVSUBST_FILTER=^(ROUNDTABLE_|HTTPS_PORT) \
+    NGINX_ENVSUBST_OUTPUT_DIR=/tmp/nginx
+VOLUME /var/lib/roundtable/certs
+EXPOSE 19003 19080
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["curl", "-fsS", "http://127.0.0.1:19080/nginx-health"]
+
+# --- the binary
+FROM ${RUST_IMAGE} AS binary
+WORKDIR /build
+ARG CARGO_REGISTRY_MIRROR=
+RUN if [ -n "$CARGO_REGISTRY_MIRROR" ]; then \
+        printf '[source.crates-io]\nreplace-with = "mirror"\n[source.mirror]\nregistry = "%s"\n' "$CARGO_REGISTRY_MIRROR" \
+            >"$CARGO_HOME/config.toml"; \
+    fi
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols
+# The dependencies alone, under an empty crate: a layer that lasts until Cargo.lock changes. The empty
+# crate is cleaned away, as the files to come may be older than it and would pass for built.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && \
+    cargo build --release --locked && \
+    cargo clean --release --package roundtable && rm -r src
+COPY src ./src
+RUN cargo build --release --locked
+
+# --- the server: the last stage, so that a plain build makes it
+FROM ${DEBIAN_IMAGE} AS server
+LABEL org.opencontainers.image.title="roundtable" \
+      org.opencontainers.image.description="A WebRTC signaling server and the browser meeting it serves" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=page /build/static/dist /usr/share/roundtable
+COPY --from=binary /build/target/release/roundtable /usr/local/bin/roundtable
+ENV TZ=Asia/Shanghai \
+    ROUNDTABLE_STATIC_DIR=/usr/share/roundtable
+USER 10001:10001
+EXPOSE 18080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["roundtable", "health"]
+ENTRYPOINT ["roundtable"]
