@@ -36,11 +36,8 @@ fn relay(text: &str, from: PeerId) -> Frame {
 
 fn relay_path(criterion: &mut Criterion) {
     let from = PeerId::from_random([7; PeerId::LEN]);
-    let messages = [
-        ("200 B", signal(&offer(143))),
-        ("candidate", signal(CANDIDATE)),
-        ("5.4 KB offer", signal(&offer(5_400))),
-    ];
+    let messages =
+        [("200 B", signal(&offer(143))), ("candidate", signal(CANDIDATE)), ("5.4 KB offer", signal(&offer(5_400)))];
     for (name, text) in &messages {
         let mut group = criterion.benchmark_group(*name);
         group.throughput(Throughput::Bytes(text.len() as u64));

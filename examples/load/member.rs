@@ -1,0 +1,154 @@
+//! A member of a room: a WebSocket that speaks docs/PROTOCOL.md and costs this process little.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use roundtable::protocol::ClientMessage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::payload::encode;
+
+/// From the first packet to `welcome`.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes. The library's default of 128 KiB is allocated for every socket.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Connections from one source address to one server: well below the 28,000 ports that Linux
+/// gives out for one pair of addresses, because closed ones keep theirs for a minute.
+const PER_SOURCE: usize = 20_000;
+
+/// Where to connect.
+pub struct Target {
+    url: String,
+    /// The server's socket address.
+    pub address: SocketAddr,
+}
+
+impl Target {
+    /// Resolves `ws://host:port/path`.
+    pub async fn resolve(url: &str) -> Result<Self, String> {
+        let uri: Uri = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
+        if uri.scheme_str() != Some("ws") {
+            return Err(format!("{url} does not start with ws:// (TLS belongs to the proxy, which is not measured)"));
+        }
+        let host = uri.host().ok_or_else(|| format!("{url} has no host"))?;
+        let name = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
+        let mut found = tokio::net::lookup_host(name).await.map_err(|error| format!("{host}: {error}"))?;
+        let address = found.next().ok_or_else(|| format!("{host} has no address"))?;
+        Ok(Self { url: url.to_owned(), address })
+    }
+
+    /// The URL of room `number`; the process id keeps two runs apart.
+    fn room(&self, number: usize) -> String {
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{separator}room=load-{}-{number}", self.url, std::process::id())
+    }
+
+    /// Connects, from an address of its own for every [`PER_SOURCE`] connections to this machine.
+    async fn connect(&self, number: usize) -> std::io::Result<TcpStream> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if self.address.is_ipv4() && self.address.ip().is_loopback() {
+            let source = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(number / PER_SOURCE).unwrap_or(u8::MAX - 1));
+            socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+        }
+        socket.set_nodelay(true)?;
+        socket.connect(self.address).await
+    }
+}
+
+/// What any message of a server has that a load generator looks at.
+#[derive(Deserialize)]
+struct Incoming<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(rename = "self")]
+    id: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    code: Option<String>,
+}
+
+/// A joined member.
+pub struct Member {
+    /// Given by the server.
+    pub id: String,
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl Member {
+    /// Connects and joins `room`; `number` counts all members of this process.
+    pub async fn join(target: &Target, room: usize, number: usize) -> Result<Self, String> {
+        match tokio::time::timeout(JOIN_TIMEOUT, Self::enter(target, room, number)).await {
+            Ok(joined) => joined,
+            Err(_) => Err(format!("join: no welcome within {} s", JOIN_TIMEOUT.as_secs())),
+        }
+    }
+
+    async fn enter(target: &Target, room: usize, number: usize) -> Result<Self, String> {
+        let stream = target.connect(number).await.map_err(|error| format!("connect: {error}"))?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
+        let (mut socket, _) = client_async_with_config(target.room(room), stream, Some(config))
+            .await
+            .map_err(|error| format!("upgrade: {error}"))?;
+        let name = format!("load {number}");
+        let join = encode(&ClientMessage::Join { name: &name, state: None, resume: None });
+        socket.send(Message::Text(join)).await.map_err(|error| format!("join: {error}"))?;
+        let text = next_text(&mut socket).await?;
+        let welcome = read(&text)?;
+        match welcome.id {
+            Some(id) if welcome.kind == "welcome" => Ok(Self { id, socket }),
+            _ => Err(format!("join: answered with {}", describe(&welcome))),
+        }
+    }
+
+    /// Sends one message.
+    pub async fn send(&mut self, text: Utf8Bytes) -> Result<(), String> {
+        self.socket.send(Message::Text(text)).await.map_err(|error| format!("send: {error}"))
+    }
+
+    /// Waits for the next `signal` or `broadcast`, whose data must be `data`, byte for byte.
+    pub async fn receive(&mut self, data: &RawValue) -> Result<(), String> {
+        loop {
+            let text = next_text(&mut self.socket).await?;
+            let incoming = read(&text)?;
+            match &*incoming.kind {
+                "signal" | "broadcast" if incoming.data.map(RawValue::get) == Some(data.get()) => return Ok(()),
+                "signal" | "broadcast" => return Err("a message's data was altered".into()),
+                "error" | "go_away" => return Err(describe(&incoming)),
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn next_text(socket: &mut WebSocketStream<TcpStream>) -> Result<Utf8Bytes, String> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(text),
+            Some(Ok(Message::Close(Some(frame)))) => return Err(format!("closed by the server: {}", frame.code)),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(format!("receive: {error}")),
+            None => return Err("closed by the server".into()),
+        }
+    }
+}
+
+fn read(text: &str) -> Result<Incoming<'_>, String> {
+    serde_json::from_str(text).map_err(|error| format!("the server sent no message of the protocol: {error}"))
+}
+
+fn describe(incoming: &Incoming<'_>) -> String {
+    match &incoming.code {
+        Some(code) => format!("{} {code}", incoming.kind),
+        None => incoming.kind.to_string(),
+    }
+}
