@@ -5,13 +5,15 @@
 #   --build-arg DEBIAN_IMAGE=registry.example/debian:bookworm-slim
 #   --build-arg CARGO_REGISTRY_MIRROR=sparse+https://mirrors.example/crates.io-index/
 #   --build-arg NPM_REGISTRY=https://registry.example/
-ARG NODE_IMAGE=node:24-bookworm-slim
-ARG RUST_IMAGE=rust:1.95-bookworm
-ARG NGINX_IMAGE=nginxinc/nginx-unprivileged:1.28
-ARG DEBIAN_IMAGE=debian:bookworm-slim
+#
+# Empty means the name beside FROM: docker-compose 1 passes what is not set as empty.
+ARG NODE_IMAGE
+ARG RUST_IMAGE
+ARG NGINX_IMAGE
+ARG DEBIAN_IMAGE
 
 # --- the page
-FROM ${NODE_IMAGE} AS page
+FROM ${NODE_IMAGE:-node:24-bookworm-slim} AS page
 WORKDIR /build/static
 ARG NPM_REGISTRY=
 COPY static/.npmrc static/package.json static/package-lock.json ./
@@ -20,7 +22,7 @@ COPY static ./
 RUN npm run build
 
 # --- nginx, before the binary: the classic builder makes every stage above its target
-FROM ${NGINX_IMAGE} AS nginx
+FROM ${NGINX_IMAGE:-nginxinc/nginx-unprivileged:1.28} AS nginx
 LABEL org.opencontainers.image.title="roundtable-nginx" \
       org.opencontainers.image.description="TLS and the page of Roundtable, in front of its signaling server" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
@@ -46,7 +48,7 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
     CMD ["curl", "-fsS", "http://127.0.0.1:19080/nginx-health"]
 
 # --- the binary
-FROM ${RUST_IMAGE} AS binary
+FROM ${RUST_IMAGE:-rust:1.95-bookworm} AS binary
 WORKDIR /build
 ARG CARGO_REGISTRY_MIRROR=
 RUN if [ -n "$CARGO_REGISTRY_MIRROR" ]; then \
@@ -55,16 +57,18 @@ RUN if [ -n "$CARGO_REGISTRY_MIRROR" ]; then \
     fi
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 # The dependencies alone, under an empty crate: a layer that lasts until Cargo.lock changes. The empty
-# crate is cleaned away, as the files to come may be older than it and would pass for built.
+# crate is cleaned away, as the files to come may be older than it and would pass for built. Benches
+# are no part of the image, and cargo refuses a manifest that names one which is not there.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && \
+RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml && \
+    mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && \
     cargo build --release --locked && \
     cargo clean --release --package roundtable && rm -r src
 COPY src ./src
 RUN cargo build --release --locked
 
 # --- the server: the last stage, so that a plain build makes it
-FROM ${DEBIAN_IMAGE} AS server
+FROM ${DEBIAN_IMAGE:-debian:bookworm-slim} AS server
 LABEL org.opencontainers.image.title="roundtable" \
       org.opencontainers.image.description="A WebRTC signaling server and the browser meeting it serves" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"

@@ -1,0 +1,96 @@
+// Containers, networks, volumes and folders of one test file, and their end.
+
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const exec = promisify(execFile);
+const options = { cwd: new URL('../../../', import.meta.url), maxBuffer: 256 * 1024 * 1024 };
+
+/** Runs a program in the repository's root; what it wrote to its standard output. */
+export async function run(program, args, env = {}) {
+  const { stdout } = await exec(program, args, { ...options, env: { ...process.env, ...env } });
+  return stdout.trim();
+}
+
+export const docker = (...args) => run('docker', args);
+
+export async function inspect(name) {
+  return JSON.parse(await docker('inspect', name))[0];
+}
+
+/** Both output streams of a container, in their own order. */
+export async function logs(name) {
+  const { stdout, stderr } = await exec('docker', ['logs', name], options);
+  return stdout + stderr;
+}
+
+/** Asks again until the answer is truthy: the condition is waited for, not a time. */
+export async function until(what, probe, seconds = 60) {
+  const deadline = Date.now() + seconds * 1000;
+  let last;
+  for (;;) {
+    try {
+      const answer = await probe();
+      if (answer) return answer;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > deadline) throw new Error(`not within ${seconds} s: ${what}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+export const healthy = (name) =>
+  until(`${name} is healthy`, async () => (await inspect(name)).State.Health.Status === 'healthy');
+
+/** The port on this machine where a container's port is published. */
+export async function published(name, port) {
+  const address = await docker('port', name, String(port));
+  return Number(address.split('\n')[0].split(':').at(-1));
+}
+
+/** What one test file made, so that all of it goes again. */
+export class Sandbox {
+  #prefix = `roundtable-test-${process.pid}`;
+  #made = [];
+  #count = 0;
+
+  name(what) {
+    return `${this.#prefix}-${what}-${++this.#count}`;
+  }
+
+  undo(step) {
+    this.#made.push(step);
+  }
+
+  /** `docker run -d`; the arguments are its options, the image, and the command. */
+  async start(...args) {
+    const name = this.name('c');
+    this.undo(() => docker('rm', '-f', '-v', name));
+    await docker('run', '-d', '--name', name, ...args);
+    return name;
+  }
+
+  async volume() {
+    const name = this.name('v');
+    this.undo(() => docker('volume', 'rm', '-f', name));
+    return docker('volume', 'create', name);
+  }
+
+  /** An empty folder that a container's user can read, or write too. */
+  async folder(mode = 0o755) {
+    const path = await mkdtemp(join(tmpdir(), 'roundtable-test-'));
+    this.undo(() => rm(path, { recursive: true, force: true }));
+    await chmod(path, mode);
+    return path;
+  }
+
+  async clear() {
+    const failed = [];
+    for (const step of this.#made.reverse()) await step().catch((error) => failed.push(error));
+    if (failed.length > 0) throw new AggregateError(failed, 'not everything could be removed');
+  }
+}

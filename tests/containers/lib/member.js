@@ -1,0 +1,66 @@
+// A member of a room, by docs/PROTOCOL.md.
+
+import WebSocket from 'ws';
+
+export class Member {
+  #socket;
+  #arrived = [];
+  #waiting = [];
+
+  /** Connects and joins; `welcome` is the server's answer. */
+  static async join(base, room, name) {
+    const member = new Member(new URL(`signal-api/ws?room=${encodeURIComponent(room)}`, base));
+    await member.opened;
+    member.send({ type: 'join', name });
+    member.welcome = await member.next('welcome');
+    return member;
+  }
+
+  constructor(url) {
+    url.protocol = url.protocol.replace('http', 'ws');
+    this.#socket = new WebSocket(url, { rejectUnauthorized: false });
+    this.opened = new Promise((resolve, reject) => {
+      this.#socket.once('open', resolve).once('error', reject);
+    });
+    this.closed = new Promise((resolve) => {
+      this.#socket.once('close', (code) => resolve(code));
+    });
+    this.#socket.on('message', (text) => {
+      this.#arrived.push(JSON.parse(text));
+      this.#deliver();
+    });
+    this.closed.then((code) => {
+      for (const { reject, type } of this.#waiting) reject(new Error(`closed with ${code} before "${type}" came`));
+    });
+  }
+
+  get isOpen() {
+    return this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  send(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  /** The next message of a type, one that has arrived already or one to come. */
+  next(type) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ type, resolve, reject });
+      this.#deliver();
+    });
+  }
+
+  leave() {
+    if (this.isOpen) this.send({ type: 'leave' });
+    return this.closed;
+  }
+
+  #deliver() {
+    this.#waiting = this.#waiting.filter(({ type, resolve }) => {
+      const at = this.#arrived.findIndex((message) => message.type === type);
+      if (at < 0) return true;
+      resolve(this.#arrived.splice(at, 1)[0]);
+      return false;
+    });
+  }
+}

@@ -1,0 +1,65 @@
+// Requests as they are: no redirect is followed, nothing is unpacked, self-signed certificates pass.
+
+import http from 'node:http';
+import https from 'node:https';
+import { createServer } from 'node:net';
+import tls from 'node:tls';
+
+/** One answer: status, headers, and the body as text. A path in `options` is sent untouched. */
+export function get(url, options = {}) {
+  const { protocol } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const client = protocol === 'https:' ? https : http;
+    client
+      .get(url, { rejectUnauthorized: false, agent: false, ...options }, (response) => {
+        const chunks = [];
+        response.on('data', (chunk) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => {
+          const { statusCode: status, headers } = response;
+          resolve({ status, headers, body: Buffer.concat(chunks).toString() });
+        });
+      })
+      .on('error', reject);
+  });
+}
+
+/** The first of a page's own scripts, as an absolute address. */
+export async function script(page) {
+  const { body } = await get(page);
+  const [, source] = /<script[^>]* src="([^"]+)"/.exec(body) ?? [];
+  if (!source) throw new Error(`${page} loads no script: ${body}`);
+  return new URL(source, page).href;
+}
+
+/** Shakes hands in one TLS version; its name and the certificate, or the error. */
+export function handshake(port, version) {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host: '127.0.0.1',
+      port,
+      rejectUnauthorized: false,
+      minVersion: version,
+      maxVersion: version,
+      // So that it is the server who refuses an old version, and not this side.
+      ciphers: 'DEFAULT@SECLEVEL=0',
+    });
+    socket.on('error', reject);
+    socket.on('secureConnect', () => {
+      resolve({ version: socket.getProtocol(), certificate: socket.getPeerCertificate() });
+      socket.destroy();
+    });
+  });
+}
+
+/** A port that nobody listens on just now. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,156 @@
+// The image `roundtable-nginx` alone: certificate, TLS, page, logs, and no server behind it.
+
+import assert from 'node:assert/strict';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { Sandbox, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
+import { get, handshake, script } from './lib/web.js';
+
+const sandbox = new Sandbox();
+after(() => sandbox.clear());
+
+const hardened = ['--read-only', '--tmpfs', '/tmp', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
+const made = '/var/lib/roundtable/certs';
+
+const start = (...options) =>
+  sandbox.start(...hardened, '-p', '127.0.0.1::19003', '-p', '127.0.0.1::19080', ...options, 'roundtable-nginx');
+const base = async (name) => `https://127.0.0.1:${await published(name, 19003)}/`;
+const certificate = async (name) => (await handshake(await published(name, 19003), 'TLSv1.3')).certificate;
+
+const answering = (name) =>
+  until(`${name} answers`, async () => {
+    const port = await published(name, 19080);
+    return (await get(`http://127.0.0.1:${port}/nginx-health`)).status === 204;
+  });
+
+/** A container that refuses to start: what it said. */
+async function refusal(...options) {
+  const name = await start(...options);
+  await until('it gives up', async () => (await inspect(name)).State.Status === 'exited');
+  assert.notEqual((await inspect(name)).State.ExitCode, 0);
+  return logs(name);
+}
+
+test('a self-signed certificate is made in the volume and kept', async () => {
+  const volume = await sandbox.volume();
+  const on = (host) => ['-v', `${volume}:${made}`, '-e', `ROUNDTABLE_HOST=${host}`];
+
+  const name = await start(...on('meet.example.org'));
+  await answering(name);
+  const first = await certificate(name);
+  assert.equal(first.subjectaltname, 'DNS:meet.example.org, DNS:localhost, IP Address:127.0.0.1');
+  assert.equal(await docker('exec', name, 'stat', '-c', '%a %u', `${made}/tls.key`), '600 101');
+  assert.match(await logs(name), /made a self-signed one for DNS:meet\.example\.org/);
+
+  await docker('restart', name);
+  await answering(name);
+  assert.equal((await certificate(name)).fingerprint256, first.fingerprint256);
+  await docker('rm', '-f', name);
+
+  const again = await start(...on('meet.example.org'));
+  await answering(again);
+  assert.equal((await certificate(again)).fingerprint256, first.fingerprint256);
+  await docker('rm', '-f', again);
+
+  const moved = await start(...on('192.0.2.7'));
+  await answering(moved);
+  const second = await certificate(moved);
+  assert.notEqual(second.fingerprint256, first.fingerprint256);
+  assert.equal(second.subjectaltname, 'IP Address:192.0.2.7, DNS:localhost, IP Address:127.0.0.1');
+
+  // Twenty days left: it is remade at the next start.
+  await docker('exec', moved, 'sh', '-c',
+    `openssl req -x509 -key ${made}/tls.key -days 20 -subj /CN=192.0.2.7 -out ${made}/tls.crt`);
+  await docker('restart', moved);
+  await answering(moved);
+  const left = new Date((await certificate(moved)).valid_to) - Date.now();
+  assert.ok(left > 300 * 24 * 3600 * 1000);
+});
+
+test('no layer of the image has a key', async () => {
+  const folder = await sandbox.folder();
+  await run('sh', ['-c', `docker save roundtable-nginx | tar -xC ${folder}`]);
+  // Layers are tars among other files, in a layout that differs between engines.
+  const files = await run('sh', ['-c', `find ${folder} -type f -exec tar -tf {} \\; 2>/dev/null || true`]);
+  assert.match(files, /usr\/share\/nginx\/html\/index\.html/);
+  assert.doesNotMatch(files, /roundtable\/certs\/./);
+  assert.doesNotMatch(files, /^certs\/|\.key$/m);
+});
+
+test('a mounted certificate is served', async () => {
+  const folder = await sandbox.folder();
+  await run('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '90',
+    '-subj', '/CN=own.example.org', '-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt'),
+  ]);
+  await chmod(join(folder, 'tls.key'), 0o644);
+
+  const name = await start('-v', `${folder}:/certs:ro`);
+  await answering(name);
+  assert.equal((await certificate(name)).subject.CN, 'own.example.org');
+  assert.match(await logs(name), /using the mounted one.*own\.example\.org/);
+  assert.equal(await docker('exec', name, 'ls', made), '');
+});
+
+test('half a certificate and a wrong host are refused in plain words', async () => {
+  const folder = await sandbox.folder();
+  await writeFile(join(folder, 'tls.crt'), 'x');
+  assert.match(await refusal('-v', `${folder}:/certs:ro`), /\/certs\/tls\.key is missing or not readable for user 101/);
+  assert.match(await refusal('-e', 'ROUNDTABLE_HOST=https://x'), /ROUNDTABLE_HOST is 'https:\/\/x'/);
+});
+
+test('a dist is mounted over the built-in one, and where it is empty there is a page that says so', async () => {
+  const folder = await sandbox.folder();
+  const name = await start('-v', `${folder}:/usr/share/nginx/html:ro`);
+  await answering(name);
+
+  for (const path of ['', 'r/standup']) {
+    const { status, headers, body } = await get((await base(name)) + path);
+    assert.equal(status, 500);
+    assert.match(headers['content-type'], /text\/html/);
+    assert.match(body, /not available[^]*无法访问/);
+  }
+
+  await writeFile(join(folder, 'index.html'), 'another page');
+  assert.equal((await get(await base(name))).body, 'another page');
+});
+
+test('without a server nginx starts, is healthy, serves the page and says what is missing', async () => {
+  const name = await start();
+  await healthy(name);
+  assert.equal((await get(`${await base(name)}r/standup`)).status, 200);
+  const { status, headers, body } = await get(`${await base(name)}signal-api/v1/welcome`);
+  assert.ok([502, 503, 504].includes(status), `${status}`);
+  assert.equal(headers['content-type'], 'application/json');
+  assert.equal(JSON.parse(body).code, 'UNAVAILABLE');
+});
+
+test('TLS 1.2 and 1.3 are spoken, 1.1 is refused', async () => {
+  const name = await start();
+  await answering(name);
+  const port = await published(name, 19003);
+  for (const version of ['TLSv1.2', 'TLSv1.3']) assert.equal((await handshake(port, version)).version, version);
+  await assert.rejects(handshake(port, 'TLSv1.1'), { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' });
+});
+
+test('logs go to the console, and to files where a folder is mounted, without the query', async () => {
+  const folder = await sandbox.folder(0o777);
+  const name = await start('-v', `${folder}:/var/log/roundtable`);
+  await answering(name);
+  await get(`${await base(name)}r/standup?name=Ada`);
+
+  const line = / "GET \/r\/standup HTTP\/1\.1" 200 /;
+  await until('the line is in the file', async () => line.test(await readFile(join(folder, 'access.log'), 'utf8')));
+  const console = await logs(name);
+  assert.match(console, line);
+  assert.doesNotMatch(console, /name=Ada|nginx-health/);
+});
+
+test('the process has no rights, and its version is nobody’s business', async () => {
+  const name = await start();
+  await answering(name);
+  assert.equal(await docker('exec', name, 'id', '-u'), '101');
+  assert.match(await docker('exec', name, 'grep', 'CapEff', '/proc/1/status'), /:\s*0+$/);
+  assert.equal((await get(await script(await base(name)))).headers.server, 'nginx');
+});

@@ -1,0 +1,200 @@
+// docker-compose.yml as a user starts it: everything goes through nginx and TLS.
+
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Sandbox, docker, inspect, published, run, until } from './lib/docker.js';
+import { Member } from './lib/member.js';
+import { freePort, get, handshake, script } from './lib/web.js';
+
+const sandbox = new Sandbox();
+const project = sandbox.name('stack');
+const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}` };
+const base = `https://127.0.0.1:${env.HTTPS_PORT}/`;
+
+const standalone = await run('docker', ['compose', 'version']).then(() => false, () => true);
+const compose = (...args) =>
+  standalone
+    ? run('docker-compose', ['-p', project, ...args], env)
+    : run('docker', ['compose', '-p', project, ...args], env);
+const container = async (service) => inspect(await compose('ps', '-q', service));
+
+// Opened first and looked at late: it is silent while the other tests run.
+let idle;
+
+before(async () => {
+  sandbox.undo(() => compose('down', '-v', '--remove-orphans'));
+  await compose('up', '-d', '--build');
+  await until('the page is there', async () => (await get(base)).status === 200);
+  idle = { member: await Member.join(base, 'idle', 'Ida'), since: Date.now() };
+});
+after(() => sandbox.clear());
+
+test('nginx starts when the server is healthy, and both run without rights', async () => {
+  const [server, nginx] = [await container('server'), await container('nginx')];
+  assert.equal(server.State.Health.Status, 'healthy');
+  assert.ok(new Date(nginx.State.StartedAt) > new Date(server.State.StartedAt));
+  for (const { HostConfig } of [server, nginx]) {
+    assert.equal(HostConfig.ReadonlyRootfs, true);
+    assert.deepEqual(HostConfig.CapDrop, ['ALL']);
+    assert.match(HostConfig.SecurityOpt.join(), /no-new-privileges/);
+    assert.equal(HostConfig.RestartPolicy.Name, 'unless-stopped');
+    assert.equal(HostConfig.LogConfig.Config['max-size'], '10m');
+  }
+});
+
+test('only nginx is published', async () => {
+  const { Id, HostConfig } = await container('server');
+  assert.equal(await docker('port', Id), '');
+  assert.equal(HostConfig.NetworkMode, `${project}_roundtable`);
+});
+
+test('plain http only redirects', async () => {
+  const { status, headers } = await get(`http://127.0.0.1:${env.HTTP_PORT}/r/standup?name=Ada`);
+  assert.equal(status, 308);
+  assert.equal(headers.location, `${base}r/standup?name=Ada`);
+});
+
+test('TLS 1.2 and 1.3 are spoken', async () => {
+  for (const version of ['TLSv1.2', 'TLSv1.3']) {
+    assert.equal((await handshake(Number(env.HTTPS_PORT), version)).version, version);
+  }
+});
+
+test('documents are looked up again each time, with the careful headers', async () => {
+  for (const path of ['', 'r/standup', 'r/v1.2', 'r/%E5%9C%86%E6%A1%8C']) {
+    const { status, headers, body } = await get(base + path);
+    assert.equal(status, 200, path);
+    assert.match(headers['content-type'], /^text\/html/);
+    assert.match(body, /<!doctype html>/i);
+    assert.equal(headers['cache-control'], 'no-cache');
+    assert.match(headers['content-security-policy'], /default-src 'self'/);
+    assert.match(headers['permissions-policy'], /camera=\(self\)/);
+    assert.equal(headers['x-content-type-options'], 'nosniff');
+    assert.equal(headers['referrer-policy'], 'no-referrer');
+    assert.equal(headers['cross-origin-opener-policy'], 'same-origin');
+    assert.equal(headers['strict-transport-security'], undefined);
+  }
+});
+
+test('assets are kept for ever, come compressed, and a missing one is missing', async () => {
+  const asset = await script(`${base}r/standup`);
+  const { status, headers } = await get(asset, { headers: { 'accept-encoding': 'gzip' } });
+  assert.equal(status, 200);
+  assert.equal(headers['cache-control'], 'public, max-age=31536000, immutable');
+  assert.equal(headers['content-encoding'], 'gzip');
+  assert.match(headers.vary, /accept-encoding/i);
+
+  for (const path of ['assets/gone-12345678.js', 'gone.png', 'r/x/gone.js']) {
+    const missing = await get(base + path);
+    assert.equal(missing.status, 404, path);
+    assert.equal(missing.headers['cache-control'], undefined);
+  }
+});
+
+test('an address that no page has leads to one whose relative links fit', async () => {
+  for (const path of ['r', 'about', 'a/b']) {
+    assert.equal((await get(base + path)).status, 200, path);
+    assert.equal((await get(await script(base + path))).status, 200, path);
+  }
+  for (const path of ['r/', 'a/b/', 'a/b/c', 'a/b/c/d/e', 'r/x/y.1/z/']) {
+    let url = base + path;
+    for (let steps = 0; steps < 5; steps++) {
+      const { status, headers } = await get(url);
+      if (status === 200) break;
+      assert.equal(status, 302, url);
+      url = new URL(headers.location, url).href;
+    }
+    assert.equal(url, base, path);
+  }
+});
+
+test('the API answers once with each header, and the server’s own errors pass', async () => {
+  const welcome = await get(`${base}signal-api/v1/welcome`);
+  assert.equal(JSON.parse(welcome.body).data.name, 'roundtable');
+  assert.equal(welcome.headers['referrer-policy'], 'no-referrer');
+  assert.equal(welcome.headers['x-content-type-options'], 'nosniff');
+
+  const unknown = await get(`${base}signal-api/v1/nothing`);
+  assert.equal(unknown.status, 404);
+  assert.equal(JSON.parse(unknown.body).code, 'NOT_FOUND');
+});
+
+test('metrics and health stay inside', async () => {
+  for (const path of ['/metrics', '/healthz', '/readyz', '/signal-api/../metrics', '/signal-api/%2e%2e/metrics']) {
+    assert.equal((await get(base, { path })).status, 404, path);
+  }
+  for (const path of ['/signal-api/metrics', '/signal-api/healthz', '//metrics']) {
+    assert.doesNotMatch((await get(base, { path })).body, /# (TYPE|HELP)/, path);
+  }
+});
+
+test('two members meet and signal', async () => {
+  const ada = await Member.join(base, 'standup', 'Ada');
+  const grace = await Member.join(base, 'standup', 'Grace');
+  assert.deepEqual(grace.welcome.peers.map(({ name }) => name), ['Ada']);
+  assert.equal((await ada.next('peer_joined')).peer.id, grace.welcome.self);
+
+  const data = { description: { type: 'offer', sdp: 'v=0\r\n' } };
+  grace.send({ type: 'signal', to: ada.welcome.self, data });
+  assert.deepEqual(await ada.next('signal'), { type: 'signal', from: grace.welcome.self, data });
+
+  assert.equal(await grace.leave(), 1000);
+  assert.equal((await ada.next('peer_left')).reason, 'left');
+  await ada.leave();
+});
+
+test('under a sub-path of another nginx page, asset and socket work', async () => {
+  const folder = await sandbox.folder();
+  await writeFile(join(folder, 'outer.conf'), 'server { listen 8080; include /sub-path.conf; }\n');
+  const outer = await sandbox.start(
+    '--network', `${project}_roundtable`,
+    '-p', '127.0.0.1::8080',
+    '-v', `${join(folder, 'outer.conf')}:/etc/nginx/conf.d/default.conf:ro`,
+    '-v', `${new URL('../../nginx/sub-path.conf', import.meta.url).pathname}:/sub-path.conf:ro`,
+    process.env.NGINX_IMAGE || 'nginxinc/nginx-unprivileged:1.28',
+  );
+  const meet = `http://127.0.0.1:${await published(outer, 8080)}/meet/`;
+  await until('it answers', async () => (await get(meet)).status === 200);
+
+  for (const page of [meet, `${meet}r/standup`]) {
+    const asset = await script(page);
+    assert.ok(asset.startsWith(`${meet}assets/`), asset);
+    assert.equal((await get(asset)).status, 200);
+  }
+  const { headers } = await get(`${meet}a/b/c`);
+  assert.equal(new URL(headers.location, `${meet}a/b/c`).href, meet);
+  await (await Member.join(meet, 'standup', 'Ada')).leave();
+});
+
+test('a socket stays open that is silent for longer than a proxy’s usual 60 s', async () => {
+  const { member, since } = idle;
+  // Time itself is what this test is about: there is nothing else to wait for.
+  const enough = new Promise((resolve) => setTimeout(resolve, since + 70_000 - Date.now(), 'still open'));
+  assert.equal(await Promise.race([member.closed, enough]), 'still open');
+  member.send({ type: 'ping', ref: 1 });
+  assert.equal((await member.next('pong')).ref, 1);
+});
+
+test('nginx outlives the server, and finds it again at another address', async () => {
+  const network = `${project}_roundtable`;
+  const address = async (name) => (await inspect(name)).NetworkSettings.Networks[network].IPAddress;
+  const { Id } = await container('server');
+  const old = await address(Id);
+
+  await docker('rm', '-f', Id);
+  await idle.member.closed;
+  const { status, body } = await get(`${base}signal-api/v1/welcome`);
+  assert.ok([502, 503, 504].includes(status), `${status}`);
+  assert.equal(JSON.parse(body).code, 'UNAVAILABLE');
+  assert.equal((await get(`${base}r/standup`)).status, 200);
+
+  // Somebody else takes the place that became free.
+  const squatter = await sandbox.start('--network', network, 'roundtable');
+  assert.equal(await address(squatter), old);
+  await compose('up', '-d', 'server');
+  assert.notEqual(await address((await container('server')).Id), old);
+  await until('it is found', async () => (await get(`${base}signal-api/v1/welcome`)).status === 200);
+  await (await Member.join(base, 'standup', 'Ada')).leave();
+});
