@@ -1,0 +1,134 @@
+/**
+ * One RTCPeerConnection to a peer with the fixed layout of four transceivers. All are `sendrecv` from
+ * the start, so that mute, switch and share are `replaceTrack` and never a renegotiation.
+ */
+import type { Clock } from './clock';
+import { Negotiation, type NegotiationMessage } from './negotiation';
+
+/** What one sends; `null` is silence or no picture. */
+export interface LocalTracks {
+  readonly mic: MediaStreamTrack | null;
+  readonly camera: MediaStreamTrack | null;
+  readonly screen: MediaStreamTrack | null;
+  readonly screenSound: MediaStreamTrack | null;
+}
+
+/** The m-lines in their order. */
+const LAYOUT = [
+  { source: 'mic', kind: 'audio' },
+  { source: 'camera', kind: 'video' },
+  { source: 'screen', kind: 'video' },
+  { source: 'screenSound', kind: 'audio' },
+] as const satisfies readonly { source: keyof LocalTracks; kind: string }[];
+
+/** What a `Connection` is made of. */
+export interface ConnectionOptions {
+  readonly pc: RTCPeerConnection;
+  /** The epoch of this connection: see `peer.ts`. */
+  readonly pair: string;
+  /** Makes the transceivers and the first offer; the other side is polite and takes them from it. */
+  readonly offers: boolean;
+  readonly tracks: LocalTracks;
+  /** Where the receivers' tracks go. */
+  readonly streams: { readonly person: MediaStream; readonly screen: MediaStream };
+  readonly clock: Clock;
+  readonly send: (message: NegotiationMessage & { readonly first?: true }) => void;
+  readonly onState: (state: RTCPeerConnectionState) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** One epoch of the media between two people. */
+export class Connection {
+  readonly pair: string;
+  readonly negotiation: Negotiation;
+  readonly #options: ConnectionOptions;
+  readonly #pc: RTCPeerConnection;
+  #tracks: LocalTracks;
+  #transceivers: readonly RTCRtpTransceiver[] = [];
+  #closed = false;
+
+  constructor(options: ConnectionOptions) {
+    const { pc, pair, offers, tracks, clock, onState, onError } = options;
+    this.pair = pair;
+    this.#options = options;
+    this.#pc = pc;
+    this.#tracks = tracks;
+    pc.onconnectionstatechange = () => {
+      onState(pc.connectionState);
+    };
+    this.negotiation = new Negotiation({
+      pc,
+      clock,
+      onError,
+      polite: !offers,
+      send: (message) => {
+        this.#send(message);
+      },
+      beforeAnswer: () => this.#beforeAnswer(),
+    });
+    if (offers) {
+      this.#adopt(LAYOUT.map(({ kind }) => pc.addTransceiver(kind, { direction: 'sendrecv' })));
+      void this.#fill();
+    }
+  }
+
+  /** Sends other tracks from now on. */
+  setTracks(tracks: LocalTracks): void {
+    this.#tracks = tracks;
+    void this.#fill();
+  }
+
+  /** Takes newer TURN credentials; they are used from the next ICE restart on. */
+  configure(configuration: RTCConfiguration): void {
+    this.#pc.setConfiguration(configuration);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.negotiation.close();
+    this.#pc.onconnectionstatechange = null;
+    this.#pc.close();
+  }
+
+  #send(message: NegotiationMessage): void {
+    // An offer stays the first one until an answer stands, however often it is sent.
+    const first = this.#options.offers && message.description && !this.#pc.currentRemoteDescription;
+    this.#options.send(first ? { ...message, first: true } : message);
+  }
+
+  async #beforeAnswer(): Promise<void> {
+    if (this.#transceivers.length > 0) return;
+    const transceivers = this.#pc.getTransceivers().slice(0, LAYOUT.length);
+    for (const transceiver of transceivers) transceiver.direction = 'sendrecv';
+    this.#adopt(transceivers);
+    await this.#fill();
+  }
+
+  #adopt(transceivers: readonly RTCRtpTransceiver[]): void {
+    this.#transceivers = transceivers;
+    const { person, screen } = this.#options.streams;
+    const received = transceivers.map(({ receiver }) => receiver.track);
+    replaceTracks(person, received.slice(0, 2));
+    replaceTracks(screen, received.slice(2));
+  }
+
+  async #fill(): Promise<void> {
+    const tracks = this.#tracks;
+    try {
+      await Promise.all(
+        this.#transceivers.map(async ({ sender }, line) => {
+          const source = LAYOUT[line]?.source;
+          if (source) await sender.replaceTrack(tracks[source]);
+        }),
+      );
+    } catch (error) {
+      if (!this.#closed) this.#options.onError(error);
+    }
+  }
+}
+
+/** The stream stays the same object, so that whoever plays it need not be told. */
+function replaceTracks(stream: MediaStream, tracks: readonly MediaStreamTrack[]): void {
+  for (const old of stream.getTracks()) stream.removeTrack(old);
+  for (const track of tracks) stream.addTrack(track);
+}

@@ -1,0 +1,86 @@
+/** All that the core takes from the outside, in one object. */
+import { type Clock, realClock } from './clock';
+import type { MediaDevicesLike } from './devices';
+import type { Fetch } from './diagnosis';
+import type { MediaFactory } from './peer';
+import type { Socket } from './signaling';
+
+/** What happens to the page. */
+export interface PageListener {
+  /** The page goes: for good, or into the back/forward cache (`cached`). */
+  readonly onHide: (cached: boolean) => void;
+  /** The page came back out of the back/forward cache. */
+  readonly onRestore: () => void;
+  /** The page is seen again. */
+  readonly onVisible: () => void;
+  /** The network came back. */
+  readonly onOnline: () => void;
+}
+
+/** A browser, or what a test puts in its place. */
+export interface Environment {
+  /** Opens a WebSocket; `undefined` where the browser has none. */
+  readonly connect: ((url: string) => Socket) | undefined;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  /** `undefined` in an insecure context. */
+  readonly mediaDevices: MediaDevicesLike | undefined;
+  /** `undefined` where the browser has no WebRTC. */
+  readonly media: MediaFactory | undefined;
+  /** Listens until the returned function is called. */
+  readonly watchPage: (listener: PageListener) => () => void;
+  /** Takes what a developer should see and a person need not. */
+  readonly report: (problem: unknown) => void;
+}
+
+/** The browser that this page is in. */
+export function browserEnvironment(): Environment {
+  return {
+    connect: 'WebSocket' in window ? (url) => new WebSocket(url) : undefined,
+    fetch: (url, options) => fetch(url, { ...options, cache: 'no-store' }),
+    clock: realClock,
+    mediaDevices: navigator.mediaDevices,
+    media: 'RTCPeerConnection' in window ? browserMedia : undefined,
+    watchPage,
+    report: (problem) => {
+      console.warn(problem);
+    },
+  };
+}
+
+const browserMedia: MediaFactory = {
+  newPeerConnection: (configuration) => new RTCPeerConnection(configuration),
+  newStream: (tracks = []) => new MediaStream(tracks),
+  // Not randomUUID(), which an insecure context has not.
+  newPair: () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join(''),
+};
+
+function watchPage(listener: PageListener): () => void {
+  const abort = new AbortController();
+  const options = { signal: abort.signal };
+  window.addEventListener(
+    'pagehide',
+    ({ persisted }) => {
+      listener.onHide(persisted);
+    },
+    options,
+  );
+  window.addEventListener(
+    'pageshow',
+    ({ persisted }) => {
+      if (persisted) listener.onRestore();
+    },
+    options,
+  );
+  window.addEventListener('online', listener.onOnline, options);
+  document.addEventListener(
+    'visibilitychange',
+    () => {
+      if (document.visibilityState === 'visible') listener.onVisible();
+    },
+    options,
+  );
+  return () => {
+    abort.abort();
+  };
+}

@@ -1,0 +1,252 @@
+/** A meeting as a whole: puts the parts of the core together and shows them as one `MeetingView`. */
+import type { ServerMessage } from '../protocol/messages';
+import { type Address, isRoomName } from './address';
+import type { LocalTracks } from './connection';
+import { camera, type Device, microphone } from './devices';
+import { Emitter } from './emitter';
+import { browserEnvironment, type Environment } from './environment';
+import { type Member, Mesh } from './mesh';
+import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
+import { SignalingClient } from './signaling';
+import type { Failure, MeetingControls, MeetingView, Person, Phase } from './types';
+
+/** What Roundtable's page says about itself (R20). */
+type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand', boolean>>;
+
+/** What a `Meeting` is made of. */
+export interface MeetingOptions {
+  readonly room: string;
+  readonly address: Address;
+  /** The browser by default. */
+  readonly environment?: Environment;
+}
+
+/** One room, from the lobby to the leave, and again. */
+export class Meeting implements MeetingControls {
+  readonly #room: string;
+  readonly #address: Address;
+  readonly #environment: Environment;
+  readonly #events = new Emitter<{ view: MeetingView }>();
+  readonly #mic: Device;
+  readonly #camera: Device;
+  #phase: Phase = { kind: 'lobby' };
+  #trouble: Failure | undefined;
+  #preview: MediaStream | undefined;
+  #name = '';
+  #roster: Roster = emptyRoster;
+  #signaling: SignalingClient | undefined;
+  #mesh: Mesh | undefined;
+  #unwatch: (() => void) | undefined;
+  /** One's own state as the server was last told. */
+  #announced = '';
+  #view: MeetingView;
+
+  constructor({ room, address, environment = browserEnvironment() }: MeetingOptions) {
+    this.#room = room;
+    this.#address = address;
+    this.#environment = environment;
+    this.#mic = microphone(environment.mediaDevices);
+    this.#camera = camera(environment.mediaDevices);
+    this.#view = this.#render();
+    for (const device of [this.#mic, this.#camera]) {
+      device.events.on('change', () => {
+        this.#devicesChanged();
+      });
+    }
+  }
+
+  get view(): MeetingView {
+    return this.#view;
+  }
+
+  subscribe(listener: (view: MeetingView) => void): () => void {
+    const unsubscribe = this.#events.on('view', listener);
+    listener(this.#view);
+    return unsubscribe;
+  }
+
+  setMic(on: boolean): Promise<void> {
+    return this.#mic.set(on);
+  }
+
+  setCamera(on: boolean): Promise<void> {
+    return this.#camera.set(on);
+  }
+
+  join(name: string): void {
+    if (this.#phase.kind === 'joining' || this.#phase.kind === 'joined') return;
+    const { connect, media, fetch, clock } = this.#environment;
+    if (!isRoomName(this.#room)) {
+      this.#refused({ code: 'room_invalid' });
+      return;
+    }
+    if (!connect || !media) {
+      this.#refused({ code: 'browser_unsupported' });
+      return;
+    }
+    this.#name = name;
+    this.#phase = { kind: 'joining' };
+    const signaling = new SignalingClient({
+      url: this.#address.socket(this.#room),
+      welcomeUrl: this.#address.http('welcome'),
+      connect,
+      fetch,
+      clock,
+      hello: () => this.#hello(),
+    });
+    this.#signaling = signaling;
+    this.#mesh = new Mesh({
+      media,
+      clock,
+      send: (to, data) => {
+        signaling.send({ type: 'signal', to, data });
+      },
+      onChange: () => {
+        this.#publish();
+      },
+      onError: this.#environment.report,
+    });
+    this.#mesh.setTracks(this.#tracks());
+    this.#listen(signaling);
+    this.#watchPage(signaling, this.#mesh);
+    signaling.start();
+  }
+
+  leave(): void {
+    this.#mic.close();
+    this.#camera.close();
+    if (this.#phase.kind === 'joining' || this.#phase.kind === 'joined') this.#phase = { kind: 'left' };
+    this.#signaling?.leave();
+    this.#end();
+  }
+
+  #listen({ events }: SignalingClient): void {
+    events.on('state', () => {
+      this.#publish();
+    });
+    events.on('trouble', (trouble) => {
+      this.#trouble = trouble;
+      this.#publish();
+    });
+    events.on('message', (message) => {
+      this.#receive(message);
+    });
+    events.on('refused', (failure) => {
+      // Whoever was in the room is out of it: no light stays on behind a page that says so.
+      if (this.#phase.kind === 'joined') {
+        this.#mic.close();
+        this.#camera.close();
+      }
+      this.#refused(failure);
+    });
+    events.on('problem', this.#environment.report);
+  }
+
+  #watchPage(signaling: SignalingClient, mesh: Mesh): void {
+    this.#unwatch = this.#environment.watchPage({
+      onHide: (cached) => {
+        // A page that is gone for good says so, and a reload leaves no ghost.
+        if (!cached) this.leave();
+      },
+      onRestore: () => {
+        signaling.wake();
+      },
+      onVisible: () => {
+        signaling.wake();
+      },
+      onOnline: () => {
+        signaling.wake();
+        mesh.restart();
+      },
+    });
+  }
+
+  #receive(message: ServerMessage): void {
+    if (isRosterMessage(message)) this.#rosterChanged(message);
+    else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
+    else if (message.type === 'error') this.#environment.report(message);
+  }
+
+  #rosterChanged(message: RosterMessage): void {
+    const before = this.#roster;
+    this.#roster = nextRoster(before, message);
+    if (message.type === 'welcome') {
+      this.#phase = { kind: 'joined', selfId: message.self };
+      this.#mesh?.start(message.self, message.ice_servers);
+      this.#announce();
+    }
+    if (this.#roster.resync && !before.resync) this.#signaling?.send({ type: 'sync' });
+    if (!this.#roster.resync && this.#roster !== before) this.#mesh?.reconcile(this.#roster.peers, message);
+  }
+
+  #devicesChanged(): void {
+    const track = this.#camera.track;
+    if (this.#preview?.getTracks()[0] !== (track ?? undefined)) {
+      this.#preview = track ? this.#environment.media?.newStream([track]) : undefined;
+    }
+    this.#mesh?.setTracks(this.#tracks());
+    this.#announce();
+    this.#publish();
+  }
+
+  #tracks(): LocalTracks {
+    return { mic: this.#mic.track, camera: this.#camera.track, screen: null, screenSound: null };
+  }
+
+  #state(): OwnState {
+    return { mic: this.#mic.view.on, camera: this.#camera.view.on, screen: false, hand: false };
+  }
+
+  #hello(): { name: string; state: OwnState } {
+    const state = this.#state();
+    this.#announced = JSON.stringify(state);
+    return { name: this.#name, state };
+  }
+
+  /** Tells the room one's own state, where it is another than the room knows. */
+  #announce(): void {
+    if (this.#signaling?.state !== 'open') return;
+    const state = this.#state();
+    const announced = JSON.stringify(state);
+    if (announced === this.#announced) return;
+    this.#announced = announced;
+    this.#signaling.send({ type: 'state', state });
+  }
+
+  #refused(failure: Failure): void {
+    this.#phase = { kind: 'refused', failure };
+    this.#end();
+  }
+
+  #end(): void {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    this.#mesh?.close();
+    this.#mesh = undefined;
+    this.#signaling = undefined;
+    this.#roster = emptyRoster;
+    this.#publish();
+  }
+
+  #publish(): void {
+    this.#view = this.#render();
+    this.#events.emit('view', this.#view);
+  }
+
+  #render(): MeetingView {
+    return {
+      room: this.#room,
+      phase: this.#phase,
+      signaling: this.#signaling?.state ?? 'closed',
+      ...(this.#trouble && { trouble: this.#trouble }),
+      mic: this.#mic.view,
+      camera: this.#camera.view,
+      ...(this.#preview && { preview: this.#preview }),
+      people: (this.#mesh?.members ?? []).map(personOf),
+    };
+  }
+}
+
+function personOf({ entry: { id, name, state }, away, peer: { link, stream } }: Member): Person {
+  return { id, name, mic: state.mic === true, camera: state.camera === true, link, away, stream };
+}

@@ -1,0 +1,204 @@
+/**
+ * A connection to everyone, driven by the roster. Media does not notice when signaling drops: a peer
+ * that signaling has lost is kept while its media flows, and goes on where it was when it comes back
+ * with the same id (R11, R16).
+ */
+import type { IceServer, LeaveReason, Peer as Entry } from '../protocol/messages';
+import type { Clock } from './clock';
+import type { LocalTracks } from './connection';
+import { type MediaFactory, Peer, refusal, type SignalData } from './peer';
+import type { RosterMessage } from './roster';
+
+/** How long media may outlive signaling. */
+const AWAY_MS = 20_000;
+/** How long a peer without signaling and media is kept: it may be just about to return. */
+const GONE_MS = 2_000;
+
+/** What a `Mesh` is made of. */
+export interface MeshOptions {
+  readonly media: MediaFactory;
+  readonly clock: Clock;
+  readonly send: (to: string, data: SignalData) => void;
+  /** `members` has changed. */
+  readonly onChange: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** One other person, as far as the mesh is concerned. */
+export interface Member {
+  /** Of the roster; the last one while away. */
+  readonly entry: Entry;
+  readonly away: boolean;
+  readonly peer: Pick<Peer, 'link' | 'stream'>;
+}
+
+interface Slot extends Member {
+  entry: Entry;
+  away: boolean;
+  awaySince: number;
+  timer: number | undefined;
+  readonly peer: Peer;
+}
+
+/** All connections of one's own. */
+export class Mesh {
+  readonly #options: MeshOptions;
+  /** In the order in which they joined; who comes back keeps the place. */
+  readonly #slots = new Map<string, Slot>();
+  #selfId = '';
+  #configuration: RTCConfiguration = {};
+  #tracks: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
+
+  constructor(options: MeshOptions) {
+    this.#options = options;
+  }
+
+  get members(): readonly Member[] {
+    return [...this.#slots.values()];
+  }
+
+  /** After each `welcome`. With another id than before, all connections are made anew. */
+  start(selfId: string, iceServers: readonly IceServer[]): void {
+    if (selfId !== this.#selfId) this.close();
+    this.#selfId = selfId;
+    this.#configuration = { iceServers: [...iceServers], bundlePolicy: 'max-bundle' };
+    this.#each((peer) => {
+      peer.configure(this.#configuration);
+    });
+  }
+
+  /** Takes the roster that came of `cause`. */
+  reconcile(entries: readonly Entry[], cause: RosterMessage): void {
+    // After a snapshot nobody knows what was lost before it.
+    const recheck = cause.type === 'welcome' || cause.type === 'roster';
+    const present = new Set(entries.map(({ id }) => id));
+    for (const [id, slot] of this.#slots) {
+      if (!present.has(id)) this.#depart(slot, cause.type === 'peer_left' ? cause.reason : 'closed');
+    }
+    for (const entry of entries) {
+      const slot = this.#slots.get(entry.id);
+      if (slot) this.#keep(slot, entry, recheck);
+      else this.#add(entry);
+    }
+    this.#options.onChange();
+  }
+
+  /** Takes a `signal`. */
+  handle(from: string, data: unknown): void {
+    const slot = this.#slots.get(from);
+    if (slot) {
+      this.#try(() => {
+        slot.peer.handle(data);
+      });
+      return;
+    }
+    // Its `peer_joined` was missed; what it says now would be missed too.
+    const answer = refusal(data);
+    if (answer) this.#options.send(from, answer);
+  }
+
+  /** Sends other tracks to everyone. */
+  setTracks(tracks: LocalTracks): void {
+    this.#tracks = tracks;
+    this.#each((peer) => {
+      peer.setTracks(tracks);
+    });
+  }
+
+  /** The network changed: looks for new paths. */
+  restart(): void {
+    this.#each((peer) => {
+      peer.restart();
+    });
+  }
+
+  close(): void {
+    for (const slot of [...this.#slots.values()]) this.#remove(slot);
+    this.#selfId = '';
+  }
+
+  #add(entry: Entry): void {
+    const { media, clock, send, onChange, onError } = this.#options;
+    const { id } = entry;
+    this.#try(() => {
+      const peer = new Peer({
+        selfId: this.#selfId,
+        id,
+        configuration: this.#configuration,
+        tracks: this.#tracks,
+        media,
+        clock,
+        send: (data) => {
+          send(id, data);
+        },
+        onLink: () => {
+          const slot = this.#slots.get(id);
+          if (slot?.away) this.#removeLater(slot);
+          onChange();
+        },
+        onError,
+      });
+      this.#slots.set(id, { entry, away: false, awaySince: 0, timer: undefined, peer });
+    });
+  }
+
+  #keep(slot: Slot, entry: Entry, recheck: boolean): void {
+    const returned = slot.away;
+    slot.entry = entry;
+    slot.away = false;
+    this.#options.clock.clearTimeout(slot.timer);
+    if (recheck || returned) {
+      this.#try(() => {
+        slot.peer.recheck();
+      });
+    }
+  }
+
+  #depart(slot: Slot, reason: LeaveReason): void {
+    if (reason === 'left') {
+      this.#remove(slot);
+    } else if (!slot.away) {
+      slot.away = true;
+      slot.awaySince = this.#options.clock.now();
+      this.#removeLater(slot);
+    }
+  }
+
+  #removeLater(slot: Slot): void {
+    const { clock, onChange } = this.#options;
+    const left = slot.awaySince + AWAY_MS - clock.now();
+    clock.clearTimeout(slot.timer);
+    slot.timer = clock.setTimeout(
+      () => {
+        this.#remove(slot);
+        onChange();
+      },
+      slot.peer.link === 'connected' ? left : Math.min(left, GONE_MS),
+    );
+  }
+
+  #remove(slot: Slot): void {
+    this.#options.clock.clearTimeout(slot.timer);
+    this.#slots.delete(slot.entry.id);
+    this.#try(() => {
+      slot.peer.close();
+    });
+  }
+
+  #each(action: (peer: Peer) => void): void {
+    for (const { peer } of this.#slots.values()) {
+      this.#try(() => {
+        action(peer);
+      });
+    }
+  }
+
+  /** A defect in one peer never disturbs another. */
+  #try(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#options.onError(error);
+    }
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * Perfect negotiation of one RTCPeerConnection (W3C WebRTC §10.7), and ICE restarts (§10.6).
+ *
+ * Incoming messages are handled one after the other, which makes the W3C example's
+ * `isSettingRemoteAnswerPending` needless: no offer is looked at while an answer is being set.
+ */
+import type { Clock } from './clock';
+
+/** How long a path may be interrupted before a new one is looked for; most come back by themselves. */
+const DISCONNECTED_MS = 3_000;
+
+/** What two negotiations say to each other. */
+export interface NegotiationMessage {
+  readonly description?: RTCSessionDescriptionInit;
+  readonly candidate?: RTCIceCandidateInit;
+}
+
+/** What a `Negotiation` is made of. */
+export interface NegotiationOptions {
+  readonly pc: RTCPeerConnection;
+  /** Yields when both offer at once. */
+  readonly polite: boolean;
+  readonly clock: Clock;
+  readonly send: (message: NegotiationMessage) => void;
+  /** Between an offer and its answer: the place to fill transceivers that the offer made. */
+  readonly beforeAnswer: () => Promise<void>;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Keeps one connection negotiated, until `close`. */
+export class Negotiation {
+  readonly #options: NegotiationOptions;
+  readonly #pc: RTCPeerConnection;
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #closed = false;
+  #queue: Promise<void> = Promise.resolve();
+  /** Came before any remote description, which a candidate needs. */
+  #early: RTCIceCandidateInit[] = [];
+  #disconnected: number | undefined;
+
+  constructor(options: NegotiationOptions) {
+    this.#options = options;
+    this.#pc = options.pc;
+    this.#pc.onnegotiationneeded = () => void this.#offer();
+    this.#pc.onicecandidate = ({ candidate }) => {
+      if (candidate) this.#send({ candidate });
+    };
+    this.#pc.oniceconnectionstatechange = () => {
+      this.#watchPath();
+    };
+  }
+
+  /** Takes a message of the other side. */
+  handle(message: NegotiationMessage): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#closed) return;
+      try {
+        if (message.description) await this.#describe(message.description);
+        else if (message.candidate) await this.#addCandidate(message.candidate);
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  /** Looks for a new path, because the network changed. */
+  restart(): void {
+    if (!this.#closed) this.#pc.restartIce();
+  }
+
+  /**
+   * Repairs what may have been lost while signaling was away. An offer without an answer is sent
+   * again, with the candidates gathered since; the side that is not polite also looks for a new path
+   * where there is none.
+   */
+  recheck(): void {
+    if (this.#closed) return;
+    const { signalingState, localDescription, connectionState } = this.#pc;
+    if (signalingState === 'have-local-offer' && localDescription) {
+      this.#send({ description: localDescription });
+    } else if (connectionState !== 'connected' && !this.#options.polite) {
+      this.restart();
+    }
+  }
+
+  /** Ends; the connection itself is the owner's to close. */
+  close(): void {
+    this.#closed = true;
+    this.#options.clock.clearTimeout(this.#disconnected);
+    this.#pc.onnegotiationneeded = null;
+    this.#pc.onicecandidate = null;
+    this.#pc.oniceconnectionstatechange = null;
+  }
+
+  async #offer(): Promise<void> {
+    try {
+      this.#makingOffer = true;
+      await this.#pc.setLocalDescription();
+      this.#sendLocalDescription();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  async #describe(description: RTCSessionDescriptionInit): Promise<void> {
+    const isOffer = description.type === 'offer';
+    const collision = isOffer && (this.#makingOffer || this.#pc.signalingState !== 'stable');
+    this.#ignoreOffer = !this.#options.polite && collision;
+    if (this.#ignoreOffer) return;
+    // The second answer to an offer that was sent twice, see `recheck`.
+    if (description.type === 'answer' && this.#pc.signalingState === 'stable') return;
+
+    // Rolls one's own offer back where there is one.
+    await this.#pc.setRemoteDescription(description);
+    for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
+    if (isOffer) {
+      await this.#options.beforeAnswer();
+      await this.#pc.setLocalDescription();
+      this.#sendLocalDescription();
+    }
+  }
+
+  async #addCandidate(candidate: RTCIceCandidateInit): Promise<void> {
+    if (!this.#pc.remoteDescription) {
+      this.#early.push(candidate);
+      return;
+    }
+    try {
+      await this.#pc.addIceCandidate(candidate);
+    } catch (error) {
+      // A candidate of an offer that was ignored has nowhere to go.
+      if (!this.#ignoreOffer) throw error;
+    }
+  }
+
+  #watchPath(): void {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#disconnected);
+    const state = this.#pc.iceConnectionState;
+    if (state === 'failed') this.restart();
+    if (state === 'disconnected') {
+      this.#disconnected = clock.setTimeout(() => {
+        this.restart();
+      }, DISCONNECTED_MS);
+    }
+  }
+
+  #sendLocalDescription(): void {
+    const { localDescription } = this.#pc;
+    if (localDescription) this.#send({ description: localDescription });
+  }
+
+  #send(message: NegotiationMessage): void {
+    if (!this.#closed) this.#options.send(message);
+  }
+
+  #fail(error: unknown): void {
+    // What a closed connection rejects is no defect.
+    if (!this.#closed) this.#options.onError(error);
+  }
+}

@@ -1,0 +1,306 @@
+/**
+ * The signaling socket, kept up: joins, resumes, reconnects for ever.
+ *
+ * Nothing is queued while the socket is lost. A signal that would have gone to a peer then is
+ * dropped on purpose: after the next `welcome` the mesh looks at each pair and sends again what the
+ * pair still needs, which is less, and newer, than what a queue would hold. One's own state goes with
+ * the next `join`.
+ */
+import type { ClientMessage, ErrorBody, ServerMessage, StatePatch, Welcome } from '../protocol/messages';
+import type { Clock } from './clock';
+import { diagnose, type Fetch } from './diagnosis';
+import { Emitter } from './emitter';
+import { Heartbeat } from './heartbeat';
+import type { Failure, SignalingState } from './types';
+
+/** From the attempt to the `welcome`; the server waits as long for a `join` (R13). */
+const OPEN_MS = 10_000;
+/** Reconnect delays double from the first to the last, with full jitter. */
+const BACKOFF_FIRST_MS = 500;
+const BACKOFF_LAST_MS = 10_000;
+/** Between tries at an address that is most likely wrong. */
+const SLOW_MS = 30_000;
+/** A connection that lasts so long ends a row of failures; one that breaks at once does not. */
+const STABLE_MS = 10_000;
+
+const NORMAL_CLOSE = 1000;
+const ROOM_FULL_CLOSE = 4003;
+const SUPERSEDED_CLOSE = 4004;
+const PROTOCOL_ERROR_CLOSES = [1002, 1007, 1009];
+
+/** The part of a WebSocket that the client uses. */
+export type Socket = Pick<WebSocket, 'send' | 'close' | 'onopen' | 'onmessage' | 'onclose'>;
+
+/** What a `SignalingClient` is made of. */
+export interface SignalingOptions {
+  /** `…/signal-api/ws?room=…` */
+  readonly url: string;
+  /** `…/signal-api/v1/welcome` */
+  readonly welcomeUrl: string;
+  readonly connect: (url: string) => Socket;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  /** Asked at each `join`, so that a reconnect brings the present state. */
+  readonly hello: () => { readonly name: string; readonly state: StatePatch };
+}
+
+/** What a `SignalingClient` tells. */
+export interface SignalingEvents {
+  state: SignalingState;
+  /** Why the socket is not open while the client keeps trying; `undefined` when that is over. */
+  trouble: Failure | undefined;
+  /** Each message from the first `welcome` on. */
+  message: ServerMessage;
+  /** It will not be tried again. */
+  refused: Failure;
+  /** A frame that is no message: a defect on one side. */
+  problem: unknown;
+}
+
+/** Where the present socket stands; without one, `waiting` for the next try or `closed`. */
+type Stage = 'closed' | 'waiting' | 'opening' | 'joining' | 'welcomed';
+
+/** Keeps one membership in one room. */
+export class SignalingClient {
+  readonly events = new Emitter<SignalingEvents>();
+  readonly #options: SignalingOptions;
+  readonly #heartbeat: Heartbeat;
+  #stage: Stage = 'closed';
+  #state: SignalingState = 'closed';
+  #trouble: Failure | undefined;
+  #socket: Socket | undefined;
+  /** The end of an attempt, or the start of the next one. */
+  #timer: number | undefined;
+  #diagnosis: AbortController | undefined;
+  #resume: string | undefined;
+  #failures = 0;
+  #welcomedAt = 0;
+  #reconnectHint: number | undefined;
+
+  constructor(options: SignalingOptions) {
+    this.#options = options;
+    this.#heartbeat = new Heartbeat(
+      options.clock,
+      () => {
+        this.send({ type: 'ping' });
+      },
+      () => {
+        this.#lose();
+      },
+    );
+  }
+
+  get state(): SignalingState {
+    return this.#state;
+  }
+
+  /** Connects and joins, until `leave`. */
+  start(): void {
+    if (this.#stage !== 'closed') return;
+    this.#setState('connecting');
+    this.#connect();
+  }
+
+  /** Sends, where signaling is open; drops otherwise, as said above. */
+  send(message: ClientMessage): void {
+    if (this.#stage === 'welcomed') this.#socket?.send(JSON.stringify(message));
+  }
+
+  /** Leaves the room for good (R24). */
+  leave(): void {
+    if (this.#stage === 'joining' || this.#stage === 'welcomed') {
+      this.#socket?.send(JSON.stringify({ type: 'leave' } satisfies ClientMessage));
+    }
+    this.#close();
+  }
+
+  /** The network came back, the page is seen again, or the machine woke: finds out now where things stand. */
+  wake(): void {
+    if (this.#stage === 'welcomed') this.#heartbeat.probe();
+    if (this.#stage === 'waiting') {
+      this.#failures = 0;
+      this.#connect();
+    }
+  }
+
+  #connect(): void {
+    const { clock, connect, url } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#stage = 'opening';
+    this.#timer = clock.setTimeout(() => {
+      this.#lose();
+    }, OPEN_MS);
+    let socket: Socket;
+    try {
+      socket = connect(url);
+    } catch (error) {
+      this.events.emit('problem', error);
+      this.#ended();
+      return;
+    }
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.#stage = 'joining';
+      this.#join(socket);
+    };
+    socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+      this.#receive(data);
+    };
+    socket.onclose = ({ code }) => {
+      this.#ended(code);
+    };
+  }
+
+  #join(socket: Socket): void {
+    const resume = this.#resume;
+    const join: ClientMessage = {
+      type: 'join',
+      ...this.#options.hello(),
+      ...(resume !== undefined && { resume }),
+    };
+    socket.send(JSON.stringify(join));
+  }
+
+  #receive(frame: unknown): void {
+    this.#heartbeat.heard();
+    const message = parse(frame);
+    if (message === undefined) {
+      this.events.emit('problem', new Error('The server sent a frame that is no message.'));
+      return;
+    }
+    if (message.type === 'pong') return;
+    if (message.type === 'go_away') this.#reconnectHint = message.reconnect_ms;
+    if (this.#stage === 'joining') {
+      if (message.type === 'welcome') this.#welcomed(message);
+      else if (message.type === 'error' && message.re === 'join') this.#refuse(failureOf(message));
+      return;
+    }
+    this.events.emit('message', message);
+  }
+
+  #welcomed(welcome: Welcome & { type: 'welcome' }): void {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#diagnosis?.abort();
+    this.#stage = 'welcomed';
+    this.#resume = welcome.resume;
+    this.#welcomedAt = clock.now();
+    this.#reconnectHint = undefined;
+    this.#heartbeat.start(welcome.heartbeat_seconds * 1_000);
+    this.#setTrouble(undefined);
+    this.#setState('open');
+    this.events.emit('message', welcome);
+  }
+
+  /** Gives a socket up that says nothing any more; its own end may come much later and is not waited for. */
+  #lose(): void {
+    this.#socket?.close();
+    this.#ended();
+  }
+
+  #ended(code?: number): void {
+    const wasWelcomed = this.#stage === 'welcomed';
+    this.#release();
+    if (code === SUPERSEDED_CLOSE) {
+      this.#refuse({ code: 'superseded' });
+    } else if (code === ROOM_FULL_CLOSE) {
+      this.#refuse({ code: 'room_full' });
+    } else {
+      this.#stage = 'waiting';
+      if (wasWelcomed) this.#setState('lost');
+      if (code !== undefined && PROTOCOL_ERROR_CLOSES.includes(code)) {
+        this.#setTrouble({ code: 'protocol_error', detail: `close code ${code}` });
+      } else if (!wasWelcomed) {
+        void this.#diagnose();
+      }
+      this.#retryLater(wasWelcomed);
+    }
+  }
+
+  #retryLater(wasWelcomed: boolean): void {
+    const { clock } = this.#options;
+    if (wasWelcomed && clock.now() - this.#welcomedAt >= STABLE_MS) this.#failures = 0;
+    const longest =
+      this.#trouble?.code === 'wrong_address'
+        ? SLOW_MS
+        : Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
+    const delay = this.#reconnectHint ?? clock.random() * longest;
+    this.#reconnectHint = undefined;
+    this.#failures += 1;
+    this.#timer = clock.setTimeout(() => {
+      this.#connect();
+    }, delay);
+  }
+
+  /** Runs beside the retries, so that a server that hangs does not slow them. */
+  async #diagnose(): Promise<void> {
+    if (this.#diagnosis !== undefined) return;
+    const { clock, fetch, welcomeUrl } = this.#options;
+    const abort = new AbortController();
+    this.#diagnosis = abort;
+    const timer = clock.setTimeout(() => {
+      abort.abort(new Error('no answer in time'));
+    }, OPEN_MS);
+    const failure = await diagnose(fetch, welcomeUrl, abort.signal);
+    clock.clearTimeout(timer);
+    if (this.#diagnosis !== abort) return;
+    this.#diagnosis = undefined;
+    if (this.#stage !== 'welcomed' && this.#stage !== 'closed') this.#setTrouble(failure);
+  }
+
+  #refuse(failure: Failure): void {
+    this.#close();
+    this.events.emit('refused', failure);
+  }
+
+  #close(): void {
+    const socket = this.#socket;
+    this.#release();
+    socket?.close(NORMAL_CLOSE);
+    this.#diagnosis?.abort();
+    this.#diagnosis = undefined;
+    this.#stage = 'closed';
+    this.#resume = undefined;
+    this.#setTrouble(undefined);
+    this.#setState('closed');
+  }
+
+  /** Lets the socket and all timers go; nothing of them is heard any more. */
+  #release(): void {
+    this.#heartbeat.stop();
+    this.#options.clock.clearTimeout(this.#timer);
+    if (this.#socket === undefined) return;
+    this.#socket.onopen = null;
+    this.#socket.onmessage = null;
+    this.#socket.onclose = null;
+    this.#socket = undefined;
+  }
+
+  #setState(state: SignalingState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.events.emit('state', state);
+  }
+
+  #setTrouble(trouble: Failure | undefined): void {
+    if (trouble === undefined && this.#trouble === undefined) return;
+    this.#trouble = trouble;
+    this.events.emit('trouble', trouble);
+  }
+}
+
+/** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
+function parse(frame: unknown): ServerMessage | undefined {
+  if (typeof frame !== 'string') return undefined;
+  try {
+    const message = JSON.parse(frame) as ServerMessage | null;
+    return typeof message?.type === 'string' ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function failureOf({ code, message }: ErrorBody): Failure {
+  if (code === 'name_invalid' || code === 'room_full') return { code, detail: message };
+  return { code: 'protocol_error', detail: `${code}: ${message}` };
+}
