@@ -54,6 +54,13 @@ pub struct Report {
     pub failures: Failures,
 }
 
+impl Report {
+    /// Joins a second.
+    pub fn rate(&self) -> f64 {
+        self.joined as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
+    }
+}
+
 /// What all members share once all of them have joined.
 struct Signals {
     data: Box<RawValue>,

@@ -198,7 +198,7 @@ fn open_files(sockets: usize) -> Result<(), String> {
 
 fn print_join(report: join::Report) -> bool {
     println!("joined       {}", report.joined);
-    println!("joins/s      {:.0}", report.joined as f64 / report.elapsed.as_secs_f64());
+    println!("joins/s      {:.0}", report.rate());
     println!("latency      {}", report.latency);
     if let Some(kib) = report.idle_kib {
         println!("memory       {kib:.2} KiB per idle member");
