@@ -1,0 +1,75 @@
+# What one does with Roundtable. `make` alone lists it.
+
+.PHONY: help run dev test test-rust test-web test-e2e test-containers lint fmt protocol bench image deny rust node tools
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: rust page ## build everything and serve it at http://localhost:18080
+	cargo build --release --locked
+	@echo
+	@echo 'Roundtable: http://localhost:18080'
+	@echo
+	@exec target/release/roundtable
+
+dev: rust static/node_modules/.package-lock.json ## server and page, rebuilt as you edit the page
+	cargo build --locked
+	@trap 'kill 0' EXIT; target/debug/roundtable & cd static && npm run dev
+
+test: tools test-rust test-web test-e2e test-containers ## everything that CI does; installs what is missing
+
+test-rust: rust ## format, lints and tests of the server
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked
+
+test-web: page ## lints, tests, build and size of the page
+	cd static && npm run lint && npm test && npm run size
+
+test-e2e: ## calls in real browsers
+	tests/e2e/run
+
+test-containers: ## the images and the stack
+	tests/containers/run
+
+lint: rust static/node_modules/.package-lock.json ## formats and lints, without a test
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cd static && npm run lint
+
+fmt: rust static/node_modules/.package-lock.json ## put everything in its format
+	cargo fmt
+	cd static && npm run format
+
+protocol: rust ## write the TypeScript of the wire types anew
+	ROUNDTABLE_WRITE_PROTOCOL=1 cargo test --lib typescript
+
+bench: rust ## what one relayed message costs
+	cargo bench --locked
+
+image: ## both images: roundtable and roundtable-nginx
+	docker build -t roundtable .
+	docker build -t roundtable-nginx --target nginx .
+
+deny: rust ## licences, sources and known holes of the dependencies; wants cargo-deny
+	@cargo deny --version >/dev/null 2>&1 || { echo "make deny needs cargo-deny: cargo install cargo-deny --locked"; exit 1; }
+	cargo deny check
+
+# --- what the others stand on
+
+.PHONY: page
+page: static/node_modules/.package-lock.json
+	cd static && npm run build
+
+static/node_modules/.package-lock.json: static/package.json static/package-lock.json | node
+	cd static && npm ci --no-audit --no-fund
+	@touch $@
+
+rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing. Install it from https://rustup.rs (mirrors: https://rsproxy.cn), 1.88 or newer."; exit 1; }
+
+node:
+	@command -v npm >/dev/null || { echo "Node.js is missing. Install it from https://nodejs.org (mirrors: https://npmmirror.com/mirrors/node/), 20.19 or newer."; exit 1; }
+
+tools: rust node
+	tests/tools
