@@ -16,6 +16,8 @@ export default defineConfig(
     rules: {
       // The compiler knows every name; this rule does not know the types of the DOM.
       'no-undef': 'off',
+      // A string's parts are its code points, which is what the protocol counts.
+      '@typescript-eslint/no-misused-spread': ['error', { allow: ['string'] }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
     },
   },
@@ -26,6 +28,8 @@ export default defineConfig(
     rules: {
       'vue/block-lang': ['error', { script: { lang: 'ts' } }],
       'vue/no-static-inline-styles': 'error',
+      // The compiler checks what an absent prop may be.
+      'vue/require-default-prop': 'off',
     },
   },
   {

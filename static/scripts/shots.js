@@ -1,0 +1,63 @@
+/** Pictures of every story, in both languages, dark and light, at the sizes that matter: `npm run shots [story…]`. */
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { chromium } from 'playwright-core';
+import { createServer } from 'vite';
+
+const ALL = [
+  ...[
+    'landing',
+    'lobby',
+    'lobby-asking',
+    'lobby-denied',
+    'lobby-busy',
+    'lobby-insecure',
+    'joining',
+    'joining-trouble',
+  ],
+  ...['alone', 'two', 'three', 'nine', 'many', 'links', 'lost', 'room-denied'],
+  ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
+];
+const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
+const LOOKS = [
+  ['en', 'light'],
+  ['zh-CN', 'dark'],
+];
+
+const folder = resolve(import.meta.dirname, '../test-results/shots');
+mkdirSync(folder, { recursive: true });
+const asked = process.argv.slice(2);
+const server = await createServer({ root: resolve(import.meta.dirname, '..'), logLevel: 'error' });
+await server.listen();
+const base = server.resolvedUrls.local[0];
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--autoplay-policy=no-user-gesture-required',
+  ],
+});
+for (const [locale, colorScheme] of LOOKS) {
+  for (const [size, [width, height]] of Object.entries(SIZES)) {
+    const context = await browser.newContext({ locale, colorScheme, viewport: { width, height } });
+    const page = await context.newPage();
+    page.on('pageerror', (error) => console.error(error));
+    for (const story of asked.length > 0 ? asked : ALL) {
+      await page.goto(`${base}stories/?story=${story}&name=${locale === 'en' ? 'Ada' : '小明'}`);
+      await page.waitForSelector('[data-phase]');
+      await page.evaluate(() =>
+        Promise.all(
+          [...document.querySelectorAll('video.shown')].map((video) => video.readyState > 1 || video.play()),
+        ),
+      );
+      await page.screenshot({ path: `${folder}/${story}-${size}-${locale}.png` });
+    }
+    await context.close();
+  }
+}
+await browser.close();
+await server.close();

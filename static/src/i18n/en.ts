@@ -1,0 +1,125 @@
+import type { FailureCode } from '../core/types';
+
+/** One plain sentence, and what to do about it. */
+interface FailureText {
+  sentence: string;
+  action: string;
+}
+
+/** English, and by its type the list of every text that a language must have. */
+export const en = {
+  product: 'Roundtable',
+  language: 'Language',
+  landing: {
+    tagline: 'Meet face to face. No account, no install: share a link and talk.',
+    create: 'New meeting',
+    or: 'or join one',
+    room: 'Meeting name or link',
+    open: 'Join',
+    invalid: 'That is no meeting name or link. A name has 1 to 64 characters, without / \\ ? and #.',
+    note: 'Sound and picture go straight from browser to browser.',
+  },
+  lobby: {
+    title: 'Ready to join?',
+    name: 'Your name',
+    namePlaceholder: 'What should others call you?',
+    nameMissing: 'Type a name, so that the others know who you are.',
+    join: 'Join meeting',
+    asking:
+      'Your browser asks whether this page may use camera and microphone. Choose “Allow” to be seen and heard.',
+    starting: 'Starting the camera…',
+    cameraOff: 'Camera is off',
+    noDevices: 'You can join all the same: you will see and hear the others.',
+  },
+  joining: { title: 'Joining…', cancel: 'Cancel' },
+  room: {
+    you: 'You',
+    guest: 'Guest',
+    youNamed: '{name} (you)',
+    people: '1 person | {n} people',
+    alone: 'Nobody else is here yet',
+    invite: 'Send this link to those you want to meet.',
+    micOff: 'Microphone off',
+    connecting: 'Connecting…',
+    reconnecting: 'Reconnecting…',
+    away: 'Away, may come back',
+    lost: 'Connection to the server lost; the call goes on. Reconnecting…',
+    joined: '{name} joined',
+    departed: '{name} left',
+  },
+  signaling: {
+    connecting: 'Connecting to the server',
+    open: 'Connected to the server',
+    lost: 'Server lost, reconnecting',
+    closed: 'Not connected',
+  },
+  control: {
+    bar: 'Meeting controls',
+    mic: 'Mic',
+    micOn: 'Turn microphone on (M)',
+    micOff: 'Turn microphone off (M)',
+    camera: 'Camera',
+    cameraOn: 'Turn camera on (V)',
+    cameraOff: 'Turn camera off (V)',
+    copy: 'Copy link',
+    copied: 'Copied',
+    copyFailed: 'Copy this link:',
+    leave: 'Leave',
+    leaveHint: 'Leave the meeting',
+    dismiss: 'Dismiss',
+  },
+  left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
+  refused: { retry: 'Try again' },
+  device: { mic: 'the microphone', camera: 'the camera', both: 'camera and microphone' },
+  failures: {
+    insecure_context: {
+      sentence: 'This page came over plain http, so browsers keep camera and microphone shut.',
+      action: 'Open it with https:// (or on localhost).',
+    },
+    browser_unsupported: {
+      sentence: 'This browser cannot hold video calls.',
+      action: 'Use a current Chrome, Edge, Firefox or Safari.',
+    },
+    permission_denied: {
+      sentence: 'The browser blocks {device} for this page; allow it with the icon beside the address.',
+      action: 'Try again',
+    },
+    no_device: {
+      sentence: 'The browser does not find {device}; plug it in, or join without.',
+      action: 'Try again',
+    },
+    device_busy: {
+      sentence: 'Another program is using {device}; close it there first.',
+      action: 'Try again',
+    },
+    device_failed: { sentence: 'The browser could not start {device}.', action: 'Try again' },
+    room_invalid: { sentence: 'This is not a valid meeting name.', action: 'Choose another' },
+    name_invalid: {
+      sentence: 'The server does not accept this name; try a simpler one.',
+      action: 'Change name',
+    },
+    room_full: { sentence: 'This meeting is full.', action: 'Try again' },
+    server_full: { sentence: 'The server has no free place at the moment.', action: 'Try again' },
+    server_unreachable: {
+      sentence: 'The server cannot be reached.',
+      action: 'Check your network; this page keeps trying.',
+    },
+    wrong_address: {
+      sentence: 'What answers at this address is not a Roundtable server.',
+      action: 'Check the address, or ask whoever runs the server.',
+    },
+    superseded: { sentence: 'You joined this meeting in another window.', action: 'Rejoin here' },
+    protocol_error: { sentence: 'The server did not understand this page.', action: 'Reload the page' },
+    no_path: {
+      sentence: 'No network path to {name}.',
+      action: 'Whoever runs the server should set up a TURN relay.',
+    },
+    sound_blocked: {
+      sentence: 'The browser waits for a click before it plays sound.',
+      action: 'Turn on sound',
+    },
+  } satisfies Record<FailureCode, FailureText>,
+};
+
+/** Every text that a language must have. */
+export type Messages = typeof en;

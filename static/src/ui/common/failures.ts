@@ -1,0 +1,24 @@
+import type { FailureCode } from '../../core/types';
+
+/** What the one action of a failure does; `advice` is for the person to do outside of the page. */
+export type FailureAct = 'retry' | 'rejoin' | 'rename' | 'home' | 'reload' | 'sound' | 'advice';
+
+/** The action behind the text `failures.<code>.action`. */
+export const failureActs: Record<FailureCode, FailureAct> = {
+  insecure_context: 'advice',
+  browser_unsupported: 'advice',
+  permission_denied: 'retry',
+  no_device: 'retry',
+  device_busy: 'retry',
+  device_failed: 'retry',
+  room_invalid: 'home',
+  name_invalid: 'rename',
+  room_full: 'rejoin',
+  server_full: 'rejoin',
+  server_unreachable: 'advice',
+  wrong_address: 'advice',
+  superseded: 'rejoin',
+  protocol_error: 'reload',
+  no_path: 'advice',
+  sound_blocked: 'sound',
+};

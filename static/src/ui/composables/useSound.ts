@@ -1,0 +1,71 @@
+import {
+  computed,
+  inject,
+  onBeforeUnmount,
+  onMounted,
+  provide,
+  shallowReactive,
+  type ComputedRef,
+  type InjectionKey,
+} from 'vue';
+
+/** Plays the people's videos, with sound as soon as the browser allows it. */
+export interface Sound {
+  /** Someone is played without sound until the person makes a gesture. */
+  readonly blocked: ComputedRef<boolean>;
+  play(video: HTMLVideoElement): Promise<void>;
+  /** To be called before a video goes. */
+  forget(video: HTMLVideoElement): void;
+  /** To be called in a gesture. */
+  unblock(): void;
+}
+
+const key: InjectionKey<Sound> = Symbol('sound');
+
+/** Makes the sound of a room, for the tiles below to use. */
+export function provideSound(): Sound {
+  const silenced = shallowReactive(new Set<HTMLVideoElement>());
+
+  async function play(video: HTMLVideoElement): Promise<void> {
+    try {
+      await video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException && error.name === 'NotAllowedError') || video.muted) return;
+      // The picture at least may play.
+      video.muted = true;
+      silenced.add(video);
+      await play(video);
+    }
+  }
+  function unblock(): void {
+    for (const video of [...silenced]) {
+      silenced.delete(video);
+      video.muted = false;
+      void play(video);
+    }
+  }
+  const sound: Sound = {
+    blocked: computed(() => silenced.size > 0),
+    play,
+    forget: (video) => silenced.delete(video),
+    unblock,
+  };
+
+  // Any gesture will do. These are the events that browsers count as one (HTML, "user activation").
+  const gestures = ['pointerup', 'keydown'] as const;
+  onMounted(() => {
+    for (const gesture of gestures) document.addEventListener(gesture, unblock);
+  });
+  onBeforeUnmount(() => {
+    for (const gesture of gestures) document.removeEventListener(gesture, unblock);
+  });
+  provide(key, sound);
+  return sound;
+}
+
+/** The sound of the room around this component. */
+export function useSound(): Sound {
+  const sound = inject(key);
+  if (sound === undefined) throw new Error('useSound outside of a room');
+  return sound;
+}

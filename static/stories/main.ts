@@ -1,0 +1,31 @@
+/**
+ * Every screen of the meeting without a server: `stories/?story=lobby`. Only in the development server.
+ * `&name=Ada` fills in the name.
+ */
+import { createApp, h } from 'vue';
+import { i18n } from '../src/i18n';
+import '../src/ui/styles/tokens.css';
+import '../src/ui/styles/base.css';
+import '../src/ui/styles/controls.css';
+import LandingPage from '../src/ui/pages/LandingPage.vue';
+import RoomPage from '../src/ui/pages/RoomPage.vue';
+import { FakeMeeting } from './fake';
+import { stories } from './stories';
+
+const query = new URLSearchParams(location.search);
+const name = query.get('name');
+const view = stories[query.get('story') ?? '']?.();
+
+const page =
+  view === undefined
+    ? h(LandingPage, { 'data-phase': 'landing' })
+    : h(RoomPage, {
+        meeting: new FakeMeeting(view),
+        options: { autojoin: false, ...(name !== null && { name }) },
+        link: `https://meet.example.org/r/${view.room}`,
+        home: './',
+      });
+
+createApp(() => page)
+  .use(i18n)
+  .mount('#app');

@@ -1,0 +1,101 @@
+import type {
+  DeviceView,
+  Failure,
+  FailureCode,
+  LinkState,
+  MeetingView,
+  Person,
+  Phase,
+} from '../src/core/types';
+import { picture } from './pictures';
+
+const on: DeviceView = { on: true, pending: false };
+const off: DeviceView = { on: false, pending: false };
+const asked: DeviceView = { on: false, pending: true };
+const broken = (code: FailureCode): DeviceView => ({ ...off, failure: { code } });
+
+const names = [
+  'Grace Hopper',
+  '张伟',
+  'Alan',
+  '李小龙',
+  'Barbara Liskov',
+  'Émile',
+  '王芳',
+  'Edsger Wybe Dijkstra',
+];
+
+function person(index: number, change: Partial<Person> = {}): Person {
+  return {
+    id: `person-${index}`,
+    name: names[index % names.length] ?? '',
+    mic: index % 3 !== 1,
+    camera: index % 4 !== 1,
+    link: 'connected',
+    away: false,
+    stream: picture(index * 47),
+    ...change,
+  };
+}
+
+const people = (count: number): Person[] => Array.from({ length: count }, (_, index) => person(index));
+
+function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
+  return {
+    room: 'lusab-babad-gutih-tugad',
+    phase,
+    signaling: phase.kind === 'joined' ? 'open' : 'closed',
+    mic: on,
+    camera: on,
+    preview: picture(210),
+    people: [],
+    ...change,
+  };
+}
+
+function lobby(change: Partial<MeetingView>): MeetingView {
+  const { preview, ...pictureless } = view({ kind: 'lobby' }, change);
+  preview?.getTracks().forEach((track) => {
+    track.stop();
+  });
+  return pictureless;
+}
+const joined = (change: Partial<MeetingView> = {}): MeetingView =>
+  view({ kind: 'joined', selfId: 'self' }, change);
+const refused = (code: FailureCode): MeetingView =>
+  view({ kind: 'refused', failure: { code } satisfies Failure });
+const linked = (index: number, link: LinkState): Person => person(index, { link });
+
+/** Every state a person can be in, by name; `landing` needs no meeting. */
+export const stories: Readonly<Record<string, () => MeetingView>> = {
+  lobby: () => view({ kind: 'lobby' }),
+  'lobby-asking': () => lobby({ mic: asked, camera: asked }),
+  'lobby-denied': () => lobby({ mic: broken('permission_denied'), camera: broken('permission_denied') }),
+  'lobby-busy': () => lobby({ camera: broken('device_busy'), mic: broken('no_device') }),
+  'lobby-insecure': () => lobby({ mic: broken('insecure_context'), camera: broken('insecure_context') }),
+  joining: () => view({ kind: 'joining' }, { signaling: 'connecting' }),
+  'joining-trouble': () =>
+    view({ kind: 'joining' }, { signaling: 'lost', trouble: { code: 'server_unreachable' } }),
+  alone: () => joined(),
+  two: () => joined({ people: people(1) }),
+  three: () => joined({ people: people(2), camera: off, mic: off }),
+  nine: () => joined({ people: people(8) }),
+  many: () => joined({ people: people(24) }),
+  links: () =>
+    joined({
+      people: [
+        linked(0, 'connecting'),
+        linked(1, 'interrupted'),
+        linked(2, 'failed'),
+        person(3, { away: true }),
+        person(4),
+      ],
+    }),
+  lost: () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_unreachable' } }),
+  'room-denied': () => joined({ people: people(1), camera: broken('permission_denied') }),
+  left: () => view({ kind: 'left' }),
+  'name-refused': () => refused('name_invalid'),
+  full: () => refused('room_full'),
+  superseded: () => refused('superseded'),
+  'wrong-address': () => refused('wrong_address'),
+};
