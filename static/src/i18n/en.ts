@@ -9,7 +9,8 @@ interface FailureText {
 /** English, and by its type the list of every text that a language must have. */
 export const en = {
   product: 'Roundtable',
-  language: 'Language',
+  /** How two sentences follow one another. */
+  sentences: '{first} {second}',
   landing: {
     tagline: 'Meet face to face. No account, no install: share a link and talk.',
     create: 'New meeting',

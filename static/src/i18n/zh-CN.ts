@@ -3,7 +3,7 @@ import type { Messages } from './en';
 /** Simplified Chinese. */
 export const zhCN: Messages = {
   product: '圆桌',
-  language: '语言',
+  sentences: '{first}{second}',
   landing: {
     tagline: '打开链接，就能面对面交谈。无需注册，无需安装。',
     create: '新建会议',
