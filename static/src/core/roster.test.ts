@@ -1,0 +1,48 @@
+import { describe, expect, test } from 'vitest';
+import type { Peer, ServerMessage } from '../protocol/messages';
+import { emptyRoster, isRosterMessage, nextRoster, type Roster } from './roster';
+import { fixture, peer, welcome } from './testing/fixtures';
+
+interface Script {
+  readonly name: string;
+  readonly frames: ServerMessage[];
+  readonly expect: { readonly version: number; readonly peers: Peer[]; readonly resync: boolean };
+}
+
+function play(frames: readonly ServerMessage[]): Roster {
+  return frames.filter(isRosterMessage).reduce(nextRoster, emptyRoster);
+}
+
+describe('R14 to R17, R21, R23: the golden scripts', () => {
+  test.each(fixture('roster') as Script[])('$name', (script) => {
+    expect(play(script.frames)).toEqual(script.expect);
+  });
+});
+
+test('wherever one change is lost, the roster says so, and a snapshot mends it', () => {
+  const changes: ServerMessage[] = [];
+  for (let version = 2; version < 20; version++) {
+    const id = `peer-${version % 5}`;
+    const present = play([welcome('me'), ...changes]).peers.some((other) => other.id === id);
+    changes.push(
+      present
+        ? { type: 'peer_left', version, id, reason: 'closed' }
+        : { type: 'peer_joined', version, peer: peer(id) },
+    );
+  }
+  const whole = play([welcome('me'), ...changes]);
+  expect(whole.resync).toBe(false);
+  for (let lost = 0; lost < changes.length - 1; lost++) {
+    const frames = [welcome('me'), ...changes.filter((_, index) => index !== lost)];
+    expect(play(frames).resync).toBe(true);
+    const snapshot: ServerMessage = { type: 'roster', version: whole.version, peers: [...whole.peers] };
+    expect(play([...frames, snapshot])).toEqual(whole);
+  }
+});
+
+test('the golden messages of the server that belong to the roster', () => {
+  const golden = fixture('messages') as { direction: string; message: ServerMessage }[];
+  const messages = golden.filter(({ direction }) => direction === 'server').map(({ message }) => message);
+  const found = new Set(messages.filter(isRosterMessage).map(({ type }) => type));
+  expect([...found].sort()).toEqual(['peer_joined', 'peer_left', 'roster', 'state', 'welcome']);
+});

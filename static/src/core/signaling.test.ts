@@ -1,0 +1,372 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { ServerMessage } from '../protocol/messages';
+import { SignalingClient } from './signaling';
+import { FakeClock, settled } from './testing/clock';
+import { ADA, fixture, GRACE, types, welcome } from './testing/fixtures';
+import { FakeSockets } from './testing/socket';
+import type { Failure, SignalingState } from './types';
+
+let clock: FakeClock;
+let sockets: FakeSockets;
+/** What HTTP answers; an error where nothing does. */
+let http: string | Error;
+let requests: string[];
+let client: SignalingClient;
+let states: SignalingState[];
+let troubles: (string | undefined)[];
+let refusals: Failure[];
+let problems: unknown[];
+let messages: ServerMessage[];
+let mic: boolean;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  sockets = new FakeSockets();
+  http = new Error('refused');
+  [requests, states, troubles, refusals, problems, messages] = [[], [], [], [], [], []];
+  mic = false;
+  client = new SignalingClient({
+    url: 'wss://a.example/signal-api/ws?room=x',
+    welcomeUrl: 'https://a.example/signal-api/v1/welcome',
+    connect: sockets.connect,
+    fetch: (url) => {
+      requests.push(url);
+      return typeof http === 'string'
+        ? Promise.resolve({ text: () => Promise.resolve(String(http)) })
+        : Promise.reject(http);
+    },
+    clock,
+    hello: () => ({ name: 'Ada', state: { mic } }),
+  });
+  client.events.on('state', (state) => states.push(state));
+  client.events.on('trouble', (trouble) => troubles.push(trouble?.code));
+  client.events.on('refused', (failure) => refusals.push(failure));
+  client.events.on('problem', (problem) => problems.push(problem));
+  client.events.on('message', (message) => messages.push(message));
+});
+
+function enter(resume = 'secret'): void {
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA, { resume }));
+}
+
+async function fail(): Promise<void> {
+  sockets.last.end();
+  await settled();
+}
+
+function nextTry(): number {
+  const wait = clock.waits[0] ?? NaN;
+  clock.advance(wait);
+  return wait;
+}
+
+describe('joining', () => {
+  test('R5 join is the first message, and the welcome opens', () => {
+    client.start();
+    expect(sockets.last.sent).toEqual([]);
+    sockets.last.open();
+    expect(sockets.last.sent).toEqual([{ type: 'join', name: 'Ada', state: { mic: false } }]);
+    expect(states).toEqual(['connecting']);
+    sockets.last.receive(welcome(ADA));
+    expect(states).toEqual(['connecting', 'open']);
+    expect(types(messages)).toEqual(['welcome']);
+  });
+
+  test('every golden message of the server is understood', () => {
+    client.start();
+    enter();
+    const golden = fixture('messages') as { direction: string; message: ServerMessage }[];
+    const all = golden.filter(({ direction }) => direction === 'server').map(({ message }) => message);
+    for (const message of all) sockets.last.receive(message);
+    expect(messages.slice(1)).toEqual(all.filter(({ type }) => type !== 'pong'));
+    expect(problems).toEqual([]);
+  });
+
+  test('R3 a frame that is no message is a problem and disturbs nothing', () => {
+    client.start();
+    enter();
+    for (const frame of ['', 'null', '[]', '{"type":7}', '{']) sockets.last.receiveText(frame);
+    sockets.last.receive({ type: 'broadcast', from: GRACE, data: null });
+    expect(problems).toHaveLength(5);
+    expect(types(messages)).toEqual(['welcome', 'broadcast']);
+    expect(client.state).toBe('open');
+  });
+
+  test('a socket that never opens is given up after 10 s', () => {
+    client.start();
+    clock.advance(10_000);
+    expect(sockets.last.closed).toBe(true);
+    nextTry();
+    expect(sockets.all).toHaveLength(2);
+  });
+
+  test('a server that never welcomes is given up after 10 s', () => {
+    client.start();
+    sockets.last.open();
+    clock.advance(10_000);
+    nextTry();
+    expect(sockets.all).toHaveLength(2);
+  });
+
+  test('a browser that refuses the socket is tried again', async () => {
+    let tries = 0;
+    const stubborn = new SignalingClient({
+      url: '',
+      welcomeUrl: '',
+      connect: () => {
+        tries += 1;
+        throw new Error('blocked');
+      },
+      fetch: () => Promise.reject(new Error('blocked')),
+      clock,
+      hello: () => ({ name: 'Ada', state: {} }),
+    });
+    stubborn.start();
+    await settled();
+    clock.advance(500);
+    expect(tries).toBe(2);
+  });
+});
+
+describe('refusals are final', () => {
+  test.each(['name_invalid', 'room_full'] as const)('%s', (code) => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive({ type: 'error', code, message: 'no', re: 'join' });
+    expect(refusals).toEqual([{ code, detail: 'no' }]);
+    expect(client.state).toBe('closed');
+    expect(clock.waits).toEqual([]);
+  });
+
+  test('another error on join is a defect', () => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive({ type: 'error', code: 'state_invalid', message: 'no', re: 'join' });
+    expect(refusals).toEqual([{ code: 'protocol_error', detail: 'state_invalid: no' }]);
+  });
+
+  test.each([
+    [4003, 'room_full'],
+    [4004, 'superseded'],
+  ])('close code %i is %s', (close, code) => {
+    client.start();
+    enter();
+    sockets.last.end(close);
+    expect(refusals).toEqual([{ code }]);
+    expect([states.at(-1), clock.waits]).toEqual(['closed', []]);
+  });
+});
+
+describe('coming back', () => {
+  test('R11 resumes, with the present state', () => {
+    client.start();
+    enter('first secret');
+    mic = true;
+    sockets.last.end();
+    expect(client.state).toBe('lost');
+    nextTry();
+    sockets.last.open();
+    expect(sockets.last.sent).toEqual([
+      { type: 'join', name: 'Ada', state: { mic: true }, resume: 'first secret' },
+    ]);
+    sockets.last.receive(welcome(ADA, { resume: 'second secret', resumed: false }));
+    sockets.last.end();
+    nextTry();
+    sockets.last.open();
+    expect(sockets.last.sent[0]).toMatchObject({ resume: 'second secret' });
+  });
+
+  test('delays double from 0.5 s to 10 s and never end', async () => {
+    client.start();
+    const waits: number[] = [];
+    for (let attempt = 0; attempt < 12; attempt++) {
+      await fail();
+      waits.push(nextTry());
+    }
+    expect(waits).toEqual([
+      500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000,
+    ]);
+  });
+
+  test('delays have full jitter', async () => {
+    client.start();
+    for (const [chance, expected] of [
+      [0, 0],
+      [0.5, 500],
+      [0.25, 500],
+    ] as const) {
+      clock.chance = chance;
+      await fail();
+      expect(nextTry()).toBe(expected);
+    }
+  });
+
+  test('a connection that held begins with short delays again, one that broke at once does not', () => {
+    client.start();
+    const waits: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      enter();
+      sockets.last.end();
+      waits.push(nextTry());
+    }
+    expect(waits).toEqual([500, 1000, 2000, 4000]);
+    enter();
+    clock.advance(10_000);
+    sockets.last.end();
+    expect(nextTry()).toBe(500);
+  });
+
+  test('R32 the hint of go_away is heeded', () => {
+    client.start();
+    enter();
+    sockets.last.receive({ type: 'go_away', reason: 'shutdown', reconnect_ms: 1840 });
+    sockets.last.end(1012);
+    expect(nextTry()).toBe(1840);
+  });
+
+  test('at once when the page wakes', async () => {
+    client.start();
+    for (let attempt = 0; attempt < 6; attempt++) {
+      await fail();
+      if (attempt < 5) nextTry();
+    }
+    client.wake();
+    expect(sockets.all).toHaveLength(7);
+    // Not twice, while the try is on.
+    client.wake();
+    expect(sockets.all).toHaveLength(7);
+    await fail();
+    expect(nextTry()).toBe(500);
+  });
+
+  test('what would be sent while lost is dropped', () => {
+    client.start();
+    enter();
+    sockets.last.end();
+    client.send({ type: 'signal', to: GRACE, data: 1 });
+    nextTry();
+    sockets.last.open();
+    client.send({ type: 'signal', to: GRACE, data: 2 });
+    sockets.last.receive(welcome(ADA));
+    client.send({ type: 'signal', to: GRACE, data: 3 });
+    expect(sockets.last.sent.slice(1)).toEqual([{ type: 'signal', to: GRACE, data: 3 }]);
+  });
+
+  test('a late end of an old socket does not disturb the new one', () => {
+    client.start();
+    enter();
+    const [old] = sockets.all;
+    clock.advance(50_000);
+    expect(client.state).toBe('lost');
+    nextTry();
+    enter();
+    old?.end(4004);
+    expect(client.state).toBe('open');
+    expect(refusals).toEqual([]);
+  });
+
+  test('1002, 1007 and 1009 are a defect, and it comes back all the same', () => {
+    client.start();
+    for (const code of [1002, 1007, 1009]) {
+      enter();
+      sockets.last.end(code);
+      expect(troubles.at(-1)).toBe('protocol_error');
+      nextTry();
+    }
+    enter();
+    expect(troubles.at(-1)).toBeUndefined();
+  });
+});
+
+describe('heartbeat', () => {
+  test('R27 asks each interval of the welcome and is lost after two silent ones', () => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive(welcome(ADA, { heartbeat_seconds: 10 }));
+    const first = sockets.last;
+    clock.advance(10_000);
+    expect(types(first.sent)).toEqual(['join', 'ping']);
+    first.receive({ type: 'pong' });
+    clock.advance(19_999);
+    expect(client.state).toBe('open');
+    clock.advance(1);
+    expect([client.state, first.closed]).toEqual(['lost', true]);
+    expect(types(messages)).toEqual(['welcome']);
+  });
+
+  test('a page that wakes asks first', () => {
+    client.start();
+    enter();
+    client.wake();
+    expect(types(sockets.last.sent)).toEqual(['join', 'ping']);
+    sockets.last.receive({ type: 'pong' });
+    clock.advance(6_000);
+    expect(client.state).toBe('open');
+  });
+});
+
+describe('why it does not connect', () => {
+  test.each([
+    ['nothing answers', new Error('refused'), 'server_unreachable'],
+    ['a web page answers', '<!doctype html>', 'wrong_address'],
+    ['JSON of something else answers', '{"status":"ok"}', 'wrong_address'],
+    [
+      'another program with the same envelope answers',
+      '{"code":"SUCCESS","data":{"name":"other"}}',
+      'wrong_address',
+    ],
+    ['null answers', 'null', 'wrong_address'],
+    ['the server is full', '{"code":"SERVER_FULL","message":"…"}', 'server_full'],
+    ['the server shuts down', '{"code":"DRAINING","message":"…"}', 'server_unreachable'],
+    ['only WebSocket fails', '{"code":"SUCCESS","data":{"name":"roundtable"}}', 'server_unreachable'],
+  ])('R34 %s', async (_, answer, code) => {
+    http = answer;
+    client.start();
+    await fail();
+    expect(requests).toEqual(['https://a.example/signal-api/v1/welcome']);
+    expect(troubles).toEqual([code]);
+    expect(client.state).toBe('connecting');
+    nextTry();
+    enter();
+    expect(troubles.at(-1)).toBeUndefined();
+  });
+
+  test('a wrong address is tried slowly', async () => {
+    http = '<html>';
+    client.start();
+    await fail();
+    nextTry();
+    await fail();
+    expect(nextTry()).toBe(30_000);
+  });
+
+  test('an answer that comes after the welcome is of no interest', async () => {
+    client.start();
+    sockets.last.end();
+    nextTry();
+    enter();
+    await settled();
+    expect(troubles).toEqual([]);
+  });
+});
+
+describe('leaving', () => {
+  test('R24 says so and is over', () => {
+    client.start();
+    enter();
+    client.leave();
+    expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
+    expect(sockets.last.closed).toBe(true);
+    expect([client.state, clock.waits]).toEqual(['closed', []]);
+  });
+
+  test('while it waits for the next try', () => {
+    client.start();
+    sockets.last.end();
+    client.leave();
+    clock.advance(60_000);
+    client.wake();
+    expect(sockets.all).toHaveLength(1);
+  });
+});

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import type { ClientMessage, IceServer, Peer, ServerMessage, State, Welcome } from '../../protocol/messages';
+
+/** A file of `tests/fixtures`, which the server's tests read too. */
+export function fixture(name: string): unknown {
+  return JSON.parse(
+    readFileSync(new URL(`../../../../tests/fixtures/${name}.json`, import.meta.url), 'utf8'),
+  );
+}
+
+/** Ids in the order of the alphabet: each one offers to those after it. */
+export const ADA = 'AdaAdaAdaAdaAdaAda-1';
+export const GRACE = 'GraceGraceGraceGra_2';
+export const ZOE = 'ZoeZoeZoeZoeZoeZoe-3';
+
+export function peer(id: string, state: State = {}): Peer {
+  return { id, name: id.slice(0, 3), role: 'participant', state };
+}
+
+export function welcome(
+  self: string,
+  changes: Partial<Welcome> = {},
+): Extract<ServerMessage, { type: 'welcome' }> {
+  return {
+    type: 'welcome',
+    self,
+    room: 'standup',
+    version: 1,
+    peers: [],
+    resume: 'secret',
+    resumed: false,
+    ice_servers: [] as IceServer[],
+    limits: { message_bytes: 65_536, name_chars: 64, state_keys: 16, room_members: 50 },
+    heartbeat_seconds: 25,
+    features: ['resume', 'state', 'sync'],
+    server: { name: 'roundtable', version: '0.1.0', time: '2026-01-02T11:04:05.678+08:00' },
+    ...changes,
+  };
+}
+
+/** The types of messages, in their order. */
+export function types(messages: readonly (ClientMessage | ServerMessage)[]): string[] {
+  return messages.map(({ type }) => type);
+}

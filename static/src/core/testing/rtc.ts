@@ -1,0 +1,277 @@
+/**
+ * Peer connections without media: the signaling state machine of W3C WebRTC §4.4, implicit rollback
+ * included, and a network that connects two of them when their descriptions fit.
+ */
+import type { MediaFactory } from '../peer';
+
+interface Sdp {
+  /** Stands for the ICE credentials. */
+  readonly ufrag: string;
+  readonly kinds: string[];
+}
+
+/** A track, as far as the core looks at it. */
+export class FakeTrack {
+  enabled = true;
+  onended: (() => void) | null = null;
+  stopped = false;
+  readonly kind: string;
+
+  constructor(kind: string) {
+    this.kind = kind;
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+}
+
+/** A stream, as far as the core looks at it. */
+export class FakeStream {
+  readonly tracks: FakeTrack[];
+
+  constructor(tracks: FakeTrack[] = []) {
+    this.tracks = [...tracks];
+  }
+
+  getTracks(): FakeTrack[] {
+    return [...this.tracks];
+  }
+
+  addTrack(track: FakeTrack): void {
+    this.tracks.push(track);
+  }
+
+  removeTrack(track: FakeTrack): void {
+    this.tracks.splice(this.tracks.indexOf(track), 1);
+  }
+}
+
+class FakeTransceiver {
+  direction = 'recvonly';
+  readonly receiver: { track: FakeTrack };
+  readonly sender = {
+    track: null as FakeTrack | null,
+    replaceTrack: (track: FakeTrack | null): Promise<void> => {
+      this.sender.track = track;
+      return Promise.resolve();
+    },
+  };
+
+  constructor(kind: string) {
+    this.receiver = { track: new FakeTrack(kind) };
+  }
+}
+
+/** One end. */
+export class FakePeerConnection {
+  onnegotiationneeded: (() => void) | null = null;
+  onicecandidate: ((event: { candidate: RTCIceCandidateInit | null }) => void) | null = null;
+  oniceconnectionstatechange: (() => void) | null = null;
+  onconnectionstatechange: (() => void) | null = null;
+  signalingState: RTCSignalingState = 'stable';
+  connectionState: RTCPeerConnectionState = 'new';
+  iceConnectionState: RTCIceConnectionState = 'new';
+  currentLocalDescription: RTCSessionDescriptionInit | null = null;
+  currentRemoteDescription: RTCSessionDescriptionInit | null = null;
+  pendingLocalDescription: RTCSessionDescriptionInit | null = null;
+  pendingRemoteDescription: RTCSessionDescriptionInit | null = null;
+  readonly transceivers: FakeTransceiver[] = [];
+  readonly candidates: RTCIceCandidateInit[] = [];
+  configuration: RTCConfiguration;
+  /** How often a description was made here. */
+  offers = 0;
+  restarts = 0;
+  /** Whom the network connected it to. */
+  partner: FakePeerConnection | undefined;
+  /** How many m-lines both sides know. */
+  #negotiated = 0;
+  #restart = false;
+  readonly #network: FakeNetwork;
+
+  constructor(network: FakeNetwork, configuration: RTCConfiguration) {
+    this.#network = network;
+    this.configuration = configuration;
+  }
+
+  get localDescription(): RTCSessionDescriptionInit | null {
+    return this.pendingLocalDescription ?? this.currentLocalDescription;
+  }
+
+  get remoteDescription(): RTCSessionDescriptionInit | null {
+    return this.pendingRemoteDescription ?? this.currentRemoteDescription;
+  }
+
+  addTransceiver(kind: string, { direction }: { direction: string }): FakeTransceiver {
+    const transceiver = new FakeTransceiver(kind);
+    transceiver.direction = direction;
+    this.transceivers.push(transceiver);
+    this.#checkNegotiation();
+    return transceiver;
+  }
+
+  getTransceivers(): FakeTransceiver[] {
+    return [...this.transceivers];
+  }
+
+  setConfiguration(configuration: RTCConfiguration): void {
+    this.configuration = configuration;
+  }
+
+  restartIce(): void {
+    this.restarts += 1;
+    // Without credentials there is nothing to replace.
+    if (!this.localDescription) return;
+    this.#restart = true;
+    this.#checkNegotiation();
+  }
+
+  async setLocalDescription(): Promise<void> {
+    await Promise.resolve();
+    this.#assertOpen();
+    if (this.signalingState === 'have-remote-offer') {
+      // The answer keeps its credentials unless the offer has new ones.
+      const isRestart = this.currentRemoteDescription?.sdp !== this.pendingRemoteDescription?.sdp;
+      this.currentLocalDescription = this.#describe('answer', isRestart);
+      if (isRestart) this.#restart = false;
+      this.currentRemoteDescription = this.pendingRemoteDescription;
+      this.#becomeStable();
+    } else {
+      this.offers += 1;
+      this.pendingLocalDescription = this.#describe('offer', this.#restart);
+      this.signalingState = 'have-local-offer';
+    }
+    queueMicrotask(() => {
+      this.onicecandidate?.({ candidate: { candidate: 'candidate:1', usernameFragment: this.#ufrag() } });
+      this.onicecandidate?.({ candidate: null });
+    });
+  }
+
+  async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    await Promise.resolve();
+    this.#assertOpen();
+    if (description.type === 'offer') {
+      this.pendingLocalDescription = null;
+      this.pendingRemoteDescription = description;
+      this.signalingState = 'have-remote-offer';
+      for (const kind of read(description).kinds.slice(this.transceivers.length)) {
+        this.transceivers.push(new FakeTransceiver(kind));
+      }
+      return;
+    }
+    if (this.signalingState !== 'have-local-offer') throw new Error('InvalidStateError: no offer stands');
+    this.currentLocalDescription = this.pendingLocalDescription;
+    this.currentRemoteDescription = description;
+    this.#restart = false;
+    this.#becomeStable();
+  }
+
+  async addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
+    await Promise.resolve();
+    const remote = this.remoteDescription;
+    if (!remote) throw new Error('InvalidStateError: no remote description');
+    if (candidate.usernameFragment !== read(remote).ufrag)
+      throw new Error('OperationError: another generation');
+    this.candidates.push(candidate);
+  }
+
+  close(): void {
+    this.signalingState = 'closed';
+    this.#network.update();
+  }
+
+  /** Of the network only. */
+  enter(state: 'connected' | 'disconnected' | 'failed'): void {
+    if (this.connectionState === state || this.signalingState === 'closed') return;
+    this.connectionState = state;
+    this.iceConnectionState = state;
+    this.oniceconnectionstatechange?.();
+    this.onconnectionstatechange?.();
+  }
+
+  #becomeStable(): void {
+    this.pendingLocalDescription = null;
+    this.pendingRemoteDescription = null;
+    this.#negotiated = this.transceivers.length;
+    this.signalingState = 'stable';
+    this.#network.update();
+    this.#checkNegotiation();
+  }
+
+  #checkNegotiation(): void {
+    queueMicrotask(() => {
+      const needed = this.#restart || this.transceivers.length > this.#negotiated;
+      if (needed && this.signalingState === 'stable') this.onnegotiationneeded?.();
+    });
+  }
+
+  #describe(type: RTCSdpType, fresh: boolean): RTCSessionDescriptionInit {
+    const ufrag = fresh || !this.currentLocalDescription ? this.#network.newName('ufrag') : this.#ufrag();
+    const kinds = this.transceivers.map(({ receiver }) => receiver.track.kind);
+    return { type, sdp: JSON.stringify({ ufrag, kinds } satisfies Sdp) };
+  }
+
+  #ufrag(): string {
+    return this.localDescription ? read(this.localDescription).ufrag : '';
+  }
+
+  #assertOpen(): void {
+    if (this.signalingState === 'closed') throw new Error('InvalidStateError: closed');
+  }
+}
+
+/** Connects the connections whose descriptions fit, as long as it is up. */
+export class FakeNetwork {
+  readonly connections: FakePeerConnection[] = [];
+  #up = true;
+  #names = 0;
+
+  newName(prefix: string): string {
+    this.#names += 1;
+    return `${prefix}-${this.#names}`;
+  }
+
+  newConnection(configuration: RTCConfiguration = {}): FakePeerConnection {
+    const connection = new FakePeerConnection(this, configuration);
+    this.connections.push(connection);
+    return connection;
+  }
+
+  /** Breaks all paths, or lets new ones be found by an ICE restart. */
+  setUp(up: boolean): void {
+    this.#up = up;
+    this.update();
+  }
+
+  update(): void {
+    for (const one of this.connections) {
+      const partner = this.connections.find((other) => fit(one, other) && fit(other, one));
+      // During a restart the old path carries on until the new one stands.
+      one.partner = partner ?? one.partner;
+      const works = this.#up && one.partner && one.partner.signalingState !== 'closed';
+      if (works) one.enter('connected');
+      else if (one.connectionState === 'connected') one.enter('disconnected');
+    }
+  }
+}
+
+function fit(one: FakePeerConnection, other: FakePeerConnection): boolean {
+  const { currentLocalDescription: local } = one;
+  const { currentRemoteDescription: remote } = other;
+  if (one === other || one.signalingState === 'closed' || !local || !remote) return false;
+  return read(local).ufrag === read(remote).ufrag;
+}
+
+function read({ sdp = '{}' }: RTCSessionDescriptionInit): Sdp {
+  return JSON.parse(sdp) as Sdp;
+}
+
+/** Media of a fake network. */
+export function fakeMedia(network: FakeNetwork): MediaFactory {
+  return {
+    newPeerConnection: (configuration) =>
+      network.newConnection(configuration) as unknown as RTCPeerConnection,
+    newStream: (tracks) => new FakeStream(tracks as FakeTrack[] | undefined) as unknown as MediaStream,
+    newPair: () => network.newName('pair'),
+  };
+}
