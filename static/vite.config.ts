@@ -47,6 +47,7 @@ export default defineConfig({
   plugins: [vue(), roomAddresses(), precompressed()],
   define: {
     __VUE_OPTIONS_API__: false,
+    __VUE_I18N_FULL_INSTALL__: false,
     __VUE_I18N_LEGACY_API__: false,
     __INTLIFY_PROD_DEVTOOLS__: false,
   },

@@ -71,7 +71,7 @@ export const en = {
   },
   left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
   refused: { retry: 'Try again' },
-  device: { mic: 'the microphone', camera: 'the camera', both: 'camera and microphone' },
+  device: { mic: 'the microphone', camera: 'the camera', both: 'the camera and the microphone' },
   failures: {
     insecure_context: {
       sentence: 'This page came over plain http, so browsers keep camera and microphone shut.',
@@ -86,11 +86,11 @@ export const en = {
       action: 'Try again',
     },
     no_device: {
-      sentence: 'The browser does not find {device}; plug it in, or join without.',
+      sentence: 'The browser cannot find {device}: check the plug, or join without.',
       action: 'Try again',
     },
     device_busy: {
-      sentence: 'Another program is using {device}; close it there first.',
+      sentence: 'Another program is using {device}; close that program first.',
       action: 'Try again',
     },
     device_failed: { sentence: 'The browser could not start {device}.', action: 'Try again' },

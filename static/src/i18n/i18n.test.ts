@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import { en } from './en';
+import { zhCN } from './zh-CN';
+
+interface Tree {
+  readonly [key: string]: string | Tree;
+}
+
+/** Every text's path, with the names of what it is to be filled with. */
+function placeholders(tree: Tree, path = ''): [string, string[]][] {
+  return Object.entries(tree).flatMap(([key, value]) =>
+    typeof value === 'string'
+      ? [[`${path}${key}`, [...new Set(value.match(/\{\w+\}/g))].sort()]]
+      : placeholders(value, `${path}${key}.`),
+  );
+}
+
+it('fills the same things into both languages', () => {
+  expect(placeholders(zhCN)).toEqual(placeholders(en));
+});
