@@ -113,11 +113,12 @@ export class Meeting implements MeetingControls {
   }
 
   leave(): void {
-    this.#mic.close();
-    this.#camera.close();
     if (this.#phase.kind === 'joining' || this.#phase.kind === 'joined') this.#phase = { kind: 'left' };
     this.#signaling?.leave();
     this.#end();
+    // Last, so that nobody is told of a muted microphone on the way out.
+    this.#mic.close();
+    this.#camera.close();
   }
 
   #listen({ events }: SignalingClient): void {

@@ -58,6 +58,7 @@ export class FakeClock implements Clock {
 }
 
 /** Resolves when every promise that can go on has done so. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+export async function settled(): Promise<void> {
+  // The second turn is for the fake network, whose candidates take one.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

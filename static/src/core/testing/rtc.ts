@@ -87,6 +87,10 @@ export class FakePeerConnection {
   /** How many m-lines both sides know. */
   #negotiated = 0;
   #restart = false;
+  /** `negotiationneeded` was fired and has not been met yet. */
+  #needed = false;
+  /** Descriptions are set one after the other, in the order of the calls. */
+  #chain: Promise<unknown> = Promise.resolve();
   readonly #network: FakeNetwork;
 
   constructor(network: FakeNetwork, configuration: RTCConfiguration) {
@@ -126,53 +130,27 @@ export class FakePeerConnection {
     this.#checkNegotiation();
   }
 
-  async setLocalDescription(): Promise<void> {
-    await Promise.resolve();
-    this.#assertOpen();
-    if (this.signalingState === 'have-remote-offer') {
-      // The answer keeps its credentials unless the offer has new ones.
-      const isRestart = this.currentRemoteDescription?.sdp !== this.pendingRemoteDescription?.sdp;
-      this.currentLocalDescription = this.#describe('answer', isRestart);
-      if (isRestart) this.#restart = false;
-      this.currentRemoteDescription = this.pendingRemoteDescription;
-      this.#becomeStable();
-    } else {
-      this.offers += 1;
-      this.pendingLocalDescription = this.#describe('offer', this.#restart);
-      this.signalingState = 'have-local-offer';
-    }
-    queueMicrotask(() => {
-      this.onicecandidate?.({ candidate: { candidate: 'candidate:1', usernameFragment: this.#ufrag() } });
-      this.onicecandidate?.({ candidate: null });
+  setLocalDescription(): Promise<void> {
+    return this.#chained(() => {
+      this.#setLocal();
     });
   }
 
-  async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
-    await Promise.resolve();
-    this.#assertOpen();
-    if (description.type === 'offer') {
-      this.pendingLocalDescription = null;
-      this.pendingRemoteDescription = description;
-      this.signalingState = 'have-remote-offer';
-      for (const kind of read(description).kinds.slice(this.transceivers.length)) {
-        this.transceivers.push(new FakeTransceiver(kind));
-      }
-      return;
-    }
-    if (this.signalingState !== 'have-local-offer') throw new Error('InvalidStateError: no offer stands');
-    this.currentLocalDescription = this.pendingLocalDescription;
-    this.currentRemoteDescription = description;
-    this.#restart = false;
-    this.#becomeStable();
+  setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    return this.#chained(() => {
+      this.#setRemote(description);
+    });
   }
 
-  async addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
-    await Promise.resolve();
-    const remote = this.remoteDescription;
-    if (!remote) throw new Error('InvalidStateError: no remote description');
-    if (candidate.usernameFragment !== read(remote).ufrag)
-      throw new Error('OperationError: another generation');
-    this.candidates.push(candidate);
+  addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
+    return this.#chained(() => {
+      const remote = this.remoteDescription;
+      if (!remote) throw new Error('InvalidStateError: no remote description');
+      if (candidate.usernameFragment !== read(remote).ufrag) {
+        throw new Error('OperationError: another generation');
+      }
+      this.candidates.push(candidate);
+    });
   }
 
   close(): void {
@@ -189,10 +167,57 @@ export class FakePeerConnection {
     this.onconnectionstatechange?.();
   }
 
+  #chained(operation: () => void): Promise<void> {
+    const done = this.#chain.then(() => {
+      if (this.signalingState === 'closed') throw new Error('InvalidStateError: closed');
+      operation();
+    });
+    this.#chain = done.catch(() => undefined);
+    return done;
+  }
+
+  #setLocal(): void {
+    if (this.signalingState === 'have-remote-offer') {
+      // The answer keeps its credentials unless the offer has new ones.
+      const isRestart = this.currentRemoteDescription?.sdp !== this.pendingRemoteDescription?.sdp;
+      this.currentLocalDescription = this.#describe('answer', isRestart);
+      if (isRestart) this.#restart = false;
+      this.currentRemoteDescription = this.pendingRemoteDescription;
+      this.#becomeStable();
+    } else {
+      this.offers += 1;
+      this.pendingLocalDescription = this.#describe('offer', this.#restart);
+      this.signalingState = 'have-local-offer';
+    }
+    const candidate = { candidate: 'candidate:1', usernameFragment: this.#ufrag() };
+    setImmediate(() => {
+      this.onicecandidate?.({ candidate });
+      this.onicecandidate?.({ candidate: null });
+    });
+  }
+
+  #setRemote(description: RTCSessionDescriptionInit): void {
+    if (description.type === 'offer') {
+      this.pendingLocalDescription = null;
+      this.pendingRemoteDescription = description;
+      this.signalingState = 'have-remote-offer';
+      for (const kind of read(description).kinds.slice(this.transceivers.length)) {
+        this.transceivers.push(new FakeTransceiver(kind));
+      }
+      return;
+    }
+    if (this.signalingState !== 'have-local-offer') throw new Error('InvalidStateError: no offer stands');
+    this.currentLocalDescription = this.pendingLocalDescription;
+    this.currentRemoteDescription = description;
+    this.#restart = false;
+    this.#becomeStable();
+  }
+
   #becomeStable(): void {
     this.pendingLocalDescription = null;
     this.pendingRemoteDescription = null;
-    this.#negotiated = this.transceivers.length;
+    this.#negotiated = this.currentRemoteDescription ? read(this.currentRemoteDescription).kinds.length : 0;
+    this.#needed = false;
     this.signalingState = 'stable';
     this.#network.update();
     this.#checkNegotiation();
@@ -201,22 +226,24 @@ export class FakePeerConnection {
   #checkNegotiation(): void {
     queueMicrotask(() => {
       const needed = this.#restart || this.transceivers.length > this.#negotiated;
-      if (needed && this.signalingState === 'stable') this.onnegotiationneeded?.();
+      if (!needed || this.#needed || this.signalingState !== 'stable') return;
+      this.#needed = true;
+      this.onnegotiationneeded?.();
     });
   }
 
   #describe(type: RTCSdpType, fresh: boolean): RTCSessionDescriptionInit {
     const ufrag = fresh || !this.currentLocalDescription ? this.#network.newName('ufrag') : this.#ufrag();
-    const kinds = this.transceivers.map(({ receiver }) => receiver.track.kind);
+    const lines =
+      type === 'answer' && this.pendingRemoteDescription
+        ? read(this.pendingRemoteDescription).kinds.length
+        : undefined;
+    const kinds = this.transceivers.slice(0, lines).map(({ receiver }) => receiver.track.kind);
     return { type, sdp: JSON.stringify({ ufrag, kinds } satisfies Sdp) };
   }
 
   #ufrag(): string {
     return this.localDescription ? read(this.localDescription).ufrag : '';
-  }
-
-  #assertOpen(): void {
-    if (this.signalingState === 'closed') throw new Error('InvalidStateError: closed');
   }
 }
 

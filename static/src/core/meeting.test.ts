@@ -1,0 +1,270 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { addressOf } from './address';
+import type { Environment, PageListener } from './environment';
+import { Meeting } from './meeting';
+import { FakeClock, settled } from './testing/clock';
+import { FakeDevices } from './testing/devices';
+import { ADA, GRACE, peer, types, welcome, ZOE } from './testing/fixtures';
+import { fakeMedia, FakeNetwork } from './testing/rtc';
+import { FakeSockets } from './testing/socket';
+import type { MeetingView } from './types';
+
+const address = addressOf('https://a.example/meet/r/standup', '../');
+
+let clock: FakeClock;
+let sockets: FakeSockets;
+let network: FakeNetwork;
+let devices: FakeDevices;
+let page: PageListener | undefined;
+let problems: unknown[];
+let environment: Environment;
+let meeting: Meeting;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  sockets = new FakeSockets();
+  network = new FakeNetwork();
+  devices = new FakeDevices();
+  page = undefined;
+  problems = [];
+  environment = {
+    connect: sockets.connect,
+    fetch: () => Promise.reject(new Error('refused')),
+    clock,
+    mediaDevices: devices,
+    media: fakeMedia(network),
+    watchPage: (listener) => {
+      page = listener;
+      return () => (page = undefined);
+    },
+    report: (problem) => problems.push(problem),
+  };
+  meeting = new Meeting({ room: 'standup', address, environment });
+});
+
+function enter(changes: Parameters<typeof welcome>[1] = {}): void {
+  meeting.join('Ada');
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA, changes));
+}
+
+test('the lobby has no socket and nobody in it', () => {
+  expect(meeting.view).toEqual({
+    room: 'standup',
+    phase: { kind: 'lobby' },
+    signaling: 'closed',
+    mic: { on: false, pending: false },
+    camera: { on: false, pending: false },
+    people: [],
+  });
+  expect(sockets.all).toEqual([]);
+});
+
+test('whoever subscribes has the present view at once, and later ones until the end', () => {
+  const views: MeetingView[] = [];
+  const unsubscribe = meeting.subscribe((view) => views.push(view));
+  expect(views).toEqual([meeting.view]);
+  meeting.join('Ada');
+  expect(views.at(-1)).toBe(meeting.view);
+  expect(meeting.view.phase.kind).toBe('joining');
+  const count = views.length;
+  unsubscribe();
+  meeting.leave();
+  expect(views).toHaveLength(count);
+});
+
+test('from the lobby into the room, with the devices that are on', async () => {
+  await meeting.setCamera(true);
+  expect(meeting.view.preview?.getTracks()).toEqual(devices.tracks);
+  meeting.join('Ada');
+  expect(sockets.last.url).toBe('wss://a.example/meet/signal-api/ws?room=standup');
+  sockets.last.open();
+  expect(sockets.last.sent).toEqual([
+    { type: 'join', name: 'Ada', state: { mic: false, camera: true, screen: false, hand: false } },
+  ]);
+  sockets.last.receive(welcome(ADA, { peers: [peer(GRACE, { mic: true })] }));
+  expect(meeting.view).toMatchObject({ phase: { kind: 'joined', selfId: ADA }, signaling: 'open' });
+  expect(meeting.view.people).toMatchObject([
+    { id: GRACE, name: 'Gra', mic: true, camera: false, link: 'connecting', away: false },
+  ]);
+  await settled();
+  expect(network.connections[0]?.transceivers[1]?.sender.track).toBe(devices.tracks[0]);
+});
+
+test('people come and go in the order in which they joined, and keep their streams', () => {
+  enter({ peers: [peer(ZOE)] });
+  const stream = meeting.view.people[0]?.stream;
+  sockets.last.receive({ type: 'peer_joined', version: 2, peer: peer(GRACE) });
+  sockets.last.receive({ type: 'state', version: 3, id: ZOE, state: { camera: true } });
+  expect(meeting.view.people.map(({ id, camera }) => [id, camera])).toEqual([
+    [ZOE, true],
+    [GRACE, false],
+  ]);
+  expect(meeting.view.people[0]?.stream).toBe(stream);
+  sockets.last.receive({ type: 'peer_left', version: 4, id: ZOE, reason: 'left' });
+  expect(meeting.view.people.map(({ id }) => id)).toEqual([GRACE]);
+});
+
+test('R14 a gap asks for the roster, once', () => {
+  enter();
+  sockets.last.receive({ type: 'peer_joined', version: 3, peer: peer(GRACE) });
+  sockets.last.receive({ type: 'peer_joined', version: 4, peer: peer(ZOE) });
+  expect(types(sockets.last.sent)).toEqual(['join', 'sync']);
+  expect(meeting.view.people).toEqual([]);
+  sockets.last.receive({ type: 'roster', version: 4, peers: [peer(GRACE), peer(ZOE)] });
+  expect(meeting.view.people).toHaveLength(2);
+});
+
+test("R21 one's own state is told when it changes, and only then", async () => {
+  enter();
+  await meeting.setMic(true);
+  await meeting.setMic(true);
+  await meeting.setMic(false);
+  expect(types(sockets.last.sent)).toEqual(['join', 'state', 'state']);
+  expect(sockets.last.sent.at(-1)).toMatchObject({ state: { mic: false } });
+});
+
+test('a device that was turned on between join and welcome is told', async () => {
+  meeting.join('Ada');
+  sockets.last.open();
+  await meeting.setMic(true);
+  sockets.last.receive(welcome(ADA));
+  expect(sockets.last.sent.at(-1)).toMatchObject({ type: 'state', state: { mic: true } });
+});
+
+describe('when signaling drops', () => {
+  test('people stay, and the way back brings the present state', async () => {
+    enter({ peers: [peer(GRACE)] });
+    sockets.last.end();
+    expect(meeting.view).toMatchObject({ phase: { kind: 'joined' }, signaling: 'lost' });
+    expect(meeting.view.people).toHaveLength(1);
+    const stream = meeting.view.people[0]?.stream;
+    await meeting.setMic(true);
+    page?.onOnline();
+    sockets.last.open();
+    expect(sockets.last.sent[0]).toMatchObject({ resume: 'secret', state: { mic: true } });
+    sockets.last.receive(welcome(ADA, { resumed: true, peers: [peer(GRACE)] }));
+    expect(meeting.view.people[0]?.stream).toBe(stream);
+    expect(network.connections).toHaveLength(1);
+  });
+
+  test('a fresh id makes all connections anew', () => {
+    enter({ peers: [peer(GRACE)] });
+    sockets.last.end();
+    page?.onVisible();
+    sockets.last.open();
+    sockets.last.receive(welcome('AdaAdaAdaAdaAdaAda-9', { peers: [peer(GRACE)] }));
+    expect(network.connections.map(({ signalingState }) => signalingState)).toEqual(['closed', 'stable']);
+    expect(meeting.view.phase).toEqual({ kind: 'joined', selfId: 'AdaAdaAdaAdaAdaAda-9' });
+  });
+
+  test('the trouble is shown while it lasts', async () => {
+    meeting.join('Ada');
+    sockets.last.end();
+    await settled();
+    expect(meeting.view.trouble?.code).toBe('server_unreachable');
+    page?.onRestore();
+    sockets.last.open();
+    sockets.last.receive(welcome(ADA));
+    expect(meeting.view).not.toHaveProperty('trouble');
+  });
+});
+
+describe('refused', () => {
+  test('a room name that no server takes', () => {
+    const wrong = new Meeting({ room: 'a/b', address, environment });
+    wrong.join('Ada');
+    expect(wrong.view.phase).toEqual({ kind: 'refused', failure: { code: 'room_invalid' } });
+    expect(sockets.all).toEqual([]);
+  });
+
+  test.each(['connect', 'media'] as const)('a browser without %s', (part) => {
+    const old = new Meeting({ room: 'standup', address, environment: { ...environment, [part]: undefined } });
+    old.join('Ada');
+    expect(old.view.phase).toEqual({ kind: 'refused', failure: { code: 'browser_unsupported' } });
+  });
+
+  test('superseded: people and devices are let go', async () => {
+    await meeting.setCamera(true);
+    enter({ peers: [peer(GRACE)] });
+    sockets.last.end(4004);
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'refused', failure: { code: 'superseded' } },
+      signaling: 'closed',
+      people: [],
+      camera: { on: false },
+    });
+    expect(devices.tracks[0]?.stopped).toBe(true);
+  });
+
+  test('a wrong name may be mended: the devices stay on, and join works again', async () => {
+    await meeting.setMic(true);
+    meeting.join('\u0007');
+    sockets.last.open();
+    sockets.last.receive({ type: 'error', code: 'name_invalid', message: 'no', re: 'join' });
+    expect(meeting.view).toMatchObject({ phase: { kind: 'refused' }, mic: { on: true } });
+    enter();
+    expect(meeting.view.phase.kind).toBe('joined');
+  });
+});
+
+describe('leaving', () => {
+  test('says so, lets everything go, and one may come back', async () => {
+    await meeting.setMic(true);
+    enter({ peers: [peer(GRACE)] });
+    meeting.leave();
+    expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
+    expect(meeting.view).toMatchObject({ phase: { kind: 'left' }, people: [], mic: { on: false } });
+    expect(devices.tracks[0]?.stopped).toBe(true);
+    expect([page, clock.waits]).toEqual([undefined, []]);
+    enter();
+    expect(sockets.last.sent[0]).not.toHaveProperty('resume');
+    expect(meeting.view.phase.kind).toBe('joined');
+  });
+
+  test('a page that is gone for good says so, one in the cache comes back', () => {
+    enter();
+    page?.onHide(true);
+    expect(types(sockets.last.sent)).toEqual(['join']);
+    page?.onRestore();
+    expect(types(sockets.last.sent)).toEqual(['join', 'ping']);
+    page?.onHide(false);
+    expect(types(sockets.last.sent)).toEqual(['join', 'ping', 'leave']);
+  });
+
+  test('in the lobby lets the devices go', async () => {
+    await meeting.setCamera(true);
+    meeting.leave();
+    expect(meeting.view).toMatchObject({ phase: { kind: 'lobby' }, camera: { on: false } });
+    expect(meeting.view).not.toHaveProperty('preview');
+  });
+});
+
+test('errors that answer a message are for developers', () => {
+  enter();
+  sockets.last.receive({ type: 'error', code: 'peer_not_found', message: 'left', re: 'signal' });
+  expect(problems).toHaveLength(1);
+  expect(meeting.view.phase.kind).toBe('joined');
+});
+
+test('two meetings hear and see each other', async () => {
+  const other = new Meeting({ room: 'standup', address, environment });
+  enter();
+  const ada = sockets.last;
+  other.join('Grace');
+  const grace = sockets.last;
+  grace.open();
+  grace.receive(welcome(GRACE, { version: 2, peers: [peer(ADA)] }));
+  ada.receive({ type: 'peer_joined', version: 2, peer: peer(GRACE) });
+  await meeting.setMic(true);
+  const relay = (from: typeof ada, to: typeof ada, id: string): number => {
+    const signals = from.sent.splice(0).filter((message) => message.type === 'signal');
+    for (const { data } of signals) to.receive({ type: 'signal', from: id, data });
+    return signals.length;
+  };
+  do await settled();
+  while (relay(ada, grace, ADA) + relay(grace, ada, GRACE) > 0);
+  expect(meeting.view.people.map(({ link }) => link)).toEqual(['connected']);
+  expect(other.view.people.map(({ link }) => link)).toEqual(['connected']);
+  expect(problems).toEqual([]);
+});

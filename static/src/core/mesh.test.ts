@@ -1,0 +1,246 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { LeaveReason, Peer as Entry } from '../protocol/messages';
+import { Mesh } from './mesh';
+import { FakeClock, settled } from './testing/clock';
+import { ADA, GRACE, peer, welcome, ZOE } from './testing/fixtures';
+import { fakeMedia, FakeNetwork } from './testing/rtc';
+
+/** One page, and the signals that wait at its socket. */
+interface Page {
+  readonly id: string;
+  readonly mesh: Mesh;
+  online: boolean;
+}
+
+let network: FakeNetwork;
+let clock: FakeClock;
+let errors: unknown[];
+let pages: Map<string, Page>;
+let wire: { from: string; to: string; data: unknown }[];
+
+function page(id: string): Page {
+  const made: Page = {
+    id,
+    online: true,
+    mesh: new Mesh({
+      media: fakeMedia(network),
+      clock,
+      send: (to, data) => {
+        if (made.online) wire.push({ from: made.id, to, data });
+      },
+      onChange: () => undefined,
+      onError: (error) => errors.push(error),
+    }),
+  };
+  pages.set(id, made);
+  return made;
+}
+
+function enter(at: Page, others: Entry[], resumed = false): void {
+  at.online = true;
+  at.mesh.start(at.id, []);
+  at.mesh.reconcile(others, welcome(at.id, { peers: others, resumed }));
+}
+
+function joined(at: Page, others: Entry[]): void {
+  const last = others.at(-1) ?? peer('nobody');
+  at.mesh.reconcile(others, { type: 'peer_joined', version: 1, peer: last });
+}
+
+function left(at: Page, id: string, reason: LeaveReason, others: Entry[] = []): void {
+  at.mesh.reconcile(others, { type: 'peer_left', version: 1, id, reason });
+}
+
+async function talk(): Promise<void> {
+  await settled();
+  while (wire.length > 0) {
+    for (const { from, to, data } of wire.splice(0)) {
+      const page = pages.get(to);
+      if (page?.online) page.mesh.handle(from, data);
+    }
+    await settled();
+  }
+}
+
+function shown(at: Page): string[] {
+  return at.mesh.members.map(
+    ({ entry, away, peer: { link } }) => `${entry.name} ${link}${away ? ' away' : ''}`,
+  );
+}
+
+let ada: Page;
+let grace: Page;
+
+beforeEach(async () => {
+  network = new FakeNetwork();
+  clock = new FakeClock();
+  errors = [];
+  pages = new Map();
+  wire = [];
+  ada = page(ADA);
+  grace = page(GRACE);
+  enter(grace, []);
+  joined(grace, [peer(ADA)]);
+  enter(ada, [peer(GRACE)]);
+  await talk();
+});
+
+test('whoever is in the roster has a connection, three in a full mesh', async () => {
+  const zoe = page(ZOE);
+  joined(ada, [peer(GRACE), peer(ZOE)]);
+  joined(grace, [peer(ADA), peer(ZOE)]);
+  enter(zoe, [peer(GRACE), peer(ADA)]);
+  await talk();
+  expect(shown(ada)).toEqual(['Gra connected', 'Zoe connected']);
+  expect(shown(grace)).toEqual(['Ada connected', 'Zoe connected']);
+  expect(shown(zoe)).toEqual(['Gra connected', 'Ada connected']);
+  expect(network.connections).toHaveLength(6);
+  expect(errors).toEqual([]);
+});
+
+describe('leaving', () => {
+  test('who says leave is gone at once', () => {
+    left(grace, ADA, 'left');
+    expect(shown(grace)).toEqual([]);
+    expect(network.connections[1]?.signalingState).toBe('closed');
+  });
+
+  test('R16 who is lost otherwise stays while media flows, for 20 s', () => {
+    for (const reason of ['closed', 'timeout', 'slow_consumer', 'protocol_error'] as const) {
+      left(grace, ADA, reason);
+    }
+    expect(shown(grace)).toEqual(['Ada connected away']);
+    clock.advance(19_999);
+    expect(shown(grace)).toEqual(['Ada connected away']);
+    clock.advance(1);
+    expect(shown(grace)).toEqual([]);
+  });
+
+  test('who is away is gone soon after the media', () => {
+    left(grace, ADA, 'closed');
+    ada.mesh.close();
+    expect(shown(grace)).toEqual(['Ada interrupted away']);
+    clock.advance(2_000);
+    expect(shown(grace)).toEqual([]);
+  });
+
+  test('media that recovers while away keeps its 20 s, not more', () => {
+    left(grace, ADA, 'closed');
+    clock.advance(10_000);
+    network.setUp(false);
+    clock.advance(1_000);
+    network.setUp(true);
+    clock.advance(8_999);
+    expect(shown(grace)).toEqual(['Ada connected away']);
+    clock.advance(1);
+    expect(shown(grace)).toEqual([]);
+  });
+});
+
+describe('coming back', () => {
+  test('R11 with the same id, media did not notice', async () => {
+    const [one, other] = network.connections;
+    ada.online = false;
+    left(grace, ADA, 'closed');
+    clock.advance(5_000);
+    joined(grace, [peer(ADA)]);
+    enter(ada, [peer(GRACE)], true);
+    await talk();
+    expect(shown(grace)).toEqual(['Ada connected']);
+    expect(network.connections).toEqual([one, other]);
+    expect([one?.offers, other?.offers]).toEqual([1, 0]);
+    expect(clock.waits).toEqual([]);
+  });
+
+  test('R12 superseded with broken media: the same connection finds a new path', async () => {
+    ada.online = false;
+    network.setUp(false);
+    clock.advance(4_000);
+    await talk();
+    left(grace, ADA, 'superseded');
+    joined(grace, [peer(ADA)]);
+    enter(ada, [peer(GRACE)], true);
+    network.setUp(true);
+    await talk();
+    expect(shown(grace)).toEqual(['Ada connected']);
+    expect(shown(ada)).toEqual(['Gra connected']);
+    expect(network.connections).toHaveLength(2);
+    expect(errors).toEqual([]);
+  });
+
+  test('an offer that was lost with the socket is made up for', async () => {
+    const zoe = page(ZOE);
+    ada.online = false;
+    joined(ada, [peer(GRACE), peer(ZOE)]);
+    enter(zoe, [peer(GRACE), peer(ADA)]);
+    joined(grace, [peer(ADA), peer(ZOE)]);
+    await talk();
+    expect(shown(zoe)).toEqual(['Gra connected', 'Ada connecting']);
+    enter(ada, [peer(GRACE), peer(ZOE)], true);
+    await talk();
+    expect(shown(zoe)).toEqual(['Gra connected', 'Ada connected']);
+  });
+
+  test('a fresh id makes every connection anew', async () => {
+    const fresh = 'AdaAdaAdaAdaAdaAda-9';
+    left(grace, ADA, 'closed');
+    const again = page(fresh);
+    ada.mesh.start(fresh, []);
+    expect(network.connections[0]?.signalingState).toBe('closed');
+    joined(grace, [peer(fresh)]);
+    enter(again, [peer(GRACE)]);
+    await talk();
+    expect(shown(grace)).toEqual(['Ada interrupted away', 'Ada connected']);
+    clock.advance(2_000);
+    expect(shown(grace)).toEqual(['Ada connected']);
+  });
+
+  test('who was forgotten here, but not there, is connected anew', async () => {
+    left(grace, ADA, 'closed');
+    clock.advance(20_000);
+    joined(grace, [peer(ADA)]);
+    enter(ada, [peer(GRACE)], true);
+    await talk();
+    expect(shown(grace)).toEqual(['Ada connected']);
+    expect(shown(ada)).toEqual(['Gra connected']);
+  });
+
+  test('TURN credentials are renewed by each welcome', () => {
+    const relay = { urls: ['turn:a.example'], username: 'u', credential: 'new' };
+    ada.mesh.start(ADA, [relay]);
+    expect(network.connections.some(({ configuration }) => configuration.iceServers?.[0] === relay)).toBe(
+      true,
+    );
+  });
+});
+
+test('someone whose peer_joined was missed is heard in the end', async () => {
+  const zoe = page(ZOE);
+  enter(zoe, [peer(ADA)]);
+  zoe.mesh.reconcile([], { type: 'roster', version: 1, peers: [] });
+  clock.advance(2_000);
+  joined(ada, [peer(GRACE), peer(ZOE)]);
+  await settled();
+  for (const { data } of wire.splice(0)) zoe.mesh.handle(ADA, data);
+  zoe.mesh.reconcile([peer(ADA)], { type: 'roster', version: 2, peers: [peer(ADA)] });
+  await talk();
+  expect(shown(zoe)).toEqual(['Ada connected']);
+});
+
+test('a defect in one peer disturbs no other', async () => {
+  const zoe = page(ZOE);
+  joined(ada, [peer(GRACE), peer(ZOE)]);
+  enter(zoe, [peer(ADA)]);
+  await talk();
+  const broken = network.connections[0];
+  if (broken) {
+    broken.setConfiguration = () => {
+      throw new Error('defect');
+    };
+  }
+  ada.mesh.start(ADA, [{ urls: ['stun:a.example'] }]);
+  ada.mesh.handle(GRACE, 'nonsense');
+  expect(errors).toHaveLength(2);
+  expect(shown(ada)).toEqual(['Gra connected', 'Zoe connected']);
+  expect(network.connections.filter(({ configuration }) => configuration.iceServers?.length).length).toBe(1);
+});

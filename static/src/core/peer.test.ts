@@ -1,0 +1,209 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { LocalTracks } from './connection';
+import { Peer, type SignalData } from './peer';
+import { FakeClock, settled } from './testing/clock';
+import { ADA, GRACE } from './testing/fixtures';
+import { fakeMedia, FakeNetwork, FakeTrack } from './testing/rtc';
+
+const SILENT: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
+
+let network: FakeNetwork;
+let clock: FakeClock;
+let errors: unknown[];
+/** Ada offers. What each of them said and is not delivered yet. */
+let ada: Peer;
+let grace: Peer;
+let fromAda: SignalData[];
+let fromGrace: SignalData[];
+
+function newPeer(selfId: string, id: string, out: SignalData[], tracks = SILENT): Peer {
+  return new Peer({
+    selfId,
+    id,
+    configuration: {},
+    tracks,
+    media: fakeMedia(network),
+    clock,
+    send: (data) => out.push(data),
+    onLink: () => undefined,
+    onError: (error) => errors.push(error),
+  });
+}
+
+/** Delivers as the server does, through JSON, until both are silent. */
+async function talk(): Promise<void> {
+  await settled();
+  while (fromAda.length + fromGrace.length > 0) {
+    for (const data of fromAda.splice(0)) grace.handle(JSON.parse(JSON.stringify(data)));
+    for (const data of fromGrace.splice(0)) ada.handle(JSON.parse(JSON.stringify(data)));
+    await settled();
+  }
+}
+
+function expectConnected(): void {
+  expect([ada.link, grace.link]).toEqual(['connected', 'connected']);
+  expect(errors).toEqual([]);
+}
+
+function track(kind: string): MediaStreamTrack {
+  return new FakeTrack(kind) as unknown as MediaStreamTrack;
+}
+
+beforeEach(() => {
+  network = new FakeNetwork();
+  clock = new FakeClock();
+  errors = [];
+  fromAda = [];
+  fromGrace = [];
+  ada = newPeer(ADA, GRACE, fromAda);
+  grace = newPeer(GRACE, ADA, fromGrace);
+});
+
+describe('layout', () => {
+  test('the smaller id offers four lines in their order, the other adds none', async () => {
+    await talk();
+    expectConnected();
+    expect(network.connections).toHaveLength(2);
+    for (const { transceivers, offers } of network.connections) {
+      expect(transceivers.map(({ receiver }) => receiver.track.kind)).toEqual([
+        'audio',
+        'video',
+        'video',
+        'audio',
+      ]);
+      expect(transceivers.map(({ direction }) => direction)).toEqual(Array(4).fill('sendrecv'));
+      expect(offers).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test('microphone and camera come in one stream, the screen in another', async () => {
+    await talk();
+    for (const person of [ada, grace]) {
+      expect(person.stream.getTracks().map(({ kind }) => kind)).toEqual(['audio', 'video']);
+      expect(person.screen.getTracks().map(({ kind }) => kind)).toEqual(['video', 'audio']);
+    }
+  });
+
+  test('tracks that were on before, and tracks that change, need no renegotiation', async () => {
+    const [mic, camera] = [track('audio'), track('video')];
+    grace.setTracks({ ...SILENT, mic });
+    await talk();
+    const senders = (index: number): unknown[] =>
+      (network.connections[index]?.transceivers ?? []).map(({ sender }) => sender.track);
+    expect(senders(1)).toEqual([mic, null, null, null]);
+    grace.setTracks({ ...SILENT, mic, camera });
+    ada.setTracks({ ...SILENT, camera });
+    await settled();
+    expect(senders(1)).toEqual([mic, camera, null, null]);
+    expect(senders(0)).toEqual([null, camera, null, null]);
+    expect([fromAda, fromGrace]).toEqual([[], []]);
+  });
+});
+
+describe('pairs', () => {
+  test('a first offer with a new pair replaces the connection, in the same stream', async () => {
+    await talk();
+    const stream = grace.stream;
+    const [old] = stream.getTracks();
+    ada.close();
+    ada = newPeer(ADA, GRACE, fromAda);
+    await talk();
+    expectConnected();
+    expect(network.connections[1]?.signalingState).toBe('closed');
+    expect(grace.stream).toBe(stream);
+    expect(stream.getTracks()).toHaveLength(2);
+    expect(stream.getTracks()).not.toContain(old);
+  });
+
+  test('a polite side that forgot its connection asks for a new one, once', async () => {
+    await talk();
+    grace.close();
+    grace = newPeer(GRACE, ADA, fromGrace);
+    ada.restart();
+    await talk();
+    expectConnected();
+    expect(network.connections).toHaveLength(4);
+  });
+
+  test('a first offer whose answer was lost is as good as new', async () => {
+    await settled();
+    for (const data of fromAda.splice(0)) grace.handle(data);
+    await settled();
+    fromGrace.length = 0;
+    grace.close();
+    grace = newPeer(GRACE, ADA, fromGrace);
+    ada.recheck();
+    await talk();
+    expectConnected();
+    expect(network.connections).toHaveLength(3);
+  });
+
+  test('what belongs to an older pair is ignored by the offerer', async () => {
+    await talk();
+    for (const pair of ['older', 'pair-0']) {
+      ada.handle({ pair, reset: true });
+      ada.handle({ pair, description: { type: 'answer', sdp: '{}' } });
+      ada.handle({ pair, candidate: { candidate: 'x' } });
+    }
+    await talk();
+    expectConnected();
+    expect(network.connections).toHaveLength(2);
+  });
+
+  test('data of another program is an error and nothing else', async () => {
+    await talk();
+    const strange = [
+      null,
+      7,
+      'x',
+      [],
+      {},
+      { pair: 1 },
+      { pair: 'x' },
+      { pair: 'x', reset: 1 },
+      { pair: 'x', candidate: 'y' },
+    ];
+    for (const data of strange) grace.handle(data);
+    expect(errors).toHaveLength(strange.length);
+    expect(fromGrace).toEqual([]);
+    expect(grace.link).toBe('connected');
+  });
+});
+
+describe('link', () => {
+  test('interrupted, then no path after the second failure, then well again', async () => {
+    await talk();
+    network.setUp(false);
+    expect(ada.link).toBe('interrupted');
+    const pc = network.connections[0];
+    pc?.enter('failed');
+    expect(ada.link).toBe('interrupted');
+    pc?.enter('disconnected');
+    pc?.enter('failed');
+    expect(ada.link).toBe('failed');
+    network.setUp(true);
+    await talk();
+    expectConnected();
+  });
+
+  test('a browser that gives no connection is a failed link, not an exception', () => {
+    const media = {
+      ...fakeMedia(network),
+      newPeerConnection: () => {
+        throw new Error('too many');
+      },
+    };
+    const peer = new Peer({
+      selfId: ADA,
+      id: GRACE,
+      configuration: {},
+      tracks: SILENT,
+      media,
+      clock,
+      send: () => undefined,
+      onLink: () => undefined,
+      onError: (error) => errors.push(error),
+    });
+    expect([peer.link, errors.length]).toEqual(['failed', 1]);
+  });
+});
