@@ -1,11 +1,16 @@
-//! What one relayed message costs before and after the hub: reading a client's frame, and making
-//! the frame that its receivers get.
+//! What one relayed message costs without its sockets: reading a client's frame, making the frame
+//! that its receivers get, and the way through the hub into their outboxes.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use roundtable::hub::{Hub, Membership, Newcomer};
+use roundtable::outbox::{Outbox, OutboxLimits};
 use roundtable::protocol::client::{Request, parse};
-use roundtable::protocol::{Frame, PeerId, server};
+use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, StatePatch, server};
+use roundtable::telemetry::Metrics;
 
 /// A candidate as Chromium writes it, about 0.2 KB.
 const CANDIDATE: &str = r#"{"candidate":{"candidate":"candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 10.0.0.5 rport 46154 generation 0 ufrag Xq5N network-cost 999","sdpMid":"0","sdpMLineIndex":0}}"#;
@@ -50,5 +55,54 @@ fn relay_path(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, relay_path);
+/// A member, and the socket's end of its outbox.
+struct Seated {
+    membership: Membership,
+    outbox: Arc<Outbox>,
+    frames: Vec<Frame>,
+}
+
+impl Seated {
+    /// Joins as the `number`th member.
+    fn new(hub: &Arc<Hub>, number: u8) -> Self {
+        let outbox = Arc::new(Outbox::new(OutboxLimits { frames: 1024, bytes: 1 << 20 }));
+        let newcomer = Newcomer {
+            id: PeerId::from_random([number; PeerId::LEN]),
+            name: PeerName::new("Ada").expect("a name"),
+            state: StatePatch::default(),
+            outbox: outbox.clone(),
+        };
+        let room = RoomName::new("bench").expect("a room's name");
+        let membership = hub.join(&room, newcomer, |_, _| Frame::ping()).expect("a free seat");
+        Self { membership, outbox, frames: Vec::new() }
+    }
+
+    /// Takes all that waits, as a connection's task does.
+    fn drain(&mut self) {
+        let taken = self.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut self.frames);
+        self.frames.clear();
+        black_box(taken.is_ready());
+    }
+}
+
+fn fan_out(criterion: &mut Criterion) {
+    let text = signal(&offer(143)).replace("signal", "broadcast");
+    let mut group = criterion.benchmark_group("broadcast through the hub");
+    for members in [2, 16, 50_u8] {
+        let hub = Hub::new(members.into(), Arc::new(Metrics::new()));
+        let mut seated: Vec<_> = (0..members).map(|number| Seated::new(&hub, number)).collect();
+        seated.iter_mut().for_each(Seated::drain);
+        group.throughput(Throughput::Elements(u64::from(members) - 1));
+        group.bench_function(BenchmarkId::from_parameter(members), |bench| {
+            bench.iter(|| {
+                let sender = &seated[0].membership;
+                sender.broadcast(relay(black_box(&text), sender.id())).expect("a member may broadcast");
+                seated.iter_mut().for_each(Seated::drain);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, relay_path, fan_out);
 criterion_main!(benches);

@@ -1,4 +1,37 @@
-//! Roundtable.
+//! Roundtable: a WebRTC signaling server and the browser meeting it serves.
+//!
+//! Two halves. The pure one knows neither sockets nor clocks:
+//!
+//! - [`protocol`]: what is on the wire (docs/PROTOCOL.md)
+//! - [`core`]: what a room is
+//!
+//! The shell around it carries out what the core decides:
+//!
+//! - [`server`]: accepts connections, and ends
+//! - [`http`]: routes and layers; upgrades WebSockets
+//! - [`conn`]: what one connection may say, on a link of [`socket`], [`outbox`] and clock
+//! - [`hub`]: all rooms, under short locks
+//!
+//! [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all
+//! connections share. Dependencies run one way: server → http → conn → hub → core → protocol.
+
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
+#![warn(clippy::unwrap_used, clippy::expect_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod access;
+pub mod app;
+pub mod config;
+pub mod conn;
+pub mod core;
+pub mod http;
+pub mod hub;
+pub mod ice;
+pub mod limits;
+mod link;
+pub mod outbox;
 pub mod protocol;
+pub mod server;
+pub mod socket;
+pub mod telemetry;

@@ -1,1 +1,75 @@
-fn main(){}
+//! Settings, logs, bind, serve, exit code.
+
+use std::process::ExitCode;
+
+use roundtable::config::{Cli, Command, Refused};
+use roundtable::{http, server::Server, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+fn main() -> ExitCode {
+    let env: Vec<_> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect();
+    let cli = match Cli::load(std::env::args(), &env) {
+        Ok(cli) => cli,
+        Err(Refused::Shown(text)) => text.exit(),
+        Err(Refused::Wrong(text)) => {
+            eprintln!("roundtable: {text}");
+            return ExitCode::from(2);
+        }
+    };
+    let result = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(format!("cannot start: {error}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("roundtable: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), String> {
+    if let Some(Command::Health) = cli.command {
+        return http::ask_ready(cli.config.ops_listen).await;
+    }
+    telemetry::init_logs(&cli.config);
+    let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let server = Server::bind(cli.config).await?;
+    let addresses = (server.address(), server.ops_address());
+    if let (Ok(listen), Ok(ops)) = addresses {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %ops, "serving");
+    }
+    server
+        .run(async move {
+            signals.next().await;
+            tokio::spawn(async move {
+                signals.next().await;
+                tracing::warn!("stopped at once, at the second signal");
+                std::process::exit(1);
+            });
+        })
+        .await;
+    Ok(())
+}
+
+/// SIGTERM from whoever runs the server, SIGINT from a terminal.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

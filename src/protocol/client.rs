@@ -220,11 +220,7 @@ fn request(header: Header<'_>) -> Result<Request<'_>, Bad> {
         "sync" => Ok(Request::Sync),
         "ping" => Ok(Request::Ping),
         "leave" => Ok(Request::Leave),
-        other => Err(Bad::new(
-            ErrorCode::UnknownType,
-            None,
-            format!("No message has the type {:?}.", shorten(other)),
-        )),
+        other => Err(Bad::new(ErrorCode::UnknownType, None, format!("No message has the type {:?}.", shorten(other)))),
     }
 }
 

@@ -53,7 +53,9 @@ impl PeerName {
             return Err(format!("A name has 1 to {NAME_CHARS} characters; this one has {chars}."));
         }
         if let Some(bad) = name.chars().find(|c| !is_displayable(*c)) {
-            return Err(format!("A name has no control characters, line separators or bidirectional overrides; this one has {bad:?}."));
+            return Err(format!(
+                "A name has no control characters, line separators or bidirectional overrides; this one has {bad:?}."
+            ));
         }
         Ok(Self(name.into()))
     }
@@ -66,8 +68,7 @@ impl PeerName {
 
 /// Neither a control character nor one that rearranges the text around it (Unicode TR 36 §3).
 pub(crate) fn is_displayable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A peer's id (R8): 120 random bits as 20 characters of base64url, kept as text because it is

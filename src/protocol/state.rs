@@ -81,7 +81,9 @@ fn check_key(key: &str) -> Result<(), String> {
         return Ok(());
     }
     let shown: String = key.chars().take(KEY_CHARS).collect();
-    Err(format!("A key of a state has 1 to {KEY_CHARS} characters of a-z 0-9 _ and starts with a letter; this one is {shown:?}."))
+    Err(format!(
+        "A key of a state has 1 to {KEY_CHARS} characters of a-z 0-9 _ and starts with a letter; this one is {shown:?}."
+    ))
 }
 
 fn check_value(key: &str, value: Value) -> Result<Option<StateValue>, String> {

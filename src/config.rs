@@ -1,0 +1,418 @@
+//! Settings: `ROUNDTABLE_*` in the environment, each also a flag, each checked before anything
+//! starts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::ice::IceServers;
+use crate::limits::Rate;
+use crate::outbox::OutboxLimits;
+use crate::protocol::ServerInfo;
+use crate::telemetry;
+
+/// A WebRTC signaling server and the browser meeting it serves.
+///
+/// Without arguments it serves the meeting at http://localhost:18080. Every setting is a flag
+/// and an environment variable; the flag wins. Durations are written as 500ms, 20s or 2m.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "roundtable", version, max_term_width = 100)]
+pub struct Cli {
+    /// The settings.
+    #[command(flatten)]
+    pub config: Config,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does instead of serving.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the running server whether it is ready: exit code 0 if so, 1 if not.
+    ///
+    /// For the health check of a container. It asks the operators' listener on this machine.
+    Health,
+}
+
+/// All settings of a server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Address and port for the meeting and its signaling.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:18080")]
+    pub listen: SocketAddr,
+
+    /// Address and port for /metrics, /healthz and /readyz. Not for the public.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:18081")]
+    pub ops_listen: SocketAddr,
+
+    /// Folder of the built frontend. It may be changed while the server runs.
+    #[arg(long, value_name = "DIR", default_value = "static/dist")]
+    pub static_dir: PathBuf,
+
+    /// Time zone of log lines and API times, an IANA name such as Asia/Shanghai.
+    #[arg(long = "tz", value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
+    pub zone: Tz,
+
+    /// How log lines look.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub log_format: LogFormat,
+
+    /// Which log lines there are: error, warn, info, debug or trace, also by module
+    /// (info,roundtable::hub=debug).
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = parse_filter)]
+    pub log: String,
+
+    /// The most members of a room. Every member of a mesh sends to every other.
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = parse_count)]
+    pub room_members: usize,
+
+    /// The most WebSockets at a time.
+    #[arg(long, value_name = "COUNT", default_value = "100000", value_parser = parse_count)]
+    pub connections: usize,
+
+    /// How long a connection may take to join.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    pub join_timeout: Duration,
+
+    /// Time between two pings, plus up to a quarter at random. Shorter than the read timeout of
+    /// every proxy on the way (nginx: 60s unless set).
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]
+    pub ping_interval: Duration,
+
+    /// How long a shutdown may take to send everyone away.
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = parse_time)]
+    pub drain_timeout: Duration,
+
+    /// Messages that may wait for a member that reads slowly, before it is closed.
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = parse_count)]
+    pub outbox_messages: usize,
+
+    /// Bytes that may wait for a member that reads slowly, before it is closed; at least 262144.
+    #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = parse_outbox_bytes)]
+    pub outbox_bytes: usize,
+
+    /// Messages a second that a member may send for long; five seconds' worth is free. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "200")]
+    pub message_rate: u32,
+
+    /// Bytes a second that a member may send for long; five seconds' worth is free. 0: no limit.
+    #[arg(long, value_name = "BYTES", default_value = "1048576")]
+    pub byte_rate: u32,
+
+    /// STUN and TURN servers for the browsers, separated by commas:
+    /// stun:relay.example.org:3478,turn:relay.example.org:3478?transport=udp
+    #[arg(long, value_name = "URLS", default_value = "", hide_default_value = true)]
+    pub ice_urls: String,
+
+    /// The secret shared with the TURN server (coturn: static-auth-secret).
+    #[arg(long, value_name = "SECRET")]
+    pub turn_secret: Option<Secret>,
+
+    /// A file with that secret.
+    #[arg(long, value_name = "FILE")]
+    pub turn_secret_file: Option<PathBuf>,
+
+    /// The key of the secrets with which clients come back to their place. Without one a new
+    /// key is made at each start, and nobody comes back over a restart as the same peer.
+    #[arg(long, value_name = "SECRET")]
+    pub resume_key: Option<Secret>,
+
+    /// A file with that key.
+    #[arg(long, value_name = "FILE")]
+    pub resume_key_file: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// A setting that is never shown.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// A secret.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text, for use and not for show.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a secret is not empty".into());
+        }
+        Ok(Self::new(text))
+    }
+}
+
+/// What [`Cli::load`] has to say instead of settings.
+#[derive(Debug)]
+pub enum Refused {
+    /// Help or the version was asked for.
+    Shown(clap::Error),
+    /// A setting is wrong; the text names it, its value and what would be right.
+    Wrong(String),
+}
+
+impl Cli {
+    /// Reads settings from flags and the environment. An empty variable counts as not set.
+    pub fn load(args: impl IntoIterator<Item = String>, env: &[(String, String)]) -> Result<Self, Refused> {
+        let command = command();
+        check_names(&command, env)?;
+        let mut args = args.into_iter();
+        let program = args.next();
+        // What the environment says comes first, so that a flag behind it overrides it.
+        let from_env = command.get_arguments().filter_map(|arg| {
+            let name = env_name(arg)?;
+            let (_, value) = env.iter().find(|(key, value)| *key == name && !value.is_empty())?;
+            Some(format!("--{}={value}", arg.get_long()?))
+        });
+        let all: Vec<String> = program.into_iter().chain(from_env).chain(args).collect();
+        let matches = command.clone().try_get_matches_from(all).map_err(|error| explain(&command, error))?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| explain(&command, error))?;
+        cli.config.read_files()?;
+        cli.config.ice_servers().map_err(|why| Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls): {why}")))?;
+        Ok(cli)
+    }
+}
+
+impl Config {
+    fn read_files(&mut self) -> Result<(), Refused> {
+        read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, self.turn_secret_file.as_ref())?;
+        read_file("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, self.resume_key_file.as_ref())
+    }
+
+    /// What an outbox holds.
+    pub fn outbox(&self) -> OutboxLimits {
+        OutboxLimits { frames: self.outbox_messages, bytes: self.outbox_bytes }
+    }
+
+    /// What a member may send.
+    pub fn rate(&self) -> Rate {
+        Rate { messages: self.message_rate, bytes: self.byte_rate }
+    }
+
+    /// The STUN and TURN servers; the error says which URL is wrong.
+    pub fn ice_servers(&self) -> Result<IceServers, String> {
+        let urls: Vec<String> =
+            self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
+        IceServers::new(&urls, self.turn_secret.clone())
+    }
+
+    /// The longest time between two pings, in whole seconds (R7).
+    pub fn heartbeat_seconds(&self) -> u32 {
+        (self.ping_interval.as_secs_f64() * 1.25).ceil() as u32
+    }
+
+    /// Which server this is, and its time.
+    pub fn server_info(&self) -> ServerInfo<'static> {
+        ServerInfo {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            time: telemetry::timestamp(self.zone),
+        }
+    }
+}
+
+/// The command line, with the variable of each flag in its help. Variables are read in
+/// [`Cli::load`] and not by clap, so that an empty one counts as not set, and no value of a secret
+/// is ever shown.
+fn command() -> clap::Command {
+    Cli::command().args_override_self(true).mut_args(|arg| match (env_name(&arg), arg.get_help().cloned()) {
+        (Some(name), Some(help)) => arg.help(format!("{help} [env: {name}]")),
+        _ => arg,
+    })
+}
+
+/// The variable of a flag: `--log-format` is `ROUNDTABLE_LOG_FORMAT`.
+fn env_name(arg: &clap::Arg) -> Option<String> {
+    match arg.get_long()? {
+        "help" | "version" => None,
+        "tz" => Some("TZ".into()),
+        long => Some(format!("ROUNDTABLE_{}", long.replace('-', "_").to_uppercase())),
+    }
+}
+
+/// Refuses variables that no setting has: a misspelt one would be ignored in silence.
+fn check_names(command: &clap::Command, env: &[(String, String)]) -> Result<(), Refused> {
+    let known: Vec<String> = command.get_arguments().filter_map(env_name).collect();
+    let mut names = env.iter().map(|(name, _)| name);
+    let Some(name) = names.find(|name| name.starts_with("ROUNDTABLE_") && !known.contains(name)) else {
+        return Ok(());
+    };
+    let hint = nearest(name, known.iter().map(String::as_str))
+        .map_or_else(String::new, |nearest| format!(" The nearest one is {nearest}."));
+    Err(Refused::Wrong(format!("{name}: there is no such setting.{hint} `roundtable --help` lists them all.")))
+}
+
+fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
+}
+
+/// Names a wrong setting by its variable too: most are set there.
+fn explain(command: &clap::Command, error: clap::Error) -> Refused {
+    if !error.use_stderr() {
+        return Refused::Shown(error);
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let flag = text(ContextKind::InvalidArg).split(' ').next().unwrap_or_default();
+    let arg = command.get_arguments().find(|arg| arg.get_long().is_some_and(|long| flag == format!("--{long}")));
+    let Some(name) = arg.and_then(env_name) else {
+        return Refused::Wrong(error.to_string().trim_start_matches("error: ").trim_end().to_owned());
+    };
+    let why = match (error.get(ContextKind::ValidValue), std::error::Error::source(&error)) {
+        (Some(ContextValue::Strings(valid)), _) if !valid.is_empty() => format!("it is one of {}", valid.join(", ")),
+        (_, Some(source)) => source.to_string(),
+        _ => "it needs a value".to_owned(),
+    };
+    Refused::Wrong(format!("{name} ({flag}): {:?} is not valid: {why}.", text(ContextKind::InvalidValue)))
+}
+
+fn read_file(name: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Refused> {
+    let Some(path) = file else { return Ok(()) };
+    let wrong = |why: String| Refused::Wrong(format!("{name}_FILE: {}: {why}.", path.display()));
+    if value.is_some() {
+        return Err(wrong(format!("{name} is set too; set one of the two")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    // Editors and `echo` end a file with a line break that is no part of the secret.
+    let secret = text.trim_end_matches(['\r', '\n']).parse().map_err(wrong)?;
+    *value = Some(secret);
+    Ok(())
+}
+
+fn parse_zone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| {
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let hint = nearest(text, names).map_or_else(String::new, |name| format!("; the nearest one is {name}"));
+        format!("no IANA time zone has this name{hint}")
+    })
+}
+
+fn parse_filter(text: &str) -> Result<String, String> {
+    let is_level = |part: &str| part.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    match text.split(',').find(|part| !is_level(part.rsplit('=').next().unwrap_or_default())) {
+        None => Ok(text.to_owned()),
+        Some(part) => {
+            Err(format!("{part:?} is neither a level (error, warn, info, debug, trace, off) nor module=level"))
+        }
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() && time <= Duration::from_secs(24 * 60 * 60) => Ok(time),
+        Ok(_) => Err("a time is more than 0 and up to 24h".into()),
+        Err(_) => Err("a time is a number and a unit, such as 500ms, 20s or 2m".into()),
+    }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=10_000_000) => Ok(count),
+        _ => Err("a count is a whole number from 1 to 10000000".into()),
+    }
+}
+
+fn parse_outbox_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes @ 262_144..=1_073_741_824) => Ok(bytes),
+        _ => Err("it is a whole number from 262144 (a full room's welcome) to 1073741824".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Cli, String> {
+        let args = std::iter::once("roundtable").chain(args.iter().copied()).map(str::to_owned);
+        let env: Vec<_> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Cli::load(args, &env).map_err(|refused| match refused {
+            Refused::Shown(error) => error.to_string(),
+            Refused::Wrong(text) => text,
+        })
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_empty_variables_are_not_set() {
+        let cli = load(&[], &[("ROUNDTABLE_LISTEN", "127.0.0.1:1"), ("TZ", ""), ("HOME", "/")]).unwrap();
+        assert_eq!((cli.config.listen.port(), cli.config.zone), (1, Tz::UTC));
+        let cli = load(&["--listen", "127.0.0.1:2"], &[("ROUNDTABLE_LISTEN", "127.0.0.1:1")]).unwrap();
+        assert_eq!(cli.config.listen.port(), 2);
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_with_its_value_and_what_would_be_right() {
+        for (name, value, says) in [
+            ("ROUNDTABLE_LISTEN", "18080", "socket address"),
+            ("TZ", "Asia/Shangai", "Asia/Shanghai"),
+            ("ROUNDTABLE_LOG_FORMAT", "xml", "human, json"),
+            ("ROUNDTABLE_LOG", "loud", "level"),
+            ("ROUNDTABLE_PING_INTERVAL", "20", "20s"),
+            ("ROUNDTABLE_PING_INTERVAL", "0s", "more than 0"),
+            ("ROUNDTABLE_ROOM_MEMBERS", "0", "from 1"),
+            ("ROUNDTABLE_OUTBOX_BYTES", "1", "262144"),
+            ("ROUNDTABLE_MESSAGE_RATE", "-1", "invalid digit"),
+            ("ROUNDTABLE_ICE_URLS", "example.org", "stun:"),
+        ] {
+            let error = load(&[], &[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_nearest_one() {
+        let error = load(&[], &[("ROUNDTABLE_LISTN", "x")]).unwrap_err();
+        assert!(error.contains("ROUNDTABLE_LISTN:") && error.contains("ROUNDTABLE_LISTEN."), "{error}");
+        let error = load(&["--listn", "x"], &[]).unwrap_err();
+        assert!(error.contains("--listn") && error.contains("--listen"), "{error}");
+    }
+
+    #[test]
+    fn secrets_come_from_files_and_are_never_shown() {
+        let path = std::env::temp_dir().join(format!("roundtable-secret-{}", std::process::id()));
+        std::fs::write(&path, "north\n").unwrap();
+        let file = path.to_str().unwrap();
+        let cli = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap();
+        assert_eq!(cli.config.turn_secret.as_ref().map(Secret::expose), Some("north"));
+        assert!(!format!("{cli:?}").contains("north"));
+        let both = [("ROUNDTABLE_TURN_SECRET_FILE", file), ("ROUNDTABLE_TURN_SECRET", "south")];
+        let error = load(&[], &both).unwrap_err();
+        assert!(error.contains("one of the two") && !error.contains("south"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        let error = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap_err();
+        assert!(error.contains(file), "{error}");
+        let help = load(&["--help"], &[("ROUNDTABLE_TURN_SECRET", "north")]).unwrap_err();
+        assert!(help.contains("ROUNDTABLE_TURN_SECRET") && !help.contains("north"), "{help}");
+    }
+}

@@ -1,0 +1,346 @@
+//! The state machine of one room.
+
+use std::collections::HashMap;
+use std::mem;
+use std::time::Duration;
+
+use crate::protocol::server::Role;
+use crate::protocol::{CloseCode, Frame, LeaveReason, Peer, PeerId, PeerName, ServerMessage, State, StatePatch};
+
+/// Changes of state within this time are announced together (R22).
+pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// One stay of a peer in a room. A peer that comes back has the same id in another session, so
+/// that what its old connection still says has no effect.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Seat {
+    /// Who.
+    pub id: PeerId,
+    /// Which stay; never used twice for the same id.
+    pub session: u64,
+}
+
+/// What happens to a room. `H` is the way to a member; the room passes it on and never looks
+/// into it.
+#[derive(Debug)]
+pub enum Input<H> {
+    /// Somebody enters, superseding an older session of the same id.
+    Join {
+        /// Who.
+        seat: Seat,
+        /// Display name.
+        name: PeerName,
+        /// The state to start with.
+        state: StatePatch,
+        /// The way to this member.
+        handle: H,
+    },
+    /// A member is gone.
+    Leave {
+        /// Who.
+        seat: Seat,
+        /// Why, as the others are told.
+        reason: LeaveReason,
+    },
+    /// A frame for one member.
+    Signal {
+        /// The sender.
+        from: Seat,
+        /// The receiver.
+        to: PeerId,
+        /// Complete, with the sender's id in it.
+        frame: Frame,
+    },
+    /// A frame for everybody but the sender.
+    Broadcast {
+        /// The sender.
+        from: Seat,
+        /// Complete, with the sender's id in it.
+        frame: Frame,
+    },
+    /// A member changes its state.
+    State {
+        /// Who.
+        seat: Seat,
+        /// What changes.
+        patch: StatePatch,
+    },
+    /// A member asks for the roster.
+    Sync {
+        /// Who.
+        seat: Seat,
+    },
+    /// The time of an [`Effect::WakeAt`] has come.
+    Tick,
+}
+
+/// What has to be done, in this order.
+#[derive(Debug)]
+pub enum Effect<'a, H> {
+    /// Tell a new member that it is in: its first message.
+    Welcome {
+        /// The new member.
+        seat: Seat,
+        /// The way there.
+        to: &'a H,
+        /// The roster's version.
+        version: u64,
+        /// Everybody else, in the order in which they joined.
+        peers: Vec<&'a Peer>,
+    },
+    /// Send a frame to a member.
+    Send {
+        /// To whom; a full outbox is reported back by [`Input::Leave`] of this seat.
+        seat: Seat,
+        /// The way there.
+        to: &'a H,
+        /// What.
+        frame: Frame,
+    },
+    /// Close a connection that is no member's any more.
+    Close {
+        /// Which.
+        handle: H,
+        /// Why.
+        code: CloseCode,
+    },
+    /// Give [`Input::Tick`] at this time.
+    WakeAt(Duration),
+}
+
+/// Why an input had no effect.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// The room has as many members as it takes.
+    RoomFull,
+    /// The seat is not, or no longer, in this room.
+    NotMember,
+    /// The receiver is not in this room.
+    PeerNotFound,
+    /// The receiver is the sender.
+    SignalToSelf,
+    /// The state would break R20; the sentence says how.
+    StateInvalid(String),
+}
+
+#[derive(Debug)]
+struct Member<H> {
+    session: u64,
+    /// The roster's version with which it came: the order of joining.
+    since: u64,
+    peer: Peer,
+    handle: H,
+}
+
+/// One room. It lives from its first join until [`Room::is_empty`].
+#[derive(Debug)]
+pub struct Room<H> {
+    capacity: usize,
+    version: u64,
+    members: HashMap<PeerId, Member<H>>,
+    /// Members whose state changed and has not been announced, in the order of their change.
+    changed: Vec<PeerId>,
+    /// Before this time no state is announced on its own.
+    quiet_until: Duration,
+    /// A [`Effect::WakeAt`] is under way.
+    waking: bool,
+}
+
+impl<H> Room<H> {
+    /// An empty room that takes up to `capacity` members.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            version: 0,
+            members: HashMap::new(),
+            changed: Vec::new(),
+            quiet_until: Duration::ZERO,
+            waking: false,
+        }
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// How many are here.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The roster's version (R14).
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The roster, in the order of joining, and the way to each member.
+    pub fn members(&self) -> impl Iterator<Item = (&Peer, &H)> {
+        let mut members: Vec<_> = self.members.values().collect();
+        members.sort_unstable_by_key(|member| member.since);
+        members.into_iter().map(|member| (&member.peer, &member.handle))
+    }
+
+    /// Takes one input; `now` is the time since any fixed moment and never goes back.
+    ///
+    /// A refused input has changed nothing and has emitted nothing.
+    pub fn handle(
+        &mut self,
+        now: Duration,
+        input: Input<H>,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        match input {
+            Input::Signal { from, to, frame } => self.signal(from, to, frame, emit),
+            Input::Broadcast { from, frame } => {
+                self.check(from)?;
+                self.send_to_all(Some(from.id), &frame, emit);
+                Ok(())
+            }
+            Input::State { seat, patch } => self.change_state(now, seat, patch, emit),
+            Input::Join { seat, name, state, handle } => self.join(now, seat, name, state, handle, emit),
+            Input::Leave { seat, reason } => self.leave(seat, reason, emit).map(drop),
+            Input::Sync { seat } => self.sync(now, seat, emit),
+            Input::Tick => {
+                if mem::take(&mut self.waking) {
+                    self.announce_states(now, emit);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn check(&self, seat: Seat) -> Result<&Member<H>, Refusal> {
+        let member = self.members.get(&seat.id).filter(|member| member.session == seat.session);
+        member.ok_or(Refusal::NotMember)
+    }
+
+    fn signal(
+        &self,
+        from: Seat,
+        to: PeerId,
+        frame: Frame,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        self.check(from)?;
+        if to == from.id {
+            return Err(Refusal::SignalToSelf);
+        }
+        let receiver = self.members.get(&to).ok_or(Refusal::PeerNotFound)?;
+        emit(receiver.send(frame));
+        Ok(())
+    }
+
+    fn join(
+        &mut self,
+        now: Duration,
+        seat: Seat,
+        name: PeerName,
+        state: StatePatch,
+        handle: H,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
+        let old = self.members.get(&seat.id).map(|old| Seat { id: seat.id, session: old.session });
+        if self.members.len() - usize::from(old.is_some()) >= self.capacity {
+            return Err(Refusal::RoomFull);
+        }
+        if let Some(old) = old {
+            let handle = self.leave(old, LeaveReason::Superseded, emit)?;
+            emit(Effect::Close { handle, code: CloseCode::Superseded });
+        }
+        // The snapshot must not contain what the others have not been told (R23).
+        self.announce_states(now, emit);
+
+        self.version += 1;
+        let version = self.version;
+        let peer = Peer { id: seat.id, name, role: Role::default(), state };
+        let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
+        // First reachable, then announced (R15).
+        self.members.insert(seat.id, Member { session: seat.session, since: version, peer, handle });
+        if let Some(member) = self.members.get(&seat.id) {
+            emit(Effect::Welcome { seat, to: &member.handle, version, peers: self.others(seat.id) });
+        }
+        self.send_to_all(Some(seat.id), &frame, emit);
+        Ok(())
+    }
+
+    fn leave(&mut self, seat: Seat, reason: LeaveReason, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<H, Refusal> {
+        self.check(seat)?;
+        let member = self.members.remove(&seat.id).ok_or(Refusal::NotMember)?;
+        self.changed.retain(|id| *id != seat.id);
+        self.version += 1;
+        let frame = ServerMessage::PeerLeft { version: self.version, id: seat.id, reason }.to_frame();
+        self.send_to_all(None, &frame, emit);
+        Ok(member.handle)
+    }
+
+    fn change_state(
+        &mut self,
+        now: Duration,
+        seat: Seat,
+        patch: StatePatch,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        let member = self.check(seat)?;
+        let state = patch.apply(&member.peer.state).map_err(Refusal::StateInvalid)?;
+        if state == member.peer.state {
+            return Ok(());
+        }
+        if let Some(member) = self.members.get_mut(&seat.id) {
+            member.peer.state = state;
+        }
+        if !self.changed.contains(&seat.id) {
+            self.changed.push(seat.id);
+        }
+        if self.waking {
+            return Ok(());
+        }
+        if now < self.quiet_until {
+            self.waking = true;
+            emit(Effect::WakeAt(self.quiet_until));
+        } else {
+            self.announce_states(now, emit);
+        }
+        Ok(())
+    }
+
+    fn announce_states(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if self.changed.is_empty() {
+            return;
+        }
+        self.quiet_until = now + STATE_INTERVAL;
+        for id in mem::take(&mut self.changed) {
+            let Some(member) = self.members.get(&id) else { continue };
+            self.version += 1;
+            let state = &member.peer.state;
+            let frame = ServerMessage::State { version: self.version, id, state }.to_frame();
+            self.send_to_all(None, &frame, emit);
+        }
+    }
+
+    fn sync(&mut self, now: Duration, seat: Seat, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+        self.check(seat)?;
+        self.announce_states(now, emit);
+        let roster = ServerMessage::Roster { version: self.version, peers: self.others(seat.id) };
+        emit(self.check(seat)?.send(roster.to_frame()));
+        Ok(())
+    }
+
+    fn others(&self, id: PeerId) -> Vec<&Peer> {
+        self.members().map(|(peer, _)| peer).filter(|peer| peer.id != id).collect()
+    }
+
+    fn send_to_all(&self, but: Option<PeerId>, frame: &Frame, emit: &mut impl FnMut(Effect<'_, H>)) {
+        for member in self.members.values().filter(|member| Some(member.peer.id) != but) {
+            emit(member.send(frame.clone()));
+        }
+    }
+}
+
+impl<H> Member<H> {
+    fn send(&self, frame: Frame) -> Effect<'_, H> {
+        let seat = Seat { id: self.peer.id, session: self.session };
+        Effect::Send { seat, to: &self.handle, frame }
+    }
+}

@@ -1,0 +1,202 @@
+//! One connection without its meaning: a socket, its outbox, its clock and its meter, all
+//! polled by one task.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::time::{Instant, Sleep};
+
+use crate::config::Config;
+use crate::limits::Meter;
+use crate::outbox::{Outbox, Taken};
+use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, ServerMessage};
+use crate::socket::{End, Received, Socket};
+
+/// Pings in a row without a sign of life after which a peer is dead (R26).
+const MISSED_PINGS: u8 = 2;
+/// How long a closed connection may take to send what waits and to confirm its end.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a connection has to react to.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message or a sign of life.
+    Received(Received),
+    /// [`Link::stop_join_timer`] was not called in time.
+    JoinTimeout,
+    /// The pings went unanswered.
+    PeerTimeout,
+    /// The socket is at its end.
+    End(End),
+    /// The outbox was closed, and what was in it has gone out.
+    Closed(CloseCode),
+}
+
+/// A socket, its outbox, its clock and its meter.
+pub(crate) struct Link {
+    socket: Socket,
+    outbox: Arc<Outbox>,
+    /// Taken from the outbox; kept for its memory.
+    batch: Vec<Frame>,
+    meter: Meter,
+    /// Nothing is read before this time: the peer sent too fast (R31).
+    read_after: Option<Instant>,
+    join_by: Option<Instant>,
+    ping_interval: Duration,
+    ping_at: Instant,
+    unanswered: u8,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Link {
+    pub(crate) fn new(config: &Config, socket: Socket) -> Self {
+        let now = Instant::now();
+        let join_by = now + config.join_timeout;
+        let ping_at = now + with_jitter(config.ping_interval);
+        Self {
+            socket,
+            outbox: Arc::new(Outbox::new(config.outbox())),
+            batch: Vec::new(),
+            meter: Meter::new(config.rate(), now),
+            read_after: None,
+            join_by: Some(join_by),
+            ping_interval: config.ping_interval,
+            ping_at,
+            unanswered: 0,
+            timer: Box::pin(tokio::time::sleep_until(join_by.min(ping_at))),
+        }
+    }
+
+    /// Where the hub puts what this connection is to send.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// The peer has joined.
+    pub(crate) fn stop_join_timer(&mut self) {
+        self.join_by = None;
+        self.set_timer();
+    }
+
+    /// Sends what waits, and waits for what happens next. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Event {
+        let event = poll_fn(|cx| self.poll_next(cx)).await;
+        if let Event::Received(received) = &event {
+            self.unanswered = 0;
+            let bytes = match received {
+                Received::Text(text) => text.len(),
+                Received::Binary | Received::Alive => 0,
+            };
+            let now = Instant::now();
+            if let Some(wait) = self.meter.take(now, bytes) {
+                self.read_after = Some(now + wait);
+                self.set_timer();
+            }
+        }
+        event
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            if let Poll::Ready(event) = self.poll_send(cx) {
+                return Poll::Ready(event);
+            }
+            // On time there may be a ping to send: once more from the top.
+            if self.timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            if let Some(event) = self.on_timer(Instant::now()) {
+                return Poll::Ready(event);
+            }
+        }
+        if self.read_after.is_some() {
+            return Poll::Pending;
+        }
+        self.socket.poll_receive(cx).map(|result| result.map_or_else(Event::End, Event::Received))
+    }
+
+    /// Takes all that waits, hands it over and flushes once; and again, until nothing waits or
+    /// the socket takes no more. What it does not take stays in the outbox, whose bounds hold.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            match self.socket.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Closed)),
+                Poll::Pending => {
+                    return self.outbox.poll_overrun(cx).map(|()| Event::Closed(CloseCode::SlowConsumer));
+                }
+            }
+            match self.outbox.poll_take(cx, &mut self.batch) {
+                Poll::Ready(Taken::Frames) => self.socket.queue(self.batch.drain(..)),
+                Poll::Ready(Taken::End(code)) => return Poll::Ready(Event::Closed(code)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn on_timer(&mut self, now: Instant) -> Option<Event> {
+        if self.join_by.is_some_and(|at| at <= now) {
+            return Some(Event::JoinTimeout);
+        }
+        if self.read_after.is_some_and(|at| at <= now) {
+            self.read_after = None;
+        }
+        if self.ping_at <= now {
+            if self.unanswered == MISSED_PINGS {
+                return Some(Event::PeerTimeout);
+            }
+            self.unanswered += 1;
+            self.ping_at = now + with_jitter(self.ping_interval);
+            self.send(Frame::ping());
+        }
+        self.set_timer();
+        None
+    }
+
+    fn set_timer(&mut self) {
+        let others = [self.join_by, self.read_after];
+        let next = others.into_iter().flatten().fold(self.ping_at, Instant::min);
+        self.timer.as_mut().reset(next);
+    }
+
+    /// Queues a frame of the connection's own behind what the hub has sent.
+    pub(crate) fn send(&self, frame: Frame) {
+        if self.outbox.push(frame).is_err() {
+            self.outbox.close(CloseCode::SlowConsumer);
+        }
+    }
+
+    /// Tells the client that a message was not carried out (R28).
+    pub(crate) fn refuse(&self, code: ErrorCode, message: &str, re: Option<&str>, reference: Option<&RawValue>) {
+        self.send(ServerMessage::Error(ErrorBody { code, message, re, reference }).to_frame());
+    }
+
+    /// Closes the connection: sends what waits and a close frame, and waits a little for the
+    /// peer's end. Returns the code; where the outbox was closed before, that code stands.
+    pub(crate) async fn close(mut self, code: CloseCode) -> CloseCode {
+        self.outbox.close(code);
+        let goodbye = async {
+            let Event::Closed(code) = poll_fn(|cx| self.poll_send(cx)).await else {
+                return code;
+            };
+            if code == CloseCode::SlowConsumer {
+                self.socket.abandon();
+            }
+            self.socket.queue([Frame::close(code)]);
+            if poll_fn(|cx| self.socket.poll_flush(cx)).await.is_ok() {
+                self.socket.finish().await;
+            }
+            code
+        };
+        tokio::time::timeout(LINGER, goodbye).await.unwrap_or(code)
+    }
+}
+
+/// An interval and up to a quarter more, so that the pings of many connections spread.
+fn with_jitter(interval: Duration) -> Duration {
+    interval.mul_f64(1.0 + fastrand::f64() / 4.0)
+}
