@@ -11,8 +11,13 @@ const options = { cwd: new URL('../../../', import.meta.url), maxBuffer: 256 * 1
 
 /** Runs a program in the repository's root; what it wrote to its standard output. */
 export async function run(program, args, env = {}) {
-  const { stdout } = await exec(program, args, { ...options, env: { ...process.env, ...env } });
-  return stdout.trim();
+  try {
+    const { stdout } = await exec(program, args, { ...options, env: { ...process.env, ...env } });
+    return stdout.trim();
+  } catch ({ stderr, code }) {
+    // Without what exec adds: a whole build in its standard output.
+    throw new Error(`${[program, ...args].join(' ')} ended with ${code}: ${stderr.trim()}`);
+  }
 }
 
 export const docker = (...args) => run('docker', args);
