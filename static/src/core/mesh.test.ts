@@ -158,6 +158,10 @@ describe('coming back', () => {
     clock.advance(4_000);
     await talk();
     left(grace, ADA, 'superseded');
+    expect(wire).toEqual([]);
+    grace.mesh.restart();
+    await settled();
+    expect(wire).toEqual([]);
     joined(grace, [peer(ADA)]);
     enter(ada, [peer(GRACE)], true);
     network.setUp(true);

@@ -129,7 +129,8 @@ export class Mesh {
         media,
         clock,
         send: (data) => {
-          send(id, data);
+          // Whoever is away cannot be reached; `recheck` makes up for it when they return.
+          if (!this.#slots.get(id)?.away) send(id, data);
         },
         onLink: () => {
           const slot = this.#slots.get(id);
