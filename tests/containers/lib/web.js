@@ -1,5 +1,6 @@
 // Requests as they are: no redirect is followed, nothing is unpacked, self-signed certificates pass.
 
+import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import { createServer } from 'node:net';
@@ -52,14 +53,21 @@ export function handshake(port, version) {
   });
 }
 
-/** A port that nobody listens on just now. */
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
+/**
+ * A port that nobody listens on just now. It lies below those that systems give to outgoing
+ * connections (32768 and up), one of which could take it before it is used.
+ */
+export async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer().listen(port);
+    const free = await Promise.race([
+      once(server, 'listening').then(() => true),
+      once(server, 'error').then(() => false),
+    ]);
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
