@@ -1,0 +1,157 @@
+//! A well-behaved client: a WebSocket library over TCP.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::DEADLINE;
+
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    /// What `join` was answered with.
+    pub welcome: Value,
+    /// Everything that has arrived, for the messages of failures.
+    seen: Vec<String>,
+    pings: u32,
+}
+
+/// `?room=` as browsers write it.
+pub fn encode(room: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    room.bytes().map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr, room: &str) -> Result<Self, Error> {
+        let request = format!("ws://{address}/signal-api/ws?room={}", encode(room)).into_client_request()?;
+        let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+        let tcp = TcpStream::connect(address).await?;
+        let upgrade = tokio_tungstenite::client_async_with_config(request, tcp, Some(config));
+        let (socket, _) = super::within("an upgrade", upgrade).await?;
+        Ok(Self { socket, welcome: Value::Null, seen: Vec::new(), pings: 0 })
+    }
+
+    pub fn id(&self) -> &str {
+        self.welcome["self"].as_str().expect("a joined client")
+    }
+
+    pub fn version(&self) -> u64 {
+        self.welcome["version"].as_u64().expect("a joined client")
+    }
+
+    pub async fn join(&mut self, name: &str) -> &Value {
+        self.join_with(json!({"type": "join", "name": name})).await
+    }
+
+    pub async fn join_with(&mut self, join: Value) -> &Value {
+        self.send(join).await;
+        self.welcome = self.expect("welcome").await;
+        &self.welcome
+    }
+
+    pub async fn send(&mut self, message: Value) {
+        self.send_frame(Message::text(message.to_string())).await;
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.send_frame(Message::text(text)).await;
+    }
+
+    pub async fn send_frame(&mut self, message: Message) {
+        super::within("a send", self.socket.send(message)).await.unwrap_or_else(|error| self.fail(&error.to_string()));
+    }
+
+    /// The next message as it came over the wire.
+    pub async fn next_text(&mut self) -> String {
+        match self.next_frame().await {
+            Some(Message::Text(text)) => text.to_string(),
+            other => self.fail(&format!("a message was expected, not {other:?}")),
+        }
+    }
+
+    /// The next message, which must be of this type.
+    pub async fn expect(&mut self, kind: &str) -> Value {
+        let text = self.next_text().await;
+        let message: Value = serde_json::from_str(&text).unwrap_or_else(|error| self.fail(&error.to_string()));
+        if message["type"] != kind {
+            self.fail(&format!("{kind:?} was expected"));
+        }
+        message
+    }
+
+    /// The next message, which must be an error with this code.
+    pub async fn expect_error(&mut self, code: &str) -> Value {
+        let error = self.expect("error").await;
+        if error["code"] != code || error["message"].as_str().is_none_or(str::is_empty) {
+            self.fail(&format!("the error {code:?} was expected"));
+        }
+        error
+    }
+
+    /// Proves that nothing else has arrived: what the server queued for this client before it
+    /// read the ping comes before the pong.
+    pub async fn expect_nothing(&mut self) {
+        self.pings += 1;
+        let mark = format!("nothing-{}", self.pings);
+        self.send(json!({"type": "ping", "ref": mark})).await;
+        let pong = self.expect("pong").await;
+        assert_eq!(pong["ref"], mark);
+    }
+
+    /// The connection's end, which must be next: the close code, `None` without a close frame.
+    pub async fn expect_close(&mut self) -> Option<u16> {
+        match self.next_frame().await {
+            Some(Message::Close(frame)) => frame.map(|frame| frame.code.into()),
+            None => None,
+            Some(_) => self.fail("the connection's end was expected"),
+        }
+    }
+
+    /// The next frame that is neither ping nor pong.
+    async fn next_frame(&mut self) -> Option<Message> {
+        loop {
+            let frame = match tokio::time::timeout(DEADLINE, self.socket.next()).await {
+                Ok(frame) => frame,
+                Err(_) => self.fail("nothing came"),
+            };
+            match frame {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(message)) => {
+                    self.seen.push(format!("{message:?}"));
+                    return Some(message);
+                }
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The payload of the next WebSocket pong.
+    pub async fn expect_pong_frame(&mut self) -> Vec<u8> {
+        match super::within("a pong", self.socket.next()).await {
+            Some(Ok(Message::Pong(payload))) => payload.to_vec(),
+            other => self.fail(&format!("a pong frame was expected, not {other:?}")),
+        }
+    }
+
+    /// Closes with the handshake of RFC 6455 and returns when it is through.
+    pub async fn close(mut self) {
+        super::within("a close", self.socket.close(None)).await.expect("an open connection");
+        self.drain().await;
+    }
+
+    /// Reads, unseen, to the connection's end: to drop one that has something unread resets it,
+    /// which may overtake what was sent last.
+    pub async fn drain(&mut self) {
+        while self.next_frame().await.is_some() {}
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("{why}; so far came {:#?}", self.seen)
+    }
+}

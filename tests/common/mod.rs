@@ -1,0 +1,113 @@
+//! A server in this process, and clients on real sockets. Every wait has a deadline that fails
+//! the test with what was seen; no test sleeps in the hope that something has happened by then.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+pub mod client;
+pub mod http;
+pub mod raw;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roundtable::app::App;
+use roundtable::config::{Cli, Config};
+use roundtable::server::Server;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use client::Client;
+use http::Answer;
+
+/// No step of a test takes this long on any machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Settings as the environment would give them; ports are free ones, there is no frontend.
+pub fn config(settings: &[(&str, &str)]) -> Config {
+    let defaults = [
+        ("ROUNDTABLE_LISTEN", "127.0.0.1:0"),
+        ("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0"),
+        ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
+    ];
+    // The first one of a name counts.
+    let env: Vec<_> =
+        settings.iter().chain(&defaults).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Cli::load(["roundtable".to_owned()], &env).expect("settings of a test").config
+}
+
+/// A running server. It ends with the test's runtime, or by [`TestServer::stop`].
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub ops: SocketAddr,
+    pub app: Arc<App>,
+    shutdown: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl TestServer {
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let server = Server::bind(config(settings)).await.expect("free ports");
+        let (address, ops) = (server.address().unwrap(), server.ops_address().unwrap());
+        let app = Arc::clone(server.app());
+        let (shutdown, asked) = oneshot::channel();
+        let running = tokio::spawn(server.run(async move {
+            // A dropped sender is a test that ends without a shutdown.
+            if asked.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }));
+        Self { address, ops, app, shutdown, running }
+    }
+
+    /// A connection that has not joined.
+    pub async fn connect(&self, room: &str) -> Client {
+        Client::connect(self.address, room).await.expect("an upgrade")
+    }
+
+    /// A connection that has joined; its `welcome` is kept.
+    pub async fn join(&self, room: &str, name: &str) -> Client {
+        let mut client = self.connect(room).await;
+        client.join(name).await;
+        client
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        http::ask(self.address, "GET", path, &[]).await
+    }
+
+    /// One sample of `/metrics`.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = http::ask(self.ops, "GET", "/metrics", &[]).await.text();
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        let value = line.and_then(|line| line.split(' ').nth(1)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        value.parse().unwrap()
+    }
+
+    /// Waits until a sample has a value: for what a server does after its last answer.
+    pub async fn metric_becomes(&self, name: &str, value: u64) {
+        eventually(name, async || self.metric(name).await == value).await;
+    }
+
+    /// Begins the shutdown; the handle ends with `Server::run`.
+    pub fn shut_down(self) -> JoinHandle<()> {
+        self.shutdown.send(()).expect("a running server");
+        self.running
+    }
+}
+
+/// Asks until the answer is yes.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let poll = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(what, poll).await;
+}
+
+/// A future's result, or the test's failure.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(DEADLINE, future).await;
+    result.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+}

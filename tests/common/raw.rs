@@ -1,0 +1,138 @@
+//! A client that speaks WebSocket byte by byte, as badly as a test wants.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{TestServer, client, within};
+
+pub const FIN: u8 = 0x80;
+pub const CONTINUATION: u8 = 0x0;
+pub const TEXT: u8 = 0x1;
+pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xa;
+
+pub struct Raw {
+    tcp: TcpStream,
+}
+
+impl Raw {
+    pub async fn connect(server: &TestServer, room: &str) -> Self {
+        Self::connect_with(server, room, None).await
+    }
+
+    /// A client whose kernel takes hardly anything that it does not read.
+    pub async fn connect_small(server: &TestServer, room: &str) -> Self {
+        Self::connect_with(server, room, Some(4096)).await
+    }
+
+    async fn connect_with(server: &TestServer, room: &str, receive_buffer: Option<u32>) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        let mut tcp = socket.connect(server.address).await.unwrap();
+        let request = format!(
+            "GET /signal-api/ws?room={} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            client::encode(room)
+        );
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within("an upgrade", tcp.read_u8()).await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        // The answer that RFC 6455 §1.3 gives for this key.
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        Self { tcp }
+    }
+
+    pub async fn join(server: &TestServer, room: &str, name: &str) -> (Self, Value) {
+        let raw = Self::connect(server, room).await;
+        raw.joined(name).await
+    }
+
+    pub async fn joined(mut self, name: &str) -> (Self, Value) {
+        self.text(&format!(r#"{{"type":"join","name":"{name}"}}"#)).await;
+        let welcome = self.message().await;
+        assert_eq!(welcome["type"], "welcome");
+        (self, welcome)
+    }
+
+    pub async fn text(&mut self, text: &str) {
+        self.frame(FIN | TEXT, text.as_bytes()).await;
+    }
+
+    /// A masked frame with this first byte.
+    pub async fn frame(&mut self, first: u8, payload: &[u8]) {
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..=125 => bytes.push(0x80 | len as u8),
+            len @ 126..=0xffff => {
+                bytes.push(0x80 | 126);
+                bytes.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(0x80 | 127);
+                bytes.extend((len as u64).to_be_bytes());
+            }
+        }
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        bytes.extend(mask);
+        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        self.bytes(&bytes).await;
+    }
+
+    pub async fn bytes(&mut self, bytes: &[u8]) {
+        // A server that has refused the first half need not take the second.
+        let _ = within("a send", self.tcp.write_all(bytes)).await;
+    }
+
+    /// The next frame: opcode and payload; `None` at the connection's end.
+    pub async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
+        within("a frame", async {
+            let first = self.tcp.read_u8().await.ok()?;
+            assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
+            let len = match self.tcp.read_u8().await.ok()? {
+                126 => u64::from(self.tcp.read_u16().await.ok()?),
+                127 => self.tcp.read_u64().await.ok()?,
+                len => u64::from(len),
+            };
+            let mut payload = vec![0; len as usize];
+            self.tcp.read_exact(&mut payload).await.ok()?;
+            Some((first & 0x0f, payload))
+        })
+        .await
+    }
+
+    /// The next text message; pings in between go unanswered.
+    pub async fn message(&mut self) -> Value {
+        loop {
+            match self.read().await {
+                Some((TEXT, payload)) => return serde_json::from_slice(&payload).unwrap(),
+                Some((PING, _)) => {}
+                other => panic!("a message was expected, not {other:?}"),
+            }
+        }
+    }
+
+    /// The code of the close frame that must come, whatever comes before it.
+    pub async fn close_code(&mut self) -> u16 {
+        loop {
+            match self.read().await {
+                Some((CLOSE, payload)) => return u16::from_be_bytes([payload[0], payload[1]]),
+                Some(_) => {}
+                None => panic!("the connection ended without a close frame"),
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub async fn half_close(&mut self) {
+        self.tcp.shutdown().await.unwrap();
+    }
+}

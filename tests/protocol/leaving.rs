@@ -1,0 +1,86 @@
+//! R24, R25 and R32: the ends of a stay, of a room and of a server.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Error;
+
+use crate::common::client::Client;
+use crate::common::{TestServer, within};
+
+#[tokio::test]
+async fn r24_leave_is_at_once_and_closes_with_1000() {
+    let server = TestServer::start(&[]).await;
+    let (mut ada, mut bob) = (server.join("r", "Ada").await, server.join("r", "Bob").await);
+    ada.expect("peer_joined").await;
+    bob.send(json!({"type": "leave"})).await;
+    assert_eq!(ada.expect("peer_left").await["reason"], "left");
+    assert_eq!(bob.expect_close().await, Some(1000));
+}
+
+#[tokio::test]
+async fn r25_a_room_ends_with_its_last_member_and_nothing_is_kept() {
+    let server = TestServer::start(&[]).await;
+    let room = |name: &str| format!("/signal-api/v1/rooms/{name}");
+    for _ in 0..3 {
+        let mut members = Vec::new();
+        for number in 0..200 {
+            members.push(server.join(&format!("r{}", number / 2), "Ada").await);
+        }
+        assert_eq!(server.get(&room("r99")).await.json()["data"]["members"], 2);
+        assert_eq!(server.metric("roundtable_rooms").await, 100);
+        assert_eq!(server.metric("roundtable_members").await, 200);
+        for (number, member) in members.iter_mut().enumerate() {
+            // Some say so, the others are just gone.
+            if number % 3 == 0 {
+                member.send(json!({"type": "leave"})).await;
+            }
+        }
+        drop(members);
+        for gauge in ["roundtable_rooms", "roundtable_members", "roundtable_sockets"] {
+            server.metric_becomes(gauge, 0).await;
+        }
+        assert_eq!(server.get(&room("r99")).await.json()["data"]["open"], false);
+    }
+    // A room of the same name has no memory of the earlier one.
+    let ada = server.join("r0", "Ada").await;
+    assert_eq!((ada.version(), &ada.welcome["peers"]), (1, &json!([])));
+}
+
+#[tokio::test]
+async fn r32_a_shutdown_is_told_to_everyone_with_hints_that_differ() {
+    let server = TestServer::start(&[]).await;
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        clients.push(server.join(&format!("r{}", number % 3), "Ada").await);
+    }
+    for client in &mut clients[..17] {
+        // The others of its room came after it.
+        client.expect("peer_joined").await;
+    }
+    for _ in 0..5 {
+        clients.push(server.connect("r").await);
+    }
+    let address = server.address;
+    let running = server.shut_down();
+    let mut hints = BTreeSet::new();
+    for client in &mut clients {
+        let away = loop {
+            let message: serde_json::Value = serde_json::from_str(&client.next_text().await).unwrap();
+            if message["type"] != "peer_joined" {
+                break message;
+            }
+        };
+        assert_eq!((&away["type"], &away["reason"]), (&json!("go_away"), &json!("shutdown")));
+        let hint = away["reconnect_ms"].as_u64().unwrap();
+        assert!((500..=5_000).contains(&hint), "{hint}");
+        hints.insert(hint);
+        // Nobody is told that the others go: they all do.
+        assert_eq!(client.expect_close().await, Some(1012));
+    }
+    // 25 draws from 4,501 that all but a few coincide would be no chance.
+    assert!(hints.len() >= 20, "{hints:?}");
+    drop(clients);
+    within("the end of the server", running).await.unwrap();
+    assert!(matches!(Client::connect(address, "r").await.map(drop), Err(Error::Io(_))), "nobody listens any more");
+}

@@ -1,0 +1,16 @@
+//! Every rule of docs/PROTOCOL.md, proven over real sockets. A test's name begins with the
+//! number of its rule; `tests/rules.rs` counts them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod connecting;
+mod errors;
+mod frames;
+mod heartbeat;
+mod http;
+mod joining;
+mod leaving;
+mod relaying;
+mod roster;
+mod state;
