@@ -21,8 +21,11 @@ impl RoomName {
         if !(1..=ROOM_CHARS).contains(&chars) {
             return Err(format!("A room name has 1 to {ROOM_CHARS} characters; this one has {chars}."));
         }
-        if let Some(bad) = name.chars().find(|c| c.is_control() || "/\\?#".contains(*c)) {
-            return Err(format!("A room name has no control characters and none of / \\ ? #; this one has {bad:?}."));
+        // U+FFFD is what decoders make of broken UTF-8: different names would meet in one room.
+        if let Some(bad) = name.chars().find(|c| c.is_control() || "/\\?#\u{fffd}".contains(*c)) {
+            return Err(format!(
+                "A room name has no control characters and none of / \\ ? # U+FFFD; this one has {bad:?}."
+            ));
         }
         if name.trim() != name {
             return Err("A room name has no white space at its ends.".into());
