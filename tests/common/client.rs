@@ -151,6 +151,15 @@ impl Client {
         while self.next_frame().await.is_some() {}
     }
 
+    /// Reads to the connection's end and keeps the messages.
+    pub async fn drain_into(&mut self, messages: &mut Vec<Value>) {
+        while let Some(frame) = self.next_frame().await {
+            if let Message::Text(text) = frame {
+                messages.push(serde_json::from_str(&text).expect("JSON"));
+            }
+        }
+    }
+
     fn fail(&self, why: &str) -> ! {
         panic!("{why}; so far came {:#?}", self.seen)
     }

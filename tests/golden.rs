@@ -1,0 +1,214 @@
+//! The golden messages of tests/fixtures, which Vitest reads too: what the frontend is tested
+//! with is what the server understands and sends.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use roundtable::protocol::client::{Request, parse};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use common::TestServer;
+use common::raw::{FIN, Raw, TEXT};
+
+fn fixture(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let list: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(!list.is_empty());
+    list
+}
+
+fn messages(direction: &str) -> Vec<(String, Value)> {
+    let all = fixture("messages.json").into_iter();
+    let list: Vec<_> = all.filter(|entry| entry["direction"] == direction).collect();
+    assert!(!list.is_empty());
+    list.into_iter().map(|mut entry| (entry["name"].as_str().unwrap().to_owned(), entry["message"].take())).collect()
+}
+
+#[test]
+fn client_messages_are_understood() {
+    let mut kinds = BTreeSet::new();
+    for (name, message) in messages("client") {
+        let text = message.to_string();
+        let parsed = parse(&text);
+        let request = parsed.request.unwrap_or_else(|bad| panic!("{name}: {bad:?}"));
+        assert_eq!(request.kind(), message["type"], "{name}");
+        kinds.insert(request.kind());
+        let reference = parsed.reference.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap());
+        assert_eq!(reference.as_ref(), message.get("ref"), "{name}");
+        match request {
+            Request::Signal { data, to } => {
+                assert_eq!(to.map(|to| to.to_string()).as_deref(), message["to"].as_str(), "{name}");
+                assert_eq!(serde_json::from_str::<Value>(data.get()).unwrap(), message["data"], "{name}");
+            }
+            Request::Broadcast { data } => {
+                assert_eq!(serde_json::from_str::<Value>(data.get()).unwrap(), message["data"], "{name}");
+            }
+            Request::Join { name: parsed, resume, .. } => {
+                assert_eq!(parsed.as_str(), message["name"], "{name}");
+                assert_eq!(resume.as_deref(), message["resume"].as_str(), "{name}");
+            }
+            Request::State(_) | Request::Sync | Request::Ping | Request::Leave => {}
+        }
+    }
+    let all = ["broadcast", "join", "leave", "ping", "signal", "state", "sync"];
+    assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
+}
+
+#[test]
+fn bad_frames_have_their_code() {
+    for entry in fixture("bad.json") {
+        let bad = parse(entry["frame"].as_str().unwrap()).request.expect_err(&entry["name"].to_string());
+        assert_eq!(json!(bad.code), entry["error"], "{}", entry["name"]);
+    }
+}
+
+#[tokio::test]
+async fn bad_frames_are_answered_and_the_connection_goes_on() {
+    let server = TestServer::start(&[]).await;
+    let mut member = server.join("r", "Ada").await;
+    let mut hello = server.connect("r").await;
+    for entry in fixture("bad.json") {
+        for client in [&mut member, &mut hello] {
+            client.send_text(entry["frame"].as_str().unwrap()).await;
+            client.expect_error(entry["error"].as_str().unwrap()).await;
+            client.expect_nothing().await;
+        }
+    }
+    hello.join("Grace").await;
+}
+
+/// Paths of a message and the kinds of JSON there. Elements of a list share one path; what is
+/// free-form stands as such.
+fn shape(message: &Value) -> BTreeMap<String, &'static str> {
+    fn walk(value: &Value, path: String, shape: &mut BTreeMap<String, &'static str>) {
+        let free = path == ".data" || path.ends_with(".state");
+        match value {
+            _ if free => {
+                shape.insert(path, "free");
+            }
+            Value::Object(map) => {
+                shape.insert(path.clone(), "object");
+                for (key, value) in map {
+                    walk(value, format!("{path}.{key}"), shape);
+                }
+            }
+            Value::Array(list) => {
+                shape.insert(path.clone(), "array");
+                for value in list {
+                    walk(value, format!("{path}[]"), shape);
+                }
+            }
+            Value::String(_) => drop(shape.insert(path, "string")),
+            Value::Number(_) => drop(shape.insert(path, "number")),
+            Value::Bool(_) => drop(shape.insert(path, "boolean")),
+            Value::Null => drop(shape.insert(path, "null")),
+        }
+    }
+    let mut result = BTreeMap::new();
+    // The kind of `ref` is the client's affair.
+    let mut message = message.clone();
+    if let Some(reference) = message.get_mut("ref") {
+        *reference = json!("any");
+    }
+    walk(&message, String::new(), &mut result);
+    result
+}
+
+/// One message of each variant, as a running server sends it.
+async fn captured() -> Vec<Value> {
+    let server = TestServer::start(&[
+        ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478,turn:t.example:3478"),
+        ("ROUNDTABLE_TURN_SECRET", "north"),
+        ("ROUNDTABLE_ROOM_MEMBERS", "2"),
+    ])
+    .await;
+    let plain = TestServer::start(&[]).await;
+    let mut seen = vec![plain.join("r", "Ada").await.welcome.clone()];
+
+    let mut ada = server.connect("r").await;
+    for early in [json!({"type": "sync"}), json!({"type": "join", "name": ""})] {
+        ada.send(early).await;
+        seen.push(ada.expect("error").await);
+    }
+    ada.join("Ada").await;
+    ada.send(json!({"type": "sync"})).await;
+    seen.push(ada.expect("roster").await);
+    let mut bob = server.join("r", "Bob").await;
+    seen.push(bob.welcome.clone());
+    seen.push(ada.expect("peer_joined").await);
+    let mut full = server.connect("r").await;
+    full.send(json!({"type": "join", "name": "Eve"})).await;
+    seen.push(full.expect("error").await);
+
+    bob.send(json!({"type": "state", "state": {"mic": true}})).await;
+    seen.push(ada.expect("state").await);
+    bob.expect("state").await;
+    bob.send(json!({"type": "signal", "to": ada.id(), "data": null})).await;
+    seen.push(ada.expect("signal").await);
+    bob.send(json!({"type": "broadcast", "data": "hello"})).await;
+    seen.push(ada.expect("broadcast").await);
+    for (request, answer) in [
+        (json!({"type": "sync"}), "roster"),
+        (json!({"type": "ping"}), "pong"),
+        (json!({"type": "ping", "ref": 1}), "pong"),
+        (json!({"type": "signal", "to": "x", "data": 1, "ref": 4}), "error"),
+        (json!({"type": "signal", "to": ada.id(), "data": 1}), "error"),
+        (json!({"type": "signal", "to": "x"}), "error"),
+        (json!({"type": "state", "state": 5}), "error"),
+        (json!({"type": "join", "name": 7}), "error"),
+        (json!({"type": "join", "name": "Ada"}), "error"),
+        (json!({"type": "dance", "ref": "a"}), "error"),
+        (json!([]), "error"),
+    ] {
+        ada.send(request).await;
+        seen.push(ada.expect(answer).await);
+    }
+    ada.send_frame(Message::Binary(vec![0].into())).await;
+    seen.push(ada.expect("error").await);
+    bob.close().await;
+    seen.push(ada.expect("peer_left").await);
+
+    let (mut raw, _) = Raw::join(&server, "other", "Zoe").await;
+    raw.frame(FIN | TEXT, &[b' '; 65_537]).await;
+    seen.push(raw.message().await);
+
+    server.shut_down();
+    ada.drain_into(&mut seen).await;
+    seen
+}
+
+#[tokio::test]
+async fn server_messages_have_the_shape_of_what_the_server_sends() {
+    let kind = |message: &Value| (message["type"].to_string(), message["code"].to_string());
+    let captured = captured().await;
+    let mut golden_kinds = BTreeSet::new();
+    for (name, message) in messages("server") {
+        golden_kinds.insert(kind(&message));
+        let golden = shape(&message);
+        let same = captured.iter().filter(|real| kind(real) == kind(&message));
+        let real: Vec<_> = same.map(shape).collect();
+        assert!(real.contains(&golden), "{name}: {golden:#?}\nis none of what the server sends: {real:#?}");
+    }
+    let real_kinds: BTreeSet<_> = captured.iter().map(kind).collect();
+    assert_eq!(golden_kinds, real_kinds, "every message and every error is among the fixtures");
+}
+
+/// The frames of roster.json are what the frontend folds; the server must be able to send them.
+#[tokio::test]
+async fn roster_scripts_are_made_of_real_messages() {
+    let mut real: Vec<_> = captured().await.iter().map(shape).collect();
+    real.extend(messages("server").iter().map(|(_, message)| shape(message)));
+    for entry in fixture("roster.json") {
+        for frame in entry["frames"].as_array().unwrap() {
+            let mut shape = shape(frame);
+            // Golden welcomes come with and without relays; these scripts are about peers.
+            shape.retain(|path, _| !path.starts_with(".ice_servers[]"));
+            let fits = real.iter().any(|real| shape.iter().all(|(path, kind)| real.get(path) == Some(kind)));
+            assert!(fits, "{}: {frame}", entry["name"]);
+        }
+    }
+}
