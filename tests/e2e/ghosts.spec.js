@@ -1,0 +1,55 @@
+// Whoever goes is gone, however it happens, and whoever comes back is there once.
+
+import { expect, expectAllSeen, expectPictures, test } from './lib/test.js';
+
+/** What a person watching would call a flicker rather than a ghost; in milliseconds. */
+const MOMENT = 1_000;
+
+test('a reload leaves no ghost', { tag: '@stack' }, async ({ join }) => {
+  const ada = await join('Ada', 'reload');
+  const grace = await join('Grace', 'reload');
+  await expectAllSeen([ada, grace]);
+  for (let times = 0; times < 3; times++) {
+    const before = await ada.tile('Grace').getAttribute('data-peer-id');
+    await grace.page.reload();
+    await expect.poll(() => ada.tile('Grace').getAttribute('data-peer-id')).not.toBe(before);
+    await expectAllSeen([ada, grace]);
+    await expect(ada.tiles).toHaveCount(1);
+  }
+  expect(await ada.doubled('Grace')).toBeLessThan(MOMENT);
+});
+
+test('a closed tab leaves no ghost', { tag: '@stack' }, async ({ join }) => {
+  const ada = await join('Ada', 'close');
+  const grace = await join('Grace', 'close');
+  await expectAllSeen([ada, grace]);
+  await grace.page.close({ runBeforeUnload: true });
+  await expect(ada.tiles).toHaveCount(0, { timeout: 2_000 });
+});
+
+test('a crashed tab is gone when its media stops', { tag: '@stack' }, async ({ join }) => {
+  const ada = await join('Ada', 'crash');
+  const grace = await join('Grace', 'crash');
+  await expectAllSeen([ada, grace]);
+  const devtools = await grace.page.context().newCDPSession(grace.page);
+  const crashed = grace.page.waitForEvent('crash');
+  // The page that should answer is no more.
+  devtools.send('Page.crash').catch(() => {});
+  await crashed;
+  await expect(ada.tiles).toHaveCount(0);
+
+  const again = await join('Grace', 'crash');
+  await expectPictures(ada, 'Grace');
+  await expectPictures(again, 'Ada');
+  await expect(ada.tiles).toHaveCount(1);
+  expect(await ada.doubled('Grace')).toBe(0);
+});
+
+test('the same person in two tabs is two people', async ({ join }) => {
+  const ada = await join('Ada', 'twice', { video: false });
+  await join('Grace', 'twice', { video: false });
+  const second = await join('Grace', 'twice', { video: false });
+  await expect(ada.tile('Grace')).toHaveCount(2);
+  await second.button('leave').click();
+  await expect(ada.tile('Grace')).toHaveCount(1);
+});

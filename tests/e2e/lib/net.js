@@ -1,0 +1,140 @@
+// What stands between a browser and the server.
+
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+
+/** Listens on a free port; the port, and what closes it with all its connections. */
+async function listen(server) {
+  const sockets = new Set();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: server.address().port,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** A wire to the server that can be cut, and held so that messages cross on the way. */
+export class Wire {
+  #pairs = new Set();
+  #cut = false;
+  #held = false;
+  #listener;
+
+  static async to(server) {
+    const wire = new Wire();
+    wire.#listener = await listen(net.createServer((near) => wire.#connect(near, net.connect(server.port, '127.0.0.1'))));
+    return wire;
+  }
+
+  get url() {
+    return `http://localhost:${this.#listener.port}/`;
+  }
+
+  /** Nothing passes, and whoever tries is refused. */
+  cut() {
+    this.#cut = true;
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+  }
+
+  mend() {
+    this.#cut = false;
+  }
+
+  /** What is sent waits on the way. */
+  hold() {
+    this.#held = true;
+    for (const pair of this.#pairs) for (const socket of pair) socket.pause();
+  }
+
+  release() {
+    this.#held = false;
+    for (const pair of this.#pairs) for (const socket of pair) socket.resume();
+  }
+
+  close() {
+    this.cut();
+    this.#listener.close();
+  }
+
+  #connect(near, far) {
+    if (this.#cut) {
+      near.destroy();
+      far.destroy();
+      return;
+    }
+    const pair = [near, far];
+    this.#pairs.add(pair);
+    for (const [from, to] of [pair, [far, near]]) {
+      from.on('data', (chunk) => to.write(chunk));
+      from.on('end', () => to.end());
+      // The other end closes too, and that is all there is to do.
+      from.on('error', () => {});
+      from.on('close', () => {
+        to.destroy();
+        this.#pairs.delete(pair);
+      });
+      if (this.#held) from.pause();
+    }
+  }
+}
+
+/**
+ * A proxy at `/meet/` that strips its prefix, and answers for a server that is down as proxies do.
+ *
+ * @param port the server's port
+ * @param down what is said while the server does not answer
+ */
+export async function subPath(port, down = '<html><h1>502 Bad Gateway</h1></html>') {
+  const upstream = ({ method, url, headers }) => ({
+    host: '127.0.0.1',
+    port,
+    method,
+    path: url.slice('/meet'.length),
+    headers,
+    agent: false,
+  });
+  const inside = ({ url }) => url.startsWith('/meet/');
+  const proxy = http.createServer((request, response) => {
+    if (!inside(request)) {
+      response.writeHead(404).end();
+      return;
+    }
+    const onward = http.request(upstream(request), (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.writeHead(502, { 'content-type': 'text/html' }).end(down));
+    request.pipe(onward);
+  });
+  proxy.on('upgrade', (request, near) => {
+    near.on('error', () => {});
+    const refuse = () => near.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    if (!inside(request)) {
+      refuse();
+      return;
+    }
+    const onward = http.request(upstream(request));
+    onward.on('error', refuse);
+    onward.on('response', ({ statusCode }) => near.end(`HTTP/1.1 ${statusCode} Refused\r\n\r\n`));
+    onward.on('upgrade', ({ rawHeaders }, far) => {
+      const lines = rawHeaders.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${rawHeaders[i + 1]}`] : []));
+      near.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`);
+      far.on('error', () => {});
+      near.pipe(far).pipe(near);
+      near.on('close', () => far.destroy());
+      far.on('close', () => near.destroy());
+    });
+    onward.end();
+  });
+  const { port: own, close } = await listen(proxy);
+  return { url: `http://localhost:${own}/meet/`, close };
+}

@@ -1,0 +1,93 @@
+// One participant: a page, and what a test asks of it.
+
+import { expect } from '@playwright/test';
+import { probe } from './probe.js';
+
+/** A person at a page: of Playwright, or of `firefox.js`, which can do the part that calls need. */
+export class Person {
+  /** How many offers this page has sent. */
+  offers = 0;
+
+  /** Takes a page that has not been anywhere yet. */
+  static async at(page, name) {
+    await page.addInitScript(probe);
+    return new Person(page, name);
+  }
+
+  constructor(page, name) {
+    this.page = page;
+    this.name = name;
+    page.on?.('websocket', (socket) => {
+      socket.on('framesent', ({ payload }) => {
+        if (JSON.parse(payload).data?.description?.type === 'offer') this.offers += 1;
+      });
+    });
+  }
+
+  /** Enters a room without the pages before it, with a camera and without a microphone unless told otherwise. */
+  async join(base, room, { audio = false, video = true } = {}) {
+    const flag = (on) => (on ? '1' : '0');
+    const query = new URLSearchParams({ name: this.name, autojoin: '1', audio: flag(audio), video: flag(video) });
+    await this.page.goto(new URL(`r/${room}?${query}`, base).href);
+  }
+
+  /** Someone else's tile. */
+  tile(name) {
+    return this.page.locator(`[data-peer-id][aria-label="${name}"]`);
+  }
+
+  get tiles() {
+    return this.page.locator('[data-peer-id]');
+  }
+
+  get ownTile() {
+    return this.page.locator('[data-self]');
+  }
+
+  /** A button, by what it does. */
+  button(action) {
+    return this.page.locator(`[data-action="${action}"]`);
+  }
+
+  /** Where the page says that something is wrong. */
+  failure(code) {
+    return this.page.locator(`[data-failure="${code}"]`);
+  }
+
+  received(name) {
+    return this.page.evaluate((name) => window.probe.received(name), name);
+  }
+
+  doubled(name) {
+    return this.page.evaluate((name) => window.probe.doubled(name), name);
+  }
+}
+
+/** New pictures of someone arrive from now on. */
+export async function expectPictures(person, of) {
+  const { frames } = await person.received(of);
+  await expect
+    .poll(async () => (await person.received(of)).frames, { message: `${person.name} sees ${of}` })
+    .toBeGreaterThan(frames + 5);
+}
+
+/** Sound of someone arrives from now on. */
+export async function expectSound(person, of) {
+  const { energy } = await person.received(of);
+  await expect
+    .poll(async () => (await person.received(of)).energy, { message: `${person.name} hears ${of}` })
+    .toBeGreaterThan(energy);
+}
+
+/** Everyone sees everyone else. */
+export async function expectAllSeen(people) {
+  for (const person of people) {
+    for (const other of people) {
+      if (other !== person) await expectPictures(person, other.name);
+    }
+  }
+}
+
+export async function expectSignaling(person, state) {
+  await expect(person.page.locator('html')).toHaveAttribute('data-signaling', state);
+}

@@ -1,0 +1,44 @@
+// Playwright's test with a server of its own for each test, and people who come when they are called.
+
+import { test as base } from '@playwright/test';
+import { Person } from './person.js';
+import { Server } from './server.js';
+
+export { expect } from '@playwright/test';
+export * from './person.js';
+
+export const test = base.extend({
+  /** Settings of the server: `test.use({ settings: { ROUNDTABLE_…: '…' } })`. */
+  settings: [{}, { option: true }],
+
+  /** The server; where a stack runs already, only its address. */
+  server: async ({ settings }, use) => {
+    if (process.env.BASE_URL) {
+      await use({ url: process.env.BASE_URL });
+      return;
+    }
+    const server = await new Server(settings).start();
+    await use(server);
+    await server.kill();
+  },
+
+  /** A person with a browser window of their own, who has not been anywhere yet. */
+  person: async ({ browser }, use) => {
+    const contexts = [];
+    await use(async (name, options = {}) => {
+      const context = await browser.newContext(options);
+      contexts.push(context);
+      return Person.at(await context.newPage(), name);
+    });
+    await Promise.all(contexts.map((context) => context.close()));
+  },
+
+  /** A person in a room. */
+  join: async ({ person, server }, use) => {
+    await use(async (name, room, { base = server.url, ...options } = {}) => {
+      const someone = await person(name);
+      await someone.join(base, room, options);
+      return someone;
+    });
+  },
+});

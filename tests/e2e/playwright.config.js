@@ -1,0 +1,21 @@
+import { defineConfig } from '@playwright/test';
+import { allowDevices, executablePath, fakeDevices, quiet } from './lib/chromium.js';
+
+export default defineConfig({
+  testMatch: '*.spec.js',
+  outputDir: '../../test-results/e2e',
+  // Each call encodes and decodes video without a GPU: one at a time is fast enough, and steady.
+  workers: 1,
+  timeout: 90_000,
+  expect: { timeout: 20_000 },
+  forbidOnly: true,
+  reporter: 'list',
+  // A stack that runs already is given only what does not stop it or need other settings.
+  grep: process.env.BASE_URL ? /@stack/ : /./,
+  use: {
+    locale: 'en-US',
+    ignoreHTTPSErrors: true,
+    screenshot: 'only-on-failure',
+    launchOptions: { executablePath, args: [...quiet, ...fakeDevices, ...allowDevices] },
+  },
+});

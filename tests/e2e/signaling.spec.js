@@ -1,0 +1,117 @@
+// The signaling socket breaks, and the call does not notice.
+
+import { Wire } from './lib/net.js';
+import { expect, expectAllSeen, expectSignaling, test as base } from './lib/test.js';
+
+const test = base.extend({
+  /** A wire of one's own to the server. */
+  wire: async ({ server }, use) => {
+    const wires = [];
+    await use(async () => {
+      const wire = await Wire.to(server);
+      wires.push(wire);
+      return wire;
+    });
+    for (const wire of wires) wire.close();
+  },
+});
+test.use({ settings: { ROUNDTABLE_RESUME_KEY: 'a key that outlives the server' } });
+
+/** The tiles that two people have of each other, to be found unchanged later. */
+async function tilesOf(ada, grace) {
+  const tiles = [await ada.tile('Grace').elementHandle(), await grace.tile('Ada').elementHandle()];
+  return async () => {
+    for (const tile of tiles) expect(await tile.evaluate((element) => element.isConnected)).toBe(true);
+    for (const [person, other] of [[ada, 'Grace'], [grace, 'Ada']]) {
+      await expect(person.tiles).toHaveCount(1);
+      expect(await person.doubled(other)).toBe(0);
+    }
+  };
+}
+
+/** What was said while nobody could hear it, and afterwards, is known to the others. */
+async function expectStatesHeard(ada, grace) {
+  await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'off');
+  await ada.button('mic').click();
+  await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'on');
+  await grace.button('mic').click();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'off');
+}
+
+test('the server is killed and comes back: the call goes on all the while', async ({ join, server }) => {
+  const ada = await join('Ada', 'killed', { audio: true });
+  const grace = await join('Grace', 'killed', { audio: true });
+  await expectAllSeen([ada, grace]);
+  const expectSameTiles = await tilesOf(ada, grace);
+
+  await server.kill();
+  for (const someone of [ada, grace]) await expectSignaling(someone, 'lost');
+  await expectAllSeen([ada, grace]);
+  await ada.button('mic').click();
+  await expect(ada.ownTile).toHaveAttribute('data-mic', 'off');
+  for (const someone of [ada, grace]) await expect(someone.failure('server_unreachable')).toBeVisible();
+  await expectAllSeen([ada, grace]);
+
+  await server.start();
+  for (const someone of [ada, grace]) await expectSignaling(someone, 'open');
+  await expectStatesHeard(ada, grace);
+  await expectAllSeen([ada, grace]);
+  await expectSameTiles();
+});
+
+test('one person’s wire is cut and mended: the call goes on all the while', async ({ join, server, wire }) => {
+  const thin = await wire();
+  const ada = await join('Ada', 'cut', { base: thin.url, audio: true });
+  const grace = await join('Grace', 'cut', { audio: true });
+  await expectAllSeen([ada, grace]);
+  const expectSameTiles = await tilesOf(ada, grace);
+
+  thin.cut();
+  await expectSignaling(ada, 'lost');
+  await expect(grace.tile('Ada')).toHaveAttribute('data-away', '');
+  await expectSignaling(grace, 'open');
+  await expectAllSeen([ada, grace]);
+  await ada.button('mic').click();
+
+  thin.mend();
+  await expectSignaling(ada, 'open');
+  await expect(grace.tile('Ada')).not.toHaveAttribute('data-away');
+  await expectStatesHeard(ada, grace);
+  await expectAllSeen([ada, grace]);
+  await expectSameTiles();
+});
+
+test('a server that comes back with another key is joined afresh, without ghosts', async ({ join, server }) => {
+  const ada = await join('Ada', 'fresh');
+  const grace = await join('Grace', 'fresh');
+  await expectAllSeen([ada, grace]);
+  await server.kill();
+  for (const someone of [ada, grace]) await expectSignaling(someone, 'lost');
+  await server.start({ ROUNDTABLE_RESUME_KEY: 'another key' });
+  for (const someone of [ada, grace]) await expectSignaling(someone, 'open');
+  await expectAllSeen([ada, grace]);
+  for (const someone of [ada, grace]) await expect(someone.tiles).toHaveCount(1);
+});
+
+test('both offer at once, again and again: one yields, and the call stands', async ({ join, wire }) => {
+  const between = await wire();
+  const ada = await join('Ada', 'glare', { base: between.url });
+  const grace = await join('Grace', 'glare', { base: between.url });
+  const people = [ada, grace];
+  await expectAllSeen(people);
+  const state = (person) => person.page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState));
+
+  for (let times = 0; times < 5; times++) {
+    const offers = ada.offers + grace.offers;
+    // Held on the way, so that both have certainly offered before either hears the other.
+    between.hold();
+    for (const { page } of people) await page.evaluate(() => window.probe.connections[0].restartIce());
+    for (const person of people) await expect.poll(() => state(person)).toEqual(['have-local-offer']);
+    between.release();
+    for (const person of people) await expect.poll(() => state(person)).toEqual(['stable']);
+    // The one that yielded offers again: its restart is not forgotten.
+    expect(ada.offers + grace.offers).toBeGreaterThanOrEqual(offers + 2);
+  }
+  for (const person of people) await expect(person.tiles).toHaveAttribute('data-link', 'connected');
+  await expectAllSeen(people);
+});
