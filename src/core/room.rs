@@ -203,7 +203,7 @@ impl<H> Room<H> {
             Input::Sync { seat } => self.sync(now, seat, emit),
             Input::Tick => {
                 if mem::take(&mut self.waking) {
-                    self.announce_states(now, emit);
+                    self.announce_or_wait(now, emit);
                 }
                 Ok(())
             }
@@ -293,16 +293,21 @@ impl<H> Room<H> {
         if !self.changed.contains(&seat.id) {
             self.changed.push(seat.id);
         }
-        if self.waking {
-            return Ok(());
-        }
-        if now < self.quiet_until {
-            self.waking = true;
-            emit(Effect::WakeAt(self.quiet_until));
-        } else {
-            self.announce_states(now, emit);
+        if !self.waking {
+            self.announce_or_wait(now, emit);
         }
         Ok(())
+    }
+
+    /// A tick may come early: it is of an earlier room of this name, or a snapshot has announced
+    /// states since it was asked for.
+    fn announce_or_wait(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if now >= self.quiet_until {
+            self.announce_states(now, emit);
+        } else if !self.changed.is_empty() {
+            self.waking = true;
+            emit(Effect::WakeAt(self.quiet_until));
+        }
     }
 
     fn announce_states(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
