@@ -1,0 +1,150 @@
+//! What holds for the parser of messages whatever a client sends.
+
+use proptest::prelude::*;
+use roundtable::protocol::client::{ClientMessage, Request, parse};
+use roundtable::protocol::{ErrorBody, ServerMessage, StatePatch, StateValue};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_text_is_a_message_or_has_a_code(text in ".*") {
+        check_parsed(&text);
+    }
+
+    #[test]
+    fn text_that_is_nearly_a_message_is_one_or_has_a_code(text in nearly()) {
+        check_parsed(&text);
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read(
+        name in "[\\PC&&[^\\s\u{202a}-\u{202e}\u{2066}-\u{2069}]]{1,64}",
+        resume in prop::option::of(".{0,80}"),
+        flag in any::<bool>(),
+        to in "[A-Za-z0-9_-]{20}",
+        data in json_text(),
+    ) {
+        let data = RawValue::from_string(data).unwrap();
+        let state_text = RawValue::from_string(json!({"mic": flag, "hand": null}).to_string()).unwrap();
+        let state = StatePatch::from([("mic", Some(StateValue::Flag(flag))), ("hand", None)]);
+        let written = |message: ClientMessage<'_>| serde_json::to_string(&message).unwrap();
+
+        let text = written(ClientMessage::Join { name: &name, state: Some(&state_text), resume: resume.as_deref() });
+        match parse(&text).request {
+            Ok(Request::Join { name: read, state: read_state, resume: read_resume }) => {
+                prop_assert_eq!(read.as_str(), &name);
+                prop_assert_eq!(read_state, state.clone());
+                prop_assert_eq!(read_resume.as_deref(), resume.as_deref());
+            }
+            other => prop_assert!(false, "{other:?} of {text}"),
+        }
+        let text = written(ClientMessage::Signal { to: &to, data: &data });
+        match parse(&text).request {
+            Ok(Request::Signal { to: Some(read), data: read_data }) => {
+                prop_assert_eq!(read.as_str(), &to);
+                prop_assert_eq!(read_data.get(), data.get());
+            }
+            other => prop_assert!(false, "{other:?} of {text}"),
+        }
+        let text = written(ClientMessage::Broadcast { data: &data });
+        match parse(&text).request {
+            Ok(Request::Broadcast { data: read }) => prop_assert_eq!(read.get(), data.get()),
+            other => prop_assert!(false, "{other:?} of {text}"),
+        }
+        let text = written(ClientMessage::State { state: &state_text });
+        match parse(&text).request {
+            Ok(Request::State(read)) => prop_assert_eq!(read, state),
+            other => prop_assert!(false, "{other:?} of {text}"),
+        }
+        for (message, kind) in
+            [(ClientMessage::Sync, "sync"), (ClientMessage::Ping, "ping"), (ClientMessage::Leave, "leave")]
+        {
+            prop_assert_eq!(parse(&written(message)).request.unwrap().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn an_error_is_json_whatever_the_client_sent(text in nearly()) {
+        let parsed = parse(&text);
+        if let Err(bad) = &parsed.request {
+            let body = ErrorBody {
+                code: bad.code,
+                message: &bad.message,
+                re: bad.re,
+                reference: parsed.reference,
+            };
+            let frame = ServerMessage::Error(body).to_frame();
+            let read: Value = serde_json::from_slice(frame.payload()).unwrap();
+            prop_assert_eq!(&read["type"], "error");
+            // An answer is never much longer than what it answers: errors are no amplifier.
+            prop_assert!(frame.wire_len() < 1_024, "{} bytes: {read}", frame.wire_len());
+        }
+    }
+}
+
+fn check_parsed(text: &str) {
+    let parsed = parse(text);
+    match parsed.request {
+        Ok(_) => assert!(serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object()), "{text}"),
+        Err(bad) => assert!(!bad.message.is_empty()),
+    }
+}
+
+/// Any JSON value, written without white space at its ends.
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    let tree = leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map(".{0,8}", inner, 0..6).prop_map(|map| map.into_iter().collect()),
+        ]
+    });
+    tree.prop_map(|value| value.to_string())
+}
+
+/// Objects with the fields of messages, right and wrong, cut off now and then.
+fn nearly() -> impl Strategy<Value = String> {
+    let kind = prop_oneof![
+        Just(json!("join")),
+        Just(json!("signal")),
+        Just(json!("broadcast")),
+        Just(json!("state")),
+        Just(json!("ping")),
+        ".{0,300}".prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        Just("to".to_owned()),
+        Just("data".to_owned()),
+        Just("name".to_owned()),
+        Just("state".to_owned()),
+        Just("resume".to_owned()),
+        Just("ref".to_owned()),
+        ".{0,4}",
+    ];
+    let value = prop_oneof![
+        json_text(),
+        ".{0,300}".prop_map(|text| Value::from(text).to_string()),
+        "[ -~]{0,8}",
+        prop::collection::hash_map("[a-zA-Z0-9_]{0,40}", any::<bool>(), 0..20).prop_map(|map| json!(map).to_string()),
+    ];
+    let fields = prop::collection::vec((key, value), 0..5);
+    (kind, fields, prop::option::weighted(0.1, any::<prop::sample::Index>())).prop_map(|(kind, fields, cut)| {
+        let fields: String =
+            fields.iter().map(|(key, value)| format!(",{}:{value}", Value::from(key.as_str()))).collect();
+        let mut text = format!("{{\"type\":{kind}{fields}}}");
+        if let Some(cut) = cut {
+            let at = cut.index(text.len());
+            text.truncate((0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+        }
+        text
+    })
+}
