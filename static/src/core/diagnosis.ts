@@ -1,7 +1,10 @@
 import type { Failure } from './types';
 
 /** The part of `fetch` that the core uses. */
-export type Fetch = (url: string, options: { signal: AbortSignal }) => Promise<Pick<Response, 'text'>>;
+export type Fetch = (
+  url: string,
+  options: { signal: AbortSignal },
+) => Promise<Pick<Response, 'status' | 'text'>>;
 
 interface Envelope {
   readonly code?: unknown;
@@ -13,15 +16,19 @@ interface Envelope {
  * `GET v1/welcome` is asked (R34).
  */
 export async function diagnose(fetch: Fetch, welcomeUrl: string, signal: AbortSignal): Promise<Failure> {
+  let status: number;
   let body: string;
   try {
-    body = await (await fetch(welcomeUrl, { signal })).text();
+    const response = await fetch(welcomeUrl, { signal });
+    status = response.status;
+    body = await response.text();
   } catch (error) {
     return { code: 'server_unreachable', detail: String(error) };
   }
   const envelope = parse(body);
   if (envelope?.code === 'SERVER_FULL') return { code: 'server_full' };
-  if (envelope?.code === 'DRAINING') return { code: 'server_unreachable', detail: 'the server shuts down' };
+  // The server shuts down, or is down and the proxy before it says so in its own words.
+  if (status >= 500) return { code: 'server_unreachable', detail: `HTTP ${status}` };
   if (envelope?.code === 'SUCCESS' && envelope.data?.name === 'roundtable') {
     return { code: 'server_unreachable', detail: 'the server answers HTTP, but not WebSocket' };
   }

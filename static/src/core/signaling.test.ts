@@ -10,6 +10,7 @@ let clock: FakeClock;
 let sockets: FakeSockets;
 /** What HTTP answers; an error where nothing does. */
 let http: string | Error;
+let status: number;
 let requests: string[];
 let client: SignalingClient;
 let states: SignalingState[];
@@ -23,6 +24,7 @@ beforeEach(() => {
   clock = new FakeClock();
   sockets = new FakeSockets();
   http = new Error('refused');
+  status = 200;
   [requests, states, troubles, refusals, problems, messages] = [[], [], [], [], [], []];
   mic = false;
   client = new SignalingClient({
@@ -32,7 +34,7 @@ beforeEach(() => {
     fetch: (url) => {
       requests.push(url);
       return typeof http === 'string'
-        ? Promise.resolve({ text: () => Promise.resolve(String(http)) })
+        ? Promise.resolve({ status, text: () => Promise.resolve(String(http)) })
         : Promise.reject(http);
     },
     clock,
@@ -317,11 +319,13 @@ describe('why it does not connect', () => {
       'wrong_address',
     ],
     ['null answers', 'null', 'wrong_address'],
-    ['the server is full', '{"code":"SERVER_FULL","message":"…"}', 'server_full'],
-    ['the server shuts down', '{"code":"DRAINING","message":"…"}', 'server_unreachable'],
+    ['the server is full', '{"code":"SERVER_FULL","message":"…"}', 'server_full', 503],
+    ['the server shuts down', '{"code":"DRAINING","message":"…"}', 'server_unreachable', 503],
+    ['a proxy answers for it', '<h1>Bad Gateway</h1>', 'server_unreachable', 502],
     ['only WebSocket fails', '{"code":"SUCCESS","data":{"name":"roundtable"}}', 'server_unreachable'],
-  ])('R34 %s', async (_, answer, code) => {
+  ])('R34 %s', async (_, answer, code, answered = 200) => {
     http = answer;
+    status = answered;
     client.start();
     await fail();
     expect(requests).toEqual(['https://a.example/signal-api/v1/welcome']);
