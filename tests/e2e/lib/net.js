@@ -1,8 +1,11 @@
 // What stands between a browser and the server.
 
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
+import { extname, join } from 'node:path';
+import { DIST } from './server.js';
 
 /** Listens on a free port; the port, and what closes it with all its connections. */
 async function listen(server) {
@@ -137,4 +140,19 @@ export async function subPath(port, down = '<html><h1>502 Bad Gateway</h1></html
   });
   const { port: own, close } = await listen(proxy);
   return { url: `http://localhost:${own}/meet/`, close };
+}
+
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+
+/** A website that has the page and no server behind it, and answers all it does not know with the page. */
+export async function website() {
+  const { port, close } = await listen(
+    http.createServer(async ({ url }, response) => {
+      const { pathname } = new URL(url, 'http://localhost');
+      const asked = extname(pathname) === '' ? 'r/index.html' : pathname;
+      const body = await readFile(join(DIST, asked)).catch(() => undefined);
+      response.writeHead(body ? 200 : 404, { 'content-type': TYPES[extname(asked)] ?? 'text/plain' }).end(body);
+    }),
+  );
+  return { url: `http://localhost:${port}/`, close };
 }

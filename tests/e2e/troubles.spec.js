@@ -1,0 +1,122 @@
+// What goes wrong is said in plain words, and whoever can be let in gets in.
+
+import { chromium } from '@playwright/test';
+import { executablePath, fakeDevices, quiet } from './lib/chromium.js';
+import { subPath, website } from './lib/net.js';
+import { Person, expect, expectPictures, expectSignaling, test as base } from './lib/test.js';
+
+const test = base.extend({
+  /** A person with a Chromium started in another way. */
+  strange: async ({}, use) => {
+    const browsers = [];
+    await use(async (name, args) => {
+      const browser = await chromium.launch({ executablePath, args: [...quiet, ...args] });
+      browsers.push(browser);
+      return Person.at(await browser.newPage(), name);
+    });
+    for (const browser of browsers) await browser.close();
+  },
+});
+
+/** Goes through the lobby without devices, and sees whoever is there. */
+async function expectWelcome(person, other) {
+  await person.page.locator('input[name=name]').fill(person.name);
+  await person.button('join').click();
+  await expectPictures(person, other.name);
+  await expect(other.tile(person.name)).toHaveAttribute('data-camera', 'off');
+}
+
+test.describe('a room for two', () => {
+  test.use({ settings: { ROUNDTABLE_ROOM_MEMBERS: '2' } });
+
+  test('the third is told that it is full, and gets in when someone leaves', async ({ join }) => {
+    await join('Ada', 'full');
+    const grace = await join('Grace', 'full');
+    const alan = await join('Alan', 'full');
+    await expect(alan.failure('room_full')).toContainText('This meeting is full.');
+    await expectSignaling(alan, 'closed');
+
+    await grace.button('leave').click();
+    await alan.button('rejoin').click();
+    await expectPictures(alan, 'Ada');
+  });
+});
+
+test('plain http on another name than localhost: said, and joined without devices', async ({
+  join,
+  server,
+  strange,
+}) => {
+  const ada = await join('Ada', 'plain');
+  const grace = await strange('Grace', [...fakeDevices, '--host-resolver-rules=MAP meeting.test 127.0.0.1']);
+  await grace.page.goto(`http://meeting.test:${server.port}/r/plain`);
+  await expect(grace.failure('insecure_context')).toContainText('https://');
+  await expectWelcome(grace, ada);
+});
+
+test('permission denied: said, and joined without devices', async ({ join, server, strange }) => {
+  const ada = await join('Ada', 'denied');
+  const grace = await strange('Grace', [...fakeDevices, '--deny-permission-prompts']);
+  await grace.page.goto(`${server.url}r/denied`);
+  await expect(grace.failure('permission_denied')).toContainText('the camera and the microphone');
+  await expectWelcome(grace, ada);
+});
+
+test('no camera and no microphone: said, and joined without', async ({ join, server, strange }) => {
+  const ada = await join('Ada', 'bare');
+  const grace = await strange('Grace', ['--use-fake-ui-for-media-stream']);
+  await grace.page.goto(`${server.url}r/bare`);
+  await expect(grace.failure('no_device')).toContainText('cannot find the camera and the microphone');
+  await expectWelcome(grace, ada);
+});
+
+test('a room’s name that cannot be is refused at once', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.goto(`${server.url}r/${'x'.repeat(65)}`);
+  await expect(ada.failure('room_invalid')).toBeVisible();
+  await ada.button('home').click();
+  await expect(ada.page).toHaveURL(server.url);
+});
+
+test('the server is gone before the join: said, and joined when it is back', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.goto(`${server.url}r/early`);
+  await ada.page.locator('input[name=name]').fill('Ada');
+  await server.kill();
+  await ada.button('join').click();
+  await expect(ada.failure('server_unreachable')).toContainText('cannot be reached');
+  await expectSignaling(ada, 'connecting');
+
+  await server.start();
+  await expect(ada.ownTile).toBeVisible();
+  await expectSignaling(ada, 'open');
+});
+
+/** Answers of proxies whose server is down: a usual one's, and Roundtable's own nginx's. */
+const bad = {
+  'a proxy': '<html><h1>502 Bad Gateway</h1></html>',
+  'our nginx': '{"code":"UNAVAILABLE","message":"The signaling server does not answer."}',
+};
+for (const [who, answer] of Object.entries(bad)) {
+  test(`${who} answers for a server that is down: it is not called a wrong address`, async ({ person, server }) => {
+    const proxy = await subPath(server.port, answer);
+    const ada = await person('Ada');
+    await ada.page.goto(`${proxy.url}r/down`);
+    await ada.page.locator('input[name=name]').fill('Ada');
+    await server.kill();
+    await ada.button('join').click();
+    await expect(ada.failure('server_unreachable')).toBeVisible();
+    await server.start();
+    await expectSignaling(ada, 'open');
+    proxy.close();
+  });
+}
+
+test('a website that answers everything with its page is told to be the wrong address', async ({ person }) => {
+  const site = await website();
+  const ada = await person('Ada');
+  await ada.join(site.url, 'wrong');
+  await expect(ada.failure('wrong_address')).toContainText('not a Roundtable server');
+  await expectSignaling(ada, 'connecting');
+  site.close();
+});
