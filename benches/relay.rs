@@ -1,6 +1,7 @@
 //! What one relayed message costs without its sockets: reading a client's frame, making the frame
 //! that its receivers get, and the way through the hub into their outboxes.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -59,7 +60,7 @@ fn relay_path(criterion: &mut Criterion) {
 struct Seated {
     membership: Membership,
     outbox: Arc<Outbox>,
-    frames: Vec<Frame>,
+    frames: VecDeque<Frame>,
 }
 
 impl Seated {
@@ -74,7 +75,7 @@ impl Seated {
         };
         let room = RoomName::new("bench").expect("a room's name");
         let membership = hub.join(&room, newcomer, |_, _| Frame::ping()).expect("a free seat");
-        Self { membership, outbox, frames: Vec::new() }
+        Self { membership, outbox, frames: VecDeque::new() }
     }
 
     /// Takes all that waits, as a connection's task does.

@@ -20,77 +20,96 @@ use crate::socket::{End, Received, Socket};
 /// Serves one connection from its upgrade to its end.
 pub async fn serve(app: Arc<App>, room: RoomName, socket: Socket) {
     app.metrics.sockets.inc();
-    let link = Link::new(&app.config, socket);
-    let code = match (Hello { app: &app, room, link }).run().await {
-        Ok(joined) => joined.run().await,
-        Err(code) => code,
+    let mut link = Link::new(&app.config, socket);
+    let hello = Hello { app: &app, room };
+    let ending = match hello.run(&mut link).await {
+        Ok(membership) => {
+            link.stop_join_timer();
+            Joined { app: &app, membership }.run(&mut link).await
+        }
+        Err(ending) => ending,
+    };
+    let code = match ending {
+        // In a box: the place for it would be kept by every connection for its whole life.
+        Some(code) => Some(Box::pin(link.close(code)).await),
+        None => None,
     };
     app.metrics.sockets.dec();
     app.metrics.closed(code);
 }
 
-/// How a connection ended: the code with which the server closed it, `None` where the client did.
+/// How a connection is to end: the code to close it with, `None` where the client has closed it.
 type Ending = Option<CloseCode>;
 
-/// A connection that has not joined.
+/// What a connection that has not joined may do: join.
 struct Hello<'a> {
     app: &'a Arc<App>,
     room: RoomName,
-    link: Link,
 }
 
-impl<'a> Hello<'a> {
-    async fn run(mut self) -> Result<Joined<'a>, Ending> {
+/// What follows from a message before the join.
+enum Step {
+    Stay,
+    Join(Membership),
+    End(CloseCode),
+}
+
+impl Hello<'_> {
+    async fn run(&self, link: &mut Link) -> Result<Membership, Ending> {
         let mut draining = self.app.draining();
         loop {
             let event = tokio::select! {
-                event = self.link.next() => event,
+                event = link.next() => event,
                 () = async { drop(draining.wait_for(|draining| *draining).await) } => {
-                    hub::go_away(self.link.outbox());
-                    return Err(Some(self.link.close(CloseCode::GoingAway).await));
+                    hub::go_away(link.outbox());
+                    return Err(Some(CloseCode::GoingAway));
                 }
             };
-            let text = match event {
-                Event::Received(Received::Text(text)) => text,
-                Event::Received(other) => {
-                    refuse_binary(&self.link, &other);
-                    continue;
-                }
-                other => return Err(end(self.link, other).await),
-            };
-            let parsed = client::parse(&text);
-            let reference = parsed.reference;
-            match parsed.request {
-                Ok(Request::Join { name, state, resume }) => {
-                    let known = resume.and_then(|secret| self.app.resume_key.check(&self.room, &secret));
-                    let Some(id) = known.or_else(random_id) else {
-                        return Err(Some(self.link.close(CloseCode::GoingAway).await));
-                    };
-                    let newcomer = Newcomer { id, name, state, outbox: Arc::clone(self.link.outbox()) };
-                    let welcome = |version: u64, peers: Vec<&Peer>| self.welcome(id, known.is_some(), version, peers);
-                    match self.app.hub.join(&self.room, newcomer, welcome) {
-                        Ok(membership) => {
-                            self.link.stop_join_timer();
-                            return Ok(Joined { app: self.app, link: self.link, membership });
-                        }
-                        Err(JoinError::Draining) => hub::go_away(self.link.outbox()),
-                        Err(JoinError::Refused(refusal)) => {
-                            refuse(&self.link, &refusal, "join", reference);
-                            if refusal == Refusal::RoomFull {
-                                self.link.outbox().close(CloseCode::RoomFull);
-                            }
+            match event {
+                Event::Received(Received::Text(text)) => match self.take(link, &text) {
+                    Step::Stay => {}
+                    Step::Join(membership) => return Ok(membership),
+                    Step::End(code) => return Err(Some(code)),
+                },
+                Event::Received(received) => refuse_binary(link, &received),
+                other => return Err(ending(link, other)),
+            }
+        }
+    }
+
+    fn take(&self, link: &Link, text: &str) -> Step {
+        let client::Parsed { reference, request } = client::parse(text);
+        match request {
+            Ok(Request::Join { name, state, resume }) => {
+                let known = resume.and_then(|secret| self.app.resume_key.check(&self.room, &secret));
+                let Some(id) = known.or_else(random_id) else {
+                    return Step::End(CloseCode::GoingAway);
+                };
+                let newcomer = Newcomer { id, name, state, outbox: Arc::clone(link.outbox()) };
+                let welcome = |version: u64, peers: Vec<&Peer>| self.welcome(id, known.is_some(), version, peers);
+                match self.app.hub.join(&self.room, newcomer, welcome) {
+                    Ok(membership) => return Step::Join(membership),
+                    Err(JoinError::Draining) => {
+                        hub::go_away(link.outbox());
+                        return Step::End(CloseCode::GoingAway);
+                    }
+                    Err(JoinError::Refused(refusal)) => {
+                        refuse(link, &refusal, "join", reference);
+                        if refusal == Refusal::RoomFull {
+                            return Step::End(CloseCode::RoomFull);
                         }
                     }
                 }
-                Ok(Request::Ping) => self.link.send(ServerMessage::Pong { reference }.to_frame()),
-                Ok(Request::Leave) => return Err(Some(self.link.close(CloseCode::Left).await)),
-                Ok(other) => {
-                    let message = "The first message is \"join\".";
-                    self.link.refuse(ErrorCode::JoinFirst, message, Some(other.kind()), reference);
-                }
-                Err(bad) => self.link.refuse(bad.code, &bad.message, bad.re, reference),
             }
+            Ok(Request::Ping) => link.send(ServerMessage::Pong { reference }.to_frame()),
+            Ok(Request::Leave) => return Step::End(CloseCode::Left),
+            Ok(other) => {
+                let message = "The first message is \"join\".";
+                link.refuse(ErrorCode::JoinFirst, message, Some(other.kind()), reference);
+            }
+            Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
         }
+        Step::Stay
     }
 
     fn welcome(&self, id: PeerId, resumed: bool, version: u64, peers: Vec<&Peer>) -> Frame {
@@ -117,41 +136,41 @@ impl<'a> Hello<'a> {
     }
 }
 
-/// A member of a room.
+/// What a member of a room may do.
 struct Joined<'a> {
     app: &'a Arc<App>,
-    link: Link,
     membership: Membership,
 }
 
 impl Joined<'_> {
-    async fn run(mut self) -> Ending {
+    async fn run(self, link: &mut Link) -> Ending {
         loop {
-            let text = match self.link.next().await {
-                Event::Received(Received::Text(text)) => text,
-                Event::Received(other) => {
-                    refuse_binary(&self.link, &other);
-                    continue;
+            match link.next().await {
+                Event::Received(Received::Text(text)) => {
+                    if !self.take(link, &text) {
+                        self.membership.leave(LeaveReason::Left);
+                        return Some(CloseCode::Left);
+                    }
                 }
+                Event::Received(received) => refuse_binary(link, &received),
                 other => {
                     self.membership.leave(reason(&other));
-                    return end(self.link, other).await;
+                    return ending(link, other);
                 }
-            };
-            let parsed = client::parse(&text);
-            let reference = parsed.reference;
-            match parsed.request {
-                Ok(Request::Leave) => {
-                    self.membership.leave(LeaveReason::Left);
-                    return Some(self.link.close(CloseCode::Left).await);
-                }
-                Ok(request) => self.carry_out(request, reference),
-                Err(bad) => self.link.refuse(bad.code, &bad.message, bad.re, reference),
             }
         }
     }
 
-    fn carry_out(&self, request: Request<'_>, reference: Option<&RawValue>) {
+    /// Carries a message out; whether the member stays.
+    fn take(&self, link: &Link, text: &str) -> bool {
+        let client::Parsed { reference, request } = client::parse(text);
+        let request = match request {
+            Ok(request) => request,
+            Err(bad) => {
+                link.refuse(bad.code, &bad.message, bad.re, reference);
+                return true;
+            }
+        };
         let kind = request.kind();
         let metrics = &self.app.metrics;
         let result = match request {
@@ -167,20 +186,20 @@ impl Joined<'_> {
             Request::State(patch) => self.membership.change_state(patch),
             Request::Sync => self.membership.sync(),
             Request::Ping => {
-                self.link.send(ServerMessage::Pong { reference }.to_frame());
+                link.send(ServerMessage::Pong { reference }.to_frame());
                 Ok(())
             }
             Request::Join { .. } => {
                 let message = "This connection has joined already; that join stands.";
-                self.link.refuse(ErrorCode::AlreadyJoined, message, Some(kind), reference);
+                link.refuse(ErrorCode::AlreadyJoined, message, Some(kind), reference);
                 Ok(())
             }
-            // `run` takes the membership apart for it.
-            Request::Leave => Ok(()),
+            Request::Leave => return false,
         };
         if let Err(refusal) = result {
-            refuse(&self.link, &refusal, kind, reference);
+            refuse(link, &refusal, kind, reference);
         }
+        true
     }
 }
 
@@ -215,25 +234,24 @@ fn reason(event: &Event) -> LeaveReason {
     }
 }
 
-/// Ends a connection as the event wants it.
-async fn end(link: Link, event: Event) -> Ending {
-    let code = match event {
-        Event::End(End::Closed) | Event::Received(_) => return None,
+/// How this event wants the connection to end.
+fn ending(link: &Link, event: Event) -> Ending {
+    match event {
+        Event::End(End::Closed) | Event::Received(_) => None,
         Event::End(End::TooLarge) => {
             let message = format!("A message has up to {MESSAGE_BYTES} bytes.");
             link.refuse(ErrorCode::MessageTooLarge, &message, None, None);
-            CloseCode::MessageTooLarge
+            Some(CloseCode::MessageTooLarge)
         }
-        Event::End(End::NotUtf8) => CloseCode::InvalidUtf8,
+        Event::End(End::NotUtf8) => Some(CloseCode::InvalidUtf8),
         Event::End(End::Protocol(what)) => {
             tracing::debug!(%what, "a client broke RFC 6455");
-            CloseCode::ProtocolError
+            Some(CloseCode::ProtocolError)
         }
-        Event::JoinTimeout => CloseCode::JoinTimeout,
-        Event::PeerTimeout => CloseCode::PeerTimeout,
-        Event::Closed(code) => code,
-    };
-    Some(link.close(code).await)
+        Event::JoinTimeout => Some(CloseCode::JoinTimeout),
+        Event::PeerTimeout => Some(CloseCode::PeerTimeout),
+        Event::Closed(code) => Some(code),
+    }
 }
 
 fn random_id() -> Option<PeerId> {

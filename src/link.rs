@@ -40,8 +40,6 @@ pub(crate) enum Event {
 pub(crate) struct Link {
     socket: Socket,
     outbox: Arc<Outbox>,
-    /// Taken from the outbox; kept for its memory.
-    batch: Vec<Frame>,
     meter: Meter,
     /// Nothing is read before this time: the peer sent too fast (R31).
     read_after: Option<Instant>,
@@ -53,14 +51,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(config: &Config, socket: Socket) -> Self {
+    /// In a box, because it is handed on from stage to stage of a connection, and a future keeps
+    /// room for every place that a value has been in.
+    pub(crate) fn new(config: &Config, socket: Socket) -> Box<Self> {
         let now = Instant::now();
         let join_by = now + config.join_timeout;
         let ping_at = now + with_jitter(config.ping_interval);
-        Self {
+        Box::new(Self {
             socket,
             outbox: Arc::new(Outbox::new(config.outbox())),
-            batch: Vec::new(),
             meter: Meter::new(config.rate(), now),
             read_after: None,
             join_by: Some(join_by),
@@ -68,7 +67,7 @@ impl Link {
             ping_at,
             unanswered: 0,
             timer: Box::pin(tokio::time::sleep_until(join_by.min(ping_at))),
-        }
+        })
     }
 
     /// Where the hub puts what this connection is to send.
@@ -130,8 +129,8 @@ impl Link {
                     return self.outbox.poll_overrun(cx).map(|()| Event::Closed(CloseCode::SlowConsumer));
                 }
             }
-            match self.outbox.poll_take(cx, &mut self.batch) {
-                Poll::Ready(Taken::Frames) => self.socket.queue(self.batch.drain(..)),
+            match self.outbox.poll_take(cx, self.socket.queue()) {
+                Poll::Ready(Taken::Frames) => {}
                 Poll::Ready(Taken::End(code)) => return Poll::Ready(Event::Closed(code)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -177,7 +176,7 @@ impl Link {
 
     /// Closes the connection: sends what waits and a close frame, and waits a little for the
     /// peer's end. Returns the code; where the outbox was closed before, that code stands.
-    pub(crate) async fn close(mut self, code: CloseCode) -> CloseCode {
+    pub(crate) async fn close(mut self: Box<Self>, code: CloseCode) -> CloseCode {
         self.outbox.close(code);
         let goodbye = async {
             let Event::Closed(code) = poll_fn(|cx| self.poll_send(cx)).await else {
@@ -186,7 +185,7 @@ impl Link {
             if code == CloseCode::SlowConsumer {
                 self.socket.abandon();
             }
-            self.socket.queue([Frame::close(code)]);
+            self.socket.queue().push_back(Frame::close(code));
             if poll_fn(|cx| self.socket.poll_flush(cx)).await.is_ok() {
                 self.socket.finish().await;
             }

@@ -1,5 +1,6 @@
 //! The bounded queue between the hub and one socket.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -32,7 +33,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: Vec<Frame>,
+    frames: VecDeque<Frame>,
     bytes: usize,
     end: Option<CloseCode>,
 }
@@ -66,7 +67,7 @@ impl Outbox {
             return Err(Full);
         }
         queue.bytes += frame.wire_len();
-        queue.frames.push(frame);
+        queue.frames.push_back(frame);
         drop(queue);
         self.reader.wake();
         Ok(())
@@ -81,14 +82,14 @@ impl Outbox {
         }
         queue.end = Some(code);
         if code == CloseCode::SlowConsumer {
-            queue.frames = Vec::new();
+            queue.frames = VecDeque::new();
         }
         drop(queue);
         self.reader.wake();
     }
 
     /// Moves everything that waits into `frames`, which must be empty.
-    pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut Vec<Frame>) -> Poll<Taken> {
+    pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut VecDeque<Frame>) -> Poll<Taken> {
         if let Some(taken) = self.take(frames) {
             return Poll::Ready(taken);
         }
@@ -107,13 +108,13 @@ impl Outbox {
         }
     }
 
-    fn take(&self, frames: &mut Vec<Frame>) -> Option<Taken> {
+    fn take(&self, frames: &mut VecDeque<Frame>) -> Option<Taken> {
         let mut queue = self.lock();
         if queue.frames.is_empty() {
             return queue.end.map(Taken::End);
         }
         if frames.capacity() > KEEP_CAPACITY {
-            *frames = Vec::new();
+            *frames = VecDeque::new();
         }
         std::mem::swap(&mut queue.frames, frames);
         queue.bytes = 0;

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -22,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use crate::protocol::{Frame, MESSAGE_BYTES};
 
 /// What an idle socket keeps for reading. A longer message grows it for as long as it is read.
-const READ_BUFFER: usize = 128;
+const READ_BUFFER: usize = 512;
 /// What one read takes from the kernel at most: several offers.
 const SCRATCH: usize = 64 * 1024;
 /// Frames handed to the kernel in one call.
@@ -30,7 +31,13 @@ const BATCH: usize = 32;
 
 thread_local! {
     /// Shared by all sockets of a worker thread; nothing stays in it between two calls.
-    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+    static SCRATCH_BUFFER: RefCell<Scratch> = RefCell::new(Scratch { buffer: vec![0; SCRATCH].into(), filled: 0..0 });
+}
+
+/// What one call has taken from the kernel; `filled` is what `reader` has not taken yet.
+struct Scratch {
+    buffer: Box<[u8]>,
+    filled: Range<usize>,
 }
 
 /// What arrived.
@@ -64,15 +71,15 @@ pub struct Socket {
     reader: WebSocketContext,
     /// Read from the kernel and not yet taken by `reader`.
     unread: Bytes,
-    /// Frames on their way out; the first may have gone in part.
-    out: VecDeque<Bytes>,
-    /// Whether the first of `out` has gone in part, so that nothing may come between.
-    mid_frame: bool,
+    /// Frames on their way out.
+    out: VecDeque<Frame>,
+    /// How many bytes of the first of `out` have gone: if any, nothing may come between.
+    sent: usize,
 }
 
 impl Socket {
     /// Takes over a connection after its upgrade; `unread` is what came right behind it.
-    pub fn new(tcp: TcpStream, unread: Bytes) -> Self {
+    pub fn new(tcp: TcpStream, unread: &[u8]) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -80,12 +87,26 @@ impl Socket {
             .max_message_size(Some(MESSAGE_BYTES))
             .max_frame_size(Some(MESSAGE_BYTES));
         let reader = WebSocketContext::new(Role::Server, Some(config));
-        Self { tcp, reader, unread, out: VecDeque::new(), mid_frame: false }
+        // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
+        let unread = Bytes::copy_from_slice(unread);
+        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0 }
     }
 
     /// Reads the next message.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, End>> {
-        let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, may_write: !self.mid_frame, cx };
+        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            let received = self.poll_receive_with(cx, scratch);
+            let rest = std::mem::take(&mut scratch.filled);
+            if !rest.is_empty() {
+                self.unread = Bytes::copy_from_slice(&scratch.buffer[rest]);
+            }
+            received
+        })
+    }
+
+    fn poll_receive_with(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<Received, End>> {
+        let may_write = self.sent == 0;
+        let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, scratch: Some(scratch), may_write, cx };
         match self.reader.read(&mut io) {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Received::Text(text))),
             Ok(Message::Binary(_)) => Poll::Ready(Ok(Received::Binary)),
@@ -108,14 +129,14 @@ impl Socket {
         }
     }
 
-    /// Adds frames to what goes out with the next [`Socket::poll_flush`].
-    pub fn queue(&mut self, frames: impl IntoIterator<Item = Frame>) {
-        self.out.extend(frames.into_iter().map(Frame::into_bytes));
+    /// What goes out with the next [`Socket::poll_flush`]; frames are added behind.
+    pub fn queue(&mut self) -> &mut VecDeque<Frame> {
+        &mut self.out
     }
 
     /// Forgets what is queued, but for the rest of a frame that has gone in part.
     pub fn abandon(&mut self) {
-        self.out.truncate(usize::from(self.mid_frame));
+        self.out.truncate(usize::from(self.sent > 0));
     }
 
     /// Says that nothing will follow and reads, unseen, to the peer's end, so that what it still
@@ -133,8 +154,8 @@ impl Socket {
         if self.out.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if !self.mid_frame {
-            let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, may_write: true, cx };
+        if self.sent == 0 {
+            let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, scratch: None, may_write: true, cx };
             // A pong of which a part has gone must be whole before the next frame. Other
             // errors than WouldBlock show again on the write below.
             if let Err(WsError::Io(error)) = self.reader.flush(&mut io)
@@ -144,35 +165,34 @@ impl Socket {
             }
         }
         while !self.out.is_empty() {
+            let rest = &self.out[0].as_bytes()[self.sent..];
             let written = if self.out.len() == 1 {
-                ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.out[0]))?
+                ready!(Pin::new(&mut self.tcp).poll_write(cx, rest))?
             } else {
-                let mut slices = [IoSlice::new(&[]); BATCH];
-                let filled =
-                    slices.iter_mut().zip(&self.out).map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count();
-                ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..filled]))?
+                let mut slices = [IoSlice::new(rest); BATCH];
+                let next = self.out.iter().skip(1).take(BATCH - 1);
+                let count = 1 + next.len();
+                for (slice, frame) in slices[1..].iter_mut().zip(next) {
+                    *slice = IoSlice::new(frame.as_bytes());
+                }
+                ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..count]))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.advance(written);
         }
-        if self.out.capacity() > BATCH {
-            self.out = VecDeque::new();
-        }
         Poll::Ready(Ok(()))
     }
 
-    fn advance(&mut self, mut written: usize) {
-        while let Some(first) = self.out.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                self.mid_frame |= written > 0;
+    fn advance(&mut self, written: usize) {
+        self.sent += written;
+        while let Some(first) = self.out.front() {
+            if self.sent < first.wire_len() {
                 return;
             }
-            written -= first.len();
+            self.sent -= first.wire_len();
             self.out.pop_front();
-            self.mid_frame = false;
         }
     }
 }
@@ -182,6 +202,8 @@ impl Socket {
 struct Io<'a, 'c> {
     tcp: &'a mut TcpStream,
     unread: &'a mut Bytes,
+    /// `None` where nothing is to be read.
+    scratch: Option<&'a mut Scratch>,
     may_write: bool,
     cx: &'a mut Context<'c>,
 }
@@ -190,26 +212,27 @@ impl Read for Io<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if !self.unread.is_empty() {
             let len = buf.len().min(self.unread.len());
-            buf[..len].copy_from_slice(&self.unread[..len]);
-            self.unread.advance(len);
+            self.unread.split_to(len).copy_to_slice(&mut buf[..len]);
             if self.unread.is_empty() {
                 *self.unread = Bytes::new();
             }
             return Ok(len);
         }
-        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
+        let Some(scratch) = &mut self.scratch else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        if scratch.filled.is_empty() {
+            let mut read = ReadBuf::new(&mut scratch.buffer);
             // A read that does not fill the buffer tells tokio that the socket is empty, which
             // saves the call that would say so.
             done(Pin::new(&mut *self.tcp).poll_read(self.cx, &mut read))?;
-            let read = read.filled();
-            let len = buf.len().min(read.len());
-            buf[..len].copy_from_slice(&read[..len]);
-            if read.len() > len {
-                *self.unread = Bytes::copy_from_slice(&read[len..]);
-            }
-            Ok(len)
-        })
+            scratch.filled = 0..read.filled().len();
+        }
+        let start = scratch.filled.start;
+        let len = buf.len().min(scratch.filled.len());
+        buf[..len].copy_from_slice(&scratch.buffer[start..start + len]);
+        scratch.filled.start += len;
+        Ok(len)
     }
 }
 

@@ -32,13 +32,15 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/ws", get(upgrade))
         .nest("/v1", v1)
-        .fallback(async || {
-            ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "No such address; docs/PROTOCOL.md lists them.")
-        })
+        .fallback(not_found)
         .method_not_allowed_fallback(async || {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This address answers GET alone.")
         })
         .with_state(Arc::clone(app))
+}
+
+pub(super) async fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "No such address; docs/PROTOCOL.md lists them.")
 }
 
 /// An error in the envelope.
@@ -167,10 +169,27 @@ async fn upgrade(
 }
 
 async fn run(app: Arc<App>, room: RoomName, on_upgrade: OnUpgrade, place: Place) {
-    match on_upgrade.await.map(downcast::<TokioIo<TcpStream>>) {
-        Ok(Ok(parts)) => conn::serve(app, room, Socket::new(parts.io.into_inner(), parts.read_buf)).await,
-        Ok(Err(_)) => tracing::error!("the connection under a WebSocket is not the TCP socket that server.rs made"),
-        Err(error) => tracing::debug!(%error, "a connection ended during its upgrade"),
+    if let Some(socket) = socket(on_upgrade).await {
+        // In a task of its own, because this one keeps room for the upgrade, long after it.
+        tokio::spawn(async move {
+            conn::serve(app, room, socket).await;
+            drop(place);
+        });
     }
-    drop(place);
+}
+
+/// The socket after its upgrade. In a function of its own, so that nothing of the request lives
+/// as long as the connection.
+async fn socket(on_upgrade: OnUpgrade) -> Option<Socket> {
+    match on_upgrade.await.map(downcast::<TokioIo<TcpStream>>) {
+        Ok(Ok(parts)) => Some(Socket::new(parts.io.into_inner(), &parts.read_buf)),
+        Ok(Err(_)) => {
+            tracing::error!("the connection under a WebSocket is not the TCP socket that server.rs made");
+            None
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a connection ended during its upgrade");
+            None
+        }
+    }
 }

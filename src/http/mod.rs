@@ -12,6 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -41,6 +42,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub fn router(app: &Arc<App>) -> Router {
     let router = Router::new()
         .nest("/signal-api", api::router(app))
+        // This one `nest` would leave to the frontend.
+        .route("/signal-api/", any(api::not_found))
         .fallback_service(site::service(&app.config.static_dir))
         .layer(CatchPanicLayer::custom(|_| internal_error()));
     HEADERS.into_iter().fold(router, |router, (name, value)| {

@@ -179,13 +179,21 @@ struct Mark<'a> {
 
 /// Reads one text frame. Allocates only for names, states, errors and text with escapes.
 pub fn parse(text: &str) -> Parsed<'_> {
+    // serde would read an array as the fields in their order.
+    if !text.trim_start().starts_with('{') {
+        let bad = Bad::new(ErrorCode::BadJson, None, "A message is a JSON object.");
+        return Parsed { reference: None, request: Err(bad) };
+    }
     let header = match serde_json::from_str::<Header<'_>>(text) {
         Ok(header) => header,
         Err(error) => return unreadable(text, &error),
     };
     let reference = match header.reference.map(check_ref).transpose() {
         Ok(reference) => reference,
-        Err(bad) => return Parsed { reference: None, request: Err(bad) },
+        Err(bad) => {
+            let re = header.kind.as_ref().and_then(|kind| known(&kind.0));
+            return Parsed { reference: None, request: Err(Bad { re, ..bad }) };
+        }
     };
     Parsed { reference, request: request(header) }
 }
@@ -287,6 +295,7 @@ mod tests {
     fn r28_every_malformation_has_its_code() {
         assert_eq!(code("{"), ErrorCode::BadJson);
         assert_eq!(code("[1]"), ErrorCode::BadJson);
+        assert_eq!(code(r#"["ping",null,null,null,null,null,null]"#), ErrorCode::BadJson);
         assert_eq!(code("\"join\""), ErrorCode::BadJson);
         assert_eq!(code(r#"{"name":"Ada"}"#), ErrorCode::MissingField);
         assert_eq!(code(r#"{"type":"signal","data":1}"#), ErrorCode::MissingField);

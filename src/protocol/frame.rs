@@ -43,8 +43,8 @@ impl Frame {
     }
 
     /// The bytes for the wire.
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Bytes on the wire, header included.
@@ -96,7 +96,7 @@ mod tests {
         for len in [0, 1, 125, 126, 127, 0xffff, 0x10000, 70_000] {
             let text = "x".repeat(len);
             let frame = Frame::text([&text]);
-            let mut cursor = std::io::Cursor::new(frame.clone().into_bytes());
+            let mut cursor = std::io::Cursor::new(frame.as_bytes());
             let (header, payload) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
             assert!(header.is_final && header.mask.is_none());
             assert_eq!(payload as usize, len);
