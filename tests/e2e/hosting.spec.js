@@ -1,0 +1,83 @@
+// Where the page lives, and where it goes from there: nowhere else.
+
+import { subPath } from './lib/net.js';
+import { expect, expectAllSeen, test } from './lib/test.js';
+
+/** Everything that a page asks for, and everything it complains about. */
+function watch({ page }, requests, complaints) {
+  page.on('request', (request) => requests.push(request.url()));
+  page.on('websocket', (socket) => requests.push(socket.url()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+}
+
+test('a whole meeting asks nobody but its server, and breaks no policy', { tag: '@stack' }, async ({
+  person,
+  server,
+}) => {
+  const people = [await person('Ada'), await person('Grace', { locale: 'zh-CN' })];
+  const [requests, complaints] = [[], []];
+  for (const someone of people) {
+    watch(someone, requests, complaints);
+    await someone.page.goto(server.url);
+    await someone.page.locator('input[name=room]').fill('private');
+    await someone.button('open').click();
+    await someone.page.locator('input[name=name]').fill(someone.name);
+    await someone.button('join').click();
+  }
+  await expectAllSeen(people);
+  for (const someone of people) {
+    await someone.button('language').click();
+    await someone.button('camera').click();
+    await expect(someone.ownTile).toHaveAttribute('data-camera', 'off');
+    expect(await someone.page.evaluate(() => window.probe.violations)).toEqual([]);
+    await someone.button('leave').click();
+    await expect(someone.button('rejoin')).toBeVisible();
+  }
+  const { host } = new URL(server.url);
+  expect(requests.some((url) => url.includes('/signal-api/ws'))).toBe(true);
+  expect(requests.filter((url) => new URL(url).host !== host)).toEqual([]);
+  expect(complaints).toEqual([]);
+});
+
+test('under a path of another website all works', async ({ person, server }) => {
+  const proxy = await subPath(server.port);
+  const requests = [];
+  const ada = await person('Ada');
+  watch(ada, requests, []);
+  await ada.page.goto(proxy.url);
+  await ada.button('create').click();
+  await expect(ada.page).toHaveURL(new RegExp(`^${proxy.url}r/[a-z-]+$`));
+  await ada.page.locator('input[name=name]').fill('Ada');
+  await ada.button('join').click();
+
+  const grace = await person('Grace');
+  watch(grace, requests, []);
+  await grace.page.goto(ada.page.url());
+  await grace.page.locator('input[name=name]').fill('Grace');
+  await grace.button('join').click();
+  await expectAllSeen([ada, grace]);
+
+  await grace.button('leave').click();
+  await grace.button('home').click();
+  await expect(grace.page).toHaveURL(proxy.url);
+  const outside = requests.filter((url) => !new URL(url).pathname.startsWith('/meet/'));
+  expect(outside).toEqual([]);
+  proxy.close();
+});
+
+test('the copied link leads to the room', async ({ join, person }) => {
+  const ada = await join('Ada', '圆桌 1', { video: false });
+  await ada.page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await ada.button('copy-link').click();
+  await expect(ada.button('copy-link')).toContainText('Copied');
+  const link = await ada.page.evaluate(() => navigator.clipboard.readText());
+
+  const grace = await person('Grace');
+  await grace.page.goto(link);
+  await grace.page.locator('input[name=name]').fill('Grace');
+  await grace.button('join').click();
+  await expect(ada.tile('Grace')).toBeVisible();
+});

@@ -1,0 +1,47 @@
+// Chinese and English.
+
+import { expect, test } from './lib/test.js';
+
+const html = ({ page }) => page.locator('html');
+
+test('a Chinese browser starts in Chinese, an English or other one in English', async ({ person, server }) => {
+  for (const [locale, lang, text] of [
+    ['zh-CN', 'zh-CN', '圆桌'],
+    ['zh-TW', 'zh-CN', '圆桌'],
+    ['en-GB', 'en', 'Roundtable'],
+    ['de-DE', 'en', 'Roundtable'],
+  ]) {
+    const someone = await person(locale, { locale });
+    await someone.page.goto(server.url);
+    await expect(html(someone)).toHaveAttribute('lang', lang);
+    await expect(someone.page.getByRole('heading', { level: 1 })).toHaveText(text);
+    await expect(someone.page).toHaveTitle(text);
+  }
+});
+
+test('the language is switched in every phase, in the middle of a call too, and remembered', async ({
+  person,
+  server,
+}) => {
+  const ada = await person('Ada');
+  await ada.page.goto(server.url);
+  await ada.button('language').click();
+  await expect(ada.button('create')).toHaveText('新建会议');
+
+  await ada.button('create').click();
+  await expect(html(ada)).toHaveAttribute('lang', 'zh-CN');
+  await ada.page.locator('input[name=name]').fill('Ada');
+  await ada.button('language').click();
+  await expect(ada.button('join')).toHaveText('Join meeting');
+
+  await ada.button('join').click();
+  await expect(ada.button('leave')).toHaveText('Leave');
+  await ada.button('language').click();
+  await expect(ada.button('leave')).toHaveText('离开');
+  await expect(ada.ownTile).toBeVisible();
+
+  await ada.page.reload();
+  await expect(html(ada)).toHaveAttribute('lang', 'zh-CN');
+  // The name is remembered too.
+  await expect(ada.page.locator('input[name=name]')).toHaveValue('Ada');
+});

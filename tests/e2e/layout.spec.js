@@ -1,0 +1,54 @@
+// Everyone is in the picture, whole, on a phone and on a desk.
+
+import { expect, test } from './lib/test.js';
+
+const SIZES = [
+  { width: 1280, height: 800 },
+  { width: 390, height: 844 },
+];
+
+/** What of the room is cut, hidden or covered; and whether anything scrolls. */
+function misfits() {
+  const wrong = [];
+  const { scrollingElement } = document;
+  if (scrollingElement.scrollHeight > innerHeight) wrong.push('the page scrolls down');
+  if (scrollingElement.scrollWidth > innerWidth) wrong.push('the page scrolls aside');
+  const boxes = [];
+  for (const element of document.querySelectorAll('[data-peer-id], [data-self], [data-action]')) {
+    const what = element.getAttribute('aria-label') ?? element.dataset.action;
+    const box = element.getBoundingClientRect();
+    if (box.width < 40 || box.height < 40) wrong.push(`${what} is ${box.width}×${box.height}`);
+    // Half a pixel is what rounding may take.
+    for (let inside = element.parentElement; inside; inside = inside.parentElement) {
+      const clips = inside === document.documentElement || getComputedStyle(inside).overflow !== 'visible';
+      const frame = inside === document.documentElement ? new DOMRect(0, 0, innerWidth, innerHeight) : inside.getBoundingClientRect();
+      const out =
+        box.left < frame.left - 0.5 ||
+        box.top < frame.top - 0.5 ||
+        box.right > frame.right + 0.5 ||
+        box.bottom > frame.bottom + 0.5;
+      if (clips && out) wrong.push(`${what} is cut by ${inside.tagName}.${inside.className}`);
+    }
+    for (const [other, beside] of boxes) {
+      const apart = box.left >= beside.right - 0.5 || beside.left >= box.right - 0.5 || box.top >= beside.bottom - 0.5 || beside.top >= box.bottom - 0.5;
+      if (!apart) wrong.push(`${what} covers ${other}`);
+    }
+    boxes.push([what, box]);
+  }
+  return wrong;
+}
+
+test('rooms of 1, 2, 4 and 9 fit without scrolling', async ({ join }) => {
+  const ada = await join('Ada', 'fit', { video: false });
+  await expect(ada.ownTile).toBeVisible();
+  let people = 1;
+  for (const count of [1, 2, 4, 9]) {
+    for (; people < count; people++) await join(`Guest ${people}`, 'fit', { video: false });
+    await expect(ada.tiles).toHaveCount(count - 1);
+    for (const size of SIZES) {
+      await ada.page.setViewportSize(size);
+      const where = `${count} in ${size.width}×${size.height}`;
+      await expect.poll(() => ada.page.evaluate(misfits), { message: where }).toEqual([]);
+    }
+  }
+});
