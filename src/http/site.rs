@@ -5,6 +5,7 @@
 //! `r/index.html` for `/r/<room>`.
 
 use std::convert::Infallible;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Service, service_fn};
 use tower_http::services::ServeDir;
 
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -96,10 +97,11 @@ async fn file_response(dir: &Path, request: &Parts, path: &str) -> Response {
         Ok(uri) => *inner.uri_mut() = uri,
         Err(_) => return StatusCode::NOT_FOUND.into_response(),
     }
-    let files = ServeDir::new(dir).precompressed_br().precompressed_gzip().append_index_html_on_directories(false);
-    // Its error type is `Infallible`: failures to read are answered with 500.
-    let Ok(response) = files.oneshot(inner).await;
-    let mut response = response.map(Body::new);
+    let mut files = ServeDir::new(dir).precompressed_br().precompressed_gzip().append_index_html_on_directories(false);
+    let mut response = match files.try_call(inner).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => return unreadable(path, &error),
+    };
     if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
         let cache = match path {
             path if path.starts_with("/assets/") => IMMUTABLE,
@@ -109,6 +111,19 @@ async fn file_response(dir: &Path, request: &Parts, path: &str) -> Response {
         response.headers_mut().insert(header::CACHE_CONTROL, cache);
     }
     response
+}
+
+fn unreadable(path: &str, error: &io::Error) -> Response {
+    match error.kind() {
+        // The last one: a room's name may have more bytes than a file's.
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
+            StatusCode::NOT_FOUND.into_response()
+        }
+        _ => {
+            tracing::error!(path, %error, "cannot read a file of the frontend");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 #[cfg(test)]
