@@ -1,0 +1,327 @@
+//! The real program: its settings, its logs, its signals and its exit codes.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use common::client::Client;
+use common::{DEADLINE, eventually, http, within};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_roundtable");
+
+/// The program with nothing of this test's own environment.
+fn program(command: &str, settings: &[(&str, &str)]) -> Command {
+    let mut program = Command::new(command);
+    program.env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
+    program
+}
+
+/// Runs it to its end.
+fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {
+    program(BINARY, settings).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The program while it serves, its log lines as they come. Killed when dropped.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    address: SocketAddr,
+    ops: SocketAddr,
+}
+
+impl Running {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        Self::spawn(program(BINARY, settings))
+    }
+
+    fn spawn(mut program: Command) -> Self {
+        program.env("ROUNDTABLE_LOG_FORMAT", "json").env("ROUNDTABLE_STATIC_DIR", "/nonexistent");
+        program.env("ROUNDTABLE_LISTEN", "127.0.0.1:0").env("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0");
+        let mut child = program.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut running = Self { child, lines, seen: Vec::new(), address: nowhere, ops: nowhere };
+        let serving = running.line("serving");
+        running.address = serving["listen"].as_str().unwrap().parse().unwrap();
+        running.ops = serving["ops"].as_str().unwrap().parse().unwrap();
+        running
+    }
+
+    /// Waits for the log line with this text in its message.
+    fn line(&mut self, message: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let left = DEADLINE.saturating_sub(begun.elapsed());
+            let line = self.lines.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| panic!("no {message:?} ({error}) in {:#?}", self.seen));
+            let parsed: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            self.seen.push(line);
+            if parsed["message"].as_str().is_some_and(|text| text.contains(message)) {
+                return parsed;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the program's end", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        self.seen.extend(self.lines.iter());
+        status.unwrap()
+    }
+
+    async fn join(&self, room: &str) -> Client {
+        let mut client = Client::connect(self.address, room).await.unwrap();
+        client.join("Ada").await;
+        client
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_told_and_the_exit_code_is_2() {
+    for (args, settings, says) in [
+        (&[][..], &[("ROUNDTABLE_LISTEN", "18080")][..], &["ROUNDTABLE_LISTEN", "18080"][..]),
+        (&[], &[("ROUNDTABLE_LISTN", "127.0.0.1:0")], &["ROUNDTABLE_LISTN", "ROUNDTABLE_LISTEN"]),
+        (&[], &[("TZ", "Asia/Shangai")], &["TZ", "Asia/Shangai", "Asia/Shanghai"]),
+        (&["--ping-interval", "20"], &[], &["ROUNDTABLE_PING_INTERVAL", "\"20\"", "20s"]),
+        (&["--nonsense"], &[], &["--nonsense"]),
+        (&["dance"], &[], &["dance"]),
+        (
+            &[],
+            &[("ROUNDTABLE_TURN_SECRET_FILE", "/nonexistent/file")],
+            &["ROUNDTABLE_TURN_SECRET_FILE", "/nonexistent/file"],
+        ),
+        (&[], &[("ROUNDTABLE_ICE_URLS", "turn:t.example")], &["ROUNDTABLE_ICE_URLS", "ROUNDTABLE_TURN_SECRET"]),
+    ] {
+        let output = run(args, settings);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(output.stdout.is_empty() && told.starts_with("roundtable: "), "{told}");
+        assert!(says.iter().all(|word| told.contains(word)), "{says:?} in {told}");
+    }
+}
+
+#[test]
+fn help_lists_every_setting_with_its_variable() {
+    let output = run(&["--help"], &[("ROUNDTABLE_TURN_SECRET", "north")]);
+    let help = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    // Long lines are wrapped.
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for line in help.lines().filter(|line| line.trim().starts_with("--") && !line.contains("--help")) {
+        let flag = line.trim().trim_start_matches("--").split(' ').next().unwrap();
+        let variable =
+            if flag == "tz" { "TZ".into() } else { format!("ROUNDTABLE_{}", flag.replace('-', "_").to_uppercase()) };
+        assert!(words.contains(&format!("[env: {variable}]")), "{variable} in {help}");
+    }
+    assert!(help.contains("ROUNDTABLE_LISTEN") && !help.contains("north"));
+    let version = run(&["--version"], &[]);
+    assert_eq!(text(&version.stdout), format!("roundtable {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn log_lines_and_the_api_have_the_offset_of_the_zone() {
+    for (zone, offset) in [("Asia/Shanghai", "+08:00"), ("Asia/Kolkata", "+05:30"), ("UTC", "+00:00"), ("", "+00:00")] {
+        let mut running = Running::start(&[("TZ", zone)]);
+        let api = http::ask(running.address, "GET", "/signal-api/v1/welcome", &[]).await.json();
+        let client = running.join("r").await;
+        running.signal("TERM");
+        drop(client);
+        let stopped = running.line("stopped");
+        for time in [&stopped["timestamp"], &api["data"]["time"], &first_time(&running)] {
+            let time = time.as_str().unwrap();
+            assert!(time.ends_with(offset), "{zone}: {time}");
+        }
+        assert!(running.ended().await.success());
+    }
+}
+
+/// The time of the first log line.
+fn first_time(running: &Running) -> Value {
+    serde_json::from_str::<Value>(&running.seen[0]).unwrap()["timestamp"].take()
+}
+
+#[test]
+fn human_log_lines_are_plain_text_with_the_offset() {
+    let mut child = program(
+        BINARY,
+        &[("ROUNDTABLE_LISTEN", "127.0.0.1:0"), ("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0"), ("TZ", "Asia/Shanghai")],
+    )
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let serving = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("serving")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let serving = serving.expect("a line").unwrap();
+    let time = serving.split(' ').next().unwrap();
+    assert!(time.ends_with("+08:00") && time.len() == 29, "{serving}");
+    assert!(!serving.contains('\x1b'), "no colours in a file: {serving:?}");
+}
+
+#[tokio::test]
+async fn a_signal_sends_everyone_away_and_the_exit_code_is_0() {
+    for name in ["TERM", "INT"] {
+        let mut running = Running::start(&[]);
+        let mut ada = running.join("r").await;
+        running.signal(name);
+        ada.expect("go_away").await;
+        assert_eq!(ada.expect_close().await, Some(1012));
+        drop(ada);
+        assert_eq!(running.ended().await.code(), Some(0), "{name}");
+        let log = running.seen.join("\n");
+        assert!(log.contains("shutting down") && log.contains("stopped"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
+    let mut running = Running::start(&[("ROUNDTABLE_DRAIN_TIMEOUT", "10m")]);
+    // Reads nothing and holds half a request, so that the drain lasts until it is given up.
+    let mut half = TcpStream::connect(running.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut half, b"GET /signal").await.unwrap();
+    let ops = running.ops.to_string();
+    let health = || run(&["health"], &[("ROUNDTABLE_OPS_LISTEN", &ops)]);
+    assert_eq!(health().status.code(), Some(0));
+    running.signal("TERM");
+    running.line("shutting down");
+    let answer = http::ask(running.ops, "GET", "/readyz", &[]).await;
+    assert_eq!(answer.status, 503);
+    let refused = health();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("503"), "{}", text(&refused.stderr));
+    running.signal("TERM");
+    assert_eq!(running.ended().await.code(), Some(1));
+    assert!(running.seen.iter().any(|line| line.contains("second signal")), "{:?}", running.seen);
+}
+
+#[test]
+fn health_is_1_where_no_server_is() {
+    // Bound and never accepted from: no answer rather than none to connect to.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for address in [gone, silent.local_addr().unwrap()] {
+        let output = run(&["health"], &[("ROUNDTABLE_OPS_LISTEN", &address.to_string())]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(&address.to_string()), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for name in ["ROUNDTABLE_LISTEN", "ROUNDTABLE_OPS_LISTEN"] {
+        let other = if name == "ROUNDTABLE_LISTEN" { "ROUNDTABLE_OPS_LISTEN" } else { "ROUNDTABLE_LISTEN" };
+        let output = run(&[], &[(name, &address), (other, "127.0.0.1:0")]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(name) && told.contains(&address) && told.contains("in use"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn no_log_tells_what_people_say_or_a_secret() {
+    let mut running = Running::start(&[
+        ("ROUNDTABLE_LOG", "info,roundtable=trace"),
+        ("ROUNDTABLE_TURN_SECRET", "turn-north"),
+        ("ROUNDTABLE_ICE_URLS", "turn:t.example:3478"),
+        ("ROUNDTABLE_RESUME_KEY", "resume-south"),
+    ]);
+    let mut ada = running.join("private-room").await;
+    let bob = running.join("private-room").await;
+    ada.expect("peer_joined").await;
+    let sdp = "v=0\r\na=ice-pwd:very-private\r\n";
+    ada.send(json!({"type": "signal", "to": bob.id(), "data": {"sdp": sdp}})).await;
+    ada.send(json!({"type": "broadcast", "data": "very-private"})).await;
+    ada.send(json!({"type": "state", "state": {"status": "very-private"}})).await;
+    ada.expect("state").await;
+    for bad in [r#"{"type":"signal","to":5,"data":"very-private"}"#, "very-private", r#"{"type":"very-private"}"#] {
+        ada.send_text(bad).await;
+        ada.expect("error").await;
+    }
+    let secrets = [&ada.welcome["resume"], &bob.welcome["resume"], &ada.welcome["ice_servers"][0]["credential"]];
+    let mut secrets: Vec<String> = secrets.iter().map(|secret| secret.as_str().unwrap().to_owned()).collect();
+    secrets.extend(["turn-north", "resume-south", "very-private", "private-room"].map(str::to_owned));
+    // Breaks the protocol, which is worth a line at this level.
+    let mut broken = TcpStream::connect(running.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut broken, b"very-private\r\n\r\n").await.unwrap();
+    let _ = within("an answer", broken.read_to_end(&mut Vec::new())).await;
+    ada.close().await;
+    bob.close().await;
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    let log = running.seen.join("\n");
+    assert!(log.contains("a connection ended badly"), "the level is as low as it was set: {log}");
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn it_survives_the_end_of_its_file_descriptors() {
+    let mut shell = program("sh", &[]);
+    shell.args(["-c", "ulimit -n 64; exec \"$0\"", BINARY]);
+    let mut running = Running::spawn(shell);
+    let mut ada = running.join("r").await;
+    let mut many = Vec::new();
+    for _ in 0..100 {
+        many.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    assert_eq!(running.line("cannot accept")["level"], "ERROR");
+    // Who is in does not notice.
+    ada.expect_nothing().await;
+    drop(many);
+    let mut bob = running.join("r").await;
+    ada.expect("peer_joined").await;
+    bob.expect_nothing().await;
+    running.signal("TERM");
+    drop((ada, bob));
+    assert!(running.ended().await.success());
+    let told = running.seen.iter().filter(|line| line.contains("cannot accept")).count();
+    assert!(told <= 5, "said once for each time, not for each connection: {told} times");
+}
+
+#[tokio::test]
+async fn what_goes_to_standard_error_is_nothing() {
+    let mut command = program(BINARY, &[("ROUNDTABLE_LOG", "trace")]);
+    command.stderr(Stdio::piped());
+    let mut running = Running::spawn(command);
+    running.join("r").await.close().await;
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    let mut told = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(told, "");
+}
