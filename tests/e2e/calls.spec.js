@@ -37,7 +37,7 @@ test('three people see each other; one leaves and is gone at once', { tag: '@sta
   await expectAllSeen([ada, grace, alan]);
 
   await alan.button('leave').click();
-  for (const someone of [ada, grace]) await expect(someone.tile('Alan')).toHaveCount(0, { timeout: 1_000 });
+  for (const someone of [ada, grace]) await expect(someone.tile('Alan')).toHaveCount(0, { timeout: 3_000 });
   await expectSignaling(alan, 'closed');
   await expectAllSeen([ada, grace]);
 

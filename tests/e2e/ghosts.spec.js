@@ -24,7 +24,7 @@ test('a closed tab leaves no ghost', { tag: '@stack' }, async ({ join }) => {
   const grace = await join('Grace', 'close');
   await expectAllSeen([ada, grace]);
   await grace.page.close({ runBeforeUnload: true });
-  await expect(ada.tiles).toHaveCount(0, { timeout: 2_000 });
+  await expect(ada.tiles).toHaveCount(0, { timeout: 3_000 });
 });
 
 test('a crashed tab is gone when its media stops', { tag: '@stack' }, async ({ join }) => {

@@ -1,7 +1,7 @@
 // The signaling socket breaks, and the call does not notice.
 
 import { Wire } from './lib/net.js';
-import { expect, expectAllSeen, expectSignaling, test as base } from './lib/test.js';
+import { expect, expectAllSeen, expectSignaling, glare, test as base } from './lib/test.js';
 
 const test = base.extend({
   /** A wire of one's own to the server. */
@@ -99,16 +99,9 @@ test('both offer at once, again and again: one yields, and the call stands', asy
   const grace = await join('Grace', 'glare', { base: between.url });
   const people = [ada, grace];
   await expectAllSeen(people);
-  const state = (person) => person.page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState));
-
   for (let times = 0; times < 5; times++) {
     const offers = ada.offers + grace.offers;
-    // Held on the way, so that both have certainly offered before either hears the other.
-    between.hold();
-    for (const { page } of people) await page.evaluate(() => window.probe.connections[0].restartIce());
-    for (const person of people) await expect.poll(() => state(person)).toEqual(['have-local-offer']);
-    between.release();
-    for (const person of people) await expect.poll(() => state(person)).toEqual(['stable']);
+    await glare(between, people);
     // The one that yielded offers again: its restart is not forgotten.
     expect(ada.offers + grace.offers).toBeGreaterThanOrEqual(offers + 2);
   }

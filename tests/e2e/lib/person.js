@@ -91,3 +91,19 @@ export async function expectAllSeen(people) {
 export async function expectSignaling(person, state) {
   await expect(person.page.locator('html')).toHaveAttribute('data-signaling', state);
 }
+
+/** Two people restart ICE at once; what they send is held on the way until both have certainly offered. */
+export async function glare(wire, people) {
+  const expectState = async (state) => {
+    for (const { page, name } of people) {
+      await expect
+        .poll(() => page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState)), { message: name })
+        .toEqual([state]);
+    }
+  };
+  wire.hold();
+  for (const { page } of people) await page.evaluate(() => window.probe.connections[0].restartIce());
+  await expectState('have-local-offer');
+  wire.release();
+  await expectState('stable');
+}
