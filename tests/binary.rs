@@ -216,8 +216,9 @@ async fn while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
     assert_eq!(health().status.code(), Some(0));
     running.signal("TERM");
     running.line("shutting down");
-    let answer = http::ask(running.ops, "GET", "/readyz", &[]).await;
-    assert_eq!(answer.status, 503);
+    let ops_address = running.ops;
+    let readiness = async || http::ask(ops_address, "GET", "/readyz", &[]).await.status;
+    eventually("readiness off", async || readiness().await == 503).await;
     let refused = health();
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("503"), "{}", text(&refused.stderr));
