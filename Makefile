@@ -1,6 +1,6 @@
 # What one does with Roundtable. `make` alone lists it.
 
-.PHONY: help run dev test test-rust test-web test-e2e test-containers lint fmt protocol bench image deny rust node tools
+.PHONY: help run dev test test-rust test-web test-e2e test-containers lint fmt protocol bench image page deny rust node tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,15 +51,15 @@ image: ## both images: roundtable and roundtable-nginx
 	docker build -t roundtable .
 	docker build -t roundtable-nginx --target nginx .
 
+page: static/node_modules/.package-lock.json ## build the page into static/dist
+	cd static && npm run build
+
 deny: rust ## licences, sources and known holes of the dependencies; wants cargo-deny
 	@cargo deny --version >/dev/null 2>&1 || { echo "make deny needs cargo-deny: cargo install cargo-deny --locked"; exit 1; }
 	cargo deny check
 
 # --- what the others stand on
 
-.PHONY: page
-page: static/node_modules/.package-lock.json
-	cd static && npm run build
 
 static/node_modules/.package-lock.json: static/package.json static/package-lock.json | node
 	cd static && npm ci --no-audit --no-fund

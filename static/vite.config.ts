@@ -51,7 +51,6 @@ export default defineConfig({
     __VUE_I18N_LEGACY_API__: false,
     __INTLIFY_PROD_DEVTOOLS__: false,
   },
-  server: { proxy: { '/signal-api': { target: 'http://localhost:18080', ws: true } } },
   build: {
     target: 'es2022',
     // The Content-Security-Policy knows no `data:`.

@@ -22,9 +22,9 @@ const AN_HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
 const NO_DIST: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Roundtable</title>\
 <h1>Roundtable is running</h1><p>Signaling works, but there is no frontend in the server's static folder. \
-Build it with <code>make frontend</code>, or name the folder of a built one with <code>--static-dir</code> \
+Build it with <code>make page</code>, or name the folder of a built one with <code>--static-dir</code> \
 (<code>ROUNDTABLE_STATIC_DIR</code>).</p>\
-<p lang=\"zh-CN\">信令服务正常，但静态目录中没有前端页面。请运行 <code>make frontend</code> 构建，\
+<p lang=\"zh-CN\">信令服务正常，但静态目录中没有前端页面。请运行 <code>make page</code> 构建，\
 或用 <code>--static-dir</code>（<code>ROUNDTABLE_STATIC_DIR</code>）指定已构建的目录。</p></html>\n";
 
 /// Logs once where the folder has no frontend, and serves it all the same: it may come later.
