@@ -28,19 +28,22 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 pub(super) fn router(app: &Arc<App>) -> Router {
     // What anyone may ask, any page may ask: it says nothing about who is in a room.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]);
-    let v1 = Router::new().route("/welcome", get(welcome)).route("/rooms/{room}", get(room)).layer(cors);
+    let v1 = Router::new().route("/welcome", get(welcome)).route("/rooms/{room}", get(room));
+    let v1 = v1.method_not_allowed_fallback(method_not_allowed).layer(cors);
     Router::new()
         .route("/ws", get(upgrade))
         .nest("/v1", v1)
         .fallback(not_found)
-        .method_not_allowed_fallback(async || {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This address answers GET alone.")
-        })
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(app))
 }
 
 pub(super) async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "No such address; docs/PROTOCOL.md lists them.")
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This address answers GET alone.")
 }
 
 /// An error in the envelope.
