@@ -85,7 +85,6 @@ impl Link {
     pub(crate) async fn next(&mut self) -> Event {
         let event = poll_fn(|cx| self.poll_next(cx)).await;
         if let Event::Received(received) = &event {
-            self.unanswered = 0;
             let bytes = match received {
                 Received::Text(text) => text.len(),
                 Received::Binary | Received::Alive => 0,
@@ -145,6 +144,9 @@ impl Link {
             self.read_after = None;
         }
         if self.ping_at <= now {
+            if self.socket.take_heard() {
+                self.unanswered = 0;
+            }
             if self.unanswered == MISSED_PINGS {
                 return Some(Event::PeerTimeout);
             }

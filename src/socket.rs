@@ -75,6 +75,8 @@ pub struct Socket {
     out: VecDeque<Frame>,
     /// How many bytes of the first of `out` have gone: if any, nothing may come between.
     sent: usize,
+    /// Bytes have come since [`Socket::take_heard`].
+    heard: bool,
 }
 
 impl Socket {
@@ -89,13 +91,20 @@ impl Socket {
         let reader = WebSocketContext::new(Role::Server, Some(config));
         // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
         let unread = Bytes::copy_from_slice(unread);
-        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0 }
+        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0, heard: false }
+    }
+
+    /// Whether anything has come since this was last asked: a part of a message, too.
+    pub fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
     }
 
     /// Reads the next message.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, End>> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let received = self.poll_receive_with(cx, scratch);
+            // The scratch buffer is only ever filled by what has come.
+            self.heard |= scratch.filled.end > 0;
             let rest = std::mem::take(&mut scratch.filled);
             if !rest.is_empty() {
                 self.unread = Bytes::copy_from_slice(&scratch.buffer[rest]);

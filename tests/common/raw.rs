@@ -20,15 +20,20 @@ pub struct Raw {
 
 impl Raw {
     pub async fn connect(server: &TestServer, room: &str) -> Self {
-        Self::connect_with(server, room, None).await
+        Self::connect_with(server, room, None, &[]).await
     }
 
     /// A client whose kernel takes hardly anything that it does not read.
     pub async fn connect_small(server: &TestServer, room: &str) -> Self {
-        Self::connect_with(server, room, Some(4096)).await
+        Self::connect_with(server, room, Some(4096), &[]).await
     }
 
-    async fn connect_with(server: &TestServer, room: &str, receive_buffer: Option<u32>) -> Self {
+    /// A client that does not wait for the upgrade with its first message.
+    pub async fn connect_eager(server: &TestServer, room: &str, text: &str) -> Self {
+        Self::connect_with(server, room, None, &masked(FIN | TEXT, text.as_bytes())).await
+    }
+
+    async fn connect_with(server: &TestServer, room: &str, receive_buffer: Option<u32>, behind: &[u8]) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
@@ -39,7 +44,7 @@ impl Raw {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             client::encode(room)
         );
-        tcp.write_all(request.as_bytes()).await.unwrap();
+        tcp.write_all(&[request.as_bytes(), behind].concat()).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within("an upgrade", tcp.read_u8()).await.unwrap());
@@ -69,22 +74,7 @@ impl Raw {
 
     /// A masked frame with this first byte.
     pub async fn frame(&mut self, first: u8, payload: &[u8]) {
-        let mut bytes = vec![first];
-        match payload.len() {
-            len @ 0..=125 => bytes.push(0x80 | len as u8),
-            len @ 126..=0xffff => {
-                bytes.push(0x80 | 126);
-                bytes.extend((len as u16).to_be_bytes());
-            }
-            len => {
-                bytes.push(0x80 | 127);
-                bytes.extend((len as u64).to_be_bytes());
-            }
-        }
-        let mask = [0x37, 0xfa, 0x21, 0x3d];
-        bytes.extend(mask);
-        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        self.bytes(&bytes).await;
+        self.bytes(&masked(first, payload)).await;
     }
 
     pub async fn bytes(&mut self, bytes: &[u8]) {
@@ -135,4 +125,23 @@ impl Raw {
     pub async fn half_close(&mut self) {
         self.tcp.shutdown().await.unwrap();
     }
+}
+
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..=125 => bytes.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            bytes.push(0x80 | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(0x80 | 127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    bytes.extend(mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
 }

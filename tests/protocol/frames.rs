@@ -5,6 +5,9 @@ use serde_json::json;
 use crate::common::TestServer;
 use crate::common::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, Raw, TEXT};
 
+/// First bytes and payloads.
+type Frames = &'static [(u8, &'static [u8])];
+
 #[tokio::test]
 async fn r30_text_that_is_not_utf8_closes_with_1007() {
     let server = TestServer::start(&[]).await;
@@ -29,7 +32,7 @@ async fn r30_text_that_is_not_utf8_closes_with_1007() {
 async fn r30_what_breaks_the_framing_closes_with_1002() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join("r", "Ada").await;
-    let cases: [(&str, &[(u8, &[u8])]); 10] = [
+    let cases: [(&str, Frames); 10] = [
         ("first reserved bit", &[(FIN | 0x40 | TEXT, b"{}")]),
         ("second reserved bit", &[(FIN | 0x20 | TEXT, b"{}")]),
         ("third reserved bit", &[(FIN | 0x10 | TEXT, b"{}")]),
@@ -113,6 +116,15 @@ async fn r30_frames_may_arrive_byte_by_byte_and_many_at_once() {
     for _ in 0..201 {
         assert_eq!(ada.expect("broadcast").await["data"], 1);
     }
+}
+
+#[tokio::test]
+async fn r30_frames_may_come_right_behind_the_request_for_the_upgrade() {
+    let server = TestServer::start(&[]).await;
+    let mut raw = Raw::connect_eager(&server, "r", r#"{"type":"join","name":"Ada"}"#).await;
+    assert_eq!(raw.message().await["type"], "welcome");
+    raw.text(r#"{"type":"ping"}"#).await;
+    assert_eq!(raw.message().await["type"], "pong");
 }
 
 #[tokio::test]

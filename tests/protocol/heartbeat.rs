@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::TestServer;
-use crate::common::raw::{FIN, PING, PONG, Raw};
+use crate::common::raw::{FIN, PING, PONG, Raw, TEXT};
 
 const FAST: [(&str, &str); 1] = [("ROUNDTABLE_PING_INTERVAL", "100ms")];
 
@@ -59,6 +59,21 @@ async fn r26_whatever_arrives_is_a_sign_of_life() {
     assert!(begun.elapsed() >= Duration::from_millis(1_000), "pinged too often: {:?}", begun.elapsed());
     bob.text(r#"{"type":"broadcast"}"#).await;
     while bob.message().await["code"] != "missing_field" {}
+}
+
+#[tokio::test]
+async fn r26_a_message_that_takes_long_is_a_sign_of_life_as_it_comes() {
+    let server = TestServer::start(&FAST).await;
+    let (mut bob, _) = Raw::join(&server, "r", "Bob").await;
+    // A pong cannot come between the bytes of one frame.
+    let text = br#"{"type":"ping","ref":7}"#;
+    let mut frame = vec![FIN | TEXT, 0x80 | text.len() as u8, 0, 0, 0, 0];
+    frame.extend(text);
+    for piece in frame.chunks(5) {
+        next_ping(&mut bob).await;
+        bob.bytes(piece).await;
+    }
+    assert_eq!(bob.message().await, json!({"type": "pong", "ref": 7}));
 }
 
 #[tokio::test]
