@@ -87,7 +87,8 @@ impl Link {
         if let Event::Received(received) = &event {
             let bytes = match received {
                 Received::Text(text) => text.len(),
-                Received::Binary | Received::Alive => 0,
+                Received::Binary(bytes) => *bytes,
+                Received::Alive => 0,
             };
             let now = Instant::now();
             if let Some(wait) = self.meter.take(now, bytes) {

@@ -45,8 +45,8 @@ struct Scratch {
 pub enum Received {
     /// A text message.
     Text(Utf8Bytes),
-    /// A binary message; its content is of no interest.
-    Binary,
+    /// A binary message of so many bytes; its content is of no interest.
+    Binary(usize),
     /// A ping or a pong: a sign of life.
     Alive,
 }
@@ -118,7 +118,7 @@ impl Socket {
         let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, scratch: Some(scratch), may_write, cx };
         match self.reader.read(&mut io) {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Received::Text(text))),
-            Ok(Message::Binary(_)) => Poll::Ready(Ok(Received::Binary)),
+            Ok(Message::Binary(data)) => Poll::Ready(Ok(Received::Binary(data.len()))),
             Ok(Message::Ping(_)) => {
                 // The pong is queued in `reader`; a socket that takes nothing gets it later.
                 let _ = self.reader.flush(&mut io);

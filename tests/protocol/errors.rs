@@ -139,6 +139,20 @@ async fn r31_bytes_count_as_well_as_messages() {
     assert!(begun.elapsed() >= Duration::from_millis(1_900), "not slowed: {:?}", begun.elapsed());
 }
 
+#[tokio::test]
+async fn r31_messages_that_are_refused_count_too() {
+    let server = TestServer::start(&[("ROUNDTABLE_BYTE_RATE", "50000")]).await;
+    let mut ada = server.join("r", "Ada").await;
+    let begun = Instant::now();
+    for _ in 0..8 {
+        ada.send_frame(Message::Binary(vec![0; 50_000].into())).await;
+    }
+    for _ in 0..8 {
+        ada.expect_error("binary_unsupported").await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(1_900), "not slowed: {:?}", begun.elapsed());
+}
+
 #[test]
 fn r31_the_burst_is_five_seconds_of_200_messages_or_one_mebibyte() {
     let settings = crate::common::config(&[]);
