@@ -145,6 +145,11 @@ test('two members meet and signal', async () => {
   await ada.leave();
 });
 
+test('people in real browsers see and hear each other', async () => {
+  // To the error stream, which is what is shown where it fails.
+  await run('bash', ['-c', 'exec tests/e2e/run --base "$0" >&2', base]);
+});
+
 test('under a sub-path of another nginx page, asset and socket work', async () => {
   const folder = await sandbox.folder();
   await writeFile(join(folder, 'outer.conf'), 'server { listen 8080; include /sub-path.conf; }\n');
