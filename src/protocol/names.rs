@@ -92,7 +92,7 @@ impl PeerId {
     /// Reads an id; `None` where the text cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
-        bytes.iter().all(|b| Self::ALPHABET.contains(b)).then_some(Self(bytes))
+        bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).then_some(Self(bytes))
     }
 
     /// The id as text.
