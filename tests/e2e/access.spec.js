@@ -39,7 +39,10 @@ test('a meeting by keyboard alone', async ({ join, person, server }) => {
   await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'on');
 
   // By shortcut, and by the buttons.
-  for (const [device, key] of [['mic', 'm'], ['camera', 'v']]) {
+  for (const [device, key] of [
+    ['mic', 'm'],
+    ['camera', 'v'],
+  ]) {
     await keyboard.press(key);
     await expect(ada.tile('Grace')).toHaveAttribute(`data-${device}`, 'off');
     await tabTo(grace, `[data-action=${device}]`);

@@ -2,38 +2,43 @@
 
 import { expect, expectAllSeen, expectPictures, expectSignaling, expectSound, test } from './lib/test.js';
 
-test('two people meet through landing page and lobby, and see and hear each other', { tag: '@stack' }, async ({
-  person,
-  server,
-}) => {
-  const ada = await person('Ada');
-  await ada.page.goto(server.url);
-  await ada.button('create').click();
-  await ada.page.locator('input[name=name]').fill('Ada');
-  await ada.button('join').click();
-  await expect(ada.ownTile).toHaveAttribute('data-camera', 'on');
+test(
+  'two people meet through landing page and lobby, and see and hear each other',
+  { tag: '@stack' },
+  async ({ person, server }) => {
+    const ada = await person('Ada');
+    await ada.page.goto(server.url);
+    await ada.button('create').click();
+    await ada.page.locator('input[name=name]').fill('Ada');
+    await ada.button('join').click();
+    await expect(ada.ownTile).toHaveAttribute('data-camera', 'on');
 
-  // Grace was sent the link, and pastes it.
-  const grace = await person('Grace');
-  await grace.page.goto(server.url);
-  await grace.page.locator('input[name=room]').fill(ada.page.url());
-  await grace.button('open').click();
-  await grace.page.locator('input[name=name]').fill('Grace');
-  await grace.button('join').click();
+    // Grace was sent the link, and pastes it.
+    const grace = await person('Grace');
+    await grace.page.goto(server.url);
+    await grace.page.locator('input[name=room]').fill(ada.page.url());
+    await grace.button('open').click();
+    await grace.page.locator('input[name=name]').fill('Grace');
+    await grace.button('join').click();
 
-  await expect(ada.tile('Grace')).toBeVisible();
-  await expect(grace.tile('Ada')).toBeVisible();
-  await expectAllSeen([ada, grace]);
-  await expectSound(ada, 'Grace');
-  await expectSound(grace, 'Ada');
-  for (const someone of [ada, grace]) {
-    await expectSignaling(someone, 'open');
-    await expect(someone.tiles).toHaveCount(1);
-  }
-});
+    await expect(ada.tile('Grace')).toBeVisible();
+    await expect(grace.tile('Ada')).toBeVisible();
+    await expectAllSeen([ada, grace]);
+    await expectSound(ada, 'Grace');
+    await expectSound(grace, 'Ada');
+    for (const someone of [ada, grace]) {
+      await expectSignaling(someone, 'open');
+      await expect(someone.tiles).toHaveCount(1);
+    }
+  },
+);
 
 test('three people see each other; one leaves and is gone at once', { tag: '@stack' }, async ({ join }) => {
-  const [ada, grace, alan] = [await join('Ada', 'three'), await join('Grace', 'three'), await join('Alan', 'three')];
+  const [ada, grace, alan] = [
+    await join('Ada', 'three'),
+    await join('Grace', 'three'),
+    await join('Alan', 'three'),
+  ];
   await expectAllSeen([ada, grace, alan]);
 
   await alan.button('leave').click();
@@ -69,20 +74,28 @@ test('mute and camera are seen by others and negotiate nothing', { tag: '@stack'
   expect(ada.offers + grace.offers).toBe(offers);
 });
 
-test('who comes without devices sees the others, and may turn them on later', { tag: '@stack' }, async ({ join }) => {
-  const ada = await join('Ada', 'later');
-  const grace = await join('Grace', 'later', { video: false });
-  await expectPictures(grace, 'Ada');
-  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
+test(
+  'who comes without devices sees the others, and may turn them on later',
+  { tag: '@stack' },
+  async ({ join }) => {
+    const ada = await join('Ada', 'later');
+    const grace = await join('Grace', 'later', { video: false });
+    await expectPictures(grace, 'Ada');
+    await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
 
-  await grace.button('camera').click();
-  await grace.button('mic').click();
-  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
-  await expectPictures(ada, 'Grace');
-  await expectSound(ada, 'Grace');
-});
+    await grace.button('camera').click();
+    await grace.button('mic').click();
+    await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
+    await expectPictures(ada, 'Grace');
+    await expectSound(ada, 'Grace');
+  },
+);
 
-test('where the browser wants a gesture before sound, the page asks for it', async ({ join, person, server }) => {
+test('where the browser wants a gesture before sound, the page asks for it', async ({
+  join,
+  person,
+  server,
+}) => {
   await join('Ada', 'gesture', { audio: true });
   const grace = await person('Grace');
   // What a browser does to a page that nobody has touched; the tests themselves count as a touch.

@@ -2,7 +2,15 @@
 
 import { Firefox } from './lib/firefox.js';
 import { Wire } from './lib/net.js';
-import { Person, expect, expectAllSeen, expectPictures, expectSound, glare, test as base } from './lib/test.js';
+import {
+  Person,
+  expect,
+  expectAllSeen,
+  expectPictures,
+  expectSound,
+  glare,
+  test as base,
+} from './lib/test.js';
 
 const test = base.extend({
   /** A person with a Firefox. */
@@ -21,34 +29,38 @@ const click = (action) => (person) =>
   person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`).click(), action);
 const signalingOf = (person) => person.page.evaluate(() => document.documentElement.dataset.signaling);
 
-test('Chromium and Firefox see and hear each other, whoever comes first', { tag: '@stack' }, async ({
+test(
+  'Chromium and Firefox see and hear each other, whoever comes first',
+  { tag: '@stack' },
+  async ({ fox, join, server }) => {
+    const ada = await join('Ada', 'mixed', { audio: true });
+    const grace = await fox('Grace');
+    await grace.join(server.url, 'mixed', { audio: true });
+    await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
+    await expectAllSeen([ada, grace]);
+    await expectSound(ada, 'Grace');
+    await expectSound(grace, 'Ada');
+
+    // Firefox is the first, and another Chromium comes: whose id is smaller, and so offers, is chance.
+    const alan = await join('Alan', 'mixed', { audio: true });
+    await expectAllSeen([ada, grace, alan]);
+
+    await click('camera')(grace);
+    await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
+    await click('camera')(grace);
+    await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
+    await expectPictures(ada, 'Grace');
+
+    await click('leave')(grace);
+    await expect(ada.tiles).toHaveCount(1);
+  },
+);
+
+test('Chromium and Firefox offer at once, and lose the server, and the call stands', async ({
   fox,
   join,
   server,
 }) => {
-  const ada = await join('Ada', 'mixed', { audio: true });
-  const grace = await fox('Grace');
-  await grace.join(server.url, 'mixed', { audio: true });
-  await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
-  await expectAllSeen([ada, grace]);
-  await expectSound(ada, 'Grace');
-  await expectSound(grace, 'Ada');
-
-  // Firefox is the first, and another Chromium comes: whose id is smaller, and so offers, is chance.
-  const alan = await join('Alan', 'mixed', { audio: true });
-  await expectAllSeen([ada, grace, alan]);
-
-  await click('camera')(grace);
-  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
-  await click('camera')(grace);
-  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
-  await expectPictures(ada, 'Grace');
-
-  await click('leave')(grace);
-  await expect(ada.tiles).toHaveCount(1);
-});
-
-test('Chromium and Firefox offer at once, and lose the server, and the call stands', async ({ fox, join, server }) => {
   const between = await Wire.to(server);
   const ada = await join('Ada', 'mixed', { base: between.url });
   const grace = await fox('Grace');
@@ -66,6 +78,10 @@ test('Chromium and Firefox offer at once, and lose the server, and the call stan
   between.mend();
   for (const person of people) await expect.poll(() => signalingOf(person)).toBe('open');
   await expectAllSeen(people);
-  for (const [person, other] of [[ada, 'Grace'], [grace, 'Ada']]) expect(await person.doubled(other)).toBe(0);
+  for (const [person, other] of [
+    [ada, 'Grace'],
+    [grace, 'Ada'],
+  ])
+    expect(await person.doubled(other)).toBe(0);
   between.close();
 });

@@ -13,34 +13,35 @@ function watch({ page }, requests, complaints) {
   });
 }
 
-test('a whole meeting asks nobody but its server, and breaks no policy', { tag: '@stack' }, async ({
-  person,
-  server,
-}) => {
-  const people = [await person('Ada'), await person('Grace', { locale: 'zh-CN' })];
-  const [requests, complaints] = [[], []];
-  for (const someone of people) {
-    watch(someone, requests, complaints);
-    await someone.page.goto(server.url);
-    await someone.page.locator('input[name=room]').fill('private');
-    await someone.button('open').click();
-    await someone.page.locator('input[name=name]').fill(someone.name);
-    await someone.button('join').click();
-  }
-  await expectAllSeen(people);
-  for (const someone of people) {
-    await someone.button('language').click();
-    await someone.button('camera').click();
-    await expect(someone.ownTile).toHaveAttribute('data-camera', 'off');
-    expect(await someone.page.evaluate(() => window.probe.violations)).toEqual([]);
-    await someone.button('leave').click();
-    await expect(someone.button('rejoin')).toBeVisible();
-  }
-  const { host } = new URL(server.url);
-  expect(requests.some((url) => url.includes('/signal-api/ws'))).toBe(true);
-  expect(requests.filter((url) => new URL(url).host !== host)).toEqual([]);
-  expect(complaints).toEqual([]);
-});
+test(
+  'a whole meeting asks nobody but its server, and breaks no policy',
+  { tag: '@stack' },
+  async ({ person, server }) => {
+    const people = [await person('Ada'), await person('Grace', { locale: 'zh-CN' })];
+    const [requests, complaints] = [[], []];
+    for (const someone of people) {
+      watch(someone, requests, complaints);
+      await someone.page.goto(server.url);
+      await someone.page.locator('input[name=room]').fill('private');
+      await someone.button('open').click();
+      await someone.page.locator('input[name=name]').fill(someone.name);
+      await someone.button('join').click();
+    }
+    await expectAllSeen(people);
+    for (const someone of people) {
+      await someone.button('language').click();
+      await someone.button('camera').click();
+      await expect(someone.ownTile).toHaveAttribute('data-camera', 'off');
+      expect(await someone.page.evaluate(() => window.probe.violations)).toEqual([]);
+      await someone.button('leave').click();
+      await expect(someone.button('rejoin')).toBeVisible();
+    }
+    const { host } = new URL(server.url);
+    expect(requests.some((url) => url.includes('/signal-api/ws'))).toBe(true);
+    expect(requests.filter((url) => new URL(url).host !== host)).toEqual([]);
+    expect(complaints).toEqual([]);
+  },
+);
 
 test('under a path of another website all works', async ({ person, server }) => {
   const proxy = await subPath(server.port);

@@ -4,7 +4,10 @@ import { expect, test } from './lib/test.js';
 
 const html = ({ page }) => page.locator('html');
 
-test('a Chinese browser starts in Chinese, an English or other one in English', async ({ person, server }) => {
+test('a Chinese browser starts in Chinese, an English or other one in English', async ({
+  person,
+  server,
+}) => {
   for (const [locale, lang, text] of [
     ['zh-CN', 'zh-CN', '圆桌'],
     ['zh-TW', 'zh-CN', '圆桌'],

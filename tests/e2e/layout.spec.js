@@ -21,7 +21,10 @@ function misfits() {
     // Half a pixel is what rounding may take.
     for (let inside = element.parentElement; inside; inside = inside.parentElement) {
       const clips = inside === document.documentElement || getComputedStyle(inside).overflow !== 'visible';
-      const frame = inside === document.documentElement ? new DOMRect(0, 0, innerWidth, innerHeight) : inside.getBoundingClientRect();
+      const frame =
+        inside === document.documentElement
+          ? new DOMRect(0, 0, innerWidth, innerHeight)
+          : inside.getBoundingClientRect();
       const out =
         box.left < frame.left - 0.5 ||
         box.top < frame.top - 0.5 ||
@@ -30,7 +33,11 @@ function misfits() {
       if (clips && out) wrong.push(`${what} is cut by ${inside.tagName}.${inside.className}`);
     }
     for (const [other, beside] of boxes) {
-      const apart = box.left >= beside.right - 0.5 || beside.left >= box.right - 0.5 || box.top >= beside.bottom - 0.5 || beside.top >= box.bottom - 0.5;
+      const apart =
+        box.left >= beside.right - 0.5 ||
+        beside.left >= box.right - 0.5 ||
+        box.top >= beside.bottom - 0.5 ||
+        beside.top >= box.bottom - 0.5;
       if (!apart) wrong.push(`${what} covers ${other}`);
     }
     boxes.push([what, box]);

@@ -22,7 +22,10 @@ async function tilesOf(ada, grace) {
   const tiles = [await ada.tile('Grace').elementHandle(), await grace.tile('Ada').elementHandle()];
   return async () => {
     for (const tile of tiles) expect(await tile.evaluate((element) => element.isConnected)).toBe(true);
-    for (const [person, other] of [[ada, 'Grace'], [grace, 'Ada']]) {
+    for (const [person, other] of [
+      [ada, 'Grace'],
+      [grace, 'Ada'],
+    ]) {
       await expect(person.tiles).toHaveCount(1);
       expect(await person.doubled(other)).toBe(0);
     }
@@ -59,7 +62,11 @@ test('the server is killed and comes back: the call goes on all the while', asyn
   await expectSameTiles();
 });
 
-test('one person’s wire is cut and mended: the call goes on all the while', async ({ join, server, wire }) => {
+test('one person’s wire is cut and mended: the call goes on all the while', async ({
+  join,
+  server,
+  wire,
+}) => {
   const thin = await wire();
   const ada = await join('Ada', 'cut', { base: thin.url, audio: true });
   const grace = await join('Grace', 'cut', { audio: true });
@@ -81,7 +88,10 @@ test('one person’s wire is cut and mended: the call goes on all the while', as
   await expectSameTiles();
 });
 
-test('a server that comes back with another key is joined afresh, without ghosts', async ({ join, server }) => {
+test('a server that comes back with another key is joined afresh, without ghosts', async ({
+  join,
+  server,
+}) => {
   const ada = await join('Ada', 'fresh');
   const grace = await join('Grace', 'fresh');
   await expectAllSeen([ada, grace]);

@@ -98,7 +98,10 @@ const bad = {
   'our nginx': '{"code":"UNAVAILABLE","message":"The signaling server does not answer."}',
 };
 for (const [who, answer] of Object.entries(bad)) {
-  test(`${who} answers for a server that is down: it is not called a wrong address`, async ({ person, server }) => {
+  test(`${who} answers for a server that is down: it is not called a wrong address`, async ({
+    person,
+    server,
+  }) => {
     const proxy = await subPath(server.port, answer);
     const ada = await person('Ada');
     await ada.page.goto(`${proxy.url}r/down`);
@@ -112,7 +115,9 @@ for (const [who, answer] of Object.entries(bad)) {
   });
 }
 
-test('a website that answers everything with its page is told to be the wrong address', async ({ person }) => {
+test('a website that answers everything with its page is told to be the wrong address', async ({
+  person,
+}) => {
   const site = await website();
   const ada = await person('Ada');
   await ada.join(site.url, 'wrong');

@@ -45,7 +45,9 @@ export class Firefox {
 
   async #start() {
     this.#profile = await mkdtemp(join(tmpdir(), 'roundtable-firefox-'));
-    const lines = Object.entries(PREFERENCES).map((entry) => `user_pref(${entry.map((part) => JSON.stringify(part))});`);
+    const lines = Object.entries(PREFERENCES).map(
+      (entry) => `user_pref(${entry.map((part) => JSON.stringify(part))});`,
+    );
     await writeFile(join(this.#profile, 'user.js'), lines.join('\n'));
     this.#process = spawn(
       process.env.FIREFOX ?? '/usr/bin/firefox',

@@ -34,7 +34,9 @@ export class Wire {
 
   static async to(server) {
     const wire = new Wire();
-    wire.#listener = await listen(net.createServer((near) => wire.#connect(near, net.connect(server.port, '127.0.0.1'))));
+    wire.#listener = await listen(
+      net.createServer((near) => wire.#connect(near, net.connect(server.port, '127.0.0.1'))),
+    );
     return wire;
   }
 
@@ -151,7 +153,9 @@ export async function website() {
       const { pathname } = new URL(url, 'http://localhost');
       const asked = extname(pathname) === '' ? 'r/index.html' : pathname;
       const body = await readFile(join(DIST, asked)).catch(() => undefined);
-      response.writeHead(body ? 200 : 404, { 'content-type': TYPES[extname(asked)] ?? 'text/plain' }).end(body);
+      response
+        .writeHead(body ? 200 : 404, { 'content-type': TYPES[extname(asked)] ?? 'text/plain' })
+        .end(body);
     }),
   );
   return { url: `http://localhost:${port}/`, close };

@@ -27,7 +27,12 @@ export class Person {
   /** Enters a room without the pages before it, with a camera and without a microphone unless told otherwise. */
   async join(base, room, { audio = false, video = true } = {}) {
     const flag = (on) => (on ? '1' : '0');
-    const query = new URLSearchParams({ name: this.name, autojoin: '1', audio: flag(audio), video: flag(video) });
+    const query = new URLSearchParams({
+      name: this.name,
+      autojoin: '1',
+      audio: flag(audio),
+      video: flag(video),
+    });
     await this.page.goto(new URL(`r/${room}?${query}`, base).href);
   }
 
@@ -97,7 +102,9 @@ export async function glare(wire, people) {
   const expectState = async (state) => {
     for (const { page, name } of people) {
       await expect
-        .poll(() => page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState)), { message: name })
+        .poll(() => page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState)), {
+          message: name,
+        })
         .toEqual([state]);
     }
   };

@@ -12,7 +12,9 @@ export function probe() {
   /** When which people had a tile: `[milliseconds, names]`, a new line at each change. */
   const attendance = [];
   const watch = () => {
-    const names = [...document.querySelectorAll('[data-peer-id]')].map((tile) => tile.getAttribute('aria-label'));
+    const names = [...document.querySelectorAll('[data-peer-id]')].map((tile) =>
+      tile.getAttribute('aria-label'),
+    );
     attendance.push([performance.now(), names]);
   };
   new MutationObserver(watch).observe(document, { childList: true, subtree: true });
@@ -32,7 +34,9 @@ export function probe() {
     async received(name) {
       const sum = { frames: 0, energy: 0 };
       for (const track of tileOf(name)?.querySelector('video').srcObject?.getTracks() ?? []) {
-        const pc = connections.find((each) => each.getReceivers().some((receiver) => receiver.track === track));
+        const pc = connections.find((each) =>
+          each.getReceivers().some((receiver) => receiver.track === track),
+        );
         for (const report of (await pc?.getStats(track))?.values() ?? []) {
           if (report.type !== 'inbound-rtp') continue;
           sum.frames += report.framesDecoded ?? 0;

@@ -19,7 +19,12 @@ export class Server {
   #listen = '127.0.0.1:0';
 
   constructor(settings = {}) {
-    this.#env = { PATH: process.env.PATH, ROUNDTABLE_STATIC_DIR: DIST, ROUNDTABLE_LOG_FORMAT: 'json', ...settings };
+    this.#env = {
+      PATH: process.env.PATH,
+      ROUNDTABLE_STATIC_DIR: DIST,
+      ROUNDTABLE_LOG_FORMAT: 'json',
+      ...settings,
+    };
   }
 
   get port() {
