@@ -3,6 +3,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -91,7 +92,7 @@ fn relaying_a_message_allocates_its_frame_once() {
 struct Seated {
     membership: Membership,
     outbox: Arc<Outbox>,
-    frames: Vec<Frame>,
+    frames: VecDeque<Frame>,
 }
 
 impl Seated {
@@ -105,7 +106,7 @@ impl Seated {
         };
         let room = RoomName::new("allocations").unwrap();
         let membership = hub.join(&room, newcomer, |_, _| Frame::ping()).unwrap();
-        Self { membership, outbox, frames: Vec::new() }
+        Self { membership, outbox, frames: VecDeque::new() }
     }
 
     fn drain(&mut self) {
