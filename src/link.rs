@@ -145,7 +145,8 @@ impl Link {
             self.read_after = None;
         }
         if self.ping_at <= now {
-            if self.socket.take_heard() {
+            // Who is not listened to cannot be called silent.
+            if self.socket.take_heard() || self.read_after.is_some() {
                 self.unanswered = 0;
             }
             if self.unanswered == MISSED_PINGS {
