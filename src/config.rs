@@ -313,7 +313,9 @@ fn read_file(name: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> 
 fn parse_zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| {
         let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let hint = nearest(text, names).map_or_else(String::new, |name| format!("; the nearest one is {name}"));
+        // The most wished name that there is not: China's one zone is called after Shanghai.
+        let found = if text.ends_with("Beijing") { Some("Asia/Shanghai") } else { nearest(text, names) };
+        let hint = found.map_or_else(String::new, |name| format!("; the nearest one is {name}"));
         format!("no IANA time zone has this name{hint}")
     })
 }
@@ -376,6 +378,7 @@ mod tests {
         for (name, value, says) in [
             ("ROUNDTABLE_LISTEN", "18080", "socket address"),
             ("TZ", "Asia/Shangai", "Asia/Shanghai"),
+            ("TZ", "Asia/Beijing", "Asia/Shanghai"),
             ("ROUNDTABLE_LOG_FORMAT", "xml", "human, json"),
             ("ROUNDTABLE_LOG", "loud", "level"),
             ("ROUNDTABLE_PING_INTERVAL", "20", "20s"),
