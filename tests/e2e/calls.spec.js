@@ -1,6 +1,15 @@
 // People who see and hear each other.
 
-import { expect, expectAllSeen, expectPictures, expectSignaling, expectSound, test } from './lib/test.js';
+import {
+  expect,
+  expectAllSeen,
+  expectNoPictures,
+  expectPictures,
+  expectSignaling,
+  expectSilence,
+  expectSound,
+  test,
+} from './lib/test.js';
 
 test(
   'two people meet through landing page and lobby, and see and hear each other',
@@ -59,6 +68,7 @@ test('mute and camera are seen by others and negotiate nothing', { tag: '@stack'
 
   await ada.button('mic').click();
   await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'off');
+  await expectSilence(grace, 'Ada');
   await ada.button('mic').click();
   await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'on');
   await expectSound(grace, 'Ada');
@@ -66,6 +76,7 @@ test('mute and camera are seen by others and negotiate nothing', { tag: '@stack'
   await ada.button('camera').click();
   await expect(grace.tile('Ada')).toHaveAttribute('data-camera', 'off');
   await expect(ada.ownTile).toHaveAttribute('data-camera', 'off');
+  await expectNoPictures(grace, 'Ada');
   await ada.button('camera').click();
   await expect(grace.tile('Ada')).toHaveAttribute('data-camera', 'on');
   await expectPictures(grace, 'Ada');

@@ -34,6 +34,7 @@ async function tilesOf(ada, grace) {
 
 /** What was said while nobody could hear it, and afterwards, is known to the others. */
 async function expectStatesHeard(ada, grace) {
+  await expect(grace.tile('Ada')).toHaveAttribute('data-camera', 'on');
   await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'off');
   await ada.button('mic').click();
   await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'on');

@@ -84,6 +84,24 @@ export async function expectSound(person, of) {
     .toBeGreaterThan(energy);
 }
 
+/** Someone sends pictures, and no sound with them. */
+export async function expectSilence(person, of) {
+  await expect(async () => {
+    const { energy } = await person.received(of);
+    for (let times = 0; times < 5; times++) await expectPictures(person, of);
+    expect((await person.received(of)).energy).toBeCloseTo(energy, 6);
+  }).toPass({ timeout: 20_000 });
+}
+
+/** Someone sends sound, and no pictures with it. */
+export async function expectNoPictures(person, of) {
+  await expect(async () => {
+    const { frames } = await person.received(of);
+    for (let times = 0; times < 5; times++) await expectSound(person, of);
+    expect((await person.received(of)).frames).toBe(frames);
+  }).toPass({ timeout: 20_000 });
+}
+
 /** Everyone sees everyone else. */
 export async function expectAllSeen(people) {
   for (const person of people) {
