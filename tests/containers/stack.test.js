@@ -4,29 +4,19 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Sandbox, docker, inspect, published, run, until } from './lib/docker.js';
+import { Sandbox, docker, inspect, published, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
-import { freePort, get, handshake, script } from './lib/web.js';
+import { startStack } from './lib/stack.js';
+import { get, handshake, script } from './lib/web.js';
 
 const sandbox = new Sandbox();
-const project = sandbox.name('stack');
-const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}` };
-const base = `https://127.0.0.1:${env.HTTPS_PORT}/`;
-
-const standalone = await run('docker', ['compose', 'version']).then(() => false, () => true);
-const compose = (...args) =>
-  standalone
-    ? run('docker-compose', ['-p', project, ...args], env)
-    : run('docker', ['compose', '-p', project, ...args], env);
-const container = async (service) => inspect(await compose('ps', '-q', service));
+let project, env, base, compose, container;
 
 // Opened first and looked at late: it is silent while the other tests run.
 let idle;
 
 before(async () => {
-  sandbox.undo(() => compose('down', '-v', '--remove-orphans'));
-  await compose('up', '-d', '--build');
-  await until('the page is there', async () => (await get(base)).status === 200);
+  ({ project, env, base, compose, container } = await startStack(sandbox));
   idle = { member: await Member.join(base, 'idle', 'Ida'), since: Date.now() };
 });
 after(() => sandbox.clear());
@@ -143,11 +133,6 @@ test('two members meet and signal', async () => {
   assert.equal(await grace.leave(), 1000);
   assert.equal((await ada.next('peer_left')).reason, 'left');
   await ada.leave();
-});
-
-test('people in real browsers see and hear each other', async () => {
-  // To the error stream, which is what is shown where it fails.
-  await run('bash', ['-c', 'exec tests/e2e/run --base "$0" >&2', base]);
 });
 
 test('under a sub-path of another nginx page, asset and socket work', async () => {

@@ -1,0 +1,23 @@
+// docker-compose.yml as a user starts it, under a project and ports of its own.
+
+import { inspect, run, until } from './docker.js';
+import { freePort, get } from './web.js';
+
+const standalone = await run('docker', ['compose', 'version']).then(() => false, () => true);
+
+/** Starts the stack; the sandbox takes it away. */
+export async function startStack(sandbox) {
+  const project = sandbox.name('stack');
+  const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}` };
+  const base = `https://127.0.0.1:${env.HTTPS_PORT}/`;
+  const compose = (...args) =>
+    standalone
+      ? run('docker-compose', ['-p', project, ...args], env)
+      : run('docker', ['compose', '-p', project, ...args], env);
+  const container = async (service) => inspect(await compose('ps', '-q', service));
+
+  sandbox.undo(() => compose('down', '-v', '--remove-orphans'));
+  await compose('up', '-d', '--build');
+  await until('the page is there', async () => (await get(base)).status === 200);
+  return { project, env, base, compose, container };
+}
