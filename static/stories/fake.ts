@@ -1,4 +1,11 @@
-import type { DeviceView, MeetingControls, MeetingView } from '../src/core/types';
+import type {
+  DeviceView,
+  LinkStatistics,
+  MeetingControls,
+  MeetingView,
+  SafetyCode,
+  Sample,
+} from '../src/core/types';
 
 /** A meeting without network and devices: it shows one view, and its buttons do the obvious. */
 export class FakeMeeting implements MeetingControls {
@@ -28,6 +35,15 @@ export class FakeMeeting implements MeetingControls {
     this.show({ phase: { kind: 'left' }, signaling: 'closed' });
   }
 
+  watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void {
+    listener(this.view.people.map(({ id, name }, index) => ({ id, name, samples: samples(index) })));
+    return () => undefined;
+  }
+
+  safetyCode(): Promise<SafetyCode> {
+    return Promise.resolve([6, 41, 19, 60, 33, 2, 52, 27, 48, 11]);
+  }
+
   private device(kind: 'mic' | 'camera', on: boolean): Promise<void> {
     // What fails goes on failing, and what is asked goes on being asked.
     const { failure, pending } = this.view[kind];
@@ -40,4 +56,47 @@ export class FakeMeeting implements MeetingControls {
     this.view = { ...this.view, ...change };
     for (const listener of this.listeners) listener(this.view);
   }
+}
+
+/** Three minutes of a call that is troubled for a while. */
+function samples(index: number): Sample[] {
+  return Array.from({ length: 90 }, (_, step) => {
+    const wave = 1 + Math.sin(step / 5 + index) / 4;
+    const troubled = step > 50 && step < 62;
+    return {
+      at: Date.UTC(2026, 0, 2, 3, 4, 5) + step * 2_000,
+      roundTripMs: Math.round((troubled ? 240 : 40) * wave),
+      received: {
+        bytes: step * 200_000,
+        kbps: Math.round((troubled ? 260 : 820) * wave),
+        lossPercent: troubled ? 7.5 : 0.2,
+        jitterMs: Math.round(8 * wave),
+        width: 640,
+        height: 360,
+        fps: 30,
+        audioCodec: 'opus',
+        videoCodec: 'VP8',
+        freezes: troubled ? 1 : 0,
+        frozenPercent: troubled ? 20 : 0,
+      },
+      sent: {
+        bytes: step * 100_000,
+        kbps: Math.round(410 * wave),
+        lossPercent: 0,
+        jitterMs: 3,
+        width: 320,
+        height: 180,
+        fps: 20,
+        audioCodec: 'opus',
+        videoCodec: 'VP8',
+        availableKbps: 900,
+      },
+      path: {
+        local: index === 1 ? 'relay' : 'host',
+        remote: 'srflx',
+        protocol: 'udp',
+        relayed: index === 1,
+      },
+    };
+  });
 }

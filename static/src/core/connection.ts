@@ -2,6 +2,7 @@
  * One RTCPeerConnection to a peer with the fixed layout of four transceivers. All are `sendrecv` from
  * the start, so that mute, switch and share are `replaceTrack` and never a renegotiation.
  */
+import { audioParameters, type Plan, videoParameters } from './adaptation';
 import type { Clock } from './clock';
 import { Negotiation, type NegotiationMessage } from './negotiation';
 
@@ -83,6 +84,32 @@ export class Connection {
     this.#pc.setConfiguration(configuration);
   }
 
+  /** Sends as much as the plan says. Said twice, it changes nothing. */
+  async adapt(plan: Plan): Promise<void> {
+    const [mic, camera, screen, screenSound] = this.#transceivers.map(({ sender }) => sender);
+    try {
+      await Promise.all([
+        apply(mic, (present) => audioParameters(present, plan.voiceKbps)),
+        apply(camera, (present, height) => videoParameters(present, plan.camera, height)),
+        apply(screen, (present, height) => videoParameters(present, plan.screen, height)),
+        apply(screenSound, (present) => audioParameters(present, plan.screenSoundKbps)),
+      ]);
+    } catch (error) {
+      if (!this.#closed) this.#options.onError(error);
+    }
+  }
+
+  /** What the browser counts. */
+  stats(): Promise<RTCStatsReport> {
+    return this.#pc.getStats();
+  }
+
+  /** What stands of both sides: their certificates' fingerprints are in it. */
+  get descriptions(): { readonly local: string | undefined; readonly remote: string | undefined } {
+    const { currentLocalDescription, currentRemoteDescription } = this.#pc;
+    return { local: currentLocalDescription?.sdp, remote: currentRemoteDescription?.sdp };
+  }
+
   close(): void {
     this.#closed = true;
     this.negotiation.close();
@@ -125,6 +152,18 @@ export class Connection {
       if (!this.#closed) this.#options.onError(error);
     }
   }
+}
+
+/** `setParameters` takes only what `getParameters` gave in the same task (W3C WebRTC §5.2). */
+async function apply(
+  sender: RTCRtpSender | undefined,
+  change: (present: RTCRtpSendParameters, height: number | undefined) => RTCRtpSendParameters | undefined,
+): Promise<void> {
+  const { width = Infinity, height = Infinity } = sender?.track?.getSettings() ?? {};
+  // The shorter side: a phone is held upright.
+  const lines = Math.min(width, height);
+  const parameters = sender && change(sender.getParameters(), Number.isFinite(lines) ? lines : undefined);
+  if (parameters) await sender.setParameters(parameters);
 }
 
 /** The stream stays the same object, so that whoever plays it need not be told. */

@@ -7,8 +7,9 @@ import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
 import { type Member, Mesh } from './mesh';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
+import type { SafetyCode } from './safety';
 import { SignalingClient } from './signaling';
-import type { Failure, MeetingControls, MeetingView, Person, Phase } from './types';
+import type { Failure, LinkStatistics, MeetingControls, MeetingView, Person, Phase } from './types';
 
 /** What Roundtable's page says about itself (R20). */
 type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand', boolean>>;
@@ -26,7 +27,7 @@ export class Meeting implements MeetingControls {
   readonly #room: string;
   readonly #address: Address;
   readonly #environment: Environment;
-  readonly #events = new Emitter<{ view: MeetingView }>();
+  readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #mic: Device;
   readonly #camera: Device;
   #phase: Phase = { kind: 'lobby' };
@@ -104,12 +105,30 @@ export class Meeting implements MeetingControls {
       onChange: () => {
         this.#publish();
       },
+      onMeasured: () => {
+        this.#events.emit('statistics', this.#mesh?.statistics ?? []);
+      },
       onError: this.#environment.report,
     });
     this.#mesh.setTracks(this.#tracks());
     this.#listen(signaling);
     this.#watchPage(signaling, this.#mesh);
     signaling.start();
+  }
+
+  watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void {
+    const unsubscribe = this.#events.on('statistics', listener);
+    listener(this.#mesh?.statistics ?? []);
+    return unsubscribe;
+  }
+
+  async safetyCode(id: string): Promise<SafetyCode | undefined> {
+    try {
+      return await this.#mesh?.safetyCode(id);
+    } catch (error) {
+      this.#environment.report(error);
+      return undefined;
+    }
   }
 
   leave(): void {
@@ -248,6 +267,15 @@ export class Meeting implements MeetingControls {
   }
 }
 
-function personOf({ entry: { id, name, state }, away, peer: { link, stream } }: Member): Person {
-  return { id, name, mic: state.mic === true, camera: state.camera === true, link, away, stream };
+function personOf({ entry: { id, name, state }, away, quality, peer: { link, stream } }: Member): Person {
+  return {
+    id,
+    name,
+    mic: state.mic === true,
+    camera: state.camera === true,
+    link,
+    away,
+    stream,
+    ...(quality && { quality }),
+  };
 }

@@ -4,6 +4,7 @@ import { Mesh } from './mesh';
 import { FakeClock, settled } from './testing/clock';
 import { ADA, GRACE, peer, welcome, ZOE } from './testing/fixtures';
 import { fakeMedia, FakeNetwork } from './testing/rtc';
+import { chromiumStats } from './testing/stats';
 
 /** One page, and the signals that wait at its socket. */
 interface Page {
@@ -149,7 +150,8 @@ describe('coming back', () => {
     expect(shown(grace)).toEqual(['Ada connected']);
     expect(network.connections).toEqual([one, other]);
     expect([one?.offers, other?.offers]).toEqual([1, 0]);
-    expect(clock.waits).toEqual([]);
+    // What is left is the next measurement of each.
+    expect(clock.waits).toEqual([1_000, 1_000]);
   });
 
   test('R12 superseded with broken media: the same connection finds a new path', async () => {
@@ -247,4 +249,81 @@ test('a defect in one peer disturbs no other', async () => {
   expect(errors).toHaveLength(2);
   expect(shown(ada)).toEqual(['Gra connected', 'Zoe connected']);
   expect(network.connections.filter(({ configuration }) => configuration.iceServers?.length).length).toBe(1);
+});
+
+describe('measuring and adapting', () => {
+  /** Lets one measurement pass. */
+  async function measure(times: number): Promise<void> {
+    for (let time = 0; time < times; time++) {
+      clock.advance(2_000);
+      await settled();
+    }
+  }
+  const cameraBitrate = (index: number): number | undefined =>
+    network.connections[index]?.transceivers[1]?.sender.encodings[0]?.maxBitrate;
+
+  test('bars and statistics come from what the browser counts', async () => {
+    const pc = network.connections[0];
+    for (const [time, lost] of [10, 30, 50, 70].entries()) {
+      if (pc) pc.stats = chromiumStats({ bytes: 100_000 * time, packets: 100 * time, lost });
+      await measure(1);
+    }
+    expect(ada.mesh.members[0]?.quality).toEqual({ bars: 1, reason: 'loss' });
+    const [link] = ada.mesh.statistics;
+    expect([link?.id, link?.name, link?.samples.length]).toEqual([GRACE, 'Gra', 4]);
+    expect(link?.samples[1]?.received).toMatchObject({ kbps: 440, lossPercent: 16.7 });
+    expect(grace.mesh.members[0]?.quality).toEqual({ bars: 3 });
+  });
+
+  test('a link that breaks has no bars, and one measurement that fails breaks nothing', async () => {
+    const pc = network.connections[0];
+    if (pc) pc.getStats = () => Promise.reject(new Error('closed'));
+    await measure(1);
+    expect(errors.splice(0)).toHaveLength(1);
+    if (pc) pc.getStats = () => Promise.resolve(new Map());
+    network.setUp(false);
+    await measure(1);
+    expect(ada.mesh.members[0]?.quality).toEqual({ bars: 0, reason: 'no_connection' });
+  });
+
+  test('three minutes are kept, and those of people who left are not', async () => {
+    await measure(100);
+    expect(ada.mesh.statistics[0]?.samples).toHaveLength(90);
+    left(ada, GRACE, 'left');
+    await measure(1);
+    expect(ada.mesh.statistics).toEqual([]);
+    grace.mesh.close();
+    expect(clock.waits).toEqual([]);
+  });
+
+  test('each copy shrinks as people come, grows as they leave, and is set once', async () => {
+    expect(cameraBitrate(0)).toBe(1_500_000);
+    const zoe = page(ZOE);
+    joined(ada, [peer(GRACE), peer(ZOE)]);
+    joined(grace, [peer(ADA), peer(ZOE)]);
+    enter(zoe, [peer(ADA), peer(GRACE)]);
+    await talk();
+    for (let other = 3; other < 8; other++)
+      joined(ada, ada.mesh.members.map(({ entry }) => entry).concat(peer(`x${other}`)));
+    await settled();
+    expect(cameraBitrate(0)).toBe(410_000);
+    const changes = network.connections[0]?.transceivers[1]?.sender.changes;
+    await measure(3);
+    expect(network.connections[0]?.transceivers[1]?.sender.changes).toBe(changes);
+    left(ada, ZOE, 'left', [peer(GRACE)]);
+    for (let other = 3; other < 8; other++) left(ada, `x${other}`, 'left', [peer(GRACE)]);
+    await measure(13);
+    expect(cameraBitrate(0)).toBe(1_500_000);
+  });
+
+  test('a narrow way to one person shrinks the picture for that person', async () => {
+    const pc = network.connections[0];
+    if (pc) pc.stats = chromiumStats({ available: 300_000 });
+    await measure(3);
+    expect(cameraBitrate(0)).toBe(1_500_000);
+    await measure(1);
+    expect(cameraBitrate(0)).toBe(230_000);
+    expect(pc?.transceivers[0]?.sender.encodings[0]).toEqual({ maxBitrate: 40_000, priority: 'high' });
+    expect(cameraBitrate(1)).toBe(1_500_000);
+  });
 });

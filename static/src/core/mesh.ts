@@ -4,10 +4,15 @@
  * with the same id (R11, R16).
  */
 import type { IceServer, LeaveReason, Peer as Entry } from '../protocol/messages';
+import { type Plan, planFor } from './adaptation';
 import type { Clock } from './clock';
 import type { LocalTracks } from './connection';
+import { Monitor } from './monitor';
 import { type MediaFactory, Peer, refusal, type SignalData } from './peer';
+import type { LinkQuality } from './quality';
 import type { RosterMessage } from './roster';
+import type { SafetyCode } from './safety';
+import type { LinkStatistics } from './types';
 
 /** How long media may outlive signaling. */
 const AWAY_MS = 20_000;
@@ -21,6 +26,8 @@ export interface MeshOptions {
   readonly send: (to: string, data: SignalData) => void;
   /** `members` has changed. */
   readonly onChange: () => void;
+  /** `statistics` have grown. */
+  readonly onMeasured?: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -29,14 +36,18 @@ export interface Member {
   /** Of the roster; the last one while away. */
   readonly entry: Entry;
   readonly away: boolean;
+  readonly quality?: LinkQuality | undefined;
   readonly peer: Pick<Peer, 'link' | 'stream'>;
 }
 
 interface Slot extends Member {
   entry: Entry;
   away: boolean;
+  quality?: LinkQuality | undefined;
   awaySince: number;
   timer: number | undefined;
+  /** What is sent there. */
+  plan: Plan | undefined;
   readonly peer: Peer;
 }
 
@@ -45,16 +56,39 @@ export class Mesh {
   readonly #options: MeshOptions;
   /** In the order in which they joined; who comes back keeps the place. */
   readonly #slots = new Map<string, Slot>();
+  readonly #monitor: Monitor;
   #selfId = '';
   #configuration: RTCConfiguration = {};
   #tracks: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
 
   constructor(options: MeshOptions) {
     this.#options = options;
+    this.#monitor = new Monitor({
+      clock: options.clock,
+      peers: () => new Map([...this.#slots].map(([id, { peer }]) => [id, peer])),
+      onMeasured: () => {
+        this.#measured();
+      },
+      onError: options.onError,
+    });
   }
 
   get members(): readonly Member[] {
     return [...this.#slots.values()];
+  }
+
+  /** What was measured of each link. */
+  get statistics(): readonly LinkStatistics[] {
+    return [...this.#slots].map(([id, { entry }]) => ({
+      id,
+      name: entry.name,
+      samples: this.#monitor.samples(id),
+    }));
+  }
+
+  /** See `safety.ts`. */
+  async safetyCode(id: string): Promise<SafetyCode | undefined> {
+    return this.#slots.get(id)?.peer.safetyCode();
   }
 
   /** After each `welcome`. With another id than before, all connections are made anew. */
@@ -80,6 +114,8 @@ export class Mesh {
       if (slot) this.#keep(slot, entry, recheck);
       else this.#add(entry);
     }
+    if (this.#slots.size > 0) this.#monitor.run();
+    this.#adapt();
     this.#options.onChange();
   }
 
@@ -103,6 +139,7 @@ export class Mesh {
     this.#each((peer) => {
       peer.setTracks(tracks);
     });
+    this.#adapt();
   }
 
   /** The network changed: looks for new paths. */
@@ -113,6 +150,7 @@ export class Mesh {
   }
 
   close(): void {
+    this.#monitor.close();
     for (const slot of [...this.#slots.values()]) this.#remove(slot);
     this.#selfId = '';
   }
@@ -135,11 +173,13 @@ export class Mesh {
         onLink: () => {
           const slot = this.#slots.get(id);
           if (slot?.away) this.#removeLater(slot);
+          // A new connection knows nothing of the plan.
+          this.#adapt();
           onChange();
         },
         onError,
       });
-      this.#slots.set(id, { entry, away: false, awaySince: 0, timer: undefined, peer });
+      this.#slots.set(id, { entry, away: false, awaySince: 0, timer: undefined, plan: undefined, peer });
     });
   }
 
@@ -184,6 +224,28 @@ export class Mesh {
     this.#try(() => {
       slot.peer.close();
     });
+  }
+
+  #measured(): void {
+    let changed = false;
+    for (const [id, slot] of this.#slots) {
+      const quality = this.#monitor.quality(id);
+      changed ||= quality?.bars !== slot.quality?.bars || quality?.reason !== slot.quality?.reason;
+      slot.quality = quality;
+    }
+    this.#adapt();
+    this.#options.onMeasured?.();
+    if (changed) this.#options.onChange();
+  }
+
+  /** Shares the uplink out among everyone. */
+  #adapt(): void {
+    for (const [id, slot] of this.#slots) {
+      const { screen } = this.#tracks;
+      const availableKbps = this.#monitor.availableKbps(id);
+      slot.plan = planFor({ people: this.#slots.size, sharing: screen !== null, availableKbps }, slot.plan);
+      void slot.peer.adapt(slot.plan);
+    }
   }
 
   #each(action: (peer: Peer) => void): void {

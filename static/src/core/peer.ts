@@ -19,9 +19,11 @@
  *   and that `pair`; if it is the offerer's present one, the offerer makes a new connection.
  * - The offerer ignores what belongs to an older `pair`. Both ignore fields they do not know.
  */
+import type { Plan } from './adaptation';
 import type { Clock } from './clock';
 import { Connection, type LocalTracks } from './connection';
 import type { NegotiationMessage } from './negotiation';
+import { safetyCode, type SafetyCode } from './safety';
 import type { LinkState } from './types';
 
 /** The `data` of a `signal` between two pages. */
@@ -109,6 +111,22 @@ export class Peer {
   setTracks(tracks: LocalTracks): void {
     this.#tracks = tracks;
     this.#connection?.setTracks(tracks);
+  }
+
+  /** Sends as much as the plan says, where there is a connection to send by. */
+  async adapt(plan: Plan): Promise<void> {
+    await this.#connection?.adapt(plan);
+  }
+
+  /** What the browser counts of the present connection. */
+  async stats(): Promise<RTCStatsReport | undefined> {
+    return this.#connection?.stats();
+  }
+
+  /** The code of the present connection; another one after it was made anew. */
+  async safetyCode(): Promise<SafetyCode | undefined> {
+    const { local, remote } = this.#connection?.descriptions ?? {};
+    return safetyCode(local, remote);
   }
 
   /** Takes newer ICE servers, for this connection and later ones. */

@@ -3,6 +3,14 @@
  * and calls the methods of `Meeting`; nothing else crosses the line between them.
  */
 
+import type { LinkQuality } from './quality';
+import type { SafetyCode } from './safety';
+import type { Sample } from './statistics';
+
+export type { LinkQuality, QualityReason } from './quality';
+export type { SafetyCode } from './safety';
+export type { Flow, Path, Received, Sample, Sent } from './statistics';
+
 /** Everything that can go wrong for a person. The UI has one sentence and one action for each. */
 export type FailureCode =
   // the page
@@ -49,6 +57,15 @@ export interface Person {
   readonly away: boolean;
   /** One stream for this person's whole stay: its tracks are the fixed audio and camera receivers. */
   readonly stream: MediaStream;
+  /** Absent until it has been measured. */
+  readonly quality?: LinkQuality;
+}
+
+/** What was measured of the way to one person in the last minutes, oldest first. */
+export interface LinkStatistics {
+  readonly id: string;
+  readonly name: string;
+  readonly samples: readonly Sample[];
 }
 
 /** One device's side of oneself. */
@@ -94,4 +111,8 @@ export interface MeetingControls {
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */
   leave(): void;
+  /** What is measured of each link, now and every two seconds until the returned function is called. */
+  watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void;
+  /** The code that oneself and this person compare by voice; `undefined` while there is none. See `safety.ts`. */
+  safetyCode(id: string): Promise<SafetyCode | undefined>;
 }

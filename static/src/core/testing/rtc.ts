@@ -21,6 +21,10 @@ export class FakeTrack {
     this.kind = kind;
   }
 
+  getSettings(): MediaTrackSettings {
+    return this.kind === 'video' ? { height: 720 } : {};
+  }
+
   stop(): void {
     this.stopped = true;
   }
@@ -56,6 +60,15 @@ class FakeTransceiver {
       this.sender.track = track;
       return Promise.resolve();
     },
+    encodings: [{}] as RTCRtpEncodingParameters[],
+    getParameters: () => ({ encodings: this.sender.encodings.map((encoding) => ({ ...encoding })) }),
+    setParameters: ({ encodings }: { encodings: RTCRtpEncodingParameters[] }): Promise<void> => {
+      this.sender.encodings = encodings;
+      this.sender.changes += 1;
+      return Promise.resolve();
+    },
+    /** How often the parameters were set. */
+    changes: 0,
   };
 
   constructor(kind: string) {
@@ -79,6 +92,8 @@ export class FakePeerConnection {
   readonly transceivers: FakeTransceiver[] = [];
   readonly candidates: RTCIceCandidateInit[] = [];
   configuration: RTCConfiguration;
+  /** What `getStats` gives. */
+  stats: ReadonlyMap<string, object> = new Map();
   /** How often a description was made here. */
   offers = 0;
   restarts = 0;
@@ -120,6 +135,10 @@ export class FakePeerConnection {
 
   setConfiguration(configuration: RTCConfiguration): void {
     this.configuration = configuration;
+  }
+
+  getStats(): Promise<ReadonlyMap<string, object>> {
+    return Promise.resolve(this.stats);
   }
 
   restartIce(): void {

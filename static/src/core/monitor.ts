@@ -1,0 +1,98 @@
+/** Measures every link every two seconds, and remembers the last minutes of each. */
+import type { Clock } from './clock';
+import { type LinkQuality, qualityOf } from './quality';
+import { type Counters, countersOf, HISTORY_MS, type Sample, SAMPLE_MS, sampleOf } from './statistics';
+import type { LinkState } from './types';
+
+/** Before so many samples the browser's estimate of the bandwidth is a guess that still climbs. */
+const SETTLED_SAMPLES = 4;
+
+/** What is measured. */
+export interface MeasuredPeer {
+  readonly link: LinkState;
+  stats(): Promise<Pick<RTCStatsReport, 'forEach'> | undefined>;
+}
+
+/** What a `Monitor` is made of. */
+export interface MonitorOptions {
+  readonly clock: Clock;
+  /** Who is measured, at each time anew, by id. */
+  readonly peers: () => ReadonlyMap<string, MeasuredPeer>;
+  /** There are new samples. */
+  readonly onMeasured: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+interface History {
+  samples: readonly Sample[];
+  counters: Counters | undefined;
+  quality: LinkQuality | undefined;
+}
+
+/** The measurements of one meeting. */
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #histories = new Map<string, History>();
+  #timer: number | undefined;
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on measuring for as long as there is somebody to measure. */
+  run(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.#timer = undefined;
+      void this.#measureAll();
+      if (this.#options.peers().size > 0) this.run();
+    }, SAMPLE_MS);
+  }
+
+  close(): void {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#histories.clear();
+  }
+
+  /** Oldest first. */
+  samples(id: string): readonly Sample[] {
+    return this.#histories.get(id)?.samples ?? [];
+  }
+
+  /** As of the last measurement. */
+  quality(id: string): LinkQuality | undefined {
+    return this.#histories.get(id)?.quality;
+  }
+
+  /** What the way to a person carries, once it is known. */
+  availableKbps(id: string): number | undefined {
+    const samples = this.samples(id);
+    return samples.length < SETTLED_SAMPLES ? undefined : samples.at(-1)?.sent.availableKbps;
+  }
+
+  async #measureAll(): Promise<void> {
+    const peers = this.#options.peers();
+    for (const id of this.#histories.keys()) if (!peers.has(id)) this.#histories.delete(id);
+    await Promise.all([...peers].map(([id, peer]) => this.#measure(id, peer)));
+    this.#options.onMeasured();
+  }
+
+  async #measure(id: string, peer: MeasuredPeer): Promise<void> {
+    try {
+      const at = this.#options.clock.now();
+      const stats = await peer.stats();
+      if (!stats || !this.#options.peers().has(id)) return;
+      const { samples = [], counters: before } = this.#histories.get(id) ?? {};
+      const counters = countersOf(stats, at);
+      const next = [
+        ...samples.filter((sample) => at - sample.at < HISTORY_MS),
+        // While there is no path there is nothing to remember.
+        ...(peer.link === 'connecting' ? [] : [sampleOf(counters, before)]),
+      ];
+      this.#histories.set(id, { samples: next, counters, quality: qualityOf(peer.link, next) });
+    } catch (error) {
+      this.#options.onError(error);
+    }
+  }
+}

@@ -1,0 +1,58 @@
+// What is sent to each person shrinks as people come, so that the uplink is enough for all.
+
+import { expect, expectPictures, test } from "./lib/test.js";
+
+/** What all copies together may take. */
+const UPLINK = 3_500_000;
+
+/** The parameters of each picture and sound that a page sends, as the browser has them; closed connections are left out. */
+function sending({ page }) {
+  return page.evaluate(() =>
+    window.probe.connections
+      .filter(({ connectionState }) => connectionState === "connected")
+      .map((pc) => {
+        const [mic, camera] = pc
+          .getSenders()
+          .map((sender) => sender.getParameters().encodings[0]);
+        return {
+          voice: mic.maxBitrate,
+          priority: mic.priority,
+          camera: camera.maxBitrate,
+        };
+      }),
+  );
+}
+
+test("six people: each copy of the camera shrinks as they come, and grows as they leave", async ({
+  join,
+}) => {
+  const ada = await join("Ada", "crowd");
+  const grace = await join("Grace", "crowd", { video: false });
+  await expect
+    .poll(() => sending(ada))
+    .toEqual([{ voice: 40_000, priority: "high", camera: 1_500_000 }]);
+
+  const others = [];
+  for (const name of ["Alan", "Barbara", "Edsger", "Tony"]) {
+    others.push(await join(name, "crowd", { video: false }));
+  }
+  const [five, each] = [5, UPLINK / 5];
+  await expect
+    .poll(
+      async () =>
+        (await sending(ada)).filter(({ camera }) => camera < each * 0.9).length,
+    )
+    .toBe(five);
+  const sum = (await sending(ada)).reduce(
+    (total, { voice, camera }) => total + voice + camera,
+    0,
+  );
+  expect(sum).toBeLessThanOrEqual(UPLINK);
+  expect(sum).toBeGreaterThan(UPLINK / 2);
+  await expectPictures(grace, "Ada");
+
+  for (const other of others) await other.button("leave").click();
+  await expect
+    .poll(() => sending(ada))
+    .toEqual([{ voice: 40_000, priority: "high", camera: 1_500_000 }]);
+});
