@@ -27,6 +27,11 @@ export class FakeMeeting implements MeetingControls {
     return this.device('camera', on);
   }
 
+  setScreen(on: boolean): Promise<void> {
+    this.show({ screen: { ...this.view.screen, on } });
+    return Promise.resolve();
+  }
+
   join(): void {
     this.show({ phase: { kind: 'joined', selfId: 'self' }, signaling: 'open' });
   }

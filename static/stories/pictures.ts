@@ -20,3 +20,25 @@ export function picture(hue: number): MediaStream {
   context.fill();
   return canvas.captureStream(5);
 }
+
+/** A still "screen": a page of a document. */
+export function slide(): MediaStream {
+  const canvas = document.createElement('canvas');
+  canvas.width = 1280;
+  canvas.height = 800;
+  const context = canvas.getContext('2d');
+  if (context === null) throw new Error('no canvas');
+  context.fillStyle = '#fbfbfd';
+  context.fillRect(0, 0, 1280, 800);
+  context.fillStyle = '#23305c';
+  context.fillRect(0, 0, 1280, 56);
+  context.font = '600 44px sans-serif';
+  context.fillText('Quarterly report', 120, 150);
+  context.fillStyle = '#9aa3b5';
+  for (let line = 0; line < 9; line++) context.fillRect(120, 200 + line * 30, 560 - (line % 4) * 70, 10);
+  for (let bar = 0; bar < 6; bar++) {
+    context.fillStyle = `hsl(${220 + bar * 12} 55% 58%)`;
+    context.fillRect(760 + bar * 66, 620 - bar * 62, 44, 60 + bar * 62);
+  }
+  return canvas.captureStream(5);
+}

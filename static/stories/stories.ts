@@ -7,7 +7,7 @@ import type {
   Person,
   Phase,
 } from '../src/core/types';
-import { picture } from './pictures';
+import { picture, slide } from './pictures';
 
 const on: DeviceView = { on: true, pending: false };
 const off: DeviceView = { on: false, pending: false };
@@ -34,6 +34,7 @@ function person(index: number, change: Partial<Person> = {}): Person {
     link: 'connected',
     away: false,
     stream: picture(index * 47),
+    screen: undefined,
     ...change,
   };
 }
@@ -47,6 +48,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     signaling: phase.kind === 'joined' ? 'open' : 'closed',
     mic: on,
     camera: on,
+    screen: { ...off, available: true },
     preview: picture(210),
     people: [],
     ...change,
@@ -93,6 +95,11 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     }),
   lost: () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_unreachable' } }),
   'room-denied': () => joined({ people: people(1), camera: broken('permission_denied') }),
+  presenter: () => joined({ people: [person(0, { screen: slide() }), ...people(5).slice(1)] }),
+  presenting: () =>
+    joined({ people: people(2), screen: { ...on, available: true, stream: slide() }, camera: off }),
+  'screen-failed': () =>
+    joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
   left: () => view({ kind: 'left' }),
   'name-refused': () => refused('name_invalid'),
   full: () => refused('room_full'),

@@ -15,6 +15,8 @@ function misfits() {
   if (scrollingElement.scrollWidth > innerWidth) wrong.push('the page scrolls aside');
   const boxes = [];
   for (const element of document.querySelectorAll('[data-peer-id], [data-self], [data-action]')) {
+    // What a narrow bar leaves to a menu, and a menu that is closed.
+    if (!element.checkVisibility()) continue;
     const what = element.getAttribute('aria-label') ?? element.dataset.action;
     const box = element.getBoundingClientRect();
     if (box.width < 40 || box.height < 40) wrong.push(`${what} is ${box.width}×${box.height}`);
@@ -32,7 +34,8 @@ function misfits() {
         box.bottom > frame.bottom + 0.5;
       if (clips && out) wrong.push(`${what} is cut by ${inside.tagName}.${inside.className}`);
     }
-    for (const [other, beside] of boxes) {
+    for (const [other, beside, parent] of boxes) {
+      if (parent.contains(element)) continue;
       const apart =
         box.left >= beside.right - 0.5 ||
         beside.left >= box.right - 0.5 ||
@@ -40,7 +43,7 @@ function misfits() {
         beside.top >= box.bottom - 0.5;
       if (!apart) wrong.push(`${what} covers ${other}`);
     }
-    boxes.push([what, box]);
+    boxes.push([what, box, element]);
   }
   return wrong;
 }

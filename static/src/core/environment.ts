@@ -3,6 +3,7 @@ import { type Clock, realClock } from './clock';
 import type { MediaDevicesLike } from './devices';
 import type { Fetch } from './diagnosis';
 import type { MediaFactory } from './peer';
+import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
 
 /** What happens to the page. */
@@ -25,6 +26,8 @@ export interface Environment {
   readonly clock: Clock;
   /** `undefined` in an insecure context. */
   readonly mediaDevices: MediaDevicesLike | undefined;
+  /** `undefined` where the screen cannot be shared: on telephones, and in an insecure context. */
+  readonly display: DisplayMediaLike | undefined;
   /** `undefined` where the browser has no WebRTC. */
   readonly media: MediaFactory | undefined;
   /** Listens until the returned function is called. */
@@ -40,12 +43,19 @@ export function browserEnvironment(): Environment {
     fetch: (url, options) => fetch(url, { ...options, cache: 'no-store' }),
     clock: realClock,
     mediaDevices: navigator.mediaDevices,
+    display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
     watchPage,
     report: (problem) => {
       console.warn(problem);
     },
   };
+}
+
+function displayMedia(): DisplayMediaLike | undefined {
+  // The DOM types do not know of browsers that lack either.
+  const { mediaDevices } = navigator as { readonly mediaDevices?: MediaDevices };
+  return mediaDevices && 'getDisplayMedia' in mediaDevices ? mediaDevices : undefined;
 }
 
 const browserMedia: MediaFactory = {

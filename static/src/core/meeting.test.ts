@@ -32,6 +32,7 @@ beforeEach(() => {
     fetch: () => Promise.reject(new Error('refused')),
     clock,
     mediaDevices: devices,
+    display: devices,
     media: fakeMedia(network),
     watchPage: (listener) => {
       page = listener;
@@ -55,6 +56,7 @@ test('the lobby has no socket and nobody in it', () => {
     signaling: 'closed',
     mic: { on: false, pending: false },
     camera: { on: false, pending: false },
+    screen: { available: true, on: false, pending: false },
     people: [],
   });
   expect(sockets.all).toEqual([]);
@@ -267,4 +269,37 @@ test('two meetings hear and see each other', async () => {
   expect(meeting.view.people.map(({ link }) => link)).toEqual(['connected']);
   expect(other.view.people.map(({ link }) => link)).toEqual(['connected']);
   expect(problems).toEqual([]);
+});
+
+describe('screens', () => {
+  test('one is sent on the fixed lines without a camera, announced, and ended by leaving', async () => {
+    enter({ peers: [peer(GRACE)] });
+    await meeting.setScreen(true);
+    const [screen, sound] = devices.tracks;
+    await settled();
+    const senders = network.connections[0]?.transceivers.map(({ sender }) => sender.track);
+    expect(senders).toEqual([null, null, screen, sound]);
+    const told = () => sockets.last.sent.filter(({ type }) => type === 'state').at(-1);
+    expect(told()).toMatchObject({ state: { camera: false, screen: true } });
+    const offers = network.connections[0]?.offers;
+    await meeting.setScreen(false);
+    await settled();
+    expect(told()).toMatchObject({ state: { screen: false } });
+    expect(network.connections[0]?.offers).toBe(offers);
+
+    await meeting.setScreen(true);
+    meeting.leave();
+    expect(meeting.view.screen.on).toBe(false);
+    expect(devices.tracks.every(({ stopped }) => stopped)).toBe(true);
+  });
+
+  test("someone's is there while their state says so", () => {
+    enter({ peers: [peer(GRACE)] });
+    expect(meeting.view.people[0]?.screen).toBeUndefined();
+    sockets.last.receive({ type: 'state', version: 2, id: GRACE, state: { screen: true } });
+    expect(meeting.view.people[0]?.screen).toBeDefined();
+    expect(meeting.view.people[0]?.screen).not.toBe(meeting.view.people[0]?.stream);
+    sockets.last.receive({ type: 'state', version: 3, id: GRACE, state: { screen: false } });
+    expect(meeting.view.people[0]?.screen).toBeUndefined();
+  });
 });

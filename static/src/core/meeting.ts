@@ -8,6 +8,7 @@ import { browserEnvironment, type Environment } from './environment';
 import { type Member, Mesh } from './mesh';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
+import { ScreenShare } from './screen';
 import { SignalingClient } from './signaling';
 import type { Failure, LinkStatistics, MeetingControls, MeetingView, Person, Phase } from './types';
 
@@ -30,6 +31,7 @@ export class Meeting implements MeetingControls {
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #mic: Device;
   readonly #camera: Device;
+  readonly #screen: ScreenShare;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #preview: MediaStream | undefined;
@@ -48,8 +50,9 @@ export class Meeting implements MeetingControls {
     this.#environment = environment;
     this.#mic = microphone(environment.mediaDevices);
     this.#camera = camera(environment.mediaDevices);
+    this.#screen = new ScreenShare(environment.display);
     this.#view = this.#render();
-    for (const device of [this.#mic, this.#camera]) {
+    for (const device of [this.#mic, this.#camera, this.#screen]) {
       device.events.on('change', () => {
         this.#devicesChanged();
       });
@@ -72,6 +75,10 @@ export class Meeting implements MeetingControls {
 
   setCamera(on: boolean): Promise<void> {
     return this.#camera.set(on);
+  }
+
+  setScreen(on: boolean): Promise<void> {
+    return this.#screen.set(on);
   }
 
   join(name: string): void {
@@ -136,8 +143,13 @@ export class Meeting implements MeetingControls {
     this.#signaling?.leave();
     this.#end();
     // Last, so that nobody is told of a muted microphone on the way out.
+    this.#closeDevices();
+  }
+
+  #closeDevices(): void {
     this.#mic.close();
     this.#camera.close();
+    this.#screen.close();
   }
 
   #listen({ events }: SignalingClient): void {
@@ -153,10 +165,7 @@ export class Meeting implements MeetingControls {
     });
     events.on('refused', (failure) => {
       // Whoever was in the room is out of it: no light stays on behind a page that says so.
-      if (this.#phase.kind === 'joined') {
-        this.#mic.close();
-        this.#camera.close();
-      }
+      if (this.#phase.kind === 'joined') this.#closeDevices();
       this.#refused(failure);
     });
     events.on('problem', this.#environment.report);
@@ -210,11 +219,12 @@ export class Meeting implements MeetingControls {
   }
 
   #tracks(): LocalTracks {
-    return { mic: this.#mic.track, camera: this.#camera.track, screen: null, screenSound: null };
+    return { mic: this.#mic.track, camera: this.#camera.track, ...this.#screen.tracks };
   }
 
   #state(): OwnState {
-    return { mic: this.#mic.view.on, camera: this.#camera.view.on, screen: false, hand: false };
+    const [mic, camera, screen] = [this.#mic.view.on, this.#camera.view.on, this.#screen.view.on];
+    return { mic, camera, screen, hand: false };
   }
 
   #hello(): { name: string; state: OwnState } {
@@ -261,13 +271,15 @@ export class Meeting implements MeetingControls {
       ...(this.#trouble && { trouble: this.#trouble }),
       mic: this.#mic.view,
       camera: this.#camera.view,
+      screen: this.#screen.view,
       ...(this.#preview && { preview: this.#preview }),
       people: (this.#mesh?.members ?? []).map(personOf),
     };
   }
 }
 
-function personOf({ entry: { id, name, state }, away, quality, peer: { link, stream } }: Member): Person {
+function personOf({ entry, away, quality, peer: { link, stream, screen } }: Member): Person {
+  const { id, name, state } = entry;
   return {
     id,
     name,
@@ -277,5 +289,6 @@ function personOf({ entry: { id, name, state }, away, quality, peer: { link, str
     away,
     stream,
     ...(quality && { quality }),
+    screen: state.screen === true ? screen : undefined,
   };
 }

@@ -37,7 +37,7 @@ export interface Member {
   readonly entry: Entry;
   readonly away: boolean;
   readonly quality?: LinkQuality | undefined;
-  readonly peer: Pick<Peer, 'link' | 'stream'>;
+  readonly peer: Pick<Peer, 'link' | 'stream' | 'screen'>;
 }
 
 interface Slot extends Member {

@@ -21,6 +21,7 @@ export type FailureCode =
   | 'no_device'
   | 'device_busy'
   | 'device_failed'
+  | 'screen_failed' // the browser or the system does not let the screen be shared
   // signaling
   | 'room_invalid'
   | 'name_invalid'
@@ -57,6 +58,8 @@ export interface Person {
   readonly away: boolean;
   /** One stream for this person's whole stay: its tracks are the fixed audio and camera receivers. */
   readonly stream: MediaStream;
+  /** The shared screen with its sound, while there is one; the same object at each share. */
+  readonly screen: MediaStream | undefined;
   /** Absent until it has been measured. */
   readonly quality?: LinkQuality;
 }
@@ -77,6 +80,14 @@ export interface DeviceView {
   readonly failure?: Failure;
 }
 
+/** One's own shared screen. */
+export interface ScreenView extends DeviceView {
+  /** Telephones cannot share their screens. */
+  readonly available: boolean;
+  /** What the others see; its sound is not to be played here. */
+  readonly stream?: MediaStream;
+}
+
 /** Where a person stands with a meeting. */
 export type Phase =
   | { readonly kind: 'lobby' } // before the room: devices may be tried
@@ -94,6 +105,7 @@ export interface MeetingView {
   readonly trouble?: Failure;
   readonly mic: DeviceView;
   readonly camera: DeviceView;
+  readonly screen: ScreenView;
   /** Own picture; `undefined` while there is none. */
   readonly preview?: MediaStream;
   readonly people: readonly Person[];
@@ -107,6 +119,8 @@ export interface MeetingControls {
   /** Opens or closes the microphone; before joining it opens the device so that it can be tried. */
   setMic(on: boolean): Promise<void>;
   setCamera(on: boolean): Promise<void>;
+  /** Shares the screen, after the browser has asked which, or ends that. To be called in a gesture. */
+  setScreen(on: boolean): Promise<void>;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */

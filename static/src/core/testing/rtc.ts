@@ -42,6 +42,14 @@ export class FakeStream {
     return [...this.tracks];
   }
 
+  getVideoTracks(): FakeTrack[] {
+    return this.tracks.filter(({ kind }) => kind === 'video');
+  }
+
+  getAudioTracks(): FakeTrack[] {
+    return this.tracks.filter(({ kind }) => kind === 'audio');
+  }
+
   addTrack(track: FakeTrack): void {
     this.tracks.push(track);
   }

@@ -11,6 +11,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   no_device: 'retry',
   device_busy: 'retry',
   device_failed: 'retry',
+  screen_failed: 'retry',
   room_invalid: 'home',
   name_invalid: 'rename',
   room_full: 'rejoin',
