@@ -72,10 +72,14 @@ FROM ${DEBIAN_IMAGE:-debian:bookworm-slim} AS server
 LABEL org.opencontainers.image.title="roundtable" \
       org.opencontainers.image.description="A WebRTC signaling server and the browser meeting it serves" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# What a new volume is made from. The server keeps one file there: the key with which people come back
+# to their calls after it was started anew.
+RUN mkdir /var/lib/roundtable && chown 10001:10001 /var/lib/roundtable
 COPY --from=page /build/static/dist /usr/share/roundtable
 COPY --from=binary /build/target/release/roundtable /usr/local/bin/roundtable
 ENV TZ=Asia/Shanghai \
-    ROUNDTABLE_STATIC_DIR=/usr/share/roundtable
+    ROUNDTABLE_STATIC_DIR=/usr/share/roundtable \
+    ROUNDTABLE_RESUME_KEY_FILE=/var/lib/roundtable/resume.key
 USER 10001:10001
 EXPOSE 18080
 STOPSIGNAL SIGTERM

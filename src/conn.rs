@@ -218,7 +218,7 @@ fn refuse(link: &Link, refusal: &Refusal, re: &str, reference: Option<&RawValue>
 }
 
 fn refuse_binary(link: &Link, received: &Received) {
-    if matches!(received, Received::Binary(_)) {
+    if matches!(received, Received::Binary) {
         let message = "Messages are text frames of JSON; this one was binary.";
         link.refuse(ErrorCode::BinaryUnsupported, message, None, None);
     }

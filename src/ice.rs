@@ -2,6 +2,7 @@
 //! REST scheme (draft-uberti-behave-turn-rest): the username is `<expiry>:<peer>`, the
 //! credential its HMAC-SHA1 under a secret shared with the TURN server.
 
+use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -29,9 +30,16 @@ impl IceServers {
         let mut servers = Self { secret, ..Self::default() };
         for url in urls {
             match url.split_once(':') {
-                Some(("stun" | "stuns", host)) if !host.is_empty() => servers.stun.push(url.clone()),
-                Some(("turn" | "turns", host)) if !host.is_empty() => servers.turn.push(url.clone()),
-                _ => return Err(format!("{url:?} is not stun:host:port, turn:host:port or turns:host:port")),
+                Some(("stun" | "stuns", server)) if is_server(server) => servers.stun.push(url.clone()),
+                Some(("turn" | "turns", server)) if is_server(strip_transport(server)) => {
+                    servers.turn.push(url.clone())
+                }
+                _ => {
+                    return Err(format!(
+                        "{url:?} is not stun:host:port or turn:host:port (or stuns:, turns:; the port may be missing, \
+                         turn may end in ?transport=udp or tcp)"
+                    ));
+                }
             }
         }
         if !servers.turn.is_empty() && servers.secret.is_none() {
@@ -54,6 +62,23 @@ impl IceServers {
         }
         servers
     }
+}
+
+fn strip_transport(server: &str) -> &str {
+    let transport = ["?transport=udp", "?transport=tcp"].into_iter().find_map(|end| server.strip_suffix(end));
+    transport.unwrap_or(server)
+}
+
+/// `host` or `host:port` (RFC 7064 §3.1). Browsers throw at anything else, and nobody gets a call.
+fn is_server(server: &str) -> bool {
+    let (host, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, rest)) => (host, Some(rest.trim_start_matches(':'))),
+        None => server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port))),
+    };
+    let is_v6 = server.starts_with('[') && host.parse::<Ipv6Addr>().is_ok();
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '.');
+    (is_v6 || is_name) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn credential(secret: &Secret, username: &str) -> String {
@@ -81,7 +106,19 @@ mod tests {
 
     #[test]
     fn what_could_not_work_is_refused() {
-        for bad in ["relay.example", "http://relay.example", "turn:"] {
+        for good in ["stun:relay.example", "turn:10.0.0.1:3478?transport=udp", "turns:[::1]:5349", "stun:[fe80::1]"] {
+            assert!(IceServers::new(&[good.to_owned()], Some(Secret::new("north"))).is_ok(), "{good}");
+        }
+        for bad in [
+            "relay.example",
+            "http://relay.example",
+            "turn:",
+            "stun://relay.example",
+            "stun:a:0",
+            "turn:a:b",
+            "stun:a?transport=udp",
+            "stun:[::1",
+        ] {
             assert!(IceServers::new(&[bad.to_owned()], None).is_err(), "{bad}");
         }
         assert!(IceServers::new(&["turn:relay.example".to_owned()], None).is_err());

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many seconds' worth of tokens a bucket holds: the burst that is free (R31). Joining a
-/// room of 16 sends 15 offers of about 8 KB and their candidates within a second or two.
+/// room of 50 sends 49 offers of about 8 KB and their candidates within a second or two. What is
+/// free must fit into an outbox, or one member's burst would close the others.
 const BURST_SECONDS: f64 = 5.0;
 
 /// What one peer may send for long.
@@ -30,9 +31,11 @@ impl Meter {
         Self { messages: Bucket::new(rate.messages, now), bytes: Bucket::new(rate.bytes, now) }
     }
 
-    /// Counts one message; says how long to wait before the next one is read.
-    pub fn take(&mut self, now: Instant, bytes: usize) -> Option<Duration> {
-        let wait = self.messages.take(now, 1.0).max(self.bytes.take(now, bytes as f64));
+    /// Counts bytes, and the message that they complete, if any; says how long to wait before the
+    /// next read.
+    pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Option<Duration> {
+        let messages = self.messages.take(now, f64::from(u8::from(is_message)));
+        let wait = messages.max(self.bytes.take(now, bytes as f64));
         (!wait.is_zero()).then_some(wait)
     }
 }
@@ -71,10 +74,10 @@ mod tests {
     fn r31_a_burst_is_free_and_the_rate_is_kept_afterwards() {
         let start = Instant::now();
         let mut meter = Meter::new(Rate { messages: 200, bytes: 0 }, start);
-        assert!((0..1_000).all(|_| meter.take(start, 10_000).is_none()), "the burst is free");
+        assert!((0..1_000).all(|_| meter.take(start, true, 10_000).is_none()), "the burst is free");
         let mut now = start;
         for _ in 0..2_000 {
-            if let Some(wait) = meter.take(now, 10_000) {
+            if let Some(wait) = meter.take(now, true, 10_000) {
                 now += wait;
             }
         }
@@ -86,6 +89,6 @@ mod tests {
     fn zero_is_no_limit() {
         let start = Instant::now();
         let mut meter = Meter::new(Rate { messages: 0, bytes: 0 }, start);
-        assert!((0..1_000_000).all(|_| meter.take(start, 65_536).is_none()));
+        assert!((0..1_000_000).all(|_| meter.take(start, true, 65_536).is_none()));
     }
 }

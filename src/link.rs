@@ -47,6 +47,10 @@ pub(crate) struct Link {
     ping_interval: Duration,
     ping_at: Instant,
     unanswered: u8,
+    /// Something has come since the last ping: a part of a message, too.
+    heard: bool,
+    /// [`Link::close`] has begun.
+    closing: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -66,6 +70,8 @@ impl Link {
             ping_interval: config.ping_interval,
             ping_at,
             unanswered: 0,
+            heard: false,
+            closing: false,
             timer: Box::pin(tokio::time::sleep_until(join_by.min(ping_at))),
         })
     }
@@ -83,20 +89,7 @@ impl Link {
 
     /// Sends what waits, and waits for what happens next. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Event {
-        let event = poll_fn(|cx| self.poll_next(cx)).await;
-        if let Event::Received(received) = &event {
-            let bytes = match received {
-                Received::Text(text) => text.len(),
-                Received::Binary(bytes) => *bytes,
-                Received::Alive => 0,
-            };
-            let now = Instant::now();
-            if let Some(wait) = self.meter.take(now, bytes) {
-                self.read_after = Some(now + wait);
-                self.set_timer();
-            }
-        }
-        event
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -105,17 +98,41 @@ impl Link {
                 return Poll::Ready(event);
             }
             // On time there may be a ping to send: once more from the top.
-            if self.timer.as_mut().poll(cx).is_pending() {
-                break;
+            if self.timer.as_mut().poll(cx).is_ready() {
+                if let Some(event) = self.on_timer(Instant::now()) {
+                    return Poll::Ready(event);
+                }
+                continue;
             }
-            if let Some(event) = self.on_timer(Instant::now()) {
-                return Poll::Ready(event);
+            if self.read_after.is_some() {
+                return Poll::Pending;
+            }
+            let received = self.socket.poll_receive(cx);
+            let paused = self.meter(received.is_ready());
+            if let Poll::Ready(received) = received {
+                return Poll::Ready(received.map_or_else(Event::End, Event::Received));
+            }
+            // The timer was set anew, and has to be asked again to wake this task.
+            if !paused {
+                return Poll::Pending;
             }
         }
-        if self.read_after.is_some() {
-            return Poll::Pending;
+    }
+
+    /// Counts what has come, and pauses reading where it was too much.
+    fn meter(&mut self, is_message: bool) -> bool {
+        let bytes = self.socket.take_read();
+        if bytes == 0 && !is_message {
+            return false;
         }
-        self.socket.poll_receive(cx).map(|result| result.map_or_else(Event::End, Event::Received))
+        self.heard |= bytes > 0;
+        let now = Instant::now();
+        let wait = self.meter.take(now, is_message, bytes);
+        if let Some(wait) = wait {
+            self.read_after = Some(now + wait);
+            self.set_timer();
+        }
+        wait.is_some()
     }
 
     /// Takes all that waits, hands it over and flushes once; and again, until nothing waits or
@@ -126,7 +143,13 @@ impl Link {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Closed)),
                 Poll::Pending => {
-                    return self.outbox.poll_overrun(cx).map(|()| Event::Closed(CloseCode::SlowConsumer));
+                    // A goodbye still has to go out; but who is too slow for it, is.
+                    return match self.outbox.poll_end(cx) {
+                        Poll::Ready(code) if !self.closing || code == CloseCode::SlowConsumer => {
+                            Poll::Ready(Event::Closed(code))
+                        }
+                        _ => Poll::Pending,
+                    };
                 }
             }
             match self.outbox.poll_take(cx, self.socket.queue()) {
@@ -146,7 +169,7 @@ impl Link {
         }
         if self.ping_at <= now {
             // Who is not listened to cannot be called silent.
-            if self.socket.take_heard() || self.read_after.is_some() {
+            if std::mem::take(&mut self.heard) || self.read_after.is_some() {
                 self.unanswered = 0;
             }
             if self.unanswered == MISSED_PINGS {
@@ -181,6 +204,7 @@ impl Link {
     /// Closes the connection: sends what waits and a close frame, and waits a little for the
     /// peer's end. Returns the code; where the outbox was closed before, that code stands.
     pub(crate) async fn close(mut self: Box<Self>, code: CloseCode) -> CloseCode {
+        self.closing = true;
         self.outbox.close(code);
         let goodbye = async {
             let Event::Closed(code) = poll_fn(|cx| self.poll_send(cx)).await else {

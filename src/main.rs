@@ -6,6 +6,9 @@ use roundtable::config::{Cli, Command, Refused};
 use roundtable::{http, server::Server, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Plain HTTP connections of both listeners, and what a process opens anyway.
+const FILES_BESIDE_CONNECTIONS: u64 = 10_000;
+
 fn main() -> ExitCode {
     let env: Vec<_> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -19,7 +22,12 @@ fn main() -> ExitCode {
         }
     };
     let result = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli));
+            // Without waiting for reads of files that may never end, as of a network mount.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(format!("cannot start: {error}")),
     };
     match result {
@@ -37,6 +45,7 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
     telemetry::init_logs(&cli.config);
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    raise_file_limit(cli.config.connections);
     let server = Server::bind(cli.config).await?;
     let addresses = (server.address(), server.ops_address());
     if let (Ok(listen), Ok(ops)) = addresses {
@@ -53,6 +62,18 @@ async fn run(cli: Cli) -> Result<(), String> {
         })
         .await;
     Ok(())
+}
+
+/// Each connection is an open file, and the usual limit is 1,024.
+fn raise_file_limit(connections: usize) {
+    let wanted = connections as u64 + FILES_BESIDE_CONNECTIONS;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => {
+            tracing::warn!(limit, wanted, "fewer open files are allowed (ulimit -n) than ROUNDTABLE_CONNECTIONS needs");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
 }
 
 /// SIGTERM from whoever runs the server, SIGINT from a terminal.

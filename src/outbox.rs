@@ -35,6 +35,9 @@ pub struct Outbox {
 struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Taken, and not yet in the kernel: it counts until the taker comes for more.
+    taken_frames: usize,
+    taken_bytes: usize,
     end: Option<CloseCode>,
 }
 
@@ -63,7 +66,9 @@ impl Outbox {
         if queue.end.is_some() {
             return Ok(());
         }
-        if queue.frames.len() >= self.limits.frames || queue.bytes + frame.wire_len() > self.limits.bytes {
+        let frames = queue.frames.len() + queue.taken_frames;
+        let bytes = queue.bytes + queue.taken_bytes + frame.wire_len();
+        if frames >= self.limits.frames || bytes > self.limits.bytes {
             return Err(Full);
         }
         queue.bytes += frame.wire_len();
@@ -88,7 +93,7 @@ impl Outbox {
         self.reader.wake();
     }
 
-    /// Moves everything that waits into `frames`, which must be empty.
+    /// Moves everything that waits into `frames`, which must be empty: what was taken before has gone.
     pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut VecDeque<Frame>) -> Poll<Taken> {
         if let Some(taken) = self.take(frames) {
             return Poll::Ready(taken);
@@ -98,18 +103,16 @@ impl Outbox {
         self.take(frames).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ready when the peer was given up because it reads too slowly: for a task whose socket
-    /// takes nothing, so that it has no use for frames.
-    pub fn poll_overrun(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the outbox was closed: for a task whose socket takes nothing, so that it has no
+    /// use for frames.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<CloseCode> {
         self.reader.register(cx.waker());
-        match self.lock().end {
-            Some(CloseCode::SlowConsumer) => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
+        self.lock().end.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn take(&self, frames: &mut VecDeque<Frame>) -> Option<Taken> {
         let mut queue = self.lock();
+        (queue.taken_frames, queue.taken_bytes) = (queue.frames.len(), queue.bytes);
         if queue.frames.is_empty() {
             return queue.end.map(Taken::End);
         }

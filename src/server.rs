@@ -2,16 +2,16 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::app::App;
 use crate::config::Config;
@@ -21,6 +21,8 @@ use crate::http;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
+/// Connections of a listener that are no WebSockets. More wait to be accepted.
+const HTTP_CONNECTIONS: usize = 4096;
 /// How long to wait after the system refused a connection, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections that may wait to be accepted: a room's reconnect, or a thousand rooms'.
@@ -61,15 +63,12 @@ impl Server {
     /// allow.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { app, public, ops } = self;
-        let (stop, stopped) = watch::channel(false);
-        let ops = tokio::spawn(accept(ops, http::ops_router(&app), stopped));
-        let (stop_public, public_stopped) = watch::channel(false);
-        let public = tokio::spawn(accept(public, http::router(&app), public_stopped));
+        let ops = tokio::spawn(accept(ops, http::ops_router(&app), watch::Sender::new(false).subscribe()));
+        let public = tokio::spawn(accept(public, http::router(&app), app.draining()));
         shutdown.await;
 
         tracing::info!(connections = app.connections(), "shutting down");
         app.drain();
-        stop_public.send_replace(true);
         let gone = async {
             app.emptied().await;
             // A panic of the accept loop has been logged; there is nothing left to wait for.
@@ -78,7 +77,7 @@ impl Server {
         if tokio::time::timeout(app.config.drain_timeout, gone).await.is_err() {
             tracing::warn!(connections = app.connections(), "not everyone left in time");
         }
-        stop.send_replace(true);
+        // Last: it says until the end that the server is not ready.
         ops.abort();
         tracing::info!("stopped");
     }
@@ -95,42 +94,68 @@ fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let graceful = GracefulShutdown::new();
+    // A WebSocket's connection is counted by `App::admit` instead, from its upgrade on.
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
+    let stopping = stopped.clone();
     let mut refused = false;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                refused = false;
-                serve(stream, router.clone(), &graceful);
-            }
-            Err(error) => {
-                // Said once, not thousands of times a second; the connections wait meanwhile.
-                if !std::mem::replace(&mut refused, true) {
-                    tracing::error!(%error, "cannot accept connections; is the limit of open files too low (ulimit -n)?");
+    let next = async {
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    refused = false;
+                    let connection = serve(stream, router.clone(), stopping.clone());
+                    tokio::spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                Err(error) => {
+                    // Said once, not thousands of times a second; the connections wait meanwhile.
+                    if !std::mem::replace(&mut refused, true) {
+                        tracing::error!(%error, "cannot accept connections; is the limit of open files too low (ulimit -n)?");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
+    };
+    tokio::select! {
+        () = next => {}
+        () = is_true(&mut stopped) => {}
     }
     drop(listener);
-    graceful.shutdown().await;
+    // Until every place is free again: the last answers are on their way.
+    let _ = places.acquire_many(HTTP_CONNECTIONS as u32).await;
 }
 
-fn serve(stream: TcpStream, router: Router, graceful: &GracefulShutdown) {
+async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
     // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
     let _ = stream.set_nodelay(true);
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES);
-    let service = TowerToHyperService::new(router);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended badly");
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = is_true(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-    });
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Waits until it is so; for ever where nobody is left to say it.
+async fn is_true(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -45,8 +45,8 @@ struct Scratch {
 pub enum Received {
     /// A text message.
     Text(Utf8Bytes),
-    /// A binary message of so many bytes; its content is of no interest.
-    Binary(usize),
+    /// A binary message; its content is of no interest.
+    Binary,
     /// A ping or a pong: a sign of life.
     Alive,
 }
@@ -75,8 +75,8 @@ pub struct Socket {
     out: VecDeque<Frame>,
     /// How many bytes of the first of `out` have gone: if any, nothing may come between.
     sent: usize,
-    /// Bytes have come since [`Socket::take_heard`].
-    heard: bool,
+    /// Bytes that have come since [`Socket::take_read`].
+    read: usize,
 }
 
 impl Socket {
@@ -91,20 +91,18 @@ impl Socket {
         let reader = WebSocketContext::new(Role::Server, Some(config));
         // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
         let unread = Bytes::copy_from_slice(unread);
-        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0, heard: false }
+        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0, read: 0 }
     }
 
-    /// Whether anything has come since this was last asked: a part of a message, too.
-    pub fn take_heard(&mut self) -> bool {
-        std::mem::take(&mut self.heard)
+    /// How many bytes have come since this was last asked, whatever they are.
+    pub fn take_read(&mut self) -> usize {
+        std::mem::take(&mut self.read)
     }
 
     /// Reads the next message.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, End>> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let received = self.poll_receive_with(cx, scratch);
-            // The scratch buffer is only ever filled by what has come.
-            self.heard |= scratch.filled.end > 0;
             let rest = std::mem::take(&mut scratch.filled);
             if !rest.is_empty() {
                 self.unread = Bytes::copy_from_slice(&scratch.buffer[rest]);
@@ -115,10 +113,17 @@ impl Socket {
 
     fn poll_receive_with(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<Received, End>> {
         let may_write = self.sent == 0;
-        let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, scratch: Some(scratch), may_write, cx };
+        let mut io = Io {
+            tcp: &mut self.tcp,
+            unread: &mut self.unread,
+            scratch: Some(scratch),
+            read: &mut self.read,
+            may_write,
+            cx,
+        };
         match self.reader.read(&mut io) {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Received::Text(text))),
-            Ok(Message::Binary(data)) => Poll::Ready(Ok(Received::Binary(data.len()))),
+            Ok(Message::Binary(_)) => Poll::Ready(Ok(Received::Binary)),
             Ok(Message::Ping(_)) => {
                 // The pong is queued in `reader`; a socket that takes nothing gets it later.
                 let _ = self.reader.flush(&mut io);
@@ -164,7 +169,14 @@ impl Socket {
             return Poll::Ready(Ok(()));
         }
         if self.sent == 0 {
-            let mut io = Io { tcp: &mut self.tcp, unread: &mut self.unread, scratch: None, may_write: true, cx };
+            let mut io = Io {
+                tcp: &mut self.tcp,
+                unread: &mut self.unread,
+                scratch: None,
+                read: &mut self.read,
+                may_write: true,
+                cx,
+            };
             // A pong of which a part has gone must be whole before the next frame. Other
             // errors than WouldBlock show again on the write below.
             if let Err(WsError::Io(error)) = self.reader.flush(&mut io)
@@ -213,6 +225,8 @@ struct Io<'a, 'c> {
     unread: &'a mut Bytes,
     /// `None` where nothing is to be read.
     scratch: Option<&'a mut Scratch>,
+    /// Counts what has come.
+    read: &'a mut usize,
     may_write: bool,
     cx: &'a mut Context<'c>,
 }
@@ -236,6 +250,7 @@ impl Read for Io<'_, '_> {
             // saves the call that would say so.
             done(Pin::new(&mut *self.tcp).poll_read(self.cx, &mut read))?;
             scratch.filled = 0..read.filled().len();
+            *self.read += scratch.filled.len();
         }
         let start = scratch.filled.start;
         let len = buf.len().min(scratch.filled.len());

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use common::client::Client;
@@ -203,6 +203,22 @@ async fn a_signal_sends_everyone_away_and_the_exit_code_is_0() {
         let log = running.seen.join("\n");
         assert!(log.contains("shutting down") && log.contains("stopped"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_never_ends_holds_no_end_up() {
+    let dir = std::env::temp_dir().join(format!("roundtable-endless-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    assert!(Command::new("mkfifo").arg(dir.join("endless.txt")).status().unwrap().success());
+    let mut program = program(BINARY, &[("ROUNDTABLE_DRAIN_TIMEOUT", "1s")]);
+    program.arg("--static-dir").arg(&dir);
+    let mut running = Running::spawn(program);
+    let mut reader = TcpStream::connect(running.address).await.unwrap();
+    reader.write_all(b"GET /endless.txt HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+    assert_eq!(http::ask(running.address, "GET", "/signal-api/v1/welcome", &[]).await.status, 200);
+    running.signal("TERM");
+    assert_eq!(running.ended().await.code(), Some(0));
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[tokio::test]

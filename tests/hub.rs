@@ -136,6 +136,28 @@ async fn a_client_that_never_reads_holds_no_shutdown_up() {
 }
 
 #[tokio::test]
+async fn who_reads_nothing_and_is_superseded_gives_its_place_back() {
+    let settings = [("ROUNDTABLE_OUTBOX_BYTES", "1073741824"), ("ROUNDTABLE_BYTE_RATE", "0")];
+    let server = TestServer::start(&settings).await;
+    let mut ada = server.join("r", "Ada").await;
+    let (_stalled, welcome) = Raw::connect_small(&server, "r").await.joined("Slow").await;
+    for _ in 0..300 {
+        ada.send(json!({"type": "broadcast", "data": "x".repeat(60_000)})).await;
+    }
+    let mut back = server.connect("r").await;
+    back.join_with(json!({"type": "join", "name": "Slow", "resume": welcome["resume"]})).await;
+    // Long before two pings.
+    server.metric_becomes("roundtable_sockets", 2).await;
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_is_cut() {
+    let server = TestServer::start(&[]).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(within("the end", silent.read(&mut [0])).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn http_connections_that_are_kept_alive_hold_no_shutdown_up() {
     let server = TestServer::start(&[]).await;
     let mut idle = TcpStream::connect(server.address).await.unwrap();

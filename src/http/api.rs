@@ -9,9 +9,8 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
@@ -184,7 +183,7 @@ async fn run(app: Arc<App>, room: RoomName, on_upgrade: OnUpgrade, place: Place)
 /// The socket after its upgrade. In a function of its own, so that nothing of the request lives
 /// as long as the connection.
 async fn socket(on_upgrade: OnUpgrade) -> Option<Socket> {
-    match on_upgrade.await.map(downcast::<TokioIo<TcpStream>>) {
+    match on_upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
         Ok(Ok(parts)) => Some(Socket::new(parts.io.into_inner(), &parts.read_buf)),
         Ok(Err(_)) => {
             tracing::error!("the connection under a WebSocket is not the TCP socket that server.rs made");

@@ -54,20 +54,6 @@ pub enum LeaveReason {
     ProtocolError,
 }
 
-impl LeaveReason {
-    /// The name on the wire, for logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::Closed => "closed",
-            Self::Timeout => "timeout",
-            Self::SlowConsumer => "slow_consumer",
-            Self::Superseded => "superseded",
-            Self::ProtocolError => "protocol_error",
-        }
-    }
-}
-
 /// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u16)]

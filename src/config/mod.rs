@@ -2,20 +2,36 @@
 //! starts.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use chrono_tz::Tz;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use self::values::{nearest, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_zone};
 use crate::ice::IceServers;
 use crate::limits::Rate;
 use crate::outbox::OutboxLimits;
 use crate::protocol::ServerInfo;
 use crate::telemetry;
+
+mod values;
+
+/// A room's welcome takes at most so many bytes for each member: a name, and a full state.
+const WELCOME_BYTES: usize = 5 * 1024;
+
+/// What is no setting of the server but may stand in its environment: what nginx and the compose
+/// file read, and what Kubernetes tells every container of a service that is called `roundtable`.
+const OTHERS: [&str; 4] = ["ROUNDTABLE_HOST", "ROUNDTABLE_UPSTREAM", "ROUNDTABLE_PORT", "ROUNDTABLE_SERVICE_HOST"];
+const OTHERS_BEGIN: [&str; 2] = ["ROUNDTABLE_PORT_", "ROUNDTABLE_SERVICE_PORT"];
 
 /// A WebRTC signaling server and the browser meeting it serves.
 ///
@@ -94,7 +110,8 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = parse_count)]
     pub outbox_messages: usize,
 
-    /// Bytes that may wait for a member that reads slowly, before it is closed; at least 262144.
+    /// Bytes that may wait for a member that reads slowly, before it is closed; at least 262144,
+    /// and always room for the welcome to a full room.
     #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = parse_outbox_bytes)]
     pub outbox_bytes: usize,
 
@@ -103,7 +120,7 @@ pub struct Config {
     pub message_rate: u32,
 
     /// Bytes a second that a member may send for long; five seconds' worth is free. 0: no limit.
-    #[arg(long, value_name = "BYTES", default_value = "1048576")]
+    #[arg(long, value_name = "BYTES", default_value = "131072")]
     pub byte_rate: u32,
 
     /// STUN and TURN servers for the browsers, separated by commas:
@@ -124,7 +141,7 @@ pub struct Config {
     #[arg(long, value_name = "SECRET")]
     pub resume_key: Option<Secret>,
 
-    /// A file with that key.
+    /// A file with that key, which is made where there is none. A key that is set directly wins.
     #[arg(long, value_name = "FILE")]
     pub resume_key_file: Option<PathBuf>,
 }
@@ -205,12 +222,16 @@ impl Cli {
 impl Config {
     fn read_files(&mut self) -> Result<(), Refused> {
         read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, self.turn_secret_file.as_ref())?;
-        read_file("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, self.resume_key_file.as_ref())
+        // The images set the file; whoever sets the key means the key.
+        let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else { return Ok(()) };
+        make_key(path);
+        read_file("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, Some(path).filter(|path| path.exists()))
     }
 
     /// What an outbox holds.
     pub fn outbox(&self) -> OutboxLimits {
-        OutboxLimits { frames: self.outbox_messages, bytes: self.outbox_bytes }
+        let bytes = self.outbox_bytes.max(self.room_members * WELCOME_BYTES);
+        OutboxLimits { frames: self.outbox_messages, bytes }
     }
 
     /// What a member may send.
@@ -263,16 +284,14 @@ fn env_name(arg: &clap::Arg) -> Option<String> {
 fn check_names(command: &clap::Command, env: &[(String, String)]) -> Result<(), Refused> {
     let known: Vec<String> = command.get_arguments().filter_map(env_name).collect();
     let mut names = env.iter().map(|(name, _)| name);
-    let Some(name) = names.find(|name| name.starts_with("ROUNDTABLE_") && !known.contains(name)) else {
+    let is_other = |name: &str| OTHERS.contains(&name) || OTHERS_BEGIN.iter().any(|begin| name.starts_with(begin));
+    let Some(name) = names.find(|name| name.starts_with("ROUNDTABLE_") && !known.contains(name) && !is_other(name))
+    else {
         return Ok(());
     };
     let hint = nearest(name, known.iter().map(String::as_str))
         .map_or_else(String::new, |nearest| format!(" The nearest one is {nearest}."));
     Err(Refused::Wrong(format!("{name}: there is no such setting.{hint} `roundtable --help` lists them all.")))
-}
-
-fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
 }
 
 /// Names a wrong setting by its variable too: most are set there.
@@ -297,6 +316,22 @@ fn explain(command: &clap::Command, error: clap::Error) -> Refused {
     Refused::Wrong(format!("{name} ({flag}): {:?} is not valid: {why}.", text(ContextKind::InvalidValue)))
 }
 
+/// Makes a key where there is none, for this user's eyes only. Where it cannot be kept, the server
+/// runs all the same, with a key that ends with it.
+fn make_key(path: &Path) {
+    let mut key = [0; 32];
+    let made = getrandom::fill(&mut key).map_err(std::io::Error::from).and_then(|()| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(BASE64_STANDARD.encode(key).as_bytes())
+    });
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            eprintln!("roundtable: no key is kept in {}: {error}; it ends with this process", path.display());
+        }
+        _ => {}
+    }
+}
+
 fn read_file(name: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Refused> {
     let Some(path) = file else { return Ok(()) };
     let wrong = |why: String| Refused::Wrong(format!("{name}_FILE: {}: {why}.", path.display()));
@@ -308,48 +343,6 @@ fn read_file(name: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> 
     let secret = text.trim_end_matches(['\r', '\n']).parse().map_err(wrong)?;
     *value = Some(secret);
     Ok(())
-}
-
-fn parse_zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| {
-        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        // The most wished name that there is not: China's one zone is called after Shanghai.
-        let found = if text.ends_with("Beijing") { Some("Asia/Shanghai") } else { nearest(text, names) };
-        let hint = found.map_or_else(String::new, |name| format!("; the nearest one is {name}"));
-        format!("no IANA time zone has this name{hint}")
-    })
-}
-
-fn parse_filter(text: &str) -> Result<String, String> {
-    let is_level = |part: &str| part.parse::<tracing::level_filters::LevelFilter>().is_ok();
-    match text.split(',').find(|part| !is_level(part.rsplit('=').next().unwrap_or_default())) {
-        None => Ok(text.to_owned()),
-        Some(part) => {
-            Err(format!("{part:?} is neither a level (error, warn, info, debug, trace, off) nor module=level"))
-        }
-    }
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if !time.is_zero() && time <= Duration::from_secs(24 * 60 * 60) => Ok(time),
-        Ok(_) => Err("a time is more than 0 and up to 24h".into()),
-        Err(_) => Err("a time is a number and a unit, such as 500ms, 20s or 2m".into()),
-    }
-}
-
-fn parse_count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count @ 1..=10_000_000) => Ok(count),
-        _ => Err("a count is a whole number from 1 to 10000000".into()),
-    }
-}
-
-fn parse_outbox_bytes(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(bytes @ 262_144..=1_073_741_824) => Ok(bytes),
-        _ => Err("it is a whole number from 262144 (a full room's welcome) to 1073741824".into()),
-    }
 }
 
 #[cfg(test)]
@@ -387,6 +380,7 @@ mod tests {
             ("ROUNDTABLE_OUTBOX_BYTES", "1", "262144"),
             ("ROUNDTABLE_MESSAGE_RATE", "-1", "0..="),
             ("ROUNDTABLE_ICE_URLS", "example.org", "stun:"),
+            ("ROUNDTABLE_ICE_URLS", "stun://relay.example", "stun:"),
         ] {
             let error = load(&[], &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");
@@ -397,8 +391,26 @@ mod tests {
     fn an_unknown_name_is_refused_with_the_nearest_one() {
         let error = load(&[], &[("ROUNDTABLE_LISTN", "x")]).unwrap_err();
         assert!(error.contains("ROUNDTABLE_LISTN:") && error.contains("ROUNDTABLE_LISTEN."), "{error}");
+        for other in ["ROUNDTABLE_HOST", "ROUNDTABLE_PORT", "ROUNDTABLE_PORT_18080_TCP", "ROUNDTABLE_SERVICE_PORT_HTTP"]
+        {
+            assert!(load(&[], &[(other, "tcp://10.0.0.1:18080")]).is_ok(), "{other}");
+        }
         let error = load(&["--listn", "x"], &[]).unwrap_err();
         assert!(error.contains("--listn") && error.contains("--listen"), "{error}");
+    }
+
+    #[test]
+    fn a_resume_key_is_made_once_and_kept() {
+        let path = std::env::temp_dir().join(format!("roundtable-key-{}", std::process::id()));
+        let key = |path: &Path| {
+            let cli = load(&[], &[("ROUNDTABLE_RESUME_KEY_FILE", path.to_str().unwrap())]).unwrap();
+            cli.config.resume_key.map(|key| key.expose().to_owned())
+        };
+        let made = key(&path);
+        assert_eq!(made.as_ref().map(String::len), Some(44));
+        assert_eq!(key(&path), made);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(key(Path::new("/proc/no/key")), None);
     }
 
     #[test]
