@@ -16,7 +16,7 @@ const ALL = [
     'joining-trouble',
   ],
   ...['alone', 'two', 'three', 'nine', 'many', 'links', 'lost', 'room-denied'],
-  ...['presenter', 'presenting', 'screen-failed'],
+  ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };

@@ -32,6 +32,7 @@ function person(index: number, change: Partial<Person> = {}): Person {
     mic: index % 3 !== 1,
     camera: index % 4 !== 1,
     link: 'connected',
+    speaking: false,
     away: false,
     stream: picture(index * 47),
     screen: undefined,
@@ -100,6 +101,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     joined({ people: people(2), screen: { ...on, available: true, stream: slide() }, camera: off }),
   'screen-failed': () =>
     joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
+  speaking: () =>
+    joined({ people: [person(0), person(1, { speaking: true, mic: true }), person(2)], speaker: 'person-1' }),
   left: () => view({ kind: 'left' }),
   'name-refused': () => refused('name_invalid'),
   full: () => refused('room_full'),

@@ -47,6 +47,8 @@ export class Connection {
   #tracks: LocalTracks;
   #transceivers: readonly RTCRtpTransceiver[] = [];
   #closed = false;
+  /** When the packet came whose level was read last. */
+  #levelTime = 0;
 
   constructor(options: ConnectionOptions) {
     const { pc, pair, offers, tracks, clock, onState, onError } = options;
@@ -108,6 +110,14 @@ export class Connection {
   get descriptions(): { readonly local: string | undefined; readonly remote: string | undefined } {
     const { currentLocalDescription, currentRemoteDescription } = this.#pc;
     return { local: currentLocalDescription?.sdp, remote: currentRemoteDescription?.sdp };
+  }
+
+  /** How loud the voice is that arrives, from 0 to 1; what does not arrive any more is silent. */
+  get level(): number {
+    const [source] = this.#transceivers[0]?.receiver.getSynchronizationSources() ?? [];
+    if (!source || source.timestamp === this.#levelTime) return 0;
+    this.#levelTime = source.timestamp;
+    return source.audioLevel ?? 0;
   }
 
   close(): void {

@@ -303,3 +303,16 @@ describe('screens', () => {
     expect(meeting.view.people[0]?.screen).toBeUndefined();
   });
 });
+
+test('who speaks is shown, and has the floor', async () => {
+  enter({ peers: [peer(GRACE, { mic: true }), peer(ZOE)] });
+  await settled();
+  const [grace, zoe] = network.connections.map(({ transceivers }) => transceivers[0]);
+  if (!grace || !zoe) throw new Error('no connections');
+  grace.level = 0.3;
+  zoe.level = 0.3;
+  clock.advance(1_000);
+  // Who is said to be muted does not speak, whatever arrives.
+  expect(meeting.view.people.map(({ speaking }) => speaking)).toEqual([true, false]);
+  expect(meeting.view.speaker).toBe(GRACE);
+});

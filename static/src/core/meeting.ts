@@ -10,6 +10,7 @@ import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessa
 import type { SafetyCode } from './safety';
 import { ScreenShare } from './screen';
 import { SignalingClient } from './signaling';
+import { Speakers } from './speakers';
 import type { Failure, LinkStatistics, MeetingControls, MeetingView, Person, Phase } from './types';
 
 /** What Roundtable's page says about itself (R20). */
@@ -39,6 +40,7 @@ export class Meeting implements MeetingControls {
   #roster: Roster = emptyRoster;
   #signaling: SignalingClient | undefined;
   #mesh: Mesh | undefined;
+  readonly #speakers: Speakers;
   #unwatch: (() => void) | undefined;
   /** One's own state as the server was last told. */
   #announced = '';
@@ -51,6 +53,13 @@ export class Meeting implements MeetingControls {
     this.#mic = microphone(environment.mediaDevices);
     this.#camera = camera(environment.mediaDevices);
     this.#screen = new ScreenShare(environment.display);
+    this.#speakers = new Speakers({
+      clock: environment.clock,
+      levels: () => this.#mesh?.levels ?? new Map(),
+      onChange: () => {
+        this.#publish();
+      },
+    });
     this.#view = this.#render();
     for (const device of [this.#mic, this.#camera, this.#screen]) {
       device.events.on('change', () => {
@@ -120,6 +129,7 @@ export class Meeting implements MeetingControls {
     this.#mesh.setTracks(this.#tracks());
     this.#listen(signaling);
     this.#watchPage(signaling, this.#mesh);
+    this.#speakers.start();
     signaling.start();
   }
 
@@ -251,6 +261,7 @@ export class Meeting implements MeetingControls {
   #end(): void {
     this.#unwatch?.();
     this.#unwatch = undefined;
+    this.#speakers.stop();
     this.#mesh?.close();
     this.#mesh = undefined;
     this.#signaling = undefined;
@@ -273,18 +284,24 @@ export class Meeting implements MeetingControls {
       camera: this.#camera.view,
       screen: this.#screen.view,
       ...(this.#preview && { preview: this.#preview }),
-      people: (this.#mesh?.members ?? []).map(personOf),
+      people: (this.#mesh?.members ?? []).map((member) =>
+        personOf(member, this.#speakers.speaks(member.entry.id)),
+      ),
+      ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
     };
   }
 }
 
-function personOf({ entry, away, quality, peer: { link, stream, screen } }: Member): Person {
-  const { id, name, state } = entry;
+function personOf(member: Member, speaking: boolean): Person {
+  const { away, quality } = member;
+  const { link, stream, screen } = member.peer;
+  const { id, name, state } = member.entry;
   return {
     id,
     name,
     mic: state.mic === true,
     camera: state.camera === true,
+    speaking,
     link,
     away,
     stream,

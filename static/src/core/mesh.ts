@@ -77,6 +77,12 @@ export class Mesh {
     return [...this.#slots.values()];
   }
 
+  /** How loud everybody is whose microphone is on, by id. */
+  get levels(): ReadonlyMap<string, number> {
+    const open = [...this.#slots].filter(([, { entry }]) => entry.state.mic === true);
+    return new Map(open.map(([id, { peer }]) => [id, peer.level]));
+  }
+
   /** What was measured of each link. */
   get statistics(): readonly LinkStatistics[] {
     return [...this.#slots].map(([id, { entry }]) => ({

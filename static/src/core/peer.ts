@@ -85,6 +85,11 @@ export class Peer {
     return this.#link;
   }
 
+  /** See `Connection`. */
+  get level(): number {
+    return this.#connection?.level ?? 0;
+  }
+
   /** Takes the `data` of a `signal` from this peer. */
   handle(data: unknown): void {
     const message = parse(data);

@@ -53,6 +53,8 @@ export interface Person {
   readonly name: string;
   readonly mic: boolean;
   readonly camera: boolean;
+  /** A voice comes from there right now. */
+  readonly speaking: boolean;
   readonly link: LinkState;
   /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
   readonly away: boolean;
@@ -109,6 +111,8 @@ export interface MeetingView {
   /** Own picture; `undefined` while there is none. */
   readonly preview?: MediaStream;
   readonly people: readonly Person[];
+  /** The id of whoever of the others has the floor: speaks, or has spoken last. */
+  readonly speaker?: string;
 }
 
 /** What the UI may ask of a meeting. Every method is safe in every phase, and none throws or rejects. */

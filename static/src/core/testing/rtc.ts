@@ -61,7 +61,10 @@ export class FakeStream {
 
 class FakeTransceiver {
   direction = 'recvonly';
-  readonly receiver: { track: FakeTrack };
+  /** How loud the sound is that arrives. */
+  level = 0;
+  readonly receiver: { track: FakeTrack; getSynchronizationSources: () => object[] };
+  #packets = 0;
   readonly sender = {
     track: null as FakeTrack | null,
     replaceTrack: (track: FakeTrack | null): Promise<void> => {
@@ -80,7 +83,10 @@ class FakeTransceiver {
   };
 
   constructor(kind: string) {
-    this.receiver = { track: new FakeTrack(kind) };
+    this.receiver = {
+      track: new FakeTrack(kind),
+      getSynchronizationSources: () => [{ timestamp: ++this.#packets, audioLevel: this.level }],
+    };
   }
 }
 

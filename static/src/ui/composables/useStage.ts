@@ -1,4 +1,4 @@
-import { computed, ref, watch, type ComputedRef } from 'vue';
+import { computed, ref, watch, type ComputedRef, type Ref } from 'vue';
 import type { MeetingView, Person } from '../../core/types';
 
 /** What a tile shows. The `key` stays the same for as long as it is shown. */
@@ -19,11 +19,25 @@ export interface Stage {
   readonly tiles: ComputedRef<readonly Tile[]>;
   /** The key of the tile that is shown large. */
   readonly large: ComputedRef<string | undefined>;
+  /** All alike, or whoever has the floor large. A screen is large in both. */
+  readonly layout: Ref<'grid' | 'speaker'>;
+  /** The key of the tile that this person wants to see large, whatever happens. */
+  readonly pinned: Ref<string | undefined>;
+  /** One's own picture takes no place; where nobody else is, it stays. */
+  readonly selfHidden: Ref<boolean>;
+  /** Pins a tile, or lets it go where it is pinned already. */
+  readonly pin: (key: string | undefined) => void;
 }
 
 /** Decides for each of a room's views what is shown, and what of it large. */
 export function useStage(view: () => MeetingView): Stage {
-  const tiles = computed(() => tilesOf(view()));
+  const layout = ref<'grid' | 'speaker'>('grid');
+  const pinned = ref<string>();
+  const selfHidden = ref(false);
+  const tiles = computed(() => {
+    const all = tilesOf(view());
+    return selfHidden.value && view().people.length > 0 ? all.filter(({ kind }) => kind !== 'self') : all;
+  });
   /** The keys of the others' screens, the latest last. */
   const screens = ref<string[]>([]);
   watch(
@@ -35,7 +49,18 @@ export function useStage(view: () => MeetingView): Stage {
     },
     { immediate: true },
   );
-  return { tiles, large: computed(() => screens.value.at(-1)) };
+  const large = computed(() => {
+    const { speaker, people } = view();
+    const shown = (key: string | undefined): boolean => tiles.value.some((tile) => tile.key === key);
+    if (shown(pinned.value)) return pinned.value;
+    if (screens.value.length > 0) return screens.value.at(-1);
+    if (layout.value === 'grid') return undefined;
+    return shown(speaker) ? speaker : people[0]?.id;
+  });
+  function pin(key: string | undefined): void {
+    pinned.value = pinned.value === key ? undefined : key;
+  }
+  return { tiles, large, layout, pinned, selfHidden, pin };
 }
 
 function tilesOf({ people, screen }: MeetingView): Tile[] {

@@ -1,0 +1,15 @@
+import type { MessageKey } from '../../i18n';
+
+/** Every key of the room, as the list on `?` shows them. */
+export const shortcuts: readonly (readonly [keys: string, text: MessageKey])[] = [
+  ['M', 'shortcuts.mic'],
+  ['V', 'shortcuts.camera'],
+  ['S', 'shortcuts.screen'],
+  ['G', 'shortcuts.layout'],
+  ['1 – 9', 'shortcuts.pin'],
+  ['0', 'shortcuts.unpin'],
+  ['O', 'shortcuts.self'],
+  ['F', 'shortcuts.fullScreen'],
+  ['P', 'shortcuts.pictureInPicture'],
+  ['?', 'shortcuts.list'],
+];

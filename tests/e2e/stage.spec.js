@@ -1,0 +1,82 @@
+// What is seen large: who speaks, what is pinned; and the keys for it.
+
+import { expect, expectPictures, test } from './lib/test.js';
+
+/** A microphone whose voice the test turns on and off: `window.voice(true)`. */
+function tone() {
+  navigator.mediaDevices.getUserMedia = ((ask) => async (constraints) => {
+    if (!constraints.audio) return ask.call(navigator.mediaDevices, constraints);
+    const context = new AudioContext();
+    const volume = new GainNode(context, { gain: 0 });
+    const voice = new OscillatorNode(context, { frequency: 300 });
+    const end = new MediaStreamAudioDestinationNode(context);
+    voice.connect(volume).connect(end);
+    voice.start();
+    window.voice = (on) => (volume.gain.value = on ? 0.5 : 0);
+    return end.stream;
+  })(navigator.mediaDevices.getUserMedia);
+}
+
+const speak = ({ page }, on) => page.evaluate((on) => window.voice(on), on);
+
+test('who speaks has a ring, and in the speaker layout is the large one', async ({ person, server }) => {
+  const people = [];
+  for (const name of ['Ada', 'Grace', 'Alan']) {
+    const someone = await person(name);
+    await someone.page.addInitScript(tone);
+    await someone.join(server.url, 'floor', { audio: true, video: false });
+    people.push(someone);
+  }
+  const [ada, grace, alan] = people;
+  for (const name of ['Grace', 'Alan']) {
+    await expect(ada.tile(name)).toHaveAttribute('data-link', 'connected');
+  }
+  await ada.page.keyboard.press('g');
+  await speak(grace, true);
+  await expect(ada.tile('Grace')).toHaveAttribute('data-speaking', '');
+  await expect(ada.tile('Grace')).toHaveAttribute('data-large', '');
+  await expect(ada.tile('Alan')).not.toHaveAttribute('data-speaking', '');
+
+  // Whoever speaks into it has a ring, too, and the floor only when it is free.
+  await speak(alan, true);
+  await expect(ada.tile('Alan')).toHaveAttribute('data-speaking', '');
+  await expect(ada.tile('Grace')).toHaveAttribute('data-large', '');
+  await speak(grace, false);
+  await expect(ada.tile('Alan')).toHaveAttribute('data-large', '');
+  await expect(ada.tile('Grace')).not.toHaveAttribute('data-speaking', '');
+
+  await ada.page.keyboard.press('g');
+  await expect(ada.page.locator('[data-large]')).toHaveCount(0);
+});
+
+test('pinned, hidden, and the list of keys, by keyboard and by menu', async ({ join }) => {
+  const ada = await join('Ada', 'pins');
+  await join('Grace', 'pins');
+  await join('Alan', 'pins');
+  await expectPictures(ada, 'Grace');
+  await expectPictures(ada, 'Alan');
+
+  await ada.tile('Grace').getByRole('button', { name: 'Show Grace large' }).click();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-large', '');
+  await ada.page.keyboard.press('3');
+  await expect(ada.tile('Alan')).toHaveAttribute('data-large', '');
+  await expectPictures(ada, 'Grace');
+  await ada.page.keyboard.press('0');
+  await expect(ada.page.locator('[data-large]')).toHaveCount(0);
+
+  await ada.button('more').click();
+  await ada.button('hide-self').click();
+  await expect(ada.ownTile).toHaveCount(0);
+  await ada.page.keyboard.press('o');
+  await expect(ada.ownTile).toBeVisible();
+
+  await ada.page.keyboard.press('f');
+  await expect.poll(() => ada.page.evaluate(() => document.fullscreenElement !== null)).toBe(true);
+  await ada.page.keyboard.press('f');
+  await expect.poll(() => ada.page.evaluate(() => document.fullscreenElement !== null)).toBe(false);
+
+  await ada.page.keyboard.press('?');
+  await expect(ada.page.getByRole('dialog')).toContainText('Microphone on or off');
+  await ada.page.keyboard.press('Escape');
+  await expect(ada.page.getByRole('dialog')).toHaveCount(0);
+});
