@@ -1,0 +1,18 @@
+// A voice is heard by whoever only listens, of somebody who has never shown a picture.
+
+import { expect, expectSound, test } from './lib/test.js';
+
+test('a voice without a camera is heard by a listener without a microphone', async ({ join }) => {
+  const ada = await join('Ada', 'voice', { video: false });
+  const grace = await join('Grace', 'voice', { audio: true, video: false });
+  await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
+  await expectSound(ada, 'Grace');
+
+  // The picture comes and goes, the voice stays.
+  await grace.button('camera').click();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
+  await expectSound(ada, 'Grace');
+  await grace.button('camera').click();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
+  await expectSound(ada, 'Grace');
+});
