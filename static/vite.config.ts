@@ -66,5 +66,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: { input: { landing: at('index.html'), room: at('r/index.html') } },
   },
-  test: { environment: 'node', include: ['src/**/*.test.ts', 'tests/**/*.test.ts'] },
+  test: { environment: 'node', include: ['src/**/*.test.ts'] },
 });

@@ -6,6 +6,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use roundtable::protocol::RoomName;
 use roundtable::protocol::client::{Request, parse};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -56,6 +57,14 @@ fn client_messages_are_understood() {
     }
     let all = ["broadcast", "join", "leave", "ping", "signal", "state", "sync"];
     assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
+}
+
+#[test]
+fn r1_room_names_are_told_from_others() {
+    for entry in fixture("rooms.json") {
+        let name = entry["name"].as_str().unwrap();
+        assert_eq!(RoomName::new(name).is_ok(), entry["valid"], "{name:?}");
+    }
 }
 
 #[test]

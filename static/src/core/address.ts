@@ -56,8 +56,8 @@ export function isRoomName(name: string): boolean {
     chars <= ROOM_CHARS &&
     name !== '.' &&
     name !== '..' &&
-    // \p{Cs}: half of a surrogate pair, which UTF-8 cannot carry.
-    !/[\p{Cc}\p{Cs}/\\?#]|^\p{White_Space}|\p{White_Space}$/u.test(name)
+    // \p{Cs}: half of a surrogate pair, which UTF-8 cannot carry and decoders make U+FFFD of.
+    !/[\p{Cc}\p{Cs}\ufffd/\\?#]|^\p{White_Space}|\p{White_Space}$/u.test(name)
   );
 }
 

@@ -199,6 +199,20 @@ describe('refused', () => {
     expect(devices.tracks[0]?.stopped).toBe(true);
   });
 
+  test('a full room: no device stays on behind the page that says so', async () => {
+    await meeting.setMic(true);
+    await meeting.setCamera(true);
+    meeting.join('Ada');
+    sockets.last.open();
+    sockets.last.receive({ type: 'error', code: 'room_full', message: 'full', re: 'join' });
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'refused', failure: { code: 'room_full' } },
+      mic: { on: false },
+      camera: { on: false },
+    });
+    expect(devices.tracks.map(({ stopped }) => stopped)).toEqual([true, true]);
+  });
+
   test('a wrong name may be mended: the devices stay on, and join works again', async () => {
     await meeting.setMic(true);
     meeting.join('\u0007');
@@ -269,6 +283,13 @@ test('two meetings hear and see each other', async () => {
   expect(meeting.view.people.map(({ link }) => link)).toEqual(['connected']);
   expect(other.view.people.map(({ link }) => link)).toEqual(['connected']);
   expect(problems).toEqual([]);
+
+  // A network that changed without a word: signaling is asked at once, and found dead in 5 s.
+  network.setUp(false);
+  expect(types(ada.sent)).toContain('ping');
+  expect(meeting.view.signaling).toBe('open');
+  clock.advance(5_000);
+  expect(meeting.view.signaling).toBe('lost');
 });
 
 describe('screens', () => {

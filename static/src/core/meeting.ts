@@ -121,6 +121,9 @@ export class Meeting implements MeetingControls {
       onChange: () => {
         this.#publish();
       },
+      onInterrupted: () => {
+        signaling.wake();
+      },
       onMeasured: () => {
         this.#events.emit('statistics', this.#mesh?.statistics ?? []);
       },
@@ -174,8 +177,6 @@ export class Meeting implements MeetingControls {
       this.#receive(message);
     });
     events.on('refused', (failure) => {
-      // Whoever was in the room is out of it: no light stays on behind a page that says so.
-      if (this.#phase.kind === 'joined') this.#closeDevices();
       this.#refused(failure);
     });
     events.on('problem', this.#environment.report);
@@ -256,6 +257,8 @@ export class Meeting implements MeetingControls {
   #refused(failure: Failure): void {
     this.#phase = { kind: 'refused', failure };
     this.#end();
+    // No light stays on behind a page that says no; another name is asked for where the devices are tried.
+    if (failure.code !== 'name_invalid') this.#closeDevices();
   }
 
   #end(): void {

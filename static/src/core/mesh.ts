@@ -26,6 +26,8 @@ export interface MeshOptions {
   readonly send: (to: string, data: SignalData) => void;
   /** `members` has changed. */
   readonly onChange: () => void;
+  /** A link broke: signaling may be broken too, and not know it yet. */
+  readonly onInterrupted?: () => void;
   /** `statistics` have grown. */
   readonly onMeasured?: () => void;
   readonly onError: (error: unknown) => void;
@@ -179,6 +181,7 @@ export class Mesh {
         onLink: () => {
           const slot = this.#slots.get(id);
           if (slot?.away) this.#removeLater(slot);
+          else if (slot?.peer.link === 'interrupted') this.#options.onInterrupted?.();
           // A new connection knows nothing of the plan.
           this.#adapt();
           onChange();

@@ -186,6 +186,63 @@ describe('link', () => {
     expectConnected();
   });
 
+  test('a connection that is replaced is not connected until the new one is', async () => {
+    await talk();
+    ada.close();
+    ada = newPeer(ADA, GRACE, fromAda);
+    await settled();
+    for (const data of fromAda.splice(0)) grace.handle(data);
+    expect(grace.link).toBe('interrupted');
+    await talk();
+    expectConnected();
+  });
+
+  test('who never answers is offered a second connection after 20 s, and then is failed', async () => {
+    await settled();
+    const pairs = (): Set<string> => new Set(fromAda.map(({ pair }) => pair));
+    clock.advance(19_999);
+    await settled();
+    expect([ada.link, pairs().size]).toEqual(['connecting', 1]);
+    clock.advance(1);
+    await settled();
+    expect([ada.link, pairs().size]).toEqual(['connecting', 2]);
+    clock.advance(20_000);
+    await settled();
+    expect([ada.link, grace.link, pairs().size, clock.waits]).toEqual(['failed', 'failed', 2, []]);
+    // Late is better than never.
+    await talk();
+    expectConnected();
+  });
+
+  test('DTLS that fails while ICE works gets a new connection', async () => {
+    await settled();
+    for (const data of fromAda.splice(0)) grace.handle(data);
+    await settled();
+    const broken = network.connections.slice(0, 2);
+    for (const pc of broken) {
+      pc.enter = (): void => {
+        pc.connectionState = 'failed';
+        pc.iceConnectionState = 'connected';
+        pc.onconnectionstatechange?.();
+        pc.enter = (): void => undefined;
+      };
+    }
+    await talk();
+    expect([ada.link, grace.link]).toEqual(['connecting', 'connecting']);
+    clock.advance(20_000);
+    await talk();
+    expectConnected();
+    expect(clock.waits).toEqual([]);
+  });
+
+  test('a polite side that does not get connected asks for another connection', async () => {
+    await settled();
+    const pair = fromAda[0]?.pair;
+    for (const data of fromAda.splice(0)) grace.handle(data);
+    clock.advance(20_000);
+    expect(fromGrace).toContainEqual({ pair, reset: true });
+  });
+
   test('a browser that gives no connection is a failed link, not an exception', () => {
     const media = {
       ...fakeMedia(network),

@@ -1,23 +1,7 @@
 /**
- * The media with one peer, over as many connections as it takes.
- *
- * The peer whose id is smaller (by code units) is the *offerer*: it makes a connection, names it with
- * a fresh random `pair`, and sends the first offer, whose four m-lines are, in this order, microphone
- * (audio), camera (video), screen (video) and screen sound (audio), all `sendrecv`. The other one, the
- * *polite* peer of W3C WebRTC §10.7, answers with its own tracks on the same lines and adds none. Later
- * offers, which only restart ICE, come from either. The `data` of a `signal` is one of
- *
- * ```text
- * {"pair":"…","first":true,"description":{"type":"offer","sdp":"…"}}   offerer, until it has an answer
- * {"pair":"…","description":{"type":"offer"|"answer","sdp":"…"}}       either
- * {"pair":"…","candidate":{"candidate":"…","sdpMid":"0",…}}            either: RTCIceCandidateInit
- * {"pair":"…","reset":true}                                            polite peer
- * ```
- *
- * - A first offer with another `pair` than the polite peer's connection replaces that connection.
- * - Anything else with a `pair` that the polite peer has no connection for, it answers with `reset`
- *   and that `pair`; if it is the offerer's present one, the offerer makes a new connection.
- * - The offerer ignores what belongs to an older `pair`. Both ignore fields they do not know.
+ * The media with one peer, over as many connections as it takes. What the two say to each other stands in
+ * docs/PROTOCOL.md, "What the page says in `data`": the words *offerer*, *polite peer*, `pair`, `first` and
+ * `reset` are explained there.
  */
 import type { Plan } from './adaptation';
 import type { Clock } from './clock';
@@ -33,6 +17,13 @@ export type SignalData =
 
 /** ICE failures in a row, with a restart after each, after which there seems to be no path. */
 const FAILURES_UNTIL_NO_PATH = 2;
+/**
+ * How long a connection may take. ICE says by itself that it failed, but not that nobody answers, and no
+ * ICE restart mends DTLS.
+ */
+const CONNECT_MS = 20_000;
+/** Time limits in a row after which it is not tried anew. */
+const TRIES = 2;
 
 /** What makes media objects: the browser's, or a test's. */
 export interface MediaFactory {
@@ -70,6 +61,8 @@ export class Peer {
   #link: LinkState = 'connecting';
   #wasConnected = false;
   #failures = 0;
+  #timeouts = 0;
+  #timer: number | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -79,6 +72,7 @@ export class Peer {
     this.stream = options.media.newStream();
     this.screen = options.media.newStream();
     if (this.#offers) this.#connect(options.media.newPair());
+    else this.#limitTime();
   }
 
   get link(): LinkState {
@@ -151,12 +145,21 @@ export class Peer {
   }
 
   close(): void {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
     this.#connection?.close();
     this.#connection = undefined;
   }
 
   #connect(pair: string): void {
-    this.close();
+    this.#disconnect();
+    // What the old connection was is not what this one is.
+    this.#setState('new');
+    this.#limitTime();
     const { media, clock, send, onError } = this.#options;
     try {
       this.#connection = new Connection({
@@ -182,10 +185,37 @@ export class Peer {
     }
   }
 
+  /** The limit is for getting connected, over however many connections. */
+  #limitTime(): void {
+    const { clock } = this.#options;
+    if (this.#timeouts < TRIES) {
+      this.#timer ??= clock.setTimeout(() => {
+        this.#timedOut();
+      }, CONNECT_MS);
+    }
+  }
+
+  #timedOut(): void {
+    this.#timer = undefined;
+    this.#timeouts += 1;
+    if (this.#timeouts >= TRIES) {
+      this.#setState('new');
+    } else if (this.#offers) {
+      this.#connect(this.#options.media.newPair());
+    } else {
+      // Only the offerer can make another one.
+      if (this.#connection) this.#options.send({ pair: this.#connection.pair, reset: true });
+      this.#limitTime();
+    }
+  }
+
   #setState(state: RTCPeerConnectionState): void {
     if (state === 'failed') this.#failures += 1;
     if (state === 'connected') {
       this.#failures = 0;
+      this.#timeouts = 0;
+      this.#options.clock.clearTimeout(this.#timer);
+      this.#timer = undefined;
       this.#wasConnected = true;
     }
     const link = this.#linkIn(state);
@@ -196,7 +226,7 @@ export class Peer {
 
   #linkIn(state: RTCPeerConnectionState): LinkState {
     if (state === 'connected') return 'connected';
-    if (this.#failures >= FAILURES_UNTIL_NO_PATH) return 'failed';
+    if (this.#failures >= FAILURES_UNTIL_NO_PATH || this.#timeouts >= TRIES) return 'failed';
     return this.#wasConnected ? 'interrupted' : 'connecting';
   }
 }
