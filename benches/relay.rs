@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use roundtable::access::ResumeKey;
+use roundtable::config::Cli;
+use roundtable::greeter::Greeter;
 use roundtable::hub::{Hub, Membership, Newcomer};
 use roundtable::outbox::{Outbox, OutboxLimits};
 use roundtable::protocol::client::{Request, parse};
-use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, StatePatch, server};
+use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
 use roundtable::telemetry::Metrics;
 
 /// A candidate as Chromium writes it, about 0.2 KB.
@@ -56,6 +59,12 @@ fn relay_path(criterion: &mut Criterion) {
     }
 }
 
+/// Greets with what a server without settings has.
+fn greeter() -> Greeter {
+    let config = Cli::load(["roundtable".to_owned()], &[]).expect("defaults").config;
+    Greeter::new(&config, ResumeKey::new(b"key")).expect("defaults")
+}
+
 /// A member, and the socket's end of its outbox.
 struct Seated {
     membership: Membership,
@@ -71,10 +80,12 @@ impl Seated {
             id: PeerId::from_random([number; PeerId::LEN]),
             name: PeerName::new("Ada").expect("a name"),
             state: StatePatch::default(),
+            settings: SettingsPatch::default(),
+            resumed: false,
             outbox: outbox.clone(),
         };
         let room = RoomName::new("bench").expect("a room's name");
-        let membership = hub.join(&room, newcomer, |_, _| Frame::ping()).expect("a free seat");
+        let membership = hub.join(&room, newcomer).expect("a free seat");
         Self { membership, outbox, frames: VecDeque::new() }
     }
 
@@ -90,7 +101,7 @@ fn fan_out(criterion: &mut Criterion) {
     let text = signal(&offer(143)).replace("signal", "broadcast");
     let mut group = criterion.benchmark_group("broadcast through the hub");
     for members in [2, 16, 50_u8] {
-        let hub = Hub::new(members.into(), Arc::new(Metrics::new()));
+        let hub = Hub::new(members.into(), greeter(), Arc::new(Metrics::new()));
         let mut seated: Vec<_> = (0..members).map(|number| Seated::new(&hub, number)).collect();
         seated.iter_mut().for_each(Seated::drain);
         group.throughput(Throughput::Elements(u64::from(members) - 1));

@@ -7,8 +7,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::access::ResumeKey;
 use crate::config::Config;
+use crate::greeter::Greeter;
 use crate::hub::Hub;
-use crate::ice::IceServers;
 use crate::telemetry::Metrics;
 
 /// One running server.
@@ -20,10 +20,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
-    /// Makes and checks resume secrets.
+    /// Checks resume secrets.
     pub resume_key: ResumeKey,
-    /// Where clients find a way to each other.
-    pub ice: IceServers,
     draining: watch::Sender<bool>,
     places: Arc<Places>,
 }
@@ -44,8 +42,7 @@ impl App {
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
         Ok(Arc::new(Self {
-            hub: Hub::new(config.room_members, Arc::clone(&metrics)),
-            ice: config.ice_servers()?,
+            hub: Hub::new(config.room_members, Greeter::new(&config, resume_key.clone())?, Arc::clone(&metrics)),
             metrics,
             resume_key,
             draining: watch::Sender::new(false),

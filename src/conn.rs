@@ -2,7 +2,6 @@
 //! which may do the rest. Whatever ends it, its [`Membership`] announces the departure.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
@@ -11,10 +10,7 @@ use crate::core::Refusal;
 use crate::hub::{self, JoinError, Membership, Newcomer};
 use crate::link::{Event, Link};
 use crate::protocol::client::{self, Request};
-use crate::protocol::{
-    CloseCode, ErrorCode, FEATURES, Frame, LeaveReason, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, PeerId, RoomName,
-    STATE_KEYS, ServerMessage, Welcome, server,
-};
+use crate::protocol::{CloseCode, ErrorCode, LeaveReason, MESSAGE_BYTES, PeerId, RoomName, ServerMessage, server};
 use crate::socket::{End, Received, Socket};
 
 /// Serves one connection from its upgrade to its end.
@@ -80,14 +76,14 @@ impl Hello<'_> {
     fn take(&self, link: &Link, text: &str) -> Step {
         let client::Parsed { reference, request } = client::parse(text);
         match request {
-            Ok(Request::Join { name, state, resume }) => {
+            Ok(Request::Join { name, state, resume, settings }) => {
                 let known = resume.and_then(|secret| self.app.resume_key.check(&self.room, &secret));
                 let Some(id) = known.or_else(random_id) else {
                     return Step::End(CloseCode::GoingAway);
                 };
-                let newcomer = Newcomer { id, name, state, outbox: Arc::clone(link.outbox()) };
-                let welcome = |version: u64, peers: Vec<&Peer>| self.welcome(id, known.is_some(), version, peers);
-                match self.app.hub.join(&self.room, newcomer, welcome) {
+                let (resumed, outbox) = (known.is_some(), Arc::clone(link.outbox()));
+                let newcomer = Newcomer { id, name, state, settings, resumed, outbox };
+                match self.app.hub.join(&self.room, newcomer) {
                     Ok(membership) => return Step::Join(membership),
                     Err(JoinError::Draining) => {
                         hub::go_away(link.outbox());
@@ -95,8 +91,10 @@ impl Hello<'_> {
                     }
                     Err(JoinError::Refused(refusal)) => {
                         refuse(link, &refusal, "join", reference);
-                        if refusal == Refusal::RoomFull {
-                            return Step::End(CloseCode::RoomFull);
+                        match refusal {
+                            Refusal::RoomFull => return Step::End(CloseCode::RoomFull),
+                            Refusal::RoomLocked => return Step::End(CloseCode::RoomLocked),
+                            _ => {}
                         }
                     }
                 }
@@ -111,32 +109,9 @@ impl Hello<'_> {
         }
         Step::Stay
     }
-
-    fn welcome(&self, id: PeerId, resumed: bool, version: u64, peers: Vec<&Peer>) -> Frame {
-        let config = &self.app.config;
-        let welcome = Welcome {
-            id,
-            room: self.room.as_str(),
-            version,
-            peers,
-            resume: &self.app.resume_key.issue(&self.room, id),
-            resumed,
-            ice_servers: &self.app.ice.for_peer(id, SystemTime::now()),
-            limits: Limits {
-                message_bytes: MESSAGE_BYTES as u32,
-                name_chars: NAME_CHARS as u32,
-                state_keys: STATE_KEYS as u32,
-                room_members: config.room_members as u32,
-            },
-            heartbeat_seconds: config.heartbeat_seconds(),
-            features: FEATURES,
-            server: config.server_info(),
-        };
-        ServerMessage::Welcome(welcome).to_frame()
-    }
 }
 
-/// What a member of a room may do.
+/// What a member of a room may do, and who waits to become one.
 struct Joined<'a> {
     app: &'a Arc<App>,
     membership: Membership,
@@ -174,16 +149,16 @@ impl Joined<'_> {
         let kind = request.kind();
         let metrics = &self.app.metrics;
         let result = match request {
-            Request::Signal { to: Some(to), data } => {
+            Request::Signal { to, data } => {
                 metrics.signals.inc();
                 self.membership.signal(to, server::signal(self.membership.id(), data))
             }
-            Request::Signal { to: None, .. } => Err(Refusal::PeerNotFound),
             Request::Broadcast { data } => {
                 metrics.broadcasts.inc();
                 self.membership.broadcast(server::broadcast(self.membership.id(), data))
             }
             Request::State(patch) => self.membership.change_state(patch),
+            Request::Moderate(act) => self.membership.moderate(act),
             Request::Sync => self.membership.sync(),
             Request::Ping => {
                 link.send(ServerMessage::Pong { reference }.to_frame());
@@ -206,6 +181,9 @@ impl Joined<'_> {
 fn refuse(link: &Link, refusal: &Refusal, re: &str, reference: Option<&RawValue>) {
     let (code, message) = match refusal {
         Refusal::RoomFull => (ErrorCode::RoomFull, "The room has as many members as it takes."),
+        Refusal::RoomLocked => (ErrorCode::RoomLocked, "The room is locked."),
+        Refusal::NotAllowed(why) => (ErrorCode::NotAllowed, *why),
+        Refusal::NotAdmitted => (ErrorCode::NotAdmitted, "A host has not admitted this connection yet."),
         Refusal::PeerNotFound => {
             (ErrorCode::PeerNotFound, "No peer with this id is in this room: it left, or never was here.")
         }

@@ -10,8 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::core::{Effect, Input, Refusal, Room, Seat};
+use crate::greeter::{Greeter, Greeting};
 use crate::outbox::Outbox;
-use crate::protocol::{CloseCode, Frame, LeaveReason, Peer, PeerId, PeerName, RoomName, ServerMessage, StatePatch};
+use crate::protocol::{
+    CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, RoomName, ServerMessage, Settings, SettingsPatch,
+    StatePatch,
+};
 use crate::telemetry::Metrics;
 
 /// Locks that rooms are spread over; many more than cores, so that two rooms seldom meet.
@@ -30,6 +34,7 @@ pub struct Hub {
     draining: AtomicBool,
     sessions: AtomicU64,
     started: Instant,
+    greeter: Greeter,
     metrics: Arc<Metrics>,
 }
 
@@ -42,6 +47,10 @@ pub struct Newcomer {
     pub name: PeerName,
     /// The state to start with.
     pub state: StatePatch,
+    /// For a room that it makes.
+    pub settings: SettingsPatch,
+    /// Whether it proved that the id was its own before.
+    pub resumed: bool,
     /// Where its frames go.
     pub outbox: Arc<Outbox>,
 }
@@ -57,7 +66,7 @@ pub enum JoinError {
 
 impl Hub {
     /// A hub without rooms, each of which will take up to `room_members` members.
-    pub fn new(room_members: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(room_members: usize, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
@@ -65,20 +74,15 @@ impl Hub {
             draining: AtomicBool::new(false),
             sessions: AtomicU64::new(0),
             started: Instant::now(),
+            greeter,
             metrics,
         })
     }
 
-    /// Lets somebody in. `welcome` encodes its first message from the roster's version and
-    /// everybody else; the hub sends it before anything else can reach the newcomer.
-    pub fn join(
-        self: &Arc<Self>,
-        room: &RoomName,
-        newcomer: Newcomer,
-        welcome: impl Fn(u64, Vec<&Peer>) -> Frame,
-    ) -> Result<Membership, JoinError> {
+    /// Lets somebody in, or lets them wait where a host has to admit them.
+    pub fn join(self: &Arc<Self>, room: &RoomName, newcomer: Newcomer) -> Result<Membership, JoinError> {
         let seat = Seat { id: newcomer.id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
-        let Newcomer { name, state, outbox: handle, .. } = newcomer;
+        let Newcomer { name, state, settings, resumed, outbox: handle, .. } = newcomer;
         let mut rooms = self.lock(room);
         // Read under the lock: `drain` sets it before it visits this shard.
         if self.draining.load(Ordering::Relaxed) {
@@ -88,17 +92,17 @@ impl Hub {
             self.metrics.rooms.inc();
             Room::new(self.room_members)
         });
-        let joined = self.apply(room, entry, Input::Join { seat, name, state, handle }, &welcome);
+        let join = Input::Join { seat, name, state, settings, resumed, handle };
+        let joined = self.apply(room, entry, join);
         self.drop_if_empty(&mut rooms, room);
         drop(rooms);
         joined.map_err(JoinError::Refused)?;
-        self.metrics.members.inc();
         Ok(Membership { hub: Arc::clone(self), room: room.clone(), seat, present: true })
     }
 
-    /// How many are in a room; `None` where nobody is.
-    pub fn occupancy(&self, room: &RoomName) -> Option<usize> {
-        self.lock(room).get(room).map(Room::len)
+    /// How many are in a room, and what it is set to; `None` where nobody is.
+    pub fn occupancy(&self, room: &RoomName) -> Option<(usize, Settings)> {
+        self.lock(room).get(room).map(|room| (room.len(), room.settings()))
     }
 
     /// The most members of a room.
@@ -112,7 +116,7 @@ impl Hub {
         self.draining.store(true, Ordering::Relaxed);
         for shard in &self.shards {
             let rooms = lock(shard);
-            for (_, outbox) in rooms.values().flat_map(Room::members) {
+            for outbox in rooms.values().flat_map(Room::handles) {
                 go_away(outbox);
             }
         }
@@ -126,7 +130,7 @@ impl Hub {
     fn input(self: &Arc<Self>, room: &RoomName, input: Input<Arc<Outbox>>) -> Result<(), Refusal> {
         let mut rooms = self.lock(room);
         let entry = rooms.get_mut(room).ok_or(Refusal::NotMember)?;
-        let result = self.apply(room, entry, input, &|_, _| unreachable!("only a join is welcomed"));
+        let result = self.apply(room, entry, input);
         self.drop_if_empty(&mut rooms, room);
         result
     }
@@ -138,29 +142,28 @@ impl Hub {
         name: &RoomName,
         room: &mut Room<Arc<Outbox>>,
         input: Input<Arc<Outbox>>,
-        welcome: &dyn Fn(u64, Vec<&Peer>) -> Frame,
     ) -> Result<(), Refusal> {
-        let now = self.started.elapsed();
+        let (now, before) = (self.started.elapsed(), room.len());
         let mut overrun: Vec<Seat> = Vec::new();
-        let result = room.handle(now, input, &mut |effect| self.carry_out(name, effect, welcome, &mut overrun));
+        let result = room.handle(now, input, &mut |effect| self.carry_out(name, effect, &mut overrun));
         while let Some(seat) = overrun.pop() {
             let leave = Input::Leave { seat, reason: LeaveReason::SlowConsumer };
             // `NotMember` where it has left already.
-            let _ = room.handle(now, leave, &mut |effect| self.carry_out(name, effect, welcome, &mut overrun));
+            let _ = room.handle(now, leave, &mut |effect| self.carry_out(name, effect, &mut overrun));
+        }
+        if room.len() != before {
+            self.metrics.members.inc_by(room.len() as i64 - before as i64);
         }
         result
     }
 
-    fn carry_out(
-        self: &Arc<Self>,
-        name: &RoomName,
-        effect: Effect<'_, Arc<Outbox>>,
-        welcome: &dyn Fn(u64, Vec<&Peer>) -> Frame,
-        overrun: &mut Vec<Seat>,
-    ) {
+    fn carry_out(self: &Arc<Self>, name: &RoomName, effect: Effect<'_, Arc<Outbox>>, overrun: &mut Vec<Seat>) {
         let (seat, to, frame) = match effect {
             Effect::Send { seat, to, frame } => (seat, to, frame),
-            Effect::Welcome { seat, to, version, peers } => (seat, to, welcome(version, peers)),
+            Effect::Welcome { seat, to, version, own, settings, resumed, peers } => {
+                let greeting = Greeting { room: name, version, own, peers, settings, resumed };
+                (seat, to, self.greeter.welcome(greeting))
+            }
             Effect::Close { handle, code } => return handle.close(code),
             Effect::WakeAt(at) => return self.wake(name.clone(), at),
         };
@@ -206,7 +209,7 @@ pub fn go_away(outbox: &Outbox) {
     outbox.close(CloseCode::GoingAway);
 }
 
-/// One member's place in a room. Dropping it announces the departure, whatever ended the
+/// One member's place in a room, or before its door. Dropping it announces the departure, whatever ended the
 /// connection; [`Membership::leave`] gives another reason than `closed`.
 #[derive(Debug)]
 pub struct Membership {
@@ -222,14 +225,19 @@ impl Membership {
         self.seat.id
     }
 
-    /// Passes a frame on to one other member.
-    pub fn signal(&self, to: PeerId, frame: Frame) -> Result<(), Refusal> {
+    /// Passes a frame on to one other member; `None` is nobody.
+    pub fn signal(&self, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
         self.hub.input(&self.room, Input::Signal { from: self.seat, to, frame })
     }
 
     /// Passes a frame on to all other members.
     pub fn broadcast(&self, frame: Frame) -> Result<(), Refusal> {
         self.hub.input(&self.room, Input::Broadcast { from: self.seat, frame })
+    }
+
+    /// Decides for the room, as a host.
+    pub fn moderate(&self, act: Moderation) -> Result<(), Refusal> {
+        self.hub.input(&self.room, Input::Moderate { seat: self.seat, act })
     }
 
     /// Changes this member's state.
@@ -249,7 +257,6 @@ impl Membership {
 
     fn depart(&mut self, reason: LeaveReason) {
         if std::mem::take(&mut self.present) {
-            self.hub.metrics.members.dec();
             // `NotMember` where it was superseded or too slow: the hub has said so already.
             let _ = self.hub.input(&self.room, Input::Leave { seat: self.seat, reason });
         }

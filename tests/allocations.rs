@@ -7,10 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use roundtable::access::ResumeKey;
+use roundtable::config::Cli;
+use roundtable::greeter::Greeter;
 use roundtable::hub::{Hub, Membership, Newcomer};
 use roundtable::outbox::{Outbox, OutboxLimits};
 use roundtable::protocol::client::{Request, parse};
-use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, StatePatch, server};
+use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
 use roundtable::telemetry::Metrics;
 
 /// The system's allocator, which counts what each thread asks for.
@@ -88,6 +91,12 @@ fn relaying_a_message_allocates_its_frame_once() {
     }
 }
 
+/// Greets with what a server without settings has.
+fn greeter() -> Greeter {
+    let config = Cli::load(["roundtable".to_owned()], &[]).unwrap().config;
+    Greeter::new(&config, ResumeKey::new(b"key")).unwrap()
+}
+
 /// A member with the socket's end of its outbox.
 struct Seated {
     membership: Membership,
@@ -102,10 +111,12 @@ impl Seated {
             id: PeerId::from_random([number; PeerId::LEN]),
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::default(),
+            settings: SettingsPatch::default(),
+            resumed: false,
             outbox: outbox.clone(),
         };
         let room = RoomName::new("allocations").unwrap();
-        let membership = hub.join(&room, newcomer, |_, _| Frame::ping()).unwrap();
+        let membership = hub.join(&room, newcomer).unwrap();
         Self { membership, outbox, frames: VecDeque::new() }
     }
 
@@ -118,7 +129,7 @@ impl Seated {
 
 #[test]
 fn a_broadcast_to_fifty_members_allocates_twice() {
-    let hub = Hub::new(50, Arc::new(Metrics::new()));
+    let hub = Hub::new(50, greeter(), Arc::new(Metrics::new()));
     let mut members: Vec<_> = (0..50).map(|number| Seated::new(&hub, number)).collect();
     let text = message("broadcast", 200);
     let mut broadcast = || {

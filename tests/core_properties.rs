@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use roundtable::core::{Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
-use roundtable::protocol::{CloseCode, Frame, LeaveReason, PeerId, PeerName, StatePatch, StateValue};
+use roundtable::protocol::{
+    CloseCode, Frame, LeaveReason, PeerId, PeerName, Role, SettingsPatch, StatePatch, StateValue,
+};
 use serde_json::{Value, json};
 
 const CAPACITY: usize = 3;
@@ -109,6 +111,10 @@ fn peer_id(id: u8) -> PeerId {
     PeerId::from_random([id; PeerId::LEN])
 }
 
+fn hosts(room: &Room<u64>) -> Vec<PeerId> {
+    room.members().filter(|(peer, _)| peer.role == Role::Host).map(|(peer, _)| peer.id).collect()
+}
+
 fn patch(key: u8, value: Option<bool>) -> StatePatch {
     StatePatch::from([(&*format!("k{key}"), value.map(StateValue::Flag))])
 }
@@ -203,6 +209,11 @@ impl World {
                     peer["state"] = message["state"].clone();
                 }
             }
+            "role" => {
+                if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
+                    peer["role"] = message["role"].clone();
+                }
+            }
             other => panic!("{other}"),
         }
         let version = message["version"].as_u64().unwrap();
@@ -241,6 +252,7 @@ impl World {
             Step::Leave { id, stale } => {
                 let seat = self.seat(id, stale);
                 let member = self.is_member(id, stale);
+                let before: Vec<PeerId> = hosts(&self.room).into_iter().filter(|host| *host != peer_id(id)).collect();
                 if member {
                     self.views.remove(&seat.session);
                 }
@@ -249,12 +261,20 @@ impl World {
                 if member {
                     self.gone(id);
                     assert_eq!(Self::receivers(&out, "peer_left"), self.all_but(None), "told to each once");
-                    assert_eq!(out.len(), self.present.len(), "and nothing else happens");
+                    let mut expected = self.present.len();
+                    if hosts(&self.room) != before {
+                        assert_eq!(Self::receivers(&out, "role"), self.all_but(None), "the heir is told to each once");
+                        expected *= 2;
+                    }
+                    assert_eq!(out.len(), expected, "and nothing else happens");
                 }
             }
             Step::Signal { from, to, stale } => {
-                let input =
-                    Input::Signal { from: self.seat(from, stale), to: peer_id(to), frame: self.frame("signal", from) };
+                let input = Input::Signal {
+                    from: self.seat(from, stale),
+                    to: Some(peer_id(to)),
+                    frame: self.frame("signal", from),
+                };
                 let expected = match () {
                     () if !self.is_member(from, stale) => Err(Refusal::NotMember),
                     () if from == to => Err(Refusal::SignalToSelf),
@@ -321,6 +341,8 @@ impl World {
             seat: Seat { id: peer_id(id), session },
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::from([("mic", Some(StateValue::Flag(mic)))]),
+            settings: SettingsPatch::default(),
+            resumed: before.is_some(),
             handle: session,
         });
         if !fits {
@@ -383,7 +405,9 @@ impl World {
             assert_eq!(view.version, self.room.version());
             let mut expected: BTreeMap<String, Value> = BTreeMap::new();
             for (other, state) in self.states.iter().filter(|(other, _)| *other != id) {
-                let peer = json!({"id": peer_id(*other), "name": "Ada", "role": "participant", "state": state});
+                let host = hosts(&self.room).contains(&peer_id(*other));
+                let role = if host { Role::Host } else { Role::Participant };
+                let peer = json!({"id": peer_id(*other), "name": "Ada", "role": role, "state": state});
                 expected.insert(peer_id(*other).to_string(), peer);
             }
             assert_eq!(view.peers, expected);

@@ -31,7 +31,7 @@ fn messages(direction: &str) -> Vec<(String, Value)> {
 
 #[test]
 fn client_messages_are_understood() {
-    let mut kinds = BTreeSet::new();
+    let (mut kinds, mut acts) = (BTreeSet::new(), BTreeSet::new());
     for (name, message) in messages("client") {
         let text = message.to_string();
         let parsed = parse(&text);
@@ -52,11 +52,17 @@ fn client_messages_are_understood() {
                 assert_eq!(parsed.as_str(), message["name"], "{name}");
                 assert_eq!(resume.as_deref(), message["resume"].as_str(), "{name}");
             }
+            Request::Moderate(act) => {
+                assert_eq!(json!(act)["action"], message["action"], "{name}");
+                acts.insert(message["action"].as_str().unwrap().to_owned());
+            }
             Request::State(_) | Request::Sync | Request::Ping | Request::Leave => {}
         }
     }
-    let all = ["broadcast", "join", "leave", "ping", "signal", "state", "sync"];
+    let all = ["broadcast", "join", "leave", "moderate", "ping", "signal", "state", "sync"];
     assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
+    let all = ["admit", "ask", "end", "refuse", "remove", "role", "settings", "switch_off"];
+    assert!(acts.iter().eq(all), "every act is among the fixtures: {acts:?}");
 }
 
 #[test]
@@ -181,12 +187,51 @@ async fn captured() -> Vec<Value> {
     bob.close().await;
     seen.push(ada.expect("peer_left").await);
 
+    seen.extend(moderated(&plain).await);
     let (mut raw, _) = Raw::join(&server, "other", "Zoe").await;
     raw.frame(FIN | TEXT, &[b' '; 65_537]).await;
     seen.push(raw.message().await);
 
     server.shut_down();
     ada.drain_into(&mut seen).await;
+    seen
+}
+
+/// What hosts bring about.
+async fn moderated(server: &TestServer) -> Vec<Value> {
+    let mut seen = Vec::new();
+    let (mut ada, mut bob) = (server.join("hosts", "Ada").await, server.join("hosts", "Bob").await);
+    seen.push(ada.expect("peer_joined").await);
+    for act in [
+        json!({"action": "ask", "to": bob.id(), "ask": "mute"}),
+        json!({"action": "switch_off", "to": bob.id(), "what": "mic"}),
+        json!({"action": "role", "to": bob.id(), "role": "listener"}),
+        json!({"action": "settings", "settings": {"lobby": true}}),
+    ] {
+        let mut message = act;
+        message["type"] = json!("moderate");
+        ada.send(message.clone()).await;
+        bob.send(message).await;
+    }
+    for kind in ["role", "settings"] {
+        seen.push(ada.expect(kind).await);
+    }
+    let mut guest = server.connect("hosts").await;
+    guest.send(json!({"type": "join", "name": "Alan"})).await;
+    seen.push(guest.expect("waiting").await);
+    guest.send(json!({"type": "broadcast", "data": 1})).await;
+    seen.push(guest.expect("error").await);
+    seen.push(ada.expect("lobby").await);
+    guest.send(json!({"type": "leave"})).await;
+    seen.push(ada.expect("lobby").await);
+    ada.send(json!({"type": "moderate", "action": "remove", "to": bob.id()})).await;
+    seen.push(ada.expect("peer_left").await);
+    bob.drain_into(&mut seen).await;
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"locked": true}})).await;
+    seen.push(ada.expect("settings").await);
+    let mut late = server.connect("hosts").await;
+    late.send(json!({"type": "join", "name": "Eve"})).await;
+    seen.push(late.expect("error").await);
     seen
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use roundtable::protocol::client::{ClientMessage, Request, parse};
-use roundtable::protocol::{ErrorBody, ServerMessage, StatePatch, StateValue};
+use roundtable::protocol::{ErrorBody, Moderation, PeerId, ServerMessage, SettingsPatch, StatePatch, StateValue};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -32,9 +32,11 @@ proptest! {
         let state = StatePatch::from([("mic", Some(StateValue::Flag(flag))), ("hand", None)]);
         let written = |message: ClientMessage<'_>| serde_json::to_string(&message).unwrap();
 
-        let text = written(ClientMessage::Join { name: &name, state: Some(&state_text), resume: resume.as_deref() });
+        let settings = SettingsPatch { talk: Some(flag), ..SettingsPatch::default() };
+        let text = written(ClientMessage::Join { name: &name, state: Some(&state_text), resume: resume.as_deref(), settings: Some(settings) });
         match parse(&text).request {
-            Ok(Request::Join { name: read, state: read_state, resume: read_resume }) => {
+            Ok(Request::Join { name: read, state: read_state, resume: read_resume, settings: read_settings }) => {
+                prop_assert_eq!(read_settings, settings);
                 prop_assert_eq!(read.as_str(), &name);
                 prop_assert_eq!(read_state, state.clone());
                 prop_assert_eq!(read_resume.as_deref(), resume.as_deref());
@@ -47,6 +49,12 @@ proptest! {
                 prop_assert_eq!(read.as_str(), &to);
                 prop_assert_eq!(read_data.get(), data.get());
             }
+            other => prop_assert!(false, "{other:?} of {text}"),
+        }
+        let act = Moderation::Remove { to: PeerId::parse(&to).unwrap() };
+        let text = written(ClientMessage::Moderate(act));
+        match parse(&text).request {
+            Ok(Request::Moderate(read)) => prop_assert_eq!(read, act),
             other => prop_assert!(false, "{other:?} of {text}"),
         }
         let text = written(ClientMessage::Broadcast { data: &data });

@@ -1,6 +1,8 @@
 //! What a room is, decided without tokio, clock, randomness or locks: time, ids and the ways to
 //! the members come in as values, everything that has to happen goes out as [`Effect`]s.
 
+mod door;
+mod moderation;
 mod room;
 
 pub use room::{Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};

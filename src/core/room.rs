@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::mem;
 use std::time::Duration;
 
-use crate::protocol::server::Role;
-use crate::protocol::{CloseCode, Frame, LeaveReason, Peer, PeerId, PeerName, ServerMessage, State, StatePatch};
+use super::door::{Door, House};
+use crate::protocol::{
+    CloseCode, Frame, LeaveReason, Moderation, Peer, PeerId, PeerName, Role, ServerMessage, Settings, SettingsPatch,
+    State, StatePatch,
+};
 
 /// Changes of state within this time are announced together (R22).
 pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,6 +35,10 @@ pub enum Input<H> {
         name: PeerName,
         /// The state to start with.
         state: StatePatch,
+        /// What the room is to be set to, where this join makes it.
+        settings: SettingsPatch,
+        /// Whether it proved that the id was its own before.
+        resumed: bool,
         /// The way to this member.
         handle: H,
     },
@@ -46,8 +53,8 @@ pub enum Input<H> {
     Signal {
         /// The sender.
         from: Seat,
-        /// The receiver.
-        to: PeerId,
+        /// The receiver; `None` where the sender named what is nobody's id.
+        to: Option<PeerId>,
         /// Complete, with the sender's id in it.
         frame: Frame,
     },
@@ -64,6 +71,13 @@ pub enum Input<H> {
         seat: Seat,
         /// What changes.
         patch: StatePatch,
+    },
+    /// A host decides.
+    Moderate {
+        /// The host.
+        seat: Seat,
+        /// What.
+        act: Moderation,
     },
     /// A member asks for the roster.
     Sync {
@@ -85,6 +99,12 @@ pub enum Effect<'a, H> {
         to: &'a H,
         /// The roster's version.
         version: u64,
+        /// The member itself.
+        own: &'a Peer,
+        /// What the room is set to.
+        settings: Settings,
+        /// Whether it came back as who it was.
+        resumed: bool,
         /// Everybody else, in the order in which they joined.
         peers: Vec<&'a Peer>,
     },
@@ -113,6 +133,12 @@ pub enum Effect<'a, H> {
 pub enum Refusal {
     /// The room has as many members as it takes.
     RoomFull,
+    /// The room is locked.
+    RoomLocked,
+    /// The sender's role does not allow it; the sentence says what would.
+    NotAllowed(&'static str),
+    /// The sender waits in the lobby.
+    NotAdmitted,
     /// The seat is not, or no longer, in this room.
     NotMember,
     /// The receiver is not in this room.
@@ -124,26 +150,27 @@ pub enum Refusal {
 }
 
 #[derive(Debug)]
-struct Member<H> {
-    session: u64,
+pub(super) struct Member<H> {
+    pub(super) session: u64,
     /// The roster's version with which it came: the order of joining.
     since: u64,
-    peer: Peer,
-    handle: H,
+    pub(super) peer: Peer,
+    pub(super) handle: H,
 }
 
 /// One room. It lives from its first join until [`Room::is_empty`].
 #[derive(Debug)]
 pub struct Room<H> {
-    capacity: usize,
-    version: u64,
-    members: HashMap<PeerId, Member<H>>,
+    pub(super) capacity: usize,
+    pub(super) version: u64,
+    pub(super) members: HashMap<PeerId, Member<H>>,
     /// Members whose state changed and has not been announced, in the order of their change.
-    changed: Vec<PeerId>,
+    pub(super) changed: Vec<PeerId>,
     /// Before this time no state is announced on its own.
     quiet_until: Duration,
     /// A [`Effect::WakeAt`] is under way.
     waking: bool,
+    pub(super) house: House<H>,
 }
 
 impl<H> Room<H> {
@@ -156,6 +183,7 @@ impl<H> Room<H> {
             changed: Vec::new(),
             quiet_until: Duration::ZERO,
             waking: false,
+            house: House::default(),
         }
     }
 
@@ -172,6 +200,16 @@ impl<H> Room<H> {
     /// The roster's version (R14).
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What the room is set to.
+    pub fn settings(&self) -> Settings {
+        self.house.settings
+    }
+
+    /// The ways to all members, and to all who wait.
+    pub fn handles(&self) -> impl Iterator<Item = &H> {
+        self.members.values().map(|member| &member.handle).chain(self.house.guests())
     }
 
     /// The roster, in the order of joining, and the way to each member.
@@ -193,12 +231,16 @@ impl<H> Room<H> {
         match input {
             Input::Signal { from, to, frame } => self.signal(from, to, frame, emit),
             Input::Broadcast { from, frame } => {
-                self.check(from)?;
+                if self.check(from)?.peer.role == Role::Listener {
+                    return Err(Refusal::NotAllowed("Listeners do not broadcast."));
+                }
                 self.send_to_all(Some(from.id), &frame, emit);
                 Ok(())
             }
             Input::State { seat, patch } => self.change_state(now, seat, patch, emit),
-            Input::Join { seat, name, state, handle } => self.join(now, seat, name, state, handle, emit),
+            Input::Join { .. } => self.join(now, input, emit),
+            Input::Moderate { seat, act } => self.moderate(now, seat, act, emit),
+            Input::Leave { seat, .. } if self.is_waiting(seat) => self.stop_waiting(seat.id, emit).map(drop),
             Input::Leave { seat, reason } => self.leave(seat, reason, emit).map(drop),
             Input::Sync { seat } => self.sync(now, seat, emit),
             Input::Tick => {
@@ -210,68 +252,102 @@ impl<H> Room<H> {
         }
     }
 
-    fn check(&self, seat: Seat) -> Result<&Member<H>, Refusal> {
+    pub(super) fn check(&self, seat: Seat) -> Result<&Member<H>, Refusal> {
         let member = self.members.get(&seat.id).filter(|member| member.session == seat.session);
-        member.ok_or(Refusal::NotMember)
+        member.ok_or_else(|| if self.is_waiting(seat) { Refusal::NotAdmitted } else { Refusal::NotMember })
     }
 
     fn signal(
         &self,
         from: Seat,
-        to: PeerId,
+        to: Option<PeerId>,
         frame: Frame,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) -> Result<(), Refusal> {
-        self.check(from)?;
-        if to == from.id {
+        let role = self.check(from)?.peer.role;
+        if to == Some(from.id) {
             return Err(Refusal::SignalToSelf);
         }
-        let receiver = self.members.get(&to).ok_or(Refusal::PeerNotFound)?;
+        let receiver = to.and_then(|to| self.members.get(&to)).ok_or(Refusal::PeerNotFound)?;
+        if !role.may_signal(receiver.peer.role) {
+            return Err(Refusal::NotAllowed("Listeners do not signal each other."));
+        }
         emit(receiver.send(frame));
         Ok(())
     }
 
-    fn join(
-        &mut self,
-        now: Duration,
-        seat: Seat,
-        name: PeerName,
-        state: StatePatch,
-        handle: H,
-        emit: &mut impl FnMut(Effect<'_, H>),
-    ) -> Result<(), Refusal> {
+    fn join(&mut self, now: Duration, join: Input<H>, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+        let Input::Join { seat, name, state, settings, resumed, handle } = join else { return Ok(()) };
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
-        let old = self.members.get(&seat.id).map(|old| Seat { id: seat.id, session: old.session });
-        if self.members.len() - usize::from(old.is_some()) >= self.capacity {
-            return Err(Refusal::RoomFull);
+        let old = self.members.get(&seat.id).map(|old| (Seat { id: seat.id, session: old.session }, old.peer.role));
+        let door = self.door(seat.id, old.map(|(_, role)| role))?;
+        if self.is_empty() {
+            self.house.settings = settings.apply(self.house.settings);
         }
-        if let Some(old) = old {
+        if let Some((old, _)) = old {
             let handle = self.leave(old, LeaveReason::Superseded, emit)?;
             emit(Effect::Close { handle, code: CloseCode::Superseded });
         }
-        // The snapshot must not contain what the others have not been told (R23).
-        self.announce_states(now, emit);
-
-        self.version += 1;
-        let version = self.version;
-        let peer = Peer { id: seat.id, name, role: Role::default(), state };
-        let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
-        // First reachable, then announced (R15).
-        self.members.insert(seat.id, Member { session: seat.session, since: version, peer, handle });
-        if let Some(member) = self.members.get(&seat.id) {
-            emit(Effect::Welcome { seat, to: &member.handle, version, peers: self.others(seat.id) });
+        let mut peer = Peer { id: seat.id, name, role: Role::default(), state };
+        match door {
+            Door::In(role) => {
+                peer.role = role;
+                self.enter(now, seat, peer, resumed, handle, emit);
+            }
+            Door::Lobby => self.wait(seat, peer, handle, emit),
         }
-        self.send_to_all(Some(seat.id), &frame, emit);
         Ok(())
     }
 
-    fn leave(&mut self, seat: Seat, reason: LeaveReason, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<H, Refusal> {
+    /// Makes somebody a member, whatever the door says.
+    pub(super) fn enter(
+        &mut self,
+        now: Duration,
+        seat: Seat,
+        mut peer: Peer,
+        resumed: bool,
+        handle: H,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) {
+        peer.state = peer.role.quieted(peer.state);
+        // The snapshot must not contain what the others have not been told (R23).
+        self.announce_states(now, emit);
+        self.version += 1;
+        let version = self.version;
+        let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
+        // First reachable, then announced (R15).
+        self.members.insert(seat.id, Member { session: seat.session, since: version, peer, handle });
+        if let Some(Member { peer: own, handle: to, .. }) = self.members.get(&seat.id) {
+            let settings = self.house.settings;
+            emit(Effect::Welcome { seat, to, version, own, settings, resumed, peers: self.others(seat.id) });
+        }
+        self.send_to_all(Some(seat.id), &frame, emit);
+        self.show_lobby_to(seat.id, emit);
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        seat: Seat,
+        reason: LeaveReason,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<H, Refusal> {
         self.check(seat)?;
         let member = self.members.remove(&seat.id).ok_or(Refusal::NotMember)?;
         self.changed.retain(|id| *id != seat.id);
         self.version += 1;
         let frame = ServerMessage::PeerLeft { version: self.version, id: seat.id, reason }.to_frame();
         self.send_to_all(None, &frame, emit);
+        match reason {
+            // Is back at once, as what it was.
+            LeaveReason::Superseded => return Ok(member.handle),
+            LeaveReason::Removed => self.house.forget(seat.id),
+            _ => self.house.remember(seat.id, member.peer.role),
+        }
+        if self.is_empty() {
+            self.disband(emit);
+        } else {
+            self.crown_heir(emit);
+        }
         Ok(member.handle)
     }
 
@@ -287,16 +363,23 @@ impl<H> Room<H> {
         if state == member.peer.state {
             return Ok(());
         }
+        if !member.peer.role.may_have(&state) {
+            return Err(Refusal::NotAllowed("Listeners send nothing; raise a hand to be let speak."));
+        }
         if let Some(member) = self.members.get_mut(&seat.id) {
             member.peer.state = state;
         }
-        if !self.changed.contains(&seat.id) {
-            self.changed.push(seat.id);
+        self.state_changed(now, seat.id, emit);
+        Ok(())
+    }
+
+    pub(super) fn state_changed(&mut self, now: Duration, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if !self.changed.contains(&id) {
+            self.changed.push(id);
         }
         if !self.waking {
             self.announce_or_wait(now, emit);
         }
-        Ok(())
     }
 
     /// A tick may come early: it is of an earlier room of this name, or a snapshot has announced
@@ -327,8 +410,10 @@ impl<H> Room<H> {
     fn sync(&mut self, now: Duration, seat: Seat, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
         self.check(seat)?;
         self.announce_states(now, emit);
-        let roster = ServerMessage::Roster { version: self.version, peers: self.others(seat.id) };
-        emit(self.check(seat)?.send(roster.to_frame()));
+        let member = self.check(seat)?;
+        let (role, settings) = (member.peer.role, self.house.settings);
+        let roster = ServerMessage::Roster { version: self.version, peers: self.others(seat.id), role, settings };
+        emit(member.send(roster.to_frame()));
         Ok(())
     }
 
@@ -336,7 +421,7 @@ impl<H> Room<H> {
         self.members().map(|(peer, _)| peer).filter(|peer| peer.id != id).collect()
     }
 
-    fn send_to_all(&self, but: Option<PeerId>, frame: &Frame, emit: &mut impl FnMut(Effect<'_, H>)) {
+    pub(super) fn send_to_all(&self, but: Option<PeerId>, frame: &Frame, emit: &mut impl FnMut(Effect<'_, H>)) {
         for member in self.members.values().filter(|member| Some(member.peer.id) != but) {
             emit(member.send(frame.clone()));
         }
@@ -344,7 +429,7 @@ impl<H> Room<H> {
 }
 
 impl<H> Member<H> {
-    fn send(&self, frame: Frame) -> Effect<'_, H> {
+    pub(super) fn send(&self, frame: Frame) -> Effect<'_, H> {
         let seat = Seat { id: self.peer.id, session: self.session };
         Effect::Send { seat, to: &self.handle, frame }
     }

@@ -121,12 +121,13 @@ async fn room(State(app): State<Arc<App>>, path: Result<Path<String>, PathReject
     }
     let Path(name) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
-    let members = app.hub.occupancy(&room);
+    let present = app.hub.occupancy(&room);
+    let (members, settings) = present.unwrap_or_default();
     Ok(success(Data {
         room: room.as_str(),
-        open: members.is_some(),
-        locked: false,
-        members: members.unwrap_or(0),
+        open: present.is_some(),
+        locked: settings.locked,
+        members,
         members_max: app.hub.room_members(),
     }))
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, PeerId, PeerName, StatePatch};
+use super::{ErrorCode, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
 /// The longest `ref` in bytes of JSON (R4): 64 and two quotes.
 const REF_BYTES: usize = 66;
@@ -29,7 +29,13 @@ pub enum ClientMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         resume: Option<&'a str>,
+        /// What the room is to be set to, where this join makes it (R38).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        settings: Option<SettingsPatch>,
     },
+    /// An act of a host (R37).
+    Moderate(Moderation),
     /// A message for one peer (R19).
     Signal {
         /// Whom.
@@ -69,7 +75,11 @@ pub enum Request<'a> {
         state: StatePatch,
         /// Not checked yet.
         resume: Option<Cow<'a, str>>,
+        /// For a room that this join makes.
+        settings: SettingsPatch,
     },
+    /// Decide for the room.
+    Moderate(Moderation),
     /// Pass `data` on to one peer; `None` where `to` cannot be anybody's id.
     Signal {
         /// Whom.
@@ -97,6 +107,7 @@ impl Request<'_> {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Join { .. } => "join",
+            Self::Moderate(_) => "moderate",
             Self::Signal { .. } => "signal",
             Self::Broadcast { .. } => "broadcast",
             Self::State(_) => "state",
@@ -159,6 +170,8 @@ struct Header<'a> {
     state: Option<&'a RawValue>,
     #[serde(borrow)]
     resume: Option<Text<'a>>,
+    #[serde(borrow)]
+    settings: Option<&'a RawValue>,
     #[serde(borrow, rename = "ref")]
     reference: Option<&'a RawValue>,
 }
@@ -195,10 +208,10 @@ pub fn parse(text: &str) -> Parsed<'_> {
             return Parsed { reference: None, request: Err(Bad { re, ..bad }) };
         }
     };
-    Parsed { reference, request: request(header) }
+    Parsed { reference, request: request(text, header) }
 }
 
-fn request(header: Header<'_>) -> Result<Request<'_>, Bad> {
+fn request<'a>(text: &'a str, header: Header<'a>) -> Result<Request<'a>, Bad> {
     let Some(Text(kind)) = header.kind else {
         return Err(Bad::missing("type", None));
     };
@@ -223,8 +236,11 @@ fn request(header: Header<'_>) -> Result<Request<'_>, Bad> {
             let name = header.name.ok_or_else(|| Bad::missing("name", re))?.0;
             let name = PeerName::new(&name).map_err(|why| Bad::new(ErrorCode::NameInvalid, re, why))?;
             let state = header.state.map(|state| parse_state(state, re)).transpose()?.unwrap_or_default();
-            Ok(Request::Join { name, state, resume: header.resume.map(|text| text.0) })
+            let settings = header.settings.map(|settings| parse_fields(settings.get(), "join")).transpose()?;
+            let settings = settings.unwrap_or_default();
+            Ok(Request::Join { name, state, resume: header.resume.map(|text| text.0), settings })
         }
+        "moderate" => parse_fields(text, "moderate").map(Request::Moderate),
         "sync" => Ok(Request::Sync),
         "ping" => Ok(Request::Ping),
         "leave" => Ok(Request::Leave),
@@ -234,6 +250,14 @@ fn request(header: Header<'_>) -> Result<Request<'_>, Bad> {
 
 fn parse_state(state: &RawValue, re: Option<&'static str>) -> Result<StatePatch, Bad> {
     StatePatch::parse(state.get()).map_err(|why| Bad::new(ErrorCode::StateInvalid, re, why))
+}
+
+fn parse_fields<'a, T: Deserialize<'a>>(json: &'a str, re: &'static str) -> Result<T, Bad> {
+    serde_json::from_str(json).map_err(|error| {
+        let why = error.to_string();
+        let code = if why.starts_with("missing field") { ErrorCode::MissingField } else { ErrorCode::BadField };
+        Bad::new(code, Some(re), format!("A message of the type {re:?} is not as it should be: {why}."))
+    })
 }
 
 fn check_ref(raw: &RawValue) -> Result<&RawValue, Bad> {
@@ -258,7 +282,7 @@ fn unreadable<'a>(text: &'a str, error: &serde_json::Error) -> Parsed<'a> {
 }
 
 fn known(quoted: &str) -> Option<&'static str> {
-    ["join", "signal", "broadcast", "state", "sync", "ping", "leave"]
+    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "leave"]
         .into_iter()
         .find(|kind| quoted.trim_matches('"') == *kind)
 }

@@ -31,6 +31,12 @@ pub enum ErrorCode {
     SignalToSelf,
     /// The room has as many members as it takes.
     RoomFull,
+    /// The room is locked.
+    RoomLocked,
+    /// The sender's role does not allow it.
+    NotAllowed,
+    /// The sender still waits to be admitted.
+    NotAdmitted,
     /// The message is longer than [`super::MESSAGE_BYTES`].
     MessageTooLarge,
 }
@@ -52,6 +58,8 @@ pub enum LeaveReason {
     Superseded,
     /// It was closed for what it sent.
     ProtocolError,
+    /// A host sent it out.
+    Removed,
 }
 
 /// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
@@ -78,6 +86,14 @@ pub enum CloseCode {
     Superseded = 4004,
     /// The outbox was full (R18).
     SlowConsumer = 4005,
+    /// The room is locked (R39).
+    RoomLocked = 4006,
+    /// A host refused it at the door (R40).
+    Refused = 4007,
+    /// A host sent it out (R45).
+    Removed = 4008,
+    /// A host ended the meeting, or it ended while this peer waited (R46).
+    Ended = 4009,
 }
 
 impl CloseCode {
@@ -94,6 +110,10 @@ impl CloseCode {
             Self::RoomFull => "room_full",
             Self::Superseded => "superseded",
             Self::SlowConsumer => "slow_consumer",
+            Self::RoomLocked => "room_locked",
+            Self::Refused => "refused",
+            Self::Removed => "removed",
+            Self::Ended => "ended",
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod codes;
 pub mod frame;
+pub mod moderation;
 mod names;
 pub mod server;
 mod state;
@@ -16,8 +17,9 @@ mod typescript;
 pub use client::{ClientMessage, Parsed};
 pub use codes::{CloseCode, ErrorCode, LeaveReason};
 pub use frame::Frame;
+pub use moderation::{Ask, Moderation, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
-pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Welcome};
+pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
 pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 
 /// The longest message in bytes that a client may send (R29). A Chromium offer with four
@@ -25,4 +27,4 @@ pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
 /// What this server can do beyond the minimum (R7).
-pub const FEATURES: &[&str] = &["resume", "state", "sync"];
+pub const FEATURES: &[&str] = &["hosts", "resume", "state", "sync"];

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, Frame, LeaveReason, PeerId, PeerName, State};
+use super::{Ask, ErrorCode, Frame, LeaveReason, PeerId, PeerName, Role, Settings, State, Switch};
 
 /// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
 /// [`signal`] and [`broadcast`] without going through serde; they stand here for the
@@ -53,6 +53,53 @@ pub enum ServerMessage<'a> {
         /// Everybody else, in the order in which they joined.
         #[cfg_attr(test, ts(type = "Array<Peer>"))]
         peers: Vec<&'a Peer>,
+        /// One's own role.
+        role: Role,
+        /// What the room is set to.
+        settings: Settings,
+    },
+    /// A peer, perhaps oneself, has another role (R42).
+    Role {
+        /// The roster's version with this role in it.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// Whose.
+        #[cfg_attr(test, ts(type = "string"))]
+        id: PeerId,
+        /// The role from now on.
+        role: Role,
+    },
+    /// The room is set otherwise (R38).
+    Settings {
+        /// The roster's version with these settings.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// All of them.
+        settings: Settings,
+    },
+    /// The answer to a `join` where a host has to admit (R40).
+    Waiting,
+    /// For hosts: everyone who waits, whenever that changes (R40).
+    Lobby {
+        /// In the order in which they came.
+        #[cfg_attr(test, ts(type = "Array<Waiting>"))]
+        waiting: Vec<&'a Waiting>,
+    },
+    /// A host asks for something (R43).
+    Asked {
+        /// The host.
+        #[cfg_attr(test, ts(type = "string"))]
+        from: PeerId,
+        /// For what.
+        ask: Ask,
+    },
+    /// A host has switched something of this peer off (R44).
+    SwitchedOff {
+        /// The host.
+        #[cfg_attr(test, ts(type = "string"))]
+        from: PeerId,
+        /// What.
+        what: Switch,
     },
     /// A message for this peer alone.
     Signal {
@@ -106,6 +153,10 @@ pub struct Welcome<'a> {
     /// Everybody else, in the order in which they joined.
     #[cfg_attr(test, ts(type = "Array<Peer>"))]
     pub peers: Vec<&'a Peer>,
+    /// One's own role (R36).
+    pub role: Role,
+    /// What the room is set to (R38).
+    pub settings: Settings,
     /// The secret to come back with (R11).
     pub resume: &'a str,
     /// Whether this peer came back with such a secret.
@@ -133,21 +184,23 @@ pub struct Peer {
     /// What to call it.
     #[cfg_attr(test, ts(type = "string"))]
     pub name: PeerName,
-    /// What it may do; always `participant` so far.
+    /// What it may do (R36).
     pub role: Role,
     /// What it says about itself (R20).
     #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
     pub state: State,
 }
 
-/// What a peer may do.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Somebody who waits to be admitted (R40).
+#[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub enum Role {
-    /// Speaks and listens.
-    #[default]
-    Participant,
+pub struct Waiting {
+    /// The id it will have.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub id: PeerId,
+    /// What to call it.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub name: PeerName,
 }
 
 /// One entry of `RTCConfiguration.iceServers` (W3C WebRTC §4.2.1).

@@ -2,7 +2,6 @@
 
 use ts_rs::{Config, TS};
 
-use super::server::Role;
 use super::*;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/static/src/protocol/messages.ts");
@@ -15,6 +14,12 @@ fn generated() -> String {
         Welcome::<'_>::decl(&config),
         Peer::decl(&config),
         Role::decl(&config),
+        Settings::decl(&config),
+        SettingsPatch::decl(&config),
+        Moderation::decl(&config),
+        Ask::decl(&config),
+        Switch::decl(&config),
+        Waiting::decl(&config),
         StateValue::decl(&config),
         IceServer::decl(&config),
         Limits::decl(&config),

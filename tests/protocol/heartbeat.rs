@@ -29,6 +29,7 @@ async fn r26_who_answers_no_pings_is_dead_after_two() {
         pings += u32::from(opcode == PING);
     }
     assert_eq!(pings, 2);
+    assert_eq!(ada.expect("role").await["role"], "host");
     ada.expect_nothing().await;
 }
 

@@ -47,7 +47,7 @@ async fn r34_welcome_tells_what_this_server_is() {
     let data = json!({
         "name": "roundtable",
         "version": env!("CARGO_PKG_VERSION"),
-        "features": ["resume", "state", "sync"],
+        "features": ["hosts", "resume", "state", "sync"],
         "time": null,
     });
     assert_eq!(body, json!({"code": "SUCCESS", "data": data}));
@@ -70,6 +70,12 @@ async fn r35_a_room_tells_whether_one_could_join_and_not_who_is_there() {
     assert_eq!(ask(&server).await, open);
     ada.close().await;
     crate::common::eventually("a departure", async || ask(&server).await["members"] == 1).await;
+    let host = json!({"type": "join", "name": "Eve", "settings": {"locked": true}});
+    let mut eve = server.connect("locked").await;
+    eve.join_with(host).await;
+    assert_eq!(server.get("/signal-api/v1/rooms/locked").await.json()["data"]["locked"], true);
+    eve.close().await;
+    server.metric_becomes("roundtable_rooms", 1).await;
     // To ask for a room does not make it.
     server.get("/signal-api/v1/rooms/never").await;
     assert_eq!(server.metric("roundtable_rooms").await, 1);

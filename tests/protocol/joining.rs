@@ -93,10 +93,7 @@ async fn r7_welcome_brings_everything_to_start_with() {
     let names: Vec<_> = welcome["peers"].as_array().unwrap().iter().map(|peer| &peer["name"]).collect();
     assert_eq!(names, ["Ada", "Grace", "Alan"], "the order in which they joined");
     let ada = &welcome["peers"][0];
-    assert_eq!(
-        *ada,
-        json!({"id": ada["id"], "name": "Ada", "role": "participant", "state": {"mic": true, "level": 0.5}})
-    );
+    assert_eq!(*ada, json!({"id": ada["id"], "name": "Ada", "role": "host", "state": {"mic": true, "level": 0.5}}));
 
     let time = welcome["server"]["time"].take();
     let time = time.as_str().unwrap();
@@ -108,10 +105,11 @@ async fn r7_welcome_brings_everything_to_start_with() {
         welcome[unknown].take();
     }
     let expected = json!({
-        "type": "welcome", "self": null, "room": "圆桌", "version": 4, "peers": null, "resume": null, "resumed": false,
+        "type": "welcome", "self": null, "room": "圆桌", "version": 4, "peers": null, "role": "participant",
+        "settings": {"locked": false, "lobby": false, "talk": false}, "resume": null, "resumed": false,
         "ice_servers": [{"urls": ["stun:s.example:3478"]}, null],
         "limits": {"message_bytes": 65536, "name_chars": 64, "state_keys": 16, "room_members": 7},
-        "heartbeat_seconds": 25, "features": ["resume", "state", "sync"],
+        "heartbeat_seconds": 25, "features": ["hosts", "resume", "state", "sync"],
         "server": {"name": "roundtable", "version": env!("CARGO_PKG_VERSION"), "time": null},
     });
     assert_eq!(welcome, expected);

@@ -8,6 +8,7 @@ mod connecting;
 mod errors;
 mod frames;
 mod heartbeat;
+mod hosts;
 mod http;
 mod joining;
 mod leaving;

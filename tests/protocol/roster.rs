@@ -154,7 +154,9 @@ async fn r17_sync_is_answered_with_everybody_else_and_the_version() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join("r", "Ada").await;
     ada.send(json!({"type": "sync"})).await;
-    assert_eq!(ada.expect("roster").await, json!({"type": "roster", "version": 1, "peers": []}));
+    let settings = json!({"locked": false, "lobby": false, "talk": false});
+    let roster = json!({"type": "roster", "version": 1, "peers": [], "role": "host", "settings": settings});
+    assert_eq!(ada.expect("roster").await, roster);
 
     let mut others: Vec<Client> = Vec::new();
     for name in ["Bob", "Zoe", "Alan"] {

@@ -4,7 +4,7 @@ import type { Environment, PageListener } from './environment';
 import { Meeting } from './meeting';
 import { FakeClock, settled } from './testing/clock';
 import { FakeDevices } from './testing/devices';
-import { ADA, GRACE, peer, types, welcome, ZOE } from './testing/fixtures';
+import { ADA, GRACE, peer, roster, types, welcome, ZOE } from './testing/fixtures';
 import { fakeMedia, FakeNetwork } from './testing/rtc';
 import { FakeSockets } from './testing/socket';
 import type { MeetingView } from './types';
@@ -113,7 +113,7 @@ test('R14 a gap asks for the roster, once', () => {
   sockets.last.receive({ type: 'peer_joined', version: 4, peer: peer(ZOE) });
   expect(types(sockets.last.sent)).toEqual(['join', 'sync']);
   expect(meeting.view.people).toEqual([]);
-  sockets.last.receive({ type: 'roster', version: 4, peers: [peer(GRACE), peer(ZOE)] });
+  sockets.last.receive(roster(4, [peer(GRACE), peer(ZOE)]));
   expect(meeting.view.people).toHaveLength(2);
 });
 

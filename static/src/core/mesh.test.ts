@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { LeaveReason, Peer as Entry } from '../protocol/messages';
 import { Mesh } from './mesh';
 import { FakeClock, settled } from './testing/clock';
-import { ADA, GRACE, peer, welcome, ZOE } from './testing/fixtures';
+import { ADA, GRACE, peer, roster, welcome, ZOE } from './testing/fixtures';
 import { fakeMedia, FakeNetwork } from './testing/rtc';
 import { chromiumStats } from './testing/stats';
 
@@ -223,12 +223,12 @@ describe('coming back', () => {
 test('someone whose peer_joined was missed is heard in the end', async () => {
   const zoe = page(ZOE);
   enter(zoe, [peer(ADA)]);
-  zoe.mesh.reconcile([], { type: 'roster', version: 1, peers: [] });
+  zoe.mesh.reconcile([], roster(1));
   clock.advance(2_000);
   joined(ada, [peer(GRACE), peer(ZOE)]);
   await settled();
   for (const { data } of wire.splice(0)) zoe.mesh.handle(ADA, data);
-  zoe.mesh.reconcile([peer(ADA)], { type: 'roster', version: 2, peers: [peer(ADA)] });
+  zoe.mesh.reconcile([peer(ADA)], roster(2, [peer(ADA)]));
   await talk();
   expect(shown(zoe)).toEqual(['Ada connected']);
 });

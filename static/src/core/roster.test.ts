@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import type { Peer, ServerMessage } from '../protocol/messages';
+import type { ServerMessage } from '../protocol/messages';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster } from './roster';
-import { fixture, peer, welcome } from './testing/fixtures';
+import { fixture, peer, roster, welcome } from './testing/fixtures';
 
 interface Script {
   readonly name: string;
   readonly frames: ServerMessage[];
-  readonly expect: { readonly version: number; readonly peers: Peer[]; readonly resync: boolean };
+  readonly expect: Roster;
 }
 
 function play(frames: readonly ServerMessage[]): Roster {
@@ -35,7 +35,7 @@ test('wherever one change is lost, the roster says so, and a snapshot mends it',
   for (let lost = 0; lost < changes.length - 1; lost++) {
     const frames = [welcome('me'), ...changes.filter((_, index) => index !== lost)];
     expect(play(frames).resync).toBe(true);
-    const snapshot: ServerMessage = { type: 'roster', version: whole.version, peers: [...whole.peers] };
+    const snapshot = roster(whole.version, [...whole.peers]);
     expect(play([...frames, snapshot])).toEqual(whole);
   }
 });
@@ -44,5 +44,13 @@ test('the golden messages of the server that belong to the roster', () => {
   const golden = fixture('messages') as { direction: string; message: ServerMessage }[];
   const messages = golden.filter(({ direction }) => direction === 'server').map(({ message }) => message);
   const found = new Set(messages.filter(isRosterMessage).map(({ type }) => type));
-  expect([...found].sort()).toEqual(['peer_joined', 'peer_left', 'roster', 'state', 'welcome']);
+  expect([...found].sort()).toEqual([
+    'peer_joined',
+    'peer_left',
+    'role',
+    'roster',
+    'settings',
+    'state',
+    'welcome',
+  ]);
 });

@@ -2,12 +2,12 @@
  * Who else is in the room, by version (R14 to R17): snapshots replace, changes follow one another
  * without a gap.
  */
-import type { Peer, ServerMessage } from '../protocol/messages';
+import type { Peer, Role, ServerMessage, Settings } from '../protocol/messages';
 
 /** The messages that the roster is made of. */
 export type RosterMessage = Extract<
   ServerMessage,
-  { type: 'welcome' | 'roster' | 'peer_joined' | 'peer_left' | 'state' }
+  { type: 'welcome' | 'roster' | 'peer_joined' | 'peer_left' | 'state' | 'role' | 'settings' }
 >;
 
 /** The roster as far as it is known. */
@@ -17,14 +17,26 @@ export interface Roster {
   readonly peers: readonly Peer[];
   /** Something was missed: nothing changes until a snapshot comes, which the client asks for with `sync`. */
   readonly resync: boolean;
+  /** One's own role (R36). */
+  readonly role: Role;
+  /** What the room is set to (R38). */
+  readonly settings: Settings;
 }
 
+const TYPES = ['welcome', 'roster', 'peer_joined', 'peer_left', 'state', 'role', 'settings'];
+
 /** Before the first `welcome`. */
-export const emptyRoster: Roster = { version: 0, peers: [], resync: false };
+export const emptyRoster: Roster = {
+  version: 0,
+  peers: [],
+  resync: false,
+  role: 'participant',
+  settings: { locked: false, lobby: false, talk: false },
+};
 
 /** Whether a message belongs to the roster. */
 export function isRosterMessage(message: ServerMessage): message is RosterMessage {
-  return ['welcome', 'roster', 'peer_joined', 'peer_left', 'state'].includes(message.type);
+  return TYPES.includes(message.type);
 }
 
 /** The roster after a message; the same object where the message is stale. */
@@ -34,24 +46,33 @@ export function nextRoster(roster: Roster, message: RosterMessage): Roster {
   if (message.type === 'roster') return message.version < roster.version ? roster : snapshot(message);
   if (message.version <= roster.version) return roster;
   if (message.version > roster.version + 1) return { ...roster, resync: true };
-  return { ...roster, version: message.version, peers: nextPeers(roster.peers, message) };
+  return change({ ...roster, version: message.version }, message);
 }
 
-function snapshot({ version, peers }: { version: number; peers: readonly Peer[] }): Roster {
-  return { version, peers, resync: false };
+function snapshot({ version, peers, role, settings }: Omit<Roster, 'resync'>): Roster {
+  return { version, peers, resync: false, role, settings };
 }
 
-function nextPeers(
-  peers: readonly Peer[],
-  message: Extract<RosterMessage, { type: 'peer_joined' | 'peer_left' | 'state' }>,
-): readonly Peer[] {
+function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome' | 'roster' }>): Roster {
+  const { peers } = roster;
   switch (message.type) {
     case 'peer_joined':
-      return [...peers.filter(({ id }) => id !== message.peer.id), message.peer];
+      return { ...roster, peers: [...peers.filter(({ id }) => id !== message.peer.id), message.peer] };
     case 'peer_left':
-      return peers.filter(({ id }) => id !== message.id);
+      return { ...roster, peers: peers.filter(({ id }) => id !== message.id) };
     case 'state':
       // One's own state comes too (R21): it counts as a version and changes nobody else.
-      return peers.map((peer) => (peer.id === message.id ? { ...peer, state: message.state } : peer));
+      return { ...roster, peers: changed(peers, message.id, { state: message.state }) };
+    case 'role':
+      // Whoever is in the room and is nobody else is oneself.
+      return peers.some(({ id }) => id === message.id)
+        ? { ...roster, peers: changed(peers, message.id, { role: message.role }) }
+        : { ...roster, role: message.role };
+    case 'settings':
+      return { ...roster, settings: message.settings };
   }
+}
+
+function changed(peers: readonly Peer[], id: string, change: Partial<Peer>): readonly Peer[] {
+  return peers.map((peer) => (peer.id === id ? { ...peer, ...change } : peer));
 }

@@ -16,7 +16,11 @@ state?: StatePatch,
 /**
  * The secret of an earlier `welcome`.
  */
-resume?: string, } | { "type": "signal", 
+resume?: string, 
+/**
+ * What the room is to be set to, where this join makes it (R38).
+ */
+settings?: SettingsPatch, } | { "type": "moderate" } & Moderation | { "type": "signal", 
 /**
  * Whom.
  */
@@ -74,7 +78,55 @@ version: number,
 /**
  * Everybody else, in the order in which they joined.
  */
-peers: Array<Peer>, } | { "type": "signal", 
+peers: Array<Peer>, 
+/**
+ * One's own role.
+ */
+role: Role, 
+/**
+ * What the room is set to.
+ */
+settings: Settings, } | { "type": "role", 
+/**
+ * The roster's version with this role in it.
+ */
+version: number, 
+/**
+ * Whose.
+ */
+id: string, 
+/**
+ * The role from now on.
+ */
+role: Role, } | { "type": "settings", 
+/**
+ * The roster's version with these settings.
+ */
+version: number, 
+/**
+ * All of them.
+ */
+settings: Settings, } | { "type": "waiting" } | { "type": "lobby", 
+/**
+ * In the order in which they came.
+ */
+waiting: Array<Waiting>, } | { "type": "asked", 
+/**
+ * The host.
+ */
+from: string, 
+/**
+ * For what.
+ */
+ask: Ask, } | { "type": "switched_off", 
+/**
+ * The host.
+ */
+from: string, 
+/**
+ * What.
+ */
+what: Switch, } | { "type": "signal", 
 /**
  * Who sent it.
  */
@@ -122,6 +174,14 @@ version: number,
  */
 peers: Array<Peer>, 
 /**
+ * One's own role (R36).
+ */
+role: Role, 
+/**
+ * What the room is set to (R38).
+ */
+settings: Settings, 
+/**
  * The secret to come back with (R11).
  */
 resume: string, 
@@ -160,7 +220,7 @@ id: string,
  */
 name: string, 
 /**
- * What it may do; always `participant` so far.
+ * What it may do (R36).
  */
 role: Role, 
 /**
@@ -168,7 +228,91 @@ role: Role,
  */
 state: { [key in string]?: StateValue }, };
 
-export type Role = "participant";
+export type Role = "host" | "participant" | "listener";
+
+export type Settings = { 
+/**
+ * Nobody comes in who was not in before.
+ */
+locked: boolean, 
+/**
+ * Whoever comes waits until a host admits them.
+ */
+lobby: boolean, 
+/**
+ * Whoever comes is a listener.
+ */
+talk: boolean, };
+
+export type SettingsPatch = { 
+/**
+ * See [`Settings::locked`].
+ */
+locked?: boolean, 
+/**
+ * See [`Settings::lobby`].
+ */
+lobby?: boolean, 
+/**
+ * See [`Settings::talk`].
+ */
+talk?: boolean, };
+
+export type Moderation = { "action": "settings", 
+/**
+ * What changes.
+ */
+settings: SettingsPatch, } | { "action": "role", 
+/**
+ * Whom.
+ */
+to: string, 
+/**
+ * Which.
+ */
+role: Role, } | { "action": "ask", 
+/**
+ * Whom.
+ */
+to: string, 
+/**
+ * For what.
+ */
+ask: Ask, } | { "action": "switch_off", 
+/**
+ * Whose.
+ */
+to: string, 
+/**
+ * What.
+ */
+what: Switch, } | { "action": "remove", 
+/**
+ * Whom.
+ */
+to: string, } | { "action": "admit", 
+/**
+ * Whom.
+ */
+to: string, } | { "action": "refuse", 
+/**
+ * Whom.
+ */
+to: string, } | { "action": "end" };
+
+export type Ask = "mute" | "unmute";
+
+export type Switch = "mic" | "camera" | "screen" | "hand";
+
+export type Waiting = { 
+/**
+ * The id it will have.
+ */
+id: string, 
+/**
+ * What to call it.
+ */
+name: string, };
 
 export type StateValue = boolean | number | string;
 
@@ -236,6 +380,6 @@ re?: string,
  */
 ref?: string | number, };
 
-export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "message_too_large";
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "message_too_large";
 
-export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error";
+export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed";

@@ -27,15 +27,23 @@ export function welcome(
     room: 'standup',
     version: 1,
     peers: [],
+    role: 'participant',
+    settings: { locked: false, lobby: false, talk: false },
     resume: 'secret',
     resumed: false,
     ice_servers: [] as IceServer[],
     limits: { message_bytes: 65_536, name_chars: 64, state_keys: 16, room_members: 50 },
     heartbeat_seconds: 25,
-    features: ['resume', 'state', 'sync'],
+    features: ['hosts', 'resume', 'state', 'sync'],
     server: { name: 'roundtable', version: '0.1.0', time: '2026-01-02T11:04:05.678+08:00' },
     ...changes,
   };
+}
+
+/** The answer to `sync`. */
+export function roster(version: number, peers: Peer[] = []): Extract<ServerMessage, { type: 'roster' }> {
+  const { role, settings } = welcome(ADA);
+  return { type: 'roster', version, peers, role, settings };
 }
 
 /** The types of messages, in their order. */

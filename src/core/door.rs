@@ -1,0 +1,181 @@
+//! Who comes in, and who waits: lock, lobby, and those who come back (R36, R39, R40).
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+use super::room::{Effect, Refusal, Room, Seat};
+use crate::protocol::{CloseCode, Frame, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
+
+/// How many of those who left a room remembers, so that they come back as what they were.
+const REMEMBERED: usize = 256;
+
+/// What a room is set to, and who is known at its door.
+#[derive(Debug)]
+pub(super) struct House<H> {
+    pub(super) settings: Settings,
+    /// In the order in which they came. Nobody waits before a door that is open or locked.
+    waiting: Vec<Guest<H>>,
+    /// Who was in and may come back past lock and lobby, and as what; the latest last.
+    former: VecDeque<(PeerId, Role)>,
+}
+
+/// Somebody who waits to be admitted.
+#[derive(Debug)]
+struct Guest<H> {
+    session: u64,
+    shown: Waiting,
+    state: State,
+    handle: H,
+}
+
+/// Where a newcomer goes.
+pub(super) enum Door {
+    In(Role),
+    Lobby,
+}
+
+impl<H> Default for House<H> {
+    fn default() -> Self {
+        Self { settings: Settings::default(), waiting: Vec::new(), former: VecDeque::new() }
+    }
+}
+
+impl<H> House<H> {
+    /// The ways to all who wait.
+    pub(super) fn guests(&self) -> impl Iterator<Item = &H> {
+        self.waiting.iter().map(|guest| &guest.handle)
+    }
+
+    /// Keeps in mind that somebody was in, as what it was last.
+    pub(super) fn remember(&mut self, id: PeerId, role: Role) {
+        self.forget(id);
+        if self.former.len() == REMEMBERED {
+            self.former.pop_front();
+        }
+        self.former.push_back((id, role));
+    }
+
+    /// From now on somebody is a stranger.
+    pub(super) fn forget(&mut self, id: PeerId) {
+        self.former.retain(|(former, _)| *former != id);
+    }
+
+    fn stranger_role(&self) -> Role {
+        if self.settings.talk { Role::Listener } else { Role::Participant }
+    }
+
+    fn take_guest(&mut self, id: PeerId) -> Option<Guest<H>> {
+        let at = self.waiting.iter().position(|guest| guest.shown.id == id)?;
+        Some(self.waiting.remove(at))
+    }
+}
+
+impl<H> Room<H> {
+    /// Decides on a newcomer; `present` is the role of its own older session, which it supersedes.
+    pub(super) fn door(&self, id: PeerId, present: Option<Role>) -> Result<Door, Refusal> {
+        if present.is_none() && self.len() >= self.capacity {
+            return Err(Refusal::RoomFull);
+        }
+        let House { settings, waiting, former } = &self.house;
+        let known = present.or_else(|| former.iter().find(|(former, _)| *former == id).map(|(_, role)| *role));
+        match known {
+            Some(role) => Ok(Door::In(role)),
+            None if self.is_empty() => Ok(Door::In(Role::Host)),
+            None if settings.locked => Err(Refusal::RoomLocked),
+            None if !settings.lobby => Ok(Door::In(self.house.stranger_role())),
+            None if waiting.iter().filter(|guest| guest.shown.id != id).count() < self.capacity => Ok(Door::Lobby),
+            None => Err(Refusal::RoomFull),
+        }
+    }
+
+    /// Lets a newcomer wait, and tells it and the hosts.
+    pub(super) fn wait(&mut self, seat: Seat, peer: Peer, handle: H, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if let Some(old) = self.house.take_guest(seat.id) {
+            emit(Effect::Close { handle: old.handle, code: CloseCode::Superseded });
+        }
+        emit(Effect::Send { seat, to: &handle, frame: ServerMessage::Waiting.to_frame() });
+        let shown = Waiting { id: peer.id, name: peer.name };
+        self.house.waiting.push(Guest { session: seat.session, shown, state: peer.state, handle });
+        self.show_lobby(emit);
+    }
+
+    /// Whether this session waits.
+    pub(super) fn is_waiting(&self, seat: Seat) -> bool {
+        self.house.waiting.iter().any(|guest| guest.shown.id == seat.id && guest.session == seat.session)
+    }
+
+    /// Takes somebody off who waits no more.
+    pub(super) fn stop_waiting(&mut self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<H, Refusal> {
+        let guest = self.house.take_guest(id).ok_or(Refusal::PeerNotFound)?;
+        self.show_lobby(emit);
+        Ok(guest.handle)
+    }
+
+    /// Lets one in who waits.
+    pub(super) fn admit(
+        &mut self,
+        now: Duration,
+        id: PeerId,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        if self.len() >= self.capacity && self.house.waiting.iter().any(|guest| guest.shown.id == id) {
+            return Err(Refusal::RoomFull);
+        }
+        let guest = self.house.take_guest(id).ok_or(Refusal::PeerNotFound)?;
+        self.show_lobby(emit);
+        self.enter_guest(now, guest, emit);
+        Ok(())
+    }
+
+    /// After a change of the settings: an open door and a locked one leave nobody before them.
+    pub(super) fn clear_lobby(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let Settings { locked, lobby, .. } = self.house.settings;
+        if (lobby && !locked) || self.house.waiting.is_empty() {
+            return;
+        }
+        let waiting = mem::take(&mut self.house.waiting);
+        self.show_lobby(emit);
+        for guest in waiting {
+            if locked {
+                emit(Effect::Close { handle: guest.handle, code: CloseCode::RoomLocked });
+            } else if self.len() >= self.capacity {
+                emit(Effect::Close { handle: guest.handle, code: CloseCode::RoomFull });
+            } else {
+                self.enter_guest(now, guest, emit);
+            }
+        }
+    }
+
+    /// After the last member is gone: whoever waits goes too, and nothing is kept (R25, R46).
+    pub(super) fn disband(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+        for guest in mem::take(&mut self.house).waiting {
+            emit(Effect::Close { handle: guest.handle, code: CloseCode::Ended });
+        }
+    }
+
+    /// Shows a new host who waits.
+    pub(super) fn show_lobby_to(&self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let host = self.members.get(&id).filter(|member| member.peer.role == Role::Host);
+        if let Some(host) = host.filter(|_| !self.house.waiting.is_empty()) {
+            emit(host.send(self.lobby_frame()));
+        }
+    }
+
+    fn show_lobby(&self, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let frame = self.lobby_frame();
+        for host in self.members.values().filter(|member| member.peer.role == Role::Host) {
+            emit(host.send(frame.clone()));
+        }
+    }
+
+    fn lobby_frame(&self) -> Frame {
+        ServerMessage::Lobby { waiting: self.house.waiting.iter().map(|guest| &guest.shown).collect() }.to_frame()
+    }
+
+    fn enter_guest(&mut self, now: Duration, guest: Guest<H>, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let Guest { session, shown: Waiting { id, name }, state, handle } = guest;
+        let peer = Peer { id, name, role: self.house.stranger_role(), state };
+        self.enter(now, Seat { id, session }, peer, false, handle, emit);
+    }
+}

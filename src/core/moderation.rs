@@ -1,0 +1,164 @@
+//! What hosts decide, and what roles may do (R36 to R38, R41 to R46).
+
+use std::time::Duration;
+
+use super::room::{Effect, Refusal, Room, Seat};
+use crate::protocol::{
+    CloseCode, LeaveReason, Moderation, PeerId, Role, ServerMessage, SettingsPatch, State, StateValue,
+};
+
+/// What listeners do not send (R42): keys of their state.
+const SENDING: [&str; 3] = ["mic", "camera", "screen"];
+const OFF: StateValue = StateValue::Flag(false);
+
+impl Role {
+    /// Whether this role may signal that one (R42).
+    pub(super) fn may_signal(self, to: Self) -> bool {
+        self != Self::Listener || to != Self::Listener
+    }
+
+    /// Whether this role may say so of itself (R42).
+    pub(super) fn may_have(self, state: &State) -> bool {
+        self != Self::Listener || SENDING.iter().all(|key| state.get(*key).is_none_or(|value| *value == OFF))
+    }
+
+    /// What a newcomer of this role says of itself: a listener leaves out what it does not send.
+    pub(super) fn quieted(self, mut state: State) -> State {
+        if self == Self::Listener {
+            state.retain(|key, _| !SENDING.contains(&&**key));
+        }
+        state
+    }
+}
+
+impl<H> Room<H> {
+    /// Carries out an act of a host.
+    pub(super) fn moderate(
+        &mut self,
+        now: Duration,
+        seat: Seat,
+        act: Moderation,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        if self.check(seat)?.peer.role != Role::Host {
+            return Err(Refusal::NotAllowed("Only a host may do this."));
+        }
+        match act {
+            Moderation::Settings { settings } => self.change_settings(now, settings, emit),
+            Moderation::Role { to, role } => return self.change_role(now, seat.id, to, role, emit),
+            Moderation::Ask { to, ask } => self.tell(to, &ServerMessage::Asked { from: seat.id, ask }, emit)?,
+            Moderation::SwitchOff { to, what } => {
+                self.tell(to, &ServerMessage::SwitchedOff { from: seat.id, what }, emit)?;
+                self.switch_off(now, to, &[what.key()], emit);
+            }
+            Moderation::Remove { to } => return self.remove(seat.id, to, emit),
+            Moderation::Admit { to } => return self.admit(now, to, emit),
+            Moderation::Refuse { to } => {
+                let handle = self.stop_waiting(to, emit)?;
+                emit(Effect::Close { handle, code: CloseCode::Refused });
+            }
+            Moderation::End => self.end(emit),
+        }
+        Ok(())
+    }
+
+    /// Sees that there is a host: whoever has been here longest, and a listener only where nobody else is.
+    pub(super) fn crown_heir(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if self.hosts() > 0 {
+            return;
+        }
+        let heir = self.members().map(|(peer, _)| (peer.role == Role::Listener, peer.id));
+        if let Some((_, id)) = heir.min_by_key(|(listens, _)| *listens) {
+            self.set_role(id, Role::Host, emit);
+        }
+    }
+
+    fn hosts(&self) -> usize {
+        self.members.values().filter(|member| member.peer.role == Role::Host).count()
+    }
+
+    fn change_settings(&mut self, now: Duration, patch: SettingsPatch, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let settings = patch.apply(self.house.settings);
+        if settings == self.house.settings {
+            return;
+        }
+        self.house.settings = settings;
+        self.version += 1;
+        let frame = ServerMessage::Settings { version: self.version, settings }.to_frame();
+        self.send_to_all(None, &frame, emit);
+        self.clear_lobby(now, emit);
+    }
+
+    fn change_role(
+        &mut self,
+        now: Duration,
+        own: PeerId,
+        to: PeerId,
+        role: Role,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        let present = self.members.get(&to).ok_or(Refusal::PeerNotFound)?.peer.role;
+        if present == role {
+            return Ok(());
+        }
+        if to == own && self.hosts() == 1 {
+            return Err(Refusal::NotAllowed("The last host hands over first."));
+        }
+        self.set_role(to, role, emit);
+        if role == Role::Listener {
+            self.switch_off(now, to, &SENDING, emit);
+        }
+        Ok(())
+    }
+
+    fn set_role(&mut self, id: PeerId, role: Role, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.peer.role = role;
+        self.version += 1;
+        let frame = ServerMessage::Role { version: self.version, id, role }.to_frame();
+        self.send_to_all(None, &frame, emit);
+        self.show_lobby_to(id, emit);
+    }
+
+    fn switch_off(&mut self, now: Duration, id: PeerId, keys: &[&str], emit: &mut impl FnMut(Effect<'_, H>)) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let mut changed = false;
+        for key in keys {
+            if let Some(value) = member.peer.state.get_mut(*key).filter(|value| **value != OFF) {
+                *value = OFF;
+                changed = true;
+            }
+        }
+        if changed {
+            self.state_changed(now, id, emit);
+        }
+    }
+
+    fn remove(&mut self, own: PeerId, to: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+        if to == own {
+            return Err(Refusal::NotAllowed("To go oneself, send \"leave\"."));
+        }
+        let session = self.members.get(&to).ok_or(Refusal::PeerNotFound)?.session;
+        let handle = self.leave(Seat { id: to, session }, LeaveReason::Removed, emit)?;
+        emit(Effect::Close { handle, code: CloseCode::Removed });
+        Ok(())
+    }
+
+    fn end(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+        for (_, member) in self.members.drain() {
+            emit(Effect::Close { handle: member.handle, code: CloseCode::Ended });
+        }
+        self.changed.clear();
+        self.disband(emit);
+    }
+
+    fn tell(
+        &self,
+        to: PeerId,
+        message: &ServerMessage<'_>,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        emit(self.members.get(&to).ok_or(Refusal::PeerNotFound)?.send(message.to_frame()));
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! What somebody is told who has been let in (R7).
+
+use std::time::SystemTime;
+
+use crate::access::ResumeKey;
+use crate::config::Config;
+use crate::ice::IceServers;
+use crate::protocol::{
+    FEATURES, Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, RoomName, STATE_KEYS, ServerMessage, Settings, Welcome,
+};
+
+/// Writes welcomes.
+#[derive(Debug)]
+pub struct Greeter {
+    config: Config,
+    ice: IceServers,
+    resume_key: ResumeKey,
+}
+
+/// What differs from welcome to welcome.
+#[derive(Debug)]
+pub struct Greeting<'a> {
+    /// Of which room.
+    pub room: &'a RoomName,
+    /// The roster's version.
+    pub version: u64,
+    /// The one who is welcome.
+    pub own: &'a Peer,
+    /// Everybody else.
+    pub peers: Vec<&'a Peer>,
+    /// What the room is set to.
+    pub settings: Settings,
+    /// Whether it came back as who it was.
+    pub resumed: bool,
+}
+
+impl Greeter {
+    /// With a key that makes secrets to come back with. The error says what is wrong with a URL.
+    pub fn new(config: &Config, resume_key: ResumeKey) -> Result<Self, String> {
+        Ok(Self { config: config.clone(), ice: config.ice_servers()?, resume_key })
+    }
+
+    /// The message.
+    pub fn welcome(&self, greeting: Greeting<'_>) -> Frame {
+        let Greeting { room, version, own, peers, settings, resumed } = greeting;
+        let welcome = Welcome {
+            id: own.id,
+            room: room.as_str(),
+            version,
+            peers,
+            role: own.role,
+            settings,
+            resume: &self.resume_key.issue(room, own.id),
+            resumed,
+            ice_servers: &self.ice.for_peer(own.id, SystemTime::now()),
+            limits: Limits {
+                message_bytes: MESSAGE_BYTES as u32,
+                name_chars: NAME_CHARS as u32,
+                state_keys: STATE_KEYS as u32,
+                room_members: self.config.room_members as u32,
+            },
+            heartbeat_seconds: self.config.heartbeat_seconds(),
+            features: FEATURES,
+            server: self.config.server_info(),
+        };
+        ServerMessage::Welcome(welcome).to_frame()
+    }
+}

@@ -1,0 +1,522 @@
+//! What holds in a room whatever its hosts, listeners and guests do: random scripts against the
+//! pure core, seen from the ends of the connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use roundtable::core::{Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
+use roundtable::protocol::{
+    Ask, CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch,
+    StateValue, Switch,
+};
+use serde_json::{Value, json};
+
+const CAPACITY: usize = 3;
+/// More ids than places, so that rooms and lobbies are full now and then.
+const IDS: u8 = 7;
+
+/// One line of a script. Whoever acts does so in its latest session, be that a member's, a
+/// guest's, or one that was refused, removed or never there.
+#[derive(Clone, Debug)]
+enum Step {
+    Join { id: u8, settings: SettingsPatch },
+    Leave { id: u8 },
+    Broadcast { id: u8 },
+    Signal { from: u8, to: u8 },
+    State { id: u8, key: &'static str, on: bool },
+    Sync { id: u8 },
+    Act { by: u8, act: Moderation },
+    Wait,
+}
+
+fn settings() -> impl Strategy<Value = SettingsPatch> {
+    let setting = || prop::option::weighted(0.4, any::<bool>());
+    (setting(), setting(), setting()).prop_map(|(locked, lobby, talk)| SettingsPatch { locked, lobby, talk })
+}
+
+fn act() -> impl Strategy<Value = Moderation> {
+    let to = || (0..IDS).prop_map(peer_id);
+    let role = prop::sample::select(vec![Role::Host, Role::Participant, Role::Listener]);
+    let what = prop::sample::select(vec![Switch::Mic, Switch::Camera, Switch::Screen, Switch::Hand]);
+    prop_oneof![
+        4 => settings().prop_map(|settings| Moderation::Settings { settings }),
+        4 => (to(), role).prop_map(|(to, role)| Moderation::Role { to, role }),
+        1 => to().prop_map(|to| Moderation::Ask { to, ask: Ask::Mute }),
+        2 => (to(), what).prop_map(|(to, what)| Moderation::SwitchOff { to, what }),
+        3 => to().prop_map(|to| Moderation::Remove { to }),
+        5 => to().prop_map(|to| Moderation::Admit { to }),
+        2 => to().prop_map(|to| Moderation::Refuse { to }),
+        1 => Just(Moderation::End),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = || 0..IDS;
+    let key = prop::sample::select(vec!["mic", "screen", "hand"]);
+    prop_oneof![
+        8 => (id(), settings()).prop_map(|(id, settings)| Step::Join { id, settings }),
+        3 => id().prop_map(|id| Step::Leave { id }),
+        2 => id().prop_map(|id| Step::Broadcast { id }),
+        2 => (id(), id()).prop_map(|(from, to)| Step::Signal { from, to }),
+        3 => (id(), key, any::<bool>()).prop_map(|(id, key, on)| Step::State { id, key, on }),
+        1 => id().prop_map(|id| Step::Sync { id }),
+        12 => (id(), act()).prop_map(|(by, act)| Step::Act { by, act }),
+        1 => Just(Step::Wait),
+    ]
+}
+
+/// What one member's client knows, from its welcome on.
+#[derive(Debug)]
+struct View {
+    id: PeerId,
+    version: u64,
+    role: Role,
+    settings: Settings,
+    peers: BTreeMap<String, Value>,
+    /// Whom a host was shown in the lobby.
+    lobby: Vec<String>,
+}
+
+/// What one input led to.
+#[derive(Debug)]
+enum Out {
+    Welcome { session: u64, view: View },
+    Send { session: u64, message: Value },
+    Close { session: u64, code: CloseCode },
+}
+
+struct World {
+    room: Room<u64>,
+    now: Duration,
+    woken: bool,
+    sessions: u64,
+    latest: HashMap<u8, u64>,
+    views: HashMap<u64, View>,
+    /// In the order in which they came.
+    guests: Vec<(u64, PeerId)>,
+    closed: HashMap<u64, CloseCode>,
+    /// Who may come back, and as what.
+    former: HashMap<PeerId, Role>,
+    history: BTreeMap<u64, Value>,
+}
+
+fn peer_id(id: u8) -> PeerId {
+    PeerId::from_random([id; PeerId::LEN])
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn by_id<'a>(peers: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, Value> {
+    peers.into_iter().map(|peer| (text(&peer["id"]), peer.clone())).collect()
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            room: Room::new(CAPACITY),
+            now: Duration::ZERO,
+            woken: false,
+            sessions: 0,
+            latest: HashMap::new(),
+            views: HashMap::new(),
+            guests: Vec::new(),
+            closed: HashMap::new(),
+            former: HashMap::new(),
+            history: BTreeMap::new(),
+        }
+    }
+
+    fn seat(&self, id: u8) -> Seat {
+        Seat { id: peer_id(id), session: self.latest.get(&id).copied().unwrap_or(u64::MAX) }
+    }
+
+    fn view(&self, id: PeerId) -> Option<&View> {
+        self.views.values().find(|view| view.id == id)
+    }
+
+    /// The role of a member, or how anything else it says is refused.
+    fn role(&self, id: u8) -> Result<Role, Refusal> {
+        let session = self.seat(id).session;
+        match self.views.get(&session) {
+            Some(view) => Ok(view.role),
+            None if self.guests.iter().any(|(guest, _)| *guest == session) => Err(Refusal::NotAdmitted),
+            None => Err(Refusal::NotMember),
+        }
+    }
+
+    fn give(&mut self, input: Input<u64>) -> (Result<(), Refusal>, Vec<Out>) {
+        let (mut out, before) = (Vec::new(), format!("{:?}", self.room));
+        let woken = &mut self.woken;
+        let result = self.room.handle(self.now, input, &mut |effect| match effect {
+            Effect::Welcome { to, version, own, settings, peers, .. } => {
+                let peers: Vec<_> = peers.iter().map(|peer| json!(peer)).collect();
+                let (id, role, peers, lobby) = (own.id, own.role, by_id(&peers), Vec::new());
+                out.push(Out::Welcome { session: *to, view: View { id, version, role, settings, peers, lobby } });
+            }
+            Effect::Send { seat, to, frame } => {
+                assert_eq!(seat.session, *to, "the handle belongs to the seat");
+                out.push(Out::Send { session: *to, message: serde_json::from_slice(frame.payload()).unwrap() });
+            }
+            Effect::Close { handle, code } => out.push(Out::Close { session: handle, code }),
+            Effect::WakeAt(_) => *woken = true,
+        });
+        if result.is_err() {
+            assert!(out.is_empty(), "a refused input emits nothing: {out:?}");
+            assert_eq!(format!("{:?}", self.room), before, "a refused input changes nothing");
+        }
+        let mut seen = Vec::new();
+        for out in out {
+            self.take_in(out, &mut seen);
+        }
+        if self.room.is_empty() {
+            self.former.clear();
+        }
+        (result, seen)
+    }
+
+    fn take_in(&mut self, out: Out, seen: &mut Vec<Out>) {
+        match out {
+            Out::Welcome { session, view } => {
+                assert!(!self.closed.contains_key(&session), "{session} is welcome after its end");
+                self.guests.retain(|(guest, _)| *guest != session);
+                assert!(self.views.insert(session, view).is_none(), "welcomed twice");
+            }
+            Out::Close { session, code } => {
+                if let Some(view) = self.views.remove(&session)
+                    && code == CloseCode::Removed
+                {
+                    self.former.remove(&view.id);
+                }
+                self.guests.retain(|(guest, _)| *guest != session);
+                assert_eq!(self.closed.insert(session, code), None, "closed twice");
+            }
+            Out::Send { session, message } => {
+                assert!(!self.closed.contains_key(&session), "after the end came {message}");
+                match self.views.get_mut(&session) {
+                    Some(view) => receive(view, &message, &mut self.history),
+                    None => {
+                        assert_eq!(message, json!({"type": "waiting"}), "all that a guest receives");
+                        let latest = self.latest.iter().find(|(_, latest)| **latest == session).unwrap();
+                        assert!(self.guests.iter().all(|(guest, _)| *guest != session), "told twice");
+                        self.guests.push((session, peer_id(*latest.0)));
+                    }
+                }
+                seen.push(Out::Send { session, message });
+            }
+        }
+    }
+
+    /// Who got a message of this type, each as often as it did.
+    fn receivers(out: &[Out], kind: &str) -> Vec<u64> {
+        let of_kind = |out: &Out| match out {
+            Out::Send { session, message } if message["type"] == kind => Some(*session),
+            _ => None,
+        };
+        let mut sessions: Vec<u64> = out.iter().filter_map(of_kind).collect();
+        sessions.sort_unstable();
+        sessions
+    }
+
+    fn run(&mut self, step: Step) {
+        match step {
+            Step::Join { id, settings } => self.join(id, settings),
+            Step::Leave { id } => {
+                let seat = self.seat(id);
+                let expected = self.role(id);
+                if let Some(view) = self.views.remove(&seat.session) {
+                    self.former.insert(view.id, view.role);
+                }
+                self.guests.retain(|(guest, _)| *guest != seat.session);
+                let (result, _) = self.give(Input::Leave { seat, reason: LeaveReason::Closed });
+                assert_eq!(result.is_ok(), !matches!(expected, Err(Refusal::NotMember)));
+                self.latest.remove(&id);
+            }
+            Step::Broadcast { id } => {
+                let frame = Frame::text([r#"{"type":"broadcast","data":1}"#]);
+                let from = self.seat(id);
+                let expected = self.role(id).map(|role| role != Role::Listener);
+                let (result, out) = self.give(Input::Broadcast { from, frame });
+                let got = Self::receivers(&out, "broadcast");
+                match expected {
+                    Ok(true) => {
+                        let mut others: Vec<u64> = self.views.keys().copied().filter(|s| *s != from.session).collect();
+                        others.sort_unstable();
+                        assert_eq!((result, got), (Ok(()), others));
+                    }
+                    Ok(false) => assert!(matches!(result, Err(Refusal::NotAllowed(_)))),
+                    Err(refusal) => assert_eq!(result, Err(refusal)),
+                }
+            }
+            Step::Signal { from, to } => {
+                let frame = Frame::text([r#"{"type":"signal","data":1}"#]);
+                let (role, receiver) = (self.role(from), self.view(peer_id(to)).map(|view| view.role));
+                let (result, out) = self.give(Input::Signal { from: self.seat(from), to: Some(peer_id(to)), frame });
+                match (role, receiver) {
+                    (Err(refusal), _) => assert_eq!(result, Err(refusal)),
+                    _ if from == to => assert_eq!(result, Err(Refusal::SignalToSelf)),
+                    (_, None) => assert_eq!(result, Err(Refusal::PeerNotFound)),
+                    (Ok(Role::Listener), Some(Role::Listener)) => {
+                        assert!(matches!(result, Err(Refusal::NotAllowed(_))));
+                    }
+                    _ => assert_eq!(Self::receivers(&out, "signal"), [self.seat(to).session]),
+                }
+            }
+            Step::State { id, key, on } => {
+                let patch = StatePatch::from([(key, Some(StateValue::Flag(on)))]);
+                let role = self.role(id);
+                let (result, _) = self.give(Input::State { seat: self.seat(id), patch });
+                match role {
+                    Err(refusal) => assert_eq!(result, Err(refusal)),
+                    Ok(Role::Listener) if on && key != "hand" => {
+                        assert!(matches!(result, Err(Refusal::NotAllowed(_))));
+                    }
+                    Ok(_) => assert_eq!(result, Ok(())),
+                }
+            }
+            Step::Sync { id } => {
+                let role = self.role(id);
+                let (result, _) = self.give(Input::Sync { seat: self.seat(id) });
+                assert_eq!(result, role.map(drop));
+            }
+            Step::Act { by, act } => self.act(by, act),
+            Step::Wait => {
+                self.now += STATE_INTERVAL;
+                if std::mem::take(&mut self.woken) {
+                    assert_eq!(self.give(Input::Tick).0, Ok(()));
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, id: u8, settings: SettingsPatch) {
+        let known = self.view(peer_id(id)).map(|view| view.role);
+        let old = known.and(self.latest.get(&id).copied());
+        let others_wait = self.guests.iter().filter(|(_, guest)| *guest != peer_id(id)).count();
+        let set = self.room.settings();
+        let expected = match known.or_else(|| self.former.get(&peer_id(id)).copied()) {
+            _ if known.is_none() && self.room.len() == CAPACITY => Err(Refusal::RoomFull),
+            Some(role) => Ok(Some(role)),
+            None if self.room.is_empty() => Ok(Some(Role::Host)),
+            None if set.locked => Err(Refusal::RoomLocked),
+            None if set.lobby && others_wait == CAPACITY => Err(Refusal::RoomFull),
+            None if set.lobby => Ok(None),
+            None if set.talk => Ok(Some(Role::Listener)),
+            None => Ok(Some(Role::Participant)),
+        };
+        let makes = self.room.is_empty();
+        self.sessions += 1;
+        let session = self.sessions;
+        let before = self.latest.insert(id, session);
+        let (result, _) = self.give(Input::Join {
+            seat: Seat { id: peer_id(id), session },
+            name: PeerName::new("Ada").unwrap(),
+            state: StatePatch::from([("mic", Some(StateValue::Flag(true)))]),
+            settings,
+            resumed: false,
+            handle: session,
+        });
+        assert_eq!(result, expected.as_ref().map(drop).map_err(clone));
+        match expected {
+            Ok(Some(role)) => {
+                assert_eq!(self.views[&session].role, role);
+                assert_eq!(old.map(|old| self.closed[&old]), old.map(|_| CloseCode::Superseded));
+            }
+            Ok(None) => assert_eq!(self.guests.last(), Some(&(session, peer_id(id)))),
+            // A guest that may not come in twice still waits.
+            Err(_) => drop(before.map(|before| self.latest.insert(id, before))),
+        }
+        if makes && expected.is_ok() {
+            assert_eq!(self.room.settings(), settings.apply(Settings::default()), "made as asked, without a past");
+        }
+    }
+
+    fn act(&mut self, by: u8, act: Moderation) {
+        let seat = self.seat(by);
+        let role = self.role(by);
+        let hosts = self.views.values().filter(|view| view.role == Role::Host).count();
+        let session = |world: &Self, id: PeerId| world.views.iter().find(|(_, view)| view.id == id).map(|(s, _)| *s);
+        let guest = |world: &Self, id: PeerId| world.guests.iter().find(|(_, guest)| *guest == id).map(|(s, _)| *s);
+        let member_of = |id: PeerId| session(self, id).ok_or(Refusal::PeerNotFound);
+        let refused = || Refusal::NotAllowed("");
+        let (member, waits) = match act {
+            Moderation::Role { to, .. }
+            | Moderation::Ask { to, .. }
+            | Moderation::SwitchOff { to, .. }
+            | Moderation::Remove { to } => (session(self, to), None),
+            Moderation::Admit { to } | Moderation::Refuse { to } => (None, guest(self, to)),
+            Moderation::Settings { .. } | Moderation::End => (None, None),
+        };
+        let expected = match (role, act) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(Role::Participant | Role::Listener), _) => Err(refused()),
+            (_, Moderation::Settings { .. } | Moderation::End) => Ok(()),
+            (_, Moderation::Role { to, role }) if to == seat.id && hosts == 1 && role != Role::Host => Err(refused()),
+            (_, Moderation::Remove { to }) if to == seat.id => Err(refused()),
+            (_, Moderation::Admit { .. }) if waits.is_some() && self.room.len() == CAPACITY => Err(Refusal::RoomFull),
+            (_, Moderation::Admit { .. } | Moderation::Refuse { .. }) => waits.map(drop).ok_or(Refusal::PeerNotFound),
+            (
+                _,
+                Moderation::Role { to, .. }
+                | Moderation::Ask { to, .. }
+                | Moderation::SwitchOff { to, .. }
+                | Moderation::Remove { to },
+            ) => member_of(to).map(drop),
+        };
+        let everyone: Vec<u64> =
+            self.views.keys().copied().chain(self.guests.iter().map(|(session, _)| *session)).collect();
+        let (result, out) = self.give(Input::Moderate { seat, act });
+        match (&result, &expected) {
+            (Err(Refusal::NotAllowed(_)), Err(Refusal::NotAllowed(_))) => {}
+            _ => assert_eq!(result, expected),
+        }
+        if result.is_err() {
+            return;
+        }
+        match act {
+            Moderation::Settings { settings } => {
+                assert_eq!(settings.apply(self.room.settings()), self.room.settings());
+            }
+            Moderation::Role { role, .. } => assert_eq!(self.views[&member.unwrap()].role, role),
+            Moderation::Ask { .. } => assert_eq!(Self::receivers(&out, "asked"), [member.unwrap()]),
+            Moderation::SwitchOff { to, what } => {
+                assert_eq!(Self::receivers(&out, "switched_off"), [member.unwrap()]);
+                let (peer, _) = self.room.members().find(|(peer, _)| peer.id == to).unwrap();
+                assert_ne!(peer.state.get(what.key()), Some(&StateValue::Flag(true)));
+            }
+            Moderation::Remove { to } => {
+                assert_eq!(self.closed[&member.unwrap()], CloseCode::Removed);
+                assert!(self.view(to).is_none());
+            }
+            Moderation::Admit { .. } => assert!(self.views.contains_key(&waits.unwrap())),
+            Moderation::Refuse { .. } => assert_eq!(self.closed[&waits.unwrap()], CloseCode::Refused),
+            Moderation::End => {
+                assert!(self.room.is_empty());
+                assert!(everyone.iter().all(|session| self.closed[session] == CloseCode::Ended));
+            }
+        }
+    }
+
+    fn check(&self) {
+        let roster: BTreeMap<PeerId, Role> = self.room.members().map(|(peer, _)| (peer.id, peer.role)).collect();
+        assert!(roster.is_empty() || roster.values().any(|role| *role == Role::Host), "nobody decides: {roster:?}");
+        assert_eq!(roster.len(), self.views.len());
+        assert!(roster.len() <= CAPACITY && self.guests.len() <= CAPACITY);
+        assert_eq!(self.room.handles().count(), self.views.len() + self.guests.len());
+        let set = self.room.settings();
+        if roster.is_empty() || set.locked || !set.lobby {
+            assert_eq!(self.guests, [], "nobody waits before an open or a locked door");
+        }
+        let guests: Vec<String> = self.guests.iter().map(|(_, id)| id.to_string()).collect();
+        for view in self.views.values() {
+            assert_eq!((view.version, view.settings), (self.room.version(), set), "nobody is behind");
+            let roles = view.peers.values().map(|peer| (read(&peer["id"]), read(&peer["role"])));
+            let roles: BTreeMap<PeerId, Role> = roles.chain([(view.id, view.role)]).collect();
+            assert_eq!(roles, roster, "everybody knows who is what");
+            let shown = if view.role == Role::Host { &*guests } else { &[] };
+            assert_eq!(view.lobby, shown, "hosts, and they alone, see who waits");
+        }
+        for (peer, _) in self.room.members().filter(|(peer, _)| peer.role == Role::Listener) {
+            for key in ["mic", "camera", "screen"] {
+                assert_ne!(peer.state.get(key), Some(&StateValue::Flag(true)), "a listener sends nothing");
+            }
+        }
+    }
+}
+
+fn receive(view: &mut View, message: &Value, history: &mut BTreeMap<u64, Value>) {
+    match message["type"].as_str().unwrap() {
+        "signal" | "broadcast" | "asked" | "switched_off" => return,
+        "lobby" => {
+            assert_eq!(view.role, Role::Host);
+            view.lobby = message["waiting"].as_array().unwrap().iter().map(|guest| text(&guest["id"])).collect();
+            return;
+        }
+        "roster" => {
+            let snapshot = (read(&message["version"]), read(&message["role"]), read(&message["settings"]));
+            assert_eq!(snapshot, (view.version, view.role, view.settings));
+            assert_eq!(by_id(message["peers"].as_array().unwrap()), view.peers);
+            return;
+        }
+        "peer_joined" => {
+            let peer = &message["peer"];
+            assert!(view.peers.insert(text(&peer["id"]), peer.clone()).is_none(), "joined twice: {message}");
+        }
+        "peer_left" => assert!(view.peers.remove(&text(&message["id"])).is_some(), "left twice: {message}"),
+        "state" => {
+            if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
+                peer["state"] = message["state"].clone();
+            }
+        }
+        "role" if text(&message["id"]) == view.id.as_str() => {
+            view.role = read(&message["role"]);
+            view.lobby.clear();
+        }
+        "role" => view.peers.get_mut(&text(&message["id"])).unwrap()["role"] = message["role"].clone(),
+        "settings" => view.settings = read(&message["settings"]),
+        other => panic!("{other}"),
+    }
+    let version = message["version"].as_u64().unwrap();
+    assert_eq!(version, view.version + 1, "versions are contiguous: {message}");
+    view.version = version;
+    let same = history.entry(version).or_insert_with(|| message.clone());
+    assert_eq!(same, message, "all see the same change at the same version");
+}
+
+fn clone(refusal: &Refusal) -> Refusal {
+    match refusal {
+        Refusal::RoomFull => Refusal::RoomFull,
+        Refusal::RoomLocked => Refusal::RoomLocked,
+        other => panic!("{other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hosts_decide_and_nobody_else(steps in prop::collection::vec(step(), 1..150)) {
+        let mut world = World::new();
+        for step in steps {
+            world.run(step);
+            world.check();
+        }
+        for id in 0..IDS {
+            world.run(Step::Leave { id });
+            world.check();
+        }
+        prop_assert!(world.room.is_empty());
+    }
+}
+
+#[test]
+fn a_room_remembers_a_bounded_number_of_those_who_left() {
+    let mut room = Room::new(CAPACITY);
+    let enter = |room: &mut Room<u64>, session: u64| {
+        let mut random = [0; PeerId::LEN];
+        for (at, byte) in random.iter_mut().enumerate() {
+            *byte = (session >> (at * 6).min(63)) as u8 & 63;
+        }
+        let seat = Seat { id: PeerId::from_random(random), session };
+        let (name, state) = (PeerName::new("Ada").unwrap(), StatePatch::default());
+        let settings = SettingsPatch::default();
+        let join = Input::Join { seat, name, state, settings, resumed: true, handle: session };
+        room.handle(Duration::ZERO, join, &mut |_| {}).map(|()| seat)
+    };
+    let host = enter(&mut room, 0).unwrap();
+    for session in 1..=300 {
+        let seat = enter(&mut room, session).unwrap();
+        room.handle(Duration::ZERO, Input::Leave { seat, reason: LeaveReason::Left }, &mut |_| {}).unwrap();
+    }
+    let locked = SettingsPatch { locked: Some(true), ..SettingsPatch::default() };
+    let act = Moderation::Settings { settings: locked };
+    room.handle(Duration::ZERO, Input::Moderate { seat: host, act }, &mut |_| {}).unwrap();
+    assert_eq!(enter(&mut room, 44).err(), Some(Refusal::RoomLocked), "257 left after it");
+    assert!(enter(&mut room, 45).is_ok());
+}
