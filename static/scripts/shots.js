@@ -15,7 +15,7 @@ const ALL = [
     'joining',
     'joining-trouble',
   ],
-  ...['alone', 'two', 'three', 'nine', 'many', 'links', 'lost', 'room-denied'],
+  ...['alone', 'two', 'three', 'nine', 'many', 'links', 'bars', 'lost', 'room-denied'],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];

@@ -94,6 +94,16 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
         person(4),
       ],
     }),
+  bars: () =>
+    joined({
+      people: [
+        person(0, { quality: { bars: 3 } }),
+        person(1, { quality: { bars: 3, reason: 'relayed' } }),
+        person(2, { quality: { bars: 2, reason: 'loss' } }),
+        person(3, { quality: { bars: 1, reason: 'delay' } }),
+        person(4, { link: 'interrupted', quality: { bars: 0, reason: 'no_connection' } }),
+      ],
+    }),
   lost: () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_unreachable' } }),
   'room-denied': () => joined({ people: people(1), camera: broken('permission_denied') }),
   presenter: () => joined({ people: [person(0, { screen: slide() }), ...people(5).slice(1)] }),

@@ -67,8 +67,8 @@ export class Monitor {
 
   /** What the way to a person carries, once it is known. */
   availableKbps(id: string): number | undefined {
-    const samples = this.samples(id);
-    return samples.length < SETTLED_SAMPLES ? undefined : samples.at(-1)?.sent.availableKbps;
+    const known = this.samples(id).map(({ sent }) => sent.availableKbps);
+    return known.filter((kbps) => kbps !== undefined).length < SETTLED_SAMPLES ? undefined : known.at(-1);
   }
 
   async #measureAll(): Promise<void> {
@@ -85,11 +85,7 @@ export class Monitor {
       if (!stats || !this.#options.peers().has(id)) return;
       const { samples = [], counters: before } = this.#histories.get(id) ?? {};
       const counters = countersOf(stats, at);
-      const next = [
-        ...samples.filter((sample) => at - sample.at < HISTORY_MS),
-        // While there is no path there is nothing to remember.
-        ...(peer.link === 'connecting' ? [] : [sampleOf(counters, before)]),
-      ];
+      const next = [...samples.filter((sample) => at - sample.at < HISTORY_MS), sampleOf(counters, before)];
       this.#histories.set(id, { samples: next, counters, quality: qualityOf(peer.link, next) });
     } catch (error) {
       this.#options.onError(error);

@@ -40,8 +40,9 @@ describe('bars', () => {
 
   test('nothing is said too early, and no connection is no bar', () => {
     expect(qualityOf('connected', steady().slice(1))).toBeUndefined();
-    expect(qualityOf('connecting', [])).toBeUndefined();
-    for (const link of ['interrupted', 'failed'] as const) {
+    expect(qualityOf('connecting', steady().slice(1))).toBeUndefined();
+    expect(qualityOf('failed', [])).toEqual({ bars: 0, reason: 'no_connection' });
+    for (const link of ['connecting', 'interrupted', 'failed'] as const) {
       expect(qualityOf(link, steady())).toEqual({ bars: 0, reason: 'no_connection' });
     }
   });

@@ -41,10 +41,9 @@ const LIMITS: readonly {
 
 /** The quality of a link. Nothing is said before there is something to say it from. */
 export function qualityOf(link: LinkState, samples: readonly Sample[]): LinkQuality | undefined {
-  if (link === 'connecting') return undefined;
-  if (link !== 'connected') return { bars: 0, reason: 'no_connection' };
   const recent = samples.slice(-RECENT);
-  if (recent.length < RECENT) return undefined;
+  if (recent.length < RECENT && (link === 'connecting' || link === 'connected')) return undefined;
+  if (link !== 'connected') return { bars: 0, reason: 'no_connection' };
   let worst: LinkQuality = recent.at(-1)?.path?.relayed ? { bars: 3, reason: 'relayed' } : { bars: 3 };
   for (const { reason, two, one, of } of LIMITS) {
     const value = median(recent.map(of));

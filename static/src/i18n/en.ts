@@ -1,4 +1,4 @@
-import type { FailureCode } from '../core/types';
+import type { FailureCode, QualityReason } from '../core/types';
 
 /** One plain sentence, and what to do about it. */
 interface FailureText {
@@ -101,6 +101,56 @@ export const en = {
     pictureInPicture: 'Picture in picture on or off',
     list: 'This list',
     close: 'Close',
+  },
+  link: {
+    title: 'Connection to {name}',
+    of: 'Connection to {name}: {state}',
+    bars: {
+      none: 'No connection',
+      weak: 'Weak connection',
+      fair: 'Fair connection',
+      good: 'Good connection',
+    },
+    reasons: {
+      none: 'Sound and picture come through well.',
+      no_connection: 'Nothing arrives at the moment; the browsers are looking for a way.',
+      loss: 'Packets get lost on the way. A cable or a place nearer to the Wi-Fi often helps.',
+      delay: 'The way is long: what you say arrives late.',
+      jitter: 'Packets arrive unevenly, as in a Wi-Fi that many share.',
+      low_bandwidth: 'The line carries little, so the picture is small. Sound goes first.',
+      freezes: 'The picture stands still at times.',
+      relayed: 'Sound and picture come through well, by way of a relay server.',
+    } satisfies Record<QualityReason | 'none', string>,
+    statistics: 'Statistics',
+    safety: 'Safety code',
+    close: 'Close',
+  },
+  safety: {
+    title: 'Safety code with {name}',
+    explanation:
+      'Read these pictures to each other: if {name} sees the same ones, your call is encrypted all the way between your browsers, and nobody in between, not even the server, can listen. If they differ, somebody may be sitting between you.',
+    pending: 'Computing the code…',
+    none: 'There is no code yet: it needs a connection, and a page that came over https://.',
+  },
+  statistics: {
+    title: 'Statistics: {name}',
+    none: 'Nothing has been measured yet.',
+    received: 'Received',
+    sent: 'Sent',
+    bitrate: 'Bitrate',
+    loss: 'Loss',
+    jitter: 'Jitter',
+    picture: 'Picture',
+    codec: 'Codec',
+    roundTrip: 'Round trip',
+    available: 'Line out carries',
+    freezes: 'Freezes',
+    path: 'Path',
+    relayed: 'Through a relay',
+    yes: 'yes',
+    no: 'no',
+    ago: '{minutes} min',
+    export: 'Save as JSON',
   },
   left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
   refused: { retry: 'Try again' },
