@@ -26,7 +26,8 @@ export function useFullScreen(): FullScreen {
     on,
     toggle: () => {
       // What the browser refuses leaves everything as it is.
-      const asked = on.value ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+      // Asked of the document itself: the event that sets `on` comes a little later.
+      const asked = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
       asked.catch(() => undefined);
     },
   };
