@@ -27,7 +27,9 @@ export function useFullScreen(): FullScreen {
     toggle: () => {
       // What the browser refuses leaves everything as it is.
       // Asked of the document itself: the event that sets `on` comes a little later.
-      const asked = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+      const asked = document.fullscreenElement
+        ? document.exitFullscreen()
+        : document.documentElement.requestFullscreen();
       asked.catch(() => undefined);
     },
   };
