@@ -17,6 +17,7 @@ const ALL = [
   ],
   ...['alone', 'two', 'three', 'nine', 'many', 'links', 'bars', 'lost', 'room-denied'],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
+  ...['hands', 'host', 'host+people', 'listener', 'asked', 'switched-off', 'waiting', 'removed', 'ended'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
@@ -48,8 +49,13 @@ for (const [locale, colorScheme] of LOOKS) {
     const page = await context.newPage();
     page.on('pageerror', (error) => console.error(error));
     for (const story of asked.length > 0 ? asked : ALL) {
-      await page.goto(`${base}stories/?story=${story}&name=${locale === 'en' ? 'Ada' : '小明'}`);
+      // `host+people`: the story `host`, after a click on what has the action `people`.
+      const [shown, ...clicks] = story.split('+');
+      await page.goto(`${base}stories/?story=${shown}&name=${locale === 'en' ? 'Ada' : '小明'}`);
       await page.waitForSelector('[data-phase]');
+      for (const action of clicks) await page.click(`[data-action="${action}"]`);
+      // What was clicked may load its part first.
+      await page.waitForLoadState('networkidle');
       await page.evaluate(() =>
         Promise.all(
           [...document.querySelectorAll('video.shown')].map((video) => video.readyState > 1 || video.play()),

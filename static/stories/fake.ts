@@ -3,6 +3,7 @@ import type {
   LinkStatistics,
   MeetingControls,
   MeetingView,
+  Moderation,
   SafetyCode,
   Sample,
 } from '../src/core/types';
@@ -30,6 +31,20 @@ export class FakeMeeting implements MeetingControls {
   setScreen(on: boolean): Promise<void> {
     this.show({ screen: { ...this.view.screen, on } });
     return Promise.resolve();
+  }
+
+  setHand(hand: boolean): void {
+    this.show({ hand });
+  }
+
+  moderate(act: Moderation): void {
+    if (act.action === 'settings') this.show({ settings: { ...this.view.settings, ...act.settings } });
+  }
+
+  dismissNotice(): void {
+    const { notice, ...view } = this.view;
+    if (notice) this.view = view;
+    this.show({});
   }
 
   join(): void {

@@ -31,6 +31,8 @@ function person(index: number, change: Partial<Person> = {}): Person {
     name: names[index % names.length] ?? '',
     mic: index % 3 !== 1,
     camera: index % 4 !== 1,
+    role: 'participant',
+    hand: false,
     link: 'connected',
     speaking: false,
     away: false,
@@ -52,6 +54,10 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     screen: { ...off, available: true },
     preview: picture(210),
     people: [],
+    role: 'participant',
+    settings: { locked: false, lobby: false, talk: false },
+    hand: false,
+    waiting: [],
     ...change,
   };
 }
@@ -113,6 +119,27 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
   speaking: () =>
     joined({ people: [person(0), person(1, { speaking: true, mic: true }), person(2)], speaker: 'person-1' }),
+  hands: () => joined({ hand: true, people: [person(0), person(1, { hand: true }), person(2)] }),
+  host: () =>
+    joined({
+      role: 'host',
+      settings: { locked: false, lobby: true, talk: true },
+      waiting: [{ id: 'waits', name: 'Ángel Menéndez' }],
+      people: [
+        person(0),
+        person(1),
+        person(2, { role: 'listener', hand: true }),
+        person(3, { role: 'listener' }),
+      ],
+    }),
+  listener: () => joined({ role: 'listener', mic: off, camera: off, people: [person(0, { role: 'host' })] }),
+  asked: () =>
+    joined({ mic: off, notice: { kind: 'asked', ask: 'unmute', by: 'Grace Hopper' }, people: people(2) }),
+  'switched-off': () =>
+    joined({ mic: off, notice: { kind: 'switched_off', what: 'mic', by: '张伟' }, people: people(2) }),
+  waiting: () => view({ kind: 'waiting' }),
+  removed: () => refused('removed'),
+  ended: () => refused('ended'),
   left: () => view({ kind: 'left' }),
   'name-refused': () => refused('name_invalid'),
   full: () => refused('room_full'),

@@ -114,6 +114,8 @@ export interface PageOptions {
   /** Whether to start with microphone and camera; `undefined` leaves it to the page. */
   readonly audio?: boolean;
   readonly video?: boolean;
+  /** Whoever makes the room with this makes it a talk: `?talk=1`. */
+  readonly talk?: true;
 }
 
 /** Reads the options of a page's address. */
@@ -127,6 +129,7 @@ export function pageOptions(page: string): PageOptions {
     autojoin: flag(query.get('autojoin')) ?? false,
     ...(audio !== undefined && { audio }),
     ...(video !== undefined && { video }),
+    ...(flag(query.get('talk')) === true && { talk: true }),
   };
 }
 

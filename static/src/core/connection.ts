@@ -35,6 +35,8 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly send: (message: NegotiationMessage & { readonly first?: true }) => void;
   readonly onState: (state: RTCPeerConnectionState) => void;
+  /** The streams have the tracks of this connection. */
+  readonly onReceivers: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -147,6 +149,7 @@ export class Connection {
     const received = transceivers.map(({ receiver }) => receiver.track);
     replaceTracks(person, received.slice(0, 2));
     replaceTracks(screen, received.slice(2));
+    this.#options.onReceivers();
   }
 
   async #fill(): Promise<void> {

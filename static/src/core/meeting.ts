@@ -1,5 +1,5 @@
 /** A meeting as a whole: puts the parts of the core together and shows them as one `MeetingView`. */
-import type { ServerMessage } from '../protocol/messages';
+import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
 import type { LocalTracks } from './connection';
 import { camera, type Device, microphone } from './devices';
@@ -11,7 +11,8 @@ import type { SafetyCode } from './safety';
 import { ScreenShare } from './screen';
 import { SignalingClient } from './signaling';
 import { Speakers } from './speakers';
-import type { Failure, LinkStatistics, MeetingControls, MeetingView, Person, Phase } from './types';
+import { newcomer, nextStanding, type Standing } from './standing';
+import type { Failure, LinkStatistics, MeetingControls, MeetingView, Person, Phase, Switch } from './types';
 
 /** What Roundtable's page says about itself (R20). */
 type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand', boolean>>;
@@ -20,6 +21,8 @@ type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand', boolean>>;
 export interface MeetingOptions {
   readonly room: string;
   readonly address: Address;
+  /** What the room is set to, if this person makes it (R38). */
+  readonly settings?: SettingsPatch;
   /** The browser by default. */
   readonly environment?: Environment;
 }
@@ -28,6 +31,7 @@ export interface MeetingOptions {
 export class Meeting implements MeetingControls {
   readonly #room: string;
   readonly #address: Address;
+  readonly #settings: SettingsPatch | undefined;
   readonly #environment: Environment;
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #mic: Device;
@@ -38,6 +42,7 @@ export class Meeting implements MeetingControls {
   #preview: MediaStream | undefined;
   #name = '';
   #roster: Roster = emptyRoster;
+  #standing: Standing = newcomer;
   #signaling: SignalingClient | undefined;
   #mesh: Mesh | undefined;
   readonly #speakers: Speakers;
@@ -46,9 +51,10 @@ export class Meeting implements MeetingControls {
   #announced = '';
   #view: MeetingView;
 
-  constructor({ room, address, environment = browserEnvironment() }: MeetingOptions) {
+  constructor({ room, address, settings, environment = browserEnvironment() }: MeetingOptions) {
     this.#room = room;
     this.#address = address;
+    this.#settings = settings;
     this.#environment = environment;
     this.#mic = microphone(environment.mediaDevices);
     this.#camera = camera(environment.mediaDevices);
@@ -79,19 +85,41 @@ export class Meeting implements MeetingControls {
   }
 
   setMic(on: boolean): Promise<void> {
-    return this.#mic.set(on);
+    return this.#mic.set(on && this.#maySend);
   }
 
   setCamera(on: boolean): Promise<void> {
-    return this.#camera.set(on);
+    return this.#camera.set(on && this.#maySend);
+  }
+
+  setHand(on: boolean): void {
+    this.#stand({ ...this.#standing, hand: on });
+  }
+
+  moderate(act: Moderation): void {
+    this.#signaling?.send({ type: 'moderate', ...act });
+  }
+
+  dismissNotice(): void {
+    this.#stand({ ...this.#standing, notice: undefined });
+  }
+
+  /** Listeners send nothing (R42). */
+  get #maySend(): boolean {
+    return this.#roster.role !== 'listener';
+  }
+
+  /** From the wish to enter to the end. */
+  get #active(): boolean {
+    return ['joining', 'waiting', 'joined'].includes(this.#phase.kind);
   }
 
   setScreen(on: boolean): Promise<void> {
-    return this.#screen.set(on);
+    return this.#screen.set(on && this.#maySend);
   }
 
   join(name: string): void {
-    if (this.#phase.kind === 'joining' || this.#phase.kind === 'joined') return;
+    if (this.#active) return;
     const { connect, media, fetch, clock } = this.#environment;
     if (!isRoomName(this.#room)) {
       this.#refused({ code: 'room_invalid' });
@@ -152,7 +180,7 @@ export class Meeting implements MeetingControls {
   }
 
   leave(): void {
-    if (this.#phase.kind === 'joining' || this.#phase.kind === 'joined') this.#phase = { kind: 'left' };
+    if (this.#active) this.#phase = { kind: 'left' };
     this.#signaling?.leave();
     this.#end();
     // Last, so that nobody is told of a muted microphone on the way out.
@@ -175,6 +203,14 @@ export class Meeting implements MeetingControls {
     });
     events.on('message', (message) => {
       this.#receive(message);
+    });
+    events.on('waiting', () => {
+      // The room may have ended and begun again, with a lobby, while signaling was away.
+      this.#mesh?.close();
+      this.#roster = emptyRoster;
+      this.#standing = newcomer;
+      this.#phase = { kind: 'waiting' };
+      this.#publish();
     });
     events.on('refused', (failure) => {
       this.#refused(failure);
@@ -202,7 +238,10 @@ export class Meeting implements MeetingControls {
   }
 
   #receive(message: ServerMessage): void {
+    const { role } = this.#roster;
     if (isRosterMessage(message)) this.#rosterChanged(message);
+    this.#stand(nextStanding(this.#standing, message, this.#roster, role));
+    if (message.type === 'switched_off') this.#switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
     else if (message.type === 'error') this.#environment.report(message);
   }
@@ -210,13 +249,29 @@ export class Meeting implements MeetingControls {
   #rosterChanged(message: RosterMessage): void {
     const before = this.#roster;
     this.#roster = nextRoster(before, message);
+    if (before.role !== 'listener' && !this.#maySend) this.#closeDevices();
     if (message.type === 'welcome') {
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
       this.#announce();
     }
     if (this.#roster.resync && !before.resync) this.#signaling?.send({ type: 'sync' });
-    if (!this.#roster.resync && this.#roster !== before) this.#mesh?.reconcile(this.#roster.peers, message);
+    if (!this.#roster.resync && this.#roster !== before)
+      this.#mesh?.reconcile(this.#roster.peers, message, this.#roster.role);
+  }
+
+  /** What a host switched off goes off at once (R44). */
+  #switchOff(what: Switch): void {
+    if (what === 'mic') void this.#mic.set(false);
+    if (what === 'camera') void this.#camera.set(false);
+    if (what === 'screen') this.#screen.close();
+  }
+
+  #stand(standing: Standing): void {
+    if (standing === this.#standing) return;
+    this.#standing = standing;
+    this.#announce();
+    this.#publish();
   }
 
   #devicesChanged(): void {
@@ -235,13 +290,13 @@ export class Meeting implements MeetingControls {
 
   #state(): OwnState {
     const [mic, camera, screen] = [this.#mic.view.on, this.#camera.view.on, this.#screen.view.on];
-    return { mic, camera, screen, hand: false };
+    return { mic, camera, screen, hand: this.#standing.hand };
   }
 
-  #hello(): { name: string; state: OwnState } {
+  #hello(): { name: string; state: OwnState; settings?: SettingsPatch } {
     const state = this.#state();
     this.#announced = JSON.stringify(state);
-    return { name: this.#name, state };
+    return { name: this.#name, state, ...(this.#settings && { settings: this.#settings }) };
   }
 
   /** Tells the room one's own state, where it is another than the room knows. */
@@ -269,6 +324,7 @@ export class Meeting implements MeetingControls {
     this.#mesh = undefined;
     this.#signaling = undefined;
     this.#roster = emptyRoster;
+    this.#standing = newcomer;
     this.#publish();
   }
 
@@ -291,6 +347,11 @@ export class Meeting implements MeetingControls {
         personOf(member, this.#speakers.speaks(member.entry.id)),
       ),
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
+      role: this.#roster.role,
+      settings: this.#roster.settings,
+      hand: this.#standing.hand,
+      waiting: this.#standing.waiting,
+      ...(this.#standing.notice && { notice: this.#standing.notice }),
     };
   }
 }
@@ -298,17 +359,20 @@ export class Meeting implements MeetingControls {
 function personOf(member: Member, speaking: boolean): Person {
   const { away, quality } = member;
   const { link, stream, screen } = member.peer;
-  const { id, name, state } = member.entry;
+  const { id, name, role, state } = member.entry;
+  const sends = role !== 'listener';
   return {
     id,
     name,
-    mic: state.mic === true,
-    camera: state.camera === true,
+    role,
+    mic: sends && state.mic === true,
+    camera: sends && state.camera === true,
     speaking,
+    hand: state.hand === true,
     link,
     away,
     stream,
     ...(quality && { quality }),
-    screen: state.screen === true ? screen : undefined,
+    screen: sends && state.screen === true ? screen : undefined,
   };
 }

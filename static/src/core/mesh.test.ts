@@ -327,3 +327,32 @@ describe('measuring and adapting', () => {
     expect(cameraBitrate(1)).toBe(1_500_000);
   });
 });
+
+test('R42 two listeners have no connection until one of them may speak', async () => {
+  const [host, listener] = [peer(GRACE, {}, 'host'), peer(ZOE, {}, 'listener')];
+  const alan = page('AlanAlanAlanAlanAln4');
+  alan.mesh.start(alan.id, []);
+  alan.mesh.reconcile([host, listener], welcome(alan.id), 'listener');
+  expect(alan.mesh.members.map(({ entry: { id } }) => id)).toEqual([GRACE, ZOE]);
+  await settled();
+  expect(new Set(wire.splice(0).map(({ to }) => to))).toEqual(new Set([GRACE]));
+  const role = { type: 'role', version: 2, id: ZOE, role: 'participant' } as const;
+  alan.mesh.reconcile([host, peer(ZOE)], role, 'listener');
+  await settled();
+  expect(new Set(wire.splice(0).map(({ to }) => to))).toEqual(new Set([ZOE]));
+  alan.mesh.reconcile([host, listener], { ...role, role: 'listener' }, 'listener');
+  expect(network.connections.at(-1)?.signalingState).toBe('closed');
+});
+
+test('R44 what a state says is off is not played, whatever arrives', async () => {
+  const playing = (): boolean[] =>
+    [...(ada.mesh.members[0]?.peer.stream.getTracks() ?? [])].map(({ enabled }) => enabled);
+  joined(ada, [peer(GRACE, { mic: true })]);
+  enter(grace, [peer(ADA)]);
+  await talk();
+  expect(playing()).toEqual([true, false]);
+  joined(ada, [peer(GRACE, { mic: false, camera: true })]);
+  expect(playing()).toEqual([false, true]);
+  joined(ada, [peer(GRACE, { mic: true, camera: true }, 'listener')]);
+  expect(playing()).toEqual([false, false]);
+});

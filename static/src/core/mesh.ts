@@ -3,12 +3,12 @@
  * that signaling has lost is kept while its media flows, and goes on where it was when it comes back
  * with the same id (R11, R16).
  */
-import type { IceServer, LeaveReason, Peer as Entry } from '../protocol/messages';
+import type { IceServer, LeaveReason, Peer as Entry, Role } from '../protocol/messages';
 import { type Plan, planFor } from './adaptation';
 import type { Clock } from './clock';
 import type { LocalTracks } from './connection';
 import { Monitor } from './monitor';
-import { type MediaFactory, Peer, refusal, type SignalData } from './peer';
+import { type MediaFactory, Peer, type Played, refusal, type SignalData } from './peer';
 import type { LinkQuality } from './quality';
 import type { RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
@@ -60,6 +60,7 @@ export class Mesh {
   readonly #slots = new Map<string, Slot>();
   readonly #monitor: Monitor;
   #selfId = '';
+  #role: Role = 'participant';
   #configuration: RTCConfiguration = {};
   #tracks: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
 
@@ -109,8 +110,9 @@ export class Mesh {
     });
   }
 
-  /** Takes the roster that came of `cause`. */
-  reconcile(entries: readonly Entry[], cause: RosterMessage): void {
+  /** Takes the roster that came of `cause`, and one's own role in it. */
+  reconcile(entries: readonly Entry[], cause: RosterMessage, role: Role = 'participant'): void {
+    this.#role = role;
     // After a snapshot nobody knows what was lost before it.
     const recheck = cause.type === 'welcome' || cause.type === 'roster';
     const present = new Set(entries.map(({ id }) => id));
@@ -172,6 +174,7 @@ export class Mesh {
         id,
         configuration: this.#configuration,
         tracks: this.#tracks,
+        resting: this.#rests(entry),
         media,
         clock,
         send: (data) => {
@@ -188,6 +191,7 @@ export class Mesh {
         },
         onError,
       });
+      peer.setPlayed(playedOf(entry));
       this.#slots.set(id, { entry, away: false, awaySince: 0, timer: undefined, plan: undefined, peer });
     });
   }
@@ -196,6 +200,8 @@ export class Mesh {
     const returned = slot.away;
     slot.entry = entry;
     slot.away = false;
+    slot.peer.setPlayed(playedOf(entry));
+    slot.peer.setResting(this.#rests(entry));
     this.#options.clock.clearTimeout(slot.timer);
     if (recheck || returned) {
       this.#try(() => {
@@ -205,13 +211,18 @@ export class Mesh {
   }
 
   #depart(slot: Slot, reason: LeaveReason): void {
-    if (reason === 'left') {
+    if (reason === 'left' || reason === 'removed') {
       this.#remove(slot);
     } else if (!slot.away) {
       slot.away = true;
       slot.awaySince = this.#options.clock.now();
       this.#removeLater(slot);
     }
+  }
+
+  /** Two listeners have nothing for each other, and the server relays nothing between them (R42). */
+  #rests({ role }: Entry): boolean {
+    return role === 'listener' && this.#role === 'listener';
   }
 
   #removeLater(slot: Slot): void {
@@ -273,4 +284,10 @@ export class Mesh {
       this.#options.onError(error);
     }
   }
+}
+
+/** What a state says is off is not played, whatever arrives (R44); nor is a listener. */
+function playedOf({ role, state }: Entry): Played {
+  const on = (key: keyof Played): boolean => role !== 'listener' && state[key] === true;
+  return { mic: on('mic'), camera: on('camera'), screen: on('screen') };
 }

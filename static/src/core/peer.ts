@@ -33,12 +33,17 @@ export interface MediaFactory {
   readonly newPair: () => string;
 }
 
+/** What of a person's media is let through to the page. */
+export type Played = Readonly<Record<'mic' | 'camera' | 'screen', boolean>>;
+
 /** What a `Peer` is made of. */
 export interface PeerOptions {
   readonly selfId: string;
   readonly id: string;
   readonly configuration: RTCConfiguration;
   readonly tracks: LocalTracks;
+  /** See `setResting`. */
+  readonly resting?: boolean;
   readonly media: MediaFactory;
   readonly clock: Clock;
   readonly send: (data: SignalData) => void;
@@ -57,6 +62,8 @@ export class Peer {
   readonly #offers: boolean;
   #configuration: RTCConfiguration;
   #tracks: LocalTracks;
+  #played: Played = { mic: false, camera: false, screen: false };
+  #resting: boolean;
   #connection: Connection | undefined;
   #link: LinkState = 'connecting';
   #wasConnected = false;
@@ -69,10 +76,10 @@ export class Peer {
     this.#offers = options.selfId < options.id;
     this.#configuration = options.configuration;
     this.#tracks = options.tracks;
+    this.#resting = options.resting ?? false;
     this.stream = options.media.newStream();
     this.screen = options.media.newStream();
-    if (this.#offers) this.#connect(options.media.newPair());
-    else this.#limitTime();
+    if (!this.#resting) this.#begin();
   }
 
   get link(): LinkState {
@@ -128,6 +135,21 @@ export class Peer {
     return safetyCode(local, remote);
   }
 
+  /** What arrives of the rest is neither heard nor seen. */
+  setPlayed(played: Played): void {
+    this.#played = played;
+    this.#play();
+  }
+
+  /** Without a connection while there is nothing to send either way; the offerer begins again. */
+  setResting(resting: boolean): void {
+    if (resting === this.#resting) return;
+    this.#resting = resting;
+    this.#timeouts = 0;
+    if (resting) this.close();
+    else this.#begin();
+  }
+
   /** Takes newer ICE servers, for this connection and later ones. */
   configure(configuration: RTCConfiguration): void {
     this.#configuration = configuration;
@@ -148,6 +170,11 @@ export class Peer {
     this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#disconnect();
+  }
+
+  #begin(): void {
+    if (this.#offers) this.#connect(this.#options.media.newPair());
+    else this.#limitTime();
   }
 
   #disconnect(): void {
@@ -174,6 +201,9 @@ export class Peer {
         },
         onState: (state) => {
           this.#setState(state);
+        },
+        onReceivers: () => {
+          this.#play();
         },
         onError,
       });
@@ -207,6 +237,13 @@ export class Peer {
       if (this.#connection) this.#options.send({ pair: this.#connection.pair, reset: true });
       this.#limitTime();
     }
+  }
+
+  /** A track that is not enabled renders silence or black (W3C Media Capture §4.3). */
+  #play(): void {
+    const { mic, camera, screen } = this.#played;
+    for (const track of this.stream.getTracks()) track.enabled = track.kind === 'audio' ? mic : camera;
+    for (const track of this.screen.getTracks()) track.enabled = screen;
   }
 
   #setState(state: RTCPeerConnectionState): void {

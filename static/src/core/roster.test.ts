@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ServerMessage } from '../protocol/messages';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster } from './roster';
-import { fixture, peer, roster, welcome } from './testing/fixtures';
+import { fixture, open, peer, roster, welcome } from './testing/fixtures';
 
 interface Script {
   readonly name: string;
@@ -53,4 +53,15 @@ test('the golden messages of the server that belong to the roster', () => {
     'state',
     'welcome',
   ]);
+});
+
+test('R36 R38 roles and settings: of others, and one’s own', () => {
+  const locked = { ...open, locked: true };
+  const state = play([
+    welcome('me', { peers: [peer('other')] }),
+    { type: 'role', version: 2, id: 'other', role: 'host' },
+    { type: 'role', version: 3, id: 'me', role: 'listener' },
+    { type: 'settings', version: 4, settings: locked },
+  ]);
+  expect(state).toMatchObject({ role: 'listener', settings: locked, peers: [{ role: 'host' }] });
 });

@@ -374,3 +374,52 @@ describe('leaving', () => {
     expect(sockets.all).toHaveLength(1);
   });
 });
+
+describe('R40 in the lobby', () => {
+  test('waits longer than for a welcome, asks whether the server lives, and is welcomed', () => {
+    let waiting = 0;
+    client.events.on('waiting', () => (waiting += 1));
+    client.start();
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    clock.advance(25_000);
+    expect(types(sockets.last.sent)).toEqual(['join', 'ping']);
+    sockets.last.receive({ type: 'pong' });
+    expect([waiting, sockets.all.length]).toEqual([1, 1]);
+    client.send({ type: 'broadcast', data: null });
+    expect(types(sockets.last.sent)).toEqual(['join', 'ping']);
+    sockets.last.receive(welcome(ADA));
+    expect(states.at(-1)).toBe('open');
+  });
+
+  test('a connection that breaks meanwhile is made anew', async () => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    await fail();
+    nextTry();
+    sockets.last.open();
+    expect(types(sockets.last.sent)).toEqual(['join']);
+  });
+
+  test.each([
+    [4006, 'room_locked'],
+    [4007, 'lobby_refused'],
+    [4008, 'removed'],
+    [4009, 'ended'],
+  ])('close code %i means %s, for good', (close, code) => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    sockets.last.end(close);
+    expect(refusals).toEqual([{ code }]);
+    expect([client.state, clock.waits]).toEqual(['closed', []]);
+  });
+});
+
+test('R39 a locked room says so', () => {
+  client.start();
+  sockets.last.open();
+  sockets.last.receive({ type: 'error', code: 'room_locked', message: 'no', re: 'join' });
+  expect(refusals).toEqual([{ code: 'room_locked', detail: 'no' }]);
+});

@@ -6,12 +6,19 @@
  * pair still needs, which is less, and newer, than what a queue would hold. One's own state goes with
  * the next `join`.
  */
-import type { ClientMessage, ErrorBody, ServerMessage, StatePatch, Welcome } from '../protocol/messages';
+import type {
+  ClientMessage,
+  ErrorBody,
+  ServerMessage,
+  SettingsPatch,
+  StatePatch,
+  Welcome,
+} from '../protocol/messages';
 import type { Clock } from './clock';
 import { diagnose, type Fetch } from './diagnosis';
 import { Emitter } from './emitter';
 import { Heartbeat } from './heartbeat';
-import type { Failure, SignalingState } from './types';
+import type { Failure, FailureCode, SignalingState } from './types';
 
 /** From the attempt to the `welcome`; the server waits as long for a `join` (R13). */
 const OPEN_MS = 10_000;
@@ -22,10 +29,19 @@ const BACKOFF_LAST_MS = 10_000;
 const SLOW_MS = 30_000;
 /** A connection that lasts so long ends a row of failures; one that breaks at once does not. */
 const STABLE_MS = 10_000;
+/** Between questions while in the lobby, where no `welcome` has told the server's own interval yet. */
+const LOBBY_HEARTBEAT_MS = 25_000;
 
 const NORMAL_CLOSE = 1000;
-const ROOM_FULL_CLOSE = 4003;
-const SUPERSEDED_CLOSE = 4004;
+/** Closes after which nothing is tried again. */
+const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Map([
+  [4003, 'room_full'],
+  [4004, 'superseded'],
+  [4006, 'room_locked'],
+  [4007, 'lobby_refused'],
+  [4008, 'removed'],
+  [4009, 'ended'],
+]);
 const PROTOCOL_ERROR_CLOSES = [1002, 1007, 1009];
 
 /** The part of a WebSocket that the client uses. */
@@ -41,7 +57,11 @@ export interface SignalingOptions {
   readonly fetch: Fetch;
   readonly clock: Clock;
   /** Asked at each `join`, so that a reconnect brings the present state. */
-  readonly hello: () => { readonly name: string; readonly state: StatePatch };
+  readonly hello: () => {
+    readonly name: string;
+    readonly state: StatePatch;
+    readonly settings?: SettingsPatch;
+  };
 }
 
 /** What a `SignalingClient` tells. */
@@ -51,6 +71,8 @@ export interface SignalingEvents {
   trouble: Failure | undefined;
   /** Each message from the first `welcome` on. */
   message: ServerMessage;
+  /** A host is to let this person in; the `welcome` comes when one has (R40). */
+  waiting: undefined;
   /** It will not be tried again. */
   refused: Failure;
   /** A frame that is no message: a defect on one side. */
@@ -58,7 +80,7 @@ export interface SignalingEvents {
 }
 
 /** Where the present socket stands; without one, `waiting` for the next try or `closed`. */
-type Stage = 'closed' | 'waiting' | 'opening' | 'joining' | 'welcomed';
+type Stage = 'closed' | 'waiting' | 'opening' | 'joining' | 'in_lobby' | 'welcomed';
 
 /** Keeps one membership in one room. */
 export class SignalingClient {
@@ -82,7 +104,7 @@ export class SignalingClient {
     this.#heartbeat = new Heartbeat(
       options.clock,
       () => {
-        this.send({ type: 'ping' });
+        this.#socket?.send(JSON.stringify({ type: 'ping' } satisfies ClientMessage));
       },
       () => {
         this.#lose();
@@ -108,7 +130,7 @@ export class SignalingClient {
 
   /** Leaves the room for good (R24). */
   leave(): void {
-    if (this.#stage === 'joining' || this.#stage === 'welcomed') {
+    if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
       this.#socket?.send(JSON.stringify({ type: 'leave' } satisfies ClientMessage));
     }
     this.#close();
@@ -116,7 +138,7 @@ export class SignalingClient {
 
   /** The network came back, the page is seen again, or the machine woke: finds out now where things stand. */
   wake(): void {
-    if (this.#stage === 'welcomed') this.#heartbeat.probe();
+    if (this.#stage === 'in_lobby' || this.#stage === 'welcomed') this.#heartbeat.probe();
     if (this.#stage === 'waiting') {
       this.#failures = 0;
       this.#connect();
@@ -170,12 +192,24 @@ export class SignalingClient {
     }
     if (message.type === 'pong') return;
     if (message.type === 'go_away') this.#reconnectHint = message.reconnect_ms;
-    if (this.#stage === 'joining') {
-      if (message.type === 'welcome') this.#welcomed(message);
+    if (this.#stage === 'joining' || this.#stage === 'in_lobby') {
+      if (message.type === 'waiting') this.#wait();
+      else if (message.type === 'welcome') this.#welcomed(message);
       else if (message.type === 'error' && message.re === 'join') this.#refuse(failureOf(message));
       return;
     }
     this.events.emit('message', message);
+  }
+
+  /** Longer than a `welcome` takes: from here on the heartbeat watches. */
+  #wait(): void {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#diagnosis?.abort();
+    this.#diagnosis = undefined;
+    this.#stage = 'in_lobby';
+    this.#heartbeat.start(LOBBY_HEARTBEAT_MS);
+    this.#setTrouble(undefined);
+    this.events.emit('waiting', undefined);
   }
 
   #welcomed(welcome: Welcome & { type: 'welcome' }): void {
@@ -201,10 +235,9 @@ export class SignalingClient {
   #ended(code?: number): void {
     const wasWelcomed = this.#stage === 'welcomed';
     this.#release();
-    if (code === SUPERSEDED_CLOSE) {
-      this.#refuse({ code: 'superseded' });
-    } else if (code === ROOM_FULL_CLOSE) {
-      this.#refuse({ code: 'room_full' });
+    const final = FINAL_CLOSES.get(code);
+    if (final) {
+      this.#refuse({ code: final });
     } else {
       this.#stage = 'waiting';
       if (wasWelcomed) this.#setState('lost');
@@ -245,7 +278,7 @@ export class SignalingClient {
     clock.clearTimeout(timer);
     if (this.#diagnosis !== abort) return;
     this.#diagnosis = undefined;
-    if (this.#stage !== 'welcomed' && this.#stage !== 'closed') this.#setTrouble(failure);
+    if (!['in_lobby', 'welcomed', 'closed'].includes(this.#stage)) this.#setTrouble(failure);
   }
 
   #refuse(failure: Failure): void {
@@ -301,6 +334,7 @@ function parse(frame: unknown): ServerMessage | undefined {
 }
 
 function failureOf({ code, message }: ErrorBody): Failure {
-  if (code === 'name_invalid' || code === 'room_full') return { code, detail: message };
+  if (code === 'name_invalid' || code === 'room_full' || code === 'room_locked')
+    return { code, detail: message };
   return { code: 'protocol_error', detail: `${code}: ${message}` };
 }

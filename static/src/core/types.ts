@@ -2,6 +2,9 @@
  * What the core shows to whoever renders it: plain, immutable data. The UI reads a `MeetingView`
  * and calls the methods of `Meeting`; nothing else crosses the line between them.
  */
+import type { Ask, Moderation, Role, Settings, Switch, Waiting } from '../protocol/messages';
+
+export type { Ask, Moderation, Role, Settings, Switch, Waiting };
 
 import type { LinkQuality } from './quality';
 import type { SafetyCode } from './safety';
@@ -30,6 +33,10 @@ export type FailureCode =
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
   | 'superseded' // the same session was opened elsewhere
+  | 'room_locked' // a host lets nobody in any more (R39)
+  | 'lobby_refused' // a host did not let this person in (R40)
+  | 'removed' // a host sent this person out (R45)
+  | 'ended' // a host ended the meeting for all (R46)
   | 'protocol_error' // the server refused what the page sent: a defect
   // media
   | 'no_path' // ICE found no way to a peer
@@ -51,10 +58,13 @@ export type LinkState = 'connecting' | 'connected' | 'interrupted' | 'failed';
 export interface Person {
   readonly id: string;
   readonly name: string;
+  readonly role: Role;
   readonly mic: boolean;
   readonly camera: boolean;
   /** A voice comes from there right now. */
   readonly speaking: boolean;
+  /** Wants to speak. */
+  readonly hand: boolean;
   readonly link: LinkState;
   /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
   readonly away: boolean;
@@ -90,10 +100,17 @@ export interface ScreenView extends DeviceView {
   readonly stream?: MediaStream;
 }
 
+/** What a host did to this person of late. */
+export type Notice =
+  | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
+  | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
+  | { readonly kind: 'role'; readonly role: Role };
+
 /** Where a person stands with a meeting. */
 export type Phase =
   | { readonly kind: 'lobby' } // before the room: devices may be tried
   | { readonly kind: 'joining' } // waiting for the first welcome
+  | { readonly kind: 'waiting' } // until a host lets them in (R40)
   | { readonly kind: 'joined'; readonly selfId: string }
   | { readonly kind: 'left' } // by one's own will
   | { readonly kind: 'refused'; readonly failure: Failure }; // will not be tried again by itself
@@ -113,6 +130,15 @@ export interface MeetingView {
   readonly people: readonly Person[];
   /** The id of whoever of the others has the floor: speaks, or has spoken last. */
   readonly speaker?: string;
+  /** One's own role (R36). A listener sends nothing. */
+  readonly role: Role;
+  readonly settings: Settings;
+  /** One's own hand is up. */
+  readonly hand: boolean;
+  /** Who asks to be let in; only hosts know. */
+  readonly waiting: readonly Waiting[];
+  /** Until it is dismissed. */
+  readonly notice?: Notice;
 }
 
 /** What the UI may ask of a meeting. Every method is safe in every phase, and none throws or rejects. */
@@ -125,6 +151,11 @@ export interface MeetingControls {
   setCamera(on: boolean): Promise<void>;
   /** Shares the screen, after the browser has asked which, or ends that. To be called in a gesture. */
   setScreen(on: boolean): Promise<void>;
+  /** Raises or lowers one's hand; a listener applies for the microphone with it (R42). */
+  setHand(on: boolean): void;
+  /** Does what only hosts may; the server refuses it from others (R37). */
+  moderate(act: Moderation): void;
+  dismissNotice(): void;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */

@@ -25,13 +25,14 @@ export class Person {
   }
 
   /** Enters a room without the pages before it, with a camera and without a microphone unless told otherwise. */
-  async join(base, room, { audio = false, video = true } = {}) {
+  async join(base, room, { audio = false, video = true, query: more = {} } = {}) {
     const flag = (on) => (on ? '1' : '0');
     const query = new URLSearchParams({
       name: this.name,
       autojoin: '1',
       audio: flag(audio),
       video: flag(video),
+      ...more,
     });
     await this.page.goto(new URL(`r/${room}?${query}`, base).href);
   }

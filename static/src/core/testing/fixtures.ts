@@ -1,5 +1,14 @@
 import { readFileSync } from 'node:fs';
-import type { ClientMessage, IceServer, Peer, ServerMessage, State, Welcome } from '../../protocol/messages';
+import type {
+  ClientMessage,
+  IceServer,
+  Peer,
+  Role,
+  ServerMessage,
+  Settings,
+  State,
+  Welcome,
+} from '../../protocol/messages';
 
 /** A file of `tests/fixtures`, which the server's tests read too. */
 export function fixture(name: string): unknown {
@@ -13,8 +22,11 @@ export const ADA = 'AdaAdaAdaAdaAdaAda-1';
 export const GRACE = 'GraceGraceGraceGra_2';
 export const ZOE = 'ZoeZoeZoeZoeZoeZoe-3';
 
-export function peer(id: string, state: State = {}): Peer {
-  return { id, name: id.slice(0, 3), role: 'participant', state };
+/** A room in which nothing is set. */
+export const open: Settings = { locked: false, lobby: false, talk: false };
+
+export function peer(id: string, state: State = {}, role: Role = 'participant'): Peer {
+  return { id, name: id.slice(0, 3), role, state };
 }
 
 export function welcome(
@@ -28,7 +40,7 @@ export function welcome(
     version: 1,
     peers: [],
     role: 'participant',
-    settings: { locked: false, lobby: false, talk: false },
+    settings: open,
     resume: 'secret',
     resumed: false,
     ice_servers: [] as IceServer[],

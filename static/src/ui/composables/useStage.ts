@@ -63,17 +63,20 @@ export function useStage(view: () => MeetingView): Stage {
   return { tiles, large, layout, pinned, selfHidden, pin };
 }
 
-function tilesOf({ people, screen }: MeetingView): Tile[] {
-  const own: Tile[] = [{ key: 'self', kind: 'self' }];
+/** Listeners are in the list, not on the stage: there may be many, and there is nothing to see. */
+function tilesOf({ people, role, screen }: MeetingView): Tile[] {
+  const own: Tile[] = role === 'listener' ? [] : [{ key: 'self', kind: 'self' }];
   if (screen.stream)
     own.push({ key: 'self:screen', kind: 'screen', person: undefined, stream: screen.stream });
   if (people.length === 0) own.push({ key: 'invite', kind: 'invite' });
   return own.concat(
-    people.flatMap((person): Tile[] => [
-      { key: person.id, kind: 'person', person },
-      ...(person.screen
-        ? [{ key: `${person.id}:screen`, kind: 'screen', person, stream: person.screen } as const]
-        : []),
-    ]),
+    people
+      .filter((person) => person.role !== 'listener')
+      .flatMap((person): Tile[] => [
+        { key: person.id, kind: 'person', person },
+        ...(person.screen
+          ? [{ key: `${person.id}:screen`, kind: 'screen', person, stream: person.screen } as const]
+          : []),
+      ]),
   );
 }

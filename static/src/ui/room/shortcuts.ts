@@ -5,6 +5,7 @@ export const shortcuts: readonly (readonly [keys: string, text: MessageKey])[] =
   ['M', 'shortcuts.mic'],
   ['V', 'shortcuts.camera'],
   ['S', 'shortcuts.screen'],
+  ['H', 'control.hint'],
   ['G', 'shortcuts.layout'],
   ['1 – 9', 'shortcuts.pin'],
   ['0', 'shortcuts.unpin'],

@@ -1,0 +1,52 @@
+/**
+ * What a person has to do with the hosts besides the roster: the own hand, who waits before the door,
+ * and what a host did of late (R40 to R44).
+ */
+import type { ServerMessage } from '../protocol/messages';
+import type { Roster } from './roster';
+import type { Notice, Role, Waiting } from './types';
+
+/** One's own standing in the room. */
+export interface Standing {
+  readonly hand: boolean;
+  readonly waiting: readonly Waiting[];
+  readonly notice: Notice | undefined;
+}
+
+/** Of whoever has just come. */
+export const newcomer: Standing = { hand: false, waiting: [], notice: undefined };
+
+/**
+ * The standing after a message; the same object where it has nothing to do with it.
+ *
+ * @param roster the roster with the message in it
+ * @param before one's own role before it
+ */
+export function nextStanding(
+  standing: Standing,
+  message: ServerMessage,
+  roster: Roster,
+  before: Role,
+): Standing {
+  const nameOf = (host: string): string => roster.peers.find(({ id }) => id === host)?.name ?? '';
+  switch (message.type) {
+    case 'lobby':
+      return { ...standing, waiting: message.waiting };
+    case 'asked':
+      return { ...standing, notice: { kind: 'asked', ask: message.ask, by: nameOf(message.from) } };
+    case 'switched_off': {
+      const notice: Notice = { kind: 'switched_off', what: message.what, by: nameOf(message.from) };
+      return { ...standing, hand: standing.hand && message.what !== 'hand', notice };
+    }
+    case 'welcome':
+      // Hosts are shown the lobby anew, if there is anyone in it.
+      return { ...standing, waiting: [] };
+    case 'role':
+    case 'roster':
+      if (roster.role === before) return standing;
+      // The hand was up for a role, or has lost its sense.
+      return { hand: false, waiting: [], notice: { kind: 'role', role: roster.role } };
+    default:
+      return standing;
+  }
+}
