@@ -18,6 +18,7 @@ const ALL = [
   ...['alone', 'two', 'three', 'nine', 'many', 'links', 'bars', 'lost', 'room-denied'],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...['hands', 'host', 'host+people', 'listener', 'asked', 'switched-off', 'waiting', 'removed', 'ended'],
+  ...['chat', 'chat-empty'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
@@ -54,7 +55,7 @@ for (const [locale, colorScheme] of LOOKS) {
       await page.goto(`${base}stories/?story=${shown}&name=${locale === 'en' ? 'Ada' : '小明'}`);
       await page.waitForSelector('[data-phase]');
       for (const action of clicks) await page.click(`[data-action="${action}"]`);
-      // What was clicked may load its part first.
+      // What is loaded when it is wanted.
       await page.waitForLoadState('networkidle');
       await page.evaluate(() =>
         Promise.all(

@@ -1,4 +1,5 @@
 import type {
+  ChatControls,
   DeviceView,
   LinkStatistics,
   MeetingControls,
@@ -19,6 +20,19 @@ export class FakeMeeting implements MeetingControls {
     listener(this.view);
     return () => this.listeners.delete(listener);
   }
+
+  /** What is said is shown; files go nowhere. */
+  readonly chat: ChatControls = {
+    say: (text) => {
+      const id = `own-${this.view.chat.length}`;
+      const said = { kind: 'text', id, name: '', at: Date.now(), text, waiting: [] } as const;
+      this.show({ chat: [...this.view.chat, said] });
+      return true;
+    },
+    offer: () => 'nobody',
+    accept: () => undefined,
+    stop: () => undefined,
+  };
 
   setMic(on: boolean): Promise<void> {
     return this.device('mic', on);

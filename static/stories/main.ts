@@ -10,11 +10,12 @@ import '../src/ui/styles/controls.css';
 import LandingPage from '../src/ui/pages/LandingPage.vue';
 import RoomPage from '../src/ui/pages/RoomPage.vue';
 import { FakeMeeting } from './fake';
-import { stories } from './stories';
+import { opened, stories } from './stories';
 
 const query = new URLSearchParams(location.search);
 const name = query.get('name');
-const view = stories[query.get('story') ?? '']?.();
+const story = query.get('story') ?? '';
+const view = stories[story]?.();
 
 const page =
   view === undefined
@@ -29,3 +30,5 @@ const page =
 createApp(() => page)
   .use(i18n)
   .mount('#app');
+
+document.querySelector<HTMLElement>(`[data-action="${opened[story] ?? ''}"]`)?.click();

@@ -8,6 +8,7 @@ import type {
   Phase,
 } from '../src/core/types';
 import { picture, slide } from './pictures';
+import { conversation } from './conversation';
 
 const on: DeviceView = { on: true, pending: false };
 const off: DeviceView = { on: false, pending: false };
@@ -58,6 +59,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     settings: { locked: false, lobby: false, talk: false },
     hand: false,
     waiting: [],
+    chat: [],
     ...change,
   };
 }
@@ -140,9 +142,14 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   waiting: () => view({ kind: 'waiting' }),
   removed: () => refused('removed'),
   ended: () => refused('ended'),
+  'chat-empty': () => joined({ people: people(1) }),
+  chat: () => joined({ people: people(3), chat: conversation }),
   left: () => view({ kind: 'left' }),
   'name-refused': () => refused('name_invalid'),
   full: () => refused('room_full'),
   superseded: () => refused('superseded'),
   'wrong-address': () => refused('wrong_address'),
 };
+
+/** What is clicked first in a story, by `data-action`. */
+export const opened: Readonly<Record<string, string>> = { chat: 'chat', 'chat-empty': 'chat' };

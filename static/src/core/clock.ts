@@ -1,6 +1,6 @@
 /** Time and chance, by injection: tests turn the clock by hand. */
 export interface Clock {
-  /** Milliseconds since some fixed moment. It must go on while the machine sleeps. */
+  /** Milliseconds since 1970. It must go on while the machine sleeps. */
   now(): number;
   setTimeout(callback: () => void, milliseconds: number): number;
   clearTimeout(timer: number | undefined): void;

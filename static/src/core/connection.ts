@@ -22,6 +22,12 @@ const LAYOUT = [
   { source: 'screenSound', kind: 'audio' },
 ] as const satisfies readonly { source: keyof LocalTracks; kind: string }[];
 
+/**
+ * For chat and files (`chat/`). Both sides make it with the first offer, so that it is in the layout:
+ * one `m=application` after the lines above, and no negotiation of its own (RFC 8832 §1, W3C WebRTC §6.1).
+ */
+const CHANNEL = { label: 'chat', options: { negotiated: true, id: 0, ordered: true } } as const;
+
 /** What a `Connection` is made of. */
 export interface ConnectionOptions {
   readonly pc: RTCPeerConnection;
@@ -37,6 +43,8 @@ export interface ConnectionOptions {
   readonly onState: (state: RTCPeerConnectionState) => void;
   /** The streams have the tracks of this connection. */
   readonly onReceivers: () => void;
+  /** The data channel was made; it opens with the connection and ends with it. */
+  readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -73,6 +81,7 @@ export class Connection {
     });
     if (offers) {
       this.#adopt(LAYOUT.map(({ kind }) => pc.addTransceiver(kind, { direction: 'sendrecv' })));
+      this.#openChannel();
       void this.#fill();
     }
   }
@@ -140,7 +149,13 @@ export class Connection {
     const transceivers = this.#pc.getTransceivers().slice(0, LAYOUT.length);
     for (const transceiver of transceivers) transceiver.direction = 'sendrecv';
     this.#adopt(transceivers);
+    // Not before there is an offer to answer, or this side would feel the need for one, too.
+    this.#openChannel();
     await this.#fill();
+  }
+
+  #openChannel(): void {
+    this.#options.onChannel(this.#pc.createDataChannel(CHANNEL.label, CHANNEL.options));
   }
 
   #adopt(transceivers: readonly RTCRtpTransceiver[]): void {

@@ -1,4 +1,5 @@
 /** All that the core takes from the outside, in one object. */
+import { browserFiles, type FileStore } from './chat/save';
 import { type Clock, realClock } from './clock';
 import type { MediaDevicesLike } from './devices';
 import type { Fetch } from './diagnosis';
@@ -30,6 +31,7 @@ export interface Environment {
   readonly display: DisplayMediaLike | undefined;
   /** `undefined` where the browser has no WebRTC. */
   readonly media: MediaFactory | undefined;
+  readonly files: FileStore;
   /** Listens until the returned function is called. */
   readonly watchPage: (listener: PageListener) => () => void;
   /** Takes what a developer should see and a person need not. */
@@ -45,6 +47,7 @@ export function browserEnvironment(): Environment {
     mediaDevices: navigator.mediaDevices,
     display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
+    files: browserFiles,
     watchPage,
     report: (problem) => {
       console.warn(problem);

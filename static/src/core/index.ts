@@ -23,5 +23,6 @@ export {
   roomOfInput,
   roomOfPage,
 } from './address';
+export { FILE_BYTES, TEXT_BYTES, textBytes } from './chat/wire';
 export { browserEnvironment, type Environment } from './environment';
 export { Meeting, type MeetingOptions } from './meeting';

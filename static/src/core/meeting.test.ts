@@ -34,6 +34,7 @@ beforeEach(() => {
     mediaDevices: devices,
     display: devices,
     media: fakeMedia(network),
+    files: { canSave: () => true, save: () => Promise.resolve(undefined) },
     watchPage: (listener) => {
       page = listener;
       return () => (page = undefined);
@@ -62,6 +63,7 @@ test('the lobby has no socket and nobody in it', () => {
     settings: open,
     hand: false,
     waiting: [],
+    chat: [],
   });
   expect(sockets.all).toEqual([]);
 });
@@ -405,7 +407,7 @@ test('errors that answer a message are for developers', () => {
   expect(meeting.view.phase.kind).toBe('joined');
 });
 
-test('two meetings hear and see each other', async () => {
+test('two meetings hear, see and read each other', async () => {
   const other = new Meeting({ room: 'standup', address, environment });
   enter();
   const ada = sockets.last;
@@ -424,6 +426,9 @@ test('two meetings hear and see each other', async () => {
   while (relay(ada, grace, ADA) + relay(grace, ada, GRACE) > 0);
   expect(meeting.view.people.map(({ link }) => link)).toEqual(['connected']);
   expect(other.view.people.map(({ link }) => link)).toEqual(['connected']);
+  meeting.chat.say('hello');
+  await settled();
+  expect(other.view.chat).toMatchObject([{ kind: 'text', from: ADA, name: 'Ada', text: 'hello' }]);
   expect(problems).toEqual([]);
 
   // A network that changed without a word: signaling is asked at once, and found dead in 5 s.

@@ -2,6 +2,7 @@
 import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
 import type { LocalTracks } from './connection';
+import { Chat } from './chat/chat';
 import { camera, type Device, microphone } from './devices';
 import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
@@ -37,6 +38,7 @@ export class Meeting implements MeetingControls {
   readonly #mic: Device;
   readonly #camera: Device;
   readonly #screen: ScreenShare;
+  readonly chat: Chat;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #preview: MediaStream | undefined;
@@ -62,6 +64,13 @@ export class Meeting implements MeetingControls {
     this.#speakers = new Speakers({
       clock: environment.clock,
       levels: () => this.#mesh?.levels ?? new Map(),
+      onChange: () => {
+        this.#publish();
+      },
+    });
+    this.chat = new Chat({
+      clock: environment.clock,
+      store: environment.files,
       onChange: () => {
         this.#publish();
       },
@@ -146,8 +155,11 @@ export class Meeting implements MeetingControls {
       send: (to, data) => {
         signaling.send({ type: 'signal', to, data });
       },
+      onChannel: (id, channel) => {
+        this.chat.attach(id, channel);
+      },
       onChange: () => {
-        this.#publish();
+        this.#membersChanged();
       },
       onInterrupted: () => {
         signaling.wake();
@@ -274,6 +286,12 @@ export class Meeting implements MeetingControls {
     this.#publish();
   }
 
+  #membersChanged(): void {
+    const members = this.#mesh?.members ?? [];
+    this.chat.setOthers(members.map(({ entry: { id, name }, peer: { link } }) => ({ id, name, link })));
+    this.#publish();
+  }
+
   #devicesChanged(): void {
     const track = this.#camera.track;
     if (this.#preview?.getTracks()[0] !== (track ?? undefined)) {
@@ -325,7 +343,7 @@ export class Meeting implements MeetingControls {
     this.#signaling = undefined;
     this.#roster = emptyRoster;
     this.#standing = newcomer;
-    this.#publish();
+    this.#membersChanged();
   }
 
   #publish(): void {
@@ -352,6 +370,7 @@ export class Meeting implements MeetingControls {
       hand: this.#standing.hand,
       waiting: this.#standing.waiting,
       ...(this.#standing.notice && { notice: this.#standing.notice }),
+      chat: this.chat.entries,
     };
   }
 }

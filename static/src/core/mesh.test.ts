@@ -29,6 +29,7 @@ function page(id: string): Page {
       send: (to, data) => {
         if (made.online) wire.push({ from: made.id, to, data });
       },
+      onChannel: () => undefined,
       onChange: () => undefined,
       onError: (error) => errors.push(error),
     }),

@@ -24,6 +24,8 @@ export interface MeshOptions {
   readonly media: MediaFactory;
   readonly clock: Clock;
   readonly send: (to: string, data: SignalData) => void;
+  /** A connection to someone was made, and with it the data channel. */
+  readonly onChannel: (id: string, channel: RTCDataChannel) => void;
   /** `members` has changed. */
   readonly onChange: () => void;
   /** A link broke: signaling may be broken too, and not know it yet. */
@@ -166,7 +168,7 @@ export class Mesh {
   }
 
   #add(entry: Entry): void {
-    const { media, clock, send, onChange, onError } = this.#options;
+    const { media, clock, send, onChannel, onChange, onError } = this.#options;
     const { id } = entry;
     this.#try(() => {
       const peer = new Peer({
@@ -188,6 +190,9 @@ export class Mesh {
           // A new connection knows nothing of the plan.
           this.#adapt();
           onChange();
+        },
+        onChannel: (channel) => {
+          onChannel(id, channel);
         },
         onError,
       });

@@ -26,6 +26,7 @@ function newPeer(selfId: string, id: string, out: SignalData[], tracks = SILENT)
     clock,
     send: (data) => out.push(data),
     onLink: () => undefined,
+    onChannel: () => undefined,
     onError: (error) => errors.push(error),
   });
 }
@@ -72,6 +73,16 @@ describe('layout', () => {
         'audio',
       ]);
       expect(transceivers.map(({ direction }) => direction)).toEqual(Array(4).fill('sendrecv'));
+      expect(offers).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test('each side makes the same data channel, and it opens without an offer of its own', async () => {
+    await talk();
+    for (const { channels, offers } of network.connections) {
+      expect(channels.map(({ options, readyState }) => [options, readyState])).toEqual([
+        [{ negotiated: true, id: 0, ordered: true }, 'open'],
+      ]);
       expect(offers).toBeLessThanOrEqual(1);
     }
   });
@@ -259,6 +270,7 @@ describe('link', () => {
       clock,
       send: () => undefined,
       onLink: () => undefined,
+      onChannel: () => undefined,
       onError: (error) => errors.push(error),
     });
     expect([peer.link, errors.length]).toEqual(['failed', 1]);

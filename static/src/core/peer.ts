@@ -49,6 +49,8 @@ export interface PeerOptions {
   readonly send: (data: SignalData) => void;
   /** `link` is another one. */
   readonly onLink: () => void;
+  /** A connection was made, and with it the data channel. */
+  readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -187,7 +189,7 @@ export class Peer {
     // What the old connection was is not what this one is.
     this.#setState('new');
     this.#limitTime();
-    const { media, clock, send, onError } = this.#options;
+    const { media, clock, send, onChannel, onError } = this.#options;
     try {
       this.#connection = new Connection({
         pc: media.newPeerConnection(this.#configuration),
@@ -205,6 +207,7 @@ export class Peer {
         onReceivers: () => {
           this.#play();
         },
+        onChannel,
         onError,
       });
     } catch (error) {

@@ -83,6 +83,81 @@ export interface LinkStatistics {
   readonly samples: readonly Sample[];
 }
 
+/** Where a file stands on its way to one person; all but the first two are ends. */
+export type TransferState =
+  | 'offered'
+  | 'moving'
+  | 'done'
+  | 'refused' // the receiver does not want it, or no longer
+  | 'withdrawn' // the sender stopped it
+  | 'lost' // the link between the two ended
+  | 'unreadable' // the sender's file is gone, or has changed
+  | 'unwritable' // the receiver's disk did not take it
+  | 'too_large' // the receiver's browser cannot keep so much
+  | 'broken'; // what came was not what was offered
+
+/** A file's way to one person, or from one. */
+export interface Transfer {
+  readonly peerId: string;
+  readonly name: string;
+  readonly state: TransferState;
+  /** What the receiver has stored. */
+  readonly bytes: number;
+}
+
+/** Something that was said, or a file that was offered. */
+export type ChatEntry = ChatText | ChatFile;
+
+interface ChatOrigin {
+  readonly id: string;
+  /** Who said it, and as what; without `from` it is one's own. */
+  readonly from?: string;
+  readonly name: string;
+  /** When it came, in milliseconds since 1970. */
+  readonly at: number;
+  /** Between oneself and this person only. */
+  readonly privateWith?: string;
+}
+
+/** A message. */
+export interface ChatText extends ChatOrigin {
+  readonly kind: 'text';
+  readonly text: string;
+  /** Whom it could not reach yet, by name. */
+  readonly waiting: readonly string[];
+}
+
+/** A file: to all whom it was offered, or from the one who offers it. */
+export interface ChatFile extends ChatOrigin {
+  readonly kind: 'file';
+  readonly file: string;
+  readonly size: number;
+  readonly transfers: readonly Transfer[];
+}
+
+/** A file to be sent; the browser's `File` is one. */
+export interface FileSource {
+  readonly name: string;
+  readonly size: number;
+  readonly type: string;
+  slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> };
+}
+
+/** What became of an offer. */
+export type OfferResult = 'offered' | 'too_large' | 'too_many' | 'nobody';
+
+/** Chat and files. Everything goes straight to the others; who comes later does not see it. */
+export interface ChatControls {
+  /** Says something to everyone, or to one. Says whether it did: not what is empty, too long or too fast. */
+  say(text: string, to?: string): boolean;
+  /** Offers a file to everyone who is there, or to one. */
+  offer(file: FileSource, to?: string): OfferResult;
+  /** Takes a file. To be called in a gesture: the browser may ask where to put it. */
+  accept(entryId: string): void;
+  /** Refuses, stops or withdraws a file. */
+  stop(entryId: string): void;
+}
+
 /** One device's side of oneself. */
 export interface DeviceView {
   readonly on: boolean;
@@ -139,6 +214,8 @@ export interface MeetingView {
   readonly waiting: readonly Waiting[];
   /** Until it is dismissed. */
   readonly notice?: Notice;
+  /** What was said since one is here, oldest first. */
+  readonly chat: readonly ChatEntry[];
 }
 
 /** What the UI may ask of a meeting. Every method is safe in every phase, and none throws or rejects. */
@@ -156,6 +233,7 @@ export interface MeetingControls {
   /** Does what only hosts may; the server refuses it from others (R37). */
   moderate(act: Moderation): void;
   dismissNotice(): void;
+  readonly chat: ChatControls;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */

@@ -3,6 +3,7 @@
  * included, and a network that connects two of them when their descriptions fit.
  */
 import type { MediaFactory } from '../peer';
+import { FakeDataChannel } from './channel';
 
 interface Sdp {
   /** Stands for the ICE credentials. */
@@ -104,6 +105,7 @@ export class FakePeerConnection {
   pendingLocalDescription: RTCSessionDescriptionInit | null = null;
   pendingRemoteDescription: RTCSessionDescriptionInit | null = null;
   readonly transceivers: FakeTransceiver[] = [];
+  readonly channels: FakeDataChannel[] = [];
   readonly candidates: RTCIceCandidateInit[] = [];
   configuration: RTCConfiguration;
   /** What `getStats` gives. */
@@ -147,6 +149,12 @@ export class FakePeerConnection {
     return [...this.transceivers];
   }
 
+  createDataChannel(_label: string, options: RTCDataChannelInit): FakeDataChannel {
+    const channel = new FakeDataChannel(options);
+    this.channels.push(channel);
+    return channel;
+  }
+
   setConfiguration(configuration: RTCConfiguration): void {
     this.configuration = configuration;
   }
@@ -188,6 +196,7 @@ export class FakePeerConnection {
 
   close(): void {
     this.signalingState = 'closed';
+    for (const channel of this.channels) channel.close();
     this.#network.update();
   }
 
@@ -309,8 +318,14 @@ export class FakeNetwork {
       // During a restart the old path carries on until the new one stands.
       one.partner = partner ?? one.partner;
       const works = this.#up && one.partner && one.partner.signalingState !== 'closed';
-      if (works) one.enter('connected');
-      else if (one.connectionState === 'connected') one.enter('disconnected');
+      if (works) {
+        one.enter('connected');
+        one.channels.forEach((channel, i) => {
+          const other = one.partner?.channels[i];
+          if (other) channel.connect(other);
+        });
+      }
+      if (!works && one.connectionState === 'connected') one.enter('disconnected');
     }
   }
 }

@@ -6,7 +6,11 @@ export function useShortcuts(actions: Readonly<Record<string, () => void>>): voi
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target instanceof Element && event.target.matches('input, textarea, select, [contenteditable]'))
       return;
-    actions[event.key.toLowerCase()]?.();
+    const action = actions[event.key.toLowerCase()];
+    if (!action) return;
+    // Or the letter would be typed into a field that the action puts the focus in.
+    event.preventDefault();
+    action();
   }
   onMounted(() => {
     document.addEventListener('keydown', press);

@@ -6,6 +6,8 @@ export const shortcuts: readonly (readonly [keys: string, text: MessageKey])[] =
   ['V', 'shortcuts.camera'],
   ['S', 'shortcuts.screen'],
   ['H', 'control.hint'],
+  ['C', 'shortcuts.chat'],
+  ['L', 'shortcuts.people'],
   ['G', 'shortcuts.layout'],
   ['1 – 9', 'shortcuts.pin'],
   ['0', 'shortcuts.unpin'],

@@ -1,0 +1,159 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { ChatEntry, ChatText } from '../types';
+import { FakeDataChannel } from '../testing/channel';
+import { FakeClock, settled } from '../testing/clock';
+import { FakeStore } from '../testing/files';
+import { Chat, HISTORY } from './chat';
+import { HEARD, SAID } from './line';
+
+let clock: FakeClock;
+let ada: Chat;
+let grace: Chat;
+let channels: [FakeDataChannel, FakeDataChannel];
+let changes: number;
+
+const newChat = (): Chat => new Chat({ clock, store: new FakeStore(), onChange: () => (changes += 1) });
+const texts = (chat: Chat): string[] =>
+  chat.entries.map((entry) => (entry.kind === 'text' ? entry.text : entry.file));
+const last = (chat: Chat): ChatEntry => {
+  const entry = chat.entries.at(-1);
+  if (!entry) throw new Error('nothing was said');
+  return entry;
+};
+
+/** Two chats meet over new channels that are not open yet. */
+function meet(one: [string, Chat], other: [string, Chat]): [FakeDataChannel, FakeDataChannel] {
+  const pair = FakeDataChannel.pair();
+  one[1].attach(other[0], pair[0] as unknown as RTCDataChannel);
+  other[1].attach(one[0], pair[1] as unknown as RTCDataChannel);
+  return pair;
+}
+
+function open([one, other]: [FakeDataChannel, FakeDataChannel]): void {
+  one.connect(other);
+  other.connect(one);
+}
+
+beforeEach(() => {
+  clock = new FakeClock();
+  changes = 0;
+  ada = newChat();
+  grace = newChat();
+  channels = meet(['ada', ada], ['grace', grace]);
+  ada.setOthers([{ id: 'grace', name: 'Grace', link: 'connected' }]);
+  grace.setOthers([{ id: 'ada', name: 'Ada', link: 'connected' }]);
+  open(channels);
+});
+
+describe('texts', () => {
+  test('go both ways, with name and time', async () => {
+    expect(ada.say('  hello\nthere ')).toBe(true);
+    await settled();
+    clock.advance(1000);
+    grace.say('你好');
+    await settled();
+    expect(texts(ada)).toEqual(['hello\nthere', '你好']);
+    expect(texts(grace)).toEqual(texts(ada));
+    expect(grace.entries[0]).toMatchObject({ from: 'ada', name: 'Ada', at: 1_000_000 });
+    expect(last(ada)).toMatchObject({ from: 'grace', name: 'Grace', at: 1_001_000 });
+    expect(grace.entries[1]).not.toHaveProperty('from');
+  });
+
+  test('to one are seen by nobody else, and say so', async () => {
+    const alan = newChat();
+    open(meet(['ada', ada], ['alan', alan]));
+    ada.say('psst', 'grace');
+    await settled();
+    expect([texts(grace), texts(alan)]).toEqual([['psst'], []]);
+    expect([last(ada).privateWith, last(grace).privateWith]).toEqual(['Grace', 'Ada']);
+    expect(ada.say('psst', 'nobody')).toBe(false);
+  });
+
+  test.each(['', '  \n', '圆'.repeat(1366)])('%.9j is not said', (text) => {
+    expect(ada.say(text)).toBe(false);
+    expect(texts(ada)).toEqual([]);
+  });
+
+  test('faster than the rate are not said, and not heard', async () => {
+    for (let i = 0; i < SAID.burst; i++) expect(ada.say(`${i}`)).toBe(true);
+    expect(ada.say('too much')).toBe(false);
+    clock.advance(1000);
+    expect(ada.say('later')).toBe(true);
+    await settled();
+    expect(grace.entries).toHaveLength(SAID.burst + 1);
+    for (let i = 0; i < 2 * HEARD.burst; i++)
+      channels[0].send(JSON.stringify({ type: 'text', id: i, text: 'flood' }));
+    await settled();
+    expect(grace.entries).toHaveLength(HEARD.burst);
+  });
+
+  test('that make no sense change nothing, and what follows is heard', async () => {
+    for (const frame of ['', '{', '{"type":"text","id":1}', 'x'.repeat(100_000)]) channels[0].send(frame);
+    for (const type of ['accept', 'got', 'refuse', 'withdraw']) {
+      channels[0].send(JSON.stringify({ type, id: 5, bytes: 5 }));
+    }
+    channels[0].send(new Uint8Array(50));
+    ada.say('still here');
+    await settled();
+    expect(texts(grace)).toEqual(['still here']);
+  });
+
+  test('are heard once, whatever a peer repeats', async () => {
+    for (let i = 0; i < 3; i++) channels[0].send('{"type":"text","id":9,"text":"again"}');
+    await settled();
+    expect(texts(grace)).toEqual(['again']);
+  });
+
+  test('are kept up to a bound, the latest', async () => {
+    for (let i = 0; i <= HISTORY; i++) {
+      clock.advance(1000);
+      ada.say(`${i}`);
+      await settled();
+    }
+    for (const chat of [ada, grace]) {
+      expect(chat.entries).toHaveLength(HISTORY);
+      expect(texts(chat).at(-1)).toBe(`${HISTORY}`);
+    }
+  });
+});
+
+describe('someone who cannot be reached yet', () => {
+  test('hears what was said when the channel opens, and until then it says whom it waits for', async () => {
+    const alan = newChat();
+    const pair = meet(['ada', ada], ['alan', alan]);
+    ada.setOthers([
+      { id: 'grace', name: 'Grace', link: 'connected' },
+      { id: 'alan', name: 'Alan', link: 'connecting' },
+    ]);
+    ada.say('one');
+    ada.say('two');
+    expect((last(ada) as ChatText).waiting).toEqual(['Alan']);
+    open(pair);
+    await settled();
+    expect(texts(alan)).toEqual(['one', 'two']);
+    expect((last(ada) as ChatText).waiting).toEqual([]);
+  });
+
+  test('who came later has not heard what was said before', async () => {
+    ada.say('before');
+    const alan = newChat();
+    open(meet(['ada', ada], ['alan', alan]));
+    ada.say('after');
+    await settled();
+    expect(texts(alan)).toEqual(['after']);
+  });
+
+  test('a new connection takes over', async () => {
+    open(meet(['ada', ada], ['grace', grace]));
+    ada.say('again');
+    await settled();
+    expect(texts(grace)).toEqual(['again']);
+  });
+
+  test('whoever is gone is not spoken to, and nobody waits for them', () => {
+    ada.setOthers([]);
+    expect(ada.say('anyone?')).toBe(true);
+    expect((last(ada) as ChatText).waiting).toEqual([]);
+    expect(channels[0].readyState).toBe('closed');
+  });
+});

@@ -1,0 +1,195 @@
+/** What is said in a room, and which files are offered: to everyone, or between two. */
+import type { Clock } from '../clock';
+import type { ChatControls, ChatEntry, FileSource, LinkState, OfferResult } from '../types';
+import { Bucket } from './bucket';
+import { type Contact, Files } from './files';
+import { Line, SAID } from './line';
+import type { FileStore } from './save';
+import { type Chunk, FILE_BYTES, safeMime, safeName, TEXT_BYTES, textBytes, type WireMessage } from './wire';
+
+/** What is kept; the oldest go first. */
+export const HISTORY = 500;
+
+/** Another person, as far as chat is concerned. */
+export interface Other {
+  readonly id: string;
+  readonly name: string;
+  readonly link: LinkState;
+}
+
+/** What a `Chat` is made of. */
+export interface ChatOptions {
+  readonly clock: Clock;
+  readonly store: FileStore;
+  /** `entries` are others. */
+  readonly onChange: () => void;
+}
+
+/** An entry without what changes. */
+interface Kept {
+  readonly number: number;
+  readonly entry: ChatEntry;
+}
+
+interface Known extends Contact {
+  name: string;
+  link: LinkState;
+}
+
+/** Chat and files, for as long as the page lives: what was said is there after a rejoin, too. */
+export class Chat implements ChatControls {
+  readonly #options: ChatOptions;
+  readonly #files: Files;
+  readonly #others = new Map<string, Known>();
+  readonly #bucket: Bucket;
+  #history: Kept[] = [];
+  #next: number;
+
+  constructor(options: ChatOptions) {
+    const { clock, store, onChange } = options;
+    this.#options = options;
+    this.#files = new Files({ clock, store, onChange });
+    this.#bucket = new Bucket(clock, SAID.perSecond, SAID.burst);
+    // At random, so that a page that forgot what it said does not use the same numbers again.
+    this.#next = Math.floor(clock.random() * 2 ** 31);
+  }
+
+  /** Everything, oldest first. */
+  get entries(): readonly ChatEntry[] {
+    return this.#history.map(({ entry, number }) =>
+      entry.kind === 'file'
+        ? { ...entry, transfers: this.#files.transfers(entry.from, number) }
+        : { ...entry, waiting: entry.from === undefined ? this.#waiting(number) : [] },
+    );
+  }
+
+  /** Takes the channel of a new connection to someone. */
+  attach(id: string, channel: RTCDataChannel): void {
+    this.#know({ id, name: '', link: 'connecting' }).line.attach(channel);
+  }
+
+  /** Takes who is there now. */
+  setOthers(others: readonly Other[]): void {
+    const present = new Set(others.map(({ id }) => id));
+    for (const [id, { line }] of this.#others) {
+      if (present.has(id)) continue;
+      this.#others.delete(id);
+      line.close();
+    }
+    for (const other of others) {
+      const known = this.#know(other);
+      const failed = other.link === 'failed' && known.link !== 'failed';
+      known.name = other.name;
+      known.link = other.link;
+      if (failed) this.#files.lose(other.id);
+    }
+  }
+
+  say(text: string, to?: string): boolean {
+    const said = text.trim();
+    const receivers = this.#receivers(to);
+    if (said === '' || textBytes(said) > TEXT_BYTES || (to !== undefined && receivers.length === 0))
+      return false;
+    if (!this.#bucket.take()) return false;
+    const number = this.#number();
+    const secret = to === undefined ? {} : ({ private: true } as const);
+    for (const { line } of receivers) line.say({ type: 'text', id: number, text: said, ...secret });
+    this.#keep(number, { kind: 'text', text: said, waiting: [], ...this.#own(number, to) });
+    return true;
+  }
+
+  offer(source: FileSource, to?: string): OfferResult {
+    if (source.size > FILE_BYTES) return 'too_large';
+    const receivers = this.#receivers(to).filter(({ line }) => line.isOpen);
+    if (receivers.length === 0) return 'nobody';
+    if (!this.#bucket.take()) return 'too_many';
+    const number = this.#number();
+    const file = { name: safeName(source.name), size: source.size, mime: safeMime(source.type) };
+    if (!this.#files.offer(number, source, file, receivers, to !== undefined)) return 'too_many';
+    const { name, size } = file;
+    this.#keep(number, { kind: 'file', file: name, size, transfers: [], ...this.#own(number, to) });
+    return 'offered';
+  }
+
+  accept(entryId: string): void {
+    const kept = this.#find(entryId);
+    if (kept?.entry.from !== undefined) this.#files.accept(kept.entry.from, kept.number);
+  }
+
+  stop(entryId: string): void {
+    const kept = this.#find(entryId);
+    if (kept) this.#files.stop(kept.entry.from, kept.number);
+  }
+
+  #know({ id, name, link }: Other): Known {
+    const before = this.#others.get(id);
+    if (before) return before;
+    const line = new Line(this.#options.clock);
+    const known: Known = { id, name, link, line };
+    this.#others.set(id, known);
+    line.events.on('message', (message) => {
+      this.#receive(known, message);
+    });
+    line.events.on('up', this.#options.onChange);
+    return known;
+  }
+
+  #receive(from: Known, message: WireMessage | Chunk): void {
+    if (message.type === 'text') {
+      const { id, text } = message;
+      const origin = this.#origin(from, message);
+      if (!this.#find(origin.id)) this.#keep(id, { kind: 'text', text, waiting: [], ...origin });
+    } else if (message.type === 'offer') {
+      const { id, name, size } = message;
+      if (!this.#files.offered(from, id, message)) return;
+      this.#keep(id, { kind: 'file', file: name, size, transfers: [], ...this.#origin(from, message) });
+    } else {
+      this.#files.handle(from.id, message);
+    }
+  }
+
+  #keep(number: number, entry: ChatEntry): void {
+    this.#history.push({ number, entry });
+    for (const old of this.#history.splice(0, Math.max(0, this.#history.length - HISTORY))) {
+      if (old.entry.kind === 'file') this.#files.forget(old.entry.from, old.number);
+    }
+    this.#options.onChange();
+  }
+
+  #own(number: number, to: string | undefined) {
+    const receiver = to === undefined ? undefined : this.#others.get(to);
+    return {
+      id: `own-${number}`,
+      name: '',
+      at: this.#options.clock.now(),
+      ...(receiver && { privateWith: receiver.name }),
+    };
+  }
+
+  #origin({ id, name }: Known, message: { readonly id: number; readonly private?: true }) {
+    return {
+      id: `${id}-${message.id}`,
+      from: id,
+      name,
+      at: this.#options.clock.now(),
+      ...(message.private && { privateWith: name }),
+    };
+  }
+
+  #receivers(to: string | undefined): readonly Contact[] {
+    return [...this.#others.values()].filter(({ id }) => to === undefined || id === to);
+  }
+
+  #waiting(number: number): string[] {
+    return [...this.#others.values()].filter(({ line }) => line.isWaiting(number)).map(({ name }) => name);
+  }
+
+  #find(entryId: string): Kept | undefined {
+    return this.#history.find(({ entry }) => entry.id === entryId);
+  }
+
+  #number(): number {
+    this.#next = (this.#next + 1) % 2 ** 32;
+    return this.#next;
+  }
+}

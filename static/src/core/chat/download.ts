@@ -1,0 +1,138 @@
+/** A file on its way from one peer. */
+import type { Transfer, TransferState } from '../types';
+import type { Line } from './line';
+import type { FileSink, FileStore } from './save';
+import { BLOCK_BYTES, type FileFacts, WINDOW_BYTES } from './wire';
+
+/** What a `Download` is made of. */
+export interface DownloadOptions {
+  readonly id: number;
+  readonly file: FileFacts;
+  readonly line: Line;
+  readonly peer: { readonly id: string; readonly name: string };
+  readonly store: FileStore;
+  /** Another state. */
+  readonly onState: () => void;
+  /** More bytes. */
+  readonly onProgress: () => void;
+}
+
+/** A file that a peer offers. */
+export class Download {
+  readonly #options: DownloadOptions;
+  readonly #unlisten: () => void;
+  #state: TransferState = 'offered';
+  /** While the person chooses where to put it. */
+  #choosing = false;
+  #sink: FileSink | undefined;
+  #received = 0;
+  #stored = 0;
+  /** Pieces that are not written yet: a write for each would be slow. */
+  #pieces: Uint8Array<ArrayBuffer>[] = [];
+  #piecesBytes = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: DownloadOptions) {
+    this.#options = options;
+    this.#unlisten = options.line.events.on('down', () => {
+      this.#end('lost');
+    });
+    if (!options.store.canSave(options.file.size)) this.stop('too_large');
+  }
+
+  isOver(): boolean {
+    return this.#state !== 'offered' && this.#state !== 'moving';
+  }
+
+  get view(): Transfer {
+    const { id, name } = this.#options.peer;
+    return { peerId: id, name, state: this.#state, bytes: this.#stored };
+  }
+
+  /** Asks where to put it, which browsers allow in a gesture only, and takes it. */
+  async accept(): Promise<void> {
+    if (this.#state !== 'offered' || this.#choosing) return;
+    const { id, file, line, store } = this.#options;
+    this.#choosing = true;
+    let sink: FileSink | undefined;
+    try {
+      sink = await store.save(file);
+    } catch {
+      this.stop('unwritable');
+    }
+    this.#choosing = false;
+    if (!sink) return; // Not chosen: the offer stands.
+    if (this.isOver()) {
+      sink.abort();
+      return;
+    }
+    this.#sink = sink;
+    this.#state = 'moving';
+    line.tell({ type: 'accept', id });
+    this.#options.onState();
+    if (file.size === 0) this.#flush();
+  }
+
+  /** A piece came. */
+  chunk(bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#state !== 'moving') return;
+    this.#received += bytes.length;
+    if (this.#received > this.#options.file.size || this.#received - this.#stored > WINDOW_BYTES) {
+      // More than was said, or faster than agreed: it is not the file that was offered.
+      this.stop('broken');
+      return;
+    }
+    this.#pieces.push(bytes);
+    this.#piecesBytes += bytes.length;
+    if (this.#piecesBytes >= BLOCK_BYTES || this.#received === this.#options.file.size) this.#flush();
+  }
+
+  /** The sender stopped it. */
+  withdrawn(): void {
+    this.#end('withdrawn');
+  }
+
+  /** Ends it from this side; `lost` where there seems to be no path. */
+  stop(state: 'refused' | 'too_large' | 'unwritable' | 'broken' | 'lost' = 'refused'): void {
+    if (this.isOver()) return;
+    this.#options.line.tell({ type: 'refuse', id: this.#options.id });
+    this.#end(state);
+  }
+
+  #flush(): void {
+    const pieces = this.#pieces;
+    const bytes = this.#piecesBytes;
+    this.#pieces = [];
+    this.#piecesBytes = 0;
+    this.#writing = this.#writing.then(() => this.#write(pieces, bytes));
+  }
+
+  async #write(pieces: Uint8Array<ArrayBuffer>[], bytes: number): Promise<void> {
+    const { id, file, line } = this.#options;
+    const sink = this.#sink;
+    if (!sink || this.isOver()) return;
+    try {
+      if (bytes > 0) await sink.write(pieces);
+      if (this.#stored + bytes === file.size) await sink.close();
+    } catch {
+      this.stop('unwritable');
+      return;
+    }
+    // It may have ended meanwhile.
+    if (this.isOver()) return;
+    this.#stored += bytes;
+    line.tell({ type: 'got', id, bytes: this.#stored });
+    if (this.#stored === file.size) this.#end('done');
+    else this.#options.onProgress();
+  }
+
+  #end(state: TransferState): void {
+    if (this.isOver()) return;
+    this.#state = state;
+    this.#unlisten();
+    this.#pieces = [];
+    if (state !== 'done') this.#sink?.abort();
+    this.#sink = undefined;
+    this.#options.onState();
+  }
+}

@@ -1,0 +1,87 @@
+/** Where files that arrive are put: on the disk as they come, or else in memory until they are whole. */
+import type { FileFacts } from './wire';
+
+/** A file that is being written. */
+export interface FileSink {
+  write(pieces: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
+  /** It is whole: only now it appears under its name. */
+  close(): Promise<void>;
+  /** Nothing is to be left of it. Never throws. */
+  abort(): void;
+}
+
+/** What keeps files: a browser, or a test. */
+export interface FileStore {
+  /** Whether a file of this size can be taken. */
+  canSave(size: number): boolean;
+  /** Asks where a file goes; `undefined` when the person would rather not. To be called in a gesture. */
+  save(file: FileFacts): Promise<FileSink | undefined>;
+}
+
+/** The largest file where it must be kept in memory. */
+const MEMORY_BYTES = 512 * 1024 ** 2;
+/** How long the browser may take to start a download. */
+const REVOKE_MS = 60_000;
+
+/** File System Access §3.5, which not every browser has, and none over plain http. */
+type Picker = (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+
+/** This browser. */
+export const browserFiles: FileStore = {
+  canSave: (size) => picker() !== undefined || size <= MEMORY_BYTES,
+  save: (file) => {
+    const pick = picker();
+    return pick ? toDisk(pick, file) : Promise.resolve(toMemory(file));
+  },
+};
+
+function picker(): Picker | undefined {
+  const { showSaveFilePicker } = window as { showSaveFilePicker?: Picker };
+  return showSaveFilePicker?.bind(window);
+}
+
+async function toDisk(pick: Picker, { name }: FileFacts): Promise<FileSink | undefined> {
+  try {
+    const handle = await pick({ suggestedName: name });
+    const stream = await handle.createWritable();
+    return {
+      // One write for all pieces.
+      write: (pieces) => stream.write(new Blob([...pieces])),
+      close: () => stream.close(),
+      abort: () => {
+        // It may have ended by itself, which is as good.
+        stream.abort().catch(() => undefined);
+      },
+    };
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') return undefined;
+    throw error;
+  }
+}
+
+function toMemory({ name, mime }: FileFacts): FileSink {
+  // Blobs of blobs: browsers move these to the disk when they are many.
+  let parts: Blob[] = [];
+  return {
+    write: (pieces) => {
+      parts.push(new Blob([...pieces]));
+      return Promise.resolve();
+    },
+    close: () => {
+      download(new Blob(parts, { type: mime }), name);
+      return Promise.resolve();
+    },
+    abort: () => {
+      parts = [];
+    },
+  };
+}
+
+function download(blob: Blob, name: string): void {
+  const href = URL.createObjectURL(blob);
+  const link = Object.assign(document.createElement('a'), { href, download: name });
+  link.click();
+  window.setTimeout(() => {
+    URL.revokeObjectURL(href);
+  }, REVOKE_MS);
+}

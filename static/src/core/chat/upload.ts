@@ -1,0 +1,115 @@
+/** A file on its way to one peer. */
+import type { FileSource, Transfer, TransferState } from '../types';
+import type { Line } from './line';
+import { BLOCK_BYTES, CHUNK_BYTES, WINDOW_BYTES } from './wire';
+
+/** What an `Upload` is made of. */
+export interface UploadOptions {
+  readonly id: number;
+  readonly source: FileSource;
+  readonly line: Line;
+  readonly peer: { readonly id: string; readonly name: string };
+  /** Another state. */
+  readonly onState: () => void;
+  /** More bytes. */
+  readonly onProgress: () => void;
+}
+
+/** One receiver's copy of a file that one offers. */
+export class Upload {
+  readonly #options: UploadOptions;
+  #state: TransferState = 'offered';
+  #sent = 0;
+  /** What the receiver says it has stored. */
+  #got = 0;
+  #wake: (() => void) | undefined;
+  readonly #unlisten: (() => void)[];
+
+  constructor(options: UploadOptions) {
+    this.#options = options;
+    const { events } = options.line;
+    this.#unlisten = [
+      events.on('room', () => this.#wake?.()),
+      events.on('down', () => {
+        this.#end('lost');
+      }),
+    ];
+  }
+
+  isOver(): boolean {
+    return this.#state !== 'offered' && this.#state !== 'moving';
+  }
+
+  get view(): Transfer {
+    const { id, name } = this.#options.peer;
+    return { peerId: id, name, state: this.#state, bytes: this.#got };
+  }
+
+  /** The receiver wants it. */
+  accepted(): void {
+    if (this.#state !== 'offered') return;
+    this.#state = 'moving';
+    this.#options.onState();
+    void this.#pump();
+  }
+
+  /** The receiver has stored so much. */
+  got(bytes: number): void {
+    if (this.#state !== 'moving' || bytes < this.#got || bytes > this.#sent) return;
+    this.#got = bytes;
+    if (bytes === this.#options.source.size) this.#end('done');
+    else this.#options.onProgress();
+    this.#wake?.();
+  }
+
+  /** The receiver does not want it, or no longer. */
+  refused(): void {
+    this.#end('refused');
+  }
+
+  /** Ends it from this side; `lost` where there seems to be no path. */
+  stop(state: 'withdrawn' | 'unreadable' | 'lost' = 'withdrawn'): void {
+    if (this.isOver()) return;
+    this.#options.line.tell({ type: 'withdraw', id: this.#options.id });
+    this.#end(state);
+  }
+
+  async #pump(): Promise<void> {
+    const { id, source, line } = this.#options;
+    try {
+      while (this.#sent < source.size) {
+        await this.#room();
+        if (this.isOver()) return;
+        const length = Math.min(BLOCK_BYTES, source.size - this.#sent);
+        const block = new Uint8Array(await source.slice(this.#sent, this.#sent + length).arrayBuffer());
+        if (this.isOver()) return;
+        if (block.length !== length) throw new Error('The file has changed.');
+        for (let start = 0; start < length; start += CHUNK_BYTES) {
+          line.sendChunk(id, block.subarray(start, start + CHUNK_BYTES));
+        }
+        this.#sent += length;
+      }
+    } catch {
+      // It was deleted, or changed since it was offered.
+      this.stop('unreadable');
+    }
+  }
+
+  /** Resolves when the channel and the receiver have room for a block. */
+  async #room(): Promise<void> {
+    const { line } = this.#options;
+    while (!this.isOver() && (line.isFull || this.#sent + BLOCK_BYTES - this.#got > WINDOW_BYTES)) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #end(state: TransferState): void {
+    if (this.isOver()) return;
+    this.#state = state;
+    for (const unlisten of this.#unlisten) unlisten();
+    this.#wake?.();
+    this.#options.onState();
+  }
+}

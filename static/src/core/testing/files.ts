@@ -1,0 +1,62 @@
+import type { FileSink, FileStore } from '../chat/save';
+import type { FileSource } from '../types';
+
+/** Keeps files where the test can look at them. */
+export class FakeStore implements FileStore {
+  readonly saved: { name: string; bytes: Uint8Array }[] = [];
+  aborted = 0;
+  /** What asking where to put a file comes to. */
+  answer: 'yes' | 'no' | 'broken' = 'yes';
+  /** The disk stops here, as a full one does. */
+  limit = Infinity;
+  largest = Infinity;
+  #held: Promise<void> = Promise.resolve();
+
+  canSave(size: number): boolean {
+    return size <= this.largest;
+  }
+
+  /** Writes wait; the returned function lets them go. */
+  hold(): () => void {
+    let release = (): void => undefined;
+    this.#held = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
+  }
+
+  save({ name }: { name: string }): Promise<FileSink | undefined> {
+    if (this.answer === 'no') return Promise.resolve(undefined);
+    if (this.answer === 'broken') return Promise.reject(new Error('no disk'));
+    const written: Uint8Array[] = [];
+    let length = 0;
+    return Promise.resolve({
+      write: async (pieces: readonly Uint8Array<ArrayBuffer>[]) => {
+        await this.#held;
+        for (const piece of pieces) {
+          written.push(piece.slice());
+          length += piece.length;
+        }
+        if (length > this.limit) throw new Error('disk full');
+      },
+      close: () => {
+        this.saved.push({ name, bytes: Uint8Array.from(Buffer.concat(written)) });
+        return Promise.resolve();
+      },
+      abort: () => {
+        this.aborted += 1;
+      },
+    });
+  }
+}
+
+/** A file whose every byte says where it stands. */
+export function fakeFile(size: number, name = 'notes.txt'): FileSource {
+  const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) % 251);
+  return {
+    name,
+    size,
+    type: 'text/plain',
+    slice: (start, end) => ({ arrayBuffer: () => Promise.resolve(bytes.slice(start, end).buffer) }),
+  };
+}

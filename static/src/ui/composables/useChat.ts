@@ -1,0 +1,82 @@
+import { computed, onBeforeUnmount, onMounted, ref, watch, type ComputedRef, type Ref } from 'vue';
+import type { ChatControls, ChatEntry, OfferResult } from '../../core/types';
+
+/** Why something was not said or offered. */
+export interface ChatRefusal {
+  readonly code: Exclude<OfferResult, 'offered'> | 'too_fast';
+  readonly name: string;
+}
+
+/** What the chat keeps while its panel is closed. */
+export interface ChatDesk {
+  readonly draft: Ref<string>;
+  /** Whom the next thing is for; '' is everyone. */
+  readonly to: Ref<string>;
+  readonly refusal: Ref<ChatRefusal | undefined>;
+  readonly unread: ComputedRef<number>;
+  /** A file is held over the page. */
+  readonly dragging: Ref<boolean>;
+  readonly say: () => void;
+  readonly offer: (files: Iterable<File>) => void;
+}
+
+/** Chat in a room: drafts, unread messages, and files that are dropped anywhere on the page. */
+export function useChat(
+  controls: ChatControls,
+  entries: () => readonly ChatEntry[],
+  isOpen: () => boolean,
+  open: () => void,
+): ChatDesk {
+  const draft = ref('');
+  const to = ref('');
+  const refusal = ref<ChatRefusal>();
+  const dragging = ref(false);
+  /** The last entry that was there while the panel was open. */
+  const seen = ref<string | undefined>(entries().at(-1)?.id);
+
+  watch([entries, isOpen], ([now, open]) => {
+    if (open) seen.value = now.at(-1)?.id;
+  });
+  const unread = computed(() => {
+    const all = entries();
+    const last = all.findIndex(({ id }) => id === seen.value);
+    return all.slice(last + 1).filter(({ from }) => from !== undefined).length;
+  });
+
+  function say(): void {
+    refusal.value = undefined;
+    if (controls.say(draft.value, to.value || undefined)) draft.value = '';
+    else if (draft.value.trim() !== '') refusal.value = { code: 'too_fast', name: '' };
+  }
+  function offer(files: Iterable<File>): void {
+    refusal.value = undefined;
+    for (const file of files) {
+      const code = controls.offer(file, to.value || undefined);
+      if (code !== 'offered') refusal.value = { code, name: file.name };
+    }
+  }
+
+  // Without this a file that misses the panel would be opened in place of the meeting.
+  function drag(event: DragEvent): void {
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    dragging.value = event.type === 'dragover';
+    if (event.type !== 'drop') return;
+    open();
+    offer(event.dataTransfer.files);
+  }
+  function leave(event: DragEvent): void {
+    if (event.relatedTarget === null) dragging.value = false;
+  }
+  onMounted(() => {
+    document.addEventListener('dragover', drag);
+    document.addEventListener('drop', drag);
+    document.addEventListener('dragleave', leave);
+  });
+  onBeforeUnmount(() => {
+    document.removeEventListener('dragover', drag);
+    document.removeEventListener('drop', drag);
+    document.removeEventListener('dragleave', leave);
+  });
+  return { draft, to, refusal, unread, dragging, say, offer };
+}
