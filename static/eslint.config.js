@@ -40,7 +40,7 @@ export default defineConfig(
         {
           patterns: [
             {
-              group: ['vue', 'vue-i18n', '@vue/*', '**/ui/**', '**/i18n/**'],
+              group: ['vue', 'petite-vue-i18n', '@vue/*', '**/ui/**', '**/i18n/**'],
               message: 'The core knows no UI.',
             },
           ],

@@ -64,6 +64,8 @@ export default defineConfig({
     // The Content-Security-Policy knows no `data:`.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // For scripts/size.js.
+    manifest: true,
     rolldownOptions: { input: { landing: at('index.html'), room: at('r/index.html') } },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },

@@ -1,8 +1,9 @@
 import { createApp } from 'vue';
-import { i18n } from './i18n';
+import { i18n, loadTexts } from './i18n';
 import App from './ui/App.vue';
 import './ui/styles/tokens.css';
 import './ui/styles/base.css';
 import './ui/styles/controls.css';
 
+await loadTexts();
 createApp(App).use(i18n).mount('#app');

@@ -3,7 +3,7 @@
  * `&name=Ada` fills in the name.
  */
 import { createApp, h } from 'vue';
-import { i18n } from '../src/i18n';
+import { i18n, loadTexts } from '../src/i18n';
 import '../src/ui/styles/tokens.css';
 import '../src/ui/styles/base.css';
 import '../src/ui/styles/controls.css';
@@ -27,6 +27,7 @@ const page =
         home: './',
       });
 
+await loadTexts();
 createApp(() => page)
   .use(i18n)
   .mount('#app');

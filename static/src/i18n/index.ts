@@ -1,8 +1,6 @@
-import { watchEffect } from 'vue';
-import { createI18n, useI18n } from 'vue-i18n';
+import { createI18n, useI18n } from 'petite-vue-i18n';
 import { remember, remembered } from '../remembered';
-import { en, type Messages } from './en';
-import { zhCN } from './zh-CN';
+import type { Messages } from './en';
 
 /** A language of the page. */
 export type Locale = 'en' | 'zh-CN';
@@ -21,21 +19,28 @@ function preferred(): Locale {
   return known?.toLowerCase().startsWith('zh') ? 'zh-CN' : 'en';
 }
 
-/** The texts, in the person's language; the document's `lang` follows. */
+/** The texts, in the person's language. Each language is loaded when it is wanted. */
 export const i18n = createI18n<[Messages], Locale, false>({
   locale: preferred(),
-  fallbackLocale: 'en',
-  messages: { en, 'zh-CN': zhCN },
+  messages: {} as Record<Locale, Messages>,
 });
 
-watchEffect(() => {
-  document.documentElement.lang = i18n.global.locale.value;
-});
+async function load(locale: Locale): Promise<void> {
+  const messages = locale === 'en' ? (await import('./en')).en : (await import('./zh-CN')).zhCN;
+  i18n.global.setLocaleMessage(locale, messages);
+  i18n.global.locale.value = locale;
+  document.documentElement.lang = locale;
+}
+
+/** Loads the person's language; there are no texts before. */
+export function loadTexts(): Promise<void> {
+  return load(i18n.global.locale.value);
+}
 
 /** Changes the language, and remembers it. */
-export function setLocale(locale: Locale): void {
-  i18n.global.locale.value = locale;
+export async function setLocale(locale: Locale): Promise<void> {
   remember('language', locale);
+  await load(locale);
 }
 
 /** The texts for a component. A number chooses between singular and plural. */
