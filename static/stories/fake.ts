@@ -1,5 +1,6 @@
 import type {
   ChatControls,
+  DeviceKind,
   DeviceView,
   LinkStatistics,
   MeetingControls,
@@ -55,9 +56,25 @@ export class FakeMeeting implements MeetingControls {
     if (act.action === 'settings') this.show({ settings: { ...this.view.settings, ...act.settings } });
   }
 
+  choose(kind: DeviceKind, id: string): Promise<void> {
+    if (kind === 'speaker') this.show({ loudspeaker: id });
+    else this.show({ [kind]: { ...this.view[kind], id } });
+    return Promise.resolve();
+  }
+
+  watchLevel(listener: (level: number) => void): () => void {
+    listener(this.view.mic.on ? 0.6 : 0);
+    return () => undefined;
+  }
+
+  checkPath(): Promise<void> {
+    return Promise.resolve();
+  }
+
   dismissNotice(): void {
-    const { notice, ...view } = this.view;
-    if (notice) this.view = view;
+    const view = { ...this.view };
+    delete view.notice;
+    this.view = view;
     this.show({});
   }
 

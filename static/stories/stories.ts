@@ -11,6 +11,7 @@ import { picture, slide } from './pictures';
 import { conversation } from './conversation';
 
 const on: DeviceView = { on: true, pending: false };
+const first = { mic: { ...on, id: 'mic-1' }, camera: { ...on, id: 'camera-1' } };
 const off: DeviceView = { on: false, pending: false };
 const asked: DeviceView = { on: false, pending: true };
 const broken = (code: FailureCode): DeviceView => ({ ...off, failure: { code } });
@@ -50,8 +51,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     room: 'lusab-babad-gutih-tugad',
     phase,
     signaling: phase.kind === 'joined' ? 'open' : 'closed',
-    mic: on,
-    camera: on,
+    ...first,
     screen: { ...off, available: true },
     preview: picture(210),
     people: [],
@@ -60,6 +60,13 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     hand: false,
     waiting: [],
     chat: [],
+    choices: {
+      mic: [{ id: 'mic-1', label: 'Built-in Microphone' }],
+      camera: [{ id: 'camera-1', label: 'HD Pro Webcam C920 (046d:082d)' }],
+      speaker: [{ id: 'default', label: 'Default' }],
+    },
+    loudspeaker: '',
+    path: { state: 'ready', relay: 'reached' },
     ...change,
   };
 }
@@ -84,6 +91,9 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   'lobby-denied': () => lobby({ mic: broken('permission_denied'), camera: broken('permission_denied') }),
   'lobby-busy': () => lobby({ camera: broken('device_busy'), mic: broken('no_device') }),
   'lobby-insecure': () => lobby({ mic: broken('insecure_context'), camera: broken('insecure_context') }),
+  'lobby-offline': () =>
+    view({ kind: 'lobby' }, { path: { state: 'failed', failure: { code: 'server_unreachable' } } }),
+  'lobby-no-relay': () => view({ kind: 'lobby' }, { path: { state: 'ready', relay: 'unreachable' } }),
   joining: () => view({ kind: 'joining' }, { signaling: 'connecting' }),
   'joining-trouble': () =>
     view({ kind: 'joining' }, { signaling: 'lost', trouble: { code: 'server_unreachable' } }),
@@ -144,6 +154,13 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   ended: () => refused('ended'),
   'chat-empty': () => joined({ people: people(1) }),
   chat: () => joined({ people: people(3), chat: conversation }),
+  'device-notes': () =>
+    joined({
+      people: people(1),
+      mic: { ...on, failure: { code: 'device_replaced' } },
+      camera: { ...on, failure: { code: 'device_paused' } },
+      notice: { kind: 'failure', failure: { code: 'page_slept' } },
+    }),
   left: () => view({ kind: 'left' }),
   'name-refused': () => refused('name_invalid'),
   full: () => refused('room_full'),

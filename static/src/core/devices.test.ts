@@ -71,14 +71,168 @@ describe('failures', () => {
     await device.set(true);
     expect(device.view).toMatchObject({ on: false, failure: { code: 'insecure_context' } });
   });
+});
 
-  test('a device that is unplugged is off, and can be turned on again', async () => {
+describe('an open device that goes away', () => {
+  beforeEach(() => {
+    devices.list = ['desk', 'head'].flatMap((deviceId) => [
+      { kind: 'audioinput', deviceId, label: deviceId },
+      { kind: 'videoinput', deviceId, label: deviceId },
+    ]);
+  });
+
+  test('gives its place to the next one, and says so', async () => {
     await mic.set(true);
-    track(mic)?.onended?.();
-    expect(mic.track).toBeNull();
-    expect(mic.view).toMatchObject({ on: false, failure: { code: 'device_failed' } });
+    devices.list = devices.list.slice(2);
+    track(mic)?.unplug();
+    await settled();
+    expect(track(mic)).toBe(devices.tracks[1]);
+    expect(mic.view).toEqual({
+      on: true,
+      pending: false,
+      id: 'head',
+      failure: { code: 'device_replaced' },
+    });
+  });
+
+  test('is opened again where it was away for a moment only', async () => {
     await mic.set(true);
+    track(mic)?.unplug();
+    await settled();
+    expect(track(mic)).toBe(devices.tracks[1]);
+    expect(mic.view).toEqual({ on: true, pending: false, id: 'desk' });
+  });
+
+  test('leaves a muted microphone muted', async () => {
+    await mic.set(true);
+    await mic.set(false);
+    track(mic)?.unplug();
+    await settled();
+    expect([mic.view.on, track(mic)?.enabled]).toEqual([false, false]);
+  });
+
+  test('without another one is off, and can be turned on again', async () => {
+    await cam.set(true);
+    const all = devices.list;
+    devices.list = all.filter(({ kind }) => kind !== 'videoinput');
+    track(cam)?.unplug();
+    await settled();
+    expect(cam.track).toBeNull();
+    expect(cam.view).toMatchObject({ on: false, failure: { code: 'device_unplugged' } });
+    devices.list = all;
+    await cam.set(true);
+    expect(cam.view).toEqual({ on: true, pending: false, id: 'desk' });
+  });
+
+  test('one after the other is not tried for ever', async () => {
+    await cam.set(true);
+    for (let times = 0; times < 5; times++) {
+      track(cam)?.unplug();
+      await settled();
+    }
+    expect(cam.view).toMatchObject({ on: false, failure: { code: 'device_failed' } });
+    expect(devices.asked).toHaveLength(5);
+  });
+
+  test('in its sleep is found out afterwards', async () => {
+    await cam.set(true);
+    cam.recheck();
+    expect(devices.asked).toHaveLength(1);
+    const lost = track(cam);
+    if (lost) lost.stopped = true;
+    cam.recheck();
+    await settled();
+    expect(devices.asked).toHaveLength(2);
+    expect(cam.view).toEqual({ on: true, pending: false, id: 'desk' });
+  });
+});
+
+describe('a device whose source gives nothing', () => {
+  test('says so until it gives again', async () => {
+    await mic.set(true);
+    track(mic)?.onmute?.();
+    expect(mic.view).toMatchObject({ on: true, failure: { code: 'device_paused' } });
+    track(mic)?.onunmute?.();
     expect(mic.view).toEqual({ on: true, pending: false });
+  });
+
+  test('is opened anew when it is tried again', async () => {
+    await mic.set(true);
+    const before = track(mic);
+    if (before) before.muted = true;
+    await mic.set(true);
+    expect(track(mic)).not.toBe(before);
+    expect(before?.stopped).toBe(true);
+  });
+});
+
+describe('choosing', () => {
+  const exact = (index: number): unknown => {
+    const video = devices.asked[index]?.video;
+    return typeof video === 'object' ? video.deviceId : undefined;
+  };
+
+  beforeEach(() => {
+    devices.list = ['front', 'back'].map((deviceId) => ({ kind: 'videoinput', deviceId, label: deviceId }));
+  });
+
+  test('a closed device opens nothing, and is opened later', async () => {
+    await cam.choose('back');
+    expect(devices.asked).toEqual([]);
+    await cam.set(true);
+    expect(exact(0)).toEqual({ exact: 'back' });
+    expect(cam.view).toEqual({ on: true, pending: false, id: 'back' });
+  });
+
+  test('an open device is exchanged: first closed, never seen as off', async () => {
+    await cam.set(true);
+    const before = track(cam);
+    const seen: boolean[] = [];
+    cam.events.on('change', () => seen.push(cam.view.on && cam.track !== null));
+    await cam.choose('back');
+    expect(before?.stopped).toBe(true);
+    expect(track(cam)?.deviceId).toBe('back');
+    expect(seen).toEqual([true, true]);
+  });
+
+  test('keeps a muted microphone muted', async () => {
+    devices.list = ['desk', 'head'].map((deviceId) => ({ kind: 'audioinput', deviceId, label: deviceId }));
+    await mic.set(true);
+    await mic.set(false);
+    await mic.choose('head');
+    expect(mic.view).toEqual({ on: false, pending: false, id: 'head' });
+    expect(track(mic)?.enabled).toBe(false);
+    await mic.set(true);
+    expect(track(mic)?.enabled).toBe(true);
+  });
+
+  test('one that is not here today takes another', async () => {
+    await cam.choose('gone');
+    await cam.set(true);
+    expect(cam.view).toEqual({ on: true, pending: false, id: 'front' });
+  });
+
+  test('one that is busy says so, and the other can be chosen again', async () => {
+    await cam.set(true);
+    devices.failure = new DOMException('busy', 'NotReadableError');
+    await cam.choose('back');
+    expect(cam.track).toBeNull();
+    expect(cam.view).toMatchObject({ on: false, pending: false, failure: { code: 'device_busy' } });
+    devices.failure = undefined;
+    await cam.choose('front');
+    await cam.set(true);
+    expect(cam.view).toEqual({ on: true, pending: false, id: 'front' });
+  });
+
+  test('off meanwhile wins', async () => {
+    await cam.set(true);
+    const answer = devices.hold();
+    const choosing = cam.choose('back');
+    await cam.set(false);
+    answer();
+    await choosing;
+    expect(cam.track).toBeNull();
+    expect(devices.tracks.every(({ stopped }) => stopped)).toBe(true);
   });
 });
 

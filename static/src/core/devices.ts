@@ -3,14 +3,15 @@ import { Emitter } from './emitter';
 import type { DeviceView, Failure, FailureCode } from './types';
 
 /** The part of `navigator.mediaDevices` that the core uses; browsers have none in an insecure context. */
-export type MediaDevicesLike = Pick<MediaDevices, 'getUserMedia'>;
+export type MediaDevicesLike = Pick<MediaDevices, 'getUserMedia' | 'enumerateDevices' | 'ondevicechange'>;
 
-const MIC: MediaStreamConstraints = {
-  audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-};
+const MIC: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 /** In a mesh the picture is encoded for each peer: not more than what a tile needs. */
-const CAMERA: MediaStreamConstraints = {
-  video: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 }, facingMode: 'user' },
+const CAMERA: MediaTrackConstraints = {
+  width: { ideal: 640 },
+  height: { ideal: 360 },
+  frameRate: { ideal: 30 },
+  facingMode: 'user',
 };
 
 const FAILURES: Readonly<Record<string, FailureCode>> = {
@@ -22,21 +23,34 @@ const FAILURES: Readonly<Record<string, FailureCode>> = {
   AbortError: 'device_failed',
 };
 
+/** How often a device that ends is followed by the next one, until the person says otherwise. */
+const MOST_FALLS = 4;
+
 /** One device. */
 export class Device {
   readonly events = new Emitter<{ change: undefined }>();
   readonly #media: MediaDevicesLike | undefined;
-  readonly #constraints: MediaStreamConstraints;
+  readonly #kind: 'audio' | 'video';
+  readonly #constraints: MediaTrackConstraints;
   /** Off is a track that is silent, not a device that is closed. */
   readonly #mutes: boolean;
   #view: DeviceView = { on: false, pending: false };
   #track: MediaStreamTrack | null = null;
+  /** Which one is asked for; `undefined` lets the browser choose. */
+  #chosen: string | undefined;
   /** Counts what was asked for, so that a device that opens too late is closed again. */
   #wish = 0;
   #opening: Promise<void> | undefined;
+  #falls = 0;
 
-  constructor(media: MediaDevicesLike | undefined, constraints: MediaStreamConstraints, mutes: boolean) {
+  constructor(
+    media: MediaDevicesLike | undefined,
+    kind: 'audio' | 'video',
+    constraints: MediaTrackConstraints,
+    mutes: boolean,
+  ) {
     this.#media = media;
+    this.#kind = kind;
     this.#constraints = constraints;
     this.#mutes = mutes;
   }
@@ -52,8 +66,27 @@ export class Device {
 
   /** Turns the device on or off. Resolves when that is done or has failed, and never rejects. */
   async set(on: boolean): Promise<void> {
+    this.#falls = 0;
     if (on) await this.#turnOn();
     else this.#turnOff(this.#mutes);
+  }
+
+  /** Takes another device from now on; one that is open is exchanged, as quiet as it was. */
+  async choose(id: string): Promise<void> {
+    if (id === this.#chosen && id === this.#view.id) return;
+    this.#chosen = id;
+    this.#falls = 0;
+    if (this.#track || this.#view.pending) {
+      this.#opening = this.#open(this.#view.on || this.#view.pending);
+      await this.#opening;
+    } else {
+      this.#show({ ...this.#view, id });
+    }
+  }
+
+  /** The machine slept: a device that was lost meanwhile may not have said so. */
+  recheck(): void {
+    if (this.#track?.readyState === 'ended' && !this.#view.pending) this.#lost();
   }
 
   /** Lets the device go. */
@@ -63,57 +96,105 @@ export class Device {
 
   #turnOn(): Promise<void> {
     if (this.#view.pending && this.#opening) return this.#opening;
-    if (this.#track) {
+    // What its source holds back is not given by waiting: it is opened anew.
+    if (this.#track?.readyState === 'live' && !this.#track.muted) {
       this.#track.enabled = true;
-      this.#show({ on: true, pending: false });
+      this.#show({ ...this.#view, on: true, pending: false });
       return Promise.resolve();
     }
-    this.#opening = this.#open();
+    this.#opening = this.#open(true);
     return this.#opening;
   }
 
   #turnOff(mute: boolean): void {
     this.#wish += 1;
-    if (this.#track && mute) this.#track.enabled = false;
+    if (this.#track?.readyState === 'live' && mute) this.#track.enabled = false;
     else this.#letGo();
-    this.#show({ on: false, pending: false });
+    this.#show({ ...idOf(this.#view), on: false, pending: false });
   }
 
-  async #open(): Promise<void> {
+  /**
+   * Opens the chosen device, in place of the one that is open.
+   *
+   * @param lost the device before it went away by itself
+   */
+  async #open(on: boolean, lost = false): Promise<void> {
     if (!this.#media) {
       this.#show({ on: false, pending: false, failure: { code: 'insecure_context' } });
       return;
     }
     this.#wish += 1;
     const wish = this.#wish;
-    this.#show({ on: false, pending: true });
+    // The old one is closed first, because phones open one at a time; it stays what goes to the peers
+    // until there is another, so that they are not told of a change that is none.
+    if (this.#track) silence(this.#track);
+    this.#show({ ...idOf(this.#view), on: this.#track !== null && on, pending: true });
     try {
-      const stream = await this.#media.getUserMedia(this.#constraints);
-      const [track] = stream.getTracks();
+      const track = await this.#request(this.#media);
       if (wish !== this.#wish) track?.stop();
-      else if (track) this.#use(track);
+      else if (track) this.#use(track, on, lost);
     } catch (error) {
-      if (wish === this.#wish) this.#show({ on: false, pending: false, failure: failureOf(error) });
+      if (wish !== this.#wish) return;
+      this.#letGo();
+      const failure = failureOf(error);
+      if (lost && failure.code === 'no_device') this.#fail({ ...failure, code: 'device_unplugged' });
+      else this.#fail(failure);
     }
   }
 
-  #use(track: MediaStreamTrack): void {
+  async #request(media: MediaDevicesLike): Promise<MediaStreamTrack | undefined> {
+    const get = async (constraints: MediaTrackConstraints): Promise<MediaStreamTrack | undefined> =>
+      (await media.getUserMedia({ [this.#kind]: constraints })).getTracks()[0];
+    if (this.#chosen === undefined) return get(this.#constraints);
+    try {
+      return await get({ ...this.#constraints, facingMode: {}, deviceId: { exact: this.#chosen } });
+    } catch (error) {
+      // The chosen one is not here today.
+      if (failureOf(error).code !== 'no_device') throw error;
+      return get(this.#constraints);
+    }
+  }
+
+  #use(track: MediaStreamTrack, on: boolean, lost: boolean): void {
+    track.enabled = on;
     track.onended = () => {
-      this.#letGo();
-      this.#show({
-        on: false,
-        pending: false,
-        failure: { code: 'device_failed', detail: 'the device ended' },
-      });
+      this.#lost();
+    };
+    track.onmute = () => {
+      if (this.#view.on) this.#show({ ...this.#view, failure: { code: 'device_paused' } });
+    };
+    track.onunmute = () => {
+      this.#show({ ...idOf(this.#view), on: this.#view.on, pending: this.#view.pending });
     };
     this.#track = track;
-    this.#show({ on: true, pending: false });
+    const id = track.getSettings().deviceId;
+    const replaced = lost && id !== this.#view.id;
+    this.#show({
+      on,
+      pending: false,
+      ...(id !== undefined && { id }),
+      ...(replaced && { failure: { code: 'device_replaced' } }),
+    });
+  }
+
+  /** Falls to the next device, or to the same one where it was away for a moment only. */
+  #lost(): void {
+    this.#falls += 1;
+    if (this.#falls <= MOST_FALLS) {
+      this.#opening = this.#open(this.#view.on, true);
+    } else {
+      this.#letGo();
+      this.#fail({ code: 'device_failed', detail: `ended ${this.#falls} times` });
+    }
+  }
+
+  #fail(failure: Failure): void {
+    this.#show({ ...idOf(this.#view), on: false, pending: false, failure });
   }
 
   #letGo(): void {
     if (!this.#track) return;
-    this.#track.onended = null;
-    this.#track.stop();
+    silence(this.#track);
     this.#track = null;
   }
 
@@ -125,12 +206,24 @@ export class Device {
 
 /** Muted by silence, because speech follows at once when it is turned on again. */
 export function microphone(media: MediaDevicesLike | undefined): Device {
-  return new Device(media, MIC, true);
+  return new Device(media, 'audio', MIC, true);
 }
 
 /** Turned off by closing the device, because its light must go out. */
 export function camera(media: MediaDevicesLike | undefined): Device {
-  return new Device(media, CAMERA, false);
+  return new Device(media, 'video', CAMERA, false);
+}
+
+/** Stops a track, which says nothing more. */
+function silence(track: MediaStreamTrack): void {
+  track.onended = null;
+  track.onmute = null;
+  track.onunmute = null;
+  track.stop();
+}
+
+function idOf({ id }: DeviceView): Pick<DeviceView, 'id'> {
+  return id === undefined ? {} : { id };
 }
 
 function failureOf(error: unknown): Failure {

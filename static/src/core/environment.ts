@@ -3,6 +3,7 @@ import { browserFiles, type FileStore } from './chat/save';
 import { type Clock, realClock } from './clock';
 import type { MediaDevicesLike } from './devices';
 import type { Fetch } from './diagnosis';
+import type { LevelReader } from './equipment';
 import type { MediaFactory } from './peer';
 import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
@@ -32,6 +33,7 @@ export interface Environment {
   /** `undefined` where the browser has no WebRTC. */
   readonly media: MediaFactory | undefined;
   readonly files: FileStore;
+  readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
   /** Listens until the returned function is called. */
   readonly watchPage: (listener: PageListener) => () => void;
   /** Takes what a developer should see and a person need not. */
@@ -48,6 +50,7 @@ export function browserEnvironment(): Environment {
     display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
     files: browserFiles,
+    newLevelReader,
     watchPage,
     report: (problem) => {
       console.warn(problem);
@@ -67,6 +70,30 @@ const browserMedia: MediaFactory = {
   // Not randomUUID(), which an insecure context has not.
   newPair: () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join(''),
 };
+
+/** By an `AnalyserNode` (W3C Web Audio §1.8). */
+function newLevelReader(track: MediaStreamTrack): LevelReader {
+  const context = new AudioContext();
+  const analyser = context.createAnalyser();
+  analyser.fftSize = 1024;
+  context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  // Without a gesture browsers let no context run; any gesture will do.
+  const abort = new AbortController();
+  for (const gesture of ['pointerup', 'keydown']) {
+    document.addEventListener(gesture, () => void context.resume(), { signal: abort.signal });
+  }
+  return {
+    read: () => {
+      analyser.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+    },
+    close: () => {
+      abort.abort();
+      void context.close();
+    },
+  };
+}
 
 function watchPage(listener: PageListener): () => void {
   const abort = new AbortController();

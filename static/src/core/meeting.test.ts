@@ -35,6 +35,7 @@ beforeEach(() => {
     display: devices,
     media: fakeMedia(network),
     files: { canSave: () => true, save: () => Promise.resolve(undefined) },
+    newLevelReader: () => ({ read: () => 0.1, close: () => undefined }),
     watchPage: (listener) => {
       page = listener;
       return () => (page = undefined);
@@ -64,6 +65,8 @@ test('the lobby has no socket and nobody in it', () => {
     hand: false,
     waiting: [],
     chat: [],
+    choices: { mic: [], camera: [], speaker: [] },
+    loudspeaker: '',
   });
   expect(sockets.all).toEqual([]);
 });
@@ -398,6 +401,67 @@ describe('R42 a listener', () => {
     enter({ peers: [peer(GRACE, { mic: true, camera: true }, 'listener')] });
     expect(meeting.view.people).toMatchObject([{ role: 'listener', mic: false, camera: false }]);
   });
+});
+
+describe('a machine that slept', () => {
+  test('says so once, and everything is looked after', async () => {
+    await meeting.setCamera(true);
+    enter({ peers: [peer(GRACE)] });
+    await settled();
+    const lost = devices.tracks[0];
+    if (lost) lost.stopped = true;
+    const sent = sockets.last.sent.length;
+    clock.sleep(600_000);
+    await settled();
+    expect(meeting.view).toMatchObject({
+      notice: { kind: 'failure', failure: { code: 'page_slept', detail: '600 s' } },
+      camera: { on: true },
+    });
+    expect(devices.tracks.map(({ stopped }) => stopped)).toEqual([true, false]);
+    expect(network.connections[0]?.restarts).toBe(1);
+    expect(sockets.last.sent.length).toBeGreaterThan(sent);
+
+    meeting.dismissNotice();
+    expect(meeting.view).not.toHaveProperty('notice');
+  });
+
+  test('a hidden page whose timers are slow has not slept', () => {
+    enter();
+    for (let minute = 0; minute < 5; minute++) clock.sleep(60_000);
+    expect(meeting.view).not.toHaveProperty('notice');
+  });
+});
+
+test('another camera goes to everyone at once, and nothing is negotiated', async () => {
+  devices.plug([
+    { kind: 'videoinput', deviceId: 'front', label: 'Front' },
+    { kind: 'videoinput', deviceId: 'back', label: 'Back' },
+  ]);
+  await meeting.setCamera(true);
+  enter({ peers: [peer(GRACE)] });
+  await settled();
+  expect(meeting.view.camera.id).toBe('front');
+  const [connection] = network.connections;
+  const offers = connection?.offers;
+  const states = sockets.last.sent.filter(({ type }) => type === 'state').length;
+
+  await meeting.choose('camera', 'back');
+  expect(meeting.view.camera).toEqual({ on: true, pending: false, id: 'back' });
+  expect(connection?.transceivers[1]?.sender.track).toBe(devices.tracks[1]);
+  expect(meeting.view.preview?.getTracks()).toEqual([devices.tracks[1]]);
+  expect(connection?.offers).toBe(offers);
+  expect(sockets.last.sent.filter(({ type }) => type === 'state')).toHaveLength(states);
+});
+
+test('the path may be looked at in the lobby, once at a time', async () => {
+  const looking = meeting.checkPath();
+  expect(meeting.view.path).toEqual({ state: 'checking' });
+  await meeting.checkPath();
+  expect(sockets.all).toHaveLength(1);
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA));
+  await looking;
+  expect(meeting.view).toMatchObject({ phase: { kind: 'lobby' }, path: { state: 'ready', relay: 'none' } });
 });
 
 test('errors that answer a message are for developers', () => {

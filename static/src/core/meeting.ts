@@ -6,14 +6,27 @@ import { Chat } from './chat/chat';
 import { camera, type Device, microphone } from './devices';
 import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
+import { Equipment } from './equipment';
 import { type Member, Mesh } from './mesh';
+import { checkPath } from './path';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
 import { ScreenShare } from './screen';
 import { SignalingClient } from './signaling';
 import { Speakers } from './speakers';
 import { newcomer, nextStanding, type Standing } from './standing';
-import type { Failure, LinkStatistics, MeetingControls, MeetingView, Person, Phase, Switch } from './types';
+import type {
+  DeviceKind,
+  Failure,
+  LinkStatistics,
+  MeetingControls,
+  MeetingView,
+  PathReport,
+  Person,
+  Phase,
+  Switch,
+} from './types';
+import { Wakefulness } from './wakefulness';
 
 /** What Roundtable's page says about itself (R20). */
 type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand', boolean>>;
@@ -39,8 +52,11 @@ export class Meeting implements MeetingControls {
   readonly #camera: Device;
   readonly #screen: ScreenShare;
   readonly chat: Chat;
+  readonly #equipment: Equipment;
+  readonly #wakefulness: Wakefulness;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
+  #path: PathReport | undefined;
   #preview: MediaStream | undefined;
   #name = '';
   #roster: Roster = emptyRoster;
@@ -75,7 +91,20 @@ export class Meeting implements MeetingControls {
         this.#publish();
       },
     });
+    this.#equipment = new Equipment({
+      media: environment.mediaDevices,
+      mic: this.#mic,
+      camera: this.#camera,
+      clock: environment.clock,
+      newLevelReader: environment.newLevelReader,
+    });
+    this.#wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
+      this.#woken(milliseconds);
+    });
     this.#view = this.#render();
+    this.#equipment.events.on('change', () => {
+      this.#publish();
+    });
     for (const device of [this.#mic, this.#camera, this.#screen]) {
       device.events.on('change', () => {
         this.#devicesChanged();
@@ -127,6 +156,23 @@ export class Meeting implements MeetingControls {
     return this.#screen.set(on && this.#maySend);
   }
 
+  choose(kind: DeviceKind, id: string): Promise<void> {
+    return this.#equipment.choose(kind, id);
+  }
+
+  watchLevel(listener: (level: number) => void): () => void {
+    return this.#equipment.watchLevel(listener);
+  }
+
+  async checkPath(): Promise<void> {
+    const { connect, fetch, media, clock } = this.#environment;
+    if (!connect || !media || this.#path?.state === 'checking') return;
+    this.#showPath({ state: 'checking' });
+    const socketUrl = (room: string): string => this.#address.socket(room);
+    const welcomeUrl = this.#address.http('welcome');
+    this.#showPath(await checkPath({ socketUrl, welcomeUrl, connect, fetch, media, clock }));
+  }
+
   join(name: string): void {
     if (this.#active) return;
     const { connect, media, fetch, clock } = this.#environment;
@@ -173,6 +219,7 @@ export class Meeting implements MeetingControls {
     this.#listen(signaling);
     this.#watchPage(signaling, this.#mesh);
     this.#speakers.start();
+    this.#wakefulness.start();
     signaling.start();
   }
 
@@ -240,6 +287,7 @@ export class Meeting implements MeetingControls {
         signaling.wake();
       },
       onVisible: () => {
+        this.#wakefulness.look();
         signaling.wake();
       },
       onOnline: () => {
@@ -247,6 +295,16 @@ export class Meeting implements MeetingControls {
         mesh.restart();
       },
     });
+  }
+
+  /** Whatever can have broken in the sleep is looked after, and the person is told. */
+  #woken(milliseconds: number): void {
+    this.#signaling?.wake();
+    this.#mesh?.restart();
+    this.#mic.recheck();
+    this.#camera.recheck();
+    const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
+    this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
   }
 
   #receive(message: ServerMessage): void {
@@ -338,12 +396,18 @@ export class Meeting implements MeetingControls {
     this.#unwatch?.();
     this.#unwatch = undefined;
     this.#speakers.stop();
+    this.#wakefulness.stop();
     this.#mesh?.close();
     this.#mesh = undefined;
     this.#signaling = undefined;
     this.#roster = emptyRoster;
     this.#standing = newcomer;
     this.#membersChanged();
+  }
+
+  #showPath(path: PathReport): void {
+    this.#path = path;
+    this.#publish();
   }
 
   #publish(): void {
@@ -371,6 +435,9 @@ export class Meeting implements MeetingControls {
       waiting: this.#standing.waiting,
       ...(this.#standing.notice && { notice: this.#standing.notice }),
       chat: this.chat.entries,
+      choices: this.#equipment.choices,
+      loudspeaker: this.#equipment.speaker,
+      ...(this.#path && { path: this.#path }),
     };
   }
 }

@@ -25,6 +25,9 @@ export type FailureCode =
   | 'device_busy'
   | 'device_failed'
   | 'screen_failed' // the browser or the system does not let the screen be shared
+  | 'device_unplugged' // the open one went away, and there is no other
+  | 'device_replaced' // the open one went away, and another one is open now
+  | 'device_paused' // the open one gives nothing: taken by a call or another program, or switched off at itself
   // signaling
   | 'room_invalid'
   | 'name_invalid'
@@ -40,7 +43,8 @@ export type FailureCode =
   | 'protocol_error' // the server refused what the page sent: a defect
   // media
   | 'no_path' // ICE found no way to a peer
-  | 'sound_blocked'; // the browser wants a gesture first
+  | 'sound_blocked' // the browser wants a gesture first
+  | 'page_slept'; // the machine or the tab was suspended, and is back
 
 /** A failure with what a developer would want to see beside it. */
 export interface Failure {
@@ -163,7 +167,9 @@ export interface DeviceView {
   readonly on: boolean;
   /** While the browser is asked, or while it asks the person. */
   readonly pending: boolean;
-  /** Why it cannot be on; joining works all the same. */
+  /** The device that is open, or was last; of `choices`. */
+  readonly id?: string;
+  /** Why it cannot be on, joining works all the same; or what happened to one that is on. */
   readonly failure?: Failure;
 }
 
@@ -175,11 +181,31 @@ export interface ScreenView extends DeviceView {
   readonly stream?: MediaStream;
 }
 
-/** What a host did to this person of late. */
+/** What happened to this person of late. */
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
   | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
-  | { readonly kind: 'role'; readonly role: Role };
+  | { readonly kind: 'role'; readonly role: Role }
+  | { readonly kind: 'failure'; readonly failure: Failure };
+/** What can be chosen. */
+export type DeviceKind = 'mic' | 'camera' | 'speaker';
+
+/** One device to choose. */
+export interface DeviceChoice {
+  readonly id: string;
+  /** As the system calls it; may be empty. */
+  readonly label: string;
+}
+
+/** What will work and what will not, looked at before joining. */
+export type PathReport =
+  | { readonly state: 'checking' }
+  | {
+      readonly state: 'ready';
+      /** `none`: the server names no relay. */
+      readonly relay: 'reached' | 'unreachable' | 'none';
+    }
+  | { readonly state: 'failed'; readonly failure: Failure };
 
 /** Where a person stands with a meeting. */
 export type Phase =
@@ -216,6 +242,12 @@ export interface MeetingView {
   readonly notice?: Notice;
   /** What was said since one is here, oldest first. */
   readonly chat: readonly ChatEntry[];
+  /** The devices there are; empty until the browser tells. */
+  readonly choices: Readonly<Record<DeviceKind, readonly DeviceChoice[]>>;
+  /** Where sound is to go, for `setSinkId` (W3C Audio Output §2); empty is the system's choice. */
+  readonly loudspeaker: string;
+  /** The result of `checkPath`. */
+  readonly path?: PathReport;
 }
 
 /** What the UI may ask of a meeting. Every method is safe in every phase, and none throws or rejects. */
@@ -234,6 +266,12 @@ export interface MeetingControls {
   moderate(act: Moderation): void;
   dismissNotice(): void;
   readonly chat: ChatControls;
+  /** Takes this device from now on, in the middle of a call too. */
+  choose(kind: DeviceKind, id: string): Promise<void>;
+  /** Tells how loud the microphone is, from 0 to 1, until the returned function is called. */
+  watchLevel(listener: (level: number) => void): () => void;
+  /** Looks whether server and relay can be reached; the result is in `path`. */
+  checkPath(): Promise<void>;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */

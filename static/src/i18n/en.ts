@@ -27,6 +27,7 @@ export const en = {
     namePlaceholder: 'What should others call you?',
     nameMissing: 'Type a name, so that the others know who you are.',
     join: 'Join meeting',
+    listen: 'Just listen, without camera and microphone',
     asking:
       'Your browser asks whether this page may use camera and microphone. Choose “Allow” to be seen and heard.',
     starting: 'Starting the camera…',
@@ -37,6 +38,39 @@ export const en = {
     title: 'A host will let you in',
     text: 'The hosts have been told that you are here. This page goes on by itself.',
     cancel: 'Do not wait',
+  },
+  devices: {
+    title: 'Devices',
+    mic: 'Microphone',
+    camera: 'Camera',
+    speaker: 'Speaker',
+    none: 'None found',
+    system: 'System default',
+    level: 'Microphone level',
+    test: 'Play a test tone',
+    playing: 'Playing…',
+    done: 'Done',
+  },
+  path: {
+    checking: 'Checking the way to the server…',
+    reached: 'Server and relay reached: calls work from here.',
+    none: 'Server reached. It has no relay: from strict networks some calls may find no path.',
+    unreachable: 'Server reached, its relay not: calls work only where a direct path exists.',
+    failed: 'No call will work until it can be.',
+    again: 'Check again',
+  },
+  permission: {
+    title: 'How to allow it in this browser',
+    chrome:
+      'Click the icon to the left of the address.\nSwitch “Camera” and “Microphone” on.\nReload this page.',
+    edge: 'Click the icon to the left of the address, then “Permissions for this site”.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    firefox:
+      'Click the crossed-out camera or microphone to the left of the address.\nRemove “Blocked” with the × beside it.\nPress “Try again” here.',
+    safari:
+      'In the menu bar, open “Safari”, then “Settings for” this website.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    ios: 'Tap the page menu beside the address, then the website’s settings.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    other:
+      'Open the permissions of this website in the browser’s settings.\nAllow “Camera” and “Microphone”.\nReload this page.',
   },
   joining: { title: 'Joining…', cancel: 'Cancel' },
   room: {
@@ -307,6 +341,19 @@ export const en = {
       action: 'Try again',
     },
     device_failed: { sentence: 'The browser could not start {device}.', action: 'Try again' },
+    device_unplugged: {
+      sentence: 'The browser has lost {device}: it was unplugged or taken away.',
+      action: 'Try again',
+    },
+    device_replaced: {
+      sentence: 'The browser has lost {device}, and uses another one now.',
+      action: 'Choose under “Devices” if that is the wrong one.',
+    },
+    device_paused: {
+      sentence:
+        'Nothing comes from {device}: a phone call or another program holds it, or its own switch is off.',
+      action: 'Try again',
+    },
     room_invalid: { sentence: 'This is not a valid meeting name.', action: 'Choose another' },
     name_invalid: {
       sentence: 'The server does not accept this name; try a simpler one.',
@@ -335,6 +382,10 @@ export const en = {
     sound_blocked: {
       sentence: 'The browser waits for a click before it plays sound.',
       action: 'Turn on sound',
+    },
+    page_slept: {
+      sentence: 'This page was asleep, and the others did not see or hear you.',
+      action: 'It is catching up; reload it if someone stays dark.',
     },
   } satisfies Record<FailureCode, FailureText>,
 };

@@ -7,6 +7,9 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
   readonly asked: MediaStreamConstraints[] = [];
   readonly tracks: FakeTrack[] = [];
   failure: Error | undefined;
+  /** What is plugged in; while it is empty, something without an id is. */
+  list: Pick<MediaDeviceInfo, 'kind' | 'deviceId' | 'label'>[] = [];
+  ondevicechange: MediaDevicesLike['ondevicechange'] = null;
   #held: Promise<void> = Promise.resolve();
 
   /** Lets the person think; the returned function answers. */
@@ -20,7 +23,8 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     this.asked.push(constraints);
     await this.#held;
     if (this.failure) throw this.failure;
-    const track = new FakeTrack(constraints.audio ? 'audio' : 'video');
+    const kind = constraints.audio ? 'audio' : 'video';
+    const track = new FakeTrack(kind, this.#find(kind, constraints[kind]));
     this.tracks.push(track);
     return new FakeStream([track]) as unknown as MediaStream;
   }
@@ -39,6 +43,25 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     const tracks = [new FakeTrack('video'), new FakeTrack('audio')];
     this.tracks.push(...tracks);
     return new FakeStream(tracks) as unknown as MediaStream;
+  }
+
+  enumerateDevices(): Promise<MediaDeviceInfo[]> {
+    return Promise.resolve([...this.list] as MediaDeviceInfo[]);
+  }
+
+  /** Plugs devices in and out. */
+  plug(list: FakeDevices['list']): void {
+    this.list = list;
+    this.ondevicechange?.call(this as unknown as MediaDevices, {} as Event);
+  }
+
+  #find(kind: 'audio' | 'video', wanted: MediaStreamConstraints['video']): string | undefined {
+    const exact = typeof wanted === 'object' && (wanted.deviceId as { exact?: string } | undefined)?.exact;
+    const fitting = this.list.filter((each) => each.kind === `${kind}input`);
+    if (this.list.length === 0 && typeof exact !== 'string') return undefined;
+    const found = fitting.find(({ deviceId }) => typeof exact !== 'string' || deviceId === exact);
+    if (!found) throw new DOMException('no such device', exact ? 'OverconstrainedError' : 'NotFoundError');
+    return found.deviceId;
   }
 }
 

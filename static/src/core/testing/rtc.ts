@@ -14,16 +14,35 @@ interface Sdp {
 /** A track, as far as the core looks at it. */
 export class FakeTrack {
   enabled = true;
+  /** Its source gives nothing. */
+  muted = false;
   onended: (() => void) | null = null;
+  onmute: (() => void) | null = null;
+  onunmute: (() => void) | null = null;
   stopped = false;
   readonly kind: string;
+  readonly deviceId: string | undefined;
 
-  constructor(kind: string) {
+  constructor(kind: string, deviceId?: string) {
     this.kind = kind;
+    this.deviceId = deviceId;
+  }
+
+  get readyState(): 'live' | 'ended' {
+    return this.stopped ? 'ended' : 'live';
   }
 
   getSettings(): MediaTrackSettings {
-    return this.kind === 'video' ? { height: 720 } : {};
+    return {
+      ...(this.kind === 'video' && { height: 720 }),
+      ...(this.deviceId !== undefined && { deviceId: this.deviceId }),
+    };
+  }
+
+  /** Ends it as a plug does that is pulled. */
+  unplug(): void {
+    this.stopped = true;
+    this.onended?.();
   }
 
   stop(): void {
@@ -152,6 +171,7 @@ export class FakePeerConnection {
   createDataChannel(_label: string, options: RTCDataChannelInit): FakeDataChannel {
     const channel = new FakeDataChannel(options);
     this.channels.push(channel);
+    this.#checkNegotiation();
     return channel;
   }
 
@@ -232,6 +252,7 @@ export class FakePeerConnection {
       this.signalingState = 'have-local-offer';
     }
     const candidate = { candidate: 'candidate:1', usernameFragment: this.#ufrag() };
+    if (this.#network.silent) return;
     setImmediate(() => {
       this.onicecandidate?.({ candidate });
       this.onicecandidate?.({ candidate: null });
@@ -292,6 +313,8 @@ export class FakePeerConnection {
 /** Connects the connections whose descriptions fit, as long as it is up. */
 export class FakeNetwork {
   readonly connections: FakePeerConnection[] = [];
+  /** Nobody finds any candidate. */
+  silent = false;
   #up = true;
   #names = 0;
 

@@ -12,6 +12,9 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   device_busy: 'retry',
   device_failed: 'retry',
   screen_failed: 'retry',
+  device_unplugged: 'retry',
+  device_replaced: 'advice',
+  device_paused: 'retry',
   room_invalid: 'home',
   name_invalid: 'rename',
   room_full: 'rejoin',
@@ -26,4 +29,5 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   protocol_error: 'reload',
   no_path: 'advice',
   sound_blocked: 'sound',
+  page_slept: 'advice',
 };

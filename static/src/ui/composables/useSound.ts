@@ -5,6 +5,7 @@ import {
   onMounted,
   provide,
   shallowReactive,
+  watch,
   type ComputedRef,
   type InjectionKey,
 } from 'vue';
@@ -22,11 +23,30 @@ export interface Sound {
 
 const key: InjectionKey<Sound> = Symbol('sound');
 
-/** Makes the sound of a room, for the tiles below to use. */
-export function provideSound(): Sound {
+/** Makes the sound of a room, on the speaker with an id, for the tiles below to use. */
+export function provideSound(speaker: () => string): Sound {
   const silenced = shallowReactive(new Set<HTMLVideoElement>());
+  const playing = new Set<HTMLVideoElement>();
+
+  function direct(video: HTMLVideoElement): void {
+    if (video.muted || !('setSinkId' in video) || video.sinkId === speaker()) return;
+    video.setSinkId(speaker()).catch(() => {
+      // Chromium can direct only what has sound already: `playing` comes again when it has. Or the speaker
+      // was unplugged just now: sound stays where it was, and the next list of devices tells.
+    });
+  }
+  watch(speaker, () => {
+    playing.forEach(direct);
+  });
 
   async function play(video: HTMLVideoElement): Promise<void> {
+    if (!playing.has(video)) {
+      playing.add(video);
+      video.addEventListener('playing', () => {
+        direct(video);
+      });
+    }
+    direct(video);
     try {
       await video.play();
     } catch (error) {
@@ -47,7 +67,10 @@ export function provideSound(): Sound {
   const sound: Sound = {
     blocked: computed(() => silenced.size > 0),
     play,
-    forget: (video) => silenced.delete(video),
+    forget: (video) => {
+      playing.delete(video);
+      silenced.delete(video);
+    },
     unblock,
   };
 

@@ -1,0 +1,143 @@
+/** Which devices there are, which one is taken of each kind, and how loud the microphone is. */
+import type { Clock } from './clock';
+import type { Device, MediaDevicesLike } from './devices';
+import { Emitter } from './emitter';
+import type { DeviceChoice, DeviceKind } from './types';
+
+/** Often enough for a bar that follows a voice. */
+const LEVEL_MS = 80;
+/** From silence to a loud voice, in decibels relative to the largest amplitude. */
+const QUIET_DB = -55;
+const LOUD_DB = -10;
+
+/** Reads the amplitude of a track: the browser's analyser, or a test's. */
+export interface LevelReader {
+  /** The root of the mean square of the last moment, from 0 to 1. */
+  read(): number;
+  close(): void;
+}
+
+/** What an `Equipment` is made of. */
+export interface EquipmentOptions {
+  readonly media: MediaDevicesLike | undefined;
+  readonly mic: Device;
+  readonly camera: Device;
+  readonly clock: Clock;
+  readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
+}
+
+const KINDS: Readonly<Record<MediaDeviceKind, DeviceKind>> = {
+  audioinput: 'mic',
+  videoinput: 'camera',
+  audiooutput: 'speaker',
+};
+
+type Choices = Readonly<Record<DeviceKind, readonly DeviceChoice[]>>;
+
+/** Everything one can choose from. */
+export class Equipment {
+  readonly events = new Emitter<{ change: undefined }>();
+  readonly #options: EquipmentOptions;
+  readonly #listeners = new Set<(level: number) => void>();
+  #choices: Choices = { mic: [], camera: [], speaker: [] };
+  #speaker = '';
+  /** The devices that were in use when the list was made. */
+  #listed = '';
+  #reader: { readonly track: MediaStreamTrack; readonly level: LevelReader } | undefined;
+  #timer: number | undefined;
+
+  constructor(options: EquipmentOptions) {
+    this.#options = options;
+    const { media, mic, camera } = options;
+    if (!media) return;
+    media.ondevicechange = () => void this.#list();
+    for (const device of [mic, camera]) {
+      device.events.on('change', () => {
+        // Browsers tell names only to a page that has opened a device.
+        const listed = `${mic.view.id} ${camera.view.id}`;
+        if (listed !== this.#listed) void this.#list();
+        this.#listed = listed;
+      });
+    }
+    void this.#list();
+  }
+
+  get choices(): Choices {
+    return this.#choices;
+  }
+
+  /** Where sound goes; one that is unplugged is taken again when it comes back. */
+  get speaker(): string {
+    return this.#choices.speaker.some(({ id }) => id === this.#speaker) ? this.#speaker : '';
+  }
+
+  /** Takes this device from now on. Never rejects. */
+  async choose(kind: DeviceKind, id: string): Promise<void> {
+    if (kind === 'speaker') {
+      this.#speaker = id;
+      this.events.emit('change', undefined);
+    } else {
+      await this.#options[kind].choose(id);
+    }
+  }
+
+  /** Tells how loud the microphone is, from 0 to 1, until the returned function is called. */
+  watchLevel(listener: (level: number) => void): () => void {
+    this.#listeners.add(listener);
+    if (this.#timer === undefined) this.#measure();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      this.#options.clock.clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#closeReader();
+    };
+  }
+
+  async #list(): Promise<void> {
+    const { media } = this.#options;
+    if (!media) return;
+    let infos: readonly MediaDeviceInfo[];
+    try {
+      infos = await media.enumerateDevices();
+    } catch {
+      // A page that may not even ask has nothing to choose from.
+      infos = [];
+    }
+    const choices: Record<DeviceKind, DeviceChoice[]> = { mic: [], camera: [], speaker: [] };
+    for (const { kind, deviceId, label } of infos) {
+      if (deviceId !== '') choices[KINDS[kind]].push({ id: deviceId, label });
+    }
+    if (JSON.stringify(choices) === JSON.stringify(this.#choices)) return;
+    this.#choices = choices;
+    this.events.emit('change', undefined);
+  }
+
+  #measure(): void {
+    const { clock, mic } = this.#options;
+    const level = mic.view.on && mic.track ? loudness(this.#read(mic.track)) : 0;
+    for (const listener of [...this.#listeners]) listener(level);
+    this.#timer = clock.setTimeout(() => {
+      this.#measure();
+    }, LEVEL_MS);
+  }
+
+  #read(track: MediaStreamTrack): number {
+    if (this.#reader?.track !== track) {
+      this.#closeReader();
+      this.#reader = { track, level: this.#options.newLevelReader(track) };
+    }
+    return this.#reader.level.read();
+  }
+
+  #closeReader(): void {
+    this.#reader?.level.close();
+    this.#reader = undefined;
+  }
+}
+
+/** How loud an amplitude seems to an ear, from 0 to 1. */
+function loudness(amplitude: number): number {
+  const decibels = 20 * Math.log10(amplitude);
+  return Math.min(1, Math.max(0, (decibels - QUIET_DB) / (LOUD_DB - QUIET_DB)));
+}

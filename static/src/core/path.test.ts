@@ -1,0 +1,85 @@
+import { beforeEach, expect, test } from 'vitest';
+import { checkPath } from './path';
+import { FakeClock, settled } from './testing/clock';
+import { ADA, types, welcome } from './testing/fixtures';
+import { fakeMedia, FakeNetwork } from './testing/rtc';
+import { FakeSockets } from './testing/socket';
+import type { PathReport } from './types';
+
+const TURN = { urls: ['turn:relay.example:3478'], username: 'u', credential: 'c' };
+
+let clock: FakeClock;
+let sockets: FakeSockets;
+let network: FakeNetwork;
+let answer: () => Promise<Pick<Response, 'status' | 'text'>>;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  sockets = new FakeSockets();
+  network = new FakeNetwork();
+  answer = () => Promise.reject(new Error('refused'));
+});
+
+function check(): Promise<PathReport> {
+  return checkPath({
+    socketUrl: (room) => `wss://a.example/ws?room=${room}`,
+    welcomeUrl: 'https://a.example/v1/welcome',
+    connect: sockets.connect,
+    fetch: () => answer(),
+    media: fakeMedia(network),
+    clock,
+  });
+}
+
+test('it enters a room that nobody knows, and leaves it', async () => {
+  const report = check();
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA, { ice_servers: [{ urls: ['stun:relay.example'] }] }));
+  expect(await report).toEqual({ state: 'ready', relay: 'none' });
+  expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
+  expect(sockets.last.url).toMatch(/room=check-.+/);
+  expect([sockets.last.closed, clock.waits]).toEqual([true, []]);
+});
+
+test('a relay that gives a candidate is reached', async () => {
+  const report = check();
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA, { ice_servers: [{ urls: ['stun:relay.example'] }, TURN] }));
+  expect(await report).toEqual({ state: 'ready', relay: 'reached' });
+  expect(network.connections.map(({ configuration }) => configuration)).toEqual([
+    { iceServers: [TURN], iceTransportPolicy: 'relay' },
+  ]);
+  expect([network.connections[0]?.signalingState, clock.waits]).toEqual(['closed', []]);
+});
+
+test('a relay that is silent is not', async () => {
+  network.silent = true;
+  const report = check();
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA, { ice_servers: [TURN] }));
+  await settled();
+  clock.advance(8_000);
+  expect(await report).toEqual({ state: 'ready', relay: 'unreachable' });
+});
+
+test('a server that lets nobody into such a room is reached all the same', async () => {
+  const report = check();
+  sockets.last.open();
+  sockets.last.receive({ type: 'error', code: 'join_first', message: 'no', re: 'join' });
+  expect(await report).toEqual({ state: 'ready', relay: 'none' });
+});
+
+test.each(['closes', 'is silent'])('a socket that %s is told with its reason', async (how) => {
+  const report = check();
+  if (how === 'closes') sockets.last.end();
+  else clock.advance(8_000);
+  expect(await report).toMatchObject({ state: 'failed', failure: { code: 'server_unreachable' } });
+  expect(clock.waits).toEqual([]);
+});
+
+test('a website is told to be the wrong address', async () => {
+  answer = () => Promise.resolve({ status: 200, text: () => Promise.resolve('<html>') });
+  const report = check();
+  sockets.last.end();
+  expect(await report).toMatchObject({ state: 'failed', failure: { code: 'wrong_address' } });
+});

@@ -1,0 +1,112 @@
+/**
+ * Looks before the meeting whether there is a way to it: enters a room that nobody knows, which
+ * proves the whole signaling path and brings the ICE servers, and leaves it again; then gathers
+ * candidates of the relay alone.
+ */
+import type { IceServer, ServerMessage } from '../protocol/messages';
+import type { Clock } from './clock';
+import { diagnose, type Fetch } from './diagnosis';
+import type { MediaFactory } from './peer';
+import type { Socket } from './signaling';
+import type { Failure, PathReport } from './types';
+
+const SIGNALING_MS = 8_000;
+const RELAY_MS = 8_000;
+
+/** What `checkPath` needs. */
+export interface PathOptions {
+  /** The address of a room's socket. */
+  readonly socketUrl: (room: string) => string;
+  readonly welcomeUrl: string;
+  readonly connect: (url: string) => Socket;
+  readonly fetch: Fetch;
+  readonly media: MediaFactory;
+  readonly clock: Clock;
+}
+
+/** What will work and what will not. Never rejects. */
+export async function checkPath(options: PathOptions): Promise<PathReport> {
+  const servers = await askIceServers(options);
+  if (servers === undefined) return { state: 'failed', failure: await whyNot(options) };
+  const relays = servers.filter(({ urls }) => urls.some((url) => /^turns?:/.test(url)));
+  if (relays.length === 0) return { state: 'ready', relay: 'none' };
+  return { state: 'ready', relay: (await reachRelay(options, relays)) ? 'reached' : 'unreachable' };
+}
+
+/** The servers that a member is told of (R7); `undefined` where signaling is not reached. */
+function askIceServers(options: PathOptions): Promise<readonly IceServer[] | undefined> {
+  const { socketUrl, connect, media, clock } = options;
+  return new Promise((resolve) => {
+    let socket: Socket;
+    try {
+      socket = connect(socketUrl(`check-${media.newPair()}`));
+    } catch {
+      resolve(undefined);
+      return;
+    }
+    const end = (servers?: readonly IceServer[]): void => {
+      clock.clearTimeout(timer);
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+      resolve(servers);
+    };
+    const timer = clock.setTimeout(end, SIGNALING_MS);
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ type: 'join', name: 'path check' }));
+    };
+    socket.onmessage = ({ data }: MessageEvent<string>) => {
+      const message = JSON.parse(data) as ServerMessage;
+      if (message.type === 'welcome') {
+        socket.send(JSON.stringify({ type: 'leave' }));
+        end(message.ice_servers);
+      } else if (message.type === 'error') {
+        // It answers, and lets nobody into rooms of their own making: the relay stays unknown.
+        end([]);
+      }
+    };
+    socket.onclose = () => {
+      end();
+    };
+  });
+}
+
+async function whyNot({ fetch, welcomeUrl, clock }: PathOptions): Promise<Failure> {
+  const abort = new AbortController();
+  const timer = clock.setTimeout(() => {
+    abort.abort(new Error('no answer in time'));
+  }, SIGNALING_MS);
+  const failure = await diagnose(fetch, welcomeUrl, abort.signal);
+  clock.clearTimeout(timer);
+  return failure;
+}
+
+/** Whether the relay gives a candidate (RFC 8656 §7), within some seconds. */
+function reachRelay({ media, clock }: PathOptions, relays: readonly IceServer[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    let pc: RTCPeerConnection;
+    try {
+      pc = media.newPeerConnection({ iceServers: [...relays], iceTransportPolicy: 'relay' });
+    } catch {
+      resolve(false);
+      return;
+    }
+    const end = (reached: boolean): void => {
+      clock.clearTimeout(timer);
+      pc.onicecandidate = null;
+      pc.close();
+      resolve(reached);
+    };
+    const timer = clock.setTimeout(() => {
+      end(false);
+    }, RELAY_MS);
+    pc.onicecandidate = ({ candidate }) => {
+      // Without one gathering has come to its end; with `relay` there are no others (RFC 8829 §3.5.3).
+      if (candidate === null) end(false);
+      else if (candidate.candidate !== '') end(true);
+    };
+    pc.createDataChannel('check');
+    pc.setLocalDescription().catch(() => {
+      end(false);
+    });
+  });
+}
