@@ -408,6 +408,7 @@ describe('a machine that slept', () => {
     await meeting.setCamera(true);
     enter({ peers: [peer(GRACE)] });
     await settled();
+    network.connections[0]?.enter('connected');
     const lost = devices.tracks[0];
     if (lost) lost.stopped = true;
     const sent = sockets.last.sent.length;
