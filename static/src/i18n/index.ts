@@ -1,3 +1,4 @@
+import { registerMessageResolver, resolveValue } from '@intlify/core-base';
 import { createI18n, useI18n } from 'petite-vue-i18n';
 import { remember, remembered } from '../remembered';
 import type { Messages } from './en';
@@ -18,6 +19,9 @@ function preferred(): Locale {
   const known = navigator.languages.find((tag) => /^(zh|en)\b/i.test(tag));
   return known?.toLowerCase().startsWith('zh') ? 'zh-CN' : 'en';
 }
+
+// The small vue-i18n knows flat keys only; ours are paths.
+registerMessageResolver(resolveValue);
 
 /** The texts, in the person's language. Each language is loaded when it is wanted. */
 export const i18n = createI18n<[Messages], Locale, false>({
