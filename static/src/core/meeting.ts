@@ -1,17 +1,15 @@
 /** A meeting as a whole: puts the parts of the core together and shows them as one `MeetingView`. */
 import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
-import type { LocalTracks } from './connection';
 import { Chat } from './chat/chat';
-import { camera, type Device, microphone } from './devices';
 import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
-import { Equipment } from './equipment';
-import { type Member, Mesh } from './mesh';
+import { Mesh } from './mesh';
+import { OwnDevices } from './own';
 import { checkPath } from './path';
+import { personOf } from './person';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
-import { ScreenShare } from './screen';
 import { SignalingClient } from './signaling';
 import { Speakers } from './speakers';
 import { newcomer, nextStanding, type Standing } from './standing';
@@ -22,9 +20,7 @@ import type {
   MeetingControls,
   MeetingView,
   PathReport,
-  Person,
   Phase,
-  Switch,
 } from './types';
 import { Wakefulness } from './wakefulness';
 
@@ -48,16 +44,12 @@ export class Meeting implements MeetingControls {
   readonly #settings: SettingsPatch | undefined;
   readonly #environment: Environment;
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
-  readonly #mic: Device;
-  readonly #camera: Device;
-  readonly #screen: ScreenShare;
+  readonly #own: OwnDevices;
   readonly chat: Chat;
-  readonly #equipment: Equipment;
   readonly #wakefulness: Wakefulness;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #path: PathReport | undefined;
-  #preview: MediaStream | undefined;
   #name = '';
   #roster: Roster = emptyRoster;
   #standing: Standing = newcomer;
@@ -74,9 +66,7 @@ export class Meeting implements MeetingControls {
     this.#address = address;
     this.#settings = settings;
     this.#environment = environment;
-    this.#mic = microphone(environment.mediaDevices);
-    this.#camera = camera(environment.mediaDevices);
-    this.#screen = new ScreenShare(environment.display);
+    this.#own = new OwnDevices(environment);
     this.#speakers = new Speakers({
       clock: environment.clock,
       levels: () => this.#mesh?.levels ?? new Map(),
@@ -91,25 +81,15 @@ export class Meeting implements MeetingControls {
         this.#publish();
       },
     });
-    this.#equipment = new Equipment({
-      media: environment.mediaDevices,
-      mic: this.#mic,
-      camera: this.#camera,
-      clock: environment.clock,
-      newLevelReader: environment.newLevelReader,
-    });
     this.#wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
       this.#woken(milliseconds);
     });
     this.#view = this.#render();
-    this.#equipment.events.on('change', () => {
+    this.#own.events.on('change', () => {
+      this.#mesh?.setTracks(this.#own.tracks);
+      this.#announce();
       this.#publish();
     });
-    for (const device of [this.#mic, this.#camera, this.#screen]) {
-      device.events.on('change', () => {
-        this.#devicesChanged();
-      });
-    }
   }
 
   get view(): MeetingView {
@@ -123,11 +103,11 @@ export class Meeting implements MeetingControls {
   }
 
   setMic(on: boolean): Promise<void> {
-    return this.#mic.set(on && this.#maySend);
+    return this.#own.mic.set(on && this.#maySend);
   }
 
   setCamera(on: boolean): Promise<void> {
-    return this.#camera.set(on && this.#maySend);
+    return this.#own.camera.set(on && this.#maySend);
   }
 
   setHand(on: boolean): void {
@@ -153,15 +133,15 @@ export class Meeting implements MeetingControls {
   }
 
   setScreen(on: boolean): Promise<void> {
-    return this.#screen.set(on && this.#maySend);
+    return this.#own.screen.set(on && this.#maySend);
   }
 
   choose(kind: DeviceKind, id: string): Promise<void> {
-    return this.#equipment.choose(kind, id);
+    return this.#own.equipment.choose(kind, id);
   }
 
   watchLevel(listener: (level: number) => void): () => void {
-    return this.#equipment.watchLevel(listener);
+    return this.#own.equipment.watchLevel(listener);
   }
 
   async checkPath(): Promise<void> {
@@ -215,7 +195,7 @@ export class Meeting implements MeetingControls {
       },
       onError: this.#environment.report,
     });
-    this.#mesh.setTracks(this.#tracks());
+    this.#mesh.setTracks(this.#own.tracks);
     this.#listen(signaling);
     this.#watchPage(signaling, this.#mesh);
     this.#speakers.start();
@@ -243,13 +223,7 @@ export class Meeting implements MeetingControls {
     this.#signaling?.leave();
     this.#end();
     // Last, so that nobody is told of a muted microphone on the way out.
-    this.#closeDevices();
-  }
-
-  #closeDevices(): void {
-    this.#mic.close();
-    this.#camera.close();
-    this.#screen.close();
+    this.#own.close();
   }
 
   #listen({ events }: SignalingClient): void {
@@ -301,8 +275,7 @@ export class Meeting implements MeetingControls {
   #woken(milliseconds: number): void {
     this.#signaling?.wake();
     this.#mesh?.restart();
-    this.#mic.recheck();
-    this.#camera.recheck();
+    this.#own.recheck();
     const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
     this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
   }
@@ -311,7 +284,8 @@ export class Meeting implements MeetingControls {
     const { role } = this.#roster;
     if (isRosterMessage(message)) this.#rosterChanged(message);
     this.#stand(nextStanding(this.#standing, message, this.#roster, role));
-    if (message.type === 'switched_off') this.#switchOff(message.what);
+    // What a host switched off goes off at once (R44).
+    if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
     else if (message.type === 'error') this.#environment.report(message);
   }
@@ -319,7 +293,7 @@ export class Meeting implements MeetingControls {
   #rosterChanged(message: RosterMessage): void {
     const before = this.#roster;
     this.#roster = nextRoster(before, message);
-    if (before.role !== 'listener' && !this.#maySend) this.#closeDevices();
+    if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
@@ -328,13 +302,6 @@ export class Meeting implements MeetingControls {
     if (this.#roster.resync && !before.resync) this.#signaling?.send({ type: 'sync' });
     if (!this.#roster.resync && this.#roster !== before)
       this.#mesh?.reconcile(this.#roster.peers, message, this.#roster.role);
-  }
-
-  /** What a host switched off goes off at once (R44). */
-  #switchOff(what: Switch): void {
-    if (what === 'mic') void this.#mic.set(false);
-    if (what === 'camera') void this.#camera.set(false);
-    if (what === 'screen') this.#screen.close();
   }
 
   #stand(standing: Standing): void {
@@ -350,23 +317,8 @@ export class Meeting implements MeetingControls {
     this.#publish();
   }
 
-  #devicesChanged(): void {
-    const track = this.#camera.track;
-    if (this.#preview?.getTracks()[0] !== (track ?? undefined)) {
-      this.#preview = track ? this.#environment.media?.newStream([track]) : undefined;
-    }
-    this.#mesh?.setTracks(this.#tracks());
-    this.#announce();
-    this.#publish();
-  }
-
-  #tracks(): LocalTracks {
-    return { mic: this.#mic.track, camera: this.#camera.track, ...this.#screen.tracks };
-  }
-
   #state(): OwnState {
-    const [mic, camera, screen] = [this.#mic.view.on, this.#camera.view.on, this.#screen.view.on];
-    return { mic, camera, screen, hand: this.#standing.hand };
+    return { ...this.#own.state, hand: this.#standing.hand };
   }
 
   #hello(): { name: string; state: OwnState; settings?: SettingsPatch } {
@@ -389,7 +341,7 @@ export class Meeting implements MeetingControls {
     this.#phase = { kind: 'refused', failure };
     this.#end();
     // No light stays on behind a page that says no; another name is asked for where the devices are tried.
-    if (failure.code !== 'name_invalid') this.#closeDevices();
+    if (failure.code !== 'name_invalid') this.#own.close();
   }
 
   #end(): void {
@@ -421,10 +373,10 @@ export class Meeting implements MeetingControls {
       phase: this.#phase,
       signaling: this.#signaling?.state ?? 'closed',
       ...(this.#trouble && { trouble: this.#trouble }),
-      mic: this.#mic.view,
-      camera: this.#camera.view,
-      screen: this.#screen.view,
-      ...(this.#preview && { preview: this.#preview }),
+      mic: this.#own.mic.view,
+      camera: this.#own.camera.view,
+      screen: this.#own.screen.view,
+      ...(this.#own.preview && { preview: this.#own.preview }),
       people: (this.#mesh?.members ?? []).map((member) =>
         personOf(member, this.#speakers.speaks(member.entry.id)),
       ),
@@ -435,30 +387,9 @@ export class Meeting implements MeetingControls {
       waiting: this.#standing.waiting,
       ...(this.#standing.notice && { notice: this.#standing.notice }),
       chat: this.chat.entries,
-      choices: this.#equipment.choices,
-      loudspeaker: this.#equipment.speaker,
+      choices: this.#own.equipment.choices,
+      loudspeaker: this.#own.equipment.speaker,
       ...(this.#path && { path: this.#path }),
     };
   }
-}
-
-function personOf(member: Member, speaking: boolean): Person {
-  const { away, quality } = member;
-  const { link, stream, screen } = member.peer;
-  const { id, name, role, state } = member.entry;
-  const sends = role !== 'listener';
-  return {
-    id,
-    name,
-    role,
-    mic: sends && state.mic === true,
-    camera: sends && state.camera === true,
-    speaking,
-    hand: state.hand === true,
-    link,
-    away,
-    stream,
-    ...(quality && { quality }),
-    screen: sends && state.screen === true ? screen : undefined,
-  };
 }

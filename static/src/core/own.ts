@@ -1,0 +1,80 @@
+/** One's own devices together: what is sent, what is seen of it, and what it is opened on. */
+import type { LocalTracks } from './connection';
+import { camera, type Device, microphone } from './devices';
+import { Emitter } from './emitter';
+import type { Environment } from './environment';
+import { Equipment } from './equipment';
+import { ScreenShare } from './screen';
+import type { Switch } from './types';
+
+/** Microphone, camera and screen of this person. `change` says that something of them is another. */
+export class OwnDevices {
+  readonly events = new Emitter<{ change: undefined }>();
+  readonly mic: Device;
+  readonly camera: Device;
+  readonly screen: ScreenShare;
+  readonly equipment: Equipment;
+  readonly #newStream: ((tracks: MediaStreamTrack[]) => MediaStream) | undefined;
+  #preview: MediaStream | undefined;
+
+  constructor({ mediaDevices, display, media, clock, newLevelReader }: Environment) {
+    this.mic = microphone(mediaDevices);
+    this.camera = camera(mediaDevices);
+    this.screen = new ScreenShare(display);
+    this.equipment = new Equipment({
+      media: mediaDevices,
+      mic: this.mic,
+      camera: this.camera,
+      clock,
+      newLevelReader,
+    });
+    this.#newStream = media && ((tracks) => media.newStream(tracks));
+    for (const { events } of [this.mic, this.camera, this.screen, this.equipment]) {
+      events.on('change', () => {
+        this.#changed();
+      });
+    }
+  }
+
+  /** One's own picture, while there is one; the same object as long as the camera's track is. */
+  get preview(): MediaStream | undefined {
+    return this.#preview;
+  }
+
+  get tracks(): LocalTracks {
+    return { mic: this.mic.track, camera: this.camera.track, ...this.screen.tracks };
+  }
+
+  /** What is on, as the others are told. */
+  get state(): Readonly<Record<'mic' | 'camera' | 'screen', boolean>> {
+    return { mic: this.mic.view.on, camera: this.camera.view.on, screen: this.screen.view.on };
+  }
+
+  /** Goes off at once. */
+  switchOff(what: Switch): void {
+    if (what === 'mic') void this.mic.set(false);
+    if (what === 'camera') void this.camera.set(false);
+    if (what === 'screen') this.screen.close();
+  }
+
+  /** Looks after what may have been taken away unseen. */
+  recheck(): void {
+    this.mic.recheck();
+    this.camera.recheck();
+  }
+
+  /** Lets every device go, and its light go out. */
+  close(): void {
+    this.mic.close();
+    this.camera.close();
+    this.screen.close();
+  }
+
+  #changed(): void {
+    const track = this.camera.track;
+    if (this.#preview?.getTracks()[0] !== (track ?? undefined)) {
+      this.#preview = track ? this.#newStream?.([track]) : undefined;
+    }
+    this.events.emit('change', undefined);
+  }
+}

@@ -1,0 +1,24 @@
+import type { Member } from './mesh';
+import type { Person } from './types';
+
+/** A member of the mesh as the UI sees them. A listener sends nothing, whatever their state says (R42). */
+export function personOf(member: Member, speaking: boolean): Person {
+  const { away, quality } = member;
+  const { link, stream, screen } = member.peer;
+  const { id, name, role, state } = member.entry;
+  const sends = role !== 'listener';
+  return {
+    id,
+    name,
+    role,
+    mic: sends && state.mic === true,
+    camera: sends && state.camera === true,
+    speaking,
+    hand: state.hand === true,
+    link,
+    away,
+    stream,
+    ...(quality && { quality }),
+    screen: sends && state.screen === true ? screen : undefined,
+  };
+}
