@@ -1,9 +1,11 @@
 import { createApp } from 'vue';
 import { i18n, loadTexts } from './i18n';
 import App from './ui/App.vue';
+import { forgetFailedStyles } from './ui/common/part';
 import './ui/styles/tokens.css';
 import './ui/styles/base.css';
 import './ui/styles/controls.css';
 
+forgetFailedStyles();
 await loadTexts();
 createApp(App).use(i18n).mount('#app');
