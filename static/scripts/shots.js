@@ -20,7 +20,16 @@ const ALL = [
   ...['alone', 'two', 'three', 'nine', 'many', 'links', 'bars', 'lost', 'room-denied', 'device-notes'],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...['hands', 'host', 'host+people', 'listener', 'asked', 'switched-off', 'waiting', 'removed', 'ended'],
-  ...['chat', 'chat-empty'],
+  ...['chat+chat', 'chat-empty+chat'],
+  ...[
+    'two+invite',
+    'two+more',
+    'two+more+shortcuts',
+    'two+more+devices',
+    'bars+link',
+    'bars+link+statistics',
+    'bars+link+safety',
+  ],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
@@ -56,7 +65,14 @@ for (const [locale, colorScheme] of LOOKS) {
       const [shown, ...clicks] = story.split('+');
       await page.goto(`${base}stories/?story=${shown}&name=${locale === 'en' ? 'Ada' : '小明'}`);
       await page.waitForSelector('[data-phase]');
-      for (const action of clicks) await page.click(`[data-action="${action}"]`);
+      for (const action of clicks) {
+        // Also what a narrow bar hides.
+        await page
+          .locator(`[data-action="${action}"]`)
+          .first()
+          .evaluate((button) => button.click());
+      }
+      if (clicks.length > 0) await page.waitForSelector('[data-panel], :popover-open');
       // What is loaded when it is wanted.
       await page.waitForLoadState('networkidle');
       await page.evaluate(() =>

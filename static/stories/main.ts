@@ -10,7 +10,7 @@ import '../src/ui/styles/controls.css';
 import LandingPage from '../src/ui/pages/LandingPage.vue';
 import RoomPage from '../src/ui/pages/RoomPage.vue';
 import { FakeMeeting } from './fake';
-import { opened, stories } from './stories';
+import { stories } from './stories';
 
 const query = new URLSearchParams(location.search);
 const name = query.get('name');
@@ -31,5 +31,3 @@ await loadTexts();
 createApp(() => page)
   .use(i18n)
   .mount('#app');
-
-document.querySelector<HTMLElement>(`[data-action="${opened[story] ?? ''}"]`)?.click();

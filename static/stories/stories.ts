@@ -167,6 +167,3 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   superseded: () => refused('superseded'),
   'wrong-address': () => refused('wrong_address'),
 };
-
-/** What is clicked first in a story, by `data-action`. */
-export const opened: Readonly<Record<string, string>> = { chat: 'chat', 'chat-empty': 'chat' };

@@ -82,7 +82,7 @@ for (const colorScheme of ['dark', 'light']) {
       expect(await flaws(grace)).toEqual([]);
 
       await ada.button('leave').click();
-      await expect(grace.button('copy-invite')).toBeVisible();
+      await expect(grace.button('copy-link')).toBeVisible();
       expect(await flaws(grace)).toEqual([]);
 
       await grace.button('leave').click();

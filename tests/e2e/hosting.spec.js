@@ -1,5 +1,6 @@
 // Where the page lives, and where it goes from there: nowhere else.
 
+import jsQR from 'jsqr';
 import { subPath } from './lib/net.js';
 import { expect, expectAllSeen, test } from './lib/test.js';
 
@@ -11,6 +12,20 @@ function watch({ page }, requests, complaints) {
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
   });
+}
+
+/** What a camera would read in the picture. */
+async function scanned(image) {
+  const png = (await image.screenshot()).toString('base64');
+  const { data, width, height } = await image.page().evaluate(async (png) => {
+    const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');
+    context.drawImage(bitmap, 0, 0);
+    const { data, width, height } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    return { data: [...data], width, height };
+  }, png);
+  return jsQR.default(Uint8ClampedArray.from(data), width, height)?.data;
 }
 
 test(
@@ -69,12 +84,16 @@ test('under a path of another website all works', async ({ person, server }) => 
   proxy.close();
 });
 
-test('the copied link leads to the room', async ({ join, person }) => {
+test('an invitation leads to the room: by the copied link, and by its QR code', async ({ join, person }) => {
   const ada = await join('Ada', '圆桌 1', { video: false });
   await ada.page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-  await ada.button('copy-link').click();
-  await expect(ada.button('copy-link')).toContainText('Copied');
+  await expect(ada.ownTile).toBeVisible();
+  await ada.page.keyboard.press('i');
+  const dialog = ada.page.getByRole('dialog');
+  await dialog.locator('[data-action="copy-link"]').click();
+  await expect(dialog.locator('[data-action="copy-link"]')).toContainText('Copied');
   const link = await ada.page.evaluate(() => navigator.clipboard.readText());
+  expect(await scanned(dialog.getByRole('img'))).toBe(link);
 
   const grace = await person('Grace');
   await grace.page.goto(link);
