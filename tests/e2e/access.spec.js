@@ -50,6 +50,15 @@ test('a meeting by keyboard alone', async ({ join, person, server }) => {
     await expect(ada.tile('Grace')).toHaveAttribute(`data-${device}`, 'on');
   }
 
+  await tabTo(grace, '[data-action=chat]');
+  await keyboard.press('Enter');
+  await expect(grace.page.locator('[data-panel=chat] textarea')).toBeFocused();
+  await keyboard.type('Hello Ada');
+  await keyboard.press('Enter');
+  await expect(ada.button('chat')).toContainText('1');
+  await keyboard.press('Escape');
+  await expect(grace.button('chat')).toBeFocused();
+
   await tabTo(grace, '[data-action=leave]');
   await keyboard.press('Enter');
   await expect(ada.tiles).toHaveCount(0);
@@ -59,6 +68,19 @@ test('a meeting by keyboard alone', async ({ join, person, server }) => {
   await keyboard.press('Enter');
   await expect(ada.tile('Grace')).toBeVisible();
 });
+
+/** What is opened over the room or beside it, by the buttons that lead there. */
+const OVER_THE_ROOM = [
+  ['more'],
+  ['more', 'shortcuts'],
+  ['more', 'devices'],
+  ['invite'],
+  ['people'],
+  ['chat'],
+  ['link'],
+  ['link', 'statistics'],
+  ['link', 'safety'],
+];
 
 for (const colorScheme of ['dark', 'light']) {
   for (const locale of ['en-US', 'zh-CN']) {
@@ -80,6 +102,17 @@ for (const colorScheme of ['dark', 'light']) {
       await grace.button('join').click();
       await expect(grace.tile('Ada')).toHaveAttribute('data-link', 'connected');
       expect(await flaws(grace)).toEqual([]);
+
+      for (const path of OVER_THE_ROOM) {
+        for (const action of path) await grace.button(action).first().click();
+        const over = grace.page.locator('[data-panel], :popover-open').last();
+        await expect(over).toBeVisible();
+        // What is opened may load first what is in it.
+        await grace.page.waitForLoadState('networkidle');
+        expect(await flaws(grace), path.join(' → ')).toEqual([]);
+        await over.press('Escape');
+        await expect(over).toBeHidden();
+      }
 
       await ada.button('leave').click();
       await expect(grace.button('copy-link')).toBeVisible();
