@@ -101,6 +101,61 @@ test('candidates that come before the description wait for it', async () => {
   expect(errors).toEqual([]);
 });
 
+describe('a restart', () => {
+  const candidatesOf = ({ out }: Side) => out.flatMap(({ candidate }) => candidate ?? []);
+
+  test('shows its candidates when it is answered', async () => {
+    impolite.negotiation.restart();
+    await settled();
+    const [offer, ...more] = impolite.out.splice(0);
+    expect([offer?.description?.type, more]).toEqual(['offer', []]);
+    polite.negotiation.handle(offer ?? {});
+    await settled();
+    for (const message of polite.out.splice(0)) impolite.negotiation.handle(message);
+    await settled();
+    expect(candidatesOf(impolite)).toHaveLength(1);
+    await talk();
+    expectConnected();
+    expect(polite.pc.candidates).toHaveLength(2);
+  });
+
+  test('shows none before, also where its offer is sent again', async () => {
+    impolite.negotiation.restart();
+    await settled();
+    const { pendingLocalDescription: offer } = impolite.pc;
+    // As browsers do when they have gathered.
+    impolite.pc.pendingLocalDescription = { type: 'offer', sdp: `${offer?.sdp ?? ''}a=candidate:1\r\n` };
+    impolite.negotiation.recheck();
+    expect(impolite.out).toEqual([{ description: offer }, { description: offer }]);
+  });
+
+  test('that is rolled back never shows them', async () => {
+    polite.negotiation.restart();
+    impolite.negotiation.restart();
+    await settled();
+    const rolledBack = polite.out.splice(0);
+    expect(rolledBack).toHaveLength(1);
+    for (const message of impolite.out.splice(0)) polite.negotiation.handle(message);
+    await settled();
+    expect(candidatesOf(polite)).toHaveLength(1);
+    await talk();
+    expectConnected();
+  });
+
+  test.each([true, false])('leaves DTLS as it is, whatever the answer says; polite: %s', async (isPolite) => {
+    const [offering, answering] = isPolite ? [polite, impolite] : [impolite, polite];
+    answering.pc.answersActive = true;
+    for (let times = 0; times < 2; times++) {
+      offering.negotiation.restart();
+      await talk();
+      expectConnected();
+      answering.negotiation.restart();
+      await talk();
+      expectConnected();
+    }
+  });
+});
+
 test('a message that is wrong is an error, and the next one is handled', async () => {
   polite.negotiation.handle({ candidate: { candidate: 'x', usernameFragment: 'of nobody' } });
   impolite.negotiation.restart();

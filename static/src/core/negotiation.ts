@@ -5,6 +5,7 @@
  * `isSettingRemoteAnswerPending` needless: no offer is looked at while an answer is being set.
  */
 import type { Clock } from './clock';
+import { opposite, type Setup, setupOf, withSetup } from './dtls';
 
 /** How long a path may be interrupted before a new one is looked for; most come back by themselves. */
 const DISCONNECTED_MS = 3_000;
@@ -37,14 +38,19 @@ export class Negotiation {
   #queue: Promise<void> = Promise.resolve();
   /** Came before any remote description, which a candidate needs. */
   #early: RTCIceCandidateInit[] = [];
+  /** The restart that is offered, as it was first sent, and its candidates until it is answered: see `#candidate`. */
+  #restartOffer: RTCSessionDescriptionInit | undefined;
+  #held: RTCIceCandidateInit[] = [];
   #disconnected: number | undefined;
+  /** The other side's role in DTLS, from the first answer on. */
+  #remoteSetup: Setup | undefined;
 
   constructor(options: NegotiationOptions) {
     this.#options = options;
     this.#pc = options.pc;
     this.#pc.onnegotiationneeded = () => void this.#offer();
     this.#pc.onicecandidate = ({ candidate }) => {
-      if (candidate) this.#send({ candidate });
+      if (candidate) this.#candidate(candidate);
     };
     this.#pc.oniceconnectionstatechange = () => {
       this.#watchPath();
@@ -71,14 +77,14 @@ export class Negotiation {
 
   /**
    * Repairs what may have been lost while signaling was away. An offer without an answer is sent
-   * again, with the candidates gathered since; the side that is not polite also looks for a new path
-   * where there is none.
+   * again, a first one with the candidates gathered since; the side that is not polite also looks for a
+   * new path where there is none.
    */
   recheck(): void {
     if (this.#closed) return;
     const { signalingState, localDescription, connectionState } = this.#pc;
     if (signalingState === 'have-local-offer' && localDescription) {
-      this.#send({ description: localDescription });
+      this.#send({ description: this.#restartOffer ?? localDescription });
     } else if (connectionState !== 'connected' && !this.#options.polite) {
       this.restart();
     }
@@ -97,6 +103,10 @@ export class Negotiation {
     try {
       this.#makingOffer = true;
       await this.#pc.setLocalDescription();
+      const { signalingState, localDescription, currentRemoteDescription } = this.#pc;
+      if (signalingState === 'have-local-offer' && localDescription && currentRemoteDescription) {
+        this.#restartOffer = { type: localDescription.type, sdp: localDescription.sdp };
+      }
       this.#sendLocalDescription();
     } catch (error) {
       this.#fail(error);
@@ -114,13 +124,42 @@ export class Negotiation {
     if (description.type === 'answer' && this.#pc.signalingState === 'stable') return;
 
     // Rolls one's own offer back where there is one.
-    await this.#pc.setRemoteDescription(description);
+    await this.#pc.setRemoteDescription(isOffer ? description : this.#inRole(description));
+    this.#restartOffer = undefined;
+    const held = this.#held.splice(0);
+    // Those of an offer that was rolled back belong to nothing.
+    if (!isOffer) for (const candidate of held) this.#send({ candidate });
     for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
     if (isOffer) {
       await this.#options.beforeAnswer();
       await this.#pc.setLocalDescription();
+      const own = setupOf(this.#pc.localDescription ?? { type: 'answer' });
+      this.#remoteSetup ??= own && opposite(own);
       this.#sendLocalDescription();
     }
+  }
+
+  /**
+   * The answer, in the role that the other side has in DTLS. A restart of ICE leaves DTLS as it is; yet
+   * Firefox answers each offer as `active`, also where the first answer made it passive, and Chromium
+   * refuses such an answer, and every description after it.
+   */
+  #inRole(answer: RTCSessionDescriptionInit): RTCSessionDescriptionInit {
+    this.#remoteSetup ??= setupOf(answer);
+    return this.#remoteSetup ? withSetup(answer, this.#remoteSetup) : answer;
+  }
+
+  /**
+   * Sends a candidate, one of a restart only when that is answered. Chromium otherwise stays on a path
+   * between its new addresses and the other side's old ones: checks that come from the new ones before
+   * the answer count as of the oldest generation, and are never followed up. Firefox, which waits for
+   * Chromium to nominate a new path, then takes no media from the old one. Nothing mends that, since both
+   * say that they are connected.
+   */
+  #candidate(candidate: RTCIceCandidateInit): void {
+    const { signalingState, currentRemoteDescription } = this.#pc;
+    if (signalingState === 'have-local-offer' && currentRemoteDescription) this.#held.push(candidate);
+    else this.#send({ candidate });
   }
 
   async #addCandidate(candidate: RTCIceCandidateInit): Promise<void> {

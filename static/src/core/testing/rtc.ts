@@ -2,6 +2,7 @@
  * Peer connections without media: the signaling state machine of W3C WebRTC §4.4, implicit rollback
  * included, and a network that connects two of them when their descriptions fit.
  */
+import { opposite, type Setup, setupOf } from '../dtls';
 import type { MediaFactory } from '../peer';
 import { FakeDataChannel } from './channel';
 
@@ -132,11 +133,15 @@ export class FakePeerConnection {
   /** How often a description was made here. */
   offers = 0;
   restarts = 0;
+  /** Answers as Firefox does, whatever its role in DTLS is. */
+  answersActive = false;
   /** Whom the network connected it to. */
   partner: FakePeerConnection | undefined;
   /** How many m-lines both sides know. */
   #negotiated = 0;
   #restart = false;
+  /** One's own role in DTLS, which stays. */
+  #setup: Setup | undefined;
   /** `negotiationneeded` was fired and has not been met yet. */
   #needed = false;
   /** Descriptions are set one after the other, in the order of the calls. */
@@ -243,6 +248,7 @@ export class FakePeerConnection {
       // The answer keeps its credentials unless the offer has new ones.
       const isRestart = this.currentRemoteDescription?.sdp !== this.pendingRemoteDescription?.sdp;
       this.currentLocalDescription = this.#describe('answer', isRestart);
+      this.#setup ??= setupOf(this.currentLocalDescription);
       if (isRestart) this.#restart = false;
       this.currentRemoteDescription = this.pendingRemoteDescription;
       this.#becomeStable();
@@ -270,6 +276,10 @@ export class FakePeerConnection {
       return;
     }
     if (this.signalingState !== 'have-local-offer') throw new Error('InvalidStateError: no offer stands');
+    const setup = setupOf(description);
+    const own = setup && opposite(setup);
+    this.#setup ??= own;
+    if (own !== this.#setup) throw new Error('InvalidAccessError: another role in DTLS');
     this.currentLocalDescription = this.pendingLocalDescription;
     this.currentRemoteDescription = description;
     this.#restart = false;
@@ -302,7 +312,8 @@ export class FakePeerConnection {
         ? read(this.pendingRemoteDescription).kinds.length
         : undefined;
     const kinds = this.transceivers.slice(0, lines).map(({ receiver }) => receiver.track.kind);
-    return { type, sdp: JSON.stringify({ ufrag, kinds } satisfies Sdp) };
+    const setup = type === 'offer' ? 'actpass' : this.answersActive ? 'active' : (this.#setup ?? 'active');
+    return { type, sdp: `${JSON.stringify({ ufrag, kinds } satisfies Sdp)}\r\na=setup:${setup}\r\n` };
   }
 
   #ufrag(): string {
@@ -361,7 +372,7 @@ function fit(one: FakePeerConnection, other: FakePeerConnection): boolean {
 }
 
 function read({ sdp = '{}' }: RTCSessionDescriptionInit): Sdp {
-  return JSON.parse(sdp) as Sdp;
+  return JSON.parse(sdp.split('\r\n', 1).join()) as Sdp;
 }
 
 /** Media of a fake network. */
