@@ -25,8 +25,10 @@ async function listen(server) {
   };
 }
 
-/** A wire to the server that can be cut, and held so that messages cross on the way. */
+/** A wire to the server that can be cut, slow, and held so that messages cross on the way. */
 export class Wire {
+  /** How long everything is on its way, in milliseconds. */
+  delay = 0;
   #pairs = new Set();
   #cut = false;
   #held = false;
@@ -79,7 +81,10 @@ export class Wire {
     const pair = [near, far];
     this.#pairs.add(pair);
     for (const [from, to] of [pair, [far, near]]) {
-      from.on('data', (chunk) => to.write(chunk));
+      from.on('data', (chunk) => {
+        if (this.delay) setTimeout(() => to.write(chunk), this.delay);
+        else to.write(chunk);
+      });
       from.on('end', () => to.end());
       // The other end closes too, and that is all there is to do.
       from.on('error', () => {});
