@@ -1,4 +1,5 @@
-import type { FailureCode, QualityReason } from '../core/types';
+import type { FailureCode } from '../core/types';
+import type { RoomMessages } from './en.room';
 
 /** One plain sentence, and what to do about it. */
 interface FailureText {
@@ -6,7 +7,7 @@ interface FailureText {
   action: string;
 }
 
-/** English, and by its type the list of every text that a language must have. */
+/** English, as far as it is wanted before the room. */
 export const en = {
   product: 'Roundtable',
   /** How two sentences follow one another. */
@@ -180,142 +181,6 @@ export const en = {
     participant: 'You may speak now.',
     listener: 'You are a listener now: nobody hears or sees you. Raise your hand to speak.',
   },
-  screen: {
-    start: 'Share',
-    stop: 'Stop',
-    startHint: 'Share the screen (S)',
-    stopHint: 'Stop sharing the screen (S)',
-    of: 'Screen of {name}',
-    yours: 'Your screen',
-  },
-  stage: {
-    pin: 'Show {name} large',
-    unpin: 'Show {name} no longer large',
-    speakerLayout: 'Speaker large',
-    hideSelf: 'Hide my picture',
-    pictureInPicture: 'Picture in picture',
-    shortcuts: 'Keyboard shortcuts',
-  },
-  shortcuts: {
-    title: 'Keyboard shortcuts',
-    mic: 'Microphone on or off',
-    camera: 'Camera on or off',
-    screen: 'Share the screen, or stop',
-    chat: 'Show or hide the chat',
-    people: 'Show or hide the list of people',
-    hand: 'Raise or lower your hand',
-    layout: 'Grid, or the speaker large',
-    pin: 'Show a tile large: first to ninth',
-    unpin: 'Show all as before',
-    self: 'Hide or show my picture',
-    fullScreen: 'Full screen on or off',
-    pictureInPicture: 'Picture in picture on or off',
-    list: 'This list',
-  },
-  link: {
-    title: 'Connection to {name}',
-    of: 'Connection to {name}: {state}',
-    bars: {
-      none: 'No connection',
-      weak: 'Weak connection',
-      fair: 'Fair connection',
-      good: 'Good connection',
-    },
-    reasons: {
-      none: 'Sound and picture come through well.',
-      no_connection: 'Nothing arrives at the moment; the browsers are looking for a way.',
-      loss: 'Packets get lost on the way. A cable or a place nearer to the Wi-Fi often helps.',
-      delay: 'The way is long: what you say arrives late.',
-      jitter: 'Packets arrive unevenly, as in a Wi-Fi that many share.',
-      low_bandwidth: 'The line carries little, so the picture is small. Sound goes first.',
-      freezes: 'The picture stands still at times.',
-      relayed: 'Sound and picture come through well, by way of a relay server.',
-    } satisfies Record<QualityReason | 'none', string>,
-    statistics: 'Statistics',
-    safety: 'Safety code',
-    close: 'Close',
-  },
-  safety: {
-    title: 'Safety code with {name}',
-    explanation:
-      'Read these pictures to each other: if {name} sees the same ones, your call is encrypted all the way between your browsers, and nobody in between, not even the server, can listen. If they differ, somebody may be sitting between you.',
-    pending: 'Computing the code…',
-    none: 'There is no code yet: it needs a connection, and a page that came over https://.',
-  },
-  statistics: {
-    title: 'Statistics: {name}',
-    none: 'Nothing has been measured yet.',
-    received: 'Received',
-    sent: 'Sent',
-    bitrate: 'Bitrate',
-    loss: 'Loss',
-    jitter: 'Jitter',
-    picture: 'Picture',
-    codec: 'Codec',
-    roundTrip: 'Round trip',
-    available: 'Line out carries',
-    freezes: 'Freezes',
-    path: 'Path',
-    relayed: 'Through a relay',
-    yes: 'yes',
-    no: 'no',
-    ago: '{minutes} min',
-    export: 'Save as JSON',
-  },
-  chat: {
-    title: 'Chat',
-    show: 'Show chat (C)',
-    hide: 'Hide chat (C)',
-    unread: '1 unread message | {n} unread messages',
-    log: 'Messages',
-    empty: 'No messages yet',
-    direct: 'Messages and files go straight to those who are here now. Nobody else can read them.',
-    drop: 'Drop files to offer them',
-    message: 'Message',
-    send: 'Send',
-    attach: 'Send a file',
-    to: 'To',
-    everyone: 'Everyone',
-    comma: ', ',
-    privateTo: 'Only to {name}',
-    privateToYou: 'Only to you',
-    waiting: 'Waiting for a connection to {names}',
-    said: '{name}: {text}',
-    offers: '{name} offers you the file {file}',
-    too_long: 'That is too long for one message: split it.',
-    too_fast: 'Too many messages at once: wait a moment.',
-    gone: 'This person has left: choose whom to write to.',
-    too_large: '“{name}” is larger than 2 GB: split it first.',
-    too_many: 'Too many files at once: wait until some have arrived.',
-    nobody: 'Nobody is connected who could take “{name}”: wait until somebody is.',
-    accept: 'Save',
-    refuse: 'Decline',
-    cancel: 'Cancel',
-    sent: {
-      offered: 'Not accepted yet',
-      moving: '{percent}%',
-      done: 'Received',
-      refused: 'Declined or stopped',
-      withdrawn: 'You cancelled it',
-      lost: 'Connection lost: offer it again',
-      unreadable: 'File changed or gone: choose it again',
-      unwritable: 'Could not be saved',
-      too_large: 'Too large for their browser',
-      broken: 'Stopped',
-    },
-    received: {
-      offered: 'Do you want this file?',
-      moving: '{percent}%',
-      done: 'Saved',
-      refused: 'You declined or stopped it',
-      withdrawn: 'The sender cancelled it',
-      lost: 'Connection lost: ask for it again',
-      unreadable: 'The sender can no longer read it',
-      unwritable: 'Could not be saved: check the free space and ask for it again',
-      too_large: 'Too large for this browser: use Chrome or Edge on a computer',
-      broken: 'Stopped: what came was not the file that was offered',
-    },
-  },
   left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
   refused: { retry: 'Try again' },
   device: { mic: 'the microphone', camera: 'the camera', both: 'the camera and the microphone' },
@@ -394,5 +259,8 @@ export const en = {
   } satisfies Record<FailureCode, FailureText>,
 };
 
+/** What a language must have before the room. */
+export type LobbyMessages = typeof en;
+
 /** Every text that a language must have. */
-export type Messages = typeof en;
+export type Messages = LobbyMessages & RoomMessages;

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
 import { en } from './en';
+import { enRoom } from './en.room';
 import { zhCN } from './zh-CN';
+import { zhCNRoom } from './zh-CN.room';
 
 interface Tree {
   readonly [key: string]: string | Tree;
@@ -17,4 +19,9 @@ function placeholders(tree: Tree, path = ''): [string, string[]][] {
 
 it('fills the same things into both languages', () => {
   expect(placeholders(zhCN)).toEqual(placeholders(en));
+  expect(placeholders(zhCNRoom)).toEqual(placeholders(enRoom));
+});
+
+it('says nothing twice, before the room and in it', () => {
+  expect(Object.keys(en).filter((key) => key in enRoom)).toEqual([]);
 });

@@ -29,22 +29,51 @@ export const i18n = createI18n<[Messages], Locale, false>({
   messages: {} as Record<Locale, Messages>,
 });
 
-async function load(locale: Locale): Promise<void> {
-  const messages = locale === 'en' ? (await import('./en')).en : (await import('./zh-CN')).zhCN;
-  i18n.global.setLocaleMessage(locale, messages);
-  i18n.global.locale.value = locale;
-  document.documentElement.lang = locale;
+/** The room's texts come beside the room, not before the person can do something. */
+const TEXTS: Readonly<Record<Locale, readonly [lobby: () => Promise<object>, room: () => Promise<object>]>> =
+  {
+    en: [async () => (await import('./en')).en, async () => (await import('./en.room')).enRoom],
+    'zh-CN': [
+      async () => (await import('./zh-CN')).zhCN,
+      async () => (await import('./zh-CN.room')).zhCNRoom,
+    ],
+  };
+
+let wanted = preferred();
+let inRoom = false;
+let loading = Promise.resolve();
+
+/** Shows what is wanted by then; one after the other, so that the last wish is what stays. */
+function load(): Promise<void> {
+  loading = loading
+    .catch(() => undefined)
+    .then(async () => {
+      const locale = wanted;
+      const [lobby, room] = TEXTS[locale];
+      const [first, more] = await Promise.all([lobby(), inRoom ? room() : {}]);
+      i18n.global.setLocaleMessage(locale, { ...first, ...more } as Messages);
+      i18n.global.locale.value = locale;
+      document.documentElement.lang = locale;
+    });
+  return loading;
 }
 
 /** Loads the person's language; there are no texts before. */
 export function loadTexts(): Promise<void> {
-  return load(i18n.global.locale.value);
+  return load();
+}
+
+/** Loads the texts of the room, in every language from now on. */
+export function loadRoomTexts(): Promise<void> {
+  inRoom = true;
+  return load();
 }
 
 /** Changes the language, and remembers it. */
 export async function setLocale(locale: Locale): Promise<void> {
   remember('language', locale);
-  await load(locale);
+  wanted = locale;
+  await load();
 }
 
 /** The texts for a component. A number chooses between singular and plural. */
