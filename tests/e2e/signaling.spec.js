@@ -1,6 +1,6 @@
 // The signaling socket breaks, and the call does not notice.
 
-import { Wire } from './lib/net.js';
+import { block, Wire } from './lib/net.js';
 import { expect, expectAllSeen, expectSignaling, glare, test as base } from './lib/test.js';
 
 const test = base.extend({
@@ -87,6 +87,45 @@ test('one person’s wire is cut and mended: the call goes on all the while', as
   await expectStatesHeard(ada, grace);
   await expectAllSeen([ada, grace]);
   await expectSameTiles();
+});
+
+test('the network changes: a new path is looked for at once, and the call goes on', async ({ join }) => {
+  const ada = await join('Ada', 'moved');
+  const grace = await join('Grace', 'moved');
+  await expectAllSeen([ada, grace]);
+  const fragment = () =>
+    ada.page.evaluate(() => /a=ice-ufrag:(.*)/.exec(window.probe.connections[0].localDescription.sdp)[1]);
+  const before = await fragment();
+  await ada.page.context().setOffline(true);
+  await ada.page.context().setOffline(false);
+  await expect.poll(fragment).not.toBe(before);
+  await expectSignaling(ada, 'open');
+  await expectAllSeen([ada, grace]);
+});
+
+test('the path between two people breaks: the tile says so, and another path is found', async ({ join }) => {
+  const ada = await join('Ada', 'narrow');
+  const grace = await join('Grace', 'narrow');
+  await expectAllSeen([ada, grace]);
+  const ports = await ada.page.evaluate(async () => {
+    const stats = await window.probe.connections[0].getStats();
+    return [...stats.values()]
+      .filter(({ type, protocol }) => type === 'local-candidate' && protocol === 'udp')
+      .map(({ port }) => port);
+  });
+  const unblock = await block([...new Set(ports)]);
+  try {
+    await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'interrupted');
+    await expect(ada.tile('Grace').getByRole('status')).toBeVisible();
+    for (const [someone, other] of [
+      [ada, 'Grace'],
+      [grace, 'Ada'],
+    ])
+      await expect(someone.tile(other)).toHaveAttribute('data-link', 'connected');
+    await expectAllSeen([ada, grace]);
+  } finally {
+    await unblock();
+  }
 });
 
 test('a server that comes back with another key is joined afresh, without ghosts', async ({

@@ -1,10 +1,12 @@
 // What stands between a browser and the server.
 
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { extname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { DIST } from './server.js';
 
 /** Listens on a free port; the port, and what closes it with all its connections. */
@@ -164,4 +166,17 @@ export async function website() {
     }),
   );
   return { url: `http://localhost:${port}/`, close };
+}
+
+/** Lets nothing more through to these UDP ports of this machine, until the returned function is called. */
+export async function block(ports) {
+  const rule = ['-p', 'udp', '-m', 'multiport', '--dports', ports.join(','), '-j', 'DROP'];
+  const tables = async (...args) => {
+    for (const table of ['iptables', 'ip6tables']) {
+      const all = ['-w', ...args, ...rule];
+      await promisify(execFile)(...(process.getuid() === 0 ? [table, all] : ['sudo', [table, ...all]]));
+    }
+  };
+  await tables('-I', 'INPUT');
+  return () => tables('-D', 'INPUT');
 }
