@@ -38,9 +38,14 @@ export class Negotiation {
   #queue: Promise<void> = Promise.resolve();
   /** Came before any remote description, which a candidate needs. */
   #early: RTCIceCandidateInit[] = [];
-  /** The restart that is offered, as it was first sent, and its candidates until it is answered: see `#candidate`. */
+  /** The restart that is offered, as it was first sent: what it gathers may have to wait. */
   #restartOffer: RTCSessionDescriptionInit | undefined;
+  /** One's own candidates of a restart, as long as they wait: see `#candidate`. */
   #held: RTCIceCandidateInit[] = [];
+  /** As its descriptions said when they came: Chromium does not keep that. */
+  #otherIsFirefox = false;
+  /** A candidate of the other side's present description was taken. */
+  #reached = false;
   #disconnected: number | undefined;
   /** The other side's role in DTLS, from the first answer on. */
   #remoteSetup: Setup | undefined;
@@ -103,9 +108,10 @@ export class Negotiation {
     try {
       this.#makingOffer = true;
       await this.#pc.setLocalDescription();
-      const { signalingState, localDescription, currentRemoteDescription } = this.#pc;
-      if (signalingState === 'have-local-offer' && localDescription && currentRemoteDescription) {
+      const { signalingState, localDescription } = this.#pc;
+      if (signalingState === 'have-local-offer' && localDescription && this.#mayNotCheckFirst) {
         this.#restartOffer = { type: localDescription.type, sdp: localDescription.sdp };
+        this.#reached = false;
       }
       this.#sendLocalDescription();
     } catch (error) {
@@ -123,12 +129,14 @@ export class Negotiation {
     // The second answer to an offer that was sent twice, see `recheck`.
     if (description.type === 'answer' && this.#pc.signalingState === 'stable') return;
 
+    this.#otherIsFirefox = isFirefox(description);
     // Rolls one's own offer back where there is one.
     await this.#pc.setRemoteDescription(isOffer ? description : this.#inRole(description));
     this.#restartOffer = undefined;
-    const held = this.#held.splice(0);
     // Those of an offer that was rolled back belong to nothing.
-    if (!isOffer) for (const candidate of held) this.#send({ candidate });
+    if (isOffer) this.#held = [];
+    this.#reached = hasCandidates(description);
+    if (this.#reached) this.#release();
     for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
     if (isOffer) {
       await this.#options.beforeAnswer();
@@ -150,16 +158,23 @@ export class Negotiation {
   }
 
   /**
-   * Sends a candidate, one of a restart only when that is answered. Chromium otherwise stays on a path
-   * between its new addresses and the other side's old ones: checks that come from the new ones before
-   * the answer count as of the oldest generation, and are never followed up. Firefox, which waits for
-   * Chromium to nominate a new path, then takes no media from the old one. Nothing mends that, since both
-   * say that they are connected.
+   * Sends a candidate; to Firefox one of a restart only when one of Firefox's own was taken. Seen of
+   * Chromium: a check from an address that it was not told yet makes a pair that it never tries itself where
+   * a pair of its new address with an old one of the other side works already. Firefox waits for it to
+   * nominate a new pair, and takes no media by the old ones; both say that they are connected. So Firefox
+   * must not be able to check first.
    */
   #candidate(candidate: RTCIceCandidateInit): void {
-    const { signalingState, currentRemoteDescription } = this.#pc;
-    if (signalingState === 'have-local-offer' && currentRemoteDescription) this.#held.push(candidate);
+    if (this.#mayNotCheckFirst && !this.#reached) this.#held.push(candidate);
     else this.#send({ candidate });
+  }
+
+  get #mayNotCheckFirst(): boolean {
+    return this.#otherIsFirefox && !isFirefox(this.#pc.localDescription);
+  }
+
+  #release(): void {
+    for (const candidate of this.#held.splice(0)) this.#send({ candidate });
   }
 
   async #addCandidate(candidate: RTCIceCandidateInit): Promise<void> {
@@ -169,6 +184,11 @@ export class Negotiation {
     }
     try {
       await this.#pc.addIceCandidate(candidate);
+      // Those that come while one's own offer stands are of the description before it.
+      if (this.#pc.signalingState !== 'have-local-offer') {
+        this.#reached = true;
+        this.#release();
+      }
     } catch (error) {
       // A candidate of an offer that was ignored has nowhere to go.
       if (!this.#ignoreOffer) throw error;
@@ -200,4 +220,13 @@ export class Negotiation {
     // What a closed connection rejects is no defect.
     if (!this.#closed) this.#options.onError(error);
   }
+}
+
+/** Firefox names itself in the first lines of its descriptions. */
+function isFirefox(description: RTCSessionDescriptionInit | null): boolean {
+  return description?.sdp?.includes('o=mozilla') === true;
+}
+
+function hasCandidates({ sdp }: RTCSessionDescriptionInit): boolean {
+  return sdp?.includes('a=candidate:') === true;
 }

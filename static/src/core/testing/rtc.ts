@@ -133,8 +133,8 @@ export class FakePeerConnection {
   /** How often a description was made here. */
   offers = 0;
   restarts = 0;
-  /** Answers as Firefox does, whatever its role in DTLS is. */
-  answersActive = false;
+  /** Is a Firefox: says so, and answers as `active` whatever its role in DTLS is. */
+  firefox = false;
   /** Whom the network connected it to. */
   partner: FakePeerConnection | undefined;
   /** How many m-lines both sides know. */
@@ -265,7 +265,9 @@ export class FakePeerConnection {
     });
   }
 
-  #setRemote(description: RTCSessionDescriptionInit): void {
+  #setRemote({ type, sdp }: RTCSessionDescriptionInit): void {
+    // Chromium writes what it read anew.
+    const description = { type, sdp: sdp?.replace('o=mozilla', 'o=-') ?? '' };
     if (description.type === 'offer') {
       this.pendingLocalDescription = null;
       this.pendingRemoteDescription = description;
@@ -312,8 +314,12 @@ export class FakePeerConnection {
         ? read(this.pendingRemoteDescription).kinds.length
         : undefined;
     const kinds = this.transceivers.slice(0, lines).map(({ receiver }) => receiver.track.kind);
-    const setup = type === 'offer' ? 'actpass' : this.answersActive ? 'active' : (this.#setup ?? 'active');
-    return { type, sdp: `${JSON.stringify({ ufrag, kinds } satisfies Sdp)}\r\na=setup:${setup}\r\n` };
+    const setup = type === 'offer' ? 'actpass' : this.firefox ? 'active' : (this.#setup ?? 'active');
+    const origin = this.firefox ? 'o=mozilla' : 'o=-';
+    return {
+      type,
+      sdp: `${JSON.stringify({ ufrag, kinds } satisfies Sdp)}\r\n${origin}\r\na=setup:${setup}\r\n`,
+    };
   }
 
   #ufrag(): string {
