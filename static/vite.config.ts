@@ -1,10 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { baseCompile } from '@intlify/message-compiler';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import vue from '@vitejs/plugin-vue';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8')) as { version: string };
 
 /** A room's address `r/<room>` is answered with the page `r/index.html`, as the server does it. */
 function roomAddresses(): Plugin {
@@ -15,6 +19,43 @@ function roomAddresses(): Plugin {
         if (/^\/r\/[^/?#]+$/.test(request.url?.split('?', 1)[0] ?? '')) request.url = '/r/index.html';
         next();
       });
+    },
+  };
+}
+
+interface Texts {
+  readonly [key: string]: string | Texts;
+}
+
+/** The texts as what their compiler makes of them, so that the page needs no compiler. */
+function compiledTexts(): Plugin {
+  const fail = (error: Error): never => {
+    throw error;
+  };
+  const compiled = (texts: Texts): object =>
+    Object.fromEntries(
+      Object.entries(texts).map(([key, text]) => [
+        key,
+        typeof text === 'string'
+          ? baseCompile(text, { jit: true, minify: true, location: false, onError: fail }).ast
+          : compiled(text),
+      ]),
+    );
+  return {
+    name: 'compiled-texts',
+    apply: 'build',
+    // After the types have gone.
+    enforce: 'post',
+    async transform(code, id) {
+      if (!/\/i18n\/(en|zh-CN)(\.room)?\.ts$/.test(id)) return;
+      const texts = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Record<
+        string,
+        Texts
+      >;
+      const lines = Object.entries(texts).map(
+        ([name, each]) => `export const ${name} = ${JSON.stringify(compiled(each))};`,
+      );
+      return { code: lines.join('\n'), map: null };
     },
   };
 }
@@ -49,15 +90,17 @@ function precompressed(): Plugin {
   };
 }
 
-export default defineConfig({
+export default defineConfig(({ command }) => ({
   // Relative addresses, so that the build works under any path.
   base: './',
-  plugins: [vue(), roomAddresses(), precompressed()],
+  plugins: [vue(), roomAddresses(), compiledTexts(), precompressed()],
   define: {
+    __VERSION__: JSON.stringify(version),
     __VUE_OPTIONS_API__: false,
     __VUE_I18N_FULL_INSTALL__: false,
     __VUE_I18N_LEGACY_API__: false,
     __INTLIFY_PROD_DEVTOOLS__: false,
+    __INTLIFY_DROP_MESSAGE_COMPILER__: command === 'build',
   },
   build: {
     target: 'es2022',
@@ -69,4 +112,4 @@ export default defineConfig({
     rolldownOptions: { input: { landing: at('index.html'), room: at('r/index.html') } },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
-});
+}));

@@ -30,6 +30,8 @@ const ALL = [
     'bars+link+statistics',
     'bars+link+safety',
   ],
+  ...['reactions', 'reactions+react', 'speaking-self', 'outdated', 'lobby-outdated'],
+  ...['recording', 'recording+more', 'two+more+record', 'recording-failed', 'recording-saved'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
@@ -65,12 +67,10 @@ for (const [locale, colorScheme] of LOOKS) {
       const [shown, ...clicks] = story.split('+');
       await page.goto(`${base}stories/?story=${shown}&name=${locale === 'en' ? 'Ada' : '小明'}`);
       await page.waitForSelector('[data-phase]');
+      // By the page itself: what a narrow bar leaves to its menu can be opened all the same.
       for (const action of clicks) {
-        // Also what a narrow bar hides.
-        await page
-          .locator(`[data-action="${action}"]`)
-          .first()
-          .evaluate((button) => button.click());
+        const button = await page.waitForSelector(`[data-action="${action}"]`, { state: 'attached' });
+        await button.evaluate((element) => element.click());
       }
       if (clicks.length > 0) await page.waitForSelector('[data-panel], :popover-open');
       // What is loaded when it is wanted.

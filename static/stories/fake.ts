@@ -6,6 +6,8 @@ import type {
   MeetingControls,
   MeetingView,
   Moderation,
+  ReactionControls,
+  RecordingControls,
   SafetyCode,
   Sample,
 } from '../src/core/types';
@@ -34,6 +36,36 @@ export class FakeMeeting implements MeetingControls {
     accept: () => undefined,
     stop: () => undefined,
   };
+
+  /** Whoever confirms is shown as recording; nothing is written. */
+  readonly recording: RecordingControls = {
+    limit: 512 * 1024 ** 2,
+    start: () => {
+      this.show({ recording: { state: 'on', since: Date.now() } });
+      return Promise.resolve();
+    },
+    stop: () => {
+      this.hush();
+    },
+    dismiss: () => {
+      this.hush();
+    },
+  };
+
+  /** Shown until the page goes. */
+  readonly reactions: ReactionControls = {
+    react: (sign) => {
+      const id = this.view.reactions.length + 1;
+      this.show({ reactions: [...this.view.reactions, { id, sign }] });
+    },
+  };
+
+  private hush(): void {
+    const view = { ...this.view };
+    delete view.recording;
+    this.view = view;
+    this.show({});
+  }
 
   setMic(on: boolean): Promise<void> {
     return this.device('mic', on);

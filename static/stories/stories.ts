@@ -35,6 +35,7 @@ function person(index: number, change: Partial<Person> = {}): Person {
     camera: index % 4 !== 1,
     role: 'participant',
     hand: false,
+    recording: false,
     link: 'connected',
     speaking: false,
     away: false,
@@ -57,8 +58,10 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     people: [],
     role: 'participant',
     settings: { locked: false, lobby: false, talk: false },
+    speaking: false,
     hand: false,
     waiting: [],
+    reactions: [],
     chat: [],
     choices: {
       mic: [{ id: 'mic-1', label: 'Built-in Microphone' }],
@@ -145,6 +148,27 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
       ],
     }),
   listener: () => joined({ role: 'listener', mic: off, camera: off, people: [person(0, { role: 'host' })] }),
+  recording: () =>
+    joined({
+      people: [person(0), person(1, { recording: true }), person(2)],
+      recording: { state: 'on', since: Date.now() },
+    }),
+  reactions: () =>
+    joined({
+      people: people(3),
+      reactions: [
+        { id: 1, sign: '👏', from: 'person-0' },
+        { id: 2, sign: '👏', from: 'person-0' },
+        { id: 3, sign: '❤️', from: 'person-1' },
+        { id: 4, sign: '🎉' },
+      ],
+    }),
+  'speaking-self': () => joined({ people: people(2), speaking: true }),
+  outdated: () => joined({ people: people(2), outdated: '0.2.0' }),
+  'lobby-outdated': () => view({ kind: 'lobby' }, { outdated: '0.2.0' }),
+  'recording-failed': () =>
+    joined({ people: people(2), recording: { state: 'failed', failure: { code: 'recording_cut' } } }),
+  'recording-saved': () => view({ kind: 'left' }, { recording: { state: 'saving' } }),
   asked: () =>
     joined({ mic: off, notice: { kind: 'asked', ask: 'unmute', by: 'Grace Hopper' }, people: people(2) }),
   'switched-off': () =>

@@ -16,3 +16,12 @@ test('a voice without a camera is heard by a listener without a microphone', asy
   await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
   await expectSound(ada, 'Grace');
 });
+
+test('who speaks sees that it is heard, and not when the microphone is off', async ({ join }) => {
+  const ada = await join('Ada', 'own-voice', { audio: true });
+  await expect(ada.ownTile).toHaveAttribute('data-speaking', '');
+  await ada.page.keyboard.press('m');
+  await expect(ada.ownTile).not.toHaveAttribute('data-speaking');
+  await ada.page.keyboard.press('m');
+  await expect(ada.ownTile).toHaveAttribute('data-speaking', '');
+});

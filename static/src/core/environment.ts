@@ -5,6 +5,7 @@ import type { MediaDevicesLike } from './devices';
 import type { Fetch } from './diagnosis';
 import type { LevelReader } from './equipment';
 import type { MediaFactory } from './peer';
+import type { RecordingAbility } from './recording/local';
 import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
 
@@ -33,6 +34,8 @@ export interface Environment {
   /** `undefined` where the browser has no WebRTC. */
   readonly media: MediaFactory | undefined;
   readonly files: FileStore;
+  /** Absent where nothing can be recorded. */
+  readonly recording?: RecordingAbility | undefined;
   readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
   /** Listens until the returned function is called. */
   readonly watchPage: (listener: PageListener) => () => void;
@@ -50,6 +53,7 @@ export function browserEnvironment(): Environment {
     display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
     files: browserFiles,
+    recording: recordingAbility(),
     newLevelReader,
     watchPage,
     report: (problem) => {
@@ -62,6 +66,14 @@ function displayMedia(): DisplayMediaLike | undefined {
   // The DOM types do not know of browsers that lack either.
   const { mediaDevices } = navigator as { readonly mediaDevices?: MediaDevices };
   return mediaDevices && 'getDisplayMedia' in mediaDevices ? mediaDevices : undefined;
+}
+
+function recordingAbility(): RecordingAbility | undefined {
+  if (!('MediaRecorder' in window) || !('captureStream' in HTMLCanvasElement.prototype)) return undefined;
+  return {
+    supports: (mime) => MediaRecorder.isTypeSupported(mime),
+    load: async () => (await import('./recording/browser')).browserStudio,
+  };
 }
 
 const browserMedia: MediaFactory = {

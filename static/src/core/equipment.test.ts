@@ -99,3 +99,14 @@ test('another microphone has another reader', async () => {
   expect(readers).toEqual([{ closed: true }, { closed: false }]);
   unwatch();
 });
+
+test('the amplitude is that of a microphone that is on; its reader goes with the device', async () => {
+  expect(equipment.amplitude).toBeUndefined();
+  await mic.set(true);
+  expect(equipment.amplitude).toBe(0.1);
+  await mic.set(false);
+  expect(equipment.amplitude).toBeUndefined();
+  expect(readers).toEqual([{ closed: false }]);
+  mic.close();
+  expect(readers).toEqual([{ closed: true }]);
+});

@@ -60,6 +60,15 @@ export class Equipment {
       });
     }
     void this.#list();
+    mic.events.on('change', () => {
+      if (!mic.track) this.#closeReader();
+    });
+  }
+
+  /** The amplitude of the microphone, from 0 to 1; none while it is off. */
+  get amplitude(): number | undefined {
+    const { mic } = this.#options;
+    return mic.view.on && mic.track ? this.#read(mic.track) : undefined;
   }
 
   get choices(): Choices {
@@ -114,8 +123,8 @@ export class Equipment {
   }
 
   #measure(): void {
-    const { clock, mic } = this.#options;
-    const level = mic.view.on && mic.track ? loudness(this.#read(mic.track)) : 0;
+    const { clock } = this.#options;
+    const level = loudness(this.amplitude ?? 0);
     for (const listener of [...this.#listeners]) listener(level);
     this.#timer = clock.setTimeout(() => {
       this.#measure();

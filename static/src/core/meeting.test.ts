@@ -4,8 +4,10 @@ import type { Environment, PageListener } from './environment';
 import { Meeting } from './meeting';
 import { FakeClock, settled } from './testing/clock';
 import { FakeDevices } from './testing/devices';
+import { FakeStore } from './testing/files';
 import { ADA, GRACE, open, peer, roster, types, welcome, ZOE } from './testing/fixtures';
 import { fakeMedia, FakeNetwork } from './testing/rtc';
+import { FakeStudio } from './testing/studio';
 import { FakeSockets } from './testing/socket';
 import type { MeetingView } from './types';
 
@@ -62,8 +64,10 @@ test('the lobby has no socket and nobody in it', () => {
     people: [],
     role: 'participant',
     settings: open,
+    speaking: false,
     hand: false,
     waiting: [],
+    reactions: [],
     chat: [],
     choices: { mic: [], camera: [], speaker: [] },
     loudspeaker: '',
@@ -91,7 +95,11 @@ test('from the lobby into the room, with the devices that are on', async () => {
   expect(sockets.last.url).toBe('wss://a.example/meet/signal-api/ws?room=standup');
   sockets.last.open();
   expect(sockets.last.sent).toEqual([
-    { type: 'join', name: 'Ada', state: { mic: false, camera: true, screen: false, hand: false } },
+    {
+      type: 'join',
+      name: 'Ada',
+      state: { mic: false, camera: true, screen: false, hand: false, recording: false },
+    },
   ]);
   sockets.last.receive(welcome(ADA, { peers: [peer(GRACE, { mic: true })] }));
   expect(meeting.view).toMatchObject({ phase: { kind: 'joined', selfId: ADA }, signaling: 'open' });
@@ -548,4 +556,78 @@ test('who speaks is shown, and has the floor', async () => {
   // Who is said to be muted does not speak, whatever arrives.
   expect(meeting.view.people.map(({ speaking }) => speaking)).toEqual([true, false]);
   expect(meeting.view.speaker).toBe(GRACE);
+});
+
+test('everyone is told who records, from the first picture to the last', async () => {
+  const studio = new FakeStudio();
+  const files = new FakeStore();
+  meeting = new Meeting({
+    room: 'standup',
+    address,
+    environment: { ...environment, files, recording: studio },
+  });
+  enter({ peers: [peer(GRACE, { recording: true })] });
+  expect(meeting.view.people).toMatchObject([{ recording: true }]);
+  const told = (): unknown[] =>
+    sockets.last.sent.flatMap((message) => (message.type === 'state' ? message.state.recording : []));
+
+  await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
+  expect(meeting.view.recording).toMatchObject({ state: 'on' });
+  meeting.recording.stop();
+  expect(told()).toEqual([true, false]);
+  studio.encoder?.onEnd();
+  await settled();
+  expect(meeting.view.recording).toBeUndefined();
+
+  // Leaving ends it, and it is saved all the same.
+  await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
+  studio.piece(10);
+  meeting.leave();
+  expect(meeting.view).toMatchObject({ phase: { kind: 'left' }, recording: { state: 'saving' } });
+  studio.encoder?.onEnd();
+  await settled();
+  expect(files.saved).toHaveLength(2);
+});
+
+test('reactions go to everyone and come from everyone, but a listener sends none (R42)', () => {
+  enter({ peers: [peer(GRACE)] });
+  meeting.reactions.react('🎉');
+  expect(sockets.last.sent.at(-1)).toEqual({ type: 'broadcast', data: { reaction: '🎉' } });
+  sockets.last.receive({ type: 'broadcast', from: GRACE, data: { reaction: '👏' } });
+  sockets.last.receive({ type: 'broadcast', from: GRACE, data: 'something else' });
+  expect(meeting.view.reactions).toMatchObject([{ sign: '🎉' }, { sign: '👏', from: GRACE }]);
+
+  sockets.last.receive({ type: 'role', version: 2, id: ADA, role: 'listener' });
+  const sent = sockets.last.sent.length;
+  meeting.reactions.react('🎉');
+  expect(sockets.last.sent.slice(sent)).toEqual([]);
+  meeting.leave();
+  expect(meeting.view.reactions).toEqual([]);
+});
+
+test('one’s own voice is seen, and takes the floor from nobody', async () => {
+  enter();
+  await meeting.setMic(true);
+  clock.advance(1_000);
+  expect(meeting.view.speaking).toBe(true);
+  expect(meeting.view.speaker).toBeUndefined();
+  await meeting.setMic(false);
+  clock.advance(200);
+  expect(meeting.view.speaking).toBe(false);
+});
+
+test('a page that is older than the server it comes back to says so, and goes on', () => {
+  meeting = new Meeting({ room: 'standup', address, environment, version: '0.1.0' });
+  enter();
+  const { server } = welcome(ADA);
+  const comeBack = (version: string): void => {
+    sockets.last.end(1006);
+    clock.advance(10_000);
+    sockets.last.open();
+    sockets.last.receive(welcome(ADA, { server: { ...server, version }, resumed: true }));
+  };
+  comeBack('0.1.0');
+  expect(meeting.view.outdated).toBeUndefined();
+  comeBack('0.2.0');
+  expect(meeting.view).toMatchObject({ outdated: '0.2.0', phase: { kind: 'joined' } });
 });

@@ -8,10 +8,12 @@ import { Mesh } from './mesh';
 import { OwnDevices } from './own';
 import { checkPath } from './path';
 import { personOf } from './person';
+import { Reactions } from './reactions';
+import { LocalRecording } from './recording/local';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
 import { SignalingClient } from './signaling';
-import { Speakers } from './speakers';
+import { OWN, Speakers } from './speakers';
 import { newcomer, nextStanding, type Standing } from './standing';
 import type {
   DeviceKind,
@@ -22,10 +24,11 @@ import type {
   PathReport,
   Phase,
 } from './types';
+import { Upgrade } from './upgrade';
 import { Wakefulness } from './wakefulness';
 
 /** What Roundtable's page says about itself (R20). */
-type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand', boolean>>;
+type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand' | 'recording', boolean>>;
 
 /** What a `Meeting` is made of. */
 export interface MeetingOptions {
@@ -33,6 +36,8 @@ export interface MeetingOptions {
   readonly address: Address;
   /** What the room is set to, if this person makes it (R38). */
   readonly settings?: SettingsPatch;
+  /** What the page was built as, to be told when the server is another. */
+  readonly version?: string;
   /** The browser by default. */
   readonly environment?: Environment;
 }
@@ -46,6 +51,10 @@ export class Meeting implements MeetingControls {
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #own: OwnDevices;
   readonly chat: Chat;
+  readonly recording: LocalRecording;
+  readonly reactions: Reactions;
+  readonly #upgrade: Upgrade;
+  #outdated: string | undefined;
   readonly #wakefulness: Wakefulness;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
@@ -61,7 +70,7 @@ export class Meeting implements MeetingControls {
   #announced = '';
   #view: MeetingView;
 
-  constructor({ room, address, settings, environment = browserEnvironment() }: MeetingOptions) {
+  constructor({ room, address, settings, version, environment = browserEnvironment() }: MeetingOptions) {
     this.#room = room;
     this.#address = address;
     this.#settings = settings;
@@ -69,7 +78,7 @@ export class Meeting implements MeetingControls {
     this.#own = new OwnDevices(environment);
     this.#speakers = new Speakers({
       clock: environment.clock,
-      levels: () => this.#mesh?.levels ?? new Map(),
+      levels: () => this.#levels(),
       onChange: () => {
         this.#publish();
       },
@@ -80,6 +89,30 @@ export class Meeting implements MeetingControls {
       onChange: () => {
         this.#publish();
       },
+    });
+    this.#upgrade = new Upgrade(version);
+    this.reactions = new Reactions({
+      clock: environment.clock,
+      send: (data) => {
+        if (!this.#maySend || this.#signaling?.state !== 'open') return false;
+        this.#signaling.send({ type: 'broadcast', data });
+        return true;
+      },
+      onChange: () => {
+        this.#publish();
+      },
+    });
+    this.recording = new LocalRecording({
+      room,
+      store: environment.files,
+      ability: environment.recording,
+      clock: environment.clock,
+      ownSound: () => [this.#own.mic.track, this.#own.screen.tracks.screenSound],
+      onChange: () => {
+        this.#announce();
+        this.#publish();
+      },
+      report: environment.report,
     });
     this.#wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
       this.#woken(milliseconds);
@@ -287,6 +320,7 @@ export class Meeting implements MeetingControls {
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
+    else if (message.type === 'broadcast') this.reactions.receive(message.from, message.data);
     else if (message.type === 'error') this.#environment.report(message);
   }
 
@@ -295,6 +329,7 @@ export class Meeting implements MeetingControls {
     this.#roster = nextRoster(before, message);
     if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
+      if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
       this.#announce();
@@ -317,8 +352,14 @@ export class Meeting implements MeetingControls {
     this.#publish();
   }
 
+  #levels(): ReadonlyMap<string, number> {
+    const own = this.#own.equipment.amplitude;
+    const levels = this.#mesh?.levels ?? new Map<string, number>();
+    return own === undefined ? levels : new Map([...levels, [OWN, own]]);
+  }
+
   #state(): OwnState {
-    return { ...this.#own.state, hand: this.#standing.hand };
+    return { ...this.#own.state, hand: this.#standing.hand, recording: this.recording.on };
   }
 
   #hello(): { name: string; state: OwnState; settings?: SettingsPatch } {
@@ -345,6 +386,9 @@ export class Meeting implements MeetingControls {
   }
 
   #end(): void {
+    // First: what it shows is about to go.
+    this.recording.stop();
+    this.reactions.clear();
     this.#unwatch?.();
     this.#unwatch = undefined;
     this.#speakers.stop();
@@ -383,9 +427,13 @@ export class Meeting implements MeetingControls {
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
       role: this.#roster.role,
       settings: this.#roster.settings,
+      speaking: this.#speakers.speaks(OWN),
       hand: this.#standing.hand,
       waiting: this.#standing.waiting,
       ...(this.#standing.notice && { notice: this.#standing.notice }),
+      ...(this.recording.view && { recording: this.recording.view }),
+      reactions: this.reactions.shown,
+      ...(this.#outdated !== undefined && { outdated: this.#outdated }),
       chat: this.chat.entries,
       choices: this.#own.equipment.choices,
       loudspeaker: this.#own.equipment.speaker,

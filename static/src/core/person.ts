@@ -15,6 +15,7 @@ export function personOf(member: Member, speaking: boolean): Person {
     camera: sends && state.camera === true,
     speaking,
     hand: state.hand === true,
+    recording: state.recording === true,
     link,
     away,
     stream,

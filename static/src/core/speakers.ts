@@ -12,10 +12,13 @@ const PAUSE_MS = 700;
 /** How long somebody must speak to get the floor: a cough does not. */
 const FLOOR_MS = 600;
 
+/** One's own voice among the levels; no id is as short (R8). */
+export const OWN = 'self';
+
 /** What `Speakers` are made of. */
 export interface SpeakersOptions {
   readonly clock: Clock;
-  /** The level of everybody whose microphone is on, by id. */
+  /** The level of everybody whose microphone is on, by id; one's own as `OWN`, which never has the floor. */
   readonly levels: () => ReadonlyMap<string, number>;
   /** `speaking` or `floor` has changed. */
   readonly onChange: () => void;
@@ -70,7 +73,7 @@ export class Speakers {
     }
     if (this.#floor === undefined || !this.#heard.has(this.#floor)) {
       // The one who has spoken longest, which is the first: a map keeps its order.
-      const next = [...this.#heard].find(([, { since }]) => now - since >= FLOOR_MS);
+      const next = [...this.#heard].find(([id, { since }]) => id !== OWN && now - since >= FLOOR_MS);
       if (next) this.#floor = next[0];
     }
     if ([...this.#heard.keys(), this.#floor].join() !== before) onChange();

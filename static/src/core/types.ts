@@ -7,10 +7,12 @@ import type { Ask, Moderation, Role, Settings, Switch, Waiting } from '../protoc
 export type { Ask, Moderation, Role, Settings, Switch, Waiting };
 
 import type { LinkQuality } from './quality';
+import type { Scene } from './recording/types';
 import type { SafetyCode } from './safety';
 import type { Sample } from './statistics';
 
 export type { LinkQuality, QualityReason } from './quality';
+export type { Scene, SceneTile } from './recording/types';
 export type { SafetyCode } from './safety';
 export type { Flow, Path, Received, Sample, Sent } from './statistics';
 
@@ -18,6 +20,7 @@ export type { Flow, Path, Received, Sample, Sent } from './statistics';
 export type FailureCode =
   // the page
   | 'insecure_context' // plain http on another host than localhost: no getUserMedia (W3C Secure Contexts)
+  | 'page_outdated' // the server was upgraded, and parts of the page may be gone
   | 'browser_unsupported' // no RTCPeerConnection or no WebSocket
   // devices
   | 'permission_denied'
@@ -44,6 +47,11 @@ export type FailureCode =
   // media
   | 'no_path' // ICE found no way to a peer
   | 'sound_blocked' // the browser wants a gesture first
+  // recording
+  | 'recording_unsupported' // this browser cannot
+  | 'recording_limit' // the largest size was reached; the file is whole
+  | 'recording_cut' // the disk took no more; the file holds what was kept before
+  | 'recording_failed' // nothing could be saved
   | 'page_slept'; // the machine or the tab was suspended, and is back
 
 /** A failure with what a developer would want to see beside it. */
@@ -69,6 +77,8 @@ export interface Person {
   readonly speaking: boolean;
   /** Wants to speak. */
   readonly hand: boolean;
+  /** Records what they see and hear. */
+  readonly recording: boolean;
   readonly link: LinkState;
   /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
   readonly away: boolean;
@@ -181,6 +191,49 @@ export interface ScreenView extends DeviceView {
   readonly stream?: MediaStream;
 }
 
+/** What one can say without a word. */
+export const REACTIONS = ['👍', '❤️', '😂', '👏', '🎉', '😮'] as const;
+
+/** One of them. */
+export type ReactionSign = (typeof REACTIONS)[number];
+
+/** A reaction that is seen now. */
+export interface Reaction {
+  readonly id: number;
+  /** Whose; without it, it is one's own. */
+  readonly from?: string;
+  readonly sign: ReactionSign;
+}
+
+/** Reactions, to everyone. */
+export interface ReactionControls {
+  /** Shows it to everyone for a moment; does nothing when it is too often. Listeners cannot (R42). */
+  react(sign: ReactionSign): void;
+}
+
+/** One's own recording; there is none where it is off. */
+export type RecordingView =
+  | { readonly state: 'starting' | 'saving' }
+  /** `since`: in milliseconds since 1970. */
+  | { readonly state: 'on'; readonly since: number }
+  /** Until it is dismissed. */
+  | { readonly state: 'failed'; readonly failure: Failure };
+
+/** Recording what one sees and hears, to a file of one's own; everyone in the room sees that it is done. */
+export interface RecordingControls {
+  /** The largest file, in bytes; infinite where it goes to the disk as it grows. */
+  readonly limit: number;
+  /**
+   * Asks where to put the file, and records until `stop` or the end of the meeting. To be called in a gesture.
+   *
+   * @param scene what is seen and heard; asked many times a second
+   */
+  start(scene: () => Scene): Promise<void>;
+  stop(): void;
+  /** Forgets what failed. */
+  dismiss(): void;
+}
+
 /** What happened to this person of late. */
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
@@ -234,12 +287,19 @@ export interface MeetingView {
   /** One's own role (R36). A listener sends nothing. */
   readonly role: Role;
   readonly settings: Settings;
+  /** One's own voice is heard. */
+  readonly speaking: boolean;
   /** One's own hand is up. */
   readonly hand: boolean;
   /** Who asks to be let in; only hosts know. */
   readonly waiting: readonly Waiting[];
   /** Until it is dismissed. */
   readonly notice?: Notice;
+  readonly recording?: RecordingView;
+  /** Oldest first. */
+  readonly reactions: readonly Reaction[];
+  /** The server's version, where it has been upgraded since the page came. */
+  readonly outdated?: string;
   /** What was said since one is here, oldest first. */
   readonly chat: readonly ChatEntry[];
   /** The devices there are; empty until the browser tells. */
@@ -266,6 +326,8 @@ export interface MeetingControls {
   moderate(act: Moderation): void;
   dismissNotice(): void;
   readonly chat: ChatControls;
+  readonly recording: RecordingControls;
+  readonly reactions: ReactionControls;
   /** Takes this device from now on, in the middle of a call too. */
   choose(kind: DeviceKind, id: string): Promise<void>;
   /** Tells how loud the microphone is, from 0 to 1, until the returned function is called. */

@@ -1,7 +1,67 @@
-import type { QualityReason } from '../core/types';
+import type { FailureText } from './en';
+import type { FailureCode, QualityReason, ReactionSign } from '../core/types';
 
 /** English, as far as only the room wants it: not part of the first load. */
 export const enRoom = {
+  people: {
+    title: 'People',
+    open: 'Show who is here',
+    search: 'Search by name',
+    none: 'Nobody of that name is here.',
+    host: 'Host',
+    listener: 'Listener',
+    mic: 'Microphone on',
+    micOff: 'Microphone off',
+    camera: 'Camera on',
+    cameraOff: 'Camera off',
+    hand: 'Hand raised',
+    hands: '1 hand raised | {n} hands raised',
+    listening: 'You are listening. Raise your hand to speak.',
+  },
+  hosting: {
+    settings: 'This meeting',
+    locked: 'Locked: nobody else comes in',
+    lobby: 'Lobby: you let people in',
+    talk: 'Talk: newcomers only listen',
+    muteAll: 'Mute all',
+    end: 'End for all',
+    endTitle: 'End the meeting for everyone?',
+    endText: 'Everyone is sent out, and the meeting is over.',
+    actions: 'Actions for {name}',
+    askMute: 'Ask to mute',
+    askUnmute: 'Ask to unmute',
+    micOff: 'Mute',
+    cameraOff: 'Turn camera off',
+    screenOff: 'Stop screen sharing',
+    lowerHand: 'Lower hand',
+    makeHost: 'Make host',
+    unhost: 'No longer host',
+    letSpeak: 'Let speak',
+    listen: 'Make listener',
+    remove: 'Remove',
+    removeTitle: 'Remove {name}?',
+    removeText: 'They can come back, unless you lock the meeting or switch the lobby on.',
+    requests: 'Requests',
+    waits: '{name} wants to come in',
+    admit: 'Let in',
+    refuse: 'Refuse',
+    asksToSpeak: '{name} asks to speak',
+    notNow: 'Not now',
+  },
+  notice: {
+    somebody: 'A host',
+    mute: '{name} asks you to mute.',
+    unmute: '{name} asks you to turn on your microphone.',
+    muteAct: 'Mute',
+    unmuteAct: 'Turn on',
+    mic: '{name} turned your microphone off.',
+    camera: '{name} turned your camera off.',
+    screen: '{name} stopped your screen sharing.',
+    hand: '{name} lowered your hand.',
+    host: 'You are a host now.',
+    participant: 'You may speak now.',
+    listener: 'You are a listener now: nobody hears or sees you. Raise your hand to speak.',
+  },
   screen: {
     start: 'Share',
     stop: 'Stop',
@@ -18,6 +78,35 @@ export const enRoom = {
     pictureInPicture: 'Picture in picture',
     shortcuts: 'Keyboard shortcuts',
   },
+  reactions: {
+    react: 'React',
+    title: 'Reactions',
+    hint: 'React (E)',
+    said: '{name}: {what}',
+    names: {
+      '👍': 'thumbs up',
+      '❤️': 'heart',
+      '😂': 'laughter',
+      '👏': 'applause',
+      '🎉': 'hooray',
+      '😮': 'surprise',
+    } satisfies Record<ReactionSign, string>,
+  },
+  recording: {
+    sign: 'REC',
+    record: 'Record',
+    stop: 'Stop recording',
+    records: 'Records this meeting',
+    by: 'Recorded by: {names}',
+    over: 'Nobody records this meeting any more.',
+    title: 'Record this meeting?',
+    seen: 'Everyone here, and who comes later, sees that you record.',
+    disk: 'What you see and hear goes to a file that you choose next, until you stop.',
+    memory:
+      'This browser keeps what you see and hear in memory, up to {size} MB or some {minutes} minutes, and saves it as a download when you stop.',
+    start: 'Record',
+    saving: 'Saving the recording…',
+  },
   shortcuts: {
     title: 'Keyboard shortcuts',
     mic: 'Microphone on or off',
@@ -30,6 +119,7 @@ export const enRoom = {
     pin: 'Show a tile large: first to ninth',
     unpin: 'Show all as before',
     self: 'Hide or show my picture',
+    record: 'Record, or stop recording',
     fullScreen: 'Full screen on or off',
     pictureInPicture: 'Picture in picture on or off',
     list: 'This list',
@@ -138,6 +228,41 @@ export const enRoom = {
       broken: 'Stopped: what came was not the file that was offered',
     },
   },
+  /** Those that happen nowhere else; the others stand before the room. */
+  failures: {
+    screen_failed: {
+      sentence: 'The screen could not be shared: the system may have to allow the browser to record it.',
+      action: 'Try again',
+    },
+    no_path: {
+      sentence: 'No network path to {name}.',
+      action: 'Whoever runs the server should set up a TURN relay.',
+    },
+    sound_blocked: {
+      sentence: 'The browser waits for a click before it plays sound.',
+      action: 'Turn on sound',
+    },
+    recording_unsupported: {
+      sentence: 'This browser cannot record the meeting.',
+      action: 'Use a current Chrome, Edge or Firefox on a computer.',
+    },
+    recording_limit: {
+      sentence: 'The recording was as large as this browser can keep: it has ended and is saved.',
+      action: 'Press R to go on in another file.',
+    },
+    recording_cut: {
+      sentence: 'The disk took no more: the recording has ended, and its last part is missing.',
+      action: 'Make room on the disk, then record again.',
+    },
+    recording_failed: {
+      sentence: 'The recording could not be saved.',
+      action: 'Look at the free space, or choose another folder.',
+    },
+    page_slept: {
+      sentence: 'This page was asleep, and the others did not see or hear you.',
+      action: 'It is catching up; reload it if someone stays dark.',
+    },
+  } satisfies Partial<Record<FailureCode, FailureText>>,
 };
 
 /** What a language must have for the room. */

@@ -2,7 +2,7 @@ import type { FailureCode } from '../core/types';
 import type { RoomMessages } from './en.room';
 
 /** One plain sentence, and what to do about it. */
-interface FailureText {
+export interface FailureText {
   sentence: string;
   action: string;
 }
@@ -122,65 +122,6 @@ export const en = {
     lower: 'Lower hand',
     hint: 'Raise or lower your hand (H)',
   },
-  people: {
-    title: 'People',
-    open: 'Show who is here',
-    search: 'Search by name',
-    none: 'Nobody of that name is here.',
-    host: 'Host',
-    listener: 'Listener',
-    mic: 'Microphone on',
-    micOff: 'Microphone off',
-    camera: 'Camera on',
-    cameraOff: 'Camera off',
-    hand: 'Hand raised',
-    hands: '1 hand raised | {n} hands raised',
-    listening: 'You are listening. Raise your hand to speak.',
-  },
-  hosting: {
-    settings: 'This meeting',
-    locked: 'Locked: nobody else comes in',
-    lobby: 'Lobby: you let people in',
-    talk: 'Talk: newcomers only listen',
-    muteAll: 'Mute all',
-    end: 'End for all',
-    endTitle: 'End the meeting for everyone?',
-    endText: 'Everyone is sent out, and the meeting is over.',
-    actions: 'Actions for {name}',
-    askMute: 'Ask to mute',
-    askUnmute: 'Ask to unmute',
-    micOff: 'Mute',
-    cameraOff: 'Turn camera off',
-    screenOff: 'Stop screen sharing',
-    lowerHand: 'Lower hand',
-    makeHost: 'Make host',
-    unhost: 'No longer host',
-    letSpeak: 'Let speak',
-    listen: 'Make listener',
-    remove: 'Remove',
-    removeTitle: 'Remove {name}?',
-    removeText: 'They can come back, unless you lock the meeting or switch the lobby on.',
-    requests: 'Requests',
-    waits: '{name} wants to come in',
-    admit: 'Let in',
-    refuse: 'Refuse',
-    asksToSpeak: '{name} asks to speak',
-    notNow: 'Not now',
-  },
-  notice: {
-    somebody: 'A host',
-    mute: '{name} asks you to mute.',
-    unmute: '{name} asks you to turn on your microphone.',
-    muteAct: 'Mute',
-    unmuteAct: 'Turn on',
-    mic: '{name} turned your microphone off.',
-    camera: '{name} turned your camera off.',
-    screen: '{name} stopped your screen sharing.',
-    hand: '{name} lowered your hand.',
-    host: 'You are a host now.',
-    participant: 'You may speak now.',
-    listener: 'You are a listener now: nobody hears or sees you. Raise your hand to speak.',
-  },
   left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
   refused: { retry: 'Try again' },
   device: { mic: 'the microphone', camera: 'the camera', both: 'the camera and the microphone' },
@@ -188,6 +129,10 @@ export const en = {
     insecure_context: {
       sentence: 'This page came over plain http, so browsers keep camera and microphone shut.',
       action: 'Open it with https:// (or on localhost).',
+    },
+    page_outdated: {
+      sentence: 'This page is older than its server; parts of it may be missing.',
+      action: 'Reload',
     },
     browser_unsupported: {
       sentence: 'This browser cannot hold video calls.',
@@ -203,10 +148,6 @@ export const en = {
     },
     device_busy: {
       sentence: 'Another program is using {device}; close that program first.',
-      action: 'Try again',
-    },
-    screen_failed: {
-      sentence: 'The screen could not be shared: the system may have to allow the browser to record it.',
       action: 'Try again',
     },
     device_failed: { sentence: 'The browser could not start {device}.', action: 'Try again' },
@@ -244,19 +185,7 @@ export const en = {
     ended: { sentence: 'The host ended this meeting for all.', action: 'Back to the start' },
     superseded: { sentence: 'You joined this meeting in another window.', action: 'Rejoin here' },
     protocol_error: { sentence: 'The server did not understand this page.', action: 'Reload the page' },
-    no_path: {
-      sentence: 'No network path to {name}.',
-      action: 'Whoever runs the server should set up a TURN relay.',
-    },
-    sound_blocked: {
-      sentence: 'The browser waits for a click before it plays sound.',
-      action: 'Turn on sound',
-    },
-    page_slept: {
-      sentence: 'This page was asleep, and the others did not see or hear you.',
-      action: 'It is catching up; reload it if someone stays dark.',
-    },
-  } satisfies Record<FailureCode, FailureText>,
+  } satisfies Partial<Record<FailureCode, FailureText>>,
 };
 
 /** What a language must have before the room. */

@@ -1,7 +1,8 @@
 import { registerMessageResolver, resolveValue } from '@intlify/core-base';
 import { createI18n, useI18n } from 'petite-vue-i18n';
 import { remember, remembered } from '../remembered';
-import type { Messages } from './en';
+import type { LobbyMessages, Messages } from './en';
+import type { RoomMessages } from './en.room';
 
 /** A language of the page. */
 export type Locale = 'en' | 'zh-CN';
@@ -30,14 +31,12 @@ export const i18n = createI18n<[Messages], Locale, false>({
 });
 
 /** The room's texts come beside the room, not before the person can do something. */
-const TEXTS: Readonly<Record<Locale, readonly [lobby: () => Promise<object>, room: () => Promise<object>]>> =
-  {
-    en: [async () => (await import('./en')).en, async () => (await import('./en.room')).enRoom],
-    'zh-CN': [
-      async () => (await import('./zh-CN')).zhCN,
-      async () => (await import('./zh-CN.room')).zhCNRoom,
-    ],
-  };
+const TEXTS: Readonly<
+  Record<Locale, readonly [lobby: () => Promise<LobbyMessages>, room: () => Promise<RoomMessages>]>
+> = {
+  en: [async () => (await import('./en')).en, async () => (await import('./en.room')).enRoom],
+  'zh-CN': [async () => (await import('./zh-CN')).zhCN, async () => (await import('./zh-CN.room')).zhCNRoom],
+};
 
 let wanted = preferred();
 let inRoom = false;
@@ -50,8 +49,10 @@ function load(): Promise<void> {
     .then(async () => {
       const locale = wanted;
       const [lobby, room] = TEXTS[locale];
-      const [first, more] = await Promise.all([lobby(), inRoom ? room() : {}]);
-      i18n.global.setLocaleMessage(locale, { ...first, ...more } as Messages);
+      const [first, more] = await Promise.all([lobby(), inRoom ? room() : undefined]);
+      // A failure stands where it can happen first.
+      const failures = { ...first.failures, ...more?.failures };
+      i18n.global.setLocaleMessage(locale, { ...first, ...more, failures } as Messages);
       i18n.global.locale.value = locale;
       document.documentElement.lang = locale;
     });

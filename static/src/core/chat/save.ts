@@ -4,6 +4,11 @@ import type { FileFacts } from './wire';
 /** A file that is being written. */
 export interface FileSink {
   write(pieces: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
+  /**
+   * Where it can be done: what was written until now stays, whatever comes. Calls `kept` as soon as that is so;
+   * it may fail after that.
+   */
+  keep?(kept: () => void): Promise<void>;
   /** It is whole: only now it appears under its name. */
   close(): Promise<void>;
   /** Nothing is to be left of it. Never throws. */
@@ -19,7 +24,7 @@ export interface FileStore {
 }
 
 /** The largest file where it must be kept in memory. */
-const MEMORY_BYTES = 512 * 1024 ** 2;
+export const MEMORY_BYTES = 512 * 1024 ** 2;
 /** How long the browser may take to start a download. */
 const REVOKE_MS = 60_000;
 
@@ -43,10 +48,21 @@ function picker(): Picker | undefined {
 async function toDisk(pick: Picker, { name }: FileFacts): Promise<FileSink | undefined> {
   try {
     const handle = await pick({ suggestedName: name });
-    const stream = await handle.createWritable();
+    let stream = await handle.createWritable();
+    let written = 0;
     return {
-      // One write for all pieces.
-      write: (pieces) => stream.write(new Blob([...pieces])),
+      write: async (pieces) => {
+        // One write for all pieces.
+        const blob = new Blob([...pieces]);
+        await stream.write(blob);
+        written += blob.size;
+      },
+      keep: async (kept) => {
+        await stream.close();
+        kept();
+        stream = await handle.createWritable({ keepExistingData: true });
+        await stream.seek(written);
+      },
       close: () => stream.close(),
       abort: () => {
         // It may have ended by itself, which is as good.

@@ -6,6 +6,7 @@ export type FailureAct = 'retry' | 'rejoin' | 'rename' | 'home' | 'reload' | 'so
 /** The action behind the text `failures.<code>.action`. */
 export const failureActs: Record<FailureCode, FailureAct> = {
   insecure_context: 'advice',
+  page_outdated: 'reload',
   browser_unsupported: 'advice',
   permission_denied: 'retry',
   no_device: 'retry',
@@ -29,5 +30,9 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   protocol_error: 'reload',
   no_path: 'advice',
   sound_blocked: 'sound',
+  recording_unsupported: 'advice',
+  recording_limit: 'advice',
+  recording_cut: 'advice',
+  recording_failed: 'advice',
   page_slept: 'advice',
 };

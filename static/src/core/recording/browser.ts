@@ -1,0 +1,112 @@
+/** A browser as a studio: canvas, Web Audio, MediaRecorder, and a worker that keeps the time. */
+import type { Canvas, Encoder, EncoderListener, Mixer, Projector, Studio } from './types';
+
+/** Enough for faces and for letters at 1280×720; about 19 MB a minute with the sound. */
+const VIDEO_BITS = 2_400_000;
+const AUDIO_BITS = 128_000;
+/** How much is lost at most where the page or the machine dies, in milliseconds. */
+const PIECE_MS = 1_000;
+
+/** This browser's. */
+export const browserStudio: Studio = { newCanvas, newMixer, newProjector, newEncoder, everySoOften };
+
+function newCanvas(width: number, height: number, fps: number): Canvas {
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const brush = canvas.getContext('2d', { alpha: false });
+  const [track] = canvas.captureStream(fps).getVideoTracks();
+  if (brush === null || track === undefined) throw new Error('no canvas');
+  return {
+    brush,
+    track,
+    close: () => {
+      track.stop();
+    },
+  };
+}
+
+function newMixer(): Mixer {
+  const context = new AudioContext();
+  const sum = context.createMediaStreamDestination();
+  // Silence is sound, too: without it some browsers begin the file with the first voice.
+  const ground = context.createConstantSource();
+  ground.offset.value = 0;
+  ground.connect(sum);
+  ground.start();
+  void context.resume();
+  const [track] = sum.stream.getAudioTracks();
+  if (track === undefined) throw new Error('no sound');
+  return {
+    track,
+    add: (each) => {
+      const source = context.createMediaStreamSource(new MediaStream([each]));
+      source.connect(sum);
+      return () => {
+        source.disconnect();
+      };
+    },
+    close: () => {
+      track.stop();
+      void context.close();
+    },
+  };
+}
+
+function newProjector(stream: MediaStream): Projector {
+  const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true });
+  const show = (): void => {
+    // The picture alone: the sound is the mixer's. A new connection brings other tracks.
+    video.srcObject = new MediaStream(stream.getVideoTracks());
+    // It may be closed before it plays.
+    video.play().catch(() => undefined);
+  };
+  show();
+  return {
+    get frame() {
+      const shown = video.srcObject instanceof MediaStream ? video.srcObject.getVideoTracks() : [];
+      if (shown[0] !== stream.getVideoTracks()[0]) show();
+      if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA || video.videoWidth === 0) return undefined;
+      return { image: video, width: video.videoWidth, height: video.videoHeight };
+    },
+    close: () => {
+      video.srcObject = null;
+    },
+  };
+}
+
+function newEncoder(
+  tracks: readonly MediaStreamTrack[],
+  mimeType: string,
+  { onPiece, onEnd }: EncoderListener,
+): Encoder {
+  const recorder = new MediaRecorder(new MediaStream([...tracks]), {
+    mimeType,
+    videoBitsPerSecond: VIDEO_BITS,
+    audioBitsPerSecond: AUDIO_BITS,
+  });
+  let error: unknown;
+  recorder.ondataavailable = ({ data }) => {
+    onPiece(data);
+  };
+  recorder.onerror = (event) => {
+    error = (event as { error?: unknown }).error ?? event;
+  };
+  recorder.onstop = () => {
+    onEnd(error);
+  };
+  recorder.start(PIECE_MS);
+  return {
+    stop: () => {
+      if (recorder.state !== 'inactive') recorder.stop();
+    },
+  };
+}
+
+/** By a worker: the timers of a page that is hidden are slowed down to one a second, those of its workers are not. */
+function everySoOften(milliseconds: number, call: () => void): () => void {
+  const worker = new Worker(new URL('./ticker.ts', import.meta.url), { type: 'module' });
+  worker.onmessage = call;
+  worker.postMessage(milliseconds);
+  return () => {
+    worker.terminate();
+  };
+}

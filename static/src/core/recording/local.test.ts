@@ -1,0 +1,122 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+import { MEMORY_BYTES } from '../chat/save';
+import { FakeClock, settled } from '../testing/clock';
+import { FakeStore } from '../testing/files';
+import { FakeTrack } from '../testing/rtc';
+import { FakeStudio } from '../testing/studio';
+import { LocalRecording } from './local';
+
+const own = new FakeTrack('audio') as unknown as MediaStreamTrack;
+const scene = () => ({ tiles: [], sounds: [] });
+
+let studio: FakeStudio;
+let store: FakeStore;
+let problems: unknown[];
+let changes: number;
+
+beforeEach(() => {
+  studio = new FakeStudio();
+  store = new FakeStore();
+  problems = [];
+  changes = 0;
+});
+
+function make(): LocalRecording {
+  return new LocalRecording({
+    room: 'stand/up',
+    store,
+    ability: studio,
+    clock: new FakeClock(),
+    ownSound: () => [own, null],
+    onChange: () => (changes += 1),
+    report: (problem) => problems.push(problem),
+  });
+}
+
+async function started(): Promise<LocalRecording> {
+  const recording = make();
+  await recording.start(scene);
+  return recording;
+}
+
+test('from the wish to the file, with one’s own sound', async () => {
+  const recording = await started();
+  expect(recording.view).toMatchObject({ state: 'on', since: 1_000_000 });
+  expect(recording.on).toBe(true);
+  expect([...studio.heard]).toEqual([own]);
+  studio.piece(10);
+  recording.stop();
+  expect(recording.view).toEqual({ state: 'saving' });
+  expect(recording.on).toBe(false);
+  studio.encoder?.onEnd();
+  await settled();
+  expect(recording.view).toBeUndefined();
+  expect(store.saved).toMatchObject([
+    { name: expect.stringMatching(/^stand_up [\d-]+ [\d.]+\.webm$/) as string },
+  ]);
+  expect(store.saved[0]?.bytes).toHaveLength(10);
+  // And again.
+  await recording.start(scene);
+  expect(recording.on).toBe(true);
+});
+
+test('the best kind of file that the browser can make', async () => {
+  studio.mimes = ['video/webm', 'video/mp4;codecs=avc1.42E01F,opus', 'video/webm;codecs=vp8,opus'];
+  const recording = await started();
+  recording.stop();
+  studio.encoder?.onEnd();
+  await settled();
+  expect(store.saved[0]?.name).toMatch(/\.mp4$/);
+});
+
+test('whoever closes the dialog has asked for nothing', async () => {
+  store.answer = 'no';
+  const recording = await started();
+  expect(recording.view).toBeUndefined();
+  expect(studio.encoder).toBeUndefined();
+  expect(problems).toEqual([]);
+});
+
+test('a meeting that ends while the person is asked is not recorded', async () => {
+  const recording = make();
+  const asked = recording.start(scene);
+  recording.stop();
+  expect(recording.view).toBeUndefined();
+  await asked;
+  expect(studio.encoder).toBeUndefined();
+  expect(store.aborted).toBe(1);
+});
+
+test('what goes wrong has a code, until it is dismissed or tried again', async () => {
+  studio.mimes = [];
+  const none = make();
+  await none.start(scene);
+  expect(none.view).toEqual({ state: 'failed', failure: { code: 'recording_unsupported' } });
+  none.dismiss();
+  expect(none.view).toBeUndefined();
+
+  studio = new FakeStudio();
+  store.answer = 'broken';
+  const recording = await started();
+  expect(recording.view).toEqual({ state: 'failed', failure: { code: 'recording_failed' } });
+  store.answer = 'yes';
+  vi.spyOn(studio, 'load').mockRejectedValueOnce(new Error('gone'));
+  await recording.start(scene);
+  expect(recording.view).toEqual({ state: 'failed', failure: { code: 'recording_failed' } });
+  expect(store.aborted).toBe(1);
+  expect(problems).toHaveLength(2);
+
+  await recording.start(scene);
+  store.limit = 5;
+  studio.piece(6);
+  await settled();
+  studio.encoder?.onEnd();
+  await settled();
+  expect(recording.view).toEqual({ state: 'failed', failure: { code: 'recording_failed' } });
+});
+
+test('only memory has a limit', () => {
+  expect(make().limit).toBe(Infinity);
+  store.largest = 1_000;
+  expect(make().limit).toBe(MEMORY_BYTES);
+});

@@ -1,0 +1,167 @@
+/**
+ * The recording of what one sees and hears, to a file of one's own: what of it must be there before it
+ * is wanted. The rest is loaded when a recording begins.
+ */
+import { type FileStore, MEMORY_BYTES } from '../chat/save';
+import { safeName } from '../chat/wire';
+import type { Clock } from '../clock';
+import type { FailureCode, RecordingControls, RecordingView } from '../types';
+import type { Recording, RecordingEnd } from './recording';
+import type { Scene, Studio } from './types';
+
+/**
+ * Kinds of files, the best first: what every player plays; what a computer encodes in hardware; what every
+ * Firefox has. VP9 looks better, and takes the processor that the call needs.
+ */
+const MIMES = [
+  'video/mp4;codecs=avc1.42E01F,mp4a.40.2',
+  'video/mp4;codecs=avc1.42E01F,opus',
+  'video/webm;codecs=vp8,opus',
+  'video/webm',
+  'video/mp4',
+];
+
+const FAILURES: Readonly<Record<Exclude<RecordingEnd, 'saved'>, FailureCode>> = {
+  limit: 'recording_limit',
+  cut: 'recording_cut',
+  failed: 'recording_failed',
+};
+
+/** What a browser says about recording before anything is loaded for it. */
+export interface RecordingAbility {
+  /** Whether it can encode this kind of file. */
+  supports(mime: string): boolean;
+  load(): Promise<Studio>;
+}
+
+/** What a `LocalRecording` is made of. */
+export interface LocalRecordingOptions {
+  readonly room: string;
+  readonly store: FileStore;
+  /** `undefined` where nothing can be recorded. */
+  readonly ability: RecordingAbility | undefined;
+  readonly clock: Clock;
+  /** One's own sound, which is not played here. */
+  readonly ownSound: () => readonly (MediaStreamTrack | null)[];
+  /** `view` is another. */
+  readonly onChange: () => void;
+  readonly report: (problem: unknown) => void;
+}
+
+/** Off, or on, or on the way from one to the other. */
+export class LocalRecording implements RecordingControls {
+  readonly #options: LocalRecordingOptions;
+  #view: RecordingView | undefined;
+  #recording: Recording | undefined;
+  /** Counts what was asked for, so that one that begins too late does not. */
+  #wish = 0;
+
+  constructor(options: LocalRecordingOptions) {
+    this.#options = options;
+  }
+
+  get view(): RecordingView | undefined {
+    return this.#view;
+  }
+
+  /** What the others are to be told. */
+  get on(): boolean {
+    return this.#view?.state === 'on';
+  }
+
+  get limit(): number {
+    return this.#options.store.canSave(Infinity) ? Infinity : MEMORY_BYTES;
+  }
+
+  async start(scene: () => Scene): Promise<void> {
+    if (this.#view !== undefined && this.#view.state !== 'failed') return;
+    const { ability, store, room, clock, report } = this.#options;
+    const mime = MIMES.find((each) => ability?.supports(each));
+    if (ability === undefined || mime === undefined) {
+      this.#fail('recording_unsupported');
+      return;
+    }
+    this.#wish += 1;
+    const wish = this.#wish;
+    this.#show({ state: 'starting' });
+    try {
+      // First of all, because browsers ask only in a gesture, which is soon forgotten.
+      const sink = await store.save({
+        name: fileName(room, mime, clock.now()),
+        size: 0,
+        mime: mime.split(';')[0] ?? '',
+      });
+      if (sink === undefined) {
+        if (wish === this.#wish) this.#show(undefined);
+        return;
+      }
+      try {
+        const [{ Recording }, studio] = await Promise.all([import('./recording'), ability.load()]);
+        if (wish !== this.#wish) {
+          sink.abort();
+          return;
+        }
+        this.#recording = new Recording({
+          studio,
+          mime,
+          sink,
+          limit: this.limit,
+          scene: () => this.#with(scene()),
+          onEnd: (end, error) => {
+            if (error !== undefined) report(error);
+            this.#ended(end);
+          },
+        });
+      } catch (error) {
+        sink.abort();
+        throw error;
+      }
+      this.#show({ state: 'on', since: clock.now() });
+    } catch (error) {
+      report(error);
+      if (wish === this.#wish) this.#fail('recording_failed');
+    }
+  }
+
+  /** Ends it; the file is whole a moment later. */
+  stop(): void {
+    this.#wish += 1;
+    if (this.#view?.state === 'starting') this.#show(undefined);
+    if (this.#view?.state !== 'on') return;
+    this.#show({ state: 'saving' });
+    this.#recording?.stop();
+  }
+
+  dismiss(): void {
+    if (this.#view?.state === 'failed') this.#show(undefined);
+  }
+
+  #with(scene: Scene): Scene {
+    const own = this.#options.ownSound().filter((track) => track !== null);
+    return { ...scene, sounds: [...scene.sounds, ...own] };
+  }
+
+  #ended(end: RecordingEnd): void {
+    this.#recording = undefined;
+    if (end === 'saved') this.#show(undefined);
+    else this.#fail(FAILURES[end]);
+  }
+
+  #fail(code: FailureCode): void {
+    this.#show({ state: 'failed', failure: { code } });
+  }
+
+  #show(view: RecordingView | undefined): void {
+    this.#view = view;
+    this.#options.onChange();
+  }
+}
+
+/** Such as `standup 2026-01-02 11.04.mp4`, in the person's own time. */
+function fileName(room: string, mime: string, at: number): string {
+  const two = (number: number): string => String(number).padStart(2, '0');
+  const date = new Date(at);
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
+  const time = `${two(date.getHours())}.${two(date.getMinutes())}`;
+  return safeName(`${room} ${day} ${time}.${mime.startsWith('video/mp4') ? 'mp4' : 'webm'}`);
+}

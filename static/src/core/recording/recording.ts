@@ -1,0 +1,186 @@
+/**
+ * One recording, from the first piece to the end of its file: draws the scene, sums up the sound, and
+ * writes what the encoder gives. People who come and go and devices that are exchanged are followed
+ * by asking for the scene at each picture.
+ */
+import type { FileSink } from '../chat/save';
+import { paint } from './painter';
+import {
+  type Canvas,
+  type Encoder,
+  type Mixer,
+  PICTURE,
+  type Projector,
+  type Scene,
+  type SceneTile,
+  type Studio,
+} from './types';
+
+/** A mesh leaves the processor little: enough for faces, and screens are sent at 15 anyway. */
+const FPS = 20;
+/** What a disk may be behind; about two minutes. */
+const BEHIND_BYTES = 32 * 1024 ** 2;
+/**
+ * What is new is kept for good when it is so much, and so large a part of the whole: keeping copies the
+ * file, and so a recording is written five times at most, and four fifths of it outlive a crash.
+ */
+const KEEP_BYTES = 24 * 1024 ** 2;
+const KEEP_PART = 1 / 4;
+
+/** How a recording came to its end. */
+export type RecordingEnd =
+  | 'saved' // as it was asked to
+  | 'limit' // whole, at the largest size
+  | 'cut' // the disk took no more: the file holds what was kept before
+  | 'failed'; // there is no file
+
+/** What a `Recording` is made of. */
+export interface RecordingOptions {
+  readonly studio: Studio;
+  readonly mime: string;
+  readonly sink: FileSink;
+  /** The largest file, in bytes. */
+  readonly limit: number;
+  /** Asked for each picture. */
+  readonly scene: () => Scene;
+  /** Once, when the file is closed or given up. */
+  readonly onEnd: (end: RecordingEnd, error?: unknown) => void;
+}
+
+/** Records from its construction until it ends. */
+export class Recording {
+  readonly #options: RecordingOptions;
+  readonly #canvas: Canvas;
+  readonly #mixer: Mixer;
+  readonly #encoder: Encoder;
+  readonly #stopTicking: () => void;
+  readonly #projectors = new Map<MediaStream, Projector>();
+  readonly #heard = new Map<MediaStreamTrack, () => void>();
+  /** All that was given to the sink, one after the other. */
+  #written: Promise<void> = Promise.resolve();
+  /** What has come, what of it is not written, what is, and what of that is kept for good. */
+  #bytes = 0;
+  #behind = 0;
+  #stored = 0;
+  #kept = 0;
+  #stopping = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(options: RecordingOptions) {
+    this.#options = options;
+    const { studio, mime } = options;
+    this.#canvas = studio.newCanvas(PICTURE.width, PICTURE.height, FPS);
+    this.#mixer = studio.newMixer();
+    this.#draw();
+    this.#stopTicking = studio.everySoOften(1000 / FPS, () => {
+      this.#draw();
+    });
+    this.#encoder = studio.newEncoder([this.#canvas.track, this.#mixer.track], mime, {
+      onPiece: (piece) => {
+        this.#take(piece);
+      },
+      onEnd: (error) => {
+        void this.#finish(error);
+      },
+    });
+  }
+
+  /** Ends it; `onEnd` comes when the file is whole. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#encoder.stop();
+  }
+
+  #draw(): void {
+    const { tiles, sounds } = this.#options.scene();
+    this.#listen(sounds);
+    this.#watch(tiles);
+    paint(this.#canvas.brush, tiles, ({ picture }) => picture && this.#projectors.get(picture)?.frame);
+  }
+
+  #listen(sounds: readonly MediaStreamTrack[]): void {
+    const present = new Set(sounds);
+    for (const [track, remove] of this.#heard) {
+      if (present.has(track)) continue;
+      remove();
+      this.#heard.delete(track);
+    }
+    for (const track of present) {
+      if (!this.#heard.has(track) && track.readyState === 'live')
+        this.#heard.set(track, this.#mixer.add(track));
+    }
+  }
+
+  #watch(tiles: readonly SceneTile[]): void {
+    const present = new Set(tiles.flatMap(({ picture }) => picture ?? []));
+    for (const [stream, projector] of this.#projectors) {
+      if (present.has(stream)) continue;
+      projector.close();
+      this.#projectors.delete(stream);
+    }
+    for (const stream of present) {
+      if (!this.#projectors.has(stream))
+        this.#projectors.set(stream, this.#options.studio.newProjector(stream));
+    }
+  }
+
+  #take(piece: Blob): void {
+    if (piece.size === 0 || this.#failure) return;
+    this.#bytes += piece.size;
+    this.#behind += piece.size;
+    if (this.#behind > BEHIND_BYTES) {
+      this.#fail(new Error('The disk is too slow.'));
+      return;
+    }
+    this.#written = this.#written.then(() => this.#store(piece));
+    // The last piece is taken all the same, so that the file is whole.
+    if (this.#bytes >= this.#options.limit) this.stop();
+  }
+
+  async #store(piece: Blob): Promise<void> {
+    if (this.#failure) return;
+    const { sink } = this.#options;
+    try {
+      await sink.write([new Uint8Array(await piece.arrayBuffer())]);
+      this.#behind -= piece.size;
+      this.#stored += piece.size;
+      const fresh = this.#stored - this.#kept;
+      if (fresh < KEEP_BYTES || fresh < this.#stored * KEEP_PART) return;
+      await sink.keep?.(() => {
+        this.#kept = this.#stored;
+      });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.stop();
+  }
+
+  async #finish(error: unknown): Promise<void> {
+    const { sink, limit, onEnd } = this.#options;
+    this.#stopping = true;
+    this.#release();
+    await this.#written;
+    try {
+      if (this.#failure) throw this.#failure.error;
+      await sink.close();
+      // An encoder that gave up has left a file that can be played.
+      onEnd(this.#bytes >= limit ? 'limit' : error === undefined ? 'saved' : 'cut', error);
+    } catch (problem) {
+      sink.abort();
+      onEnd(this.#kept > 0 ? 'cut' : 'failed', problem);
+    }
+  }
+
+  #release(): void {
+    this.#stopTicking();
+    this.#listen([]);
+    this.#watch([]);
+    this.#mixer.close();
+    this.#canvas.close();
+  }
+}

@@ -1,0 +1,81 @@
+// The server is upgraded while pages are open.
+
+import { expect, expectPictures, test } from './lib/test.js';
+
+const note = (person) => person.failure('page_outdated');
+
+test('a page that is older than the server asks to be loaded anew, and the call goes on', async ({
+  join,
+  person,
+  server,
+}) => {
+  const grace = await join('Grace', 'upgrade');
+  const ada = await person('Ada');
+  // A proxy that says another version from the upgrade on, and cuts the socket at it, as a restart does.
+  let version;
+  let cut;
+  await ada.page.routeWebSocket(/signal-api\/ws/, (page) => {
+    const upstream = page.connectToServer();
+    upstream.onMessage((frame) => {
+      const message = JSON.parse(frame);
+      if (message.type === 'welcome' && version) message.server.version = version;
+      page.send(JSON.stringify(message));
+    });
+    cut = async () => {
+      await upstream.close({ code: 1000 });
+      await page.close({ code: 1012, reason: '' });
+    };
+  });
+  await ada.join(server.url, 'upgrade');
+  await expectPictures(ada, 'Grace');
+  const signaling = ada.page.locator('html');
+  const reconnect = async () => {
+    await cut();
+    await expect(signaling).toHaveAttribute('data-signaling', 'lost');
+    await expect(signaling).toHaveAttribute('data-signaling', 'open');
+  };
+
+  // The same version: nothing to say.
+  await reconnect();
+  await expectPictures(ada, 'Grace');
+  await expect(note(ada)).toHaveCount(0);
+
+  version = '99.0.0';
+  await reconnect();
+  await expect(note(ada)).toBeVisible();
+  await expectPictures(ada, 'Grace');
+  await expectPictures(grace, 'Ada');
+  // Not by itself; dismissed it stays away until there is another version.
+  await note(ada).locator('[data-action=dismiss]').click();
+  await reconnect();
+  await expectPictures(ada, 'Grace');
+  await expect(note(ada)).toHaveCount(0);
+
+  version = '99.1.0';
+  await reconnect();
+  const loaded = ada.page.waitForEvent('load');
+  await note(ada).locator('[data-action=reload]').click();
+  await loaded;
+});
+
+test('a part of the page that is gone asks for it too', async ({ join, server, person }) => {
+  const ada = await join('Ada', 'parts');
+  await expect(ada.ownTile).toBeVisible();
+  await ada.page.route(/assets\/SettingsDialog-/, (route) => route.fulfill({ status: 404 }));
+  await ada.button('more').click();
+  await ada.button('devices').click();
+  await expect(note(ada)).toBeVisible();
+  await note(ada).locator('[data-action=dismiss]').click();
+  await expect(note(ada)).toHaveCount(0);
+
+  // Before the room; and where the room itself is gone, in its place.
+  const grace = await person('Grace');
+  await grace.page.route(/assets\/RoomView-/, (route) => route.fulfill({ status: 404 }));
+  await grace.page.goto(`${server.url}r/parts`);
+  await expect(note(grace)).toBeVisible();
+  await note(grace).locator('[data-action=dismiss]').click();
+  await grace.page.locator('[name=name]').fill('Grace');
+  await grace.button('join').click();
+  await expect(note(grace)).toBeVisible();
+  await expect(note(grace).locator('[data-action=reload]')).toBeVisible();
+});
