@@ -5,15 +5,18 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use roundtable::access::ResumeKey;
 use roundtable::config::Cli;
+use roundtable::core::Comeback;
+use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
 use roundtable::hub::{Hub, Membership, Newcomer};
-use roundtable::outbox::{Outbox, OutboxLimits};
+use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
-use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
+use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
 use roundtable::telemetry::Metrics;
 
 /// A candidate as Chromium writes it, about 0.2 KB.
@@ -69,19 +72,21 @@ fn greeter() -> Greeter {
 struct Seated {
     membership: Membership,
     outbox: Arc<Outbox>,
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Outgoing>,
 }
 
 impl Seated {
     /// Joins as the `number`th member.
     fn new(hub: &Arc<Hub>, number: u8) -> Self {
-        let outbox = Arc::new(Outbox::new(OutboxLimits { frames: 1024, bytes: 1 << 20 }));
+        let bound = Bound { frames: 1024, bytes: 1 << 20 };
+        let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }));
         let newcomer = Newcomer {
             id: PeerId::from_random([number; PeerId::LEN]),
             name: PeerName::new("Ada").expect("a name"),
             state: StatePatch::default(),
             settings: SettingsPatch::default(),
-            resumed: false,
+            comeback: Comeback::default(),
+            session: None,
             outbox: outbox.clone(),
         };
         let room = RoomName::new("bench").expect("a room's name");
@@ -101,14 +106,14 @@ fn fan_out(criterion: &mut Criterion) {
     let text = signal(&offer(143)).replace("signal", "broadcast");
     let mut group = criterion.benchmark_group("broadcast through the hub");
     for members in [2, 16, 50_u8] {
-        let hub = Hub::new(members.into(), greeter(), Arc::new(Metrics::new()));
+        let hub = Hub::new(members.into(), Duration::from_secs(20), greeter(), Arc::new(Metrics::new()));
         let mut seated: Vec<_> = (0..members).map(|number| Seated::new(&hub, number)).collect();
         seated.iter_mut().for_each(Seated::drain);
         group.throughput(Throughput::Elements(u64::from(members) - 1));
         group.bench_function(BenchmarkId::from_parameter(members), |bench| {
             bench.iter(|| {
                 let sender = &seated[0].membership;
-                sender.broadcast(relay(black_box(&text), sender.id())).expect("a member may broadcast");
+                sender.broadcast(None, relay(black_box(&text), sender.id())).expect("a member may broadcast");
                 seated.iter_mut().for_each(Seated::drain);
             });
         });

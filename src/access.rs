@@ -1,7 +1,7 @@
 //! Who may come back as whom: resume secrets (R11).
 //!
-//! A secret is the peer's id and an HMAC over the room and the id, so that the server keeps
-//! nothing for peers that are away, and any server with the same key can check it.
+//! A secret is the peer's id, the number of its stay and an HMAC over both and the room, so that the server keeps
+//! nothing for peers that are gone, and any server with the same key can check it.
 
 use std::fmt;
 
@@ -38,30 +38,34 @@ impl ResumeKey {
         Ok(Self::new(&key))
     }
 
-    /// The secret with which a peer comes back to this room.
-    pub fn issue(&self, room: &RoomName, id: PeerId) -> String {
-        let mac = self.mac(room, id).finalize().into_bytes();
+    /// The secret with which a peer comes back to this room, and to this stay in it.
+    pub fn issue(&self, room: &RoomName, id: PeerId, stay: u64) -> String {
+        let mac = self.mac(room, id, stay).finalize().into_bytes();
         let hex = mac[..MAC_BYTES].iter().map(|byte| format!("{byte:02x}"));
-        format!("{id}.{}", hex.collect::<String>())
+        format!("{id}.{stay:016x}{}", hex.collect::<String>())
     }
 
-    /// Whose secret for this room this is; `None` for any other text.
-    pub fn check(&self, room: &RoomName, secret: &str) -> Option<PeerId> {
+    /// Whose secret for this room this is, and of which stay; `None` for any other text.
+    pub fn check(&self, room: &RoomName, secret: &str) -> Option<(PeerId, u64)> {
         let (id, hex) = secret.split_once('.')?;
         let id = PeerId::parse(id)?;
-        if hex.len() != 2 * MAC_BYTES || !hex.is_ascii() {
+        // One writing alone: neither a sign nor capitals.
+        if hex.len() != 16 + 2 * MAC_BYTES || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
+        let (stay, hex) = hex.split_at(16);
+        let stay = u64::from_str_radix(stay, 16).ok()?;
         let mac: Option<Vec<u8>> =
             (0..MAC_BYTES).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect();
-        self.mac(room, id).verify_truncated_left(&mac?).ok()?;
-        Some(id)
+        self.mac(room, id, stay).verify_truncated_left(&mac?).ok()?;
+        Some((id, stay))
     }
 
-    fn mac(&self, room: &RoomName, id: PeerId) -> Hmac<Sha256> {
+    fn mac(&self, room: &RoomName, id: PeerId, stay: u64) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
-        // An id has a fixed length, so that the two cannot run into each other.
+        // The first two have a fixed length, so that they cannot run into the third.
         mac.update(id.as_str().as_bytes());
+        mac.update(&stay.to_be_bytes());
         mac.update(room.as_str().as_bytes());
         mac
     }
@@ -75,8 +79,8 @@ mod tests {
     fn r11_a_secret_is_good_for_its_room_and_key_alone() {
         let (key, other) = (ResumeKey::new(b"a"), ResumeKey::new(b"b"));
         let (room, id) = (RoomName::new("r").unwrap(), PeerId::from_random([7; 20]));
-        let secret = key.issue(&room, id);
-        assert_eq!(key.check(&room, &secret), Some(id));
+        let secret = key.issue(&room, id, 7);
+        assert_eq!(key.check(&room, &secret), Some((id, 7)));
         assert_eq!(key.check(&RoomName::new("s").unwrap(), &secret), None);
         assert_eq!(other.check(&room, &secret), None);
         for at in 0..secret.len() {

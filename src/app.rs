@@ -42,7 +42,12 @@ impl App {
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
         Ok(Arc::new(Self {
-            hub: Hub::new(config.room_members, Greeter::new(&config, resume_key.clone())?, Arc::clone(&metrics)),
+            hub: Hub::new(
+                config.room_members,
+                config.resume_window,
+                Greeter::new(&config, resume_key.clone())?,
+                Arc::clone(&metrics),
+            ),
             metrics,
             resume_key,
             draining: watch::Sender::new(false),

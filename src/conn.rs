@@ -6,11 +6,14 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::core::Refusal;
-use crate::hub::{self, JoinError, Membership, Newcomer};
+use crate::core::session::OutOfSequence;
+use crate::core::{Comeback, Refusal};
+use crate::hub::{self, Bookmark, JoinError, Membership, Newcomer};
 use crate::link::{Event, Link};
 use crate::protocol::client::{self, Request};
-use crate::protocol::{CloseCode, ErrorCode, LeaveReason, MESSAGE_BYTES, PeerId, RoomName, ServerMessage, server};
+use crate::protocol::{
+    CloseCode, ErrorCode, LeaveReason, MESSAGE_BYTES, NotResumed, Outgoing, PeerId, RoomName, ServerMessage, server,
+};
 use crate::socket::{End, Received, Socket};
 
 /// Serves one connection from its upgrade to its end.
@@ -74,15 +77,19 @@ impl Hello<'_> {
     }
 
     fn take(&self, link: &Link, text: &str) -> Step {
-        let client::Parsed { reference, request } = client::parse(text);
+        let client::Parsed { reference, request, .. } = client::parse(text);
         match request {
-            Ok(Request::Join { name, state, resume, settings }) => {
+            Ok(Request::Join { name, state, resume, last_seq, settings }) => {
+                let wishes = resume.is_some();
                 let known = resume.and_then(|secret| self.app.resume_key.check(&self.room, &secret));
-                let Some(id) = known.or_else(random_id) else {
+                let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
                     return Step::End(CloseCode::GoingAway);
                 };
-                let (resumed, outbox) = (known.is_some(), Arc::clone(link.outbox()));
-                let newcomer = Newcomer { id, name, state, settings, resumed, outbox };
+                let refused = (wishes && known.is_none()).then_some(NotResumed::ResumeInvalid);
+                let comeback = Comeback { known: known.is_some(), refused };
+                let session = known.zip(last_seq).map(|((_, stay), last)| Bookmark { stay, last });
+                let outbox = Arc::clone(link.outbox());
+                let newcomer = Newcomer { id, name, state, settings, comeback, session, outbox };
                 match self.app.hub.join(&self.room, newcomer) {
                     Ok(membership) => return Step::Join(membership),
                     Err(JoinError::Draining) => {
@@ -90,7 +97,7 @@ impl Hello<'_> {
                         return Step::End(CloseCode::GoingAway);
                     }
                     Err(JoinError::Refused(refusal)) => {
-                        refuse(link, &refusal, "join", reference);
+                        refuse(link, &refusal, Some("join"), reference);
                         match refusal {
                             Refusal::RoomFull => return Step::End(CloseCode::RoomFull),
                             Refusal::RoomLocked => return Step::End(CloseCode::RoomLocked),
@@ -99,7 +106,9 @@ impl Hello<'_> {
                     }
                 }
             }
-            Ok(Request::Ping) => link.send(ServerMessage::Pong { reference }.to_frame()),
+            Ok(Request::Ping) => pong(link, reference),
+            // Of a client that acknowledges in the dark; it does no harm.
+            Ok(Request::Ack) => {}
             Ok(Request::Leave) => return Step::End(CloseCode::Left),
             Ok(other) => {
                 let message = "The first message is \"join\".";
@@ -129,7 +138,12 @@ impl Joined<'_> {
                 }
                 Event::Received(received) => refuse_binary(link, &received),
                 other => {
-                    self.membership.leave(reason(&other));
+                    let reason = reason(&other);
+                    if matches!(other, Event::End(End::Lost) | Event::PeerTimeout) {
+                        self.membership.lose(reason);
+                    } else {
+                        self.membership.leave(reason);
+                    }
                     return ending(link, other);
                 }
             }
@@ -137,48 +151,65 @@ impl Joined<'_> {
     }
 
     /// Carries a message out; whether the member stays.
-    fn take(&self, link: &Link, text: &str) -> bool {
-        let client::Parsed { reference, request } = client::parse(text);
-        let request = match request {
-            Ok(request) => request,
-            Err(bad) => {
-                link.refuse(bad.code, &bad.message, bad.re, reference);
-                return true;
-            }
-        };
-        let kind = request.kind();
+    fn take(&self, link: &mut Link, text: &str) -> bool {
+        let client::Parsed { reference, number, ack, request } = client::parse(text);
+        let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
+        let acknowledged = ack.map_or(Ok(()), |ack| link.outbox().acknowledge(ack));
+        if let Err(OutOfSequence(sent)) = acknowledged {
+            let message = format!("\"ack\" is up to {sent}, the number of the last message that was sent.");
+            link.refuse(ErrorCode::OutOfSequence, &message, kind, reference);
+        }
         let metrics = &self.app.metrics;
         let result = match request {
-            Request::Signal { to, data } => {
+            Ok(Request::Signal { to, data }) => {
                 metrics.signals.inc();
-                self.membership.signal(to, server::signal(self.membership.id(), data))
+                self.membership.signal(number, to, server::signal(self.membership.id(), data))
             }
-            Request::Broadcast { data } => {
+            Ok(Request::Broadcast { data }) => {
                 metrics.broadcasts.inc();
-                self.membership.broadcast(server::broadcast(self.membership.id(), data))
+                self.membership.broadcast(number, server::broadcast(self.membership.id(), data))
             }
-            Request::State(patch) => self.membership.change_state(patch),
-            Request::Moderate(act) => self.membership.moderate(act),
-            Request::Sync => self.membership.sync(),
-            Request::Ping => {
-                link.send(ServerMessage::Pong { reference }.to_frame());
-                Ok(())
+            Ok(Request::State(patch)) => self.membership.change_state(number, patch),
+            Ok(Request::Moderate(act)) => self.membership.moderate(number, act),
+            Ok(Request::Sync) => self.membership.sync(number),
+            Ok(Request::Leave) => return false,
+            // What is between this connection and its server.
+            Ok(Request::Ping | Request::Ack | Request::Join { .. }) | Err(_) => {
+                let counted = self.membership.count(number);
+                if counted == Ok(true) {
+                    answer(link, request, reference);
+                }
+                counted.map(drop)
             }
-            Request::Join { .. } => {
-                let message = "This connection has joined already; that join stands.";
-                link.refuse(ErrorCode::AlreadyJoined, message, Some(kind), reference);
-                Ok(())
-            }
-            Request::Leave => return false,
         };
         if let Err(refusal) = result {
             refuse(link, &refusal, kind, reference);
+        }
+        if number.is_some() {
+            link.owe_ack();
         }
         true
     }
 }
 
-fn refuse(link: &Link, refusal: &Refusal, re: &str, reference: Option<&RawValue>) {
+fn answer(link: &Link, request: Result<Request<'_>, client::Bad>, reference: Option<&RawValue>) {
+    match request {
+        Ok(Request::Ping) => pong(link, reference),
+        Ok(Request::Join { .. }) => {
+            let message = "This connection has joined already; that join stands.";
+            link.refuse(ErrorCode::AlreadyJoined, message, Some("join"), reference);
+        }
+        Ok(_) => {}
+        Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
+    }
+}
+
+fn pong(link: &Link, reference: Option<&RawValue>) {
+    link.send(Outgoing::plain(ServerMessage::Pong { reference }.to_frame()));
+}
+
+fn refuse(link: &Link, refusal: &Refusal, re: Option<&str>, reference: Option<&RawValue>) {
+    let sentence;
     let (code, message) = match refusal {
         Refusal::RoomFull => (ErrorCode::RoomFull, "The room has as many members as it takes."),
         Refusal::RoomLocked => (ErrorCode::RoomLocked, "The room is locked."),
@@ -189,10 +220,14 @@ fn refuse(link: &Link, refusal: &Refusal, re: &str, reference: Option<&RawValue>
         }
         Refusal::SignalToSelf => (ErrorCode::SignalToSelf, "\"to\" is the sender's own id."),
         Refusal::StateInvalid(why) => (ErrorCode::StateInvalid, why.as_str()),
+        Refusal::OutOfSequence(next) => {
+            sentence = format!("\"seq\" leaves a gap; the next number is {next}.");
+            (ErrorCode::OutOfSequence, &*sentence)
+        }
         // The hub has closed this connection, and its close frame is on the way.
         Refusal::NotMember => return,
     };
-    link.refuse(code, message, Some(re), reference);
+    link.refuse(code, message, re, reference);
 }
 
 fn refuse_binary(link: &Link, received: &Received) {
@@ -215,7 +250,7 @@ fn reason(event: &Event) -> LeaveReason {
 /// How this event wants the connection to end.
 fn ending(link: &Link, event: Event) -> Ending {
     match event {
-        Event::End(End::Closed) | Event::Received(_) => None,
+        Event::End(End::Closed | End::Lost) | Event::Received(_) => None,
         Event::End(End::TooLarge) => {
             let message = format!("A message has up to {MESSAGE_BYTES} bytes.");
             link.refuse(ErrorCode::MessageTooLarge, &message, None, None);

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::access::ResumeKey;
 use crate::config::Config;
+use crate::core::Comeback;
 use crate::ice::IceServers;
 use crate::protocol::{
     FEATURES, Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, RoomName, STATE_KEYS, ServerMessage, Settings, Welcome,
@@ -30,8 +31,10 @@ pub struct Greeting<'a> {
     pub peers: Vec<&'a Peer>,
     /// What the room is set to.
     pub settings: Settings,
-    /// Whether it came back as who it was.
-    pub resumed: bool,
+    /// Whether it has been here before.
+    pub comeback: Comeback,
+    /// Which stay this is, to come back to.
+    pub stay: u64,
 }
 
 impl Greeter {
@@ -42,7 +45,7 @@ impl Greeter {
 
     /// The message.
     pub fn welcome(&self, greeting: Greeting<'_>) -> Frame {
-        let Greeting { room, version, own, peers, settings, resumed } = greeting;
+        let Greeting { room, version, own, peers, settings, comeback, stay } = greeting;
         let welcome = Welcome {
             id: own.id,
             room: room.as_str(),
@@ -50,8 +53,9 @@ impl Greeter {
             peers,
             role: own.role,
             settings,
-            resume: &self.resume_key.issue(room, own.id),
-            resumed,
+            resume: &self.resume_key.issue(room, own.id, stay),
+            resumed: comeback.known,
+            not_resumed: comeback.refused,
             ice_servers: &self.ice.for_peer(own.id, SystemTime::now()),
             limits: Limits {
                 message_bytes: MESSAGE_BYTES as u32,

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::core::{Effect, Input, Refusal, Room, Seat};
+use crate::core::session::OutOfSequence;
+use crate::core::{Comeback, Effect, Input, Refusal, Room, Seat};
 use crate::greeter::{Greeter, Greeting};
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, RoomName, ServerMessage, Settings, SettingsPatch,
-    StatePatch,
+    CloseCode, Frame, LeaveReason, Moderation, NotResumed, Outgoing, PeerId, PeerName, RoomName, ServerMessage,
+    Settings, SettingsPatch, StatePatch,
 };
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,7 @@ pub struct Hub {
     shards: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
     room_members: usize,
+    resume_window: Duration,
     draining: AtomicBool,
     sessions: AtomicU64,
     started: Instant,
@@ -49,10 +51,21 @@ pub struct Newcomer {
     pub state: StatePatch,
     /// For a room that it makes.
     pub settings: SettingsPatch,
-    /// Whether it proved that the id was its own before.
-    pub resumed: bool,
+    /// Whether it has been here before.
+    pub comeback: Comeback,
+    /// The session that it wishes to go on with.
+    pub session: Option<Bookmark>,
     /// Where its frames go.
     pub outbox: Arc<Outbox>,
+}
+
+/// Where a client stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Bookmark {
+    /// In which stay.
+    pub stay: u64,
+    /// At which message.
+    pub last: u64,
 }
 
 /// Why nobody could be let in.
@@ -65,14 +78,17 @@ pub enum JoinError {
 }
 
 impl Hub {
-    /// A hub without rooms, each of which will take up to `room_members` members.
-    pub fn new(room_members: usize, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// A hub without rooms, each of which will take up to `room_members` members, and keep those who are lost
+    /// for `resume_window`.
+    pub fn new(room_members: usize, resume_window: Duration, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             room_members,
+            resume_window,
             draining: AtomicBool::new(false),
-            sessions: AtomicU64::new(0),
+            // Not from 0: a secret of an earlier server must not fit a stay of this one.
+            sessions: AtomicU64::new(fastrand::u64(..)),
             started: Instant::now(),
             greeter,
             metrics,
@@ -82,7 +98,7 @@ impl Hub {
     /// Lets somebody in, or lets them wait where a host has to admit them.
     pub fn join(self: &Arc<Self>, room: &RoomName, newcomer: Newcomer) -> Result<Membership, JoinError> {
         let seat = Seat { id: newcomer.id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
-        let Newcomer { name, state, settings, resumed, outbox: handle, .. } = newcomer;
+        let Newcomer { name, state, settings, mut comeback, session, outbox: handle, .. } = newcomer;
         let mut rooms = self.lock(room);
         // Read under the lock: `drain` sets it before it visits this shard.
         if self.draining.load(Ordering::Relaxed) {
@@ -90,10 +106,22 @@ impl Hub {
         }
         let entry = rooms.entry(room.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
-            Room::new(self.room_members)
+            Room::new(self.room_members, self.resume_window)
         });
-        let join = Input::Join { seat, name, state, settings, resumed, handle };
-        let joined = self.apply(room, entry, join);
+        let present = entry.way_to(seat.id);
+        let released = session.and_then(|Bookmark { stay, last }| Some((present?.release_to(stay, last)?, last)));
+        let input = if let Some((session, last)) = released {
+            self.metrics.resumed.inc();
+            handle.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
+            Input::Return { seat, handle }
+        } else {
+            if session.is_some() {
+                let why = if present.is_some() { NotResumed::ResumeLost } else { NotResumed::ResumeExpired };
+                comeback.refused = Some(why);
+            }
+            Input::Join { seat, name, state, settings, comeback, handle }
+        };
+        let joined = self.apply(room, entry, input);
         self.drop_if_empty(&mut rooms, room);
         drop(rooms);
         joined.map_err(JoinError::Refused)?;
@@ -128,11 +156,34 @@ impl Hub {
     }
 
     fn input(self: &Arc<Self>, room: &RoomName, input: Input<Arc<Outbox>>) -> Result<(), Refusal> {
+        self.input_of(room, |_| Ok(Some(input)))
+    }
+
+    /// Carries out what `decide` makes of the room, under one lock.
+    fn input_of(
+        self: &Arc<Self>,
+        room: &RoomName,
+        decide: impl FnOnce(&Room<Arc<Outbox>>) -> Result<Option<Input<Arc<Outbox>>>, Refusal>,
+    ) -> Result<(), Refusal> {
         let mut rooms = self.lock(room);
         let entry = rooms.get_mut(room).ok_or(Refusal::NotMember)?;
+        let Some(input) = decide(entry)? else { return Ok(()) };
         let result = self.apply(room, entry, input);
         self.drop_if_empty(&mut rooms, room);
         result
+    }
+
+    /// The member of that stay says goodbye, by another way than its socket (R55). Whether it was there.
+    pub fn leave(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> bool {
+        let left = self.input_of(room, |room| {
+            let present = room.way_to(id).filter(|outbox| outbox.is_of(stay)).and(room.seat_of(id));
+            let seat = present.ok_or(Refusal::NotMember)?;
+            if let Some(outbox) = room.way_to(id) {
+                outbox.close(CloseCode::Left);
+            }
+            Ok(Some(Input::Leave { seat, reason: LeaveReason::Left }))
+        });
+        left.is_ok()
     }
 
     /// Applies one input, and what follows from members whose outbox is full: each leaves at
@@ -158,16 +209,17 @@ impl Hub {
     }
 
     fn carry_out(self: &Arc<Self>, name: &RoomName, effect: Effect<'_, Arc<Outbox>>, overrun: &mut Vec<Seat>) {
-        let (seat, to, frame) = match effect {
-            Effect::Send { seat, to, frame } => (seat, to, frame),
-            Effect::Welcome { seat, to, version, own, settings, resumed, peers } => {
-                let greeting = Greeting { room: name, version, own, peers, settings, resumed };
-                (seat, to, self.greeter.welcome(greeting))
+        let (seat, to, pushed) = match effect {
+            Effect::Send { seat, to, frame } => (seat, to, to.push(frame)),
+            Effect::Welcome { seat, to, version, own, settings, comeback, peers } => {
+                let stay = seat.session;
+                let greeting = Greeting { room: name, version, own, peers, settings, comeback, stay };
+                (seat, to, to.begin(stay, self.greeter.welcome(greeting)))
             }
             Effect::Close { handle, code } => return handle.close(code),
             Effect::WakeAt(at) => return self.wake(name.clone(), at),
         };
-        if to.push(frame).is_err() {
+        if pushed.is_err() {
             self.metrics.slow_consumers.inc();
             to.close(CloseCode::SlowConsumer);
             overrun.push(seat);
@@ -185,8 +237,10 @@ impl Hub {
     }
 
     fn wake(self: &Arc<Self>, room: RoomName, at: Duration) {
+        // A member may be dropped with the runtime: then nothing comes any more.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (hub, at) = (Arc::downgrade(self), self.started + at);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             tokio::time::sleep_until(at).await;
             if let Some(hub) = hub.upgrade() {
                 // The room may be gone by now; another of its name ignores the tick.
@@ -205,12 +259,13 @@ fn lock(shard: &Mutex<Rooms>) -> MutexGuard<'_, Rooms> {
 pub fn go_away(outbox: &Outbox) {
     let reconnect_ms = fastrand::u32(RECONNECT_MS);
     // Where there is no room for the hint, the close code alone has to do.
-    let _ = outbox.push(ServerMessage::GoAway { reason: "shutdown", reconnect_ms }.to_frame());
+    let frame = ServerMessage::GoAway { reason: "shutdown", reconnect_ms }.to_frame();
+    let _ = outbox.add(Outgoing::plain(frame));
     outbox.close(CloseCode::GoingAway);
 }
 
-/// One member's place in a room, or before its door. Dropping it announces the departure, whatever ended the
-/// connection; [`Membership::leave`] gives another reason than `closed`.
+/// One member's place in a room, or before its door. Dropping it tells that the connection is lost, whatever ended
+/// it; [`Membership::leave`] says goodbye.
 #[derive(Debug)]
 pub struct Membership {
     hub: Arc<Hub>,
@@ -219,6 +274,8 @@ pub struct Membership {
     present: bool,
 }
 
+/// What a member does, and the number of the message that says so, where it has one: a message is carried out
+/// once, however often it comes (R50).
 impl Membership {
     /// This member's id.
     pub fn id(&self) -> PeerId {
@@ -226,45 +283,87 @@ impl Membership {
     }
 
     /// Passes a frame on to one other member; `None` is nobody.
-    pub fn signal(&self, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
-        self.hub.input(&self.room, Input::Signal { from: self.seat, to, frame })
+    pub fn signal(&self, number: Option<u64>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
+        self.input(number, Input::Signal { from: self.seat, to, frame })
     }
 
     /// Passes a frame on to all other members.
-    pub fn broadcast(&self, frame: Frame) -> Result<(), Refusal> {
-        self.hub.input(&self.room, Input::Broadcast { from: self.seat, frame })
+    pub fn broadcast(&self, number: Option<u64>, frame: Frame) -> Result<(), Refusal> {
+        self.input(number, Input::Broadcast { from: self.seat, frame })
     }
 
     /// Decides for the room, as a host.
-    pub fn moderate(&self, act: Moderation) -> Result<(), Refusal> {
-        self.hub.input(&self.room, Input::Moderate { seat: self.seat, act })
+    pub fn moderate(&self, number: Option<u64>, act: Moderation) -> Result<(), Refusal> {
+        self.input(number, Input::Moderate { seat: self.seat, act })
     }
 
     /// Changes this member's state.
-    pub fn change_state(&self, patch: StatePatch) -> Result<(), Refusal> {
-        self.hub.input(&self.room, Input::State { seat: self.seat, patch })
+    pub fn change_state(&self, number: Option<u64>, patch: StatePatch) -> Result<(), Refusal> {
+        self.input(number, Input::State { seat: self.seat, patch })
     }
 
     /// Sends the roster to this member.
-    pub fn sync(&self) -> Result<(), Refusal> {
-        self.hub.input(&self.room, Input::Sync { seat: self.seat })
+    pub fn sync(&self, number: Option<u64>) -> Result<(), Refusal> {
+        self.input(number, Input::Sync { seat: self.seat })
+    }
+
+    /// Only counts a message, which is nobody else's affair; whether it is to be answered.
+    pub fn count(&self, number: Option<u64>) -> Result<bool, Refusal> {
+        let Some(number) = number else { return Ok(true) };
+        let mut is_new = true;
+        self.hub.input_of(&self.room, |room| {
+            is_new = accept(room, self.seat, number)?;
+            Ok(None)
+        })?;
+        Ok(is_new)
     }
 
     /// Leaves the room.
     pub fn leave(mut self, reason: LeaveReason) {
-        self.depart(reason);
-    }
-
-    fn depart(&mut self, reason: LeaveReason) {
         if std::mem::take(&mut self.present) {
             // `NotMember` where it was superseded or too slow: the hub has said so already.
             let _ = self.hub.input(&self.room, Input::Leave { seat: self.seat, reason });
         }
     }
+
+    /// Has lost its socket, and leaves for that reason where it does not come back in time.
+    pub fn lose(mut self, reason: LeaveReason) {
+        self.be_lost(reason);
+    }
+
+    fn input(&self, number: Option<u64>, input: Input<Arc<Outbox>>) -> Result<(), Refusal> {
+        // Under the lock under which another socket takes over: a message that counts is carried out.
+        self.hub.input_of(&self.room, |room| match number {
+            Some(number) if !accept(room, self.seat, number)? => Ok(None),
+            _ => Ok(Some(input)),
+        })
+    }
+
+    fn be_lost(&mut self, reason: LeaveReason) {
+        if !std::mem::take(&mut self.present) {
+            return;
+        }
+        let seat = self.seat;
+        // `NotMember` where it was superseded or too slow: the hub has said so already.
+        let _ = self.hub.input_of(&self.room, |room| {
+            // The socket keeps its outbox for what is left to say to it; what it missed waits in another one.
+            let handle = match room.way_from(seat) {
+                Ok(outbox) => Arc::new(Outbox::of(outbox.release())),
+                Err(Refusal::NotAdmitted) => return Ok(Some(Input::Leave { seat, reason })),
+                Err(refusal) => return Err(refusal),
+            };
+            Ok(Some(Input::Lose { seat, reason, handle }))
+        });
+    }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.depart(LeaveReason::Closed);
+        self.be_lost(LeaveReason::Closed);
     }
+}
+
+/// Counts a message of a member; whether it is new.
+fn accept(room: &Room<Arc<Outbox>>, seat: Seat, number: u64) -> Result<bool, Refusal> {
+    room.way_from(seat)?.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
 }

@@ -13,13 +13,17 @@ use tokio::time::{Instant, Sleep};
 use crate::config::Config;
 use crate::limits::Meter;
 use crate::outbox::{Outbox, Taken};
-use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, ServerMessage};
+use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket};
 
 /// Pings in a row without a sign of life after which a peer is dead (R26).
 const MISSED_PINGS: u8 = 2;
 /// How long a closed connection may take to send what waits and to confirm its end.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long the client's messages may go without being acknowledged, and how many of them (R51).
+const ACK_DELAY: Duration = Duration::from_millis(500);
+const ACK_MESSAGES: u64 = 32;
 
 /// What a connection has to react to.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub(crate) struct Link {
     /// Nothing is read before this time: the peer sent too fast (R31).
     read_after: Option<Instant>,
     join_by: Option<Instant>,
+    /// When the client is told what has arrived.
+    ack_at: Option<Instant>,
     ping_interval: Duration,
     ping_at: Instant,
     unanswered: u8,
@@ -67,6 +73,7 @@ impl Link {
             meter: Meter::new(config.rate(), now),
             read_after: None,
             join_by: Some(join_by),
+            ack_at: None,
             ping_interval: config.ping_interval,
             ping_at,
             unanswered: 0,
@@ -141,7 +148,7 @@ impl Link {
         loop {
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Closed)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Lost)),
                 Poll::Pending => {
                     // A goodbye still has to go out; but who is too slow for it, is.
                     return match self.outbox.poll_end(cx) {
@@ -167,6 +174,9 @@ impl Link {
         if self.read_after.is_some_and(|at| at <= now) {
             self.read_after = None;
         }
+        if self.ack_at.is_some_and(|at| at <= now) {
+            self.acknowledge();
+        }
         if self.ping_at <= now {
             // Who is not listened to cannot be called silent.
             if std::mem::take(&mut self.heard) || self.read_after.is_some() {
@@ -177,28 +187,50 @@ impl Link {
             }
             self.unanswered += 1;
             self.ping_at = now + with_jitter(self.ping_interval);
-            self.send(Frame::ping());
+            self.send(Outgoing::Ping);
         }
         self.set_timer();
         None
     }
 
     fn set_timer(&mut self) {
-        let others = [self.join_by, self.read_after];
+        let others = [self.join_by, self.read_after, self.ack_at];
         let next = others.into_iter().flatten().fold(self.ping_at, Instant::min);
         self.timer.as_mut().reset(next);
     }
 
-    /// Queues a frame of the connection's own behind what the hub has sent.
-    pub(crate) fn send(&self, frame: Frame) {
-        if self.outbox.push(frame).is_err() {
+    /// A numbered message has come: sees to it that the client is told, some messages or some time later.
+    pub(crate) fn owe_ack(&mut self) {
+        let owed = self.outbox.owed();
+        if owed >= ACK_MESSAGES {
+            self.acknowledge();
+        } else if owed > 0 && self.ack_at.is_none() {
+            self.ack_at = Some(Instant::now() + ACK_DELAY);
+            self.set_timer();
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        self.ack_at = None;
+        if self.outbox.owed() > 0 {
+            let ack = self.outbox.tell();
+            self.send(Outgoing::plain(ServerMessage::Ack { ack }.to_frame()));
+        }
+    }
+
+    /// Queues a frame of the connection's own, outside the count, behind what the hub has sent.
+    pub(crate) fn send(&self, out: Outgoing) {
+        if self.outbox.add(out).is_err() {
             self.outbox.close(CloseCode::SlowConsumer);
         }
     }
 
-    /// Tells the client that a message was not carried out (R28).
+    /// Tells the client that a message was not carried out (R28): counted, because the message counts too.
     pub(crate) fn refuse(&self, code: ErrorCode, message: &str, re: Option<&str>, reference: Option<&RawValue>) {
-        self.send(ServerMessage::Error(ErrorBody { code, message, re, reference }).to_frame());
+        let frame = ServerMessage::Error(ErrorBody { code, message, re, reference }).to_frame();
+        if self.outbox.push(frame).is_err() {
+            self.outbox.close(CloseCode::SlowConsumer);
+        }
     }
 
     /// Closes the connection: sends what waits and a close frame, and waits a little for the
@@ -213,7 +245,7 @@ impl Link {
             if code == CloseCode::SlowConsumer {
                 self.socket.abandon();
             }
-            self.socket.queue().push_back(Frame::close(code));
+            self.socket.queue().push_back(Outgoing::Close(code));
             if poll_fn(|cx| self.socket.poll_flush(cx)).await.is_ok() {
                 self.socket.finish().await;
             }

@@ -1,4 +1,4 @@
-//! The bounded queue between the hub and one socket.
+//! The bounded queue between the hub and one socket: a [`Session`] under a lock, with a waker and an end.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,44 +6,24 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use crate::protocol::{CloseCode, Frame};
+use crate::core::session::{Bounds, Full, OutOfSequence, Session};
+use crate::protocol::{CloseCode, Frame, Outgoing};
 
-/// A queue that has held this many frames gives its memory back when it is taken.
-const KEEP_CAPACITY: usize = 32;
-
-/// What an outbox holds at most.
-#[derive(Clone, Copy, Debug)]
-pub struct OutboxLimits {
-    /// Frames.
-    pub frames: usize,
-    /// Bytes on the wire.
-    pub bytes: usize,
-}
-
-/// The frames that wait for one socket. Many push, one task takes.
+/// What waits for one member, whichever socket it comes by. Many push, one task takes.
 ///
 /// Its full case: nothing is dropped in silence. [`Outbox::push`] fails, and whoever pushed
 /// closes the outbox with [`CloseCode::SlowConsumer`]; the peer reconnects and starts afresh (R18).
 #[derive(Debug)]
 pub struct Outbox {
-    limits: OutboxLimits,
-    queue: Mutex<Queue>,
+    state: Mutex<State>,
     reader: AtomicWaker,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    frames: VecDeque<Frame>,
-    bytes: usize,
-    /// Taken, and not yet in the kernel: it counts until the taker comes for more.
-    taken_frames: usize,
-    taken_bytes: usize,
+#[derive(Debug)]
+struct State {
+    session: Session,
     end: Option<CloseCode>,
 }
-
-/// The outbox is full.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Full;
 
 /// What [`Outbox::poll_take`] found.
 #[derive(Debug, Eq, PartialEq)]
@@ -55,46 +35,112 @@ pub enum Taken {
 }
 
 impl Outbox {
-    /// An empty outbox.
-    pub fn new(limits: OutboxLimits) -> Self {
-        Self { limits, queue: Mutex::default(), reader: AtomicWaker::new() }
+    /// An empty outbox, whose session has not begun.
+    pub fn new(bounds: Bounds) -> Self {
+        Self::of(Session::new(bounds))
     }
 
-    /// Adds a frame. What is pushed after [`Outbox::close`] is for nobody and forgotten.
+    /// Adds a message. What is pushed after [`Outbox::close`] is for nobody and forgotten.
     pub fn push(&self, frame: Frame) -> Result<(), Full> {
-        let mut queue = self.lock();
-        if queue.end.is_some() {
-            return Ok(());
-        }
-        let frames = queue.frames.len() + queue.taken_frames;
-        let bytes = queue.bytes + queue.taken_bytes + frame.wire_len();
-        if frames >= self.limits.frames || bytes > self.limits.bytes {
-            return Err(Full);
-        }
-        queue.bytes += frame.wire_len();
-        queue.frames.push_back(frame);
-        drop(queue);
-        self.reader.wake();
-        Ok(())
+        self.change(|session| session.push(frame))
+    }
+
+    /// Adds what is outside the count of messages.
+    pub fn add(&self, out: Outgoing) -> Result<(), Full> {
+        self.change(|session| session.add(out))
+    }
+
+    /// Begins the count of messages with a `welcome`.
+    pub fn begin(&self, stay: u64, welcome: Frame) -> Result<(), Full> {
+        self.change(|session| {
+            session.begin(stay);
+            session.add(Outgoing::plain(welcome))
+        })
     }
 
     /// Ends the outbox: what waits is still sent, unless the peer is too slow for it. The first
     /// code stands.
     pub fn close(&self, code: CloseCode) {
-        let mut queue = self.lock();
-        if queue.end.is_some() {
+        let mut state = self.lock();
+        if state.end.is_some() {
             return;
         }
-        queue.end = Some(code);
+        state.end = Some(code);
         if code == CloseCode::SlowConsumer {
-            queue.frames = VecDeque::new();
+            state.session.abandon();
         }
-        drop(queue);
+        drop(state);
+        self.reader.wake();
+    }
+
+    /// See [`Session::acknowledge`].
+    pub fn acknowledge(&self, number: u64) -> Result<(), OutOfSequence> {
+        self.lock().session.acknowledge(number)
+    }
+
+    /// See [`Session::accept`].
+    pub fn accept(&self, number: u64) -> Result<bool, OutOfSequence> {
+        self.lock().session.accept(number)
+    }
+
+    /// See [`Session::owed`].
+    pub fn owed(&self) -> u64 {
+        self.lock().session.owed()
+    }
+
+    /// See [`Session::tell`].
+    pub fn tell(&self) -> u64 {
+        self.lock().session.tell()
+    }
+
+    /// An outbox that goes on with a session, without a socket so far.
+    pub fn of(mut session: Session) -> Self {
+        session.pause();
+        Self { state: Mutex::new(State { session, end: None }), reader: AtomicWaker::new() }
+    }
+
+    /// Whether it serves this stay.
+    pub fn is_of(&self, stay: u64) -> bool {
+        self.lock().session.is_of(stay)
+    }
+
+    /// Gives the session away: its socket is lost. What is pushed here from now on is the socket's own affair.
+    pub fn release(&self) -> Session {
+        let mut state = self.lock();
+        let mut session = state.session.successor();
+        std::mem::swap(&mut state.session, &mut session);
+        session
+    }
+
+    /// Gives the session away to a client that can go on with it (see [`Session::can_resume`]), and ends
+    /// with [`CloseCode::Superseded`].
+    pub fn release_to(&self, stay: u64, last: u64) -> Option<Session> {
+        let mut state = self.lock();
+        if state.end.is_some() || !state.session.can_resume(stay, last) {
+            return None;
+        }
+        let mut session = state.session.successor();
+        std::mem::swap(&mut state.session, &mut session);
+        drop(state);
+        self.close(CloseCode::Superseded);
+        Some(session)
+    }
+
+    /// Goes on with a session whose client has everything up to `last`. `answer` makes the first message from
+    /// the number of the last one that has come from the client.
+    pub fn adopt(&self, mut session: Session, last: u64, answer: impl FnOnce(u64) -> Frame) {
+        let answer = Outgoing::plain(answer(session.tell()));
+        let mut state = self.lock();
+        // Answers to what came before the join.
+        let early = state.session.take_waiting();
+        session.resume(last, early.into_iter().chain([answer]));
+        state.session = session;
+        drop(state);
         self.reader.wake();
     }
 
     /// Moves everything that waits into `frames`, which must be empty: what was taken before has gone.
-    pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut VecDeque<Frame>) -> Poll<Taken> {
+    pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut VecDeque<Outgoing>) -> Poll<Taken> {
         if let Some(taken) = self.take(frames) {
             return Poll::Ready(taken);
         }
@@ -110,22 +156,24 @@ impl Outbox {
         self.lock().end.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn take(&self, frames: &mut VecDeque<Frame>) -> Option<Taken> {
-        let mut queue = self.lock();
-        (queue.taken_frames, queue.taken_bytes) = (queue.frames.len(), queue.bytes);
-        if queue.frames.is_empty() {
-            return queue.end.map(Taken::End);
+    fn change(&self, change: impl FnOnce(&mut Session) -> Result<(), Full>) -> Result<(), Full> {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return Ok(());
         }
-        if frames.capacity() > KEEP_CAPACITY {
-            *frames = VecDeque::new();
-        }
-        std::mem::swap(&mut queue.frames, frames);
-        queue.bytes = 0;
-        Some(Taken::Frames)
+        change(&mut state.session)?;
+        drop(state);
+        self.reader.wake();
+        Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn take(&self, frames: &mut VecDeque<Outgoing>) -> Option<Taken> {
+        let mut state = self.lock();
+        if state.session.take(frames) { Some(Taken::Frames) } else { state.end.map(Taken::End) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds this lock; should one ever, the queue is still a queue.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

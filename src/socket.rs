@@ -2,9 +2,9 @@
 //! noticing.
 //!
 //! tungstenite reads: it parses, unmasks, checks and answers pings. Its buffer is small, and a
-//! scratch buffer of the worker thread takes what the kernel has in one call. Frames go out as
-//! the hub made them, straight from their shared bytes, without being copied into a buffer of
-//! the socket's own.
+//! scratch buffer of the worker thread takes what the kernel has in one call. Messages go out as
+//! the hub made them, straight from their shared bytes, behind a head that is made on the stack for
+//! each write.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,17 +17,18 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WsCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::protocol::{Frame, MESSAGE_BYTES};
+use crate::protocol::{Head, MESSAGE_BYTES, Outgoing};
 
 /// What an idle socket keeps for reading. A longer message grows it for as long as it is read.
 const READ_BUFFER: usize = 512;
 /// What one read takes from the kernel at most: several offers.
 const SCRATCH: usize = 64 * 1024;
 /// Frames handed to the kernel in one call.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
 
 thread_local! {
     /// Shared by all sockets of a worker thread; nothing stays in it between two calls.
@@ -54,8 +55,10 @@ pub enum Received {
 /// How a socket ended.
 #[derive(Debug)]
 pub enum End {
-    /// The peer closed it, in whichever way.
+    /// The peer closed it and meant it: a close frame with 1000, 1001 or no code (R24).
     Closed,
+    /// It is just gone, or was closed with a code that is no goodbye.
+    Lost,
     /// The message is longer than [`MESSAGE_BYTES`].
     TooLarge,
     /// Text that is not UTF-8.
@@ -72,7 +75,7 @@ pub struct Socket {
     /// Read from the kernel and not yet taken by `reader`.
     unread: Bytes,
     /// Frames on their way out.
-    out: VecDeque<Frame>,
+    out: VecDeque<Outgoing>,
     /// How many bytes of the first of `out` have gone: if any, nothing may come between.
     sent: usize,
     /// Bytes that have come since [`Socket::take_read`].
@@ -130,21 +133,22 @@ impl Socket {
                 Poll::Ready(Ok(Received::Alive))
             }
             Ok(Message::Pong(_) | Message::Frame(_)) => Poll::Ready(Ok(Received::Alive)),
-            Ok(Message::Close(_)) => {
+            Ok(Message::Close(frame)) => {
                 let _ = self.reader.flush(&mut io);
-                Poll::Ready(Err(End::Closed))
+                let meant = frame.is_none_or(|frame| matches!(frame.code, WsCode::Normal | WsCode::Away));
+                Poll::Ready(Err(if meant { End::Closed } else { End::Lost }))
             }
             Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(WsError::Capacity(CapacityError::MessageTooLong { .. })) => Poll::Ready(Err(End::TooLarge)),
             Err(WsError::Utf8(_)) => Poll::Ready(Err(End::NotUtf8)),
-            Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Poll::Ready(Err(End::Closed)),
+            Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Poll::Ready(Err(End::Lost)),
             Err(WsError::Protocol(error)) => Poll::Ready(Err(End::Protocol(error.to_string()))),
-            Err(_) => Poll::Ready(Err(End::Closed)),
+            Err(_) => Poll::Ready(Err(End::Lost)),
         }
     }
 
     /// What goes out with the next [`Socket::poll_flush`]; frames are added behind.
-    pub fn queue(&mut self) -> &mut VecDeque<Frame> {
+    pub fn queue(&mut self) -> &mut VecDeque<Outgoing> {
         &mut self.out
     }
 
@@ -186,18 +190,23 @@ impl Socket {
             }
         }
         while !self.out.is_empty() {
-            let rest = &self.out[0].as_bytes()[self.sent..];
-            let written = if self.out.len() == 1 {
-                ready!(Pin::new(&mut self.tcp).poll_write(cx, rest))?
-            } else {
-                let mut slices = [IoSlice::new(rest); BATCH];
-                let next = self.out.iter().skip(1).take(BATCH - 1);
-                let count = 1 + next.len();
-                for (slice, frame) in slices[1..].iter_mut().zip(next) {
-                    *slice = IoSlice::new(frame.as_bytes());
+            let mut heads = [Head::default(); BATCH];
+            let mut slices = [IoSlice::new(&[]); 2 * BATCH];
+            for (head, out) in heads.iter_mut().zip(&self.out) {
+                *head = out.head();
+            }
+            let parts = heads.iter().zip(&self.out).flat_map(|(head, out)| [head.as_bytes(), out.body()]);
+            let mut gone = self.sent;
+            let mut count = 0;
+            for part in parts {
+                let skipped = gone.min(part.len());
+                gone -= skipped;
+                if skipped < part.len() {
+                    slices[count] = IoSlice::new(&part[skipped..]);
+                    count += 1;
                 }
-                ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..count]))?
-            };
+            }
+            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..count]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -209,10 +218,11 @@ impl Socket {
     fn advance(&mut self, written: usize) {
         self.sent += written;
         while let Some(first) = self.out.front() {
-            if self.sent < first.wire_len() {
+            let len = first.head().as_bytes().len() + first.body().len();
+            if self.sent < len {
                 return;
             }
-            self.sent -= first.wire_len();
+            self.sent -= len;
             self.out.pop_front();
         }
     }

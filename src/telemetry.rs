@@ -66,6 +66,8 @@ pub struct Metrics {
     pub broadcasts: Counter,
     /// Members closed because they read too slowly.
     pub slow_consumers: Counter,
+    /// Sessions that went on over another socket.
+    pub resumed: Counter,
     closes: Family<Code, Counter<u64, AtomicU64>>,
     registry: Registry,
 }
@@ -85,6 +87,7 @@ impl Metrics {
             signals,
             broadcasts,
             slow_consumers: Counter::default(),
+            resumed: Counter::default(),
             closes: Family::default(),
             registry: Registry::default(),
         };
@@ -97,6 +100,7 @@ impl Metrics {
             "Members closed because their outbox was full",
             metrics.slow_consumers.clone(),
         );
+        registry.register("resumed", "Sessions that went on over another socket", metrics.resumed.clone());
         registry.register(
             "closes",
             "Ended WebSockets by close code; \"client\" where the client ended it",

@@ -6,14 +6,17 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use roundtable::access::ResumeKey;
 use roundtable::config::Cli;
+use roundtable::core::Comeback;
+use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
 use roundtable::hub::{Hub, Membership, Newcomer};
-use roundtable::outbox::{Outbox, OutboxLimits};
+use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
-use roundtable::protocol::{Frame, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
+use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
 use roundtable::telemetry::Metrics;
 
 /// The system's allocator, which counts what each thread asks for.
@@ -101,18 +104,20 @@ fn greeter() -> Greeter {
 struct Seated {
     membership: Membership,
     outbox: Arc<Outbox>,
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Outgoing>,
 }
 
 impl Seated {
     fn new(hub: &Arc<Hub>, number: u8) -> Self {
-        let outbox = Arc::new(Outbox::new(OutboxLimits { frames: 1024, bytes: 1 << 20 }));
+        let bound = Bound { frames: 1024, bytes: 1 << 20 };
+        let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }));
         let newcomer = Newcomer {
             id: PeerId::from_random([number; PeerId::LEN]),
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::default(),
             settings: SettingsPatch::default(),
-            resumed: false,
+            comeback: Comeback::default(),
+            session: None,
             outbox: outbox.clone(),
         };
         let room = RoomName::new("allocations").unwrap();
@@ -129,13 +134,13 @@ impl Seated {
 
 #[test]
 fn a_broadcast_to_fifty_members_allocates_twice() {
-    let hub = Hub::new(50, greeter(), Arc::new(Metrics::new()));
+    let hub = Hub::new(50, Duration::from_secs(20), greeter(), Arc::new(Metrics::new()));
     let mut members: Vec<_> = (0..50).map(|number| Seated::new(&hub, number)).collect();
     let text = message("broadcast", 200);
     let mut broadcast = || {
         let ((), allocations) = counted(|| {
             let sender = &members[0].membership;
-            sender.broadcast(relay(&text, sender.id())).unwrap();
+            sender.broadcast(None, relay(&text, sender.id())).unwrap();
         });
         members[1..].iter_mut().for_each(Seated::drain);
         allocations

@@ -1,16 +1,17 @@
 //! What holds in a room whatever happens: random scripts against the pure core.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use roundtable::core::{Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
+use roundtable::core::{Comeback, Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
 use roundtable::protocol::{
     CloseCode, Frame, LeaveReason, PeerId, PeerName, Role, SettingsPatch, StatePatch, StateValue,
 };
 use serde_json::{Value, json};
 
 const CAPACITY: usize = 3;
+const WINDOW: Duration = Duration::from_millis(200);
 /// More ids than places, so that rooms are full now and then.
 const IDS: u8 = 5;
 
@@ -24,6 +25,15 @@ enum Step {
     Leave {
         id: u8,
         stale: bool,
+    },
+    /// Its socket ends without a goodbye.
+    Lose {
+        id: u8,
+        stale: bool,
+    },
+    /// Another socket goes on with its session.
+    Return {
+        id: u8,
     },
     Signal {
         from: u8,
@@ -62,6 +72,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (id(), any::<bool>()).prop_map(|(id, mic)| Step::Join { id, mic }),
         2 => (id(), stale()).prop_map(|(id, stale)| Step::Leave { id, stale }),
+        2 => (id(), stale()).prop_map(|(id, stale)| Step::Lose { id, stale }),
+        2 => id().prop_map(|id| Step::Return { id }),
         2 => (id(), id(), stale()).prop_map(|(from, to, stale)| Step::Signal { from, to, stale }),
         2 => (id(), stale()).prop_map(|(from, stale)| Step::Broadcast { from, stale }),
         6 => (id(), stale(), 0..3_u8, any::<Option<bool>>())
@@ -90,6 +102,8 @@ struct World {
     present: HashMap<u8, u64>,
     /// Who was in before: has no rights any more.
     former: HashMap<u8, u64>,
+    /// Until when those who are lost may come back.
+    lost: HashMap<u8, Duration>,
     views: HashMap<u64, View>,
     /// The room's states as the script has them, announced or not.
     states: HashMap<u8, BTreeMap<String, bool>>,
@@ -122,12 +136,13 @@ fn patch(key: u8, value: Option<bool>) -> StatePatch {
 impl World {
     fn new() -> Self {
         Self {
-            room: Room::new(CAPACITY),
+            room: Room::new(CAPACITY, WINDOW),
             now: Duration::ZERO,
             wakes: Vec::new(),
             sessions: 0,
             present: HashMap::new(),
             former: HashMap::new(),
+            lost: HashMap::new(),
             views: HashMap::new(),
             states: HashMap::new(),
             history: BTreeMap::new(),
@@ -209,6 +224,17 @@ impl World {
                     peer["state"] = message["state"].clone();
                 }
             }
+            "link" => {
+                let links = [json!("lost"), json!("ok")];
+                assert!(links.contains(&message["link"]), "{message}");
+                if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
+                    if message["link"] == links[0] {
+                        peer["link"] = links[0].clone();
+                    } else {
+                        assert!(peer.as_object_mut().unwrap().remove("link").is_some(), "was not lost");
+                    }
+                }
+            }
             "role" => {
                 if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
                     peer["role"] = message["role"].clone();
@@ -269,6 +295,8 @@ impl World {
                     assert_eq!(out.len(), expected, "and nothing else happens");
                 }
             }
+            Step::Lose { id, stale } => self.lose(id, stale),
+            Step::Return { id } => self.take_back(id),
             Step::Signal { from, to, stale } => {
                 let input = Input::Signal {
                     from: self.seat(from, stale),
@@ -331,6 +359,37 @@ impl World {
         }
     }
 
+    fn lose(&mut self, id: u8, stale: bool) {
+        let seat = self.seat(id, stale);
+        // Who is lost has no socket to lose.
+        if !stale && self.lost.contains_key(&id) {
+            return;
+        }
+        let (result, out) = self.give(Input::Lose { seat, reason: LeaveReason::Closed, handle: seat.session });
+        assert_eq!(result.is_ok(), self.is_member(id, stale));
+        if result.is_ok() {
+            self.lost.insert(id, self.now + WINDOW);
+            assert_eq!((Self::receivers(&out, "link"), out.len()), (self.all_but(None), self.present.len()));
+        }
+    }
+
+    fn take_back(&mut self, id: u8) {
+        self.sessions += 1;
+        let session = self.sessions;
+        let before = self.present.get(&id).copied();
+        if let Some(before) = before {
+            let view = self.views.remove(&before).unwrap();
+            self.views.insert(session, view);
+            self.present.insert(id, session);
+            self.former.insert(id, before);
+        }
+        let (result, out) = self.give(Input::Return { seat: Seat { id: peer_id(id), session }, handle: session });
+        assert_eq!(result.is_ok(), before.is_some());
+        let told = if self.lost.remove(&id).is_some() { self.all_but(None) } else { Vec::new() };
+        assert_eq!(Self::receivers(&out, "link"), told, "where the loss was seen, its end is");
+        assert_eq!(out.len(), told.len());
+    }
+
     fn join(&mut self, id: u8, mic: bool) {
         self.sessions += 1;
         let session = self.sessions;
@@ -342,7 +401,7 @@ impl World {
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::from([("mic", Some(StateValue::Flag(mic)))]),
             settings: SettingsPatch::default(),
-            resumed: before.is_some(),
+            comeback: Comeback { known: before.is_some(), refused: None },
             handle: session,
         });
         if !fits {
@@ -368,6 +427,7 @@ impl World {
         let session = self.present.remove(&id).unwrap();
         self.former.insert(id, session);
         self.states.remove(&id);
+        self.lost.remove(&id);
     }
 
     /// Announcements of states keep their distance, but for those that a snapshot brings forward.
@@ -382,8 +442,18 @@ impl World {
     }
 
     fn tick(&mut self) {
+        let late: Vec<u8> = self.lost.iter().filter(|(_, until)| **until <= self.now).map(|(id, _)| *id).collect();
+        late.iter().for_each(|id| self.gone(*id));
         let (result, out) = self.give(Input::Tick);
         assert_eq!(result, Ok(()));
+        let left = out.iter().filter_map(|out| match out {
+            Out::Send { message, .. } if message["type"] == "peer_left" => Some(message["version"].to_string()),
+            _ => None,
+        });
+        // The last one to go is seen by nobody.
+        let left: BTreeSet<String> = left.collect();
+        assert!((late.len().saturating_sub(1)..=late.len()).contains(&left.len()), "{late:?} left, {left:?} was told");
+        late.iter().for_each(|id| drop(self.views.remove(&self.former[id])));
         self.note_announcement(&out, false);
     }
 
@@ -407,7 +477,10 @@ impl World {
             for (other, state) in self.states.iter().filter(|(other, _)| *other != id) {
                 let host = hosts(&self.room).contains(&peer_id(*other));
                 let role = if host { Role::Host } else { Role::Participant };
-                let peer = json!({"id": peer_id(*other), "name": "Ada", "role": role, "state": state});
+                let mut peer = json!({"id": peer_id(*other), "name": "Ada", "role": role, "state": state});
+                if self.lost.contains_key(other) {
+                    peer["link"] = json!("lost");
+                }
                 expected.insert(peer_id(*other).to_string(), peer);
             }
             assert_eq!(view.peers, expected);
@@ -436,7 +509,8 @@ proptest! {
             world.check();
         }
         // Once quiet, at the latest after one interval, nothing waits to be announced.
-        world.wait(STATE_INTERVAL);
+        world.wait(WINDOW + STATE_INTERVAL);
+        prop_assert!(world.lost.is_empty(), "nobody is lost for ever");
         world.all_is_announced();
         prop_assert!(world.wakes.is_empty());
         for id in 0..IDS {

@@ -56,10 +56,10 @@ fn client_messages_are_understood() {
                 assert_eq!(json!(act)["action"], message["action"], "{name}");
                 acts.insert(message["action"].as_str().unwrap().to_owned());
             }
-            Request::State(_) | Request::Sync | Request::Ping | Request::Leave => {}
+            Request::State(_) | Request::Sync | Request::Ping | Request::Ack | Request::Leave => {}
         }
     }
-    let all = ["broadcast", "join", "leave", "moderate", "ping", "signal", "state", "sync"];
+    let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "signal", "state", "sync"];
     assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
     let all = ["admit", "ask", "end", "refuse", "remove", "role", "settings", "switch_off"];
     assert!(acts.iter().eq(all), "every act is among the fixtures: {acts:?}");
@@ -182,18 +182,45 @@ async fn captured() -> Vec<Value> {
         ada.send(request).await;
         seen.push(ada.expect(answer).await);
     }
+    ada.send(json!({"type": "broadcast", "data": 1, "seq": 8})).await;
+    seen.push(ada.expect("error").await);
     ada.send_frame(Message::Binary(vec![0].into())).await;
     seen.push(ada.expect("error").await);
     bob.close().await;
     seen.push(ada.expect("peer_left").await);
 
     seen.extend(moderated(&plain).await);
+    seen.extend(lost(&plain).await);
     let (mut raw, _) = Raw::join(&server, "other", "Zoe").await;
     raw.frame(FIN | TEXT, &[b' '; 65_537]).await;
     seen.push(raw.message().await);
 
     server.shut_down();
     ada.drain_into(&mut seen).await;
+    seen
+}
+
+/// What a lost connection brings about.
+async fn lost(server: &TestServer) -> Vec<Value> {
+    let mut seen = Vec::new();
+    let (mut ada, mut bob) = (server.join("lost", "Ada").await, server.join("lost", "Bob").await);
+    ada.expect("peer_joined").await;
+    bob.send(json!({"type": "broadcast", "data": 1, "seq": 1})).await;
+    ada.expect("broadcast").await;
+    seen.push(bob.expect("ack").await);
+    let (resume, last) = (bob.welcome["resume"].clone(), bob.last);
+    drop(bob);
+    seen.push(ada.expect("link").await);
+    ada.send(json!({"type": "sync"})).await;
+    seen.push(ada.expect("roster").await);
+    let join = json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": last});
+    let mut bob = server.connect("lost").await;
+    bob.send(join.clone()).await;
+    seen.push(bob.expect("resumed").await);
+    seen.push(ada.expect("link").await);
+    let mut elsewhere = TestServer::start(&[]).await.connect("lost").await;
+    elsewhere.send(join).await;
+    seen.push(elsewhere.expect("welcome").await);
     seen
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use roundtable::core::{Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
+use roundtable::core::{Comeback, Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
 use roundtable::protocol::{
     Ask, CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch,
     StateValue, Switch,
@@ -120,7 +120,7 @@ fn by_id<'a>(peers: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, Val
 impl World {
     fn new() -> Self {
         Self {
-            room: Room::new(CAPACITY),
+            room: Room::new(CAPACITY, Duration::from_secs(20)),
             now: Duration::ZERO,
             woken: false,
             sessions: 0,
@@ -319,7 +319,7 @@ impl World {
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::from([("mic", Some(StateValue::Flag(true)))]),
             settings,
-            resumed: false,
+            comeback: Comeback::default(),
             handle: session,
         });
         assert_eq!(result, expected.as_ref().map(drop).map_err(clone));
@@ -497,7 +497,7 @@ proptest! {
 
 #[test]
 fn a_room_remembers_a_bounded_number_of_those_who_left() {
-    let mut room = Room::new(CAPACITY);
+    let mut room = Room::new(CAPACITY, Duration::from_secs(20));
     let enter = |room: &mut Room<u64>, session: u64| {
         let mut random = [0; PeerId::LEN];
         for (at, byte) in random.iter_mut().enumerate() {
@@ -506,7 +506,14 @@ fn a_room_remembers_a_bounded_number_of_those_who_left() {
         let seat = Seat { id: PeerId::from_random(random), session };
         let (name, state) = (PeerName::new("Ada").unwrap(), StatePatch::default());
         let settings = SettingsPatch::default();
-        let join = Input::Join { seat, name, state, settings, resumed: true, handle: session };
+        let join = Input::Join {
+            seat,
+            name,
+            state,
+            settings,
+            comeback: Comeback { known: true, refused: None },
+            handle: session,
+        };
         room.handle(Duration::ZERO, join, &mut |_| {}).map(|()| seat)
     };
     let host = enter(&mut room, 0).unwrap();

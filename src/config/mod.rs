@@ -17,9 +17,9 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::values::{nearest, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_zone};
+use crate::core::session::{Bound, Bounds};
 use crate::ice::IceServers;
 use crate::limits::Rate;
-use crate::outbox::OutboxLimits;
 use crate::protocol::ServerInfo;
 use crate::telemetry;
 
@@ -97,6 +97,11 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub join_timeout: Duration,
 
+    /// How long a member whose connection is lost keeps its place, and what is sent to it waits: longer than a
+    /// telephone takes from one network to the next.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]
+    pub resume_window: Duration,
+
     /// Time between two pings, plus up to a quarter at random. Shorter than the read timeout of
     /// every proxy on the way (nginx: 60s unless set).
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]
@@ -114,6 +119,15 @@ pub struct Config {
     /// and always room for the welcome to a full room.
     #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = parse_outbox_bytes)]
     pub outbox_bytes: usize,
+
+    /// Messages sent to a member and not acknowledged that are kept, in case its connection is lost: those of
+    /// a join into a full room.
+    #[arg(long, value_name = "COUNT", default_value = "256", value_parser = parse_count)]
+    pub replay_messages: usize,
+
+    /// Bytes of them: some thirty offers.
+    #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = parse_count)]
+    pub replay_bytes: usize,
 
     /// Messages a second that a member may send for long; five seconds' worth is free. 0: no limit.
     #[arg(long, value_name = "COUNT", default_value = "200")]
@@ -229,9 +243,12 @@ impl Config {
     }
 
     /// What an outbox holds.
-    pub fn outbox(&self) -> OutboxLimits {
+    pub fn outbox(&self) -> Bounds {
         let bytes = self.outbox_bytes.max(self.room_members * WELCOME_BYTES);
-        OutboxLimits { frames: self.outbox_messages, bytes }
+        Bounds {
+            waiting: Bound { frames: self.outbox_messages, bytes },
+            replay: Bound { frames: self.replay_messages, bytes: self.replay_bytes },
+        }
     }
 
     /// What a member may send.

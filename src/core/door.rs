@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::room::{Effect, Refusal, Room, Seat};
-use crate::protocol::{CloseCode, Frame, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
+use super::room::{Comeback, Effect, Refusal, Room, Seat};
+use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
 /// How many of those who left a room remembers, so that they come back as what they were.
 const REMEMBERED: usize = 256;
@@ -175,7 +175,7 @@ impl<H> Room<H> {
 
     fn enter_guest(&mut self, now: Duration, guest: Guest<H>, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Guest { session, shown: Waiting { id, name }, state, handle } = guest;
-        let peer = Peer { id, name, role: self.house.stranger_role(), state };
-        self.enter(now, Seat { id, session }, peer, false, handle, emit);
+        let peer = Peer { id, name, role: self.house.stranger_role(), state, link: Link::Ok };
+        self.enter(now, Seat { id, session }, peer, Comeback::default(), handle, emit);
     }
 }

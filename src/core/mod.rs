@@ -2,7 +2,9 @@
 //! the members come in as values, everything that has to happen goes out as [`Effect`]s.
 
 mod door;
+mod lost;
 mod moderation;
 mod room;
+pub mod session;
 
-pub use room::{Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
+pub use room::{Comeback, Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};

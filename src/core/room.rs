@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::door::{Door, House};
 use crate::protocol::{
-    CloseCode, Frame, LeaveReason, Moderation, Peer, PeerId, PeerName, Role, ServerMessage, Settings, SettingsPatch,
-    State, StatePatch,
+    CloseCode, Frame, LeaveReason, Link, Moderation, NotResumed, Peer, PeerId, PeerName, Role, ServerMessage, Settings,
+    SettingsPatch, State, StatePatch,
 };
 
 /// Changes of state within this time are announced together (R22).
@@ -21,6 +21,15 @@ pub struct Seat {
     pub id: PeerId,
     /// Which stay; never used twice for the same id.
     pub session: u64,
+}
+
+/// What became of a newcomer's wish to be who it was.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Comeback {
+    /// It proved that the id was its own before (R11).
+    pub known: bool,
+    /// Why it begins afresh all the same, where it wished to go on (R54).
+    pub refused: Option<NotResumed>,
 }
 
 /// What happens to a room. `H` is the way to a member; the room passes it on and never looks
@@ -37,8 +46,24 @@ pub enum Input<H> {
         state: StatePatch,
         /// What the room is to be set to, where this join makes it.
         settings: SettingsPatch,
-        /// Whether it proved that the id was its own before.
-        resumed: bool,
+        /// Whether it has been here before.
+        comeback: Comeback,
+        /// The way to this member.
+        handle: H,
+    },
+    /// A member's socket is lost: it has the room's window to come back (R52).
+    Lose {
+        /// Who.
+        seat: Seat,
+        /// Why it leaves, if it does not.
+        reason: LeaveReason,
+        /// Where what is sent to it waits.
+        handle: H,
+    },
+    /// A member goes on over another socket, lost or not, and has missed nothing (R53).
+    Return {
+        /// Who, in its new session.
+        seat: Seat,
         /// The way to this member.
         handle: H,
     },
@@ -103,8 +128,8 @@ pub enum Effect<'a, H> {
         own: &'a Peer,
         /// What the room is set to.
         settings: Settings,
-        /// Whether it came back as who it was.
-        resumed: bool,
+        /// Whether it has been here before.
+        comeback: Comeback,
         /// Everybody else, in the order in which they joined.
         peers: Vec<&'a Peer>,
     },
@@ -147,21 +172,27 @@ pub enum Refusal {
     SignalToSelf,
     /// The state would break R20; the sentence says how.
     StateInvalid(String),
+    /// The message's number leaves a gap; this one would be right.
+    OutOfSequence(u64),
 }
 
 #[derive(Debug)]
 pub(super) struct Member<H> {
     pub(super) session: u64,
     /// The roster's version with which it came: the order of joining.
-    since: u64,
+    pub(super) since: u64,
     pub(super) peer: Peer,
     pub(super) handle: H,
+    /// Its socket is lost: until when it may come back, and why it leaves if it does not.
+    pub(super) lost: Option<(Duration, LeaveReason)>,
 }
 
 /// One room. It lives from its first join until [`Room::is_empty`].
 #[derive(Debug)]
 pub struct Room<H> {
     pub(super) capacity: usize,
+    /// How long a member may be lost (R52).
+    pub(super) window: Duration,
     pub(super) version: u64,
     pub(super) members: HashMap<PeerId, Member<H>>,
     /// Members whose state changed and has not been announced, in the order of their change.
@@ -174,10 +205,11 @@ pub struct Room<H> {
 }
 
 impl<H> Room<H> {
-    /// An empty room that takes up to `capacity` members.
-    pub fn new(capacity: usize) -> Self {
+    /// An empty room that takes up to `capacity` members, each of whom may be lost for as long as `window`.
+    pub fn new(capacity: usize, window: Duration) -> Self {
         Self {
             capacity,
+            window,
             version: 0,
             members: HashMap::new(),
             changed: Vec::new(),
@@ -212,6 +244,21 @@ impl<H> Room<H> {
         self.members.values().map(|member| &member.handle).chain(self.house.guests())
     }
 
+    /// The way to somebody, in whichever session.
+    pub fn way_to(&self, id: PeerId) -> Option<&H> {
+        self.members.get(&id).map(|member| &member.handle)
+    }
+
+    /// The way to the member in this very session.
+    pub fn way_from(&self, seat: Seat) -> Result<&H, Refusal> {
+        self.check(seat).map(|member| &member.handle)
+    }
+
+    /// The present session of somebody.
+    pub fn seat_of(&self, id: PeerId) -> Option<Seat> {
+        self.members.get(&id).map(|member| Seat { id, session: member.session })
+    }
+
     /// The roster, in the order of joining, and the way to each member.
     pub fn members(&self) -> impl Iterator<Item = (&Peer, &H)> {
         let mut members: Vec<_> = self.members.values().collect();
@@ -240,10 +287,15 @@ impl<H> Room<H> {
             Input::State { seat, patch } => self.change_state(now, seat, patch, emit),
             Input::Join { .. } => self.join(now, input, emit),
             Input::Moderate { seat, act } => self.moderate(now, seat, act, emit),
-            Input::Leave { seat, .. } if self.is_waiting(seat) => self.stop_waiting(seat.id, emit).map(drop),
+            Input::Leave { seat, .. } | Input::Lose { seat, .. } if self.is_waiting(seat) => {
+                self.stop_waiting(seat.id, emit).map(drop)
+            }
             Input::Leave { seat, reason } => self.leave(seat, reason, emit).map(drop),
+            Input::Lose { seat, reason, handle } => self.lose(now, seat, reason, handle, emit),
+            Input::Return { seat, handle } => self.take_back(seat, handle, emit),
             Input::Sync { seat } => self.sync(now, seat, emit),
             Input::Tick => {
+                self.expire(now, emit);
                 if mem::take(&mut self.waking) {
                     self.announce_or_wait(now, emit);
                 }
@@ -277,7 +329,7 @@ impl<H> Room<H> {
     }
 
     fn join(&mut self, now: Duration, join: Input<H>, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
-        let Input::Join { seat, name, state, settings, resumed, handle } = join else { return Ok(()) };
+        let Input::Join { seat, name, state, settings, comeback, handle } = join else { return Ok(()) };
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
         let old = self.members.get(&seat.id).map(|old| (Seat { id: seat.id, session: old.session }, old.peer.role));
         let door = self.door(seat.id, old.map(|(_, role)| role))?;
@@ -288,11 +340,11 @@ impl<H> Room<H> {
             let handle = self.leave(old, LeaveReason::Superseded, emit)?;
             emit(Effect::Close { handle, code: CloseCode::Superseded });
         }
-        let mut peer = Peer { id: seat.id, name, role: Role::default(), state };
+        let mut peer = Peer { id: seat.id, name, role: Role::default(), state, link: Link::Ok };
         match door {
             Door::In(role) => {
                 peer.role = role;
-                self.enter(now, seat, peer, resumed, handle, emit);
+                self.enter(now, seat, peer, comeback, handle, emit);
             }
             Door::Lobby => self.wait(seat, peer, handle, emit),
         }
@@ -305,7 +357,7 @@ impl<H> Room<H> {
         now: Duration,
         seat: Seat,
         mut peer: Peer,
-        resumed: bool,
+        comeback: Comeback,
         handle: H,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) {
@@ -316,10 +368,10 @@ impl<H> Room<H> {
         let version = self.version;
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
         // First reachable, then announced (R15).
-        self.members.insert(seat.id, Member { session: seat.session, since: version, peer, handle });
+        self.members.insert(seat.id, Member { session: seat.session, since: version, peer, handle, lost: None });
         if let Some(Member { peer: own, handle: to, .. }) = self.members.get(&seat.id) {
             let settings = self.house.settings;
-            emit(Effect::Welcome { seat, to, version, own, settings, resumed, peers: self.others(seat.id) });
+            emit(Effect::Welcome { seat, to, version, own, settings, comeback, peers: self.others(seat.id) });
         }
         self.send_to_all(Some(seat.id), &frame, emit);
         self.show_lobby_to(seat.id, emit);

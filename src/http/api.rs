@@ -7,7 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     // What anyone may ask, any page may ask: it says nothing about who is in a room.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]);
     let v1 = Router::new().route("/welcome", get(welcome)).route("/rooms/{room}", get(room));
+    let v1 = v1.route("/leave", post(super::leave::leave));
     let v1 = v1.method_not_allowed_fallback(method_not_allowed).layer(cors);
     Router::new()
         .route("/ws", get(upgrade))
@@ -42,7 +43,11 @@ pub(super) async fn not_found() -> ApiError {
 }
 
 async fn method_not_allowed() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This address answers GET alone.")
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        "This address does not answer this method; docs/PROTOCOL.md tells which.",
+    )
 }
 
 /// An error in the envelope.
@@ -54,7 +59,7 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 
@@ -63,7 +68,7 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message)
     }
 
-    fn room_invalid(why: impl Into<String>) -> Self {
+    pub(super) fn room_invalid(why: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "ROOM_INVALID", why)
     }
 }
@@ -89,7 +94,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn success<T: Serialize>(data: T) -> Response {
+pub(super) fn success<T: Serialize>(data: T) -> Response {
     #[derive(Serialize)]
     struct Envelope<T> {
         code: &'static str,

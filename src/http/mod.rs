@@ -2,6 +2,7 @@
 //! operators' own listener.
 
 mod api;
+mod leave;
 mod ops;
 mod site;
 

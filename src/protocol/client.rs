@@ -29,6 +29,10 @@ pub enum ClientMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         resume: Option<&'a str>,
+        /// With `resume`: the number of the last message that has arrived (R53).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "number", optional))]
+        last_seq: Option<u64>,
         /// What the room is to be set to, where this join makes it (R38).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
@@ -60,6 +64,12 @@ pub enum ClientMessage<'a> {
     Sync,
     /// Asks for a sign of life (R27).
     Ping,
+    /// Only acknowledges (R48).
+    Ack {
+        /// The number of the last message that has arrived.
+        #[cfg_attr(test, ts(type = "number"))]
+        ack: u64,
+    },
     /// Leaves the room (R24).
     Leave,
 }
@@ -75,6 +85,8 @@ pub enum Request<'a> {
         state: StatePatch,
         /// Not checked yet.
         resume: Option<Cow<'a, str>>,
+        /// The number of the last message that arrived, of a client that would go on.
+        last_seq: Option<u64>,
         /// For a room that this join makes.
         settings: SettingsPatch,
     },
@@ -98,6 +110,8 @@ pub enum Request<'a> {
     Sync,
     /// Send a `pong`.
     Ping,
+    /// Nothing but what every message may say: [`Parsed::ack`].
+    Ack,
     /// Leave.
     Leave,
 }
@@ -113,6 +127,7 @@ impl Request<'_> {
             Self::State(_) => "state",
             Self::Sync => "sync",
             Self::Ping => "ping",
+            Self::Ack => "ack",
             Self::Leave => "leave",
         }
     }
@@ -123,6 +138,10 @@ impl Request<'_> {
 pub struct Parsed<'a> {
     /// The client's own mark, to be given back in the answer (R4).
     pub reference: Option<&'a RawValue>,
+    /// The message's number (R49).
+    pub number: Option<u64>,
+    /// Up to where the server's messages have arrived (R48).
+    pub ack: Option<u64>,
     /// The message, or why it is none.
     pub request: Result<Request<'a>, Bad>,
 }
@@ -172,6 +191,9 @@ struct Header<'a> {
     resume: Option<Text<'a>>,
     #[serde(borrow)]
     settings: Option<&'a RawValue>,
+    last_seq: Option<u64>,
+    seq: Option<u64>,
+    ack: Option<u64>,
     #[serde(borrow, rename = "ref")]
     reference: Option<&'a RawValue>,
 }
@@ -186,6 +208,8 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 struct Mark<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    seq: Option<&'a RawValue>,
     #[serde(borrow, rename = "ref")]
     reference: Option<&'a RawValue>,
 }
@@ -195,20 +219,21 @@ pub fn parse(text: &str) -> Parsed<'_> {
     // serde would read an array as the fields in their order.
     if !text.trim_start().starts_with('{') {
         let bad = Bad::new(ErrorCode::BadJson, None, "A message is a JSON object.");
-        return Parsed { reference: None, request: Err(bad) };
+        return Parsed { reference: None, number: None, ack: None, request: Err(bad) };
     }
     let header = match serde_json::from_str::<Header<'_>>(text) {
         Ok(header) => header,
         Err(error) => return unreadable(text, &error),
     };
+    let (number, ack) = (header.seq, header.ack);
     let reference = match header.reference.map(check_ref).transpose() {
         Ok(reference) => reference,
         Err(bad) => {
             let re = header.kind.as_ref().and_then(|kind| known(&kind.0));
-            return Parsed { reference: None, request: Err(Bad { re, ..bad }) };
+            return Parsed { reference: None, number, ack, request: Err(Bad { re, ..bad }) };
         }
     };
-    Parsed { reference, request: request(text, header) }
+    Parsed { reference, number, ack, request: request(text, header) }
 }
 
 fn request<'a>(text: &'a str, header: Header<'a>) -> Result<Request<'a>, Bad> {
@@ -238,11 +263,13 @@ fn request<'a>(text: &'a str, header: Header<'a>) -> Result<Request<'a>, Bad> {
             let state = header.state.map(|state| parse_state(state, re)).transpose()?.unwrap_or_default();
             let settings = header.settings.map(|settings| parse_fields(settings.get(), "join")).transpose()?;
             let settings = settings.unwrap_or_default();
-            Ok(Request::Join { name, state, resume: header.resume.map(|text| text.0), settings })
+            let (resume, last_seq) = (header.resume.map(|text| text.0), header.last_seq);
+            Ok(Request::Join { name, state, resume, last_seq, settings })
         }
         "moderate" => parse_fields(text, "moderate").map(Request::Moderate),
         "sync" => Ok(Request::Sync),
         "ping" => Ok(Request::Ping),
+        "ack" => header.ack.map(|_| Request::Ack).ok_or_else(|| Bad::missing("ack", Some("ack"))),
         "leave" => Ok(Request::Leave),
         other => Err(Bad::new(ErrorCode::UnknownType, None, format!("No message has the type {:?}.", shorten(other)))),
     }
@@ -273,16 +300,17 @@ fn unreadable<'a>(text: &'a str, error: &serde_json::Error) -> Parsed<'a> {
     let mark = serde_json::from_str::<Mark<'_>>(text).ok();
     let reference = mark.as_ref().and_then(|mark| mark.reference).and_then(|raw| check_ref(raw).ok());
     let re = mark.as_ref().and_then(|mark| known(mark.kind?.get()));
+    let number = mark.as_ref().and_then(|mark| mark.seq?.get().parse().ok());
     let bad = if mark.is_some() && error.is_data() {
         Bad::new(ErrorCode::BadField, re, format!("A field has the wrong kind of value: {error}."))
     } else {
         Bad::new(ErrorCode::BadJson, None, format!("A message is a JSON object: {error}."))
     };
-    Parsed { reference, request: Err(bad) }
+    Parsed { reference, number, ack: None, request: Err(bad) }
 }
 
 fn known(quoted: &str) -> Option<&'static str> {
-    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "leave"]
+    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "ack", "leave"]
         .into_iter()
         .find(|kind| quoted.trim_matches('"') == *kind)
 }

@@ -37,8 +37,42 @@ pub enum ErrorCode {
     NotAllowed,
     /// The sender still waits to be admitted.
     NotAdmitted,
+    /// A number leaves a gap, or acknowledges what was never sent.
+    OutOfSequence,
     /// The message is longer than [`super::MESSAGE_BYTES`].
     MessageTooLarge,
+}
+
+/// Why a session did not go on (R54).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum NotResumed {
+    /// The secret is not this server's, or not for this room.
+    ResumeInvalid,
+    /// There is no such session (any more).
+    ResumeExpired,
+    /// More was missed than the replay holds.
+    ResumeLost,
+}
+
+/// Whether a member has a socket (R52).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Link {
+    /// It has.
+    #[default]
+    Ok,
+    /// It has none, and may come back.
+    Lost,
+}
+
+impl Link {
+    /// Whether there is nothing to be said about it.
+    pub fn is_ok(&self) -> bool {
+        *self == Self::Ok
+    }
 }
 
 /// Why a peer is no longer in the roster (R16).
@@ -48,9 +82,9 @@ pub enum ErrorCode {
 pub enum LeaveReason {
     /// It said `leave`.
     Left,
-    /// Its socket closed without `leave`.
+    /// It closed its socket without `leave`, or lost it and did not come back in time.
     Closed,
-    /// It did not answer two pings.
+    /// It did not answer two pings and did not come back in time.
     Timeout,
     /// It read too slowly and its outbox was full.
     SlowConsumer,

@@ -1,87 +1,154 @@
-//! Outgoing WebSocket frames, encoded once and shared by everyone who gets them.
+//! Outgoing WebSocket frames: what all receivers share, encoded once, and the few bytes before it
+//! that each has of its own.
+
+use std::io::Write;
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 
 use super::CloseCode;
 
-/// A complete WebSocket frame as a server sends it: header and unmasked payload (RFC 6455 §5.2).
-/// A clone shares the bytes.
+/// A message's JSON as the server sends it. A clone shares the bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frame(Bytes);
+
+/// What goes over one socket: a message, with the number that it has for this receiver (R47), or a
+/// control frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outgoing {
+    /// A message, with its number where it is counted. (One variant for both is smaller.)
+    Message(Option<NonZeroU64>, Frame),
+    /// An empty ping.
+    Ping,
+    /// A close frame with the code and, as its reason, the code's name.
+    Close(CloseCode),
+}
+
+/// The bytes of an [`Outgoing`] that its receivers do not share: the frame's header (RFC 6455 §5.2,
+/// without a mask) and the number. Made anew for each write, so that a queue does not keep it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    bytes: [u8; HEAD_BYTES],
+    len: u8,
+}
 
 const FIN: u8 = 0x80;
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 
+/// A header of 10 and `{"seq":18446744073709551615,` of 28.
+const HEAD_BYTES: usize = 40;
+
 impl Frame {
-    /// A text frame whose payload is `parts`, one after the other, in one allocation.
+    /// A message whose JSON is `parts`, one after the other, in one allocation. It is an object with
+    /// at least one field, so that a number can be put before it.
     pub fn text<const N: usize>(parts: [&str; N]) -> Self {
-        let payload = parts.iter().map(|part| part.len()).sum();
-        let mut bytes = Vec::with_capacity(header_len(payload) + payload);
-        push_header(&mut bytes, TEXT, payload);
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         for part in parts {
             bytes.extend_from_slice(part.as_bytes());
         }
+        debug_assert!(bytes.starts_with(b"{\""));
         Self(bytes.into())
     }
 
-    /// An empty ping.
-    pub fn ping() -> Self {
-        Self(Bytes::from_static(&[FIN | PING, 0]))
-    }
-
-    /// A close frame with the code and, as its reason, the code's name.
-    pub fn close(code: CloseCode) -> Self {
-        let reason = code.as_str();
-        let payload = 2 + reason.len();
-        let mut bytes = Vec::with_capacity(header_len(payload) + payload);
-        push_header(&mut bytes, CLOSE, payload);
-        bytes.extend_from_slice(&(code as u16).to_be_bytes());
-        bytes.extend_from_slice(reason.as_bytes());
-        Self(bytes.into())
-    }
-
-    /// The bytes for the wire.
-    pub fn as_bytes(&self) -> &[u8] {
+    /// The JSON, without a number.
+    pub fn payload(&self) -> &[u8] {
         &self.0
     }
 
-    /// Bytes on the wire, header included.
-    pub fn wire_len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The payload without its header.
-    pub fn payload(&self) -> &[u8] {
-        let header = match self.0.get(1) {
-            Some(126) => 4,
-            Some(127) => 10,
-            _ => 2,
-        };
-        &self.0[header..]
+    /// Bytes of a queue's bound that this frame takes: its own, and the longest head.
+    pub fn cost(&self) -> usize {
+        HEAD_BYTES + self.0.len()
     }
 }
 
-fn header_len(payload: usize) -> usize {
-    match payload {
-        0..=125 => 2,
-        126..=0xffff => 4,
-        _ => 10,
+impl Outgoing {
+    /// A message outside the count.
+    pub fn plain(frame: Frame) -> Self {
+        Self::Message(None, frame)
     }
-}
 
-fn push_header(bytes: &mut Vec<u8>, opcode: u8, payload: usize) {
-    bytes.push(FIN | opcode);
-    match payload {
-        0..=125 => bytes.push(payload as u8),
-        126..=0xffff => {
-            bytes.push(126);
-            bytes.extend_from_slice(&(payload as u16).to_be_bytes());
+    /// A message with its number, from 1 on.
+    pub fn numbered(number: u64, frame: Frame) -> Self {
+        Self::Message(NonZeroU64::new(number), frame)
+    }
+
+    /// The bytes of this receiver alone.
+    pub fn head(&self) -> Head {
+        let mut head = Head::default();
+        match self {
+            Self::Message(None, frame) => head.header(TEXT, frame.0.len()),
+            Self::Message(Some(number), frame) => {
+                // `{"seq":`, the digits and `,` in place of the message's own brace.
+                let digits = number.ilog10() as usize + 1;
+                head.header(TEXT, frame.0.len() + digits + 7);
+                let mut rest = &mut head.bytes[head.len as usize..];
+                let before = rest.len();
+                // The array has room for the longest number.
+                let _ = write!(rest, "{{\"seq\":{number},");
+                let written = before - rest.len();
+                head.len += written as u8;
+            }
+            Self::Ping => head.header(PING, 0),
+            Self::Close(code) => {
+                let reason = code.as_str();
+                head.header(CLOSE, 2 + reason.len());
+                head.push(&(*code as u16).to_be_bytes());
+                head.push(reason.as_bytes());
+            }
         }
-        _ => {
-            bytes.push(127);
-            bytes.extend_from_slice(&(payload as u64).to_be_bytes());
+        head
+    }
+
+    /// The bytes that all receivers share.
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::Message(None, frame) => &frame.0,
+            Self::Message(Some(_), frame) => frame.0.get(1..).unwrap_or_default(),
+            Self::Ping | Self::Close(_) => &[],
+        }
+    }
+
+    /// Bytes of a queue's bound that this takes.
+    pub fn cost(&self) -> usize {
+        match self {
+            Self::Message(_, frame) => frame.cost(),
+            Self::Ping | Self::Close(_) => HEAD_BYTES,
+        }
+    }
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { bytes: [0; HEAD_BYTES], len: 0 }
+    }
+}
+
+impl Head {
+    /// The bytes for the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let start = self.len as usize;
+        self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len() as u8;
+    }
+
+    fn header(&mut self, opcode: u8, payload: usize) {
+        self.push(&[FIN | opcode]);
+        match payload {
+            0..=125 => self.push(&[payload as u8]),
+            126..=0xffff => {
+                self.push(&[126]);
+                self.push(&(payload as u16).to_be_bytes());
+            }
+            _ => {
+                self.push(&[127]);
+                self.push(&(payload as u64).to_be_bytes());
+            }
         }
     }
 }
@@ -91,17 +158,33 @@ mod tests {
     use super::*;
     use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
+    /// What a WebSocket library reads of it.
+    fn read(out: &Outgoing) -> Vec<u8> {
+        let bytes = [out.head().as_bytes(), out.body()].concat();
+        let mut cursor = std::io::Cursor::new(&bytes);
+        let (header, payload) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
+        assert!(header.is_final && header.mask.is_none());
+        assert_eq!(cursor.position() as usize + payload as usize, bytes.len());
+        bytes[cursor.position() as usize..].to_vec()
+    }
+
     #[test]
-    fn headers_are_what_a_websocket_library_reads() {
-        for len in [0, 1, 125, 126, 127, 0xffff, 0x10000, 70_000] {
-            let text = "x".repeat(len);
+    fn r47_a_number_stands_before_a_message_of_any_length() {
+        for len in [0, 1, 90, 91, 92, 110, 111, 112, 125, 0xffff - 40, 0xffff, 0x10000, 70_000] {
+            let text = format!(r#"{{"x":"{}"}}"#, "x".repeat(len));
             let frame = Frame::text([&text]);
-            let mut cursor = std::io::Cursor::new(frame.as_bytes());
-            let (header, payload) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
-            assert!(header.is_final && header.mask.is_none());
-            assert_eq!(payload as usize, len);
-            assert_eq!(frame.payload().len(), len);
-            assert_eq!(cursor.position() as usize + len, frame.wire_len());
+            assert_eq!(read(&Outgoing::plain(frame.clone())), text.as_bytes());
+            for number in [1, 9, 10, 99, 100, u64::MAX - 1, u64::MAX] {
+                let numbered = read(&Outgoing::numbered(number, frame.clone()));
+                assert_eq!(numbered, format!(r#"{{"seq":{number},{}"#, &text[1..]).as_bytes());
+            }
         }
+    }
+
+    #[test]
+    fn control_frames_are_all_head() {
+        assert_eq!(Outgoing::Ping.head().as_bytes(), [FIN | PING, 0]);
+        let close = Outgoing::Close(CloseCode::MessageTooLarge);
+        assert_eq!(read(&close), b"\x03\xf1message_too_large");
     }
 }

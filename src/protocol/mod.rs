@@ -15,8 +15,8 @@ mod state;
 mod typescript;
 
 pub use client::{ClientMessage, Parsed};
-pub use codes::{CloseCode, ErrorCode, LeaveReason};
-pub use frame::Frame;
+pub use codes::{CloseCode, ErrorCode, LeaveReason, Link, NotResumed};
+pub use frame::{Frame, Head, Outgoing};
 pub use moderation::{Ask, Moderation, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
 pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
@@ -27,4 +27,4 @@ pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
 /// What this server can do beyond the minimum (R7).
-pub const FEATURES: &[&str] = &["hosts", "resume", "state", "sync"];
+pub const FEATURES: &[&str] = &["hosts", "resume", "session", "state", "sync"];

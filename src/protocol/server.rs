@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Ask, ErrorCode, Frame, LeaveReason, PeerId, PeerName, Role, Settings, State, Switch};
+use super::{Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Role, Settings, State, Switch};
 
 /// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
 /// [`signal`] and [`broadcast`] without going through serde; they stand here for the
@@ -32,6 +32,17 @@ pub enum ServerMessage<'a> {
         id: PeerId,
         /// Why.
         reason: LeaveReason,
+    },
+    /// A member, perhaps oneself, has lost its socket, or is back (R52).
+    Link {
+        /// The roster's version with this link in it.
+        #[cfg_attr(test, ts(type = "number"))]
+        version: u64,
+        /// Whose.
+        #[cfg_attr(test, ts(type = "string"))]
+        id: PeerId,
+        /// From now on.
+        link: Link,
     },
     /// A peer's whole state after a change (R21).
     State {
@@ -126,6 +137,22 @@ pub enum ServerMessage<'a> {
         #[cfg_attr(test, ts(type = "string | number", optional))]
         reference: Option<&'a RawValue>,
     },
+    /// The answer to a `join` that goes on where it was; what was missed follows (R53).
+    Resumed {
+        /// This peer's id, as before.
+        #[serde(rename = "self")]
+        #[cfg_attr(test, ts(type = "string"))]
+        id: PeerId,
+        /// The number of the last message of the client that has arrived.
+        #[cfg_attr(test, ts(type = "number"))]
+        ack: u64,
+    },
+    /// The client's messages up to this number have arrived (R51).
+    Ack {
+        /// The number.
+        #[cfg_attr(test, ts(type = "number"))]
+        ack: u64,
+    },
     /// A message was not carried out (R28).
     Error(ErrorBody<'a>),
     /// The server shuts down (R32).
@@ -161,6 +188,10 @@ pub struct Welcome<'a> {
     pub resume: &'a str,
     /// Whether this peer came back with such a secret.
     pub resumed: bool,
+    /// Why its session did not go on, where it wished so (R54).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub not_resumed: Option<NotResumed>,
     /// As in `RTCConfiguration.iceServers`.
     pub ice_servers: &'a [IceServer],
     /// What the server takes.
@@ -189,6 +220,10 @@ pub struct Peer {
     /// What it says about itself (R20).
     #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
     pub state: State,
+    /// Stands there only while it is lost (R52).
+    #[serde(skip_serializing_if = "Link::is_ok")]
+    #[cfg_attr(test, ts(as = "Option<Link>", optional))]
+    pub link: Link,
 }
 
 /// Somebody who waits to be admitted (R40).

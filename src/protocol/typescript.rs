@@ -27,6 +27,8 @@ fn generated() -> String {
         ErrorBody::<'_>::decl(&config),
         ErrorCode::decl(&config),
         LeaveReason::decl(&config),
+        Link::decl(&config),
+        NotResumed::decl(&config),
     ];
     let mut text = String::from("// Generated from src/protocol by `make protocol`; do not edit.\n\n");
     text.push_str("export type State = { [key in string]?: StateValue };\n\n");

@@ -16,6 +16,8 @@ pub struct Client {
     socket: WebSocketStream<TcpStream>,
     /// What `join` was answered with.
     pub welcome: Value,
+    /// The number of the last message: R47 is checked in every test.
+    pub last: u64,
     /// Everything that has arrived, for the messages of failures.
     seen: Vec<String>,
     pings: u32,
@@ -34,7 +36,7 @@ impl Client {
         let tcp = TcpStream::connect(address).await?;
         let upgrade = tokio_tungstenite::client_async_with_config(request, tcp, Some(config));
         let (socket, _) = super::within("an upgrade", upgrade).await?;
-        Ok(Self { socket, welcome: Value::Null, seen: Vec::new(), pings: 0 })
+        Ok(Self { socket, welcome: Value::Null, last: 0, seen: Vec::new(), pings: 0 })
     }
 
     pub fn id(&self) -> &str {
@@ -67,11 +69,29 @@ impl Client {
         super::within("a send", self.socket.send(message)).await.unwrap_or_else(|error| self.fail(&error.to_string()));
     }
 
-    /// The next message as it came over the wire.
+    /// The next message as it came over the wire, without its number, which must be the next one.
     pub async fn next_text(&mut self) -> String {
         match self.next_frame().await {
-            Some(Message::Text(text)) => text.to_string(),
+            Some(Message::Text(text)) => self.without_number(&text),
             other => self.fail(&format!("a message was expected, not {other:?}")),
+        }
+    }
+
+    fn without_number(&mut self, text: &str) -> String {
+        let Some(rest) = text.strip_prefix("{\"seq\":") else { return text.to_owned() };
+        let (number, rest) = rest.split_once(',').expect("a message after the number");
+        if number != (self.last + 1).to_string() {
+            self.fail(&format!("the number after {} was expected", self.last));
+        }
+        self.last += 1;
+        format!("{{{rest}")
+    }
+
+    /// The next message; `None` where the connection ends first.
+    pub async fn next_message(&mut self) -> Option<Value> {
+        match self.next_frame().await {
+            Some(Message::Text(text)) => Some(serde_json::from_str(&self.without_number(&text)).expect("JSON")),
+            _ => None,
         }
     }
 
@@ -110,6 +130,17 @@ impl Client {
             Some(Message::Close(frame)) => frame.map(|frame| frame.code.into()),
             None => None,
             Some(_) => self.fail("the connection's end was expected"),
+        }
+    }
+
+    /// The close code, whatever comes before it.
+    pub async fn skip_to_close(&mut self) -> Option<u16> {
+        loop {
+            match self.next_frame().await {
+                Some(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
+                None => return None,
+                Some(_) => {}
+            }
         }
     }
 
@@ -155,7 +186,7 @@ impl Client {
     pub async fn drain_into(&mut self, messages: &mut Vec<Value>) {
         while let Some(frame) = self.next_frame().await {
             if let Message::Text(text) = frame {
-                messages.push(serde_json::from_str(&text).expect("JSON"));
+                messages.push(serde_json::from_str(&self.without_number(&text)).expect("JSON"));
             }
         }
     }

@@ -45,6 +45,16 @@ pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&s
     within(target, read(&mut tcp)).await
 }
 
+/// A body, as a page's last words.
+pub async fn post(address: SocketAddr, target: &str, body: &str) -> Answer {
+    let length = body.len();
+    let text =
+        format!("POST {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(text.as_bytes()).await.unwrap();
+    within(target, read(&mut tcp)).await
+}
+
 /// Reads one answer and leaves the connection as it is.
 pub async fn read(tcp: &mut TcpStream) -> Answer {
     let mut head = Vec::new();

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod http;
+pub mod proxy;
 pub mod raw;
 
 use std::net::SocketAddr;

@@ -8,6 +8,9 @@ use crate::common::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, Raw, TEXT
 /// First bytes and payloads.
 type Frames = &'static [(u8, &'static [u8])];
 
+/// Who is lost leaves soon.
+const SHORT: [(&str, &str); 1] = [("ROUNDTABLE_RESUME_WINDOW", "50ms")];
+
 #[tokio::test]
 async fn r30_text_that_is_not_utf8_closes_with_1007() {
     let server = TestServer::start(&[]).await;
@@ -129,7 +132,7 @@ async fn r30_frames_may_come_right_behind_the_request_for_the_upgrade() {
 
 #[tokio::test]
 async fn r30_a_close_is_answered_with_its_code() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&SHORT).await;
     let mut ada = server.join("r", "Ada").await;
     for code in [1000_u16, 1001, 3000, 4999] {
         let (mut raw, _) = Raw::join(&server, "r", "Bob").await;
@@ -137,6 +140,9 @@ async fn r30_a_close_is_answered_with_its_code() {
         raw.frame(FIN | CLOSE, &code.to_be_bytes()).await;
         assert_eq!(raw.read().await, Some((CLOSE, code.to_be_bytes().to_vec())));
         assert_eq!(raw.read().await, None, "the server closes the TCP connection first (RFC 6455 §7.1.1)");
+        if code >= 3000 {
+            assert_eq!(ada.expect("link").await["link"], "lost", "no goodbye: R52");
+        }
         assert_eq!(ada.expect("peer_left").await["reason"], "closed");
     }
     let (mut raw, _) = Raw::join(&server, "r", "Bob").await;
@@ -157,8 +163,8 @@ async fn r30_what_follows_a_close_is_ignored() {
 }
 
 #[tokio::test]
-async fn r30_who_closes_only_its_half_has_left() {
-    let server = TestServer::start(&[]).await;
+async fn r30_who_closes_only_its_half_is_lost() {
+    let server = TestServer::start(&SHORT).await;
     let mut ada = server.join("r", "Ada").await;
     let (mut raw, _) = Raw::join(&server, "r", "Bob").await;
     ada.expect("peer_joined").await;
@@ -166,17 +172,19 @@ async fn r30_who_closes_only_its_half_has_left() {
     raw.text(r#"{"type":"broadcast","data":"last"}"#).await;
     raw.half_close().await;
     assert_eq!(ada.expect("broadcast").await["data"], "last");
+    ada.expect("link").await;
     assert_eq!(ada.expect("peer_left").await["reason"], "closed");
     server.metric_becomes("roundtable_sockets", 1).await;
 }
 
 #[tokio::test]
 async fn r30_a_connection_cut_within_a_frame_is_closed() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&SHORT).await;
     let mut ada = server.join("r", "Ada").await;
     let (mut raw, _) = Raw::join(&server, "r", "Bob").await;
     ada.expect("peer_joined").await;
     raw.bytes(b"\x81\xfe\x10").await;
     drop(raw);
+    ada.expect("link").await;
     assert_eq!(ada.expect("peer_left").await["reason"], "closed");
 }

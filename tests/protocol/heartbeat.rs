@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::common::TestServer;
 use crate::common::raw::{FIN, PING, PONG, Raw, TEXT};
 
-const FAST: [(&str, &str); 1] = [("ROUNDTABLE_PING_INTERVAL", "100ms")];
+const FAST: [(&str, &str); 2] = [("ROUNDTABLE_PING_INTERVAL", "100ms"), ("ROUNDTABLE_RESUME_WINDOW", "50ms")];
 
 async fn next_ping(raw: &mut Raw) {
     while !matches!(raw.read().await.expect("an open connection"), (PING, payload) if payload.is_empty()) {}
@@ -21,6 +21,7 @@ async fn r26_who_answers_no_pings_is_dead_after_two() {
     let begun = Instant::now();
     // Its library answers pings while it waits.
     let mut ada = server.join("r", "Ada").await;
+    ada.expect("link").await;
     let left = ada.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("timeout")));
     assert!(begun.elapsed() >= Duration::from_millis(250), "two pings and the time to answer the second");

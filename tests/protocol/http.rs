@@ -47,7 +47,7 @@ async fn r34_welcome_tells_what_this_server_is() {
     let data = json!({
         "name": "roundtable",
         "version": env!("CARGO_PKG_VERSION"),
-        "features": ["hosts", "resume", "state", "sync"],
+        "features": ["hosts", "resume", "session", "state", "sync"],
         "time": null,
     });
     assert_eq!(body, json!({"code": "SUCCESS", "data": data}));

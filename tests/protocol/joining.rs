@@ -39,9 +39,9 @@ async fn r6_white_space_around_a_name_is_removed() {
     let mut ada = server.join("r", "Ada").await;
     for (name, shown) in [(" Grace\t\n", "Grace"), ("\u{3000}圆 桌\u{a0}", "圆 桌"), ("👩‍👩‍👧", "👩‍👩‍👧")]
     {
-        let _bob = server.join("r", name).await;
+        let bob = server.join("r", name).await;
         assert_eq!(ada.expect("peer_joined").await["peer"]["name"], shown);
-        drop(_bob);
+        bob.close().await;
         ada.expect("peer_left").await;
     }
 }
@@ -109,7 +109,7 @@ async fn r7_welcome_brings_everything_to_start_with() {
         "settings": {"locked": false, "lobby": false, "talk": false}, "resume": null, "resumed": false,
         "ice_servers": [{"urls": ["stun:s.example:3478"]}, null],
         "limits": {"message_bytes": 65536, "name_chars": 64, "state_keys": 16, "room_members": 7},
-        "heartbeat_seconds": 25, "features": ["hosts", "resume", "state", "sync"],
+        "heartbeat_seconds": 25, "features": ["hosts", "resume", "session", "state", "sync"],
         "server": {"name": "roundtable", "version": env!("CARGO_PKG_VERSION"), "time": null},
     });
     assert_eq!(welcome, expected);

@@ -14,4 +14,5 @@ mod joining;
 mod leaving;
 mod relaying;
 mod roster;
+mod sessions;
 mod state;

@@ -132,7 +132,7 @@ async fn r15_nothing_of_a_peer_arrives_before_its_join_or_after_its_leave() {
 
 #[tokio::test]
 async fn r16_a_reason_tells_how_a_peer_left() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[("ROUNDTABLE_RESUME_WINDOW", "50ms")]).await;
     let mut ada = server.join("r", "Ada").await;
     // Timeouts and slow consumers have tests of their own: R26 and R18; superseding is R12.
     for reason in ["left", "closed", "closed", "protocol_error", "protocol_error"] {
@@ -143,6 +143,9 @@ async fn r16_a_reason_tells_how_a_peer_left() {
             "closed" => drop(raw),
             // A reserved opcode.
             _ => raw.frame(FIN | 0x3, b"").await,
+        }
+        if reason == "closed" {
+            ada.expect("link").await;
         }
         let left = ada.expect("peer_left").await;
         assert_eq!((&left["reason"], &left["id"]), (&json!(reason), &welcome["self"]));

@@ -26,6 +26,8 @@ export interface Environment {
   /** Opens a WebSocket; `undefined` where the browser has none. */
   readonly connect: ((url: string) => Socket) | undefined;
   readonly fetch: Fetch;
+  /** Posts a text, even where the page ends meanwhile. */
+  readonly post: (url: string, text: string) => void;
   readonly clock: Clock;
   /** `undefined` in an insecure context. */
   readonly mediaDevices: MediaDevicesLike | undefined;
@@ -48,6 +50,10 @@ export function browserEnvironment(): Environment {
   return {
     connect: 'WebSocket' in window ? (url) => new WebSocket(url) : undefined,
     fetch: (url, options) => fetch(url, { ...options, cache: 'no-store' }),
+    post: (url, body) => {
+      // Nobody is left to hear of a failure.
+      fetch(url, { method: 'POST', body, keepalive: true, cache: 'no-store' }).catch(() => undefined);
+    },
     clock: realClock,
     mediaDevices: navigator.mediaDevices,
     display: displayMedia(),

@@ -19,6 +19,7 @@ let network: FakeNetwork;
 let devices: FakeDevices;
 let page: PageListener | undefined;
 let problems: unknown[];
+let posts: [url: string, text: string][];
 let environment: Environment;
 let meeting: Meeting;
 
@@ -29,9 +30,11 @@ beforeEach(() => {
   devices = new FakeDevices();
   page = undefined;
   problems = [];
+  posts = [];
   environment = {
     connect: sockets.connect,
     fetch: () => Promise.reject(new Error('refused')),
+    post: (url, text) => posts.push([url, text]),
     clock,
     mediaDevices: devices,
     display: devices,
@@ -108,6 +111,26 @@ test('from the lobby into the room, with the devices that are on', async () => {
   ]);
   await settled();
   expect(network.connections[0]?.transceivers[1]?.sender.track).toBe(devices.tracks[0]);
+});
+
+test('R52 who is lost is shown as away, with the last state', () => {
+  enter({ peers: [peer(GRACE, { mic: true })] });
+  const away = (): unknown => meeting.view.people.map((person) => [person.mic, person.away]);
+  sockets.last.receive({ type: 'link', version: 2, id: GRACE, link: 'lost' });
+  expect(away()).toEqual([[true, true]]);
+  sockets.last.receive({ type: 'link', version: 3, id: GRACE, link: 'ok' });
+  expect(away()).toEqual([[true, false]]);
+});
+
+test('R53 what changed while the socket was lost is told when the session goes on', async () => {
+  enter();
+  sockets.last.end();
+  await meeting.setMic(true);
+  page?.onOnline();
+  sockets.last.open();
+  sockets.last.receive({ type: 'resumed', self: ADA, ack: 0 });
+  const state = { mic: true, camera: false, screen: false, hand: false, recording: false };
+  expect(sockets.last.sent.slice(1)).toEqual([{ type: 'state', state }]);
 });
 
 test('people come and go in the order in which they joined, and keep their streams', () => {

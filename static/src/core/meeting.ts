@@ -68,6 +68,8 @@ export class Meeting implements MeetingControls {
   #unwatch: (() => void) | undefined;
   /** One's own state as the server was last told. */
   #announced = '';
+  /** One's own state in the last `join`, which counts where the answer is a `welcome`. */
+  #greeted = '';
   #view: MeetingView;
 
   constructor({ room, address, settings, version, environment = browserEnvironment() }: MeetingOptions) {
@@ -188,7 +190,7 @@ export class Meeting implements MeetingControls {
 
   join(name: string): void {
     if (this.#active) return;
-    const { connect, media, fetch, clock } = this.#environment;
+    const { connect, media, fetch, post, clock } = this.#environment;
     if (!isRoomName(this.#room)) {
       this.#refused({ code: 'room_invalid' });
       return;
@@ -202,8 +204,11 @@ export class Meeting implements MeetingControls {
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
       welcomeUrl: this.#address.http('welcome'),
+      leaveUrl: this.#address.http('leave'),
+      room: this.#room,
       connect,
       fetch,
+      post,
       clock,
       hello: () => this.#hello(),
     });
@@ -251,9 +256,9 @@ export class Meeting implements MeetingControls {
     }
   }
 
-  leave(): void {
+  leave(pageEnds = false): void {
     if (this.#active) this.#phase = { kind: 'left' };
-    this.#signaling?.leave();
+    this.#signaling?.leave(pageEnds);
     this.#end();
     // Last, so that nobody is told of a muted microphone on the way out.
     this.#own.close();
@@ -287,8 +292,9 @@ export class Meeting implements MeetingControls {
   #watchPage(signaling: SignalingClient, mesh: Mesh): void {
     this.#unwatch = this.#environment.watchPage({
       onHide: (cached) => {
-        // A page that is gone for good says so, and a reload leaves no ghost.
-        if (!cached) this.leave();
+        // A page that is gone for good says so, and a reload leaves no ghost. One that may be restored has lost its
+        // socket, and some time to come back.
+        if (!cached) this.leave(true);
       },
       onRestore: () => {
         signaling.wake();
@@ -317,6 +323,7 @@ export class Meeting implements MeetingControls {
     const { role } = this.#roster;
     if (isRosterMessage(message)) this.#rosterChanged(message);
     this.#stand(nextStanding(this.#standing, message, this.#roster, role));
+    if (message.type === 'resumed') this.#announce();
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
@@ -330,6 +337,7 @@ export class Meeting implements MeetingControls {
     if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
+      this.#announced = this.#greeted;
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
       this.#announce();
@@ -364,7 +372,7 @@ export class Meeting implements MeetingControls {
 
   #hello(): { name: string; state: OwnState; settings?: SettingsPatch } {
     const state = this.#state();
-    this.#announced = JSON.stringify(state);
+    this.#greeted = JSON.stringify(state);
     return { name: this.#name, state, ...(this.#settings && { settings: this.#settings }) };
   }
 

@@ -107,8 +107,16 @@ describe('leaving', () => {
     expect(network.connections[1]?.signalingState).toBe('closed');
   });
 
-  test('R16 who is lost otherwise stays while media flows, for 20 s', () => {
-    for (const reason of ['closed', 'timeout', 'slow_consumer', 'protocol_error'] as const) {
+  test.each(['removed', 'closed', 'timeout'] as const)(
+    'R52 who has had its time to come back is gone: %s',
+    (reason) => {
+      left(grace, ADA, reason);
+      expect(shown(grace)).toEqual([]);
+    },
+  );
+
+  test('R16 who may be back as the same stays while media flows, for 20 s', () => {
+    for (const reason of ['slow_consumer', 'protocol_error'] as const) {
       left(grace, ADA, reason);
     }
     expect(shown(grace)).toEqual(['Ada connected away']);
@@ -119,15 +127,15 @@ describe('leaving', () => {
   });
 
   test('who is away is gone soon after the media', () => {
-    left(grace, ADA, 'closed');
+    left(grace, ADA, 'slow_consumer');
     ada.mesh.close();
     expect(shown(grace)).toEqual(['Ada interrupted away']);
-    clock.advance(2_000);
+    clock.advance(4_000);
     expect(shown(grace)).toEqual([]);
   });
 
   test('media that recovers while away keeps its 20 s, not more', () => {
-    left(grace, ADA, 'closed');
+    left(grace, ADA, 'slow_consumer');
     clock.advance(10_000);
     network.setUp(false);
     clock.advance(1_000);
@@ -139,11 +147,34 @@ describe('leaving', () => {
   });
 });
 
+describe('R52 a lost link', () => {
+  const link = (state: 'lost' | 'ok'): void => {
+    const cause = { type: 'link', version: 0, id: ADA, link: state } as const;
+    grace.mesh.reconcile([{ ...peer(ADA), link: state }], cause);
+  };
+
+  test('is no departure: what is said waits in the server, and nothing is negotiated anew', async () => {
+    const [one, other] = network.connections;
+    link('lost');
+    expect(shown(grace)).toEqual(['Ada connected']);
+    grace.mesh.restart();
+    await settled();
+    expect(wire).not.toEqual([]);
+    await talk();
+    clock.advance(60_000);
+    link('ok');
+    await talk();
+    expect(network.connections).toEqual([one, other]);
+    expect(one?.offers).toBe(1);
+    expect(errors).toEqual([]);
+  });
+});
+
 describe('coming back', () => {
   test('R11 with the same id, media did not notice', async () => {
     const [one, other] = network.connections;
     ada.online = false;
-    left(grace, ADA, 'closed');
+    left(grace, ADA, 'slow_consumer');
     clock.advance(5_000);
     joined(grace, [peer(ADA)]);
     enter(ada, [peer(GRACE)], true);
@@ -190,7 +221,7 @@ describe('coming back', () => {
 
   test('a fresh id makes every connection anew', async () => {
     const fresh = 'AdaAdaAdaAdaAdaAda-9';
-    left(grace, ADA, 'closed');
+    left(grace, ADA, 'slow_consumer');
     const again = page(fresh);
     ada.mesh.start(fresh, []);
     expect(network.connections[0]?.signalingState).toBe('closed');
@@ -198,12 +229,12 @@ describe('coming back', () => {
     enter(again, [peer(GRACE)]);
     await talk();
     expect(shown(grace)).toEqual(['Ada interrupted away', 'Ada connected']);
-    clock.advance(2_000);
+    clock.advance(4_000);
     expect(shown(grace)).toEqual(['Ada connected']);
   });
 
   test('who was forgotten here, but not there, is connected anew', async () => {
-    left(grace, ADA, 'closed');
+    left(grace, ADA, 'slow_consumer');
     clock.advance(20_000);
     joined(grace, [peer(ADA)]);
     enter(ada, [peer(GRACE)], true);

@@ -1,7 +1,8 @@
 /**
- * A connection to everyone, driven by the roster. Media does not notice when signaling drops: a peer
- * that signaling has lost is kept while its media flows, and goes on where it was when it comes back
- * with the same id (R11, R16).
+ * A connection to everyone, driven by the roster. Media does not notice when signaling drops: a peer whose link is
+ * lost is kept, and what is said to it waits in the server (R52); a peer that a fresh roster does not have, because
+ * the server has begun anew or is told of it later, is kept while its media flows, and goes on where it was when it
+ * comes back with the same id (R11, R16).
  */
 import type { IceServer, LeaveReason, Peer as Entry, Role } from '../protocol/messages';
 import { type Plan, planFor } from './adaptation';
@@ -17,7 +18,9 @@ import type { LinkStatistics } from './types';
 /** How long media may outlive signaling. */
 const AWAY_MS = 20_000;
 /** How long a peer without signaling and media is kept: it may be just about to return. */
-const GONE_MS = 2_000;
+const GONE_MS = 4_000;
+/** Who left so will not be back as the same: said so, was sent out, or had its time to come back (R16). */
+const FOR_GOOD: readonly LeaveReason[] = ['left', 'removed', 'closed', 'timeout'];
 
 /** What a `Mesh` is made of. */
 export interface MeshOptions {
@@ -119,7 +122,7 @@ export class Mesh {
     const recheck = cause.type === 'welcome' || cause.type === 'roster';
     const present = new Set(entries.map(({ id }) => id));
     for (const [id, slot] of this.#slots) {
-      if (!present.has(id)) this.#depart(slot, cause.type === 'peer_left' ? cause.reason : 'closed');
+      if (!present.has(id)) this.#depart(slot, cause.type === 'peer_left' && FOR_GOOD.includes(cause.reason));
     }
     for (const entry of entries) {
       const slot = this.#slots.get(entry.id);
@@ -215,8 +218,8 @@ export class Mesh {
     }
   }
 
-  #depart(slot: Slot, reason: LeaveReason): void {
-    if (reason === 'left' || reason === 'removed') {
+  #depart(slot: Slot, forGood: boolean): void {
+    if (forGood) {
       this.#remove(slot);
     } else if (!slot.away) {
       slot.away = true;

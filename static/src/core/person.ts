@@ -3,7 +3,7 @@ import type { Person } from './types';
 
 /** A member of the mesh as the UI sees them. A listener sends nothing, whatever their state says (R42). */
 export function personOf(member: Member, speaking: boolean): Person {
-  const { away, quality } = member;
+  const { quality } = member;
   const { link, stream, screen } = member.peer;
   const { id, name, role, state } = member.entry;
   const sends = role !== 'listener';
@@ -17,7 +17,7 @@ export function personOf(member: Member, speaking: boolean): Person {
     hand: state.hand === true,
     recording: state.recording === true,
     link,
-    away,
+    away: member.away || member.entry.link === 'lost',
     stream,
     ...(quality && { quality }),
     screen: sends && state.screen === true ? screen : undefined,

@@ -45,6 +45,7 @@ test('the golden messages of the server that belong to the roster', () => {
   const messages = golden.filter(({ direction }) => direction === 'server').map(({ message }) => message);
   const found = new Set(messages.filter(isRosterMessage).map(({ type }) => type));
   expect([...found].sort()).toEqual([
+    'link',
     'peer_joined',
     'peer_left',
     'role',

@@ -7,7 +7,7 @@ import type { Peer, Role, ServerMessage, Settings } from '../protocol/messages';
 /** The messages that the roster is made of. */
 export type RosterMessage = Extract<
   ServerMessage,
-  { type: 'welcome' | 'roster' | 'peer_joined' | 'peer_left' | 'state' | 'role' | 'settings' }
+  { type: 'welcome' | 'roster' | 'peer_joined' | 'peer_left' | 'link' | 'state' | 'role' | 'settings' }
 >;
 
 /** The roster as far as it is known. */
@@ -23,7 +23,7 @@ export interface Roster {
   readonly settings: Settings;
 }
 
-const TYPES = ['welcome', 'roster', 'peer_joined', 'peer_left', 'state', 'role', 'settings'];
+const TYPES = ['welcome', 'roster', 'peer_joined', 'peer_left', 'link', 'state', 'role', 'settings'];
 
 /** Before the first `welcome`. */
 export const emptyRoster: Roster = {
@@ -60,6 +60,8 @@ function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome
       return { ...roster, peers: [...peers.filter(({ id }) => id !== message.peer.id), message.peer] };
     case 'peer_left':
       return { ...roster, peers: peers.filter(({ id }) => id !== message.id) };
+    case 'link':
+      return { ...roster, peers: changed(peers, message.id, { link: message.link }) };
     case 'state':
       // One's own state comes too (R21): it counts as a version and changes nobody else.
       return { ...roster, peers: changed(peers, message.id, { state: message.state }) };

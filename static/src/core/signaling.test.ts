@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ServerMessage } from '../protocol/messages';
+import type { ClientMessage, ServerMessage } from '../protocol/messages';
+import type { Numbered } from './session';
 import { SignalingClient } from './signaling';
 import { FakeClock, settled } from './testing/clock';
 import { ADA, fixture, GRACE, types, welcome } from './testing/fixtures';
@@ -12,6 +13,7 @@ let sockets: FakeSockets;
 let http: string | Error;
 let status: number;
 let requests: string[];
+let posts: [url: string, text: string][];
 let client: SignalingClient;
 let states: SignalingState[];
 let troubles: (string | undefined)[];
@@ -26,10 +28,14 @@ beforeEach(() => {
   http = new Error('refused');
   status = 200;
   [requests, states, troubles, refusals, problems, messages] = [[], [], [], [], [], []];
+  posts = [];
   mic = false;
   client = new SignalingClient({
     url: 'wss://a.example/signal-api/ws?room=x',
     welcomeUrl: 'https://a.example/signal-api/v1/welcome',
+    leaveUrl: 'https://a.example/signal-api/v1/leave',
+    room: 'x',
+    post: (url, text) => posts.push([url, text]),
     connect: sockets.connect,
     fetch: (url) => {
       requests.push(url);
@@ -81,7 +87,7 @@ describe('joining', () => {
     const golden = fixture('messages') as { direction: string; message: ServerMessage }[];
     const all = golden.filter(({ direction }) => direction === 'server').map(({ message }) => message);
     for (const message of all) sockets.last.receive(message);
-    expect(messages.slice(1)).toEqual(all.filter(({ type }) => type !== 'pong'));
+    expect(messages.slice(1)).toEqual(all.filter(({ type }) => type !== 'pong' && type !== 'ack'));
     expect(problems).toEqual([]);
   });
 
@@ -116,6 +122,9 @@ describe('joining', () => {
     const stubborn = new SignalingClient({
       url: '',
       welcomeUrl: '',
+      leaveUrl: '',
+      room: '',
+      post: () => undefined,
       connect: () => {
         tries += 1;
         throw new Error('blocked');
@@ -170,7 +179,7 @@ describe('coming back', () => {
     nextTry();
     sockets.last.open();
     expect(sockets.last.sent).toEqual([
-      { type: 'join', name: 'Ada', state: { mic: true }, resume: 'first secret' },
+      { type: 'join', name: 'Ada', state: { mic: true }, resume: 'first secret', last_seq: 0 },
     ]);
     sockets.last.receive(welcome(ADA, { resume: 'second secret', resumed: false }));
     sockets.last.end();
@@ -212,11 +221,28 @@ describe('coming back', () => {
       sockets.last.end();
       waits.push(nextTry());
     }
-    expect(waits).toEqual([500, 1000, 2000, 4000]);
+    expect(waits).toEqual([500, 1000, 1500, 1500]);
     enter();
     clock.advance(10_000);
     sockets.last.end();
     expect(nextTry()).toBe(500);
+  });
+
+  test('who was in a meeting tries every other moment for a minute, and then ever less', async () => {
+    client.start();
+    enter();
+    clock.advance(10_000);
+    sockets.last.end();
+    let waited = 0;
+    while (waited < 60_000) {
+      const wait = nextTry();
+      expect(wait).toBeLessThanOrEqual(1_500);
+      waited += wait;
+      await fail();
+    }
+    nextTry();
+    await fail();
+    expect(nextTry()).toBe(10_000);
   });
 
   test('R32 the hint of go_away is heeded', () => {
@@ -242,17 +268,11 @@ describe('coming back', () => {
     expect(nextTry()).toBe(500);
   });
 
-  test('what would be sent while lost is dropped', () => {
+  test('before the first welcome nothing is sent', () => {
     client.start();
-    enter();
-    sockets.last.end();
     client.send({ type: 'signal', to: GRACE, data: 1 });
-    nextTry();
-    sockets.last.open();
-    client.send({ type: 'signal', to: GRACE, data: 2 });
-    sockets.last.receive(welcome(ADA));
-    client.send({ type: 'signal', to: GRACE, data: 3 });
-    expect(sockets.last.sent.slice(1)).toEqual([{ type: 'signal', to: GRACE, data: 3 }]);
+    enter();
+    expect(types(sockets.last.sent)).toEqual(['join']);
   });
 
   test('a late end of an old socket does not disturb the new one', () => {
@@ -278,6 +298,126 @@ describe('coming back', () => {
     }
     enter();
     expect(troubles.at(-1)).toBeUndefined();
+  });
+});
+
+describe('sessions', () => {
+  const signal = (data: unknown): ClientMessage => ({ type: 'signal', to: GRACE, data });
+  const said = (seq: number, data: unknown = seq): Numbered => ({
+    type: 'broadcast',
+    from: GRACE,
+    data,
+    seq,
+  });
+  const heard = (): unknown[] => messages.flatMap((message) => ('data' in message ? [message.data] : []));
+
+  /** Loses the socket and opens the next one. */
+  function cut(): void {
+    sockets.last.end();
+    nextTry();
+    sockets.last.open();
+  }
+
+  test('R49 messages are numbered from 1, and acknowledge', () => {
+    client.start();
+    enter();
+    client.send(signal('a'));
+    sockets.last.receive(said(1));
+    sockets.last.receive(said(2));
+    client.send(signal('b'));
+    expect(sockets.last.numbers).toEqual([
+      [1, 0],
+      [2, 2],
+    ]);
+  });
+
+  test('R48 who says nothing acknowledges after a second, or 32 messages', () => {
+    client.start();
+    enter();
+    sockets.last.receive(said(1));
+    sockets.last.receive(said(2));
+    expect(types(sockets.last.sent)).toEqual(['join']);
+    clock.advance(1_000);
+    expect(sockets.last.sent.slice(1)).toEqual([{ type: 'ack', ack: 2 }]);
+    for (let seq = 3; seq < 35; seq++) sockets.last.receive(said(seq));
+    expect(sockets.last.sent.slice(2)).toEqual([{ type: 'ack', ack: 34 }]);
+    clock.advance(10_000);
+    expect(types(sockets.last.sent)).toEqual(['join', 'ack', 'ack']);
+  });
+
+  test('R53 goes on where it was: what the server lacks is said again, what comes twice is dropped', () => {
+    client.start();
+    enter();
+    for (const data of ['a', 'b', 'c']) client.send(signal(data));
+    sockets.last.receive({ type: 'ack', ack: 1 });
+    sockets.last.receive(said(1));
+    sockets.last.end();
+    expect(client.state).toBe('lost');
+    client.send(signal('d'));
+    nextTry();
+    sockets.last.open();
+    client.send(signal('e'));
+    expect(sockets.last.sent).toMatchObject([{ type: 'join', resume: 'secret', last_seq: 1 }]);
+    sockets.last.receive({ type: 'resumed', self: ADA, ack: 2 });
+    expect(client.state).toBe('open');
+    expect(sockets.last.sent.slice(1)).toEqual([signal('c'), signal('d'), signal('e')]);
+    expect(sockets.last.numbers.map(([seq]) => seq)).toEqual([3, 4, 5]);
+    for (const seq of [1, 2, 2, 3]) sockets.last.receive(said(seq));
+    expect(heard()).toEqual([1, 2, 3]);
+    expect(problems).toEqual([]);
+  });
+
+  test('R54 a welcome begins afresh: what waited is dropped, and numbers begin anew', () => {
+    client.start();
+    enter();
+    client.send(signal('a'));
+    sockets.last.receive(said(1));
+    cut();
+    client.send(signal('b'));
+    sockets.last.receive(welcome(ADA, { not_resumed: 'resume_expired', resumed: true }));
+    client.send(signal('c'));
+    expect(sockets.last.sent.slice(1)).toEqual([signal('c')]);
+    expect(sockets.last.numbers).toEqual([[1, 0]]);
+    sockets.last.receive(said(1, 'new'));
+    expect(heard()).toEqual([1, 'new']);
+  });
+
+  test('a gap is a defect, and mended by a fresh join', () => {
+    client.start();
+    enter();
+    sockets.last.receive(said(2));
+    expect([problems.length, client.state, sockets.last.closed]).toEqual([1, 'lost', true]);
+    nextTry();
+    sockets.last.open();
+    expect(sockets.last.sent[0]).not.toHaveProperty('last_seq');
+    expect(heard()).toEqual([]);
+  });
+
+  test('what is kept is bounded; who has more to say joins afresh', () => {
+    client.start();
+    enter();
+    sockets.last.end();
+    for (let count = 0; count < 513; count++) client.send(signal(count));
+    nextTry();
+    sockets.last.open();
+    expect(sockets.last.sent[0]).not.toHaveProperty('last_seq');
+  });
+
+  test('a server without sessions is told no numbers', () => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive(welcome(ADA, { features: ['resume', 'state', 'sync'] }));
+    client.send(signal('a'));
+    expect(sockets.last.numbers).toEqual([]);
+    expect(types(sockets.last.sent)).toEqual(['join', 'signal']);
+  });
+
+  test('R52 a socket that is given up is not closed as a goodbye', () => {
+    client.start();
+    enter();
+    const [first] = sockets.all;
+    clock.advance(50_000);
+    expect(first?.code).toBe(3001);
   });
 });
 
@@ -363,6 +503,23 @@ describe('leaving', () => {
     expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
     expect(sockets.last.closed).toBe(true);
     expect([client.state, clock.waits]).toEqual(['closed', []]);
+  });
+
+  test('R55 over HTTP, where the page ends or the socket is lost', () => {
+    const goodbye = ['https://a.example/signal-api/v1/leave', '{"room":"x","resume":"secret"}'];
+    client.start();
+    enter();
+    client.leave();
+    expect(posts).toEqual([]);
+    client.start();
+    enter();
+    client.leave(true);
+    expect(posts).toEqual([goodbye]);
+    client.start();
+    enter();
+    sockets.last.end();
+    client.leave();
+    expect(posts).toEqual([goodbye, goodbye]);
   });
 
   test('while it waits for the next try', () => {

@@ -1,10 +1,10 @@
 /**
  * The signaling socket, kept up: joins, resumes, reconnects for ever.
  *
- * Nothing is queued while the socket is lost. A signal that would have gone to a peer then is
- * dropped on purpose: after the next `welcome` the mesh looks at each pair and sends again what the
- * pair still needs, which is less, and newer, than what a queue would hold. One's own state goes with
- * the next `join`.
+ * What is said while the socket is lost waits in the `Session` and goes out when the server takes the session up
+ * again. Where it does not, the session ends with a fresh `welcome`, and what waited is dropped on purpose: the mesh
+ * then looks at each pair and sends again what the pair still needs, which is less, and newer, than what waited.
+ * One's own state goes with the `join`.
  */
 import type {
   ClientMessage,
@@ -18,6 +18,7 @@ import type { Clock } from './clock';
 import { diagnose, type Fetch } from './diagnosis';
 import { Emitter } from './emitter';
 import { Heartbeat } from './heartbeat';
+import { type Numbered, Session } from './session';
 import type { Failure, FailureCode, SignalingState } from './types';
 
 /** From the attempt to the `welcome`; the server waits as long for a `join` (R13). */
@@ -25,6 +26,9 @@ const OPEN_MS = 10_000;
 /** Reconnect delays double from the first to the last, with full jitter. */
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_LAST_MS = 10_000;
+/** Whoever was in a meeting comes back soon after its server does: for so long delays stay below so much. */
+const SOON_MS = 60_000;
+const BACKOFF_SOON_MS = 1_500;
 /** Between tries at an address that is most likely wrong. */
 const SLOW_MS = 30_000;
 /** A connection that lasts so long ends a row of failures; one that breaks at once does not. */
@@ -33,6 +37,8 @@ const STABLE_MS = 10_000;
 const LOBBY_HEARTBEAT_MS = 25_000;
 
 const NORMAL_CLOSE = 1000;
+/** Not a goodbye (R52): this client will be back. */
+const LOST_CLOSE = 3001;
 /** Closes after which nothing is tried again. */
 const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Map([
   [4003, 'room_full'],
@@ -53,8 +59,14 @@ export interface SignalingOptions {
   readonly url: string;
   /** `…/signal-api/v1/welcome` */
   readonly welcomeUrl: string;
+  /** `…/signal-api/v1/leave` */
+  readonly leaveUrl: string;
   readonly connect: (url: string) => Socket;
   readonly fetch: Fetch;
+  /** Posts a text that outlives the page. */
+  readonly post: (url: string, text: string) => void;
+  /** The room's name. */
+  readonly room: string;
   readonly clock: Clock;
   /** Asked at each `join`, so that a reconnect brings the present state. */
   readonly hello: () => {
@@ -69,7 +81,7 @@ export interface SignalingEvents {
   state: SignalingState;
   /** Why the socket is not open while the client keeps trying; `undefined` when that is over. */
   trouble: Failure | undefined;
-  /** Each message from the first `welcome` on. */
+  /** Each message from the first `welcome` on, once and in order. */
   message: ServerMessage;
   /** A host is to let this person in; the `welcome` comes when one has (R40). */
   waiting: undefined;
@@ -78,6 +90,8 @@ export interface SignalingEvents {
   /** A frame that is no message: a defect on one side. */
   problem: unknown;
 }
+
+type Resumed = Extract<ServerMessage, { type: 'resumed' }>;
 
 /** Where the present socket stands; without one, `waiting` for the next try or `closed`. */
 type Stage = 'closed' | 'waiting' | 'opening' | 'joining' | 'in_lobby' | 'welcomed';
@@ -95,16 +109,19 @@ export class SignalingClient {
   #timer: number | undefined;
   #diagnosis: AbortController | undefined;
   #resume: string | undefined;
+  #session: Session | undefined;
+  #lostAt = -Infinity;
   #failures = 0;
   #welcomedAt = 0;
   #reconnectHint: number | undefined;
+  #heartbeatMs = LOBBY_HEARTBEAT_MS;
 
   constructor(options: SignalingOptions) {
     this.#options = options;
     this.#heartbeat = new Heartbeat(
       options.clock,
       () => {
-        this.#socket?.send(JSON.stringify({ type: 'ping' } satisfies ClientMessage));
+        this.#say({ type: 'ping' });
       },
       () => {
         this.#lose();
@@ -123,15 +140,20 @@ export class SignalingClient {
     this.#connect();
   }
 
-  /** Sends, where signaling is open; drops otherwise, as said above. */
+  /** Sends, now or when the socket is back; drops before the first `welcome`. */
   send(message: ClientMessage): void {
-    if (this.#stage === 'welcomed') this.#socket?.send(JSON.stringify(message));
+    const text = this.#session ? this.#session.write(message) : JSON.stringify(message);
+    if (this.#stage === 'welcomed') this.#socket?.send(text);
   }
 
-  /** Leaves the room for good (R24). */
-  leave(): void {
+  /** Leaves the room for good (R24); also where the page ends, or the socket is lost (R55). */
+  leave(pageEnds = false): void {
     if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
-      this.#socket?.send(JSON.stringify({ type: 'leave' } satisfies ClientMessage));
+      this.#say({ type: 'leave' });
+    }
+    const { post, leaveUrl, room } = this.#options;
+    if (this.#resume !== undefined && (pageEnds || this.#stage !== 'welcomed')) {
+      post(leaveUrl, JSON.stringify({ room, resume: this.#resume }));
     }
     this.#close();
   }
@@ -174,11 +196,12 @@ export class SignalingClient {
   }
 
   #join(socket: Socket): void {
-    const resume = this.#resume;
+    const [resume, session] = [this.#resume, this.#session];
     const join: ClientMessage = {
       type: 'join',
       ...this.#options.hello(),
       ...(resume !== undefined && { resume }),
+      ...(session?.whole && { last_seq: session.arrived }),
     };
     socket.send(JSON.stringify(join));
   }
@@ -191,18 +214,32 @@ export class SignalingClient {
       return;
     }
     if (message.type === 'pong') return;
+    if (message.type === 'ack') {
+      this.#session?.acknowledged(message.ack);
+      return;
+    }
     if (message.type === 'go_away') this.#reconnectHint = message.reconnect_ms;
     if (this.#stage === 'joining' || this.#stage === 'in_lobby') {
       if (message.type === 'waiting') this.#wait();
       else if (message.type === 'welcome') this.#welcomed(message);
+      else if (message.type === 'resumed') this.#resumed(message);
       else if (message.type === 'error' && message.re === 'join') this.#refuse(failureOf(message));
       return;
     }
-    this.events.emit('message', message);
+    const arrival = this.#session?.take(message);
+    if (arrival === 'gap') {
+      this.events.emit('problem', new Error('The server left a message out.'));
+      // Only a fresh roster mends that.
+      this.#forget();
+      this.#lose();
+    } else if (arrival !== 'again') {
+      this.events.emit('message', message);
+    }
   }
 
   /** Longer than a `welcome` takes: from here on the heartbeat watches. */
   #wait(): void {
+    this.#forget();
     this.#options.clock.clearTimeout(this.#timer);
     this.#diagnosis?.abort();
     this.#diagnosis = undefined;
@@ -213,22 +250,50 @@ export class SignalingClient {
   }
 
   #welcomed(welcome: Welcome & { type: 'welcome' }): void {
+    this.#forget();
+    this.#resume = welcome.resume;
+    if (welcome.features.includes('session')) {
+      this.#session = new Session(this.#options.clock, (ack) => {
+        this.#say({ type: 'ack', ack });
+      });
+    }
+    this.#heartbeatMs = welcome.heartbeat_seconds * 1_000;
+    this.#enter(welcome);
+  }
+
+  /** What was missed follows, and the server gets what it has missed. */
+  #resumed(resumed: Resumed): void {
+    this.#session?.acknowledged(resumed.ack);
+    for (const text of this.#session?.missing ?? []) this.#socket?.send(text);
+    this.#enter(resumed);
+  }
+
+  #enter(message: Resumed | (Welcome & { type: 'welcome' })): void {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
     this.#diagnosis?.abort();
     this.#stage = 'welcomed';
-    this.#resume = welcome.resume;
     this.#welcomedAt = clock.now();
     this.#reconnectHint = undefined;
-    this.#heartbeat.start(welcome.heartbeat_seconds * 1_000);
+    this.#heartbeat.start(this.#heartbeatMs);
     this.#setTrouble(undefined);
     this.#setState('open');
-    this.events.emit('message', welcome);
+    this.events.emit('message', message);
+  }
+
+  /** Outside the count. */
+  #say(message: ClientMessage): void {
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  #forget(): void {
+    this.#session?.pause();
+    this.#session = undefined;
   }
 
   /** Gives a socket up that says nothing any more; its own end may come much later and is not waited for. */
   #lose(): void {
-    this.#socket?.close();
+    this.#socket?.close(LOST_CLOSE);
     this.#ended();
   }
 
@@ -240,7 +305,10 @@ export class SignalingClient {
       this.#refuse({ code: final });
     } else {
       this.#stage = 'waiting';
-      if (wasWelcomed) this.#setState('lost');
+      if (wasWelcomed) {
+        this.#lostAt = this.#options.clock.now();
+        this.#setState('lost');
+      }
       if (code !== undefined && PROTOCOL_ERROR_CLOSES.includes(code)) {
         this.#setTrouble({ code: 'protocol_error', detail: `close code ${code}` });
       } else if (!wasWelcomed) {
@@ -253,10 +321,11 @@ export class SignalingClient {
   #retryLater(wasWelcomed: boolean): void {
     const { clock } = this.#options;
     if (wasWelcomed && clock.now() - this.#welcomedAt >= STABLE_MS) this.#failures = 0;
+    const last = clock.now() - this.#lostAt < SOON_MS ? BACKOFF_SOON_MS : BACKOFF_LAST_MS;
     const longest =
       this.#trouble?.code === 'wrong_address'
         ? SLOW_MS
-        : Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** this.#failures);
+        : Math.min(last, BACKOFF_FIRST_MS * 2 ** this.#failures);
     const delay = this.#reconnectHint ?? clock.random() * longest;
     this.#reconnectHint = undefined;
     this.#failures += 1;
@@ -294,6 +363,7 @@ export class SignalingClient {
     this.#diagnosis = undefined;
     this.#stage = 'closed';
     this.#resume = undefined;
+    this.#forget();
     this.#setTrouble(undefined);
     this.#setState('closed');
   }
@@ -301,6 +371,7 @@ export class SignalingClient {
   /** Lets the socket and all timers go; nothing of them is heard any more. */
   #release(): void {
     this.#heartbeat.stop();
+    this.#session?.pause();
     this.#options.clock.clearTimeout(this.#timer);
     if (this.#socket === undefined) return;
     this.#socket.onopen = null;
@@ -323,10 +394,10 @@ export class SignalingClient {
 }
 
 /** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
-function parse(frame: unknown): ServerMessage | undefined {
+function parse(frame: unknown): Numbered | undefined {
   if (typeof frame !== 'string') return undefined;
   try {
-    const message = JSON.parse(frame) as ServerMessage | null;
+    const message = JSON.parse(frame) as Numbered | null;
     return typeof message?.type === 'string' ? message : undefined;
   } catch {
     return undefined;

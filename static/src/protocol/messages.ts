@@ -18,6 +18,10 @@ state?: StatePatch,
  */
 resume?: string, 
 /**
+ * With `resume`: the number of the last message that has arrived (R53).
+ */
+last_seq?: number, 
+/**
  * What the room is to be set to, where this join makes it (R38).
  */
 settings?: SettingsPatch, } | { "type": "moderate" } & Moderation | { "type": "signal", 
@@ -36,7 +40,11 @@ data: unknown, } | { "type": "state",
 /**
  * What changes; `null` removes a key.
  */
-state: StatePatch, } | { "type": "sync" } | { "type": "ping" } | { "type": "leave" };
+state: StatePatch, } | { "type": "sync" } | { "type": "ping" } | { "type": "ack", 
+/**
+ * The number of the last message that has arrived.
+ */
+ack: number, } | { "type": "leave" };
 
 export type ServerMessage = { "type": "welcome" } & Welcome | { "type": "peer_joined", 
 /**
@@ -58,7 +66,19 @@ id: string,
 /**
  * Why.
  */
-reason: LeaveReason, } | { "type": "state", 
+reason: LeaveReason, } | { "type": "link", 
+/**
+ * The roster's version with this link in it.
+ */
+version: number, 
+/**
+ * Whose.
+ */
+id: string, 
+/**
+ * From now on.
+ */
+link: Link, } | { "type": "state", 
 /**
  * The roster's version with this state in it.
  */
@@ -146,7 +166,19 @@ data: unknown, } | { "type": "pong",
 /**
  * The `ref` of the `ping`.
  */
-ref?: string | number, } | { "type": "error" } & ErrorBody | { "type": "go_away", 
+ref?: string | number, } | { "type": "resumed", 
+/**
+ * This peer's id, as before.
+ */
+self: string, 
+/**
+ * The number of the last message of the client that has arrived.
+ */
+ack: number, } | { "type": "ack", 
+/**
+ * The number.
+ */
+ack: number, } | { "type": "error" } & ErrorBody | { "type": "go_away", 
 /**
  * Always `shutdown` so far.
  */
@@ -190,6 +222,10 @@ resume: string,
  */
 resumed: boolean, 
 /**
+ * Why its session did not go on, where it wished so (R54).
+ */
+not_resumed?: NotResumed, 
+/**
  * As in `RTCConfiguration.iceServers`.
  */
 ice_servers: Array<IceServer>, 
@@ -226,7 +262,11 @@ role: Role,
 /**
  * What it says about itself (R20).
  */
-state: { [key in string]?: StateValue }, };
+state: { [key in string]?: StateValue }, 
+/**
+ * Stands there only while it is lost (R52).
+ */
+link?: Link, };
 
 export type Role = "host" | "participant" | "listener";
 
@@ -380,6 +420,10 @@ re?: string,
  */
 ref?: string | number, };
 
-export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "message_too_large";
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large";
 
 export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed";
+
+export type Link = "ok" | "lost";
+
+export type NotResumed = "resume_invalid" | "resume_expired" | "resume_lost";

@@ -9,6 +9,37 @@ export function probe() {
     }
   };
 
+  /** What the server has said since `watch`, and who it says is in the room. */
+  let messages = [];
+  let roster = new Map();
+  const hear = (message) => {
+    messages.push(message);
+    const { type, peers, peer, id } = message;
+    if (type === 'welcome' || type === 'roster') roster = new Map(peers.map((each) => [each.id, each]));
+    if (type === 'peer_joined') roster.set(peer.id, peer);
+    if (type === 'peer_left') roster.delete(id);
+  };
+  window.WebSocket = class extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      this.addEventListener('message', ({ data }) => hear(JSON.parse(data)));
+    }
+  };
+
+  /** For how long, at the longest, no new picture of someone came since `watch`, by name; in milliseconds. */
+  const stalled = {};
+  const watchPictures = (name) => {
+    let [frames, since] = [-1, performance.now()];
+    const look = async () => {
+      const { frames: now } = await window.probe.received(name);
+      const time = performance.now();
+      if (now > frames) [frames, since] = [now, time];
+      stalled[name] = Math.max(stalled[name] ?? 0, time - since);
+      setTimeout(look, 50);
+    };
+    look();
+  };
+
   /** When which people had a tile: `[milliseconds, names]`, a new line at each change. */
   const attendance = [];
   const watch = () => {
@@ -29,6 +60,19 @@ export function probe() {
   window.probe = {
     connections,
     violations,
+
+    /** Begins to watch the server's messages and everybody's pictures. */
+    watch() {
+      messages = [];
+      for (const tile of document.querySelectorAll('[data-peer-id]')) {
+        watchPictures(tile.getAttribute('aria-label'));
+      }
+    },
+
+    watched: () => ({ messages, stalled }),
+
+    /** The ids of everyone whom the server says to be in the room. */
+    roster: () => [...roster.keys()].sort(),
 
     /** What has arrived from someone, counted by the browser. */
     async received(name) {

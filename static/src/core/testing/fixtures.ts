@@ -46,7 +46,7 @@ export function welcome(
     ice_servers: [] as IceServer[],
     limits: { message_bytes: 65_536, name_chars: 64, state_keys: 16, room_members: 50 },
     heartbeat_seconds: 25,
-    features: ['hosts', 'resume', 'state', 'sync'],
+    features: ['hosts', 'resume', 'session', 'state', 'sync'],
     server: { name: 'roundtable', version: '0.1.0', time: '2026-01-02T11:04:05.678+08:00' },
     ...changes,
   };

@@ -1,4 +1,5 @@
-import type { ClientMessage, ServerMessage } from '../../protocol/messages';
+import type { ClientMessage } from '../../protocol/messages';
+import type { Numbered } from '../session';
 import type { Socket } from '../signaling';
 
 /** A socket whose other end is the test. */
@@ -6,8 +7,13 @@ export class FakeSocket implements Socket {
   onopen: Socket['onopen'] = null;
   onmessage: Socket['onmessage'] = null;
   onclose: Socket['onclose'] = null;
+  /** Without their numbers, which stand in `numbers`. */
   readonly sent: ClientMessage[] = [];
+  /** `seq` and `ack` of each message that has them. */
+  readonly numbers: [seq: number, ack: number][] = [];
   closed = false;
+  /** What it was closed with. */
+  code: number | undefined;
   readonly url: string;
 
   constructor(url: string) {
@@ -15,18 +21,26 @@ export class FakeSocket implements Socket {
   }
 
   send(text: string): void {
-    this.sent.push(JSON.parse(text) as ClientMessage);
+    const message = JSON.parse(text) as ClientMessage & { seq?: number; ack?: number };
+    const { seq, ack, ...rest } = message;
+    if (seq === undefined || ack === undefined) {
+      this.sent.push(message);
+    } else {
+      this.numbers.push([seq, ack]);
+      this.sent.push(rest as ClientMessage);
+    }
   }
 
-  close(): void {
+  close(code?: number): void {
     this.closed = true;
+    this.code = code;
   }
 
   open(): void {
     this.onopen?.call(this as unknown as WebSocket, {} as Event);
   }
 
-  receive(message: ServerMessage): void {
+  receive(message: Numbered): void {
     this.receiveText(JSON.stringify(message));
   }
 

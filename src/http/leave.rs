@@ -1,0 +1,46 @@
+//! The goodbye of a page that is being closed (R55): its socket may not get to say it any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::api::{ApiError, success};
+use crate::app::App;
+use crate::protocol::RoomName;
+
+/// A room's name of 64 characters, every one escaped, and a secret.
+const BODY_BYTES: usize = 2 * 1024;
+/// A body of one packet has come, or never will.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct Goodbye {
+    room: String,
+    resume: String,
+}
+
+/// Read by hand, whatever its type: `navigator.sendBeacon` sends text.
+pub(super) async fn leave(State(app): State<Arc<App>>, body: Body) -> Result<Response, ApiError> {
+    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES)).await;
+    let invalid = |why| ApiError::new(StatusCode::BAD_REQUEST, "BODY_INVALID", why);
+    let body = body.ok().and_then(Result::ok).ok_or_else(|| invalid("The body is at once, and has up to 2 KiB."))?;
+    let goodbye: Goodbye =
+        serde_json::from_slice(&body).map_err(|_| invalid(r#"The body is {"room":"…","resume":"…"}."#))?;
+    let room = RoomName::new(&goodbye.room).map_err(ApiError::room_invalid)?;
+    let (id, stay) = app.resume_key.check(&room, &goodbye.resume).ok_or_else(|| {
+        let message = "This secret is not of this room, or not of this server.";
+        ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
+    })?;
+    // Who is gone already has got what it wished.
+    let left = app.hub.leave(&room, id, stay);
+    #[derive(serde::Serialize)]
+    struct Data {
+        left: bool,
+    }
+    Ok(success(Data { left }))
+}

@@ -1,0 +1,136 @@
+// A lost socket is not a departure, and a server that is killed is nothing that anybody sees in the call.
+
+import { Wire } from './lib/net.js';
+import { expect, expectAllSeen, expectSignaling, test } from './lib/test.js';
+
+/** How often the server is killed; `E2E_RESTARTS=20` for certainty. */
+const RESTARTS = Number(process.env.E2E_RESTARTS ?? 3);
+/** Within this time after the server's return everyone knows everyone; in milliseconds. */
+const RETURN_MS = 3_000;
+/** Longer than a picture of the slowest camera lasts on a busy machine, and shorter than any connection takes to be made. */
+const STALL_MS = 1_000;
+
+test.use({ settings: { ROUNDTABLE_RESUME_KEY: 'a key that outlives the server' } });
+
+test('a cut shorter than the window: the link is lost, nobody leaves, and nothing is negotiated anew', async ({
+  join,
+  server,
+}) => {
+  const wire = await Wire.to(server);
+  const ada = await join('Ada', 'blink', { base: wire.url });
+  const grace = await join('Grace', 'blink');
+  await expectAllSeen([ada, grace]);
+  const offers = ada.offers + grace.offers;
+  await grace.page.evaluate(() => window.probe.watch());
+
+  for (let times = 0; times < 2; times++) {
+    wire.cut();
+    await expect(grace.tile('Ada')).toHaveAttribute('data-away', '');
+    await expectSignaling(ada, 'lost');
+    wire.mend();
+    await expect(grace.tile('Ada')).not.toHaveAttribute('data-away');
+    await expectSignaling(ada, 'open');
+  }
+  const { messages, stalled } = await grace.page.evaluate(() => window.probe.watched());
+  expect(messages.filter(({ type }) => type !== 'pong' && type !== 'ack')).toMatchObject([
+    { type: 'link', link: 'lost' },
+    { type: 'link', link: 'ok' },
+    { type: 'link', link: 'lost' },
+    { type: 'link', link: 'ok' },
+  ]);
+  expect(stalled.Ada).toBeLessThan(STALL_MS);
+  expect(ada.offers + grace.offers).toBe(offers);
+  wire.close();
+});
+
+test('a tab that is closed is gone within a second', async ({ join }) => {
+  const ada = await join('Ada', 'goodbye');
+  for (let times = 0; times < 3; times++) {
+    const grace = await join('Grace', 'goodbye');
+    await expectAllSeen([ada, grace]);
+    await grace.page.close({ runBeforeUnload: true });
+    await expect(ada.tiles).toHaveCount(0, { timeout: 1_000 });
+  }
+});
+
+test('a tab whose socket is lost says goodbye all the same', async ({ context, join, server }) => {
+  const wire = await Wire.to(server);
+  const ada = await join('Ada', 'dumb');
+  const grace = await join('Grace', 'dumb', { base: wire.url });
+  await expectAllSeen([ada, grace]);
+  // No socket may be opened any more; other requests pass.
+  await grace.page.evaluate(() => {
+    window.WebSocket = class {
+      constructor() {
+        throw new Error('no socket');
+      }
+    };
+  });
+  wire.cut();
+  wire.mend();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-away', '');
+  await grace.page.close({ runBeforeUnload: true });
+  await expect(ada.tiles).toHaveCount(0, { timeout: 1_000 });
+  await context.close();
+  wire.close();
+});
+
+test(`the server is killed ${RESTARTS} times in the middle of a call: pictures never stop, and the roster is exact within 3 s`, async ({
+  join,
+  server,
+}) => {
+  test.setTimeout(60_000 + RESTARTS * 30_000);
+  const names = ['Ada', 'Grace', 'Kofi'];
+  const people = [];
+  for (const name of names) people.push(await join(name, 'killed'));
+  await expectAllSeen(people);
+  const ids = (person) =>
+    person.page.locator('[data-peer-id]').evaluateAll((tiles) =>
+      tiles.map((tile) => [tile.getAttribute('aria-label'), tile.dataset.peerId, 'away' in tile.dataset]).sort(),
+    );
+  const before = await Promise.all(people.map(ids));
+  for (const { page } of people) await page.evaluate(() => window.probe.watch());
+  const slowest = [];
+
+  for (let times = 0; times < RESTARTS; times++) {
+    // A negotiation is under way; whose, and how far it gets, differs each time.
+    const someone = people[times % people.length];
+    await someone.page.evaluate(() => window.probe.connections.forEach((pc) => pc.restartIce()));
+    await server.kill();
+    for (const person of people) await expectSignaling(person, 'lost');
+    // Down for a moment, or for longer than the first tries last.
+    await new Promise((resolve) => setTimeout(resolve, (times % 4) * 1_500));
+    await server.start();
+    const returned = performance.now();
+    for (const [index, person] of people.entries()) {
+      await expect
+        .poll(
+          async () =>
+            (await person.page.locator('html').getAttribute('data-signaling')) === 'open' && (await ids(person)),
+          { message: person.name, intervals: [50], timeout: RETURN_MS },
+        )
+        .toEqual(before[index]);
+    }
+    const roster = await Promise.all(people.map(({ page }) => page.evaluate(() => window.probe.roster())));
+    for (const [index, known] of roster.entries()) {
+      expect(known, 'what the server says, not only what is kept').toEqual(before[index].map(([, id]) => id).sort());
+    }
+    slowest.push(Math.round(performance.now() - returned));
+    expect(slowest.at(-1), 'all of them').toBeLessThan(RETURN_MS);
+    for (const { page, name } of people) {
+      await expect
+        .poll(() => page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState)), { message: name })
+        .toEqual(['stable', 'stable']);
+    }
+  }
+  await expectAllSeen(people);
+  for (const [index, { page, name }] of people.entries()) {
+    const { stalled } = await page.evaluate(() => window.probe.watched());
+    for (const other of names.filter((other) => other !== name)) {
+      expect(stalled[other], `${name} sees ${other}`).toBeLessThan(STALL_MS);
+    }
+    expect(await ids(people[index])).toEqual(before[index]);
+  }
+  test.info().annotations.push({ type: 'ms until the roster was exact', description: slowest.join(' ') });
+  console.log(`    roster exact after ms: ${slowest.join(' ')}`);
+});
