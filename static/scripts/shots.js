@@ -62,6 +62,8 @@ for (const [locale, colorScheme] of LOOKS) {
     const context = await browser.newContext({ locale, colorScheme, viewport: { width, height } });
     const page = await context.newPage();
     page.on('pageerror', (error) => console.error(error));
+    // While something is recorded the page asks before it goes.
+    page.on('dialog', (dialog) => dialog.accept());
     for (const story of asked.length > 0 ? asked : ALL) {
       // `host+people`: the story `host`, after a click on what has the action `people`.
       const [shown, ...clicks] = story.split('+');
@@ -72,7 +74,7 @@ for (const [locale, colorScheme] of LOOKS) {
         const button = await page.waitForSelector(`[data-action="${action}"]`, { state: 'attached' });
         await button.evaluate((element) => element.click());
       }
-      if (clicks.length > 0) await page.waitForSelector('[data-panel], :popover-open');
+      if (clicks.length > 0) await page.waitForSelector('[data-panel], :popover-open, dialog[open]');
       // What is loaded when it is wanted.
       await page.waitForLoadState('networkidle');
       await page.evaluate(() =>

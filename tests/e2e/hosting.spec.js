@@ -2,6 +2,7 @@
 
 import jsQR from 'jsqr';
 import { subPath } from './lib/net.js';
+import { throughEach } from './lib/over.js';
 import { expect, expectAllSeen, test } from './lib/test.js';
 
 /** Everything that a page asks for, and everything it complains about. */
@@ -43,6 +44,12 @@ test(
       await someone.button('join').click();
     }
     await expectAllSeen(people);
+    const [ada] = people;
+    await ada.button('chat').click();
+    await ada.page.locator('[data-panel=chat] textarea').fill('https://example.org is only a link');
+    await ada.page.keyboard.press('Enter');
+    await ada.page.keyboard.press('Escape');
+    await throughEach(ada, async () => {});
     for (const someone of people) {
       await someone.button('language').click();
       await someone.button('camera').click();

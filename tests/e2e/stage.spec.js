@@ -80,3 +80,31 @@ test('pinned, hidden, and the list of keys, by keyboard and by menu', async ({ j
   await ada.page.keyboard.press('Escape');
   await expect(ada.page.getByRole('dialog')).toHaveCount(0);
 });
+
+test('full screen and picture in picture, by their keys, and back', async ({ join }) => {
+  const ada = await join('Ada', 'screenful');
+  const grace = await join('Grace', 'screenful');
+  await expectPictures(ada, 'Grace');
+  const { keyboard } = ada.page;
+  const isFull = () => ada.page.evaluate(() => document.fullscreenElement !== null);
+  const inPicture = () => ada.page.evaluate(() => document.pictureInPictureElement !== null);
+  await keyboard.press('f');
+  await expect.poll(isFull).toBe(true);
+  await keyboard.press('f');
+  await expect.poll(isFull).toBe(false);
+
+  await keyboard.press('p');
+  await expect.poll(inPicture).toBe(true);
+  await keyboard.press('p');
+  await expect.poll(inPicture).toBe(false);
+  // Whoever is shown leaves: the key works again for the next one.
+  await keyboard.press('p');
+  await expect.poll(inPicture).toBe(true);
+  await grace.button('leave').click();
+  await expect(ada.tiles).toHaveCount(0);
+  await join('Zoe', 'screenful');
+  await expectPictures(ada, 'Zoe');
+  await expect.poll(inPicture).toBe(false);
+  await keyboard.press('p');
+  await expect.poll(inPicture).toBe(true);
+});

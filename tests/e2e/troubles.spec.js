@@ -125,3 +125,23 @@ test('a website that answers everything with its page is told to be the wrong ad
   await expectSignaling(ada, 'connecting');
   site.close();
 });
+
+/** As in a network that lets only a relay through, where there is none. */
+function onlyByRelay() {
+  const { RTCPeerConnection } = window;
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(configuration) {
+      super({ ...configuration, iceTransportPolicy: 'relay' });
+    }
+  };
+}
+
+test('no path between two people: said on the tile, with what would help', async ({ join, person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(onlyByRelay);
+  await ada.join(server.url, 'walled', { video: false });
+  const grace = await join('Grace', 'walled', { video: false });
+  const note = ada.tile('Grace').locator('[data-failure=no_path]');
+  await expect(note).toContainText('TURN', { timeout: 60_000 });
+  await expect(grace.tile('Ada').locator('[data-failure=no_path]')).toBeVisible({ timeout: 60_000 });
+});
