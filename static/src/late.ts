@@ -24,7 +24,6 @@ export async function insist(load: () => Promise<unknown>, onLate: () => void): 
 export function sayLate(place: Element | null): void {
   const line = document.createElement('p');
   line.setAttribute('role', 'alert');
-  line.className = 'late';
   const button = document.createElement('button');
   button.type = 'button';
   button.dataset.action = 'reload';
