@@ -123,20 +123,25 @@ export class Equipment {
   }
 
   #measure(): void {
-    const { clock } = this.#options;
-    const level = loudness(this.amplitude ?? 0);
-    for (const listener of [...this.#listeners]) listener(level);
-    this.#timer = clock.setTimeout(() => {
+    // First, so that a listener that throws does not end it for the others.
+    this.#timer = this.#options.clock.setTimeout(() => {
       this.#measure();
     }, LEVEL_MS);
+    const level = loudness(this.amplitude ?? 0);
+    for (const listener of [...this.#listeners]) listener(level);
   }
 
+  /** What cannot be read is silence; a browser may have no place for one more reader. */
   #read(track: MediaStreamTrack): number {
-    if (this.#reader?.track !== track) {
-      this.#closeReader();
-      this.#reader = { track, level: this.#options.newLevelReader(track) };
+    try {
+      if (this.#reader?.track !== track) {
+        this.#closeReader();
+        this.#reader = { track, level: this.#options.newLevelReader(track) };
+      }
+      return this.#reader.level.read();
+    } catch {
+      return 0;
     }
-    return this.#reader.level.read();
   }
 
   #closeReader(): void {

@@ -80,3 +80,28 @@ test('whoever goes or mutes speaks no more', () => {
   clock.advance(100);
   expect(speakers.speaks('ada')).toBe(false);
 });
+
+test('a reading that fails is followed by one that does not', () => {
+  const broken = new Speakers({
+    clock,
+    levels: () => {
+      if (clock.now() < 1_000_500) throw new Error('closed');
+      return levels;
+    },
+    onChange: () => undefined,
+  });
+  speakers.stop();
+  broken.start();
+  levels.set('ada', 0.2);
+  expect(() => {
+    clock.advance(100);
+  }).toThrow('closed');
+  for (let i = 0; i < 10; i++) {
+    try {
+      clock.advance(100);
+    } catch {
+      // As in a browser, where it would be reported.
+    }
+  }
+  expect(broken.speaks('ada')).toBe(true);
+});

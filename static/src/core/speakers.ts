@@ -47,10 +47,12 @@ export class Speakers {
   }
 
   start(): void {
-    this.stop();
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#read();
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#timer = clock.setTimeout(() => {
+      // First, so that whatever goes wrong in one reading is over with it.
       this.start();
+      this.#read();
     }, READ_MS);
   }
 
