@@ -255,8 +255,8 @@ export type PathReport =
   | { readonly state: 'checking' }
   | {
       readonly state: 'ready';
-      /** `none`: the server names no relay. */
-      readonly relay: 'reached' | 'unreachable' | 'none';
+      /** `none`: the server names no relay. `unknown`: it told nothing of relays to somebody who only looks. */
+      readonly relay: 'reached' | 'unreachable' | 'none' | 'unknown';
     }
   | { readonly state: 'failed'; readonly failure: Failure };
 

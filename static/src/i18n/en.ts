@@ -56,6 +56,7 @@ export const en = {
     reached: 'Server and relay reached: calls work from here.',
     none: 'Server reached. It has no relay: from strict networks some calls may find no path.',
     unreachable: 'Server reached, its relay not: calls work only where a direct path exists.',
+    unknown: 'Server reached. Whether it has a relay shows only in the meeting.',
     failed: 'Calls will not work from here yet.',
     again: 'Check again',
   },

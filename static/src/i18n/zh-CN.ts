@@ -47,6 +47,7 @@ export const zhCN: LobbyMessages = {
     reached: '服务器和中继都已连通，可以正常通话。',
     none: '服务器已连通，但没有中继：在限制较严的网络中，部分通话可能连不上。',
     unreachable: '服务器已连通，但中继连不上：只有能直连时才能通话。',
+    unknown: '服务器已连通；有没有中继，要加入会议后才知道。',
     failed: '目前无法通话。',
     again: '重新检查',
   },
