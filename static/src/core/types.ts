@@ -147,6 +147,8 @@ export interface ChatFile extends ChatOrigin {
   readonly file: string;
   readonly size: number;
   readonly transfers: readonly Transfer[];
+  /** Who was there, and could not be offered it, by name. */
+  readonly missed: readonly string[];
 }
 
 /** A file to be sent; the browser's `File` is one. */

@@ -179,6 +179,7 @@ export const zhCNRoom: RoomMessages = {
     privateTo: '仅发给 {name}',
     privateToYou: '仅发给你',
     waiting: '正在等待与 {names} 建立连接',
+    missed: '没有发给 {names}：还没有连上',
     said: '{name}：{text}',
     offers: '{name} 想发给你文件 {file}',
     too_long: '消息太长了，请分几次发送。',
