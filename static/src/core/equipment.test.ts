@@ -127,6 +127,17 @@ test('a microphone that cannot be read is silent, and is read again', async () =
   expect(heard.at(-1)).toBeGreaterThan(0.5);
 });
 
+test('a second meeting in the page does not silence the first, until it ends', async () => {
+  const { equipment: second } = other(() => ({ read: () => 0, close: () => undefined }));
+  devices.plug([head]);
+  await settled();
+  expect([equipment.choices.mic.length, second.choices.mic.length]).toEqual([1, 1]);
+  equipment.dispose();
+  devices.plug([]);
+  await settled();
+  expect([equipment.choices.mic.length, second.choices.mic.length]).toEqual([1, 0]);
+});
+
 function other(newLevelReader: () => LevelReader): { equipment: Equipment; mic: Device } {
   const mic = microphone(devices);
   return {

@@ -264,6 +264,12 @@ export class Meeting implements MeetingControls {
     this.#own.close();
   }
 
+  /** Leaves, and lets go of the browser: for a page that goes on without this meeting. It may not be joined again. */
+  dispose(): void {
+    this.leave();
+    this.#own.equipment.dispose();
+  }
+
   #listen({ events }: SignalingClient): void {
     events.on('state', () => {
       this.#publish();

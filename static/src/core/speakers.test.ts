@@ -81,6 +81,13 @@ test('whoever goes or mutes speaks no more', () => {
   expect(speakers.speaks('ada')).toBe(false);
 });
 
+test('after the end nobody speaks, and nobody has the floor', () => {
+  hear('ada', 0.2, 1_000);
+  expect([speakers.speaks('ada'), speakers.floor]).toEqual([true, 'ada']);
+  speakers.stop();
+  expect([speakers.speaks('ada'), speakers.floor, clock.waits]).toEqual([false, undefined, []]);
+});
+
 test('a reading that fails is followed by one that does not', () => {
   const broken = new Speakers({
     clock,

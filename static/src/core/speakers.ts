@@ -56,8 +56,11 @@ export class Speakers {
     }, READ_MS);
   }
 
+  /** Nobody speaks any more, and nobody has the floor. */
   stop(): void {
     this.#options.clock.clearTimeout(this.#timer);
+    this.#heard.clear();
+    this.#floor = undefined;
   }
 
   #read(): void {
