@@ -144,7 +144,7 @@ export const en = {
       action: 'Try again',
     },
     no_device: {
-      sentence: 'The browser cannot find {device}: check the plug, or join without.',
+      sentence: 'The browser cannot find {device}: check the plug.',
       action: 'Try again',
     },
     device_busy: {

@@ -127,7 +127,7 @@ export const zhCN: LobbyMessages = {
       sentence: '浏览器禁止本页使用{device}，请点击地址栏旁的图标允许。',
       action: '再试一次',
     },
-    no_device: { sentence: '没有找到{device}，请接上设备，也可以直接加入。', action: '再试一次' },
+    no_device: { sentence: '没有找到{device}，请检查是否接好。', action: '再试一次' },
     device_busy: { sentence: '{device}正被其他程序占用，请先在那里关闭。', action: '再试一次' },
     device_failed: { sentence: '{device}无法启动。', action: '再试一次' },
     device_unplugged: { sentence: '{device}已断开，可能被拔出或被占用。', action: '再试一次' },
