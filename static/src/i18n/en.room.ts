@@ -145,7 +145,6 @@ export const enRoom = {
     } satisfies Record<QualityReason | 'none', string>,
     statistics: 'Statistics',
     safety: 'Safety code',
-    close: 'Close',
   },
   safety: {
     title: 'Safety code with {name}',

@@ -132,7 +132,6 @@ export const zhCNRoom: RoomMessages = {
     },
     statistics: '统计信息',
     safety: '安全码',
-    close: '关闭',
   },
   safety: {
     title: '与 {name} 的安全码',
