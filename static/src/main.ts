@@ -1,5 +1,6 @@
 import { createApp } from 'vue';
 import { i18n, loadTexts } from './i18n';
+import { insist, sayLate } from './late';
 import App from './ui/App.vue';
 import { forgetFailedStyles } from './ui/common/part';
 import './ui/styles/tokens.css';
@@ -7,5 +8,7 @@ import './ui/styles/base.css';
 import './ui/styles/controls.css';
 
 forgetFailedStyles();
-await loadTexts();
+await insist(loadTexts, () => {
+  sayLate(document.querySelector('#app'));
+});
 createApp(App).use(i18n).mount('#app');

@@ -3,7 +3,10 @@ import { Emitter } from './emitter';
 import type { DeviceView, Failure, FailureCode } from './types';
 
 /** The part of `navigator.mediaDevices` that the core uses; browsers have none in an insecure context. */
-export type MediaDevicesLike = Pick<MediaDevices, 'getUserMedia' | 'enumerateDevices' | 'ondevicechange'>;
+export interface MediaDevicesLike extends Pick<MediaDevices, 'getUserMedia' | 'enumerateDevices'> {
+  addEventListener(type: 'devicechange', listener: () => void): void;
+  removeEventListener(type: 'devicechange', listener: () => void): void;
+}
 
 const MIC: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 /** In a mesh the picture is encoded for each peer: not more than what a tile needs. */

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { camera, type Device, microphone } from './devices';
-import { Equipment } from './equipment';
+import { Equipment, type LevelReader } from './equipment';
 import { FakeClock, settled } from './testing/clock';
 import { FakeDevices } from './testing/devices';
 
@@ -110,3 +110,38 @@ test('the amplitude is that of a microphone that is on; its reader goes with the
   mic.close();
   expect(readers).toEqual([{ closed: true }]);
 });
+
+test('a microphone that cannot be read is silent, and is read again', async () => {
+  let broken = true;
+  const { equipment: fragile, mic } = other(() => {
+    if (broken) throw new DOMException('too many contexts', 'NotSupportedError');
+    return { read: () => 0.5, close: () => undefined };
+  });
+  await mic.set(true);
+  const heard: number[] = [];
+  fragile.watchLevel((level) => heard.push(level));
+  expect([fragile.amplitude, heard]).toEqual([0, [0]]);
+  broken = false;
+  clock.advance(100);
+  expect(fragile.amplitude).toBe(0.5);
+  expect(heard.at(-1)).toBeGreaterThan(0.5);
+});
+
+test('a second meeting in the page does not silence the first, until it ends', async () => {
+  const { equipment: second } = other(() => ({ read: () => 0, close: () => undefined }));
+  devices.plug([head]);
+  await settled();
+  expect([equipment.choices.mic.length, second.choices.mic.length]).toEqual([1, 1]);
+  equipment.dispose();
+  devices.plug([]);
+  await settled();
+  expect([equipment.choices.mic.length, second.choices.mic.length]).toEqual([1, 0]);
+});
+
+function other(newLevelReader: () => LevelReader): { equipment: Equipment; mic: Device } {
+  const mic = microphone(devices);
+  return {
+    equipment: new Equipment({ media: devices, mic, camera: camera(devices), clock, newLevelReader }),
+    mic,
+  };
+}

@@ -45,12 +45,13 @@ export class Equipment {
   #listed = '';
   #reader: { readonly track: MediaStreamTrack; readonly level: LevelReader } | undefined;
   #timer: number | undefined;
+  readonly #plugged = (): void => void this.#list();
 
   constructor(options: EquipmentOptions) {
     this.#options = options;
     const { media, mic, camera } = options;
     if (!media) return;
-    media.ondevicechange = () => void this.#list();
+    media.addEventListener('devicechange', this.#plugged);
     for (const device of [mic, camera]) {
       device.events.on('change', () => {
         // Browsers tell names only to a page that has opened a device.
@@ -69,6 +70,15 @@ export class Equipment {
   get amplitude(): number | undefined {
     const { mic } = this.#options;
     return mic.view.on && mic.track ? this.#read(mic.track) : undefined;
+  }
+
+  /** Follows the plugs no more, and leaves nothing open. */
+  dispose(): void {
+    this.#options.media?.removeEventListener('devicechange', this.#plugged);
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#listeners.clear();
+    this.#closeReader();
   }
 
   get choices(): Choices {
@@ -123,20 +133,25 @@ export class Equipment {
   }
 
   #measure(): void {
-    const { clock } = this.#options;
-    const level = loudness(this.amplitude ?? 0);
-    for (const listener of [...this.#listeners]) listener(level);
-    this.#timer = clock.setTimeout(() => {
+    // First, so that a listener that throws does not end it for the others.
+    this.#timer = this.#options.clock.setTimeout(() => {
       this.#measure();
     }, LEVEL_MS);
+    const level = loudness(this.amplitude ?? 0);
+    for (const listener of [...this.#listeners]) listener(level);
   }
 
+  /** What cannot be read is silence; a browser may have no place for one more reader. */
   #read(track: MediaStreamTrack): number {
-    if (this.#reader?.track !== track) {
-      this.#closeReader();
-      this.#reader = { track, level: this.#options.newLevelReader(track) };
+    try {
+      if (this.#reader?.track !== track) {
+        this.#closeReader();
+        this.#reader = { track, level: this.#options.newLevelReader(track) };
+      }
+      return this.#reader.level.read();
+    } catch {
+      return 0;
     }
-    return this.#reader.level.read();
   }
 
   #closeReader(): void {

@@ -264,6 +264,12 @@ export class Meeting implements MeetingControls {
     this.#own.close();
   }
 
+  /** Leaves, and lets go of the browser: for a page that goes on without this meeting. It may not be joined again. */
+  dispose(): void {
+    this.leave();
+    this.#own.equipment.dispose();
+  }
+
   #listen({ events }: SignalingClient): void {
     events.on('state', () => {
       this.#publish();
@@ -277,11 +283,13 @@ export class Meeting implements MeetingControls {
     });
     events.on('waiting', () => {
       // The room may have ended and begun again, with a lobby, while signaling was away.
+      this.recording.stop();
+      this.reactions.clear();
       this.#mesh?.close();
       this.#roster = emptyRoster;
       this.#standing = newcomer;
       this.#phase = { kind: 'waiting' };
-      this.#publish();
+      this.#membersChanged();
     });
     events.on('refused', (failure) => {
       this.#refused(failure);

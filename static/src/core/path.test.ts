@@ -62,11 +62,19 @@ test('a relay that is silent is not', async () => {
   expect(await report).toEqual({ state: 'ready', relay: 'unreachable' });
 });
 
-test('a server that lets nobody into such a room is reached all the same', async () => {
+test('a server that lets nobody into such a room is reached, and its relay unknown', async () => {
   const report = check();
   sockets.last.open();
   sockets.last.receive({ type: 'error', code: 'join_first', message: 'no', re: 'join' });
-  expect(await report).toEqual({ state: 'ready', relay: 'none' });
+  expect(await report).toEqual({ state: 'ready', relay: 'unknown' });
+});
+
+test('what is no message of the server is passed over', async () => {
+  const report = check();
+  sockets.last.open();
+  sockets.last.onmessage?.({ data: '<html>' } as MessageEvent<string>);
+  sockets.last.receive(welcome(ADA));
+  expect(await report).toMatchObject({ state: 'ready' });
 });
 
 test.each(['closes', 'is silent'])('a socket that %s is told with its reason', async (how) => {

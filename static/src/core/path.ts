@@ -3,11 +3,11 @@
  * proves the whole signaling path and brings the ICE servers, and leaves it again; then gathers
  * candidates of the relay alone.
  */
-import type { IceServer, ServerMessage } from '../protocol/messages';
+import type { IceServer } from '../protocol/messages';
 import type { Clock } from './clock';
 import { diagnose, type Fetch } from './diagnosis';
 import type { MediaFactory } from './peer';
-import type { Socket } from './signaling';
+import { parse, type Socket } from './signaling';
 import type { Failure, PathReport } from './types';
 
 const SIGNALING_MS = 8_000;
@@ -28,13 +28,17 @@ export interface PathOptions {
 export async function checkPath(options: PathOptions): Promise<PathReport> {
   const servers = await askIceServers(options);
   if (servers === undefined) return { state: 'failed', failure: await whyNot(options) };
+  if (servers === 'unknown') return { state: 'ready', relay: 'unknown' };
   const relays = servers.filter(({ urls }) => urls.some((url) => /^turns?:/.test(url)));
   if (relays.length === 0) return { state: 'ready', relay: 'none' };
   return { state: 'ready', relay: (await reachRelay(options, relays)) ? 'reached' : 'unreachable' };
 }
 
-/** The servers that a member is told of (R7); `undefined` where signaling is not reached. */
-function askIceServers(options: PathOptions): Promise<readonly IceServer[] | undefined> {
+/**
+ * The servers that a member is told of (R7); `unknown` where the server answers and tells of none, `undefined` where
+ * signaling is not reached.
+ */
+function askIceServers(options: PathOptions): Promise<readonly IceServer[] | 'unknown' | undefined> {
   const { socketUrl, connect, media, clock } = options;
   return new Promise((resolve) => {
     let socket: Socket;
@@ -44,7 +48,7 @@ function askIceServers(options: PathOptions): Promise<readonly IceServer[] | und
       resolve(undefined);
       return;
     }
-    const end = (servers?: readonly IceServer[]): void => {
+    const end = (servers?: readonly IceServer[] | 'unknown'): void => {
       clock.clearTimeout(timer);
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
@@ -54,14 +58,14 @@ function askIceServers(options: PathOptions): Promise<readonly IceServer[] | und
     socket.onopen = () => {
       socket.send(JSON.stringify({ type: 'join', name: 'path check' }));
     };
-    socket.onmessage = ({ data }: MessageEvent<string>) => {
-      const message = JSON.parse(data) as ServerMessage;
-      if (message.type === 'welcome') {
+    socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+      const message = parse(data);
+      if (message?.type === 'welcome') {
         socket.send(JSON.stringify({ type: 'leave' }));
         end(message.ice_servers);
-      } else if (message.type === 'error') {
+      } else if (message?.type === 'error') {
         // It answers, and lets nobody into rooms of their own making: the relay stays unknown.
-        end([]);
+        end('unknown');
       }
     };
     socket.onclose = () => {

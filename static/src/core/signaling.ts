@@ -394,7 +394,7 @@ export class SignalingClient {
 }
 
 /** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
-function parse(frame: unknown): Numbered | undefined {
+export function parse(frame: unknown): Numbered | undefined {
   if (typeof frame !== 'string') return undefined;
   try {
     const message = JSON.parse(frame) as Numbered | null;

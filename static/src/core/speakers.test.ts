@@ -80,3 +80,35 @@ test('whoever goes or mutes speaks no more', () => {
   clock.advance(100);
   expect(speakers.speaks('ada')).toBe(false);
 });
+
+test('after the end nobody speaks, and nobody has the floor', () => {
+  hear('ada', 0.2, 1_000);
+  expect([speakers.speaks('ada'), speakers.floor]).toEqual([true, 'ada']);
+  speakers.stop();
+  expect([speakers.speaks('ada'), speakers.floor, clock.waits]).toEqual([false, undefined, []]);
+});
+
+test('a reading that fails is followed by one that does not', () => {
+  const broken = new Speakers({
+    clock,
+    levels: () => {
+      if (clock.now() < 1_000_500) throw new Error('closed');
+      return levels;
+    },
+    onChange: () => undefined,
+  });
+  speakers.stop();
+  broken.start();
+  levels.set('ada', 0.2);
+  expect(() => {
+    clock.advance(100);
+  }).toThrow('closed');
+  for (let i = 0; i < 10; i++) {
+    try {
+      clock.advance(100);
+    } catch {
+      // As in a browser, where it would be reported.
+    }
+  }
+  expect(broken.speaks('ada')).toBe(true);
+});

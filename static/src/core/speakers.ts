@@ -47,15 +47,20 @@ export class Speakers {
   }
 
   start(): void {
-    this.stop();
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#read();
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#timer = clock.setTimeout(() => {
+      // First, so that whatever goes wrong in one reading is over with it.
       this.start();
+      this.#read();
     }, READ_MS);
   }
 
+  /** Nobody speaks any more, and nobody has the floor. */
   stop(): void {
     this.#options.clock.clearTimeout(this.#timer);
+    this.#heard.clear();
+    this.#floor = undefined;
   }
 
   #read(): void {

@@ -147,6 +147,8 @@ export interface ChatFile extends ChatOrigin {
   readonly file: string;
   readonly size: number;
   readonly transfers: readonly Transfer[];
+  /** Who was there, and could not be offered it, by name. */
+  readonly missed: readonly string[];
 }
 
 /** A file to be sent; the browser's `File` is one. */
@@ -255,8 +257,8 @@ export type PathReport =
   | { readonly state: 'checking' }
   | {
       readonly state: 'ready';
-      /** `none`: the server names no relay. */
-      readonly relay: 'reached' | 'unreachable' | 'none';
+      /** `none`: the server names no relay. `unknown`: it told nothing of relays to somebody who only looks. */
+      readonly relay: 'reached' | 'unreachable' | 'none' | 'unknown';
     }
   | { readonly state: 'failed'; readonly failure: Failure };
 

@@ -145,7 +145,6 @@ export const enRoom = {
     } satisfies Record<QualityReason | 'none', string>,
     statistics: 'Statistics',
     safety: 'Safety code',
-    close: 'Close',
   },
   safety: {
     title: 'Safety code with {name}',
@@ -192,6 +191,7 @@ export const enRoom = {
     privateTo: 'Only to {name}',
     privateToYou: 'Only to you',
     waiting: 'Waiting for a connection to {names}',
+    missed: 'Not offered to {names}: no connection yet',
     said: '{name}: {text}',
     offers: '{name} offers you the file {file}',
     too_long: 'That is too long for one message: split it.',

@@ -56,7 +56,8 @@ export const en = {
     reached: 'Server and relay reached: calls work from here.',
     none: 'Server reached. It has no relay: from strict networks some calls may find no path.',
     unreachable: 'Server reached, its relay not: calls work only where a direct path exists.',
-    failed: 'No call will work until it can be.',
+    unknown: 'Server reached. Whether it has a relay shows only in the meeting.',
+    failed: 'Calls will not work from here yet.',
     again: 'Check again',
   },
   permission: {
@@ -143,7 +144,7 @@ export const en = {
       action: 'Try again',
     },
     no_device: {
-      sentence: 'The browser cannot find {device}: check the plug, or join without.',
+      sentence: 'The browser cannot find {device}: check the plug.',
       action: 'Try again',
     },
     device_busy: {

@@ -70,11 +70,17 @@ export function loadRoomTexts(): Promise<void> {
   return load();
 }
 
-/** Changes the language, and remembers it. */
+/** Changes the language, and remembers it. Rejects where the texts do not come, and all stays as it was. */
 export async function setLocale(locale: Locale): Promise<void> {
-  remember('language', locale);
   wanted = locale;
-  await load();
+  try {
+    await load();
+  } catch (error) {
+    // Or what is loaded next would be in it.
+    if (wanted === locale) wanted = i18n.global.locale.value;
+    throw error;
+  }
+  remember('language', locale);
 }
 
 /** The texts for a component. A number chooses between singular and plural. */

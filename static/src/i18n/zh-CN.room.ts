@@ -132,7 +132,6 @@ export const zhCNRoom: RoomMessages = {
     },
     statistics: '统计信息',
     safety: '安全码',
-    close: '关闭',
   },
   safety: {
     title: '与 {name} 的安全码',
@@ -179,6 +178,7 @@ export const zhCNRoom: RoomMessages = {
     privateTo: '仅发给 {name}',
     privateToYou: '仅发给你',
     waiting: '正在等待与 {names} 建立连接',
+    missed: '没有发给 {names}：还没有连上',
     said: '{name}：{text}',
     offers: '{name} 想发给你文件 {file}',
     too_long: '消息太长了，请分几次发送。',

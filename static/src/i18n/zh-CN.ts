@@ -47,7 +47,8 @@ export const zhCN: LobbyMessages = {
     reached: '服务器和中继都已连通，可以正常通话。',
     none: '服务器已连通，但没有中继：在限制较严的网络中，部分通话可能连不上。',
     unreachable: '服务器已连通，但中继连不上：只有能直连时才能通话。',
-    failed: '在此之前无法通话。',
+    unknown: '服务器已连通；有没有中继，要加入会议后才知道。',
+    failed: '目前无法通话。',
     again: '重新检查',
   },
   permission: {
@@ -126,7 +127,7 @@ export const zhCN: LobbyMessages = {
       sentence: '浏览器禁止本页使用{device}，请点击地址栏旁的图标允许。',
       action: '再试一次',
     },
-    no_device: { sentence: '没有找到{device}，请接上设备，也可以直接加入。', action: '再试一次' },
+    no_device: { sentence: '没有找到{device}，请检查是否接好。', action: '再试一次' },
     device_busy: { sentence: '{device}正被其他程序占用，请先在那里关闭。', action: '再试一次' },
     device_failed: { sentence: '{device}无法启动。', action: '再试一次' },
     device_unplugged: { sentence: '{device}已断开，可能被拔出或被占用。', action: '再试一次' },

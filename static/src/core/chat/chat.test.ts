@@ -157,3 +157,13 @@ describe('someone who cannot be reached yet', () => {
     expect(channels[0].readyState).toBe('closed');
   });
 });
+
+test('a file says to whom it could not be offered', () => {
+  ada.setOthers([
+    { id: 'grace', name: 'Grace', link: 'connected' },
+    { id: 'alan', name: 'Alan', link: 'connecting' },
+  ]);
+  const file = { name: 'a.txt', size: 1, type: '', slice: () => new Blob(['a']) };
+  expect(ada.offer(file)).toBe('offered');
+  expect(last(ada)).toMatchObject({ missed: ['Alan'], transfers: [{ name: 'Grace' }] });
+});

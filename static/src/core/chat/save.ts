@@ -93,7 +93,8 @@ function toMemory({ name, mime }: FileFacts): FileSink {
   };
 }
 
-function download(blob: Blob, name: string): void {
+/** Saves something as the browser saves downloads. */
+export function download(blob: Blob, name: string): void {
   const href = URL.createObjectURL(blob);
   const link = Object.assign(document.createElement('a'), { href, download: name });
   link.click();

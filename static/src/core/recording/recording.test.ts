@@ -169,3 +169,32 @@ test('a face fills its tile, a screen is shown whole', () => {
   expect(fitted(size, place, false)).toEqual({ x: -100, y: 100, width: 800, height: 400 });
   expect(fitted(size, place, true)).toEqual({ x: 100, y: 200, width: 400, height: 200 });
 });
+
+test('an encoder that cannot be had leaves nothing open', () => {
+  scene = { tiles: [tile('Ada', stream())], sounds: [track()] };
+  studio.newEncoder = () => {
+    throw new DOMException('no such encoder', 'NotSupportedError');
+  };
+  expect(() => begin()).toThrow('no such encoder');
+  expect([studio.open, studio.heard.size, studio.watched.size]).toEqual([0, 0, 0]);
+});
+
+test('a sound that cannot be added takes neither the picture nor the other sounds with it', () => {
+  const [broken, voice] = [track(), track()];
+  let asked = 0;
+  const mixer = studio.newMixer();
+  studio.newMixer = () => ({
+    ...mixer,
+    add: (sound: MediaStreamTrack) => {
+      if (sound !== broken) return mixer.add(sound);
+      asked += 1;
+      throw new DOMException('no sound', 'InvalidStateError');
+    },
+  });
+  scene = { tiles: [tile('Zoe')], sounds: [broken, voice] };
+  begin();
+  studio.drawn = [];
+  studio.tick();
+  expect([[...studio.heard], asked]).toEqual([[voice], 1]);
+  expect(studio.drawn).toContain('Zoe');
+});

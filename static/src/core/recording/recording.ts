@@ -53,7 +53,8 @@ export class Recording {
   readonly #canvas: Canvas;
   readonly #mixer: Mixer;
   readonly #encoder: Encoder;
-  readonly #stopTicking: () => void;
+  /** What lets go what was taken, the last first. */
+  readonly #closing: (() => void)[] = [];
   readonly #projectors = new Map<MediaStream, Projector>();
   readonly #heard = new Map<MediaStreamTrack, () => void>();
   /** All that was given to the sink, one after the other. */
@@ -69,20 +70,34 @@ export class Recording {
   constructor(options: RecordingOptions) {
     this.#options = options;
     const { studio, mime } = options;
-    this.#canvas = studio.newCanvas(PICTURE.width, PICTURE.height, FPS);
-    this.#mixer = studio.newMixer();
-    this.#draw();
-    this.#stopTicking = studio.everySoOften(1000 / FPS, () => {
+    try {
+      const canvas = (this.#canvas = studio.newCanvas(PICTURE.width, PICTURE.height, FPS));
+      this.#closing.unshift(() => {
+        canvas.close();
+      });
+      const mixer = (this.#mixer = studio.newMixer());
+      this.#closing.unshift(() => {
+        mixer.close();
+      });
       this.#draw();
-    });
-    this.#encoder = studio.newEncoder([this.#canvas.track, this.#mixer.track], mime, {
-      onPiece: (piece) => {
-        this.#take(piece);
-      },
-      onEnd: (error) => {
-        void this.#finish(error);
-      },
-    });
+      this.#closing.unshift(
+        studio.everySoOften(1000 / FPS, () => {
+          this.#draw();
+        }),
+      );
+      this.#encoder = studio.newEncoder([canvas.track, mixer.track], mime, {
+        onPiece: (piece) => {
+          this.#take(piece);
+        },
+        onEnd: (error) => {
+          void this.#finish(error);
+        },
+      });
+    } catch (error) {
+      // Nobody has this to stop it.
+      this.#release();
+      throw error;
+    }
   }
 
   /** Ends it; `onEnd` comes when the file is whole. */
@@ -107,8 +122,16 @@ export class Recording {
       this.#heard.delete(track);
     }
     for (const track of present) {
-      if (!this.#heard.has(track) && track.readyState === 'live')
-        this.#heard.set(track, this.#mixer.add(track));
+      if (!this.#heard.has(track) && track.readyState === 'live') this.#heard.set(track, this.#add(track));
+    }
+  }
+
+  /** Takes a sound. One that the browser cannot add is not tried again, and takes nothing else with it. */
+  #add(track: MediaStreamTrack): () => void {
+    try {
+      return this.#mixer.add(track);
+    } catch {
+      return () => undefined;
     }
   }
 
@@ -177,10 +200,8 @@ export class Recording {
   }
 
   #release(): void {
-    this.#stopTicking();
     this.#listen([]);
     this.#watch([]);
-    this.#mixer.close();
-    this.#canvas.close();
+    for (const close of this.#closing.splice(0)) close();
   }
 }

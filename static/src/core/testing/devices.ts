@@ -9,7 +9,8 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
   failure: Error | undefined;
   /** What is plugged in; while it is empty, something without an id is. */
   list: Pick<MediaDeviceInfo, 'kind' | 'deviceId' | 'label'>[] = [];
-  ondevicechange: MediaDevicesLike['ondevicechange'] = null;
+  /** Who is told of plugs. */
+  readonly watching = new Set<() => void>();
   #held: Promise<void> = Promise.resolve();
 
   /** Lets the person think; the returned function answers. */
@@ -52,7 +53,15 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
   /** Plugs devices in and out. */
   plug(list: FakeDevices['list']): void {
     this.list = list;
-    this.ondevicechange?.call(this as unknown as MediaDevices, {} as Event);
+    for (const listener of this.watching) listener();
+  }
+
+  addEventListener(_type: 'devicechange', listener: () => void): void {
+    this.watching.add(listener);
+  }
+
+  removeEventListener(_type: 'devicechange', listener: () => void): void {
+    this.watching.delete(listener);
   }
 
   #find(kind: 'audio' | 'video', wanted: MediaStreamConstraints['video']): string | undefined {

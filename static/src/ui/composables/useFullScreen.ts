@@ -25,11 +25,11 @@ export function useFullScreen(): FullScreen {
     available: document.fullscreenEnabled,
     on,
     toggle: () => {
-      // What the browser refuses leaves everything as it is.
       // Asked of the document itself: the event that sets `on` comes a little later.
       const asked = document.fullscreenElement
         ? document.exitFullscreen()
         : document.documentElement.requestFullscreen();
+      // What the browser refuses leaves everything as it is.
       asked.catch(() => undefined);
     },
   };

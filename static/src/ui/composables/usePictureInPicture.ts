@@ -9,23 +9,34 @@ export interface PictureInPicture {
   readonly toggle: () => void;
 }
 
-/** What is shown large, or else somebody with a picture. */
-const CANDIDATES = ['[data-large] video', '[data-peer-id] video.shown', '[data-self] video.shown'];
+/** What is shown large, or else somebody: with a picture, because without one a video has none to give. */
+const CANDIDATES = [
+  '[data-large] video.shown, [data-large][data-screen-of] video',
+  '[data-peer-id] video.shown',
+  '[data-self] video.shown',
+];
 
 /** Picture-in-picture (W3C Picture-in-Picture) of what matters most in the room. */
 export function usePictureInPicture(): PictureInPicture {
   const on = ref(false);
   const update = (): void => {
-    on.value = document.pictureInPictureElement !== null;
+    on.value = Boolean(document.pictureInPictureElement);
   };
-  // Both events bubble from the video.
-  const events = ['enterpictureinpicture', 'leavepictureinpicture'] as const;
+  const entered = ({ target }: Event): void => {
+    update();
+    // On the video itself: if its person leaves, it is no longer in the document that this would bubble to.
+    target?.addEventListener('leavepictureinpicture', update, { once: true });
+  };
+  const exit = (): void => {
+    // It may have ended by itself, which is as good.
+    document.exitPictureInPicture().catch(() => undefined);
+  };
   onMounted(() => {
-    for (const event of events) document.addEventListener(event, update);
+    document.addEventListener('enterpictureinpicture', entered);
   });
   onBeforeUnmount(() => {
-    for (const event of events) document.removeEventListener(event, update);
-    if (on.value) void document.exitPictureInPicture();
+    document.removeEventListener('enterpictureinpicture', entered);
+    if (document.pictureInPictureElement) exit();
   });
   const available = 'pictureInPictureEnabled' in document && document.pictureInPictureEnabled;
   return {
@@ -33,10 +44,13 @@ export function usePictureInPicture(): PictureInPicture {
     on,
     toggle: () => {
       if (!available) return;
+      if (document.pictureInPictureElement) {
+        exit();
+        return;
+      }
       const video = CANDIDATES.map((each) => document.querySelector<HTMLVideoElement>(each)).find(Boolean);
-      const asked = on.value ? document.exitPictureInPicture() : video?.requestPictureInPicture();
-      // A video without a picture has none to give.
-      asked?.catch(() => undefined);
+      // What the browser refuses leaves everything as it is.
+      video?.requestPictureInPicture().catch(() => undefined);
     },
   };
 }

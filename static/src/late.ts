@@ -1,0 +1,36 @@
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 10_000;
+
+/**
+ * Loads what the page cannot begin without, again and again while it does not come. `onLate` is called once, after the
+ * first failure.
+ */
+export async function insist(load: () => Promise<unknown>, onLate: () => void): Promise<void> {
+  for (let wait = RETRY_MS; ; wait = Math.min(wait + RETRY_MS, MAX_RETRY_MS)) {
+    try {
+      await load();
+      return;
+    } catch {
+      if (wait === RETRY_MS) onLate();
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+}
+
+/**
+ * Says so in every language, because the texts may be what is missing. With a button, because some browsers do not ask
+ * again for a file that failed.
+ */
+export function sayLate(place: Element | null): void {
+  const line = document.createElement('p');
+  line.setAttribute('role', 'alert');
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.dataset.action = 'reload';
+  button.textContent = 'Reload · 刷新';
+  button.addEventListener('click', () => {
+    location.reload();
+  });
+  line.append('Part of this page did not come; trying again. · 页面未能完全加载，正在重试。', ' ', button);
+  place?.replaceChildren(line);
+}
