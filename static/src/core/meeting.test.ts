@@ -407,6 +407,9 @@ describe('R42 a listener', () => {
     meeting.setHand(true);
     expect(sockets.last.sent.at(-1)).toMatchObject({ type: 'state', state: { hand: true } });
     expect(network.connections).toHaveLength(1);
+    expect(meeting.view.people.map(({ resting }) => resting)).toEqual([false, true]);
+    meeting.chat.say('a question');
+    expect(meeting.view.chat).toMatchObject([{ waiting: ['Gra'] }]);
 
     sockets.last.receive({ type: 'role', version: 2, id: ADA, role: 'participant' });
     expect(meeting.view).toMatchObject({

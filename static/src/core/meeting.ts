@@ -356,7 +356,9 @@ export class Meeting implements MeetingControls {
 
   #membersChanged(): void {
     const members = this.#mesh?.members ?? [];
-    this.chat.setOthers(members.map(({ entry: { id, name }, peer: { link } }) => ({ id, name, link })));
+    this.chat.setOthers(
+      members.map(({ entry: { id, name }, peer: { link, resting } }) => ({ id, name, link, resting })),
+    );
     this.#publish();
   }
 

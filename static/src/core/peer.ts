@@ -88,6 +88,11 @@ export class Peer {
     return this.#link;
   }
 
+  /** See `setResting`. */
+  get resting(): boolean {
+    return this.#resting;
+  }
+
   /** See `Connection`. */
   get level(): number {
     return this.#connection?.level ?? 0;

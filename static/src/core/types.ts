@@ -80,6 +80,8 @@ export interface Person {
   /** Records what they see and hear. */
   readonly recording: boolean;
   readonly link: LinkState;
+  /** There is no connection, and none is wanted: both are listeners (R42). Neither chat nor files go there. */
+  readonly resting: boolean;
   /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
   readonly away: boolean;
   /** One stream for this person's whole stay: its tracks are the fixed audio and camera receivers. */
@@ -162,7 +164,7 @@ export type OfferResult = 'offered' | 'too_large' | 'too_many' | 'nobody';
 
 /** Chat and files. Everything goes straight to the others; who comes later does not see it. */
 export interface ChatControls {
-  /** Says something to everyone, or to one. Says whether it did: not what is empty, too long or too fast. */
+  /** Says something to everyone who does not rest, or to one. Says whether it did: not what is empty, too long or too fast. */
   say(text: string, to?: string): boolean;
   /** Offers a file to everyone who is there, or to one. */
   offer(file: FileSource, to?: string): OfferResult;
