@@ -130,6 +130,8 @@ test('a host hands over, and the meeting outlives the first one', async ({ enter
   await act(grace, 'Ada', 'unhost');
   await expect(row(ada, 'Ada')).toHaveAttribute('data-role', 'participant');
   await expect(ada.button('person-actions')).toHaveCount(0);
+  await expect(ada.page.locator('[data-notice=role]')).toContainText('You are no longer a host.');
+  await expect(ada.button('comply')).toHaveCount(0);
   await ada.button('leave').click();
   await grace.button('locked').click();
   await expect(grace.button('locked')).toBeChecked();
@@ -197,7 +199,11 @@ test('raised hands are seen on the tile, in the list and at its button', async (
   await expect(ada.button('people')).toBeFocused();
 });
 
-test('a talk: a listener applies, is granted, speaks, and it is taken back', async ({ enter, person, server }) => {
+test('a talk: a listener applies, is granted, speaks, and it is taken back', async ({
+  enter,
+  person,
+  server,
+}) => {
   const ada = await person('Ada');
   await ada.page.goto(server.url);
   await ada.page.locator('input[name=talk]').check();
@@ -255,9 +261,13 @@ test('forged messages are refused, whatever the page says', async ({ enter }) =>
   expect(await forge(grace, { type: 'state', state: { mic: true } })).toBe('not_allowed');
   expect(await forge(grace, { type: 'signal', to: alan, data: {} })).toBe('not_allowed');
   // Whoever is host, as before.
-  expect(await forge(ada, { type: 'moderate', action: 'remove', to: 'AAAAAAAAAAAAAAAAAAAA' })).toBe(
-    'peer_not_found',
-  );
+  expect(
+    await forge(ada, {
+      type: 'moderate',
+      action: 'remove',
+      to: 'AAAAAAAAAAAAAAAAAAAA',
+    }),
+  ).toBe('peer_not_found');
   await expect(row(ada, 'Grace')).toHaveAttribute('data-role', 'listener');
   await inside(ada);
 });

@@ -415,7 +415,7 @@ describe('R42 a listener', () => {
     expect(meeting.view).toMatchObject({
       role: 'participant',
       hand: false,
-      notice: { kind: 'role', role: 'participant' },
+      notice: { kind: 'role', role: 'participant', before: 'listener' },
     });
     // The other listener hears this person from now on.
     expect(network.connections).toHaveLength(2);

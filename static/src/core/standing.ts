@@ -45,7 +45,7 @@ export function nextStanding(
     case 'roster':
       if (roster.role === before) return standing;
       // The hand was up for a role, or has lost its sense.
-      return { hand: false, waiting: [], notice: { kind: 'role', role: roster.role } };
+      return { hand: false, waiting: [], notice: { kind: 'role', role: roster.role, before } };
     default:
       return standing;
   }

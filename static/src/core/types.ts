@@ -240,7 +240,7 @@ export interface RecordingControls {
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
   | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
-  | { readonly kind: 'role'; readonly role: Role }
+  | { readonly kind: 'role'; readonly role: Role; readonly before: Role }
   | { readonly kind: 'failure'; readonly failure: Failure };
 /** What can be chosen. */
 export type DeviceKind = 'mic' | 'camera' | 'speaker';

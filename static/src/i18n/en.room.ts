@@ -60,6 +60,7 @@ export const enRoom = {
     hand: '{name} lowered your hand.',
     host: 'You are a host now.',
     participant: 'You may speak now.',
+    unhosted: 'You are no longer a host.',
     listener: 'You are a listener now: nobody hears or sees you. Raise your hand to speak.',
   },
   screen: {

@@ -59,6 +59,7 @@ export const zhCNRoom: RoomMessages = {
     hand: '{name} 放下了你举的手。',
     host: '你现在是主持人。',
     participant: '你现在可以发言了。',
+    unhosted: '你不再是主持人。',
     listener: '你现在是听众，别人听不到也看不到你。想发言请举手。',
   },
   screen: {
