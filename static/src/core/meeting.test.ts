@@ -345,6 +345,20 @@ describe('R40 the lobby', () => {
 });
 
 describe('what hosts do to others', () => {
+  test.each([
+    ['room_full', 'admit_full'],
+    ['peer_not_found', 'person_gone'],
+    ['not_allowed', 'hosts_only'],
+  ] as const)('R37 an act that is refused with %s is told as %s', (code, told) => {
+    enter({ role: 'host' });
+    meeting.moderate({ action: 'admit', to: GRACE });
+    sockets.last.receive({ type: 'error', code, message: 'no', re: 'moderate' });
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'joined' },
+      notice: { kind: 'failure', failure: { code: told, detail: 'no' } },
+    });
+  });
+
   test('R43 asking is told, and changes nothing', async () => {
     await meeting.setMic(true);
     enter({ peers: [peer(GRACE, {}, 'host')] });
@@ -504,6 +518,7 @@ test('errors that answer a message are for developers', () => {
   sockets.last.receive({ type: 'error', code: 'peer_not_found', message: 'left', re: 'signal' });
   expect(problems).toHaveLength(1);
   expect(meeting.view.phase.kind).toBe('joined');
+  expect(meeting.view).not.toHaveProperty('notice');
 });
 
 test('two meetings hear, see and read each other', async () => {

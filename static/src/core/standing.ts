@@ -2,9 +2,9 @@
  * What a person has to do with the hosts besides the roster: the own hand, who waits before the door,
  * and what a host did of late (R40 to R44).
  */
-import type { ServerMessage } from '../protocol/messages';
+import type { ErrorCode, ServerMessage } from '../protocol/messages';
 import type { Roster } from './roster';
-import type { Notice, Role, Waiting } from './types';
+import type { FailureCode, Notice, Role, Waiting } from './types';
 
 /** One's own standing in the room. */
 export interface Standing {
@@ -12,6 +12,13 @@ export interface Standing {
   readonly waiting: readonly Waiting[];
   readonly notice: Notice | undefined;
 }
+
+/** Why the server did not do what a host asked for. */
+const REFUSED: Partial<Record<ErrorCode, FailureCode>> = {
+  room_full: 'admit_full',
+  peer_not_found: 'person_gone',
+  not_allowed: 'hosts_only',
+};
 
 /** Of whoever has just come. */
 export const newcomer: Standing = { hand: false, waiting: [], notice: undefined };
@@ -46,6 +53,11 @@ export function nextStanding(
       if (roster.role === before) return standing;
       // The hand was up for a role, or has lost its sense.
       return { hand: false, waiting: [], notice: { kind: 'role', role: roster.role, before } };
+    case 'error': {
+      const code = message.re === 'moderate' ? REFUSED[message.code] : undefined;
+      if (code === undefined) return standing;
+      return { ...standing, notice: { kind: 'failure', failure: { code, detail: message.message } } };
+    }
     default:
       return standing;
   }

@@ -43,6 +43,10 @@ export type FailureCode =
   | 'lobby_refused' // a host did not let this person in (R40)
   | 'removed' // a host sent this person out (R45)
   | 'ended' // a host ended the meeting for all (R46)
+  // what a host does
+  | 'admit_full' // there is no place for whoever is to be let in (R40)
+  | 'person_gone' // whom the act is about is not there (R37)
+  | 'hosts_only' // one is no host, or no longer (R37)
   | 'protocol_error' // the server refused what the page sent: a defect
   // media
   | 'no_path' // ICE found no way to a peer

@@ -236,6 +236,15 @@ export const enRoom = {
       sentence: 'The screen could not be shared: the system may have to allow the browser to record it.',
       action: 'Try again',
     },
+    admit_full: {
+      sentence: 'This meeting is full: nobody else can be let in.',
+      action: 'Let them in when somebody has left.',
+    },
+    person_gone: {
+      sentence: 'That person is gone, or another host was faster.',
+      action: 'The list of people shows who is here.',
+    },
+    hosts_only: { sentence: 'Only hosts can do that, and you are none now.', action: 'Ask a host.' },
     no_path: {
       sentence: 'No network path to {name}.',
       action: 'Whoever runs the server should set up a TURN relay.',

@@ -219,6 +219,9 @@ export const zhCNRoom: RoomMessages = {
   },
   failures: {
     screen_failed: { sentence: '无法共享屏幕，可能需要在系统设置中允许浏览器录制屏幕。', action: '再试一次' },
+    admit_full: { sentence: '会议人数已满，无法再让人进入。', action: '等有人离开后再同意。' },
+    person_gone: { sentence: '对方已经离开，或已由其他主持人处理。', action: '请在参会者列表中查看谁还在。' },
+    hosts_only: { sentence: '只有主持人才能这样做，而你现在不是主持人。', action: '请联系主持人。' },
     no_path: { sentence: '找不到通往 {name} 的网络路径。', action: '请服务器管理员配置 TURN 中继。' },
     sound_blocked: { sentence: '浏览器需要你点击一下才能播放声音。', action: '打开声音' },
     recording_unsupported: {
