@@ -220,6 +220,23 @@ test('a talk: a listener applies, is granted, speaks, and it is taken back', asy
   await list(ada);
   await expect(ada.page.locator('[data-role=listener]')).toHaveCount(2);
   await expect(ada.tiles).toHaveCount(0);
+  // Without a tile, all about the link is in the list.
+  await row(ada, 'Grace').locator('[data-action=link]').click();
+  await row(ada, 'Grace').locator('[data-action=safety]').click();
+  await expect(ada.page.getByRole('dialog')).toContainText('Safety code with Grace');
+  await ada.page.keyboard.press('Escape');
+  await expect(ada.page.getByRole('dialog')).toHaveCount(0);
+  // Listeners write to those who speak, and nobody waits for another listener.
+  await list(grace);
+  await expect(row(grace, 'Alan')).toBeVisible();
+  await expect(row(grace, 'Alan').locator('[data-action=link]')).toHaveCount(0);
+  await grace.button('chat').click();
+  const chat = grace.page.locator('[data-panel=chat]');
+  await expect(chat).toContainText('Only hosts and speakers get what you write');
+  await chat.locator('textarea').fill('May I?');
+  await chat.locator('textarea').press('Enter');
+  await expect(chat.locator('[data-entry=text]')).toContainText('May I?');
+  await expect(chat.locator('.waiting')).toHaveCount(0);
 
   await grace.button('hand').click();
   await ada.page.locator('[data-request]', { hasText: 'Grace asks to speak' }).locator('.yes').click();

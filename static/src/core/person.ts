@@ -20,7 +20,8 @@ export function personOf(member: Member, speaking: boolean): Person {
     resting,
     away: member.away || member.entry.link === 'lost',
     stream,
-    ...(quality && { quality }),
+    // What was measured before the rest says nothing about it.
+    ...(quality && !resting && { quality }),
     screen: sends && state.screen === true ? screen : undefined,
   };
 }
