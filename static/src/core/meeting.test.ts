@@ -166,6 +166,17 @@ test("R21 one's own state is told when it changes, and only then", async () => {
   expect(sockets.last.sent.at(-1)).toMatchObject({ state: { mic: false } });
 });
 
+test('a camera that gives nothing is off for the others, until it gives again', async () => {
+  enter();
+  await meeting.setCamera(true);
+  const told = (): unknown => sockets.last.sent.at(-1);
+  devices.tracks[0]?.onmute?.();
+  expect(meeting.view.camera).toMatchObject({ on: true, failure: { code: 'device_paused' } });
+  expect(told()).toMatchObject({ type: 'state', state: { camera: false } });
+  devices.tracks[0]?.onunmute?.();
+  expect(told()).toMatchObject({ type: 'state', state: { camera: true } });
+});
+
 test('a device that was turned on between join and welcome is told', async () => {
   meeting.join('Ada');
   sockets.last.open();
