@@ -631,6 +631,25 @@ test('everyone is told who records, from the first picture to the last', async (
   await settled();
   expect(meeting.view.recording).toBeUndefined();
 
+  // So does a room that has begun again, with a lobby: there is no sign of it there.
+  await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
+  meeting.reactions.react('🎉');
+  meeting.chat.say('is anyone there?');
+  expect(meeting.view).toMatchObject({ recording: { state: 'on' }, chat: [{ waiting: ['Gra'] }] });
+  sockets.last.end();
+  page?.onOnline();
+  sockets.last.open();
+  sockets.last.receive({ type: 'waiting' });
+  expect(meeting.view).toMatchObject({
+    phase: { kind: 'waiting' },
+    recording: { state: 'saving' },
+    reactions: [],
+    chat: [{ waiting: [] }],
+  });
+  studio.encoder?.onEnd();
+  await settled();
+  sockets.last.receive(welcome(ADA));
+
   // Leaving ends it, and it is saved all the same.
   await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
   studio.piece(10);
@@ -638,7 +657,7 @@ test('everyone is told who records, from the first picture to the last', async (
   expect(meeting.view).toMatchObject({ phase: { kind: 'left' }, recording: { state: 'saving' } });
   studio.encoder?.onEnd();
   await settled();
-  expect(files.saved).toHaveLength(2);
+  expect(files.saved).toHaveLength(3);
 });
 
 test('reactions go to everyone and come from everyone, but a listener sends none (R42)', () => {

@@ -277,11 +277,13 @@ export class Meeting implements MeetingControls {
     });
     events.on('waiting', () => {
       // The room may have ended and begun again, with a lobby, while signaling was away.
+      this.recording.stop();
+      this.reactions.clear();
       this.#mesh?.close();
       this.#roster = emptyRoster;
       this.#standing = newcomer;
       this.#phase = { kind: 'waiting' };
-      this.#publish();
+      this.#membersChanged();
     });
     events.on('refused', (failure) => {
       this.#refused(failure);
