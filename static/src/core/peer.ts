@@ -153,6 +153,10 @@ export class Peer {
     if (resting === this.#resting) return;
     this.#resting = resting;
     this.#timeouts = 0;
+    this.#failures = 0;
+    // What there was is over: the next connection is a first one.
+    this.#wasConnected = false;
+    this.#link = 'connecting';
     if (resting) this.close();
     else this.#begin();
   }
