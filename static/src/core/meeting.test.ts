@@ -211,6 +211,26 @@ describe('when signaling drops', () => {
     expect(meeting.view.phase).toEqual({ kind: 'joined', selfId: 'AdaAdaAdaAdaAdaAda-9' });
   });
 
+  test('R25 R36 whoever has another role afterwards is told', () => {
+    const comeBack = (role: 'host' | 'participant'): void => {
+      sockets.last.end();
+      page?.onOnline();
+      sockets.last.open();
+      sockets.last.receive(welcome(ADA, { role }));
+    };
+    enter({ role: 'host' });
+    expect(meeting.view).not.toHaveProperty('notice');
+    comeBack('host');
+    expect(meeting.view).not.toHaveProperty('notice');
+    comeBack('participant');
+    expect(meeting.view.notice).toEqual({ kind: 'role', role: 'participant', before: 'host' });
+    comeBack('host');
+    expect(meeting.view.notice).toEqual({ kind: 'role', role: 'host', before: 'participant' });
+    meeting.leave();
+    enter();
+    expect(meeting.view).not.toHaveProperty('notice');
+  });
+
   test('the trouble is shown while it lasts', async () => {
     meeting.join('Ada');
     sockets.last.end();

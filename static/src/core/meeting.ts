@@ -322,9 +322,9 @@ export class Meeting implements MeetingControls {
   }
 
   #receive(message: ServerMessage): void {
-    const { role } = this.#roster;
+    const before = this.#roster === emptyRoster ? undefined : this.#roster.role;
     if (isRosterMessage(message)) this.#rosterChanged(message);
-    this.#stand(nextStanding(this.#standing, message, this.#roster, role));
+    this.#stand(nextStanding(this.#standing, message, this.#roster, before));
     if (message.type === 'resumed') this.#announce();
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);

@@ -27,13 +27,13 @@ export const newcomer: Standing = { hand: false, waiting: [], notice: undefined 
  * The standing after a message; the same object where it has nothing to do with it.
  *
  * @param roster the roster with the message in it
- * @param before one's own role before it
+ * @param before one's own role before it, where there was one
  */
 export function nextStanding(
   standing: Standing,
   message: ServerMessage,
   roster: Roster,
-  before: Role,
+  before: Role | undefined,
 ): Standing {
   const nameOf = (host: string): string => roster.peers.find(({ id }) => id === host)?.name ?? '';
   switch (message.type) {
@@ -46,13 +46,14 @@ export function nextStanding(
       return { ...standing, hand: standing.hand && message.what !== 'hand', notice };
     }
     case 'welcome':
-      // Hosts are shown the lobby anew, if there is anyone in it.
-      return { ...standing, waiting: [] };
+      // Hosts are shown the lobby anew, if there is anyone in it. A server that has begun anew gives the roles anew.
+      if (before === undefined || roster.role === before) return { ...standing, waiting: [] };
+      return roleChanged(roster.role, before);
     case 'role':
     case 'roster':
-      if (roster.role === before) return standing;
-      // The hand was up for a role, or has lost its sense.
-      return { hand: false, waiting: [], notice: { kind: 'role', role: roster.role, before } };
+      if (before === undefined || roster.role === before) return standing;
+      return roleChanged(roster.role, before);
+
     case 'error': {
       const code = message.re === 'moderate' ? REFUSED[message.code] : undefined;
       if (code === undefined) return standing;
@@ -61,4 +62,9 @@ export function nextStanding(
     default:
       return standing;
   }
+}
+
+/** The hand was up for a role, or has lost its sense. */
+function roleChanged(role: Role, before: Role): Standing {
+  return { hand: false, waiting: [], notice: { kind: 'role', role, before } };
 }
