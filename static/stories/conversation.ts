@@ -33,6 +33,7 @@ const file = (
   file: name,
   size: 20_971_520,
   transfers,
+  missed: [],
   ...change,
 });
 

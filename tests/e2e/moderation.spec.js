@@ -199,11 +199,7 @@ test('raised hands are seen on the tile, in the list and at its button', async (
   await expect(ada.button('people')).toBeFocused();
 });
 
-test('a talk: a listener applies, is granted, speaks, and it is taken back', async ({
-  enter,
-  person,
-  server,
-}) => {
+test('a talk: a listener applies, is granted, speaks, and it is taken back', async ({ enter, person, server }) => {
   const ada = await person('Ada');
   await ada.page.goto(server.url);
   await ada.page.locator('input[name=talk]').check();
@@ -278,13 +274,9 @@ test('forged messages are refused, whatever the page says', async ({ enter }) =>
   expect(await forge(grace, { type: 'state', state: { mic: true } })).toBe('not_allowed');
   expect(await forge(grace, { type: 'signal', to: alan, data: {} })).toBe('not_allowed');
   // Whoever is host, as before.
-  expect(
-    await forge(ada, {
-      type: 'moderate',
-      action: 'remove',
-      to: 'AAAAAAAAAAAAAAAAAAAA',
-    }),
-  ).toBe('peer_not_found');
+  expect(await forge(ada, { type: 'moderate', action: 'remove', to: 'AAAAAAAAAAAAAAAAAAAA' })).toBe(
+    'peer_not_found',
+  );
   await expect(row(ada, 'Grace')).toHaveAttribute('data-role', 'listener');
   await inside(ada);
 });

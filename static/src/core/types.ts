@@ -153,6 +153,8 @@ export interface ChatFile extends ChatOrigin {
   readonly file: string;
   readonly size: number;
   readonly transfers: readonly Transfer[];
+  /** Who was there and not connected yet, by name: it was not offered to them. */
+  readonly missed: readonly string[];
 }
 
 /** A file to be sent; the browser's `File` is one. */
@@ -170,7 +172,7 @@ export type OfferResult = 'offered' | 'too_large' | 'too_many' | 'nobody';
 export interface ChatControls {
   /** Says something to everyone who does not rest, or to one. Says whether it did: not what is empty, too long or too fast. */
   say(text: string, to?: string): boolean;
-  /** Offers a file to everyone who is there, or to one. */
+  /** Offers a file to everyone who is connected, or to one. */
   offer(file: FileSource, to?: string): OfferResult;
   /** Takes a file. To be called in a gesture: the browser may ask where to put it. */
   accept(entryId: string): void;

@@ -193,6 +193,7 @@ export const enRoom = {
     privateTo: 'Only to {name}',
     privateToYou: 'Only to you',
     waiting: 'Waiting for a connection to {names}',
+    missed: 'Not offered to {names}: not connected yet. Offer it again later.',
     said: '{name}: {text}',
     offers: '{name} offers you the file {file}',
     too_long: 'That is too long for one message: split it.',

@@ -180,6 +180,7 @@ export const zhCNRoom: RoomMessages = {
     privateTo: '仅发给 {name}',
     privateToYou: '仅发给你',
     waiting: '正在等待与 {names} 建立连接',
+    missed: '{names} 尚未连接，没有收到，请稍后重新发送。',
     said: '{name}：{text}',
     offers: '{name} 想发给你文件 {file}',
     too_long: '消息太长了，请分几次发送。',

@@ -162,6 +162,17 @@ describe('someone who cannot be reached yet', () => {
     expect(texts(alan)).toEqual(['after']);
   });
 
+  test('is not offered a file, and the sender is told', () => {
+    const source = { name: 'a.txt', size: 3, type: 'text/plain', slice: () => new Blob(['abc']) };
+    ada.setOthers([
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false },
+      { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
+      { id: 'zoe', name: 'Zoe', link: 'connecting', resting: true },
+    ]);
+    expect(ada.offer(source)).toBe('offered');
+    expect(last(ada)).toMatchObject({ transfers: [{ name: 'Grace' }], missed: ['Alan'] });
+  });
+
   test('a new connection takes over', async () => {
     open(meet(['ada', ada], ['grace', grace]));
     ada.say('again');

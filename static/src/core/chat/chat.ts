@@ -105,14 +105,16 @@ export class Chat implements ChatControls {
 
   offer(source: FileSource, to?: string): OfferResult {
     if (source.size > FILE_BYTES) return 'too_large';
-    const receivers = this.#receivers(to).filter(({ line }) => line.isOpen);
+    const all = this.#receivers(to);
+    const receivers = all.filter(({ line }) => line.isOpen);
+    const missed = all.filter(({ line }) => !line.isOpen).map(({ name }) => name);
     if (receivers.length === 0) return 'nobody';
     if (!this.#bucket.take()) return 'too_many';
     const number = this.#number();
     const file = { name: safeName(source.name), size: source.size, mime: safeMime(source.type) };
     if (!this.#files.offer(number, source, file, receivers, to !== undefined)) return 'too_many';
     const { name, size } = file;
-    this.#keep(number, { kind: 'file', file: name, size, transfers: [], ...this.#own(number, to) });
+    this.#keep(number, { kind: 'file', file: name, size, transfers: [], missed, ...this.#own(number, to) });
     return 'offered';
   }
 
@@ -147,7 +149,14 @@ export class Chat implements ChatControls {
     } else if (message.type === 'offer') {
       const { id, name, size } = message;
       if (!this.#files.offered(from, id, message)) return;
-      this.#keep(id, { kind: 'file', file: name, size, transfers: [], ...this.#origin(from, message) });
+      this.#keep(id, {
+        kind: 'file',
+        file: name,
+        size,
+        transfers: [],
+        missed: [],
+        ...this.#origin(from, message),
+      });
     } else {
       this.#files.handle(from.id, message);
     }
