@@ -37,6 +37,7 @@ function person(index: number, change: Partial<Person> = {}): Person {
     hand: false,
     recording: false,
     link: 'connected',
+    resting: false,
     speaking: false,
     away: false,
     stream: picture(index * 47),

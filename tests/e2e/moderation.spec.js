@@ -130,6 +130,8 @@ test('a host hands over, and the meeting outlives the first one', async ({ enter
   await act(grace, 'Ada', 'unhost');
   await expect(row(ada, 'Ada')).toHaveAttribute('data-role', 'participant');
   await expect(ada.button('person-actions')).toHaveCount(0);
+  await expect(ada.page.locator('[data-notice=role]')).toContainText('You are no longer a host.');
+  await expect(ada.button('comply')).toHaveCount(0);
   await ada.button('leave').click();
   await grace.button('locked').click();
   await expect(grace.button('locked')).toBeChecked();
@@ -214,6 +216,23 @@ test('a talk: a listener applies, is granted, speaks, and it is taken back', asy
   await list(ada);
   await expect(ada.page.locator('[data-role=listener]')).toHaveCount(2);
   await expect(ada.tiles).toHaveCount(0);
+  // Without a tile, all about the link is in the list.
+  await row(ada, 'Grace').locator('[data-action=link]').click();
+  await row(ada, 'Grace').locator('[data-action=safety]').click();
+  await expect(ada.page.getByRole('dialog')).toContainText('Safety code with Grace');
+  await ada.page.keyboard.press('Escape');
+  await expect(ada.page.getByRole('dialog')).toHaveCount(0);
+  // Listeners write to those who speak, and nobody waits for another listener.
+  await list(grace);
+  await expect(row(grace, 'Alan')).toBeVisible();
+  await expect(row(grace, 'Alan').locator('[data-action=link]')).toHaveCount(0);
+  await grace.button('chat').click();
+  const chat = grace.page.locator('[data-panel=chat]');
+  await expect(chat).toContainText('Only hosts and speakers get what you write');
+  await chat.locator('textarea').fill('May I?');
+  await chat.locator('textarea').press('Enter');
+  await expect(chat.locator('[data-entry=text]')).toContainText('May I?');
+  await expect(chat.locator('.waiting')).toHaveCount(0);
 
   await grace.button('hand').click();
   await ada.page.locator('[data-request]', { hasText: 'Grace asks to speak' }).locator('.yes').click();

@@ -156,6 +156,14 @@ describe('a device whose source gives nothing', () => {
     expect(mic.view).toEqual({ on: true, pending: false });
   });
 
+  test('from the first moment says so, too', async () => {
+    devices.muted = true;
+    await cam.set(true);
+    expect(cam.view).toMatchObject({ on: true, failure: { code: 'device_paused' } });
+    track(cam)?.onunmute?.();
+    expect(cam.view).toEqual({ on: true, pending: false });
+  });
+
   test('is opened anew when it is tried again', async () => {
     await mic.set(true);
     const before = track(mic);

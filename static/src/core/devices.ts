@@ -172,11 +172,13 @@ export class Device {
     this.#track = track;
     const id = track.getSettings().deviceId;
     const replaced = lost && id !== this.#view.id;
+    // One that is held back from the first moment does not say so later.
+    const code = on && track.muted ? 'device_paused' : replaced ? 'device_replaced' : undefined;
     this.#show({
       on,
       pending: false,
       ...(id !== undefined && { id }),
-      ...(replaced && { failure: { code: 'device_replaced' } }),
+      ...(code && { failure: { code } }),
     });
   }
 

@@ -166,6 +166,17 @@ test("R21 one's own state is told when it changes, and only then", async () => {
   expect(sockets.last.sent.at(-1)).toMatchObject({ state: { mic: false } });
 });
 
+test('a camera that gives nothing is off for the others, until it gives again', async () => {
+  enter();
+  await meeting.setCamera(true);
+  const told = (): unknown => sockets.last.sent.at(-1);
+  devices.tracks[0]?.onmute?.();
+  expect(meeting.view.camera).toMatchObject({ on: true, failure: { code: 'device_paused' } });
+  expect(told()).toMatchObject({ type: 'state', state: { camera: false } });
+  devices.tracks[0]?.onunmute?.();
+  expect(told()).toMatchObject({ type: 'state', state: { camera: true } });
+});
+
 test('a device that was turned on between join and welcome is told', async () => {
   meeting.join('Ada');
   sockets.last.open();
@@ -198,6 +209,26 @@ describe('when signaling drops', () => {
     sockets.last.receive(welcome('AdaAdaAdaAdaAdaAda-9', { peers: [peer(GRACE)] }));
     expect(network.connections.map(({ signalingState }) => signalingState)).toEqual(['closed', 'stable']);
     expect(meeting.view.phase).toEqual({ kind: 'joined', selfId: 'AdaAdaAdaAdaAdaAda-9' });
+  });
+
+  test('R25 R36 whoever has another role afterwards is told', () => {
+    const comeBack = (role: 'host' | 'participant'): void => {
+      sockets.last.end();
+      page?.onOnline();
+      sockets.last.open();
+      sockets.last.receive(welcome(ADA, { role }));
+    };
+    enter({ role: 'host' });
+    expect(meeting.view).not.toHaveProperty('notice');
+    comeBack('host');
+    expect(meeting.view).not.toHaveProperty('notice');
+    comeBack('participant');
+    expect(meeting.view.notice).toEqual({ kind: 'role', role: 'participant', before: 'host' });
+    comeBack('host');
+    expect(meeting.view.notice).toEqual({ kind: 'role', role: 'host', before: 'participant' });
+    meeting.leave();
+    enter();
+    expect(meeting.view).not.toHaveProperty('notice');
   });
 
   test('the trouble is shown while it lasts', async () => {
@@ -345,6 +376,20 @@ describe('R40 the lobby', () => {
 });
 
 describe('what hosts do to others', () => {
+  test.each([
+    ['room_full', 'admit_full'],
+    ['peer_not_found', 'person_gone'],
+    ['not_allowed', 'hosts_only'],
+  ] as const)('R37 an act that is refused with %s is told as %s', (code, told) => {
+    enter({ role: 'host' });
+    meeting.moderate({ action: 'admit', to: GRACE });
+    sockets.last.receive({ type: 'error', code, message: 'no', re: 'moderate' });
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'joined' },
+      notice: { kind: 'failure', failure: { code: told, detail: 'no' } },
+    });
+  });
+
   test('R43 asking is told, and changes nothing', async () => {
     await meeting.setMic(true);
     enter({ peers: [peer(GRACE, {}, 'host')] });
@@ -407,12 +452,15 @@ describe('R42 a listener', () => {
     meeting.setHand(true);
     expect(sockets.last.sent.at(-1)).toMatchObject({ type: 'state', state: { hand: true } });
     expect(network.connections).toHaveLength(1);
+    expect(meeting.view.people.map(({ resting }) => resting)).toEqual([false, true]);
+    meeting.chat.say('a question');
+    expect(meeting.view.chat).toMatchObject([{ waiting: ['Gra'] }]);
 
     sockets.last.receive({ type: 'role', version: 2, id: ADA, role: 'participant' });
     expect(meeting.view).toMatchObject({
       role: 'participant',
       hand: false,
-      notice: { kind: 'role', role: 'participant' },
+      notice: { kind: 'role', role: 'participant', before: 'listener' },
     });
     // The other listener hears this person from now on.
     expect(network.connections).toHaveLength(2);
@@ -501,6 +549,7 @@ test('errors that answer a message are for developers', () => {
   sockets.last.receive({ type: 'error', code: 'peer_not_found', message: 'left', re: 'signal' });
   expect(problems).toHaveLength(1);
   expect(meeting.view.phase.kind).toBe('joined');
+  expect(meeting.view).not.toHaveProperty('notice');
 });
 
 test('two meetings hear, see and read each other', async () => {
@@ -602,6 +651,25 @@ test('everyone is told who records, from the first picture to the last', async (
   await settled();
   expect(meeting.view.recording).toBeUndefined();
 
+  // So does a room that has begun again, with a lobby: there is no sign of it there.
+  await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
+  meeting.reactions.react('🎉');
+  meeting.chat.say('is anyone there?');
+  expect(meeting.view).toMatchObject({ recording: { state: 'on' }, chat: [{ waiting: ['Gra'] }] });
+  sockets.last.end();
+  page?.onOnline();
+  sockets.last.open();
+  sockets.last.receive({ type: 'waiting' });
+  expect(meeting.view).toMatchObject({
+    phase: { kind: 'waiting' },
+    recording: { state: 'saving' },
+    reactions: [],
+    chat: [{ waiting: [] }],
+  });
+  studio.encoder?.onEnd();
+  await settled();
+  sockets.last.receive(welcome(ADA));
+
   // Leaving ends it, and it is saved all the same.
   await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
   studio.piece(10);
@@ -609,7 +677,7 @@ test('everyone is told who records, from the first picture to the last', async (
   expect(meeting.view).toMatchObject({ phase: { kind: 'left' }, recording: { state: 'saving' } });
   studio.encoder?.onEnd();
   await settled();
-  expect(files.saved).toHaveLength(2);
+  expect(files.saved).toHaveLength(3);
 });
 
 test('reactions go to everyone and come from everyone, but a listener sends none (R42)', () => {

@@ -328,9 +328,9 @@ export class Meeting implements MeetingControls {
   }
 
   #receive(message: ServerMessage): void {
-    const { role } = this.#roster;
+    const before = this.#roster === emptyRoster ? undefined : this.#roster.role;
     if (isRosterMessage(message)) this.#rosterChanged(message);
-    this.#stand(nextStanding(this.#standing, message, this.#roster, role));
+    this.#stand(nextStanding(this.#standing, message, this.#roster, before));
     if (message.type === 'resumed') this.#announce();
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
@@ -364,7 +364,9 @@ export class Meeting implements MeetingControls {
 
   #membersChanged(): void {
     const members = this.#mesh?.members ?? [];
-    this.chat.setOthers(members.map(({ entry: { id, name }, peer: { link } }) => ({ id, name, link })));
+    this.chat.setOthers(
+      members.map(({ entry: { id, name }, peer: { link, resting } }) => ({ id, name, link, resting })),
+    );
     this.#publish();
   }
 

@@ -44,7 +44,7 @@ export interface Member {
   readonly entry: Entry;
   readonly away: boolean;
   readonly quality?: LinkQuality | undefined;
-  readonly peer: Pick<Peer, 'link' | 'stream' | 'screen'>;
+  readonly peer: Pick<Peer, 'link' | 'resting' | 'stream' | 'screen'>;
 }
 
 interface Slot extends Member {

@@ -5,7 +5,7 @@ import { Emitter } from './emitter';
 import type { Environment } from './environment';
 import { Equipment } from './equipment';
 import { ScreenShare } from './screen';
-import type { Switch } from './types';
+import type { DeviceView, Switch } from './types';
 
 /** Microphone, camera and screen of this person. `change` says that something of them is another. */
 export class OwnDevices {
@@ -45,9 +45,9 @@ export class OwnDevices {
     return { mic: this.mic.track, camera: this.camera.track, ...this.screen.tracks };
   }
 
-  /** What is on, as the others are told. */
+  /** What is on, as the others are told: what gives nothing is off, not a tile that is black or stands still. */
   get state(): Readonly<Record<'mic' | 'camera' | 'screen', boolean>> {
-    return { mic: this.mic.view.on, camera: this.camera.view.on, screen: this.screen.view.on };
+    return { mic: gives(this.mic.view), camera: gives(this.camera.view), screen: this.screen.view.on };
   }
 
   /** Goes off at once. */
@@ -77,4 +77,8 @@ export class OwnDevices {
     }
     this.events.emit('change', undefined);
   }
+}
+
+function gives({ on, failure }: DeviceView): boolean {
+  return on && failure?.code !== 'device_paused';
 }

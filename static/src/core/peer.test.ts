@@ -276,3 +276,14 @@ describe('link', () => {
     expect([peer.link, errors.length]).toEqual(['failed', 1]);
   });
 });
+
+test('whoever rests is not connected, and begins again as at first', async () => {
+  await talk();
+  expectConnected();
+  for (const peer of [ada, grace]) peer.setResting(true);
+  expect([ada.link, grace.link]).toEqual(['connecting', 'connecting']);
+  for (const peer of [ada, grace]) peer.setResting(false);
+  expect([ada.link, grace.link]).toEqual(['connecting', 'connecting']);
+  await talk();
+  expectConnected();
+});

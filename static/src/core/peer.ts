@@ -88,6 +88,11 @@ export class Peer {
     return this.#link;
   }
 
+  /** See `setResting`. */
+  get resting(): boolean {
+    return this.#resting;
+  }
+
   /** See `Connection`. */
   get level(): number {
     return this.#connection?.level ?? 0;
@@ -148,6 +153,10 @@ export class Peer {
     if (resting === this.#resting) return;
     this.#resting = resting;
     this.#timeouts = 0;
+    this.#failures = 0;
+    // What there was is over: the next connection is a first one.
+    this.#wasConnected = false;
+    this.#link = 'connecting';
     if (resting) this.close();
     else this.#begin();
   }

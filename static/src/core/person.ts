@@ -4,7 +4,7 @@ import type { Person } from './types';
 /** A member of the mesh as the UI sees them. A listener sends nothing, whatever their state says (R42). */
 export function personOf(member: Member, speaking: boolean): Person {
   const { quality } = member;
-  const { link, stream, screen } = member.peer;
+  const { link, resting, stream, screen } = member.peer;
   const { id, name, role, state } = member.entry;
   const sends = role !== 'listener';
   return {
@@ -17,9 +17,11 @@ export function personOf(member: Member, speaking: boolean): Person {
     hand: state.hand === true,
     recording: state.recording === true,
     link,
+    resting,
     away: member.away || member.entry.link === 'lost',
     stream,
-    ...(quality && { quality }),
+    // What was measured before the rest says nothing about it.
+    ...(quality && !resting && { quality }),
     screen: sends && state.screen === true ? screen : undefined,
   };
 }

@@ -2,9 +2,9 @@
  * What a person has to do with the hosts besides the roster: the own hand, who waits before the door,
  * and what a host did of late (R40 to R44).
  */
-import type { ServerMessage } from '../protocol/messages';
+import type { ErrorCode, ServerMessage } from '../protocol/messages';
 import type { Roster } from './roster';
-import type { Notice, Role, Waiting } from './types';
+import type { FailureCode, Notice, Role, Waiting } from './types';
 
 /** One's own standing in the room. */
 export interface Standing {
@@ -13,6 +13,13 @@ export interface Standing {
   readonly notice: Notice | undefined;
 }
 
+/** Why the server did not do what a host asked for. */
+const REFUSED: Partial<Record<ErrorCode, FailureCode>> = {
+  room_full: 'admit_full',
+  peer_not_found: 'person_gone',
+  not_allowed: 'hosts_only',
+};
+
 /** Of whoever has just come. */
 export const newcomer: Standing = { hand: false, waiting: [], notice: undefined };
 
@@ -20,13 +27,13 @@ export const newcomer: Standing = { hand: false, waiting: [], notice: undefined 
  * The standing after a message; the same object where it has nothing to do with it.
  *
  * @param roster the roster with the message in it
- * @param before one's own role before it
+ * @param before one's own role before it, where there was one
  */
 export function nextStanding(
   standing: Standing,
   message: ServerMessage,
   roster: Roster,
-  before: Role,
+  before: Role | undefined,
 ): Standing {
   const nameOf = (host: string): string => roster.peers.find(({ id }) => id === host)?.name ?? '';
   switch (message.type) {
@@ -39,14 +46,25 @@ export function nextStanding(
       return { ...standing, hand: standing.hand && message.what !== 'hand', notice };
     }
     case 'welcome':
-      // Hosts are shown the lobby anew, if there is anyone in it.
-      return { ...standing, waiting: [] };
+      // Hosts are shown the lobby anew, if there is anyone in it. A server that has begun anew gives the roles anew.
+      if (before === undefined || roster.role === before) return { ...standing, waiting: [] };
+      return roleChanged(roster.role, before);
     case 'role':
     case 'roster':
-      if (roster.role === before) return standing;
-      // The hand was up for a role, or has lost its sense.
-      return { hand: false, waiting: [], notice: { kind: 'role', role: roster.role } };
+      if (before === undefined || roster.role === before) return standing;
+      return roleChanged(roster.role, before);
+
+    case 'error': {
+      const code = message.re === 'moderate' ? REFUSED[message.code] : undefined;
+      if (code === undefined) return standing;
+      return { ...standing, notice: { kind: 'failure', failure: { code, detail: message.message } } };
+    }
     default:
       return standing;
   }
+}
+
+/** The hand was up for a role, or has lost its sense. */
+function roleChanged(role: Role, before: Role): Standing {
+  return { hand: false, waiting: [], notice: { kind: 'role', role, before } };
 }

@@ -43,6 +43,10 @@ export type FailureCode =
   | 'lobby_refused' // a host did not let this person in (R40)
   | 'removed' // a host sent this person out (R45)
   | 'ended' // a host ended the meeting for all (R46)
+  // what a host does
+  | 'admit_full' // there is no place for whoever is to be let in (R40)
+  | 'person_gone' // whom the act is about is not there (R37)
+  | 'hosts_only' // one is no host, or no longer (R37)
   | 'protocol_error' // the server refused what the page sent: a defect
   // media
   | 'no_path' // ICE found no way to a peer
@@ -80,6 +84,8 @@ export interface Person {
   /** Records what they see and hear. */
   readonly recording: boolean;
   readonly link: LinkState;
+  /** There is no connection, and none is wanted: both are listeners (R42). Neither chat nor files go there. */
+  readonly resting: boolean;
   /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
   readonly away: boolean;
   /** One stream for this person's whole stay: its tracks are the fixed audio and camera receivers. */
@@ -147,7 +153,7 @@ export interface ChatFile extends ChatOrigin {
   readonly file: string;
   readonly size: number;
   readonly transfers: readonly Transfer[];
-  /** Who was there, and could not be offered it, by name. */
+  /** Who was there and not connected yet, by name: it was not offered to them. */
   readonly missed: readonly string[];
 }
 
@@ -164,9 +170,9 @@ export type OfferResult = 'offered' | 'too_large' | 'too_many' | 'nobody';
 
 /** Chat and files. Everything goes straight to the others; who comes later does not see it. */
 export interface ChatControls {
-  /** Says something to everyone, or to one. Says whether it did: not what is empty, too long or too fast. */
+  /** Says something to everyone who does not rest, or to one. Says whether it did: not what is empty, too long or too fast. */
   say(text: string, to?: string): boolean;
-  /** Offers a file to everyone who is there, or to one. */
+  /** Offers a file to everyone who is connected, or to one. */
   offer(file: FileSource, to?: string): OfferResult;
   /** Takes a file. To be called in a gesture: the browser may ask where to put it. */
   accept(entryId: string): void;
@@ -240,7 +246,7 @@ export interface RecordingControls {
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
   | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
-  | { readonly kind: 'role'; readonly role: Role }
+  | { readonly kind: 'role'; readonly role: Role; readonly before: Role }
   | { readonly kind: 'failure'; readonly failure: Failure };
 /** What can be chosen. */
 export type DeviceKind = 'mic' | 'camera' | 'speaker';

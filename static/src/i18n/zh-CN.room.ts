@@ -59,6 +59,7 @@ export const zhCNRoom: RoomMessages = {
     hand: '{name} 放下了你举的手。',
     host: '你现在是主持人。',
     participant: '你现在可以发言了。',
+    unhosted: '你不再是主持人。',
     listener: '你现在是听众，别人听不到也看不到你。想发言请举手。',
   },
   screen: {
@@ -178,12 +179,13 @@ export const zhCNRoom: RoomMessages = {
     privateTo: '仅发给 {name}',
     privateToYou: '仅发给你',
     waiting: '正在等待与 {names} 建立连接',
-    missed: '没有发给 {names}：还没有连上',
+    missed: '{names} 尚未连接，没有收到，请稍后重新发送。',
     said: '{name}：{text}',
     offers: '{name} 想发给你文件 {file}',
     too_long: '消息太长了，请分几次发送。',
     too_fast: '发得太快了，请稍等片刻。',
-    gone: '对方已经离开，请重新选择发给谁。',
+    gone: '已经联系不到对方，请重新选择发给谁。',
+    resting: '只有主持人和发言人能收到，听众之间不能互发消息。',
     too_large: '“{name}”超过 2 GB，请先拆分。',
     too_many: '同时发送的文件太多，请等一些传完再发。',
     nobody: '现在还没有连上任何人，暂时无法发送“{name}”，请稍后再试。',
@@ -217,6 +219,9 @@ export const zhCNRoom: RoomMessages = {
   },
   failures: {
     screen_failed: { sentence: '无法共享屏幕，可能需要在系统设置中允许浏览器录制屏幕。', action: '再试一次' },
+    admit_full: { sentence: '会议人数已满，无法再让人进入。', action: '等有人离开后再同意。' },
+    person_gone: { sentence: '对方已经离开，或已由其他主持人处理。', action: '请在参会者列表中查看谁还在。' },
+    hosts_only: { sentence: '只有主持人才能这样做，而你现在不是主持人。', action: '请联系主持人。' },
     no_path: { sentence: '找不到通往 {name} 的网络路径。', action: '请服务器管理员配置 TURN 中继。' },
     sound_blocked: { sentence: '浏览器需要你点击一下才能播放声音。', action: '打开声音' },
     recording_unsupported: {

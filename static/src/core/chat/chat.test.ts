@@ -40,8 +40,8 @@ beforeEach(() => {
   ada = newChat();
   grace = newChat();
   channels = meet(['ada', ada], ['grace', grace]);
-  ada.setOthers([{ id: 'grace', name: 'Grace', link: 'connected' }]);
-  grace.setOthers([{ id: 'ada', name: 'Ada', link: 'connected' }]);
+  ada.setOthers([{ id: 'grace', name: 'Grace', link: 'connected', resting: false }]);
+  grace.setOthers([{ id: 'ada', name: 'Ada', link: 'connected', resting: false }]);
   open(channels);
 });
 
@@ -122,8 +122,8 @@ describe('someone who cannot be reached yet', () => {
     const alan = newChat();
     const pair = meet(['ada', ada], ['alan', alan]);
     ada.setOthers([
-      { id: 'grace', name: 'Grace', link: 'connected' },
-      { id: 'alan', name: 'Alan', link: 'connecting' },
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false },
+      { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
     ]);
     ada.say('one');
     ada.say('two');
@@ -134,6 +134,25 @@ describe('someone who cannot be reached yet', () => {
     expect((last(ada) as ChatText).waiting).toEqual([]);
   });
 
+  test('whoever rests is not spoken to, and hears nothing of it when they are called', async () => {
+    const alan = newChat();
+    const others = (resting: boolean) => [
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false } as const,
+      { id: 'alan', name: 'Alan', link: 'connecting', resting } as const,
+    ];
+    ada.setOthers(others(false));
+    ada.say('waits');
+    ada.setOthers(others(true));
+    expect((last(ada) as ChatText).waiting).toEqual([]);
+    expect(ada.say('to those who listen')).toBe(true);
+    expect((last(ada) as ChatText).waiting).toEqual([]);
+    expect(ada.say('psst', 'alan')).toBe(false);
+    ada.setOthers(others(false));
+    open(meet(['ada', ada], ['alan', alan]));
+    await settled();
+    expect([texts(grace), texts(alan)]).toEqual([['waits', 'to those who listen'], []]);
+  });
+
   test('who came later has not heard what was said before', async () => {
     ada.say('before');
     const alan = newChat();
@@ -141,6 +160,17 @@ describe('someone who cannot be reached yet', () => {
     ada.say('after');
     await settled();
     expect(texts(alan)).toEqual(['after']);
+  });
+
+  test('is not offered a file, and the sender is told', () => {
+    const source = { name: 'a.txt', size: 3, type: 'text/plain', slice: () => new Blob(['abc']) };
+    ada.setOthers([
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false },
+      { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
+      { id: 'zoe', name: 'Zoe', link: 'connecting', resting: true },
+    ]);
+    expect(ada.offer(source)).toBe('offered');
+    expect(last(ada)).toMatchObject({ transfers: [{ name: 'Grace' }], missed: ['Alan'] });
   });
 
   test('a new connection takes over', async () => {
@@ -160,8 +190,8 @@ describe('someone who cannot be reached yet', () => {
 
 test('a file says to whom it could not be offered', () => {
   ada.setOthers([
-    { id: 'grace', name: 'Grace', link: 'connected' },
-    { id: 'alan', name: 'Alan', link: 'connecting' },
+    { id: 'grace', name: 'Grace', link: 'connected', resting: false },
+    { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
   ]);
   const file = { name: 'a.txt', size: 1, type: '', slice: () => new Blob(['a']) };
   expect(ada.offer(file)).toBe('offered');

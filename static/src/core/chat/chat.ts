@@ -15,6 +15,8 @@ export interface Other {
   readonly id: string;
   readonly name: string;
   readonly link: LinkState;
+  /** No connection is wanted (R42): nothing goes there, and nothing waits for it. */
+  readonly resting: boolean;
 }
 
 /** What a `Chat` is made of. */
@@ -34,6 +36,7 @@ interface Kept {
 interface Known extends Contact {
   name: string;
   link: LinkState;
+  resting: boolean;
 }
 
 /** Chat and files, for as long as the page lives: what was said is there after a rejoin, too. */
@@ -65,7 +68,7 @@ export class Chat implements ChatControls {
 
   /** Takes the channel of a new connection to someone. */
   attach(id: string, channel: RTCDataChannel): void {
-    this.#know({ id, name: '', link: 'connecting' }).line.attach(channel);
+    this.#know({ id, name: '', link: 'connecting', resting: false }).line.attach(channel);
   }
 
   /** Takes who is there now. */
@@ -81,6 +84,8 @@ export class Chat implements ChatControls {
       const failed = other.link === 'failed' && known.link !== 'failed';
       known.name = other.name;
       known.link = other.link;
+      if (other.resting && !known.resting) known.line.end();
+      known.resting = other.resting;
       if (failed) this.#files.lose(other.id);
     }
   }
@@ -127,7 +132,7 @@ export class Chat implements ChatControls {
     const before = this.#others.get(id);
     if (before) return before;
     const line = new Line(this.#options.clock);
-    const known: Known = { id, name, link, line };
+    const known: Known = { id, name, link, resting: false, line };
     this.#others.set(id, known);
     line.events.on('message', (message) => {
       this.#receive(known, message);
@@ -186,7 +191,9 @@ export class Chat implements ChatControls {
   }
 
   #receivers(to: string | undefined): readonly Contact[] {
-    return [...this.#others.values()].filter(({ id }) => to === undefined || id === to);
+    return [...this.#others.values()].filter(
+      ({ id, resting }) => !resting && (to === undefined || id === to),
+    );
   }
 
   #waiting(number: number): string[] {

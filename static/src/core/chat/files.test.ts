@@ -16,7 +16,7 @@ let changes: number;
 let channels: [FakeDataChannel, FakeDataChannel];
 
 function link(at: Chat, id: string, name: string, state: LinkState = 'connected'): void {
-  at.setOthers([{ id, name, link: state }]);
+  at.setOthers([{ id, name, link: state, resting: false }]);
 }
 
 beforeEach(() => {

@@ -87,6 +87,12 @@ export class Line {
     if (this.isOpen) this.#send(chunkFrame(id, bytes));
   }
 
+  /** Nothing is to be said any more, not even what waits. */
+  end(): void {
+    this.#waiting = [];
+    this.close();
+  }
+
   /** The connection is gone; another may be attached. */
   close(): void {
     const channel = this.#channel;

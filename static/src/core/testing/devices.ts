@@ -7,6 +7,8 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
   readonly asked: MediaStreamConstraints[] = [];
   readonly tracks: FakeTrack[] = [];
   failure: Error | undefined;
+  /** What is opened gives nothing. */
+  muted = false;
   /** What is plugged in; while it is empty, something without an id is. */
   list: Pick<MediaDeviceInfo, 'kind' | 'deviceId' | 'label'>[] = [];
   /** Who is told of plugs. */
@@ -26,6 +28,7 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     if (this.failure) throw this.failure;
     const kind = constraints.audio ? 'audio' : 'video';
     const track = new FakeTrack(kind, this.#find(kind, constraints[kind]));
+    track.muted = this.muted;
     this.tracks.push(track);
     return new FakeStream([track]) as unknown as MediaStream;
   }

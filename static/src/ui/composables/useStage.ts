@@ -23,7 +23,7 @@ export interface Stage {
   readonly layout: Ref<'grid' | 'speaker'>;
   /** The key of the tile that this person wants to see large, whatever happens. */
   readonly pinned: Ref<string | undefined>;
-  /** One's own picture takes no place; where nobody else is, it stays. */
+  /** One's own picture takes no place; where nobody else has one, it stays. */
   readonly selfHidden: Ref<boolean>;
   /** Pins a tile, or lets it go where it is pinned already. */
   readonly pin: (key: string | undefined) => void;
@@ -36,7 +36,8 @@ export function useStage(view: () => MeetingView): Stage {
   const selfHidden = ref(false);
   const tiles = computed(() => {
     const all = tilesOf(view());
-    return selfHidden.value && view().people.length > 0 ? all.filter(({ kind }) => kind !== 'self') : all;
+    const others = all.some(({ kind }) => kind === 'person');
+    return selfHidden.value && others ? all.filter(({ kind }) => kind !== 'self') : all;
   });
   /** The keys of the others' screens, the latest last. */
   const screens = ref<string[]>([]);
@@ -50,12 +51,12 @@ export function useStage(view: () => MeetingView): Stage {
     { immediate: true },
   );
   const large = computed(() => {
-    const { speaker, people } = view();
+    const { speaker } = view();
     const shown = (key: string | undefined): boolean => tiles.value.some((tile) => tile.key === key);
     if (shown(pinned.value)) return pinned.value;
     if (screens.value.length > 0) return screens.value.at(-1);
     if (layout.value === 'grid') return undefined;
-    return shown(speaker) ? speaker : people[0]?.id;
+    return shown(speaker) ? speaker : tiles.value.find(({ kind }) => kind === 'person')?.key;
   });
   function pin(key: string | undefined): void {
     pinned.value = pinned.value === key ? undefined : key;

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import type { MeetingView, Person, Role } from '../../core/types';
+import { useStage } from './useStage';
+
+const person = (id: string, role: Role): Person => ({
+  id,
+  name: id,
+  role,
+  mic: false,
+  camera: false,
+  speaking: false,
+  hand: false,
+  recording: false,
+  link: 'connected',
+  resting: false,
+  away: false,
+  stream: {} as MediaStream,
+  screen: undefined,
+});
+
+/** A host's stage, with these people in the room. */
+function stageOf(...people: Person[]) {
+  const screen = { available: true, on: false, pending: false };
+  const view: Pick<MeetingView, 'people' | 'role' | 'screen'> = { people, role: 'host', screen };
+  return useStage(() => view as MeetingView);
+}
+
+test('the speaker layout shows somebody large who has a tile, whoever came first', () => {
+  const { layout, large } = stageOf(person('listens', 'listener'), person('speaks', 'participant'));
+  layout.value = 'speaker';
+  expect(large.value).toBe('speaks');
+});
+
+test('one’s own picture stays where only listeners are', () => {
+  const alone = stageOf(person('listens', 'listener'));
+  alone.selfHidden.value = true;
+  expect(alone.tiles.value.map(({ key }) => key)).toEqual(['self']);
+  const two = stageOf(person('listens', 'listener'), person('speaks', 'participant'));
+  two.selfHidden.value = true;
+  expect(two.tiles.value.map(({ key }) => key)).toEqual(['speaks']);
+});
