@@ -14,7 +14,7 @@ run: rust page ## build everything and serve it at http://localhost:18080
 
 dev: rust static/node_modules/.package-lock.json ## server and page, rebuilt as you edit the page
 	cargo build --locked
-	@trap 'kill 0' EXIT; target/debug/roundtable & cd static && npm run dev
+	@trap 'kill 0' EXIT; ROUNDTABLE_ALLOWED_ORIGINS=http://localhost:5173,http://127.0.0.1:5173 target/debug/roundtable & cd static && npm run dev
 
 test: tools test-rust test-web test-e2e test-containers ## everything that CI does; installs what is missing
 

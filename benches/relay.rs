@@ -5,15 +5,14 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use roundtable::access::ResumeKey;
 use roundtable::config::Cli;
-use roundtable::core::Comeback;
+use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Hub, Membership, Newcomer};
+use roundtable::hub::{Hub, HubRules, Membership, Newcomer};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -85,8 +84,11 @@ impl Seated {
             name: PeerName::new("Ada").expect("a name"),
             state: StatePatch::default(),
             settings: SettingsPatch::default(),
-            comeback: Comeback::default(),
-            session: None,
+            named: false,
+            stay: None,
+            last_seq: None,
+            disproved: false,
+            grant: Grant::default(),
             outbox: outbox.clone(),
         };
         let room = RoomName::new("bench").expect("a room's name");
@@ -106,7 +108,7 @@ fn fan_out(criterion: &mut Criterion) {
     let text = signal(&offer(143)).replace("signal", "broadcast");
     let mut group = criterion.benchmark_group("broadcast through the hub");
     for members in [2, 16, 50_u8] {
-        let hub = Hub::new(members.into(), Duration::from_secs(20), greeter(), Arc::new(Metrics::new()));
+        let hub = Hub::new(HubRules::open(members.into()), greeter(), Arc::new(Metrics::new()));
         let mut seated: Vec<_> = (0..members).map(|number| Seated::new(&hub, number)).collect();
         seated.iter_mut().for_each(Seated::drain);
         group.throughput(Throughput::Elements(u64::from(members) - 1));

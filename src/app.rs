@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-use crate::access::ResumeKey;
+use crate::access::{Access, AdminToken, ResumeKey};
 use crate::config::Config;
 use crate::greeter::Greeter;
-use crate::hub::Hub;
+use crate::hub::{Hub, HubRules};
+use crate::limits::{DoorRules, Doors};
 use crate::telemetry::Metrics;
+use crate::webhooks::Webhooks;
 
 /// One running server.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Checks resume secrets.
     pub resume_key: ResumeKey,
+    /// Decides who may join.
+    pub access: Access,
+    /// What the admin API asks for; `None` where there is none.
+    pub admin: Option<AdminToken>,
+    /// Tells another program what happens.
+    pub webhooks: Arc<Webhooks>,
+    /// What each address has open and has tried.
+    pub doors: Arc<Doors>,
     draining: watch::Sender<bool>,
     places: Arc<Places>,
 }
@@ -41,13 +51,23 @@ impl App {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
+        let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics)));
+        let greeter = Greeter::new(&config, resume_key.clone())?;
+        let keys = config.token_keys_file.clone();
+        let rules = HubRules {
+            room_members: config.room_members,
+            resume_window: config.resume_window,
+            rooms: or_none(config.rooms),
+            members: or_none(config.members),
+            makes_hosts: config.access.makes_hosts(),
+        };
+        let doors = DoorRules { connections: config.address_connections, attempts: config.address_joins };
         Ok(Arc::new(Self {
-            hub: Hub::new(
-                config.room_members,
-                config.resume_window,
-                Greeter::new(&config, resume_key.clone())?,
-                Arc::clone(&metrics),
-            ),
+            access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?,
+            doors: Doors::new(doors),
+            admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
+            hub: Hub::telling(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks)),
+            webhooks,
             metrics,
             resume_key,
             draining: watch::Sender::new(false),
@@ -77,7 +97,7 @@ impl App {
         let before = self.places.taken.fetch_add(1, Ordering::Relaxed);
         // Made in any case: dropping it takes the count back.
         let place = Place(Arc::clone(&self.places));
-        (before < self.config.connections).then_some(place)
+        (before < or_none(self.config.connections)).then_some(place)
     }
 
     /// How many WebSockets there are.
@@ -95,6 +115,11 @@ impl App {
             emptied.await;
         }
     }
+}
+
+/// A limit as it is set: 0 for none.
+fn or_none(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
 }
 
 /// A place for one WebSocket, free again when dropped.

@@ -2,29 +2,35 @@
 //! which may do the rest. Whatever ends it, its [`Membership`] announces the departure.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde_json::value::RawValue;
 
+use crate::access::{Change, Credentials, Pass};
 use crate::app::App;
+use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
-use crate::core::{Comeback, Refusal};
-use crate::hub::{self, Bookmark, JoinError, Membership, Newcomer};
+use crate::hub::{self, Absence, JoinError, Membership, Newcomer};
+use crate::limits::{Attempt, Visit};
 use crate::link::{Event, Link};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{
-    CloseCode, ErrorCode, LeaveReason, MESSAGE_BYTES, NotResumed, Outgoing, PeerId, RoomName, ServerMessage, server,
+    CloseCode, ErrorBody, ErrorCode, LeaveReason, MESSAGE_BYTES, Outgoing, PeerId, RoomName, ServerMessage, server,
 };
 use crate::socket::{End, Received, Socket};
 
+/// After which time somebody asks again who found the server full.
+const FULL_RETRY: Duration = Duration::from_secs(10);
+
 /// Serves one connection from its upgrade to its end.
-pub async fn serve(app: Arc<App>, room: RoomName, socket: Socket) {
+pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
     app.metrics.sockets.inc();
     let mut link = Link::new(&app.config, socket);
-    let hello = Hello { app: &app, room };
+    let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
-        Ok(membership) => {
+        Ok((membership, pass)) => {
             link.stop_join_timer();
-            Joined { app: &app, membership }.run(&mut link).await
+            Joined { app: &app, membership, pass }.run(&mut link).await
         }
         Err(ending) => ending,
     };
@@ -44,17 +50,23 @@ type Ending = Option<CloseCode>;
 struct Hello<'a> {
     app: &'a Arc<App>,
     room: RoomName,
+    visit: &'a Visit,
 }
+
+/// The token by which somebody is in, if any.
+type OwnPass = Option<Box<Pass>>;
 
 /// What follows from a message before the join.
 enum Step {
     Stay,
-    Join(Membership),
+    /// To be taken again after this time.
+    Later(Duration),
+    Join(Membership, OwnPass),
     End(CloseCode),
 }
 
 impl Hello<'_> {
-    async fn run(&self, link: &mut Link) -> Result<Membership, Ending> {
+    async fn run(&self, link: &mut Link) -> Result<(Membership, OwnPass), Ending> {
         let mut draining = self.app.draining();
         loop {
             let event = tokio::select! {
@@ -65,9 +77,9 @@ impl Hello<'_> {
                 }
             };
             match event {
-                Event::Received(Received::Text(text)) => match self.take(link, &text) {
-                    Step::Stay => {}
-                    Step::Join(membership) => return Ok(membership),
+                Event::Received(Received::Text(text)) => match self.take_in_time(link, &text).await {
+                    Step::Stay | Step::Later(_) => {}
+                    Step::Join(membership, pass) => return Ok((membership, pass)),
                     Step::End(code) => return Err(Some(code)),
                 },
                 Event::Received(received) => refuse_binary(link, &received),
@@ -76,22 +88,70 @@ impl Hello<'_> {
         }
     }
 
-    fn take(&self, link: &Link, text: &str) -> Step {
+    /// Whoever tries to join too often is slowed first (R79).
+    async fn take_in_time(&self, link: &Link, text: &str) -> Step {
+        // Nothing of the step may live across the await: every connection would keep room for it.
+        let wait = match self.take(link, text, false) {
+            Step::Later(wait) => wait,
+            step => return step,
+        };
+        // In a box: hardly anybody waits, and everybody's task would keep room for it.
+        Box::pin(tokio::time::sleep(wait)).await;
+        self.take(link, text, true)
+    }
+
+    fn take(&self, link: &Link, text: &str, waited: bool) -> Step {
         let client::Parsed { reference, request, .. } = client::parse(text);
         match request {
-            Ok(Request::Join { name, state, resume, last_seq, settings }) => {
-                let wishes = resume.is_some();
-                let known = resume.and_then(|secret| self.app.resume_key.check(&self.room, &secret));
+            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings }) => {
+                let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
+                match if waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
+                    Attempt::After(Duration::ZERO) => {}
+                    Attempt::After(wait) => return Step::Later(wait),
+                    Attempt::Refused(wait) => {
+                        let message = "Too many attempts to join came from this address.";
+                        refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, reference);
+                        return Step::End(CloseCode::TryLater);
+                    }
+                }
+                let shown = Credentials { token: token.as_deref(), host_key: host_key.as_deref() };
+                let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
+                    Ok(admission) => admission,
+                    Err(denied) => {
+                        self.visit.guessed();
+                        link.refuse(denied.code, &denied.message, Some("join"), reference);
+                        return Step::End(CloseCode::Unauthorized);
+                    }
+                };
                 let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
                     return Step::End(CloseCode::GoingAway);
                 };
-                let refused = (wishes && known.is_none()).then_some(NotResumed::ResumeInvalid);
-                let comeback = Comeback { known: known.is_some(), refused };
-                let session = known.zip(last_seq).map(|((_, stay), last)| Bookmark { stay, last });
-                let outbox = Arc::clone(link.outbox());
-                let newcomer = Newcomer { id, name, state, settings, comeback, session, outbox };
+                let newcomer = Newcomer {
+                    id,
+                    named: admission.name.is_some(),
+                    name: admission.name.unwrap_or(name),
+                    state,
+                    settings,
+                    stay: known.map(|(_, stay)| stay),
+                    last_seq,
+                    disproved: resume.is_some() && known.is_none(),
+                    grant: admission.grant,
+                    outbox: Arc::clone(link.outbox()),
+                };
                 match self.app.hub.join(&self.room, newcomer) {
-                    Ok(membership) => return Step::Join(membership),
+                    Ok(membership) => {
+                        // To open a room by its name and to find out that nobody is there are the same.
+                        if membership.made_the_room() && known.is_none() {
+                            self.visit.guessed();
+                        }
+                        return Step::Join(membership, admission.pass);
+                    }
+                    Err(JoinError::Full) => {
+                        let message = "The server has as many rooms or members as it takes.";
+                        refuse_for_now(link, ErrorCode::ServerFull, message, FULL_RETRY, reference);
+                        return Step::End(CloseCode::TryLater);
+                    }
+                    Err(JoinError::Dismissed(code)) => return Step::End(code),
                     Err(JoinError::Draining) => {
                         hub::go_away(link.outbox());
                         return Step::End(CloseCode::GoingAway);
@@ -124,12 +184,29 @@ impl Hello<'_> {
 struct Joined<'a> {
     app: &'a Arc<App>,
     membership: Membership,
+    pass: OwnPass,
 }
 
 impl Joined<'_> {
-    async fn run(self, link: &mut Link) -> Ending {
+    async fn run(mut self, link: &mut Link) -> Ending {
         loop {
-            match link.next().await {
+            let event = match &mut self.pass {
+                None => link.next().await,
+                // In a box: most have no pass, and would keep room for its timer.
+                Some(pass) => match Box::pin(next_or_change(link, pass)).await {
+                    Ok(event) => event,
+                    Err(Change::Expiring(left)) => {
+                        link.tell(ServerMessage::TokenExpiring { expires_in_ms: millis(left) }.to_frame());
+                        continue;
+                    }
+                    Err(Change::Ended(denied)) => {
+                        link.refuse(denied.code, &denied.message, None, None);
+                        self.membership.leave(LeaveReason::Unauthorized);
+                        return Some(CloseCode::Unauthorized);
+                    }
+                },
+            };
+            match event {
                 Event::Received(Received::Text(text)) => {
                     if !self.take(link, &text) {
                         self.membership.leave(LeaveReason::Left);
@@ -140,7 +217,10 @@ impl Joined<'_> {
                 other => {
                     let reason = reason(&other);
                     if matches!(other, Event::End(End::Lost) | Event::PeerTimeout) {
-                        self.membership.lose(reason);
+                        let absence = self.membership.lose(reason);
+                        if let Some(pass) = self.pass {
+                            tokio::spawn(watch_absent(absence, pass));
+                        }
                     } else {
                         self.membership.leave(reason);
                     }
@@ -151,7 +231,7 @@ impl Joined<'_> {
     }
 
     /// Carries a message out; whether the member stays.
-    fn take(&self, link: &mut Link, text: &str) -> bool {
+    fn take(&mut self, link: &mut Link, text: &str) -> bool {
         let client::Parsed { reference, number, ack, request } = client::parse(text);
         let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
         let acknowledged = ack.map_or(Ok(()), |ack| link.outbox().acknowledge(ack));
@@ -174,10 +254,10 @@ impl Joined<'_> {
             Ok(Request::Sync) => self.membership.sync(number),
             Ok(Request::Leave) => return false,
             // What is between this connection and its server.
-            Ok(Request::Ping | Request::Ack | Request::Join { .. }) | Err(_) => {
+            Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. }) | Err(_) => {
                 let counted = self.membership.count(number);
                 if counted == Ok(true) {
-                    answer(link, request, reference);
+                    self.answer(link, request, reference);
                 }
                 counted.map(drop)
             }
@@ -190,18 +270,54 @@ impl Joined<'_> {
         }
         true
     }
+
+    fn answer(&mut self, link: &Link, request: Result<Request<'_>, client::Bad>, reference: Option<&RawValue>) {
+        match request {
+            Ok(Request::Ping) => pong(link, reference),
+            Ok(Request::Join { .. }) => {
+                let message = "This connection has joined already; that join stands.";
+                link.refuse(ErrorCode::AlreadyJoined, message, Some("join"), reference);
+            }
+            Ok(Request::Renew { token }) => self.renew(link, &token, reference),
+            Ok(_) => {}
+            Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
+        }
+    }
+
+    /// R74: a token that is refused leaves the one before it as it is.
+    fn renew(&mut self, link: &Link, token: &str, reference: Option<&RawValue>) {
+        let Some(pass) = &mut self.pass else {
+            let message = "This connection has not joined by a token: there is nothing to renew.";
+            return link.refuse(ErrorCode::NoToken, message, Some("renew"), reference);
+        };
+        match pass.renew(token) {
+            Ok(left) => link.tell(ServerMessage::Renewed { expires_in_ms: millis(left), reference }.to_frame()),
+            Err(denied) => link.refuse(denied.code, &denied.message, Some("renew"), reference),
+        }
+    }
 }
 
-fn answer(link: &Link, request: Result<Request<'_>, client::Bad>, reference: Option<&RawValue>) {
-    match request {
-        Ok(Request::Ping) => pong(link, reference),
-        Ok(Request::Join { .. }) => {
-            let message = "This connection has joined already; that join stands.";
-            link.refuse(ErrorCode::AlreadyJoined, message, Some("join"), reference);
-        }
-        Ok(_) => {}
-        Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
+/// Who has no socket is no longer there than its token is good (R75, R76).
+async fn watch_absent(absence: Absence, mut pass: Box<Pass>) {
+    let ended = async {
+        // When it ends soon, there is nobody to be told.
+        while matches!(pass.changed().await, Change::Expiring(_)) {}
+    };
+    if tokio::time::timeout(absence.window(), ended).await.is_ok() {
+        absence.end(LeaveReason::Unauthorized);
     }
+}
+
+/// What happens next on the link, or to the pass.
+async fn next_or_change(link: &mut Link, pass: &mut Pass) -> Result<Event, Change> {
+    tokio::select! {
+        event = link.next() => Ok(event),
+        change = pass.changed() => Err(change),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn pong(link: &Link, reference: Option<&RawValue>) {
@@ -228,6 +344,14 @@ fn refuse(link: &Link, refusal: &Refusal, re: Option<&str>, reference: Option<&R
         Refusal::NotMember => return,
     };
     link.refuse(code, message, re, reference);
+}
+
+/// Says when to come back, which differs by up to a quarter from client to client.
+fn refuse_for_now(link: &Link, code: ErrorCode, message: &str, wait: Duration, reference: Option<&RawValue>) {
+    let retry_after_ms = Some(millis(wait.mul_f64(1.0 + fastrand::f64() / 4.0)));
+    link.tell(
+        ServerMessage::Error(ErrorBody { code, message, re: Some("join"), reference, retry_after_ms }).to_frame(),
+    );
 }
 
 fn refuse_binary(link: &Link, received: &Received) {

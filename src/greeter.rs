@@ -1,13 +1,14 @@
 //! What somebody is told who has been let in (R7).
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::access::ResumeKey;
 use crate::config::Config;
 use crate::core::Comeback;
 use crate::ice::IceServers;
 use crate::protocol::{
-    FEATURES, Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, RoomName, STATE_KEYS, ServerMessage, Settings, Welcome,
+    Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, PeerId, Permissions, RoomName, STATE_KEYS, ServerMessage, Settings,
+    Welcome,
 };
 
 /// Writes welcomes.
@@ -29,6 +30,8 @@ pub struct Greeting<'a> {
     pub own: &'a Peer,
     /// Everybody else.
     pub peers: Vec<&'a Peer>,
+    /// What it may do.
+    pub permissions: Permissions,
     /// What the room is set to.
     pub settings: Settings,
     /// Whether it has been here before.
@@ -43,15 +46,26 @@ impl Greeter {
         Ok(Self { config: config.clone(), ice: config.ice_servers()?, resume_key })
     }
 
+    /// Fresh credentials for the same servers (R86).
+    pub fn ice_servers(&self, id: PeerId) -> Frame {
+        ServerMessage::IceServers { ice_servers: &self.ice.for_peer(id, SystemTime::now()) }.to_frame()
+    }
+
+    /// How often that is to be sent; `None` where nothing ends.
+    pub fn renew_every(&self) -> Option<Duration> {
+        self.ice.renew_every()
+    }
+
     /// The message.
     pub fn welcome(&self, greeting: Greeting<'_>) -> Frame {
-        let Greeting { room, version, own, peers, settings, comeback, stay } = greeting;
+        let Greeting { room, version, own, peers, permissions, settings, comeback, stay } = greeting;
         let welcome = Welcome {
             id: own.id,
             room: room.as_str(),
             version,
             peers,
             role: own.role,
+            permissions: (permissions != Permissions::all()).then(|| permissions.names()),
             settings,
             resume: &self.resume_key.issue(room, own.id, stay),
             resumed: comeback.known,
@@ -64,7 +78,7 @@ impl Greeter {
                 room_members: self.config.room_members as u32,
             },
             heartbeat_seconds: self.config.heartbeat_seconds(),
-            features: FEATURES,
+            features: self.config.features(),
             server: self.config.server_info(),
         };
         ServerMessage::Welcome(welcome).to_frame()

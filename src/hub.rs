@@ -7,17 +7,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::core::session::OutOfSequence;
-use crate::core::{Comeback, Effect, Input, Refusal, Room, Seat};
+use crate::core::{Comeback, Effect, Grant, Input, Refusal, Room, Seat};
+use crate::dismissed::Dismissed;
 use crate::greeter::{Greeter, Greeting};
 use crate::outbox::Outbox;
 use crate::protocol::{
-    CloseCode, Frame, LeaveReason, Moderation, NotResumed, Outgoing, PeerId, PeerName, RoomName, ServerMessage,
-    Settings, SettingsPatch, StatePatch,
+    CloseCode, Frame, LeaveReason, Moderation, NotResumed, Outgoing, Peer, PeerId, PeerName, RoomName, ServerMessage,
+    Settings, SettingsPatch, StatePatch, Waiting,
 };
 use crate::telemetry::Metrics;
+use crate::webhooks::Webhooks;
 
 /// Locks that rooms are spread over; many more than cores, so that two rooms seldom meet.
 const SHARDS: usize = 64;
@@ -31,13 +35,29 @@ type Rooms = HashMap<RoomName, Room<Arc<Outbox>>>;
 pub struct Hub {
     shards: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
-    room_members: usize,
-    resume_window: Duration,
+    rules: HubRules,
+    dismissed: Dismissed,
     draining: AtomicBool,
     sessions: AtomicU64,
     started: Instant,
     greeter: Greeter,
     metrics: Arc<Metrics>,
+    webhooks: Arc<Webhooks>,
+}
+
+/// What holds for all rooms.
+#[derive(Clone, Copy, Debug)]
+pub struct HubRules {
+    /// The most members of a room.
+    pub room_members: usize,
+    /// How long a room keeps the place of a member whose socket is lost (R52).
+    pub resume_window: Duration,
+    /// The most rooms.
+    pub rooms: usize,
+    /// The most members of all rooms.
+    pub members: usize,
+    /// Whether rooms make hosts of their members (R36), rather than leave that to tokens.
+    pub makes_hosts: bool,
 }
 
 /// What a newcomer brings.
@@ -47,25 +67,50 @@ pub struct Newcomer {
     pub id: PeerId,
     /// Display name.
     pub name: PeerName,
+    /// Whether whoever runs the server has said that name.
+    pub named: bool,
     /// The state to start with.
     pub state: StatePatch,
     /// For a room that it makes.
     pub settings: SettingsPatch,
-    /// Whether it has been here before.
-    pub comeback: Comeback,
-    /// The session that it wishes to go on with.
-    pub session: Option<Bookmark>,
+    /// Of which stay it has the secret, if any.
+    pub stay: Option<u64>,
+    /// The number of its last message, of that stay, where it wishes to go on with that.
+    pub last_seq: Option<u64>,
+    /// Whether it came with a secret that is not good.
+    pub disproved: bool,
+    /// What it was granted.
+    pub grant: Grant,
     /// Where its frames go.
     pub outbox: Arc<Outbox>,
 }
 
-/// Where a client stopped.
-#[derive(Clone, Copy, Debug)]
-pub struct Bookmark {
-    /// In which stay.
-    pub stay: u64,
-    /// At which message.
-    pub last: u64,
+/// A room in a list.
+#[derive(Debug, Serialize)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: String,
+    /// How many are in it.
+    pub members: usize,
+    /// How many wait before it.
+    pub waiting: usize,
+    /// What it is set to.
+    pub settings: Settings,
+}
+
+/// A room, and who is there.
+#[derive(Debug, Serialize)]
+pub struct RoomDetail {
+    /// Its name.
+    pub room: String,
+    /// The roster's version.
+    pub version: u64,
+    /// What it is set to.
+    pub settings: Settings,
+    /// In the order in which they joined.
+    pub members: Vec<Peer>,
+    /// In the order in which they came.
+    pub waiting: Vec<Waiting>,
 }
 
 /// Why nobody could be let in.
@@ -75,57 +120,96 @@ pub enum JoinError {
     Refused(Refusal),
     /// The server shuts down.
     Draining,
+    /// The server has as many rooms or members as it takes.
+    Full,
+    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server.
+    Dismissed(CloseCode),
+}
+
+impl HubRules {
+    /// Open rooms of up to so many, without a limit of the server's own.
+    pub fn open(room_members: usize) -> Self {
+        let resume_window = Duration::from_secs(20);
+        Self { room_members, resume_window, rooms: usize::MAX, members: usize::MAX, makes_hosts: true }
+    }
 }
 
 impl Hub {
-    /// A hub without rooms, each of which will take up to `room_members` members, and keep those who are lost
-    /// for `resume_window`.
-    pub fn new(room_members: usize, resume_window: Duration, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// A hub without rooms, of which nobody is told.
+    pub fn new(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
+        let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics)));
+        Self::telling(rules, greeter, metrics, webhooks)
+    }
+
+    /// A hub without rooms, that tells what happens in them.
+    pub fn telling(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>, webhooks: Arc<Webhooks>) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            room_members,
-            resume_window,
+            rules,
+            dismissed: Dismissed::default(),
             draining: AtomicBool::new(false),
             // Not from 0: a secret of an earlier server must not fit a stay of this one.
             sessions: AtomicU64::new(fastrand::u64(..)),
             started: Instant::now(),
             greeter,
             metrics,
+            webhooks,
         })
     }
 
     /// Lets somebody in, or lets them wait where a host has to admit them.
     pub fn join(self: &Arc<Self>, room: &RoomName, newcomer: Newcomer) -> Result<Membership, JoinError> {
         let seat = Seat { id: newcomer.id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
-        let Newcomer { name, state, settings, mut comeback, session, outbox: handle, .. } = newcomer;
+        let Newcomer { name, named, state, settings, stay, last_seq, disproved, grant, outbox: handle, .. } = newcomer;
         let mut rooms = self.lock(room);
         // Read under the lock: `drain` sets it before it visits this shard.
         if self.draining.load(Ordering::Relaxed) {
             return Err(JoinError::Draining);
         }
+        if let Some(code) = newcomer.stay.and_then(|stay| self.dismissed.how(stay)) {
+            return Err(JoinError::Dismissed(code));
+        }
+        let before = rooms.get(room);
+        let made = before.is_none();
+        // Who is lost, or comes on another socket, has its place.
+        if before.is_none_or(|room| room.way_to(newcomer.id).is_none()) && self.is_full(made) {
+            return Err(JoinError::Full);
+        }
         let entry = rooms.entry(room.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
-            Room::new(self.room_members, self.resume_window)
+            Room::new(self.rules.room_members, self.rules.resume_window).making_hosts(self.rules.makes_hosts)
         });
         let present = entry.way_to(seat.id);
-        let released = session.and_then(|Bookmark { stay, last }| Some((present?.release_to(stay, last)?, last)));
+        let mut comeback = Comeback { known: stay.is_some(), refused: disproved.then_some(NotResumed::ResumeInvalid) };
+        let released = stay.zip(last_seq).and_then(|(stay, last)| {
+            let name = named.then_some(&name);
+            let released = match present {
+                None => Err(NotResumed::ResumeExpired),
+                Some(_) if !entry.grants_alike(seat.id, grant, name) => Err(NotResumed::GrantChanged),
+                Some(outbox) => outbox.release_to(stay, last).ok_or(NotResumed::ResumeLost),
+            };
+            released.map_err(|why| comeback.refused = Some(why)).ok().zip(Some(last))
+        });
         let input = if let Some((session, last)) = released {
             self.metrics.resumed.inc();
             handle.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
             Input::Return { seat, handle }
         } else {
-            if session.is_some() {
-                let why = if present.is_some() { NotResumed::ResumeLost } else { NotResumed::ResumeExpired };
-                comeback.refused = Some(why);
-            }
-            Input::Join { seat, name, state, settings, comeback, handle }
+            Input::Join { seat, name, state, settings, comeback, grant, handle }
         };
         let joined = self.apply(room, entry, input);
         self.drop_if_empty(&mut rooms, room);
         drop(rooms);
         joined.map_err(JoinError::Refused)?;
-        Ok(Membership { hub: Arc::clone(self), room: room.clone(), seat, present: true })
+        Ok(Membership { hub: Arc::clone(self), room: room.clone(), seat, made, present: true })
+    }
+
+    /// Whether there is no place for one more. Counted without a lock over all: a few may slip in at the same time.
+    fn is_full(&self, with_room: bool) -> bool {
+        let at_limit = |count: &Gauge, limit: usize| usize::try_from(count.get()).is_ok_and(|count| count >= limit);
+        at_limit(&self.metrics.members, self.rules.members)
+            || (with_room && at_limit(&self.metrics.rooms, self.rules.rooms))
     }
 
     /// How many are in a room, and what it is set to; `None` where nobody is.
@@ -133,19 +217,93 @@ impl Hub {
         self.lock(room).get(room).map(|room| (room.len(), room.settings()))
     }
 
+    /// Rooms by name, those behind `after`, `limit` at most; of how many in all, and whether there are more behind.
+    pub fn rooms(&self, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
+        let (mut total, mut found) = (0, Vec::new());
+        for shard in &self.shards {
+            let rooms = lock(shard);
+            total += rooms.len();
+            let behind = rooms.iter().filter(|(name, _)| after.is_none_or(|after| name.as_str() > after));
+            found.extend(behind.map(|(name, room)| RoomSummary {
+                room: name.as_str().to_owned(),
+                members: room.len(),
+                waiting: room.waiting().count(),
+                settings: room.settings(),
+            }));
+        }
+        found.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found, total, more)
+    }
+
+    /// A room and who is in it; `None` where nobody is.
+    pub fn look(&self, name: &RoomName) -> Option<RoomDetail> {
+        let rooms = self.lock(name);
+        let room = rooms.get(name)?;
+        Some(RoomDetail {
+            room: name.as_str().to_owned(),
+            version: room.version(),
+            settings: room.settings(),
+            members: room.members().map(|(peer, _)| peer.clone()).collect(),
+            waiting: room.waiting().cloned().collect(),
+        })
+    }
+
+    /// Sends somebody away; `NotMember` where there is no such room.
+    pub fn evict(self: &Arc<Self>, room: &RoomName, id: PeerId) -> Result<(), Refusal> {
+        self.input(room, Input::Evict { id })
+    }
+
+    /// Sends everybody in a room away; `NotMember` where there is no such room.
+    pub fn close_room(self: &Arc<Self>, room: &RoomName) -> Result<(), Refusal> {
+        self.input(room, Input::End)
+    }
+
+    /// Gives every member fresh credentials for TURN servers (R86).
+    pub async fn renew_ice(self: &Arc<Self>) {
+        for shard in &self.shards {
+            // Out of the lock before anything is computed.
+            let members: Vec<(RoomName, PeerId)> = lock(shard)
+                .iter()
+                .flat_map(|(name, room)| room.members().map(|(peer, _)| (name.clone(), peer.id)).collect::<Vec<_>>())
+                .collect();
+            for (room, to) in members {
+                let frame = self.greeter.ice_servers(to);
+                // Through the room, which knows where what is for it goes now, with a socket or without. Who has
+                // left meanwhile needs none.
+                let _ = self.input(&room, Input::Tell { to, frame });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How often that is to be done; `None` where there are no credentials that end.
+    pub fn renew_ice_every(&self) -> Option<Duration> {
+        self.greeter.renew_every()
+    }
+
     /// The most members of a room.
     pub fn room_members(&self) -> usize {
-        self.room_members
+        self.rules.room_members
     }
 
     /// Tells everyone that the server goes away, closes their connections and lets nobody in
-    /// any more (R32).
-    pub fn drain(&self) {
+    /// any more (R32). Who is lost leaves at once, as nobody can come back.
+    pub fn drain(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Relaxed);
         for shard in &self.shards {
-            let rooms = lock(shard);
+            let mut rooms = lock(shard);
             for outbox in rooms.values().flat_map(Room::handles) {
                 go_away(outbox);
+            }
+            let names: Vec<RoomName> = rooms.keys().cloned().collect();
+            for name in names {
+                if let Some(room) = rooms.get_mut(&name) {
+                    // Refused by no room.
+                    let _ = self.apply(&name, room, Input::GiveUp);
+                }
+                self.drop_if_empty(&mut rooms, &name);
             }
         }
     }
@@ -196,11 +354,20 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let (now, before) = (self.started.elapsed(), room.len());
         let mut overrun: Vec<Seat> = Vec::new();
-        let result = room.handle(now, input, &mut |effect| self.carry_out(name, effect, &mut overrun));
+        let mut opens = before == 0;
+        let result = room.handle(now, input, &mut |effect| {
+            if matches!(effect, Effect::Welcome { .. }) && std::mem::take(&mut opens) {
+                self.webhooks.opened(name);
+            }
+            self.carry_out(name, effect, &mut overrun);
+        });
         while let Some(seat) = overrun.pop() {
             let leave = Input::Leave { seat, reason: LeaveReason::SlowConsumer };
             // `NotMember` where it has left already.
             let _ = room.handle(now, leave, &mut |effect| self.carry_out(name, effect, &mut overrun));
+        }
+        if room.is_empty() && before > 0 {
+            self.webhooks.closed(name);
         }
         if room.len() != before {
             self.metrics.members.inc_by(room.len() as i64 - before as i64);
@@ -211,12 +378,19 @@ impl Hub {
     fn carry_out(self: &Arc<Self>, name: &RoomName, effect: Effect<'_, Arc<Outbox>>, overrun: &mut Vec<Seat>) {
         let (seat, to, pushed) = match effect {
             Effect::Send { seat, to, frame } => (seat, to, to.push(frame)),
-            Effect::Welcome { seat, to, version, own, settings, comeback, peers } => {
+            Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers } => {
+                self.webhooks.joined(name, own);
                 let stay = seat.session;
-                let greeting = Greeting { room: name, version, own, peers, settings, comeback, stay };
+                let greeting = Greeting { room: name, version, own, peers, permissions, settings, comeback, stay };
                 (seat, to, to.begin(stay, self.greeter.welcome(greeting)))
             }
-            Effect::Close { handle, code } => return handle.close(code),
+            Effect::Departed { peer, reason } => return self.webhooks.left(name, peer, reason),
+            Effect::Close { handle, code } => {
+                if let (CloseCode::Removed | CloseCode::Ended, Some(stay)) = (code, handle.stay()) {
+                    self.dismissed.add(stay, code);
+                }
+                return handle.close(code);
+            }
             Effect::WakeAt(at) => return self.wake(name.clone(), at),
         };
         if pushed.is_err() {
@@ -271,6 +445,7 @@ pub struct Membership {
     hub: Arc<Hub>,
     room: RoomName,
     seat: Seat,
+    made: bool,
     present: bool,
 }
 
@@ -280,6 +455,11 @@ impl Membership {
     /// This member's id.
     pub fn id(&self) -> PeerId {
         self.seat.id
+    }
+
+    /// Whether the room began with this join.
+    pub fn made_the_room(&self) -> bool {
+        self.made
     }
 
     /// Passes a frame on to one other member; `None` is nobody.
@@ -327,8 +507,9 @@ impl Membership {
     }
 
     /// Has lost its socket, and leaves for that reason where it does not come back in time.
-    pub fn lose(mut self, reason: LeaveReason) {
+    pub fn lose(mut self, reason: LeaveReason) -> Absence {
         self.be_lost(reason);
+        Absence { hub: Arc::clone(&self.hub), room: self.room.clone(), seat: self.seat }
     }
 
     fn input(&self, number: Option<u64>, input: Input<Arc<Outbox>>) -> Result<(), Refusal> {
@@ -354,6 +535,27 @@ impl Membership {
             };
             Ok(Some(Input::Lose { seat, reason, handle }))
         });
+    }
+}
+
+/// A member without a socket.
+#[derive(Debug)]
+pub struct Absence {
+    hub: Arc<Hub>,
+    room: RoomName,
+    seat: Seat,
+}
+
+impl Absence {
+    /// How long it lasts at most.
+    pub fn window(&self) -> Duration {
+        self.hub.rules.resume_window
+    }
+
+    /// Ends it at once, unless the member is back.
+    pub fn end(self, reason: LeaveReason) {
+        // `NotMember` where it is back, which is another seat, or is gone.
+        let _ = self.hub.input(&self.room, Input::Leave { seat: self.seat, reason });
     }
 }
 

@@ -13,21 +13,40 @@ use sha1::Sha1;
 use crate::config::Secret;
 use crate::protocol::{IceServer, PeerId};
 
-/// How long a credential is good: a long meeting.
-const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
-
 /// Where clients find a way to each other.
 #[derive(Clone, Debug, Default)]
 pub struct IceServers {
     stun: Vec<String>,
     turn: Vec<String>,
-    secret: Option<Secret>,
+    access: TurnAccess,
+}
+
+/// How clients show a TURN server that they may use it.
+#[derive(Clone, Debug, Default)]
+pub enum TurnAccess {
+    /// Nothing is known; then there can be no TURN server.
+    #[default]
+    Unknown,
+    /// By credentials of each peer's own that end.
+    Shared {
+        /// What the TURN server knows, too.
+        secret: Secret,
+        /// How long a credential is good.
+        lifetime: Duration,
+    },
+    /// By the same for all, for a server that knows no other way.
+    Static {
+        /// Its user.
+        username: String,
+        /// The user's password, which every client learns.
+        password: Secret,
+    },
 }
 
 impl IceServers {
     /// Sorts URLs by scheme; the error says what is wrong with one.
-    pub fn new(urls: &[String], secret: Option<Secret>) -> Result<Self, String> {
-        let mut servers = Self { secret, ..Self::default() };
+    pub fn new(urls: &[String], access: TurnAccess) -> Result<Self, String> {
+        let mut servers = Self { access, ..Self::default() };
         for url in urls {
             match url.split_once(':') {
                 Some(("stun" | "stuns", server)) if is_server(server) => servers.stun.push(url.clone()),
@@ -42,8 +61,10 @@ impl IceServers {
                 }
             }
         }
-        if !servers.turn.is_empty() && servers.secret.is_none() {
-            return Err("a turn: URL needs the secret of its server, ROUNDTABLE_TURN_SECRET".into());
+        if !servers.turn.is_empty() && matches!(servers.access, TurnAccess::Unknown) {
+            return Err("a turn: URL needs the secret of its server, ROUNDTABLE_TURN_SECRET, or a user of it, \
+                        ROUNDTABLE_TURN_USERNAME and ROUNDTABLE_TURN_PASSWORD"
+                .into());
         }
         Ok(servers)
     }
@@ -54,13 +75,32 @@ impl IceServers {
         if !self.stun.is_empty() {
             servers.push(IceServer { urls: self.stun.clone(), username: None, credential: None });
         }
-        if let (Some(secret), false) = (&self.secret, self.turn.is_empty()) {
-            let expiry = (now + CREDENTIAL_LIFETIME).duration_since(UNIX_EPOCH).unwrap_or_default();
-            let username = format!("{}:{peer}", expiry.as_secs());
-            let credential = credential(secret, &username);
+        if self.turn.is_empty() {
+            return servers;
+        }
+        let user = match &self.access {
+            TurnAccess::Unknown => None,
+            TurnAccess::Shared { secret, lifetime } => {
+                let expiry = (now + *lifetime).duration_since(UNIX_EPOCH).unwrap_or_default();
+                let username = format!("{}:{peer}", expiry.as_secs());
+                let credential = credential(secret, &username);
+                Some((username, credential))
+            }
+            TurnAccess::Static { username, password } => Some((username.clone(), password.expose().to_owned())),
+        };
+        if let Some((username, credential)) = user {
             servers.push(IceServer { urls: self.turn.clone(), username: Some(username), credential: Some(credential) });
         }
         servers
+    }
+
+    /// How often members get fresh credentials: so often that nobody's have less than half of their time left, even
+    /// where one message is lost.
+    pub fn renew_every(&self) -> Option<Duration> {
+        match self.access {
+            TurnAccess::Shared { lifetime, .. } if !self.turn.is_empty() => Some(lifetime / 4),
+            _ => None,
+        }
     }
 }
 
@@ -92,11 +132,29 @@ fn credential(secret: &Secret, username: &str) -> String {
 mod tests {
     use super::*;
 
+    fn shared() -> TurnAccess {
+        TurnAccess::Shared { secret: Secret::new("north"), lifetime: Duration::from_secs(12 * 60 * 60) }
+    }
+
+    #[test]
+    fn static_credentials_are_the_same_for_all_and_are_not_renewed() {
+        let urls = ["turn:a.example", "turn:a.example?transport=tcp", "turns:b.example:443?transport=tcp"];
+        let access = TurnAccess::Static { username: "ada".into(), password: Secret::new("north") };
+        let servers = IceServers::new(&urls.map(str::to_owned), access).unwrap();
+        let list = servers.for_peer(PeerId::from_random([0; 20]), UNIX_EPOCH);
+        let expected = IceServer {
+            urls: urls.map(str::to_owned).to_vec(),
+            username: Some("ada".into()),
+            credential: Some("north".into()),
+        };
+        assert_eq!((list, servers.renew_every()), (vec![expected], None));
+    }
+
     #[test]
     fn credentials_are_what_openssl_makes_of_the_username() {
         // printf %s "$username" | openssl dgst -sha1 -hmac north -binary | base64
         let urls = ["turn:relay.example:3478".to_owned(), "stun:relay.example:3478".to_owned()];
-        let servers = IceServers::new(&urls, Some(Secret::new("north"))).unwrap();
+        let servers = IceServers::new(&urls, shared()).unwrap();
         let peer = PeerId::from_random([0; 20]);
         let list = servers.for_peer(peer, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         assert_eq!(list[0].urls, ["stun:relay.example:3478"]);
@@ -107,7 +165,7 @@ mod tests {
     #[test]
     fn what_could_not_work_is_refused() {
         for good in ["stun:relay.example", "turn:10.0.0.1:3478?transport=udp", "turns:[::1]:5349", "stun:[fe80::1]"] {
-            assert!(IceServers::new(&[good.to_owned()], Some(Secret::new("north"))).is_ok(), "{good}");
+            assert!(IceServers::new(&[good.to_owned()], shared()).is_ok(), "{good}");
         }
         for bad in [
             "relay.example",
@@ -119,8 +177,8 @@ mod tests {
             "stun:a?transport=udp",
             "stun:[::1",
         ] {
-            assert!(IceServers::new(&[bad.to_owned()], None).is_err(), "{bad}");
+            assert!(IceServers::new(&[bad.to_owned()], shared()).is_err(), "{bad}");
         }
-        assert!(IceServers::new(&["turn:relay.example".to_owned()], None).is_err());
+        assert!(IceServers::new(&["turn:relay.example".to_owned()], TurnAccess::Unknown).is_err());
     }
 }

@@ -12,7 +12,7 @@
 //! - [`conn`]: what one connection may say, on a link of [`socket`], [`outbox`] and clock
 //! - [`hub`]: all rooms, under short locks
 //!
-//! [`greeter`] writes welcomes. [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all
+//! [`greeter`] writes welcomes, [`webhooks`] tells another program. [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all
 //! connections share. Dependencies run one way: server → http → conn → hub → core → protocol.
 
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod app;
 pub mod config;
 pub mod conn;
 pub mod core;
+mod dismissed;
 pub mod greeter;
 pub mod http;
 pub mod hub;
@@ -36,3 +37,4 @@ pub mod protocol;
 pub mod server;
 pub mod socket;
 pub mod telemetry;
+pub mod webhooks;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 use crate::config::Config;
 use crate::limits::Meter;
 use crate::outbox::{Outbox, Taken};
-use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Outgoing, ServerMessage};
+use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket};
 
 /// Pings in a row without a sign of life after which a peer is dead (R26).
@@ -227,7 +227,12 @@ impl Link {
 
     /// Tells the client that a message was not carried out (R28): counted, because the message counts too.
     pub(crate) fn refuse(&self, code: ErrorCode, message: &str, re: Option<&str>, reference: Option<&RawValue>) {
-        let frame = ServerMessage::Error(ErrorBody { code, message, re, reference }).to_frame();
+        let body = ErrorBody { code, message, re, reference, retry_after_ms: None };
+        self.tell(ServerMessage::Error(body).to_frame());
+    }
+
+    /// Queues a message of the connection's own that counts: a client that comes back has not missed it.
+    pub(crate) fn tell(&self, frame: Frame) {
         if self.outbox.push(frame).is_err() {
             self.outbox.close(CloseCode::SlowConsumer);
         }

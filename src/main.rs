@@ -1,6 +1,8 @@
 //! Settings, logs, bind, serve, exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use roundtable::config::{Cli, Command, Refused};
 use roundtable::{http, server::Server, telemetry};
@@ -8,6 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Plain HTTP connections of both listeners, and what a process opens anyway.
 const FILES_BESIDE_CONNECTIONS: u64 = 10_000;
+
+/// What is asked for where connections have no limit.
+const ANY_CONNECTIONS: u64 = 1_000_000;
 
 fn main() -> ExitCode {
     let env: Vec<_> = std::env::vars_os()
@@ -40,13 +45,18 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), String> {
-    if let Some(Command::Health) = cli.command {
-        return http::ask_ready(cli.config.ops_listen).await;
+    let config = cli.config;
+    match cli.command {
+        None => {}
+        Some(Command::Health) => return http::ask_ready(config.ops_listen).await,
+        Some(Command::Token(order)) => return print(order.make(config.token_keys_file, SystemTime::now())?),
+        Some(Command::Limits) => return print(config.limits_table()),
+        Some(Command::TokenKey(order)) => return print(order.make(config.token_keys_file)?),
     }
-    telemetry::init_logs(&cli.config);
+    telemetry::init_logs(&config);
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    raise_file_limit(cli.config.connections);
-    let server = Server::bind(cli.config).await?;
+    raise_file_limit(config.connections);
+    let server = Server::bind(config).await?;
     let addresses = (server.address(), server.ops_address());
     if let (Ok(listen), Ok(ops)) = addresses {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %ops, "serving");
@@ -64,9 +74,13 @@ async fn run(cli: Cli) -> Result<(), String> {
     Ok(())
 }
 
+fn print(text: String) -> Result<(), String> {
+    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}
+
 /// Each connection is an open file, and the usual limit is 1,024.
 fn raise_file_limit(connections: usize) {
-    let wanted = connections as u64 + FILES_BESIDE_CONNECTIONS;
+    let wanted = if connections == 0 { ANY_CONNECTIONS } else { connections as u64 } + FILES_BESIDE_CONNECTIONS;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
             tracing::warn!(limit, wanted, "fewer open files are allowed (ulimit -n) than ROUNDTABLE_CONNECTIONS needs");

@@ -99,6 +99,11 @@ impl Outbox {
         Self { state: Mutex::new(State { session, end: None }), reader: AtomicWaker::new() }
     }
 
+    /// See [`Session::stay`].
+    pub fn stay(&self) -> Option<u64> {
+        self.lock().session.stay()
+    }
+
     /// Whether it serves this stay.
     pub fn is_of(&self, stay: u64) -> bool {
         self.lock().session.is_of(stay)

@@ -1,21 +1,27 @@
 //! From a bound address to the last connection's end.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tower::ServiceExt;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http;
+use crate::http::{self, PeerAddress};
+use crate::limits::{Kind, Visit};
 
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +31,8 @@ const HEADER_BYTES: usize = 16 * 1024;
 const HTTP_CONNECTIONS: usize = 4096;
 /// How long to wait after the system refused a connection, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long the end waits for what another program is still to be told.
+const WEBHOOK_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections that may wait to be accepted: a room's reconnect, or a thousand rooms'.
 const BACKLOG: u32 = 4096;
 
@@ -63,8 +71,14 @@ impl Server {
     /// allow.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { app, public, ops } = self;
-        let ops = tokio::spawn(accept(ops, http::ops_router(&app), watch::Sender::new(false).subscribe()));
-        let public = tokio::spawn(accept(public, http::router(&app), app.draining()));
+        let ops = tokio::spawn(accept(ops, http::ops_router(&app), None, watch::Sender::new(false).subscribe()));
+        let public = tokio::spawn(accept(public, http::router(&app), Some(Arc::clone(&app)), app.draining()));
+        let keyed = Arc::clone(&app);
+        let keys = tokio::spawn(async move { keyed.access.follow_keys(signal(SignalKind::hangup()).ok()).await });
+        let tells = Arc::clone(&app);
+        let webhooks = tokio::spawn(async move { tells.webhooks.run().await });
+        let renews = Arc::clone(&app);
+        let ice = tokio::spawn(async move { renew_ice(&renews).await });
         shutdown.await;
 
         tracing::info!(connections = app.connections(), "shutting down");
@@ -78,8 +92,20 @@ impl Server {
             tracing::warn!(connections = app.connections(), "not everyone left in time");
         }
         // Last: it says until the end that the server is not ready.
-        ops.abort();
+        app.webhooks.settle(WEBHOOK_PATIENCE).await;
+        for task in [ops, keys, webhooks, ice] {
+            task.abort();
+        }
         tracing::info!("stopped");
+    }
+}
+
+/// As long as it is polled.
+async fn renew_ice(app: &App) {
+    let Some(every) = app.hub.renew_ice_every() else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(every).await;
+        app.hub.renew_ice().await;
     }
 }
 
@@ -93,7 +119,8 @@ fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
     bind().map_err(|error| format!("{setting}: cannot listen on {address}: {error}"))
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+/// Serves what comes; `app` has the limits by address, which operators have none of.
+async fn accept(listener: TcpListener, router: Router, app: Option<Arc<App>>, mut stopped: watch::Receiver<bool>) {
     // A WebSocket's connection is counted by `App::admit` instead, from its upgrade on.
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     let stopping = stopped.clone();
@@ -103,12 +130,14 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
             // The semaphore is never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     refused = false;
-                    let connection = serve(stream, router.clone(), stopping.clone());
+                    // An address that has far too many open gets no word: it would cost what the limit is to save.
+                    let Ok(visit) = visit(app.as_deref(), from.ip()) else { continue };
+                    let connection = serve(stream, from.ip(), router.clone(), stopping.clone());
                     tokio::spawn(async move {
                         connection.await;
-                        drop(place);
+                        drop((place, visit));
                     });
                 }
                 Err(error) => {
@@ -130,9 +159,19 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     let _ = places.acquire_many(HTTP_CONNECTIONS as u32).await;
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
+/// Counts a connection by its address, but those of trusted proxies, which come for many.
+fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
+    let Some(app) = app.filter(|app| !app.config.trusted_proxies.trusts(from)) else { return Ok(None) };
+    app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or(())
+}
+
+async fn serve(stream: TcpStream, from: IpAddr, router: Router, mut stopping: watch::Receiver<bool>) {
     // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
     let _ = stream.set_nodelay(true);
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddress(from));
+        request
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

@@ -68,6 +68,10 @@ pub struct Metrics {
     pub slow_consumers: Counter,
     /// Sessions that went on over another socket.
     pub resumed: Counter,
+    /// Events that another program has taken.
+    pub webhooks_delivered: Counter,
+    /// Events that were given up.
+    pub webhooks_dropped: Counter,
     closes: Family<Code, Counter<u64, AtomicU64>>,
     registry: Registry,
 }
@@ -88,6 +92,8 @@ impl Metrics {
             broadcasts,
             slow_consumers: Counter::default(),
             resumed: Counter::default(),
+            webhooks_delivered: Counter::default(),
+            webhooks_dropped: Counter::default(),
             closes: Family::default(),
             registry: Registry::default(),
         };
@@ -101,6 +107,8 @@ impl Metrics {
             metrics.slow_consumers.clone(),
         );
         registry.register("resumed", "Sessions that went on over another socket", metrics.resumed.clone());
+        registry.register("webhooks_delivered", "Events that were taken", metrics.webhooks_delivered.clone());
+        registry.register("webhooks_dropped", "Events that were given up", metrics.webhooks_dropped.clone());
         registry.register(
             "closes",
             "Ended WebSockets by close code; \"client\" where the client ended it",

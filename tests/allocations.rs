@@ -6,14 +6,13 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use roundtable::access::ResumeKey;
 use roundtable::config::Cli;
-use roundtable::core::Comeback;
+use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Hub, Membership, Newcomer};
+use roundtable::hub::{Hub, HubRules, Membership, Newcomer};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -116,8 +115,11 @@ impl Seated {
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::default(),
             settings: SettingsPatch::default(),
-            comeback: Comeback::default(),
-            session: None,
+            named: false,
+            stay: None,
+            last_seq: None,
+            disproved: false,
+            grant: Grant::default(),
             outbox: outbox.clone(),
         };
         let room = RoomName::new("allocations").unwrap();
@@ -134,7 +136,7 @@ impl Seated {
 
 #[test]
 fn a_broadcast_to_fifty_members_allocates_twice() {
-    let hub = Hub::new(50, Duration::from_secs(20), greeter(), Arc::new(Metrics::new()));
+    let hub = Hub::new(HubRules::open(50), greeter(), Arc::new(Metrics::new()));
     let mut members: Vec<_> = (0..50).map(|number| Seated::new(&hub, number)).collect();
     let text = message("broadcast", 200);
     let mut broadcast = || {

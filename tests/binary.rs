@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use common::client::Client;
+use common::tokens::{Keys, later};
 use common::{DEADLINE, eventually, http, within};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_roundtable");
@@ -121,6 +122,13 @@ fn a_wrong_setting_is_told_and_the_exit_code_is_2() {
             &[("ROUNDTABLE_TURN_SECRET_FILE", "/nonexistent/file")],
             &["ROUNDTABLE_TURN_SECRET_FILE", "/nonexistent/file"],
         ),
+        (&[], &[("ROUNDTABLE_TRUSTED_PROXIES", "nginx")], &["ROUNDTABLE_TRUSTED_PROXIES", "nginx", "10.0.0.0/8"]),
+        (&[], &[("ROUNDTABLE_ALLOWED_ORIGINS", "a.example/b")], &["ROUNDTABLE_ALLOWED_ORIGINS", "https://app.example"]),
+        (&[], &[("ROUNDTABLE_ADDRESS_JOINS", "-1")], &["ROUNDTABLE_ADDRESS_JOINS", "-1"]),
+        (&[], &[("ROUNDTABLE_ADMIN_TOKEN", "short")], &["ROUNDTABLE_ADMIN_TOKEN", "16"]),
+        (&[], &[("ROUNDTABLE_WEBHOOK_URL", "app.example")], &["ROUNDTABLE_WEBHOOK_URL", "https://app.example/events"]),
+        (&[], &[("ROUNDTABLE_WEBHOOK_URL", "http://a.example/")], &["ROUNDTABLE_WEBHOOK_SECRET"]),
+        (&[], &[("ROUNDTABLE_TURN_USERNAME", "ada")], &["ROUNDTABLE_ICE_URLS", "ROUNDTABLE_TURN_PASSWORD"]),
         (&[], &[("ROUNDTABLE_ICE_URLS", "turn:t.example")], &["ROUNDTABLE_ICE_URLS", "ROUNDTABLE_TURN_SECRET"]),
     ] {
         let output = run(args, settings);
@@ -275,10 +283,20 @@ async fn no_log_tells_what_people_say_or_a_secret() {
         ("ROUNDTABLE_TURN_SECRET", "turn-north"),
         ("ROUNDTABLE_ICE_URLS", "turn:t.example:3478"),
         ("ROUNDTABLE_RESUME_KEY", "resume-south"),
+        ("ROUNDTABLE_ADMIN_TOKEN", "admin-token-of-the-east"),
+        // Nobody is there, which is worth a line.
+        ("ROUNDTABLE_WEBHOOK_URL", "http://127.0.0.1:1/hook-west"),
+        ("ROUNDTABLE_WEBHOOK_SECRET", "hook-secret"),
     ]);
+    for token in ["admin-token-of-the-east", "guess-at-a-token"] {
+        let authorization = format!("Bearer {token}");
+        let asked = [("Authorization", &*authorization)];
+        http::ask(running.address, "GET", "/signal-api/v1/admin/rooms/private-room", &asked).await;
+    }
     let mut ada = running.join("private-room").await;
     let bob = running.join("private-room").await;
     ada.expect("peer_joined").await;
+    running.line("an event was not taken");
     let sdp = "v=0\r\na=ice-pwd:very-private\r\n";
     ada.send(json!({"type": "signal", "to": bob.id(), "data": {"sdp": sdp}})).await;
     ada.send(json!({"type": "broadcast", "data": "very-private"})).await;
@@ -290,7 +308,19 @@ async fn no_log_tells_what_people_say_or_a_secret() {
     }
     let secrets = [&ada.welcome["resume"], &bob.welcome["resume"], &ada.welcome["ice_servers"][0]["credential"]];
     let mut secrets: Vec<String> = secrets.iter().map(|secret| secret.as_str().unwrap().to_owned()).collect();
-    secrets.extend(["turn-north", "resume-south", "very-private", "private-room"].map(str::to_owned));
+    secrets.extend(
+        [
+            "admin-token",
+            "guess-at",
+            "hook-west",
+            "hook-secret",
+            "turn-north",
+            "resume-south",
+            "very-private",
+            "private-room",
+        ]
+        .map(str::to_owned),
+    );
     // Breaks the protocol, which is worth a line at this level.
     let mut broken = TcpStream::connect(running.address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut broken, b"very-private\r\n\r\n").await.unwrap();
@@ -304,6 +334,30 @@ async fn no_log_tells_what_people_say_or_a_secret() {
     for secret in secrets {
         assert!(!log.contains(&secret), "{secret} in {log}");
     }
+}
+
+#[tokio::test]
+async fn sighup_reads_the_keys_of_tokens_again_and_nothing_else() {
+    let keys = Keys::new();
+    let mut running = Running::start(&keys.settings("token"));
+    let token = keys.token(json!({"room": "private-room", "exp": later(600.0)}));
+    let mut ada = Client::connect(running.address, "private-room").await.unwrap();
+    ada.join_with(json!({"type": "join", "name": "Ada", "token": token})).await;
+    ada.expect("token_expiring").await;
+    running.signal("HUP");
+    running.line("keys of tokens were read again");
+    ada.expect_nothing().await;
+    keys.write_text("not a set of keys");
+    running.line("keys of tokens stay as they were");
+    ada.expect_nothing().await;
+    keys.write(&["b"], &[]);
+    running.line("keys of tokens were read again");
+    ada.expect_error("token_revoked").await;
+    assert_eq!(ada.expect_close().await, Some(4010));
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    let log = running.seen.join("\n");
+    assert!(!log.contains(&token) && !log.contains("private-room") && !log.contains("not a set"), "{log}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use common::TestServer;
 use common::raw::{FIN, Raw, TEXT};
+use common::tokens::{Keys, later};
 
 fn fixture(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
@@ -48,7 +49,9 @@ fn client_messages_are_understood() {
             Request::Broadcast { data } => {
                 assert_eq!(serde_json::from_str::<Value>(data.get()).unwrap(), message["data"], "{name}");
             }
-            Request::Join { name: parsed, resume, .. } => {
+            Request::Join { name: parsed, resume, token, host_key, .. } => {
+                assert_eq!(token.as_deref(), message["token"].as_str(), "{name}");
+                assert_eq!(host_key.as_deref(), message["host_key"].as_str(), "{name}");
                 assert_eq!(parsed.as_str(), message["name"], "{name}");
                 assert_eq!(resume.as_deref(), message["resume"].as_str(), "{name}");
             }
@@ -56,10 +59,11 @@ fn client_messages_are_understood() {
                 assert_eq!(json!(act)["action"], message["action"], "{name}");
                 acts.insert(message["action"].as_str().unwrap().to_owned());
             }
+            Request::Renew { token } => assert_eq!(token, message["token"].as_str().unwrap(), "{name}"),
             Request::State(_) | Request::Sync | Request::Ping | Request::Ack | Request::Leave => {}
         }
     }
-    let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "signal", "state", "sync"];
+    let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "renew", "signal", "state", "sync"];
     assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
     let all = ["admit", "ask", "end", "refuse", "remove", "role", "settings", "switch_off"];
     assert!(acts.iter().eq(all), "every act is among the fixtures: {acts:?}");
@@ -191,6 +195,20 @@ async fn captured() -> Vec<Value> {
 
     seen.extend(moderated(&plain).await);
     seen.extend(lost(&plain).await);
+    seen.extend(with_tokens().await);
+    seen.push(renewed().await);
+    for (setting, joins) in [("ROUNDTABLE_ADDRESS_JOINS", 1), ("ROUNDTABLE_ROOMS", 1)] {
+        // One attempt a minute: two are free, and a new room takes ten.
+        let small = TestServer::start(&[(setting, "1")]).await;
+        for at in 0..joins {
+            let mut first = small.connect(&format!("r{at}")).await;
+            first.join("Ada").await;
+            std::mem::forget(first);
+        }
+        let mut late = small.connect("late").await;
+        late.send(json!({"type": "join", "name": "Late"})).await;
+        seen.push(late.expect("error").await);
+    }
     let (mut raw, _) = Raw::join(&server, "other", "Zoe").await;
     raw.frame(FIN | TEXT, &[b' '; 65_537]).await;
     seen.push(raw.message().await);
@@ -259,6 +277,48 @@ async fn moderated(server: &TestServer) -> Vec<Value> {
     let mut late = server.connect("hosts").await;
     late.send(json!({"type": "join", "name": "Eve"})).await;
     seen.push(late.expect("error").await);
+    seen
+}
+
+/// Fresh credentials for the same servers.
+async fn renewed() -> Value {
+    let server = TestServer::start(&[
+        ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478,turn:t.example:3478"),
+        ("ROUNDTABLE_TURN_SECRET", "north"),
+        ("ROUNDTABLE_TURN_LIFETIME", "1s"),
+    ])
+    .await;
+    server.join("r", "Ada").await.expect("ice_servers").await
+}
+
+/// What tokens bring about.
+async fn with_tokens() -> Vec<Value> {
+    let keys = Keys::new();
+    let server = TestServer::start(&keys.settings("token")).await;
+    let mut seen = Vec::new();
+    for token in [
+        None,
+        Some("none".to_owned()),
+        Some(keys.token(json!({"room": "r", "exp": 1}))),
+        Some(keys.token(json!({"room": "other", "exp": later(60.0)}))),
+        Some(keys.token(json!({"room": "r", "exp": later(90.0), "nbf": later(60.0)}))),
+        Some(keys.token(json!({"room": "r", "exp": later(60.0), "jti": "lost"}))),
+    ] {
+        let mut ada = server.connect("r").await;
+        ada.send(json!({"type": "join", "name": "Ada", "token": token})).await;
+        seen.push(ada.expect("error").await);
+    }
+    let limited = keys.token(json!({"room": "r", "exp": later(60.0), "permissions": ["mic"]}));
+    let mut ada = server.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "token": limited})).await;
+    seen.push(ada.welcome.clone());
+    seen.push(ada.expect("token_expiring").await);
+    ada.send(json!({"type": "renew", "token": limited, "ref": 7})).await;
+    seen.push(ada.expect("renewed").await);
+    let plain = TestServer::start(&[]).await;
+    let mut bob = plain.join("r", "Bob").await;
+    bob.send(json!({"type": "renew", "token": limited})).await;
+    seen.push(bob.expect("error").await);
     seen
 }
 

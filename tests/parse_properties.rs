@@ -22,7 +22,7 @@ proptest! {
     #[test]
     fn what_is_written_is_what_is_read(
         name in "[\\PC&&[^\\s\u{202a}-\u{202e}\u{2066}-\u{2069}]]{1,64}",
-        resume in prop::option::of(".{0,80}"),
+        [resume, token, host_key] in prop::array::uniform3(prop::option::of(".{0,80}")),
         last_seq in any::<Option<u64>>(),
         flag in any::<bool>(),
         to in "[A-Za-z0-9_-]{20}",
@@ -34,14 +34,29 @@ proptest! {
         let written = |message: ClientMessage<'_>| serde_json::to_string(&message).unwrap();
 
         let settings = SettingsPatch { talk: Some(flag), ..SettingsPatch::default() };
-        let text = written(ClientMessage::Join { name: &name, state: Some(&state_text), resume: resume.as_deref(), last_seq, settings: Some(settings) });
+        let text = written(ClientMessage::Join {
+            name: &name,
+            state: Some(&state_text),
+            resume: resume.as_deref(),
+            last_seq,
+            token: token.as_deref(),
+            host_key: host_key.as_deref(),
+            settings: Some(settings),
+        });
         match parse(&text).request {
-            Ok(Request::Join { name: read, state: read_state, resume: read_resume, last_seq: read_last, settings: read_settings }) => {
+            Ok(Request::Join { name: read, state: read_state, settings: read_settings, .. }) => {
                 prop_assert_eq!(read_settings, settings);
                 prop_assert_eq!(read.as_str(), &name);
                 prop_assert_eq!(read_state, state.clone());
-                prop_assert_eq!(read_resume.as_deref(), resume.as_deref());
+            }
+            other => prop_assert!(false, "{other:?} of {text}"),
+        }
+        match parse(&text).request {
+            Ok(Request::Join { resume: read, last_seq: read_last, token: read_token, host_key: read_key, .. }) => {
+                prop_assert_eq!(read.as_deref(), resume.as_deref());
                 prop_assert_eq!(read_last, last_seq);
+                prop_assert_eq!(read_token.as_deref(), token.as_deref());
+                prop_assert_eq!(read_key.as_deref(), host_key.as_deref());
             }
             other => prop_assert!(false, "{other:?} of {text}"),
         }
@@ -81,6 +96,7 @@ proptest! {
         let parsed = parse(&text);
         if let Err(bad) = &parsed.request {
             let body = ErrorBody {
+                retry_after_ms: None,
                 code: bad.code,
                 message: &bad.message,
                 re: bad.re,

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use roundtable::access::ResumeKey;
 use roundtable::config::Cli;
 use roundtable::core::session::{Bound, Bounds};
-use roundtable::core::{Comeback, Refusal};
+use roundtable::core::{Grant, Refusal};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Bookmark, Hub, Membership, Newcomer};
+use roundtable::hub::{Hub, HubRules, Membership, Newcomer};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{LeaveReason, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -124,14 +124,17 @@ fn outbox() -> Arc<Outbox> {
     Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }))
 }
 
-fn newcomer(index: usize, outbox: &Arc<Outbox>, session: Option<Bookmark>) -> Newcomer {
+fn newcomer(index: usize, outbox: &Arc<Outbox>, session: Option<(u64, u64)>) -> Newcomer {
     Newcomer {
         id: id(index),
         name: PeerName::new("Ada").unwrap(),
         state: StatePatch::default(),
         settings: SettingsPatch::default(),
-        comeback: Comeback { known: session.is_some(), refused: None },
-        session,
+        named: false,
+        stay: session.map(|(stay, _)| stay),
+        last_seq: session.map(|(_, last)| last),
+        disproved: false,
+        grant: Grant::default(),
         outbox: Arc::clone(outbox),
     }
 }
@@ -165,7 +168,8 @@ impl World {
         let config = Cli::load(["roundtable".to_owned()], &[]).unwrap().config;
         let key = ResumeKey::new(b"key");
         let greeter = Greeter::new(&config, key.clone()).unwrap();
-        let hub = Hub::new(MEMBERS, Duration::from_secs(3600), greeter, Arc::new(Metrics::new()));
+        let rules = HubRules { resume_window: Duration::from_secs(3600), ..HubRules::open(MEMBERS) };
+        let hub = Hub::new(rules, greeter, Arc::new(Metrics::new()));
         let room = RoomName::new("r").unwrap();
         let mut world = Self { hub, room, key, members: Vec::new(), said: 0 };
         for index in 0..MEMBERS {
@@ -307,7 +311,7 @@ impl World {
         member.down.clear();
         member.up.clear();
         let outbox = outbox();
-        let session = Some(Bookmark { stay: member.stay, last: member.last });
+        let session = Some((member.stay, member.last));
         let membership = self.hub.join(&self.room, newcomer(who, &outbox, session)).unwrap();
         member.resuming = true;
         member.outbox = outbox;

@@ -93,7 +93,9 @@ impl Comparison {
             .env("ROUNDTABLE_LISTEN", listen.to_string())
             .env("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0")
             .env("ROUNDTABLE_MESSAGE_RATE", "0")
-            .env("ROUNDTABLE_BYTE_RATE", "0");
+            .env("ROUNDTABLE_BYTE_RATE", "0")
+            .env("ROUNDTABLE_ADDRESS_CONNECTIONS", "0")
+            .env("ROUNDTABLE_ADDRESS_JOINS", "0");
         for setting in &self.env {
             let (name, value) = setting.split_once('=').ok_or_else(|| format!("{setting} is not NAME=value"))?;
             command.env(name, value);

@@ -100,8 +100,15 @@ impl Member {
             .await
             .map_err(|error| format!("upgrade: {error}"))?;
         let name = format!("load {number}");
-        let join =
-            encode(&ClientMessage::Join { name: &name, state: None, resume: None, last_seq: None, settings: None });
+        let join = encode(&ClientMessage::Join {
+            name: &name,
+            state: None,
+            resume: None,
+            last_seq: None,
+            token: None,
+            host_key: None,
+            settings: None,
+        });
         socket.send(Message::Text(join)).await.map_err(|error| format!("join: {error}"))?;
         let text = next_text(&mut socket).await?;
         let welcome = read(&text)?;

@@ -16,13 +16,21 @@ use chrono_tz::Tz;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use self::values::{nearest, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_zone};
+use self::tokens::{KeyOrder, TokenOrder};
+use self::values::{
+    check_token, nearest, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url, parse_zone,
+};
+use crate::access::AccessMode;
 use crate::core::session::{Bound, Bounds};
-use crate::ice::IceServers;
+use crate::http::{Origins, Proxies};
+use crate::ice::{IceServers, TurnAccess};
 use crate::limits::Rate;
-use crate::protocol::ServerInfo;
+use crate::protocol::{FEATURES, FEATURES_WITH_TOKENS, ServerInfo};
 use crate::telemetry;
+use crate::webhooks::Target;
 
+mod limits;
+mod tokens;
 mod values;
 
 /// A room's welcome takes at most so many bytes for each member: a name, and a full state.
@@ -49,12 +57,21 @@ pub struct Cli {
 }
 
 /// What the program does instead of serving.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Ask the running server whether it is ready: exit code 0 if so, 1 if not.
     ///
     /// For the health check of a container. It asks the operators' listener on this machine.
     Health,
+    /// Make a token and print it.
+    Token(TokenOrder),
+    /// Add a fresh key to the file with the keys of tokens, and print its name.
+    ///
+    /// The file is made where there is none. The last key signs, all are believed: take the old one out when
+    /// the last token that it signed has expired.
+    TokenKey(KeyOrder),
+    /// Print every limit: what it is set to, its default, its unit, and what it is for.
+    Limits,
 }
 
 /// All settings of a server.
@@ -89,9 +106,36 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = parse_count)]
     pub room_members: usize,
 
-    /// The most WebSockets at a time.
-    #[arg(long, value_name = "COUNT", default_value = "100000", value_parser = parse_count)]
+    /// The most WebSockets at a time. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub connections: usize,
+
+    /// The most rooms at a time. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "50000")]
+    pub rooms: usize,
+
+    /// The most members of all rooms. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "100000")]
+    pub members: usize,
+
+    /// The most WebSockets of one address at a time; an IPv6 address counts by its /64. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "1024")]
+    pub address_connections: u32,
+
+    /// Attempts to join that one address may make in a minute; two minutes' worth is free, and one that fails
+    /// or opens a room counts for ten. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "300")]
+    pub address_joins: u32,
+
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Host are believed: addresses and networks, separated
+    /// by commas.
+    #[arg(long, value_name = "LIST", default_value = "127.0.0.0/8,::1/128")]
+    pub trusted_proxies: Proxies,
+
+    /// Origins whose pages may connect beside this server's own, separated by commas: https://app.example.
+    /// "*": all.
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub allowed_origins: Origins,
 
     /// How long a connection may take to join.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
@@ -137,10 +181,40 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value = "131072")]
     pub byte_rate: u32,
 
+    /// Who may join: "open", whoever knows a room's name, and who makes a room is its host; "token", nobody
+    /// without a token; "open-hosts-by-token", whoever knows the name, while only tokens make hosts.
+    #[arg(long, value_name = "MODE", default_value = "open")]
+    pub access: AccessMode,
+
+    /// A JWK Set (RFC 7517) with the keys of tokens. It is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub token_keys_file: Option<PathBuf>,
+
+    /// How long before its end the holder of a token is told, to bring another one.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
+    pub token_notice: Duration,
+
     /// STUN and TURN servers for the browsers, separated by commas:
     /// stun:relay.example.org:3478,turn:relay.example.org:3478?transport=udp
     #[arg(long, value_name = "URLS", default_value = "", hide_default_value = true)]
     pub ice_urls: String,
+
+    /// How long a credential for a TURN server is good that is made by its secret. Members get fresh ones
+    /// four times as often.
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = parse_time)]
+    pub turn_lifetime: Duration,
+
+    /// A user of a TURN server that has no such secret, the same for everybody.
+    #[arg(long, value_name = "NAME")]
+    pub turn_username: Option<String>,
+
+    /// That user's password, which every client learns.
+    #[arg(long, value_name = "SECRET")]
+    pub turn_password: Option<Secret>,
+
+    /// A file with that password.
+    #[arg(long, value_name = "FILE")]
+    pub turn_password_file: Option<PathBuf>,
 
     /// The secret shared with the TURN server (coturn: static-auth-secret).
     #[arg(long, value_name = "SECRET")]
@@ -158,6 +232,27 @@ pub struct Config {
     /// A file with that key, which is made where there is none. A key that is set directly wins.
     #[arg(long, value_name = "FILE")]
     pub resume_key_file: Option<PathBuf>,
+
+    /// The token of the admin API, at least 16 characters; without one there is no such API.
+    #[arg(long, value_name = "SECRET")]
+    pub admin_token: Option<Secret>,
+
+    /// A file with that token.
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+
+    /// Where another program is told of rooms that open and close and of people who come and go:
+    /// https://app.example/events.
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub webhook_url: Option<String>,
+
+    /// The secret that signs what is told there.
+    #[arg(long, value_name = "SECRET")]
+    pub webhook_secret: Option<Secret>,
+
+    /// A file with that secret.
+    #[arg(long, value_name = "FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
 }
 
 /// How log lines look.
@@ -228,6 +323,8 @@ impl Cli {
         let matches = command.clone().try_get_matches_from(all).map_err(|error| explain(&command, error))?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| explain(&command, error))?;
         cli.config.read_files()?;
+        cli.config.check_access()?;
+        cli.config.check_webhook()?;
         cli.config.ice_servers().map_err(|why| Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls): {why}")))?;
         Ok(cli)
     }
@@ -236,10 +333,68 @@ impl Cli {
 impl Config {
     fn read_files(&mut self) -> Result<(), Refused> {
         read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, self.turn_secret_file.as_ref())?;
+        read_file("ROUNDTABLE_TURN_PASSWORD", &mut self.turn_password, self.turn_password_file.as_ref())?;
+        read_file("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, self.webhook_secret_file.as_ref())?;
+        read_file("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, self.admin_token_file.as_ref())?;
+        if let Some(token) = &self.admin_token {
+            let wrong = |why| Refused::Wrong(format!("ROUNDTABLE_ADMIN_TOKEN (--admin-token): {why}."));
+            check_token(token).map_err(wrong)?;
+        }
         // The images set the file; whoever sets the key means the key.
         let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else { return Ok(()) };
         make_key(path);
         read_file("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, Some(path).filter(|path| path.exists()))
+    }
+
+    fn check_webhook(&self) -> Result<(), Refused> {
+        let wrong = |text: &str| Err(Refused::Wrong(text.to_owned()));
+        match (&self.webhook_url, &self.webhook_secret) {
+            (Some(_), None) => wrong(
+                "ROUNDTABLE_WEBHOOK_URL (--webhook-url): what is told there is signed: set ROUNDTABLE_WEBHOOK_SECRET too.",
+            ),
+            (None, Some(_)) => wrong(
+                "ROUNDTABLE_WEBHOOK_SECRET (--webhook-secret): there is nothing to sign: set ROUNDTABLE_WEBHOOK_URL too.",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who is told of what happens, if anybody.
+    pub fn webhook_target(&self) -> Option<Target> {
+        let (url, secret) = (self.webhook_url.clone()?, self.webhook_secret.clone()?);
+        Some(Target { url, secret, zone: self.zone })
+    }
+
+    fn turn_access(&self) -> Result<TurnAccess, String> {
+        match (&self.turn_secret, &self.turn_username, &self.turn_password) {
+            (None, None, None) => Ok(TurnAccess::Unknown),
+            (Some(secret), None, None) => {
+                Ok(TurnAccess::Shared { secret: secret.clone(), lifetime: self.turn_lifetime })
+            }
+            (None, Some(username), Some(password)) => {
+                Ok(TurnAccess::Static { username: username.clone(), password: password.clone() })
+            }
+            _ => {
+                Err("set either ROUNDTABLE_TURN_SECRET, or ROUNDTABLE_TURN_USERNAME and ROUNDTABLE_TURN_PASSWORD"
+                    .into())
+            }
+        }
+    }
+
+    fn check_access(&self) -> Result<(), Refused> {
+        match (self.access, &self.token_keys_file) {
+            (AccessMode::Token | AccessMode::OpenHostsByToken, None) => Err(Refused::Wrong(
+                "ROUNDTABLE_ACCESS (--access): tokens need their keys: set ROUNDTABLE_TOKEN_KEYS_FILE. \
+                 `roundtable token-key` makes such a file."
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the server can do beyond the minimum.
+    pub fn features(&self) -> &'static [&'static str] {
+        if self.access == AccessMode::Open { FEATURES } else { FEATURES_WITH_TOKENS }
     }
 
     /// What an outbox holds.
@@ -260,7 +415,7 @@ impl Config {
     pub fn ice_servers(&self) -> Result<IceServers, String> {
         let urls: Vec<String> =
             self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
-        IceServers::new(&urls, self.turn_secret.clone())
+        IceServers::new(&urls, self.turn_access()?)
     }
 
     /// The longest time between two pings, in whole seconds (R7).

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::Secret;
+
 /// The name that is most like `text`.
 pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
@@ -48,5 +50,22 @@ pub(super) fn parse_outbox_bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes @ 262_144..=1_073_741_824) => Ok(bytes),
         _ => Err("it is a whole number from 262144 (a full room's welcome) to 1073741824".into()),
+    }
+}
+
+/// Not a parser: clap would show what it refuses.
+pub(super) fn check_token(token: &Secret) -> Result<(), String> {
+    let text = token.expose();
+    if text.len() >= 16 && text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err("it has at least 16 characters of ASCII, without white space".into())
+}
+
+pub(super) fn parse_url(text: &str) -> Result<String, String> {
+    let is_http = |uri: &axum::http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    match text.parse::<axum::http::Uri>() {
+        Ok(uri) if is_http(&uri) => Ok(text.to_owned()),
+        _ => Err("it is an address such as https://app.example/events".into()),
     }
 }

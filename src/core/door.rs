@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use super::room::{Comeback, Effect, Refusal, Room, Seat};
+use super::room::{Comeback, Effect, Grant, Refusal, Room, Seat};
 use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
 /// How many of those who left a room remembers, so that they come back as what they were.
@@ -26,6 +26,7 @@ struct Guest<H> {
     session: u64,
     shown: Waiting,
     state: State,
+    grant: Grant,
     handle: H,
 }
 
@@ -61,8 +62,8 @@ impl<H> House<H> {
         self.former.retain(|(former, _)| *former != id);
     }
 
-    fn stranger_role(&self) -> Role {
-        if self.settings.talk { Role::Listener } else { Role::Participant }
+    fn newcomer_role(&self, grant: Grant) -> Role {
+        grant.role.unwrap_or(if self.settings.talk { Role::Listener } else { Role::Participant })
     }
 
     fn take_guest(&mut self, id: PeerId) -> Option<Guest<H>> {
@@ -73,30 +74,41 @@ impl<H> House<H> {
 
 impl<H> Room<H> {
     /// Decides on a newcomer; `present` is the role of its own older session, which it supersedes.
-    pub(super) fn door(&self, id: PeerId, present: Option<Role>) -> Result<Door, Refusal> {
+    pub(super) fn door(&self, id: PeerId, present: Option<Role>, grant: Grant) -> Result<Door, Refusal> {
         if present.is_none() && self.len() >= self.capacity {
             return Err(Refusal::RoomFull);
         }
         let House { settings, waiting, former } = &self.house;
         let known = present.or_else(|| former.iter().find(|(former, _)| *former == id).map(|(_, role)| *role));
         match known {
+            // Could open both doors itself.
+            _ if grant.role == Some(Role::Host) => Ok(Door::In(Role::Host)),
+            // Where only grants make hosts, one comes back as a host by its grant alone.
+            Some(Role::Host) if !self.makes_hosts => Ok(Door::In(self.house.newcomer_role(grant))),
             Some(role) => Ok(Door::In(role)),
-            None if self.is_empty() => Ok(Door::In(Role::Host)),
+            None if self.is_empty() && self.makes_hosts => Ok(Door::In(Role::Host)),
             None if settings.locked => Err(Refusal::RoomLocked),
-            None if !settings.lobby => Ok(Door::In(self.house.stranger_role())),
+            None if !settings.lobby => Ok(Door::In(self.house.newcomer_role(grant))),
             None if waiting.iter().filter(|guest| guest.shown.id != id).count() < self.capacity => Ok(Door::Lobby),
             None => Err(Refusal::RoomFull),
         }
     }
 
     /// Lets a newcomer wait, and tells it and the hosts.
-    pub(super) fn wait(&mut self, seat: Seat, peer: Peer, handle: H, emit: &mut impl FnMut(Effect<'_, H>)) {
+    pub(super) fn wait(
+        &mut self,
+        seat: Seat,
+        peer: Peer,
+        grant: Grant,
+        handle: H,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) {
         if let Some(old) = self.house.take_guest(seat.id) {
             emit(Effect::Close { handle: old.handle, code: CloseCode::Superseded });
         }
         emit(Effect::Send { seat, to: &handle, frame: ServerMessage::Waiting.to_frame() });
         let shown = Waiting { id: peer.id, name: peer.name };
-        self.house.waiting.push(Guest { session: seat.session, shown, state: peer.state, handle });
+        self.house.waiting.push(Guest { session: seat.session, shown, state: peer.state, grant, handle });
         self.show_lobby(emit);
     }
 
@@ -110,6 +122,11 @@ impl<H> Room<H> {
         let guest = self.house.take_guest(id).ok_or(Refusal::PeerNotFound)?;
         self.show_lobby(emit);
         Ok(guest.handle)
+    }
+
+    /// Who waits, in the order in which they came.
+    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.house.waiting.iter().map(|guest| &guest.shown)
     }
 
     /// Lets one in who waits.
@@ -174,8 +191,8 @@ impl<H> Room<H> {
     }
 
     fn enter_guest(&mut self, now: Duration, guest: Guest<H>, emit: &mut impl FnMut(Effect<'_, H>)) {
-        let Guest { session, shown: Waiting { id, name }, state, handle } = guest;
-        let peer = Peer { id, name, role: self.house.stranger_role(), state, link: Link::Ok };
-        self.enter(now, Seat { id, session }, peer, Comeback::default(), handle, emit);
+        let Guest { session, shown: Waiting { id, name }, state, grant, handle } = guest;
+        let peer = Peer { id, name, role: self.house.newcomer_role(grant), state, link: Link::Ok };
+        self.enter(now, Seat { id, session }, peer, grant, Comeback::default(), handle, emit);
     }
 }

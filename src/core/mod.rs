@@ -7,4 +7,4 @@ mod moderation;
 mod room;
 pub mod session;
 
-pub use room::{Comeback, Effect, Input, Refusal, Room, STATE_INTERVAL, Seat};
+pub use room::{Comeback, Effect, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::room::{Effect, Refusal, Room, Seat};
 use crate::protocol::{
-    CloseCode, LeaveReason, Moderation, PeerId, Role, ServerMessage, SettingsPatch, State, StateValue,
+    CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, ServerMessage, SettingsPatch, State, StateValue,
 };
 
 /// What listeners do not send (R42): keys of their state.
@@ -31,6 +31,19 @@ impl Role {
     }
 }
 
+impl Permissions {
+    /// Whether somebody with these may say so of itself (R72).
+    pub(super) fn may_have(self, state: &State) -> bool {
+        SENDING.iter().all(|key| self.has(key) || state.get(*key).is_none_or(|value| *value == OFF))
+    }
+
+    /// What somebody with these says of itself when it comes.
+    pub(super) fn quieted(self, mut state: State) -> State {
+        state.retain(|key, _| self.has(key) || !SENDING.contains(&&**key));
+        state
+    }
+}
+
 impl<H> Room<H> {
     /// Carries out an act of a host.
     pub(super) fn moderate(
@@ -40,9 +53,11 @@ impl<H> Room<H> {
         act: Moderation,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) -> Result<(), Refusal> {
-        if self.check(seat)?.peer.role != Role::Host {
+        let member = self.check(seat)?;
+        if member.peer.role != Role::Host {
             return Err(Refusal::NotAllowed("Only a host may do this."));
         }
+        member.permit("moderate")?;
         match act {
             Moderation::Settings { settings } => self.change_settings(now, settings, emit),
             Moderation::Role { to, role } => return self.change_role(now, seat.id, to, role, emit),
@@ -64,7 +79,7 @@ impl<H> Room<H> {
 
     /// Sees that there is a host: whoever has been here longest, and a listener only where nobody else is.
     pub(super) fn crown_heir(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
-        if self.hosts() > 0 {
+        if !self.makes_hosts || self.hosts() > 0 {
             return;
         }
         let heir = self.members().map(|(peer, _)| (peer.role == Role::Listener, peer.id));
@@ -138,14 +153,28 @@ impl<H> Room<H> {
         if to == own {
             return Err(Refusal::NotAllowed("To go oneself, send \"leave\"."));
         }
-        let session = self.members.get(&to).ok_or(Refusal::PeerNotFound)?.session;
-        let handle = self.leave(Seat { id: to, session }, LeaveReason::Removed, emit)?;
+        self.send_out(to, emit)
+    }
+
+    fn send_out(&mut self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+        let session = self.members.get(&id).ok_or(Refusal::PeerNotFound)?.session;
+        let handle = self.leave(Seat { id, session }, LeaveReason::Removed, emit)?;
         emit(Effect::Close { handle, code: CloseCode::Removed });
         Ok(())
     }
 
-    fn end(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+    /// Sends somebody away who is in or waits.
+    pub(super) fn evict(&mut self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+        match self.stop_waiting(id, emit) {
+            Ok(handle) => emit(Effect::Close { handle, code: CloseCode::Refused }),
+            Err(_) => return self.send_out(id, emit),
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
         for (_, member) in self.members.drain() {
+            emit(Effect::Departed { peer: &member.peer, reason: None });
             emit(Effect::Close { handle: member.handle, code: CloseCode::Ended });
         }
         self.changed.clear();

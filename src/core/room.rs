@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::door::{Door, House};
 use crate::protocol::{
-    CloseCode, Frame, LeaveReason, Link, Moderation, NotResumed, Peer, PeerId, PeerName, Role, ServerMessage, Settings,
-    SettingsPatch, State, StatePatch,
+    CloseCode, Frame, LeaveReason, Link, Moderation, NotResumed, Peer, PeerId, PeerName, Permissions, Role,
+    ServerMessage, Settings, SettingsPatch, State, StatePatch,
 };
 
 /// Changes of state within this time are announced together (R22).
 pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
+
+const NOT_PERMITTED: &str = "The token by which this peer is here does not permit it.";
 
 /// One stay of a peer in a room. A peer that comes back has the same id in another session, so
 /// that what its old connection still says has no effect.
@@ -32,6 +34,15 @@ pub struct Comeback {
     pub refused: Option<NotResumed>,
 }
 
+/// What somebody was granted before it came to the door.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Grant {
+    /// What it is; the room decides where nothing was said. A host passes lock and lobby.
+    pub role: Option<Role>,
+    /// What it may do, whatever its role allows.
+    pub permissions: Permissions,
+}
+
 /// What happens to a room. `H` is the way to a member; the room passes it on and never looks
 /// into it.
 #[derive(Debug)]
@@ -48,6 +59,8 @@ pub enum Input<H> {
         settings: SettingsPatch,
         /// Whether it has been here before.
         comeback: Comeback,
+        /// What it was granted.
+        grant: Grant,
         /// The way to this member.
         handle: H,
     },
@@ -109,6 +122,22 @@ pub enum Input<H> {
         /// Who.
         seat: Seat,
     },
+    /// Whoever runs the server sends somebody away, who is in or waits.
+    Evict {
+        /// Whom.
+        id: PeerId,
+    },
+    /// Whoever runs the server ends the meeting.
+    End,
+    /// Nobody who is lost can come back any more: the server goes away.
+    GiveUp,
+    /// A frame of the server's own for one member.
+    Tell {
+        /// The receiver.
+        to: PeerId,
+        /// Complete.
+        frame: Frame,
+    },
     /// The time of an [`Effect::WakeAt`] has come.
     Tick,
 }
@@ -126,6 +155,8 @@ pub enum Effect<'a, H> {
         version: u64,
         /// The member itself.
         own: &'a Peer,
+        /// What the member may do.
+        permissions: Permissions,
         /// What the room is set to.
         settings: Settings,
         /// Whether it has been here before.
@@ -141,6 +172,13 @@ pub enum Effect<'a, H> {
         to: &'a H,
         /// What.
         frame: Frame,
+    },
+    /// Take note that somebody is no member any more.
+    Departed {
+        /// As it was last.
+        peer: &'a Peer,
+        /// Why; `None` where the meeting was ended.
+        reason: Option<LeaveReason>,
     },
     /// Close a connection that is no member's any more.
     Close {
@@ -181,6 +219,8 @@ pub(super) struct Member<H> {
     pub(super) session: u64,
     /// The roster's version with which it came: the order of joining.
     pub(super) since: u64,
+    /// What it came by.
+    pub(super) grant: Grant,
     pub(super) peer: Peer,
     pub(super) handle: H,
     /// Its socket is lost: until when it may come back, and why it leaves if it does not.
@@ -193,6 +233,8 @@ pub struct Room<H> {
     pub(super) capacity: usize,
     /// How long a member may be lost (R52).
     pub(super) window: Duration,
+    /// Whether it makes hosts of its members: the first one, and heirs (R36).
+    pub(super) makes_hosts: bool,
     pub(super) version: u64,
     pub(super) members: HashMap<PeerId, Member<H>>,
     /// Members whose state changed and has not been announced, in the order of their change.
@@ -210,6 +252,7 @@ impl<H> Room<H> {
         Self {
             capacity,
             window,
+            makes_hosts: true,
             version: 0,
             members: HashMap::new(),
             changed: Vec::new(),
@@ -217,6 +260,11 @@ impl<H> Room<H> {
             waking: false,
             house: House::default(),
         }
+    }
+
+    /// The same room, which makes hosts of its members or leaves that to their grants.
+    pub fn making_hosts(self, makes_hosts: bool) -> Self {
+        Self { makes_hosts, ..self }
     }
 
     /// Whether nobody is here.
@@ -254,6 +302,13 @@ impl<H> Room<H> {
         self.check(seat).map(|member| &member.handle)
     }
 
+    /// Whether somebody who comes with this grant, and with this name where its token says one, is what the member
+    /// is that came by another: only then may it go on as that.
+    pub fn grants_alike(&self, id: PeerId, grant: Grant, name: Option<&PeerName>) -> bool {
+        let member = self.members.get(&id);
+        member.is_some_and(|member| member.grant == grant && name.is_none_or(|name| *name == member.peer.name))
+    }
+
     /// The present session of somebody.
     pub fn seat_of(&self, id: PeerId) -> Option<Seat> {
         self.members.get(&id).map(|member| Seat { id, session: member.session })
@@ -278,9 +333,11 @@ impl<H> Room<H> {
         match input {
             Input::Signal { from, to, frame } => self.signal(from, to, frame, emit),
             Input::Broadcast { from, frame } => {
-                if self.check(from)?.peer.role == Role::Listener {
+                let member = self.check(from)?;
+                if member.peer.role == Role::Listener {
                     return Err(Refusal::NotAllowed("Listeners do not broadcast."));
                 }
+                member.permit("broadcast")?;
                 self.send_to_all(Some(from.id), &frame, emit);
                 Ok(())
             }
@@ -294,6 +351,20 @@ impl<H> Room<H> {
             Input::Lose { seat, reason, handle } => self.lose(now, seat, reason, handle, emit),
             Input::Return { seat, handle } => self.take_back(seat, handle, emit),
             Input::Sync { seat } => self.sync(now, seat, emit),
+            Input::Evict { id } => self.evict(id, emit),
+            Input::End => {
+                self.end(emit);
+                Ok(())
+            }
+            Input::GiveUp => {
+                self.window = Duration::ZERO;
+                self.expire(Duration::MAX, emit);
+                Ok(())
+            }
+            Input::Tell { to, frame } => {
+                emit(self.members.get(&to).ok_or(Refusal::PeerNotFound)?.send(frame));
+                Ok(())
+            }
             Input::Tick => {
                 self.expire(now, emit);
                 if mem::take(&mut self.waking) {
@@ -329,11 +400,12 @@ impl<H> Room<H> {
     }
 
     fn join(&mut self, now: Duration, join: Input<H>, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
-        let Input::Join { seat, name, state, settings, comeback, handle } = join else { return Ok(()) };
+        let Input::Join { seat, name, state, settings, comeback, grant, handle } = join else { return Ok(()) };
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
         let old = self.members.get(&seat.id).map(|old| (Seat { id: seat.id, session: old.session }, old.peer.role));
-        let door = self.door(seat.id, old.map(|(_, role)| role))?;
-        if self.is_empty() {
+        let door = self.door(seat.id, old.map(|(_, role)| role), grant)?;
+        // A lobby or a lock that nobody could open again is none.
+        if self.is_empty() && matches!(door, Door::In(Role::Host)) {
             self.house.settings = settings.apply(self.house.settings);
         }
         if let Some((old, _)) = old {
@@ -343,35 +415,42 @@ impl<H> Room<H> {
         let mut peer = Peer { id: seat.id, name, role: Role::default(), state, link: Link::Ok };
         match door {
             Door::In(role) => {
+                // It waited, and has come again with a grant that opens the door.
+                if let Ok(handle) = self.stop_waiting(seat.id, emit) {
+                    emit(Effect::Close { handle, code: CloseCode::Superseded });
+                }
                 peer.role = role;
-                self.enter(now, seat, peer, comeback, handle, emit);
+                self.enter(now, seat, peer, grant, comeback, handle, emit);
             }
-            Door::Lobby => self.wait(seat, peer, handle, emit),
+            Door::Lobby => self.wait(seat, peer, grant, handle, emit),
         }
         Ok(())
     }
 
     /// Makes somebody a member, whatever the door says.
+    #[expect(clippy::too_many_arguments, reason = "all that a member is made of")]
     pub(super) fn enter(
         &mut self,
         now: Duration,
         seat: Seat,
         mut peer: Peer,
+        grant: Grant,
         comeback: Comeback,
         handle: H,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) {
-        peer.state = peer.role.quieted(peer.state);
+        peer.state = grant.permissions.quieted(peer.role.quieted(peer.state));
         // The snapshot must not contain what the others have not been told (R23).
         self.announce_states(now, emit);
         self.version += 1;
         let version = self.version;
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
         // First reachable, then announced (R15).
-        self.members.insert(seat.id, Member { session: seat.session, since: version, peer, handle, lost: None });
+        let member = Member { session: seat.session, since: version, grant, peer, handle, lost: None };
+        self.members.insert(seat.id, member);
         if let Some(Member { peer: own, handle: to, .. }) = self.members.get(&seat.id) {
-            let settings = self.house.settings;
-            emit(Effect::Welcome { seat, to, version, own, settings, comeback, peers: self.others(seat.id) });
+            let (permissions, settings, peers) = (grant.permissions, self.house.settings, self.others(seat.id));
+            emit(Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers });
         }
         self.send_to_all(Some(seat.id), &frame, emit);
         self.show_lobby_to(seat.id, emit);
@@ -389,10 +468,11 @@ impl<H> Room<H> {
         self.version += 1;
         let frame = ServerMessage::PeerLeft { version: self.version, id: seat.id, reason }.to_frame();
         self.send_to_all(None, &frame, emit);
+        emit(Effect::Departed { peer: &member.peer, reason: Some(reason) });
         match reason {
             // Is back at once, as what it was.
             LeaveReason::Superseded => return Ok(member.handle),
-            LeaveReason::Removed => self.house.forget(seat.id),
+            LeaveReason::Removed | LeaveReason::Unauthorized => self.house.forget(seat.id),
             _ => self.house.remember(seat.id, member.peer.role),
         }
         if self.is_empty() {
@@ -417,6 +497,9 @@ impl<H> Room<H> {
         }
         if !member.peer.role.may_have(&state) {
             return Err(Refusal::NotAllowed("Listeners send nothing; raise a hand to be let speak."));
+        }
+        if !member.grant.permissions.may_have(&state) {
+            return Err(Refusal::NotAllowed(NOT_PERMITTED));
         }
         if let Some(member) = self.members.get_mut(&seat.id) {
             member.peer.state = state;
@@ -481,6 +564,11 @@ impl<H> Room<H> {
 }
 
 impl<H> Member<H> {
+    /// Refuses what the member's token does not permit (R72).
+    pub(super) fn permit(&self, name: &str) -> Result<(), Refusal> {
+        if self.grant.permissions.has(name) { Ok(()) } else { Err(Refusal::NotAllowed(NOT_PERMITTED)) }
+    }
+
     pub(super) fn send(&self, frame: Frame) -> Effect<'_, H> {
         let seat = Seat { id: self.peer.id, session: self.session };
         Effect::Send { seat, to: &self.handle, frame }

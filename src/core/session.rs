@@ -85,6 +85,11 @@ impl Session {
         self.stay = Some(stay);
     }
 
+    /// Which stay's messages it counts; `None` where it has not begun.
+    pub fn stay(&self) -> Option<u64> {
+        self.stay
+    }
+
     /// Whether it counts the messages of this stay.
     pub fn is_of(&self, stay: u64) -> bool {
         self.stay == Some(stay)

@@ -1,11 +1,12 @@
 //! `/signal-api/`: the WebSocket's upgrade and the HTTP answers in their envelope (R33).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::extract::{Extension, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -13,12 +14,16 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::app::{App, Place};
 use crate::conn;
-use crate::protocol::{FEATURES, RoomName};
+use crate::http::PeerAddress;
+use crate::http::admin;
+use crate::limits::{Attempt, Kind, Visit};
+use crate::protocol::RoomName;
 use crate::socket::Socket;
 
 /// Seconds after which a client refused for now should ask again.
@@ -27,11 +32,17 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 pub(super) fn router(app: &Arc<App>) -> Router {
     // What anyone may ask, any page may ask: it says nothing about who is in a room.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]);
-    let v1 = Router::new().route("/welcome", get(welcome)).route("/rooms/{room}", get(room));
-    let v1 = v1.route("/leave", post(super::leave::leave));
+    let v1 = Router::new()
+        .route("/welcome", get(welcome))
+        .route("/openapi.json", get(admin::openapi))
+        .route("/rooms", post(new_room))
+        .route("/rooms/{room}", get(room))
+        .route("/leave", post(super::leave::leave));
     let v1 = v1.method_not_allowed_fallback(method_not_allowed).layer(cors);
     Router::new()
         .route("/ws", get(upgrade))
+        // Without the leave of other pages.
+        .nest("/v1/admin", admin::router(app))
         .nest("/v1", v1)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -42,12 +53,9 @@ pub(super) async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "No such address; docs/PROTOCOL.md lists them.")
 }
 
-async fn method_not_allowed() -> ApiError {
-    ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "METHOD_NOT_ALLOWED",
-        "This address does not answer this method; docs/PROTOCOL.md tells which.",
-    )
+pub(super) async fn method_not_allowed() -> ApiError {
+    let message = "This address does not take this method; docs/PROTOCOL.md says which.";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
 }
 
 /// An error in the envelope.
@@ -56,11 +64,19 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// Where something else than [`RETRY_AFTER`] is right.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), retry_after: None }
+    }
+
+    pub(super) fn too_many_attempts(wait: Duration) -> Self {
+        let message = "Too many attempts came from this address.";
+        let retry_after = Some(wait.as_secs() + 1);
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", message) }
     }
 
     pub(super) fn internal() -> Self {
@@ -84,8 +100,8 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(envelope)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, self.retry_after.map_or(RETRY_AFTER, HeaderValue::from));
         }
         if self.status == StatusCode::UPGRADE_REQUIRED {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -111,11 +127,16 @@ async fn welcome(State(app): State<Arc<App>>) -> Response {
         server: crate::protocol::ServerInfo<'a>,
         features: &'a [&'a str],
     }
-    success(Data { server: app.config.server_info(), features: FEATURES })
+    success(Data { server: app.config.server_info(), features: app.config.features() })
 }
 
 /// R35.
-async fn room(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
+async fn room(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    headers: HeaderMap,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data<'a> {
         room: &'a str,
@@ -126,7 +147,16 @@ async fn room(State(app): State<Arc<App>>, path: Result<Path<String>, PathReject
     }
     let Path(name) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
+    // Whoever guesses names here is slowed as at the door (R79).
+    let client = app.config.trusted_proxies.client(peer, &headers);
+    match app.doors.attempt(client, Instant::now()) {
+        Attempt::After(wait) => tokio::time::sleep(wait).await,
+        Attempt::Refused(wait) => return Err(ApiError::too_many_attempts(wait)),
+    }
     let present = app.hub.occupancy(&room);
+    if present.is_none() {
+        app.doors.guessed(client, Instant::now());
+    }
     let (members, settings) = present.unwrap_or_default();
     Ok(success(Data {
         room: room.as_str(),
@@ -137,6 +167,21 @@ async fn room(State(app): State<Arc<App>>, path: Result<Path<String>, PathReject
     }))
 }
 
+/// R70: a name that nobody guesses, and the key that makes a host there. Nothing is kept of it.
+async fn new_room(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        room: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host_key: Option<String>,
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|_| ApiError::internal())?;
+    let room =
+        RoomName::from_random(std::array::from_fn(|at| u16::from_le_bytes([random[2 * at], random[2 * at + 1]])));
+    Ok(success(Data { room: room.as_str(), host_key: app.access.host_key(&room) }))
+}
+
 #[derive(Deserialize)]
 struct RoomQuery {
     room: String,
@@ -145,6 +190,7 @@ struct RoomQuery {
 /// R1, R2, R10: everything that can be refused is refused before the upgrade.
 async fn upgrade(
     State(app): State<Arc<App>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
     query: Result<Query<RoomQuery>, QueryRejection>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
@@ -158,6 +204,13 @@ async fn upgrade(
     let Query(query) =
         query.map_err(|_| ApiError::room_invalid("The address needs the room: /signal-api/ws?room=<room>."))?;
     let room = RoomName::new(&query.room).map_err(ApiError::room_invalid)?;
+    let proxies = &app.config.trusted_proxies;
+    if !proxies.may_come_from(peer, request.headers(), &app.config.allowed_origins) {
+        let message = "This server takes no connections from pages of this origin: ROUNDTABLE_ALLOWED_ORIGINS names those \
+                       that it does.";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", message));
+    }
+    let client = proxies.client(peer, request.headers());
     if app.is_draining() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -172,15 +225,19 @@ async fn upgrade(
             "The server has as many connections as it takes; come back later.",
         )
     })?;
-    tokio::spawn(run(app, room, on_upgrade, place));
+    let visit = app.doors.enter(client, Kind::WebSocket, Instant::now()).ok_or_else(|| {
+        let message = "There are as many connections from this address as it may have; close some, or come back later.";
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", message)
+    })?;
+    tokio::spawn(run(app, room, visit, on_upgrade, place));
     Ok(response)
 }
 
-async fn run(app: Arc<App>, room: RoomName, on_upgrade: OnUpgrade, place: Place) {
+async fn run(app: Arc<App>, room: RoomName, visit: Visit, on_upgrade: OnUpgrade, place: Place) {
     if let Some(socket) = socket(on_upgrade).await {
         // In a task of its own, because this one keeps room for the upgrade, long after it.
         tokio::spawn(async move {
-            conn::serve(app, room, socket).await;
+            conn::serve(app, room, visit, socket).await;
             drop(place);
         });
     }

@@ -1,11 +1,15 @@
 //! Routes and layers: the API under `/signal-api/`, the frontend everywhere else, and the
 //! operators' own listener.
 
+mod admin;
 mod api;
+mod client;
 mod leave;
 mod ops;
 mod site;
 
+pub(crate) use client::PeerAddress;
+pub use client::{Origins, Proxies};
 pub use ops::{ask_ready, ops_router};
 
 use std::sync::Arc;

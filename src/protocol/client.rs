@@ -33,6 +33,14 @@ pub enum ClientMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(type = "number", optional))]
         last_seq: Option<u64>,
+        /// What whoever runs the server has signed (R71).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        token: Option<&'a str>,
+        /// The secret of whoever made the room (R70).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        host_key: Option<&'a str>,
         /// What the room is to be set to, where this join makes it (R38).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
@@ -70,6 +78,11 @@ pub enum ClientMessage<'a> {
         #[cfg_attr(test, ts(type = "number"))]
         ack: u64,
     },
+    /// Stays, by another token (R74).
+    Renew {
+        /// The other one.
+        token: &'a str,
+    },
     /// Leaves the room (R24).
     Leave,
 }
@@ -87,6 +100,10 @@ pub enum Request<'a> {
         resume: Option<Cow<'a, str>>,
         /// The number of the last message that arrived, of a client that would go on.
         last_seq: Option<u64>,
+        /// Not checked yet.
+        token: Option<Cow<'a, str>>,
+        /// Not checked yet.
+        host_key: Option<Cow<'a, str>>,
         /// For a room that this join makes.
         settings: SettingsPatch,
     },
@@ -112,6 +129,11 @@ pub enum Request<'a> {
     Ping,
     /// Nothing but what every message may say: [`Parsed::ack`].
     Ack,
+    /// Stay, by another token.
+    Renew {
+        /// Not checked yet.
+        token: Cow<'a, str>,
+    },
     /// Leave.
     Leave,
 }
@@ -128,6 +150,7 @@ impl Request<'_> {
             Self::Sync => "sync",
             Self::Ping => "ping",
             Self::Ack => "ack",
+            Self::Renew { .. } => "renew",
             Self::Leave => "leave",
         }
     }
@@ -189,6 +212,10 @@ struct Header<'a> {
     state: Option<&'a RawValue>,
     #[serde(borrow)]
     resume: Option<Text<'a>>,
+    #[serde(borrow)]
+    token: Option<Text<'a>>,
+    #[serde(borrow)]
+    host_key: Option<Text<'a>>,
     #[serde(borrow)]
     settings: Option<&'a RawValue>,
     last_seq: Option<u64>,
@@ -263,13 +290,19 @@ fn request<'a>(text: &'a str, header: Header<'a>) -> Result<Request<'a>, Bad> {
             let state = header.state.map(|state| parse_state(state, re)).transpose()?.unwrap_or_default();
             let settings = header.settings.map(|settings| parse_fields(settings.get(), "join")).transpose()?;
             let settings = settings.unwrap_or_default();
-            let (resume, last_seq) = (header.resume.map(|text| text.0), header.last_seq);
-            Ok(Request::Join { name, state, resume, last_seq, settings })
+            let [resume, token, host_key] =
+                [header.resume, header.token, header.host_key].map(|text| text.map(|Text(text)| text));
+            let last_seq = header.last_seq;
+            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings })
         }
         "moderate" => parse_fields(text, "moderate").map(Request::Moderate),
         "sync" => Ok(Request::Sync),
         "ping" => Ok(Request::Ping),
         "ack" => header.ack.map(|_| Request::Ack).ok_or_else(|| Bad::missing("ack", Some("ack"))),
+        "renew" => {
+            let token = header.token.ok_or_else(|| Bad::missing("token", Some("renew")))?.0;
+            Ok(Request::Renew { token })
+        }
         "leave" => Ok(Request::Leave),
         other => Err(Bad::new(ErrorCode::UnknownType, None, format!("No message has the type {:?}.", shorten(other)))),
     }
@@ -310,7 +343,7 @@ fn unreadable<'a>(text: &'a str, error: &serde_json::Error) -> Parsed<'a> {
 }
 
 fn known(quoted: &str) -> Option<&'static str> {
-    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "ack", "leave"]
+    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "ack", "renew", "leave"]
         .into_iter()
         .find(|kind| quoted.trim_matches('"') == *kind)
 }

@@ -41,6 +41,24 @@ pub enum ErrorCode {
     OutOfSequence,
     /// The message is longer than [`super::MESSAGE_BYTES`].
     MessageTooLarge,
+    /// Nobody joins without a token (R71).
+    TokenMissing,
+    /// The token is none, or nobody's whom the server knows.
+    TokenInvalid,
+    /// The token's time is over.
+    TokenExpired,
+    /// The token's time has not come.
+    TokenNotYetValid,
+    /// The token is for another room.
+    TokenWrongRoom,
+    /// The token, or the key that made it, is good no more.
+    TokenRevoked,
+    /// Too many attempts to join from the same address (R79).
+    TooManyAttempts,
+    /// The server has as many rooms or members as it takes (R80).
+    ServerFull,
+    /// `renew` by somebody who is not here by a token.
+    NoToken,
 }
 
 /// Why a session did not go on (R54).
@@ -54,6 +72,8 @@ pub enum NotResumed {
     ResumeExpired,
     /// More was missed than the replay holds.
     ResumeLost,
+    /// What the `join` shows grants something else than what the session began with.
+    GrantChanged,
 }
 
 /// Whether a member has a socket (R52).
@@ -94,6 +114,8 @@ pub enum LeaveReason {
     ProtocolError,
     /// A host sent it out.
     Removed,
+    /// Its token ended (R75).
+    Unauthorized,
 }
 
 /// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
@@ -128,6 +150,10 @@ pub enum CloseCode {
     Removed = 4008,
     /// A host ended the meeting, or it ended while this peer waited (R46).
     Ended = 4009,
+    /// No token, a bad one, or one that ended (R71, R75).
+    Unauthorized = 4010,
+    /// Too many attempts, or no place at the moment (R79, R80).
+    TryLater = 4011,
 }
 
 impl CloseCode {
@@ -148,6 +174,8 @@ impl CloseCode {
             Self::Refused => "refused",
             Self::Removed => "removed",
             Self::Ended => "ended",
+            Self::Unauthorized => "unauthorized",
+            Self::TryLater => "try_later",
         }
     }
 }

@@ -17,7 +17,7 @@ mod typescript;
 pub use client::{ClientMessage, Parsed};
 pub use codes::{CloseCode, ErrorCode, LeaveReason, Link, NotResumed};
 pub use frame::{Frame, Head, Outgoing};
-pub use moderation::{Ask, Moderation, Role, Settings, SettingsPatch, Switch};
+pub use moderation::{Ask, Moderation, Permissions, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
 pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
 pub use state::{STATE_KEYS, State, StatePatch, StateValue};
@@ -26,5 +26,8 @@ pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 /// media sections is about 8 KB.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// What this server can do beyond the minimum (R7).
+/// What every server can do beyond the minimum (R7).
 pub const FEATURES: &[&str] = &["hosts", "resume", "session", "state", "sync"];
+
+/// What a server can do that takes tokens (R71).
+pub const FEATURES_WITH_TOKENS: &[&str] = &["hosts", "resume", "session", "state", "sync", "tokens"];

@@ -1,4 +1,4 @@
-//! What hosts do, and what a room is set to (R36 to R46).
+//! What roles and hosts do, and what a room is set to (R36 to R46, R72).
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,42 @@ pub enum Role {
     Participant,
     /// Listens (R42).
     Listener,
+}
+
+/// What a peer may do, whatever its role allows (R72).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Permissions(u8);
+
+impl Permissions {
+    /// The names on the wire. The first three are keys of a state.
+    const NAMES: [&str; 5] = ["mic", "camera", "screen", "broadcast", "moderate"];
+
+    /// Everything.
+    pub const fn all() -> Self {
+        Self((1 << Self::NAMES.len()) - 1)
+    }
+
+    /// What these names say; one that is not known says nothing.
+    pub fn of(names: &[String]) -> Self {
+        let bits = Self::NAMES.iter().enumerate().filter(|(_, known)| names.iter().any(|name| name == **known));
+        Self(bits.fold(0, |all, (bit, _)| all | 1 << bit))
+    }
+
+    /// Whether this is among what may be done. What has no name here may be.
+    pub fn has(self, name: &str) -> bool {
+        Self::NAMES.iter().position(|known| *known == name).is_none_or(|bit| self.0 & 1 << bit != 0)
+    }
+
+    /// The names of what may be done.
+    pub fn names(self) -> Vec<&'static str> {
+        Self::NAMES.into_iter().filter(|name| self.has(name)).collect()
+    }
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self::all()
+    }
 }
 
 /// What a room is set to (R38).

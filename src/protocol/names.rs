@@ -36,6 +36,18 @@ impl RoomName {
         Ok(Self(name.into()))
     }
 
+    /// A name that nobody guesses, of 64 random bits, and that is easy to read aloud: four proquints (words of five
+    /// letters for 16 bits each), such as `lusab-babad-gutih-tugad`.
+    pub fn from_random(random: [u16; 4]) -> Self {
+        const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
+        const VOWELS: &[u8; 4] = b"aiou";
+        let consonant = |word: u16, shift: u8| char::from(CONSONANTS[usize::from(word >> shift & 15)]);
+        let vowel = |word: u16, shift: u8| char::from(VOWELS[usize::from(word >> shift & 3)]);
+        let word =
+            |word: u16| [consonant(word, 12), vowel(word, 10), consonant(word, 6), vowel(word, 4), consonant(word, 0)];
+        Self(random.map(|bits| String::from_iter(word(bits))).join("-").into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -155,6 +155,27 @@ pub enum ServerMessage<'a> {
     },
     /// A message was not carried out (R28).
     Error(ErrorBody<'a>),
+    /// The same servers as in the `welcome`, with credentials that are good for longer (R86).
+    IceServers {
+        /// As in `RTCConfiguration.iceServers`.
+        ice_servers: &'a [IceServer],
+    },
+    /// One's own token ends soon (R74).
+    TokenExpiring {
+        /// Milliseconds until then.
+        #[cfg_attr(test, ts(type = "number"))]
+        expires_in_ms: u64,
+    },
+    /// The answer to `renew` (R74).
+    Renewed {
+        /// Milliseconds until the new token ends.
+        #[cfg_attr(test, ts(type = "number"))]
+        expires_in_ms: u64,
+        /// The `ref` of the `renew`.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "string | number", optional))]
+        reference: Option<&'a RawValue>,
+    },
     /// The server shuts down (R32).
     GoAway {
         /// Always `shutdown` so far.
@@ -182,6 +203,10 @@ pub struct Welcome<'a> {
     pub peers: Vec<&'a Peer>,
     /// One's own role (R36).
     pub role: Role,
+    /// What one may do, where a token does not leave it to the role (R72).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "Array<string>", optional))]
+    pub permissions: Option<Vec<&'a str>>,
     /// What the room is set to (R38).
     pub settings: Settings,
     /// The secret to come back with (R11).
@@ -296,6 +321,10 @@ pub struct ErrorBody<'a> {
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "string | number", optional))]
     pub reference: Option<&'a RawValue>,
+    /// Milliseconds after which to try again, where that may help (R79, R80).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "number", optional))]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl ServerMessage<'_> {

@@ -7,6 +7,7 @@ pub mod client;
 pub mod http;
 pub mod proxy;
 pub mod raw;
+pub mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

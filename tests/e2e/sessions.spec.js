@@ -75,6 +75,29 @@ test('a tab whose socket is lost says goodbye all the same', async ({ context, j
   wire.close();
 });
 
+test('who is removed while the socket is lost is told on the way back, and is not in again', async ({
+  join,
+  server,
+}) => {
+  const wire = await Wire.to(server);
+  const ada = await join('Ada', 'meanwhile');
+  const grace = await join('Grace', 'meanwhile', { base: wire.url });
+  await expectAllSeen([ada, grace]);
+  wire.cut();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-away', '');
+  await ada.button('people').click();
+  const row = ada.page.locator('[data-person="Grace"]');
+  await row.locator('[data-action=person-actions]').click();
+  await row.locator('[data-action=remove]').click();
+  await ada.button('confirm').click();
+  await expect(ada.tiles).toHaveCount(0);
+  wire.mend();
+  await expect(grace.failure('removed')).toBeVisible();
+  await expectSignaling(grace, 'closed');
+  await expect(ada.tiles).toHaveCount(0);
+  wire.close();
+});
+
 test(`the server is killed ${RESTARTS} times in the middle of a call: pictures never stop, and the roster is exact within 3 s`, async ({
   join,
   server,
@@ -85,9 +108,13 @@ test(`the server is killed ${RESTARTS} times in the middle of a call: pictures n
   for (const name of names) people.push(await join(name, 'killed'));
   await expectAllSeen(people);
   const ids = (person) =>
-    person.page.locator('[data-peer-id]').evaluateAll((tiles) =>
-      tiles.map((tile) => [tile.getAttribute('aria-label'), tile.dataset.peerId, 'away' in tile.dataset]).sort(),
-    );
+    person.page
+      .locator('[data-peer-id]')
+      .evaluateAll((tiles) =>
+        tiles
+          .map((tile) => [tile.getAttribute('aria-label'), tile.dataset.peerId, 'away' in tile.dataset])
+          .sort(),
+      );
   const before = await Promise.all(people.map(ids));
   for (const { page } of people) await page.evaluate(() => window.probe.watch());
   const slowest = [];
@@ -106,20 +133,25 @@ test(`the server is killed ${RESTARTS} times in the middle of a call: pictures n
       await expect
         .poll(
           async () =>
-            (await person.page.locator('html').getAttribute('data-signaling')) === 'open' && (await ids(person)),
+            (await person.page.locator('html').getAttribute('data-signaling')) === 'open' &&
+            (await ids(person)),
           { message: person.name, intervals: [50], timeout: RETURN_MS },
         )
         .toEqual(before[index]);
     }
     const roster = await Promise.all(people.map(({ page }) => page.evaluate(() => window.probe.roster())));
     for (const [index, known] of roster.entries()) {
-      expect(known, 'what the server says, not only what is kept').toEqual(before[index].map(([, id]) => id).sort());
+      expect(known, 'what the server says, not only what is kept').toEqual(
+        before[index].map(([, id]) => id).sort(),
+      );
     }
     slowest.push(Math.round(performance.now() - returned));
     expect(slowest.at(-1), 'all of them').toBeLessThan(RETURN_MS);
     for (const { page, name } of people) {
       await expect
-        .poll(() => page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState)), { message: name })
+        .poll(() => page.evaluate(() => window.probe.connections.map((pc) => pc.signalingState)), {
+          message: name,
+        })
         .toEqual(['stable', 'stable']);
     }
   }

@@ -84,7 +84,7 @@ async fn r2_a_request_without_an_upgrade_is_told_so() {
 async fn r3_fields_that_the_server_does_not_know_are_ignored() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.connect("r").await;
-    ada.join_with(json!({"type": "join", "name": "Ada", "colour": {"r": 1}, "token": 7, "role": []})).await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "colour": {"r": 1}, "badge": 7, "role": []})).await;
     ada.send_text(r#" { "later" : [ { } ] , "type" : "ping" , "type2" : null } "#).await;
     ada.expect("pong").await;
 }

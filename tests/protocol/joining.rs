@@ -117,7 +117,8 @@ async fn r7_welcome_brings_everything_to_start_with() {
 
 #[tokio::test]
 async fn r8_ids_are_twenty_characters_and_never_the_same() {
-    let server = TestServer::start(&[("ROUNDTABLE_ROOM_MEMBERS", "500")]).await;
+    let settings = [("ROUNDTABLE_ROOM_MEMBERS", "500"), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
+    let server = TestServer::start(&settings).await;
     let mut ids = HashSet::new();
     let mut characters = HashSet::new();
     for _ in 0..200 {

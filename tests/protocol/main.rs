@@ -4,15 +4,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod absence;
+mod access;
+mod admin;
 mod connecting;
 mod errors;
 mod frames;
 mod heartbeat;
 mod hosts;
 mod http;
+mod ice;
 mod joining;
 mod leaving;
+mod limits;
 mod relaying;
 mod roster;
 mod sessions;
 mod state;
+mod webhooks;

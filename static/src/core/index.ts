@@ -17,7 +17,6 @@ export {
   type Address,
   addressOf,
   isRoomName,
-  newRoomName,
   type PageOptions,
   pageOptions,
   roomOfInput,
@@ -25,4 +24,5 @@ export {
 } from './address';
 export { FILE_BYTES, TEXT_BYTES, textBytes } from './chat/wire';
 export { browserEnvironment, type Environment } from './environment';
+export { type NewRoom, newRoom } from './rooms';
 export { Meeting, type MeetingOptions } from './meeting';

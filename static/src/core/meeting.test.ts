@@ -630,6 +630,65 @@ test('who speaks is shown, and has the floor', async () => {
   expect(meeting.view.speaker).toBe(GRACE);
 });
 
+describe('R71 with a token', () => {
+  test('each join shows the latest one, and it is renewed in time', () => {
+    const expiring: number[] = [];
+    const onTokenExpiring = (left: number): void => {
+      expiring.push(left);
+    };
+    meeting = new Meeting({
+      room: 'standup',
+      address,
+      environment,
+      token: 't1',
+      hostKey: 'k',
+      onTokenExpiring,
+    });
+    enter();
+    expect(sockets.last.sent).toMatchObject([{ type: 'join', token: 't1', host_key: 'k' }]);
+    sockets.last.receive({ type: 'token_expiring', expires_in_ms: 60_000 });
+    expect(expiring).toEqual([60_000]);
+    meeting.setToken('t2');
+    expect(sockets.last.sent.at(-1)).toEqual({ type: 'renew', token: 't2' });
+    sockets.last.end();
+    page?.onVisible();
+    sockets.last.open();
+    expect(sockets.last.sent).toMatchObject([{ type: 'join', token: 't2', host_key: 'k' }]);
+  });
+});
+
+test('R72 what a token does not permit goes off and stays off', async () => {
+  await meeting.setMic(true);
+  await meeting.setCamera(true);
+  enter({ permissions: ['camera'] });
+  await settled();
+  await meeting.setMic(true);
+  await meeting.setScreen(true);
+  expect(meeting.view).toMatchObject({
+    mic: { on: false, failure: { code: 'not_permitted' } },
+    camera: { on: true },
+    screen: { on: false, available: false },
+  });
+  expect(meeting.view.camera.failure).toBeUndefined();
+  // Said once, and not anew with each view.
+  const { failure } = meeting.view.mic;
+  meeting.setHand(true);
+  expect(meeting.view.mic.failure).toBe(failure);
+  expect(sockets.last.sent.at(-1)).toMatchObject({
+    type: 'state',
+    state: { mic: false, camera: true, hand: true },
+  });
+});
+
+test('R86 fresh credentials go to the connections, and nothing else happens', () => {
+  enter({ peers: [peer(GRACE)] });
+  const sent = sockets.last.sent.length;
+  const relay = { urls: ['turn:a.example'], username: 'u', credential: 'new' };
+  sockets.last.receive({ type: 'ice_servers', ice_servers: [relay] });
+  expect(network.connections.map(({ configuration }) => configuration.iceServers)).toEqual([[relay]]);
+  expect([sockets.last.sent.length, meeting.view.phase.kind, problems]).toEqual([sent, 'joined', []]);
+});
+
 test('everyone is told who records, from the first picture to the last', async () => {
   const studio = new FakeStudio();
   const files = new FakeStore();

@@ -12,11 +12,12 @@ import { Reactions } from './reactions';
 import { LocalRecording } from './recording/local';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
-import { SignalingClient } from './signaling';
+import { SignalingClient, type SignalingOptions } from './signaling';
 import { OWN, Speakers } from './speakers';
 import { newcomer, nextStanding, type Standing } from './standing';
 import type {
   DeviceKind,
+  DeviceView,
   Failure,
   LinkStatistics,
   MeetingControls,
@@ -27,6 +28,12 @@ import type {
 import { Upgrade } from './upgrade';
 import { Wakefulness } from './wakefulness';
 
+/** What may be sent, by its key of the state. */
+const SENDING = ['mic', 'camera', 'screen'] as const;
+type Sending = (typeof SENDING)[number];
+/** One object, as a failure that is another one is shown anew. */
+const NOT_PERMITTED: Failure = { code: 'not_permitted' };
+
 /** What Roundtable's page says about itself (R20). */
 type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand' | 'recording', boolean>>;
 
@@ -36,6 +43,12 @@ export interface MeetingOptions {
   readonly address: Address;
   /** What the room is set to, if this person makes it (R38). */
   readonly settings?: SettingsPatch;
+  /** What whoever runs the server has signed for this person (R71); another one by `setToken`. */
+  readonly token?: string;
+  /** The secret of whoever made the room (R70). */
+  readonly hostKey?: string;
+  /** The token ends in so many milliseconds: the time for `setToken` (R74). */
+  readonly onTokenExpiring?: (expiresInMs: number) => void;
   /** What the page was built as, to be told when the server is another. */
   readonly version?: string;
   /** The browser by default. */
@@ -47,6 +60,11 @@ export class Meeting implements MeetingControls {
   readonly #room: string;
   readonly #address: Address;
   readonly #settings: SettingsPatch | undefined;
+  readonly #hostKey: string | undefined;
+  readonly #onTokenExpiring: (expiresInMs: number) => void;
+  #token: string | undefined;
+  /** Of the token; everything that the role allows where it says nothing. */
+  #permissions: readonly string[] | undefined;
   readonly #environment: Environment;
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #own: OwnDevices;
@@ -72,10 +90,14 @@ export class Meeting implements MeetingControls {
   #greeted = '';
   #view: MeetingView;
 
-  constructor({ room, address, settings, version, environment = browserEnvironment() }: MeetingOptions) {
+  constructor(options: MeetingOptions) {
+    const { room, address, version, environment = browserEnvironment() } = options;
     this.#room = room;
     this.#address = address;
-    this.#settings = settings;
+    this.#settings = options.settings;
+    this.#token = options.token;
+    this.#hostKey = options.hostKey;
+    this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
     this.#own = new OwnDevices(environment);
     this.#speakers = new Speakers({
@@ -138,11 +160,11 @@ export class Meeting implements MeetingControls {
   }
 
   setMic(on: boolean): Promise<void> {
-    return this.#own.mic.set(on && this.#maySend);
+    return this.#own.mic.set(on && this.#may('mic'));
   }
 
   setCamera(on: boolean): Promise<void> {
-    return this.#own.camera.set(on && this.#maySend);
+    return this.#own.camera.set(on && this.#may('camera'));
   }
 
   setHand(on: boolean): void {
@@ -153,8 +175,28 @@ export class Meeting implements MeetingControls {
     this.#signaling?.send({ type: 'moderate', ...act });
   }
 
+  /** Shows this token from now on; who is in stays by it (R74). */
+  setToken(token: string): void {
+    this.#token = token;
+    this.#signaling?.send({ type: 'renew', token });
+  }
+
   dismissNotice(): void {
     this.#stand({ ...this.#standing, notice: undefined });
+  }
+
+  /** What the role allows, and the token leaves (R72). */
+  #may(what: Sending): boolean {
+    return this.#maySend && this.#permits(what);
+  }
+
+  #permits(what: Sending): boolean {
+    return this.#permissions?.includes(what) ?? true;
+  }
+
+  #shown(what: 'mic' | 'camera'): DeviceView {
+    const present = this.#own[what].view;
+    return this.#permits(what) ? present : { ...present, failure: NOT_PERMITTED };
   }
 
   /** Listeners send nothing (R42). */
@@ -168,7 +210,7 @@ export class Meeting implements MeetingControls {
   }
 
   setScreen(on: boolean): Promise<void> {
-    return this.#own.screen.set(on && this.#maySend);
+    return this.#own.screen.set(on && this.#may('screen'));
   }
 
   choose(kind: DeviceKind, id: string): Promise<void> {
@@ -335,6 +377,8 @@ export class Meeting implements MeetingControls {
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
+    else if (message.type === 'ice_servers') this.#mesh?.setIceServers(message.ice_servers);
+    else if (message.type === 'token_expiring') this.#onTokenExpiring(message.expires_in_ms);
     else if (message.type === 'broadcast') this.reactions.receive(message.from, message.data);
     else if (message.type === 'error') this.#environment.report(message);
   }
@@ -344,6 +388,8 @@ export class Meeting implements MeetingControls {
     this.#roster = nextRoster(before, message);
     if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
+      this.#permissions = message.permissions;
+      for (const what of SENDING) if (!this.#may(what)) this.#own.switchOff(what);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
       this.#announced = this.#greeted;
       this.#phase = { kind: 'joined', selfId: message.self };
@@ -380,10 +426,16 @@ export class Meeting implements MeetingControls {
     return { ...this.#own.state, hand: this.#standing.hand, recording: this.recording.on };
   }
 
-  #hello(): { name: string; state: OwnState; settings?: SettingsPatch } {
+  #hello(): ReturnType<SignalingOptions['hello']> {
     const state = this.#state();
     this.#greeted = JSON.stringify(state);
-    return { name: this.#name, state, ...(this.#settings && { settings: this.#settings }) };
+    return {
+      name: this.#name,
+      state,
+      ...(this.#settings && { settings: this.#settings }),
+      ...(this.#token !== undefined && { token: this.#token }),
+      ...(this.#hostKey !== undefined && { host_key: this.#hostKey }),
+    };
   }
 
   /** Tells the room one's own state, where it is another than the room knows. */
@@ -435,9 +487,11 @@ export class Meeting implements MeetingControls {
       phase: this.#phase,
       signaling: this.#signaling?.state ?? 'closed',
       ...(this.#trouble && { trouble: this.#trouble }),
-      mic: this.#own.mic.view,
-      camera: this.#own.camera.view,
-      screen: this.#own.screen.view,
+      mic: this.#shown('mic'),
+      camera: this.#shown('camera'),
+      screen: this.#permits('screen')
+        ? this.#own.screen.view
+        : { ...this.#own.screen.view, available: false },
       ...(this.#own.preview && { preview: this.#own.preview }),
       people: (this.#mesh?.members ?? []).map((member) =>
         personOf(member, this.#speakers.speaks(member.entry.id)),

@@ -243,6 +243,17 @@ describe('coming back', () => {
     expect(shown(ada)).toEqual(['Gra connected']);
   });
 
+  test('R86 fresh TURN credentials are for links that stand and for those to come', () => {
+    const relay = { urls: ['turn:a.example'], username: 'u', credential: 'new' };
+    const made = (): number =>
+      network.connections.filter(({ configuration }) => configuration.iceServers?.[0] === relay).length;
+    ada.mesh.setIceServers([relay]);
+    expect(made()).toBe(1);
+    expect(shown(ada)).toEqual(['Gra connected']);
+    joined(ada, [peer(GRACE), peer(ZOE)]);
+    expect(made()).toBe(2);
+  });
+
   test('TURN credentials are renewed by each welcome', () => {
     const relay = { urls: ['turn:a.example'], username: 'u', credential: 'new' };
     ada.mesh.start(ADA, [relay]);

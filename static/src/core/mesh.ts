@@ -20,7 +20,7 @@ const AWAY_MS = 20_000;
 /** How long a peer without signaling and media is kept: it may be just about to return. */
 const GONE_MS = 4_000;
 /** Who left so will not be back as the same: said so, was sent out, or had its time to come back (R16). */
-const FOR_GOOD: readonly LeaveReason[] = ['left', 'removed', 'closed', 'timeout'];
+const FOR_GOOD: readonly LeaveReason[] = ['left', 'removed', 'unauthorized', 'closed', 'timeout'];
 
 /** What a `Mesh` is made of. */
 export interface MeshOptions {
@@ -109,6 +109,11 @@ export class Mesh {
   start(selfId: string, iceServers: readonly IceServer[]): void {
     if (selfId !== this.#selfId) this.close();
     this.#selfId = selfId;
+    this.setIceServers(iceServers);
+  }
+
+  /** Takes fresh credentials for TURN servers (R86); links that stand use them when they look for another way. */
+  setIceServers(iceServers: readonly IceServer[]): void {
     this.#configuration = { iceServers: [...iceServers], bundlePolicy: 'max-bundle' };
     this.#each((peer) => {
       peer.configure(this.#configuration);

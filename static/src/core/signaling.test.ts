@@ -574,6 +574,46 @@ describe('R40 in the lobby', () => {
   });
 });
 
+test.each([
+  ['token_missing', 'token_missing'],
+  ['token_expired', 'token_expired'],
+  ['token_wrong_room', 'token_refused'],
+] as const)('R71 a join refused with %s ends as %s', (code, failure) => {
+  client.start();
+  sockets.last.open();
+  sockets.last.receive({ type: 'error', code, message: 'no', re: 'join' });
+  expect(refusals).toEqual([{ code: failure, detail: 'no' }]);
+  expect(clock.waits).toEqual([]);
+});
+
+test.each([
+  ['token_expired', 'token_expired'],
+  ['token_revoked', 'token_refused'],
+] as const)('R75 who is closed after %s is told %s, for good', (code, failure) => {
+  client.start();
+  enter();
+  // The answer to a renewal that failed is not the end.
+  sockets.last.receive({ type: 'error', code: 'token_invalid', message: 'bad', re: 'renew' });
+  sockets.last.receive({ type: 'error', code, message: 'over' });
+  sockets.last.end(4010);
+  expect(refusals).toEqual([{ code: failure, detail: 'over' }]);
+  expect([client.state, clock.waits]).toEqual(['closed', []]);
+});
+
+test.each(['too_many_attempts', 'server_full'] as const)(
+  'R79, R80 %s is tried again after the hint',
+  (code) => {
+    client.start();
+    sockets.last.open();
+    sockets.last.receive({ type: 'error', code, message: 'later', re: 'join', retry_after_ms: 12_000 });
+    sockets.last.end(4011);
+    expect([refusals, requests, troubles]).toEqual([[], [], [code]]);
+    expect(nextTry()).toBe(12_000);
+    enter();
+    expect([client.state, troubles]).toEqual(['open', [code, undefined]]);
+  },
+);
+
 test('R39 a locked room says so', () => {
   client.start();
   sockets.last.open();

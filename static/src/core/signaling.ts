@@ -47,7 +47,19 @@ const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Map([
   [4007, 'lobby_refused'],
   [4008, 'removed'],
   [4009, 'ended'],
+  [4010, 'token_refused'],
 ]);
+/** What the server says of a token, and what that means for a person. */
+const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
+  ['token_missing', 'token_missing'],
+  ['token_expired', 'token_expired'],
+  ['token_invalid', 'token_refused'],
+  ['token_not_yet_valid', 'token_refused'],
+  ['token_wrong_room', 'token_refused'],
+  ['token_revoked', 'token_refused'],
+]);
+/** Come again after the hint (R79, R80): the reason has been told. */
+const TRY_LATER_CLOSE = 4011;
 const PROTOCOL_ERROR_CLOSES = [1002, 1007, 1009];
 
 /** The part of a WebSocket that the client uses. */
@@ -73,6 +85,8 @@ export interface SignalingOptions {
     readonly name: string;
     readonly state: StatePatch;
     readonly settings?: SettingsPatch;
+    readonly token?: string;
+    readonly host_key?: string;
   };
 }
 
@@ -115,6 +129,8 @@ export class SignalingClient {
   #welcomedAt = 0;
   #reconnectHint: number | undefined;
   #heartbeatMs = LOBBY_HEARTBEAT_MS;
+  /** Said right before the server closes for it (R75). */
+  #ending: Failure | undefined;
 
   constructor(options: SignalingOptions) {
     this.#options = options;
@@ -219,11 +235,13 @@ export class SignalingClient {
       return;
     }
     if (message.type === 'go_away') this.#reconnectHint = message.reconnect_ms;
+    if (message.type === 'error' && message.re === undefined && TOKEN_FAILURES.has(message.code))
+      this.#ending = failureOf(message);
     if (this.#stage === 'joining' || this.#stage === 'in_lobby') {
       if (message.type === 'waiting') this.#wait();
       else if (message.type === 'welcome') this.#welcomed(message);
       else if (message.type === 'resumed') this.#resumed(message);
-      else if (message.type === 'error' && message.re === 'join') this.#refuse(failureOf(message));
+      else if (message.type === 'error' && message.re === 'join') this.#notIn(message);
       return;
     }
     const arrival = this.#session?.take(message);
@@ -235,6 +253,17 @@ export class SignalingClient {
     } else if (arrival !== 'again') {
       this.events.emit('message', message);
     }
+  }
+
+  /** Refused, or asked to come again later. */
+  #notIn(error: ErrorBody): void {
+    if (error.retry_after_ms === undefined) {
+      this.#refuse(failureOf(error));
+      return;
+    }
+    this.#reconnectHint = error.retry_after_ms;
+    const code = error.code === 'server_full' ? 'server_full' : 'too_many_attempts';
+    this.#setTrouble({ code, detail: error.message });
   }
 
   /** Longer than a `welcome` takes: from here on the heartbeat watches. */
@@ -302,7 +331,7 @@ export class SignalingClient {
     this.#release();
     const final = FINAL_CLOSES.get(code);
     if (final) {
-      this.#refuse({ code: final });
+      this.#refuse(this.#ending ?? { code: final });
     } else {
       this.#stage = 'waiting';
       if (wasWelcomed) {
@@ -311,7 +340,7 @@ export class SignalingClient {
       }
       if (code !== undefined && PROTOCOL_ERROR_CLOSES.includes(code)) {
         this.#setTrouble({ code: 'protocol_error', detail: `close code ${code}` });
-      } else if (!wasWelcomed) {
+      } else if (!wasWelcomed && code !== TRY_LATER_CLOSE) {
         void this.#diagnose();
       }
       this.#retryLater(wasWelcomed);
@@ -364,6 +393,7 @@ export class SignalingClient {
     this.#stage = 'closed';
     this.#resume = undefined;
     this.#forget();
+    this.#ending = undefined;
     this.#setTrouble(undefined);
     this.#setState('closed');
   }
@@ -407,5 +437,7 @@ export function parse(frame: unknown): Numbered | undefined {
 function failureOf({ code, message }: ErrorBody): Failure {
   if (code === 'name_invalid' || code === 'room_full' || code === 'room_locked')
     return { code, detail: message };
+  const token = TOKEN_FAILURES.get(code);
+  if (token) return { code: token, detail: message };
   return { code: 'protocol_error', detail: `${code}: ${message}` };
 }

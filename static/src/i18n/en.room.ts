@@ -232,6 +232,10 @@ export const enRoom = {
   },
   /** Those that happen nowhere else; the others stand before the room. */
   failures: {
+    not_permitted: {
+      sentence: 'Your invitation does not include {device}.',
+      action: 'Ask whoever invited you.',
+    },
     screen_failed: {
       sentence: 'The screen could not be shared: the system may have to allow the browser to record it.',
       action: 'Try again',

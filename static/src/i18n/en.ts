@@ -172,6 +172,10 @@ export const en = {
     },
     room_full: { sentence: 'This meeting is full.', action: 'Try again' },
     server_full: { sentence: 'The server has no free place at the moment.', action: 'Try again' },
+    too_many_attempts: {
+      sentence: 'Too many attempts to join came from your network.',
+      action: 'Wait a moment; this page tries again by itself.',
+    },
     server_unreachable: {
       sentence: 'The server cannot be reached.',
       action: 'Check your network; this page keeps trying.',
@@ -185,6 +189,18 @@ export const en = {
     removed: { sentence: 'A host removed you from this meeting.', action: 'Back to the start' },
     ended: { sentence: 'The host ended this meeting for all.', action: 'Back to the start' },
     superseded: { sentence: 'You joined this meeting in another window.', action: 'Rejoin here' },
+    token_missing: {
+      sentence: 'This meeting is only for people with an invitation link.',
+      action: 'Ask whoever invited you for one.',
+    },
+    token_expired: {
+      sentence: 'Your invitation has expired.',
+      action: 'Ask whoever invited you for a new link.',
+    },
+    token_refused: {
+      sentence: 'Your invitation is not valid for this meeting.',
+      action: 'Ask whoever invited you for a new link.',
+    },
     protocol_error: { sentence: 'The server did not understand this page.', action: 'Reload the page' },
   } satisfies Partial<Record<FailureCode, FailureText>>,
 };

@@ -218,6 +218,7 @@ export const zhCNRoom: RoomMessages = {
     },
   },
   failures: {
+    not_permitted: { sentence: '你的邀请不包括{device}。', action: '请联系邀请你的人。' },
     screen_failed: { sentence: '无法共享屏幕，可能需要在系统设置中允许浏览器录制屏幕。', action: '再试一次' },
     admit_full: { sentence: '会议人数已满，无法再让人进入。', action: '等有人离开后再同意。' },
     person_gone: { sentence: '对方已经离开，或已由其他主持人处理。', action: '请在参会者列表中查看谁还在。' },

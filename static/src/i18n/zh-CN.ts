@@ -143,6 +143,7 @@ export const zhCN: LobbyMessages = {
     name_invalid: { sentence: '服务器不接受这个名字，请换个简单些的。', action: '修改名字' },
     room_full: { sentence: '会议人数已满。', action: '再试一次' },
     server_full: { sentence: '服务器暂时没有空位。', action: '再试一次' },
+    too_many_attempts: { sentence: '你所在的网络尝试加入的次数太多。', action: '请稍候，本页会自动重试。' },
     server_unreachable: { sentence: '连接不上服务器。', action: '请检查网络，本页会一直重试。' },
     wrong_address: { sentence: '这个地址上的不是圆桌服务器。', action: '请核对地址，或询问服务器管理员。' },
     room_locked: { sentence: '主持人已锁定会议。', action: '再试一次' },
@@ -150,6 +151,9 @@ export const zhCN: LobbyMessages = {
     removed: { sentence: '你已被主持人移出会议。', action: '返回首页' },
     ended: { sentence: '主持人已结束会议。', action: '返回首页' },
     superseded: { sentence: '你已在另一个窗口加入了这个会议。', action: '在这里重新加入' },
+    token_missing: { sentence: '这个会议只接受持邀请链接的人。', action: '请向邀请你的人索取链接。' },
+    token_expired: { sentence: '你的邀请已过期。', action: '请向邀请你的人索取新的链接。' },
+    token_refused: { sentence: '你的邀请对这个会议无效。', action: '请向邀请你的人索取新的链接。' },
     protocol_error: { sentence: '服务器无法理解本页发出的消息。', action: '刷新页面' },
   },
 };

@@ -22,6 +22,14 @@ resume?: string,
  */
 last_seq?: number, 
 /**
+ * What whoever runs the server has signed (R71).
+ */
+token?: string, 
+/**
+ * The secret of whoever made the room (R70).
+ */
+host_key?: string, 
+/**
  * What the room is to be set to, where this join makes it (R38).
  */
 settings?: SettingsPatch, } | { "type": "moderate" } & Moderation | { "type": "signal", 
@@ -44,7 +52,11 @@ state: StatePatch, } | { "type": "sync" } | { "type": "ping" } | { "type": "ack"
 /**
  * The number of the last message that has arrived.
  */
-ack: number, } | { "type": "leave" };
+ack: number, } | { "type": "renew", 
+/**
+ * The other one.
+ */
+token: string, } | { "type": "leave" };
 
 export type ServerMessage = { "type": "welcome" } & Welcome | { "type": "peer_joined", 
 /**
@@ -178,7 +190,23 @@ ack: number, } | { "type": "ack",
 /**
  * The number.
  */
-ack: number, } | { "type": "error" } & ErrorBody | { "type": "go_away", 
+ack: number, } | { "type": "error" } & ErrorBody | { "type": "ice_servers", 
+/**
+ * As in `RTCConfiguration.iceServers`.
+ */
+ice_servers: Array<IceServer>, } | { "type": "token_expiring", 
+/**
+ * Milliseconds until then.
+ */
+expires_in_ms: number, } | { "type": "renewed", 
+/**
+ * Milliseconds until the new token ends.
+ */
+expires_in_ms: number, 
+/**
+ * The `ref` of the `renew`.
+ */
+ref?: string | number, } | { "type": "go_away", 
 /**
  * Always `shutdown` so far.
  */
@@ -209,6 +237,10 @@ peers: Array<Peer>,
  * One's own role (R36).
  */
 role: Role, 
+/**
+ * What one may do, where a token does not leave it to the role (R72).
+ */
+permissions?: Array<string>, 
 /**
  * What the room is set to (R38).
  */
@@ -418,12 +450,16 @@ re?: string,
 /**
  * Its `ref`, where it had one.
  */
-ref?: string | number, };
+ref?: string | number, 
+/**
+ * Milliseconds after which to try again, where that may help (R79, R80).
+ */
+retry_after_ms?: number, };
 
-export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large";
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "too_many_attempts" | "server_full" | "no_token";
 
-export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed";
+export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed" | "unauthorized";
 
 export type Link = "ok" | "lost";
 
-export type NotResumed = "resume_invalid" | "resume_expired" | "resume_lost";
+export type NotResumed = "resume_invalid" | "resume_expired" | "resume_lost" | "grant_changed";

@@ -6,7 +6,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-const BINARY = process.env.E2E_SERVER ?? at('../../../target/release/roundtable');
+/** The program under test. */
+export const BINARY = process.env.E2E_SERVER ?? at('../../../target/release/roundtable');
 
 /** The folder of the built page. */
 export const DIST = process.env.E2E_DIST ?? at('../../../static/dist');

@@ -1,11 +1,16 @@
-//! Token buckets, with `now` passed in.
+//! Token buckets, with `now` passed in: what one peer may send, and what one address may try.
+
+mod doors;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many seconds' worth of tokens a bucket holds: the burst that is free (R31). Joining a
-/// room of 50 sends 49 offers of about 8 KB and their candidates within a second or two. What is
+pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
+
+/// How many seconds' worth of tokens a peer's bucket holds: the burst that is free (R31). Joining a
+/// room of 16 sends 15 offers of 11 KB and four candidates of 0.3 KB with each, 182 KB, within a second, and
+/// joining one of 50 596 KB (docs/ARCHITECTURE.md). What is
 /// free must fit into an outbox, or one member's burst would close the others.
 const BURST_SECONDS: f64 = 5.0;
 
@@ -45,13 +50,38 @@ impl Meter {
 #[derive(Debug)]
 struct Bucket {
     rate: f32,
+    /// In tokens.
+    size: f32,
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
     fn new(rate: u32, now: Instant) -> Self {
-        Self { rate: rate as f32, tokens: f64::from(rate) * BURST_SECONDS, at: now }
+        Self::holding(rate as f32, BURST_SECONDS, now)
+    }
+
+    /// A full bucket that holds so many seconds' worth.
+    fn holding(rate: f32, seconds: f64, now: Instant) -> Self {
+        let size = rate * seconds as f32;
+        Self { rate, size, tokens: f64::from(size), at: now }
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let earned = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(self.rate);
+        self.tokens = (self.tokens + earned).min(f64::from(self.size));
+        self.at = self.at.max(now);
+    }
+
+    fn is_full(&mut self, now: Instant) -> bool {
+        self.earn(now);
+        self.tokens >= f64::from(self.size)
+    }
+
+    /// How long until there is so much.
+    fn wait_for(&mut self, now: Instant, amount: f64) -> Duration {
+        self.earn(now);
+        Duration::from_secs_f64((amount - self.tokens).max(0.0) / f64::from(self.rate))
     }
 
     fn take(&mut self, now: Instant, amount: f64) -> Duration {
@@ -59,9 +89,8 @@ impl Bucket {
         if rate == 0.0 {
             return Duration::ZERO;
         }
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * rate;
-        self.tokens = (self.tokens + earned).min(rate * BURST_SECONDS) - amount;
-        self.at = now;
+        self.earn(now);
+        self.tokens -= amount;
         Duration::from_secs_f64((-self.tokens).max(0.0) / rate)
     }
 }

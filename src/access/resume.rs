@@ -1,7 +1,8 @@
-//! Who may come back as whom: resume secrets (R11).
+//! Secrets that the server itself hands out: with which a peer comes back (R11), and with which the maker of a
+//! room is its host (R70).
 //!
-//! A secret is the peer's id, the number of its stay and an HMAC over both and the room, so that the server keeps
-//! nothing for peers that are gone, and any server with the same key can check it.
+//! Each is an HMAC over what it is good for, so that the server keeps nothing for peers that are gone, and any
+//! server with the same key can check it. The first is for one stay of a peer, whose number it carries.
 
 use std::fmt;
 
@@ -12,8 +13,14 @@ use crate::protocol::{PeerId, RoomName};
 
 /// Bytes of the HMAC that a secret carries: 128 bits cannot be guessed.
 const MAC_BYTES: usize = 16;
+/// Digits of the number of a stay.
+const STAY_DIGITS: usize = 16;
 
-/// Makes and checks resume secrets.
+/// What host keys are made over, before the room's name. No id of a peer has a colon, so that no host key is
+/// ever a resume secret.
+const HOST: &[u8] = b"host:";
+
+/// Makes and checks resume secrets and host keys.
 #[derive(Clone)]
 pub struct ResumeKey(Hmac<Sha256>);
 
@@ -40,25 +47,37 @@ impl ResumeKey {
 
     /// The secret with which a peer comes back to this room, and to this stay in it.
     pub fn issue(&self, room: &RoomName, id: PeerId, stay: u64) -> String {
-        let mac = self.mac(room, id, stay).finalize().into_bytes();
-        let hex = mac[..MAC_BYTES].iter().map(|byte| format!("{byte:02x}"));
-        format!("{id}.{stay:016x}{}", hex.collect::<String>())
+        format!("{id}.{stay:016x}{}", hex(self.mac(room, id, stay)))
     }
 
     /// Whose secret for this room this is, and of which stay; `None` for any other text.
     pub fn check(&self, room: &RoomName, secret: &str) -> Option<(PeerId, u64)> {
         let (id, hex) = secret.split_once('.')?;
         let id = PeerId::parse(id)?;
+        let (stay, mac) = hex.split_at_checked(STAY_DIGITS)?;
         // One writing alone: neither a sign nor capitals.
-        if hex.len() != 16 + 2 * MAC_BYTES || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        if !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
-        let (stay, hex) = hex.split_at(16);
         let stay = u64::from_str_radix(stay, 16).ok()?;
-        let mac: Option<Vec<u8>> =
-            (0..MAC_BYTES).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect();
-        self.mac(room, id, stay).verify_truncated_left(&mac?).ok()?;
-        Some((id, stay))
+        is_of(self.mac(room, id, stay), mac).then_some((id, stay))
+    }
+
+    /// The key with which whoever made this room is its host.
+    pub fn host_key(&self, room: &RoomName) -> String {
+        hex(self.host_mac(room))
+    }
+
+    /// Whether this is the host key of the room.
+    pub fn is_host_key(&self, room: &RoomName, key: &str) -> bool {
+        is_of(self.host_mac(room), key)
+    }
+
+    fn host_mac(&self, room: &RoomName) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(HOST);
+        mac.update(room.as_str().as_bytes());
+        mac
     }
 
     fn mac(&self, room: &RoomName, id: PeerId, stay: u64) -> Hmac<Sha256> {
@@ -69,6 +88,19 @@ impl ResumeKey {
         mac.update(room.as_str().as_bytes());
         mac
     }
+}
+
+fn hex(mac: Hmac<Sha256>) -> String {
+    mac.finalize().into_bytes()[..MAC_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether the text is this HMAC, found out in constant time.
+fn is_of(mac: Hmac<Sha256>, hex: &str) -> bool {
+    if hex.len() != 2 * MAC_BYTES || !hex.is_ascii() {
+        return false;
+    }
+    let bytes: Option<Vec<u8>> = (0..MAC_BYTES).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect();
+    bytes.is_some_and(|bytes| mac.verify_truncated_left(&bytes).is_ok())
 }
 
 #[cfg(test)]
@@ -90,6 +122,19 @@ mod tests {
         }
         for text in ["", ".", "é", &"é".repeat(40), &format!("{id}.{}", "é".repeat(16))] {
             assert_eq!(key.check(&room, text), None);
+        }
+    }
+
+    #[test]
+    fn r70_a_host_key_is_good_for_its_room_and_key_alone() {
+        let (key, other) = (ResumeKey::new(b"a"), ResumeKey::new(b"b"));
+        let (room, neighbour) = (RoomName::new("r").unwrap(), RoomName::new("s").unwrap());
+        let host_key = key.host_key(&room);
+        assert!(key.is_host_key(&room, &host_key));
+        assert!(!key.is_host_key(&neighbour, &host_key) && !other.is_host_key(&room, &host_key));
+        let resume = key.issue(&room, PeerId::from_random([7; 20]), 7);
+        for wrong in ["", "é", &host_key[1..], &resume, &resume[21..]] {
+            assert!(!key.is_host_key(&room, wrong), "{wrong}");
         }
     }
 }

@@ -1,0 +1,255 @@
+//! The file with the keys of tokens: a JWK Set (RFC 7517 §5), so that any program can make one, with one field of
+//! our own: `revoked`, a list of the `kid`s and `jti`s that are good no more.
+//!
+//! The last key signs and all are believed: to rotate, add one, and take the old one out when the last token that
+//! it signed has expired.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use super::jwt::{Key, SECRET_BYTES, Unverified};
+
+/// Keys of a file. A token without `kid` is tried with each.
+const KEYS_MAX: usize = 32;
+
+/// One key as it stands in the file (RFC 7518 §6.4, RFC 8037 §2). Fields that are not known are kept out of it.
+#[derive(Clone, Default, Deserialize, Serialize)]
+struct Jwk {
+    kty: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crv: Option<String>,
+    /// The secret of HS256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    k: Option<String>,
+    /// The public half of Ed25519.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    /// Its private half: the server needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+struct File {
+    keys: Vec<Jwk>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revoked: Vec<String>,
+}
+
+/// Which algorithm a new key is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Algorithm {
+    /// One secret makes and checks tokens.
+    #[value(name = "HS256")]
+    Hs256,
+    /// Ed25519: a private half makes tokens, a public one checks them.
+    #[value(name = "EdDSA")]
+    EdDsa,
+}
+
+/// The keys of a file, and what it revokes.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet {
+    keys: Vec<(Option<String>, Key)>,
+    revoked: Vec<String>,
+}
+
+impl KeySet {
+    /// Reads a file; the error is a sentence for the operator and tells no secret.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Self::parse(&text)
+    }
+
+    /// Reads a JWK Set.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let file = parse_file(text)?;
+        let keys: Vec<_> = file
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(at, jwk)| {
+                let key =
+                    key(jwk).map_err(|why| format!("key {}: {why}", jwk.kid.clone().unwrap_or(at.to_string())))?;
+                Ok::<_, String>((jwk.kid.clone(), key))
+            })
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            return Err("there is no key in it".into());
+        }
+        if keys.len() > KEYS_MAX {
+            return Err(format!("there are {} keys in it, of {KEYS_MAX} at most", keys.len()));
+        }
+        for (at, (kid, _)) in keys.iter().enumerate() {
+            if kid.is_some() && keys[..at].iter().any(|(other, _)| other == kid) {
+                return Err(format!("two keys have the kid {kid:?}"));
+            }
+        }
+        Ok(Self { keys, revoked: file.revoked })
+    }
+
+    /// Whether a key of this set made the token. One without `kid` may be of any.
+    pub fn verifies(&self, token: &Unverified<'_>) -> bool {
+        let is_named = |kid: &Option<String>| token.kid.is_none() || *kid == token.kid;
+        self.keys.iter().any(|(kid, key)| is_named(kid) && !self.is_revoked(kid.as_deref()) && key.verifies(token))
+    }
+
+    /// Whether this `kid` or `jti` is good no more.
+    pub fn is_revoked(&self, id: Option<&str>) -> bool {
+        id.is_some_and(|id| self.revoked.iter().any(|revoked| revoked == id))
+    }
+
+    /// The key that signs: the last one, or the one with this `kid`.
+    pub fn signer(&self, kid: Option<&str>) -> Result<(Option<&str>, &Key), String> {
+        let mut keys = self.keys.iter().rev();
+        let found = keys.find(|(known, _)| kid.is_none() || known.as_deref() == kid);
+        let (kid, key) = found.ok_or_else(|| format!("there is no key with the kid {:?}", kid.unwrap_or_default()))?;
+        Ok((kid.as_deref(), key))
+    }
+}
+
+/// Adds a fresh key to a file, which is made, for this user's eyes only, where there is none. Returns the `kid`.
+pub fn add_key(path: &Path, algorithm: Algorithm, kid: Option<String>) -> Result<String, String> {
+    let present = match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut file = present.as_deref().map(parse_file).transpose()?.unwrap_or_default();
+    let mut random = [0; SECRET_BYTES + 6];
+    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+    let (secret, name) = random.split_at(SECRET_BYTES);
+    let kid = kid.unwrap_or_else(|| BASE64URL.encode(name));
+    let new = Jwk { kid: Some(kid.clone()), ..jwk(algorithm, secret)? };
+    file.keys.push(new);
+    let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())? + "\n";
+    KeySet::parse(&text)?;
+    // Beside it and then in its place: a server that reads it meanwhile sees the old one or the new one, whole.
+    let beside = path.with_extension("new");
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&beside, path))
+        .map_err(|error| error.to_string())?;
+    Ok(kid)
+}
+
+fn parse_file(text: &str) -> Result<File, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("it is no JWK Set (RFC 7517), {{\"keys\":[…]}}: line {}", error.line()))
+}
+
+fn jwk(algorithm: Algorithm, secret: &[u8]) -> Result<Jwk, String> {
+    Ok(match algorithm {
+        Algorithm::Hs256 => Jwk {
+            kty: "oct".to_owned(),
+            alg: Some("HS256".to_owned()),
+            k: Some(BASE64URL.encode(secret)),
+            ..Jwk::default()
+        },
+        Algorithm::EdDsa => {
+            let key = SigningKey::from_bytes(secret.try_into().map_err(|_| "a seed has 32 bytes")?);
+            Jwk {
+                kty: "OKP".to_owned(),
+                alg: Some("EdDSA".to_owned()),
+                crv: Some("Ed25519".to_owned()),
+                x: Some(BASE64URL.encode(key.verifying_key())),
+                d: Some(BASE64URL.encode(secret)),
+                ..Jwk::default()
+            }
+        }
+    })
+}
+
+fn key(jwk: &Jwk) -> Result<Key, String> {
+    let bytes = |field: &Option<String>, name: &str| {
+        let text = field.as_ref().ok_or_else(|| format!("it has no {name:?}"))?;
+        BASE64URL.decode(text.trim_end_matches('=')).map_err(|_| format!("its {name:?} is not base64url"))
+    };
+    let of_32 = |field, name: &str| {
+        <[u8; 32]>::try_from(bytes(field, name)?).map_err(|_| format!("its {name:?} has not 32 bytes"))
+    };
+    match (jwk.kty.as_str(), jwk.alg.as_deref(), jwk.crv.as_deref()) {
+        ("oct", None | Some("HS256"), _) => Key::hs256(&bytes(&jwk.k, "k")?),
+        ("OKP", None | Some("EdDSA" | "Ed25519"), Some("Ed25519")) if jwk.d.is_some() => {
+            let key = SigningKey::from_bytes(&of_32(&jwk.d, "d")?);
+            if jwk.x.is_some() && of_32(&jwk.x, "x")? != key.verifying_key().to_bytes() {
+                return Err("its \"x\" and its \"d\" are not of one key".into());
+            }
+            Ok(Key::EdDsaPrivate(key))
+        }
+        ("OKP", None | Some("EdDSA" | "Ed25519"), Some("Ed25519")) => {
+            let x = of_32(&jwk.x, "x")?;
+            VerifyingKey::from_bytes(&x).map(Key::EdDsa).map_err(|_| "its \"x\" is no key of Ed25519".into())
+        }
+        _ => Err("it is neither {\"kty\":\"oct\",\"alg\":\"HS256\"} nor {\"kty\":\"OKP\",\"crv\":\"Ed25519\"}".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn keys_are_added_and_the_last_one_signs() {
+        let path = std::env::temp_dir().join(format!("roundtable-keys-{}.json", std::process::id()));
+        let first = add_key(&path, Algorithm::Hs256, None).unwrap();
+        let old = KeySet::read(&path).unwrap();
+        let token = old.signer(None).unwrap().1.sign(Some(&first), &json!({})).unwrap();
+        assert_eq!(add_key(&path, Algorithm::EdDsa, Some("new".into())).unwrap(), "new");
+        assert!(add_key(&path, Algorithm::EdDsa, Some("new".into())).unwrap_err().contains("two keys"));
+        let both = KeySet::read(&path).unwrap();
+        assert_eq!(both.signer(None).unwrap().0, Some("new"));
+        assert_eq!(both.signer(Some(&first)).unwrap().0, Some(&*first));
+        let newer = both.signer(None).unwrap().1.sign(None, &json!({})).unwrap();
+        for (token, by_old) in [(&token, true), (&newer, false)] {
+            let token = Unverified::parse(token).unwrap();
+            assert_eq!((old.verifies(&token), both.verifies(&token)), (by_old, true));
+        }
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_told_without_its_secrets() {
+        let long = "A".repeat(43);
+        for (text, says) in [
+            ("", "JWK Set"),
+            ("north-secret", "JWK Set"),
+            (r#"{"keys":"north-secret"}"#, "JWK Set"),
+            (r#"{"keys":[]}"#, "no key"),
+            (r#"{"keys":[{"kty":"oct","k":"bm9ydGg"}]}"#, "32 bytes"),
+            (r#"{"keys":[{"kty":"oct","kid":"a","k":"north secret"}]}"#, "key a: its \"k\" is not base64url"),
+            (r#"{"keys":[{"kty":"oct","alg":"HS512","k":"bm9ydGg"}]}"#, "HS256"),
+            (r#"{"keys":[{"kty":"RSA"}]}"#, "Ed25519"),
+            (r#"{"keys":[{"kty":"OKP","crv":"Ed25519"}]}"#, "\"x\""),
+            (&format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{long}","d":"{long}"}}]}}"#), "not of one key"),
+            (
+                &format!(
+                    r#"{{"keys":[{{"kty":"oct","kid":"a","k":"{long}"}},{{"kty":"oct","kid":"a","k":"{long}"}}]}}"#
+                ),
+                "two keys",
+            ),
+        ] {
+            let error = KeySet::parse(text).unwrap_err();
+            assert!(error.contains(says) && !error.contains("north") && !error.contains("bm9ydGg"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Who may join, and as what (R70 to R76).
+//!
+//! A leaf of the shell: it decides, and [`crate::conn`] carries out. [`resume`] has the secrets that this server
+//! makes for itself, [`token`] what others sign for it with the keys of [`keys`] in the form of [`jwt`].
+
+mod admin;
+mod jwt;
+mod keys;
+mod pass;
+mod resume;
+mod token;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::ValueEnum;
+use sha2::{Digest as _, Sha256};
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+
+use crate::core::Grant;
+use crate::protocol::{ErrorCode, PeerName, Role, RoomName};
+
+pub use admin::AdminToken;
+pub use keys::{Algorithm, KeySet, add_key};
+pub use pass::{Change, Pass};
+pub use resume::ResumeKey;
+pub use token::{Claims, Denied, Granted, check, seconds};
+
+/// How often the file with the keys is read again. It is small, and what it revokes should not stay.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Who may join.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum AccessMode {
+    /// Whoever knows a room's name. Who makes a room is its host.
+    Open,
+    /// Nobody without a token.
+    Token,
+    /// Whoever knows a room's name; hosts are made by tokens alone.
+    OpenHostsByToken,
+}
+
+impl AccessMode {
+    /// Whether a room makes hosts of those who are in it (R36).
+    pub fn makes_hosts(self) -> bool {
+        self == Self::Open
+    }
+}
+
+/// The credentials of a `join`, none of them checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credentials<'a> {
+    /// A token.
+    pub token: Option<&'a str>,
+    /// The secret of whoever made the room.
+    pub host_key: Option<&'a str>,
+}
+
+/// What somebody is let in with.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// What the room is told.
+    pub grant: Grant,
+    /// What it is called, whatever it says itself.
+    pub name: Option<PeerName>,
+    /// What has to be watched as long as it stays; in a box, because most have none.
+    pub pass: Option<Box<Pass>>,
+}
+
+type Digest = [u8; 32];
+
+/// Decides who may join.
+#[derive(Debug)]
+pub struct Access {
+    mode: AccessMode,
+    resume_key: ResumeKey,
+    file: Option<PathBuf>,
+    /// Of the text in the file as it was read first.
+    digest: Option<Digest>,
+    /// Replaced as a whole, and whoever holds a pass is told.
+    keys: watch::Sender<Arc<KeySet>>,
+    notice: Duration,
+}
+
+impl Access {
+    /// `keys` is a JWK Set, `notice` how long before its end a token's holder is told. The error is a sentence for
+    /// the operator.
+    pub fn new(
+        mode: AccessMode,
+        resume_key: ResumeKey,
+        keys: Option<PathBuf>,
+        notice: Duration,
+    ) -> Result<Self, String> {
+        let (mut digest, mut set) = (None, KeySet::default());
+        if let Some(path) = &keys {
+            let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+            digest = text.as_ref().ok().map(digest_of);
+            set = text
+                .and_then(|text| KeySet::parse(&text))
+                .map_err(|why| format!("ROUNDTABLE_TOKEN_KEYS_FILE (--token-keys-file): {}: {why}.", path.display()))?;
+        }
+        Ok(Self { mode, resume_key, file: keys, digest, keys: watch::Sender::new(Arc::new(set)), notice })
+    }
+
+    /// Decides on a `join`.
+    pub fn admit(&self, room: &RoomName, shown: Credentials<'_>, now: SystemTime) -> Result<Admission, Denied> {
+        match (self.mode, shown.token) {
+            (AccessMode::Open, _) => {
+                let made = shown.host_key.is_some_and(|key| self.resume_key.is_host_key(room, key));
+                let grant = Grant { role: made.then_some(Role::Host), ..Grant::default() };
+                Ok(Admission { grant, ..Admission::default() })
+            }
+            (AccessMode::OpenHostsByToken, None) => Ok(Admission::default()),
+            (AccessMode::Token, None) => Err(Denied::new(
+                ErrorCode::TokenMissing,
+                "This server lets nobody in without a token: \"join\" needs the field \"token\".",
+            )),
+            (_, Some(token)) => {
+                let keys = self.keys.subscribe();
+                let granted = check(&keys.borrow(), token, room, now)?;
+                let grant = Grant { role: granted.role, permissions: granted.permissions };
+                let pass = Pass::new(room.clone(), token, granted.until, keys, self.notice);
+                Ok(Admission { grant, name: granted.name, pass: Some(Box::new(pass)) })
+            }
+        }
+    }
+
+    /// The secret with which the maker of a room is its host; where tokens make hosts there is none.
+    pub fn host_key(&self, room: &RoomName) -> Option<String> {
+        self.mode.makes_hosts().then(|| self.resume_key.host_key(room))
+    }
+
+    /// Reads the file with the keys again whenever it changes, and at once when `asked`, as long as it is polled.
+    /// A file that is wrong changes nothing but the log.
+    pub async fn follow_keys(&self, mut asked: Option<Signal>) {
+        let Some(path) = &self.file else { return std::future::pending().await };
+        let mut last = self.digest;
+        loop {
+            let by_hand = tokio::select! {
+                () = tokio::time::sleep(RELOAD_INTERVAL) => false,
+                Some(()) = async { asked.as_mut()?.recv().await } => true,
+            };
+            let text = tokio::fs::read_to_string(path).await;
+            let digest = text.as_ref().ok().map(digest_of);
+            if !by_hand && digest == last {
+                continue;
+            }
+            match text.map_err(|error| error.to_string()).and_then(|text| KeySet::parse(&text)) {
+                Ok(keys) => {
+                    self.keys.send_replace(Arc::new(keys));
+                    tracing::info!(file = %path.display(), "the keys of tokens were read again");
+                }
+                Err(why) => {
+                    tracing::error!(file = %path.display(), %why, "the keys of tokens stay as they were");
+                }
+            }
+            last = digest;
+        }
+    }
+}
+
+fn digest_of(text: &String) -> Digest {
+    Sha256::digest(text).into()
+}

@@ -1,0 +1,174 @@
+//! What a token says, and whether it is good for a room now (R71 to R73).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::jwt::Unverified;
+use super::keys::KeySet;
+use crate::protocol::{ErrorCode, PeerName, Permissions, Role, RoomName};
+
+/// How far the clock of whoever makes tokens may be ahead of ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(10);
+/// The longest time that a token says, in seconds: the year 9999. More would not be a time.
+const LAST_SECOND: f64 = 253_402_300_799.0;
+
+/// The claims of a token (RFC 7519 §4). Others than these are not looked at.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Claims {
+    /// The room's name, or `*` for all.
+    pub room: String,
+    /// What its holder is called, whatever it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What its holder is in the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// What its holder may do; everything that its role may, where this is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// Good until then, in seconds since 1970.
+    pub exp: f64,
+    /// Good from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<f64>,
+    /// Its own name, by which it can be revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+}
+
+/// What a good token grants.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Granted {
+    /// What its holder is called.
+    pub name: Option<PeerName>,
+    /// What its holder is.
+    pub role: Option<Role>,
+    /// What its holder may do.
+    pub permissions: Permissions,
+    /// When it ends.
+    pub until: SystemTime,
+}
+
+/// Why somebody may not come in, or not stay.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Denied {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For developers.
+    pub message: String,
+}
+
+impl Denied {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// Decides on a token for a room at a time.
+pub fn check(keys: &KeySet, token: &str, room: &RoomName, now: SystemTime) -> Result<Granted, Denied> {
+    let invalid = |why: String| Denied::new(ErrorCode::TokenInvalid, format!("The token is not valid: {why}."));
+    let parsed = Unverified::parse(token).map_err(invalid)?;
+    if keys.is_revoked(parsed.kid.as_deref()) {
+        return Err(Denied::new(ErrorCode::TokenRevoked, "The token's key is good no more."));
+    }
+    if !keys.verifies(&parsed) {
+        return Err(invalid("no key that this server knows has made it".into()));
+    }
+    // From here on it is believed.
+    let claims: Claims = parsed.claims().map_err(|why| invalid(format!("what it claims is {why}")))?;
+    if keys.is_revoked(claims.jti.as_deref()) {
+        return Err(Denied::new(ErrorCode::TokenRevoked, "The token is good no more."));
+    }
+    let until = time(claims.exp).ok_or_else(|| invalid("\"exp\" is no time".into()))?;
+    if until <= now {
+        return Err(Denied::new(
+            ErrorCode::TokenExpired,
+            "The token has expired; ask whoever gave it for another one.",
+        ));
+    }
+    if let Some(from) = claims.nbf {
+        let from = time(from).ok_or_else(|| invalid("\"nbf\" is no time".into()))?;
+        if from > now + CLOCK_SKEW {
+            return Err(Denied::new(ErrorCode::TokenNotYetValid, "The token is not valid yet."));
+        }
+    }
+    if claims.room != "*" && claims.room != room.as_str() {
+        return Err(Denied::new(ErrorCode::TokenWrongRoom, "The token is for another room."));
+    }
+    let name = claims.name.map(|name| PeerName::new(&name)).transpose().map_err(invalid)?;
+    let permissions = claims.permissions.map_or_else(Permissions::all, |names| Permissions::of(&names));
+    Ok(Granted { name, role: claims.role, permissions, until })
+}
+
+fn time(seconds: f64) -> Option<SystemTime> {
+    (0.0..=LAST_SECOND).contains(&seconds).then(|| UNIX_EPOCH + Duration::from_secs_f64(seconds))
+}
+
+/// Seconds since 1970, as tokens say times.
+pub fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
+    const KEYS: &str = r#"{"keys":[{"kty":"oct","kid":"a","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+        {"kty":"oct","kid":"old","k":"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA"}],"revoked":["old","lost"]}"#;
+
+    fn checked(kid: Option<&str>, claims: &Value) -> Result<Granted, ErrorCode> {
+        let keys = KeySet::parse(KEYS).unwrap();
+        let key = keys.signer(kid.or(Some("a"))).unwrap().1;
+        let token = key.sign(kid, claims).unwrap();
+        check(&keys, &token, &RoomName::new("r").unwrap(), UNIX_EPOCH + NOW).map_err(|denied| denied.code)
+    }
+
+    #[test]
+    fn r71_each_fault_of_a_token_has_its_code() {
+        let now = NOW.as_secs();
+        for (claims, expected) in [
+            (json!({"room": "r", "exp": now + 1}), None),
+            (json!({"room": "*", "exp": now + 1}), None),
+            (json!({"room": "r", "exp": now as f64 + 0.5, "nbf": now - 1}), None),
+            (json!({"room": "r", "exp": now + 99, "nbf": now + 10}), None),
+            (json!({"room": "r", "exp": now + 99, "nbf": now + 11}), Some(ErrorCode::TokenNotYetValid)),
+            (json!({"room": "r", "exp": now}), Some(ErrorCode::TokenExpired)),
+            (json!({"room": "r", "exp": 0}), Some(ErrorCode::TokenExpired)),
+            (json!({"room": "r", "exp": -1}), Some(ErrorCode::TokenInvalid)),
+            (json!({"room": "r", "exp": 1e300}), Some(ErrorCode::TokenInvalid)),
+            (json!({"room": "r"}), Some(ErrorCode::TokenInvalid)),
+            (json!({"exp": now + 1}), Some(ErrorCode::TokenInvalid)),
+            (json!({"room": "R", "exp": now + 1}), Some(ErrorCode::TokenWrongRoom)),
+            (json!({"room": "", "exp": now + 1}), Some(ErrorCode::TokenWrongRoom)),
+            (json!({"room": "r", "exp": now + 1, "role": "king"}), Some(ErrorCode::TokenInvalid)),
+            (json!({"room": "r", "exp": now + 1, "name": "\u{0}"}), Some(ErrorCode::TokenInvalid)),
+            (json!({"room": "r", "exp": now + 1, "jti": "lost"}), Some(ErrorCode::TokenRevoked)),
+        ] {
+            assert_eq!(checked(None, &claims).err(), expected, "{claims}");
+        }
+        let good = json!({"room": "r", "exp": now + 1});
+        assert_eq!(checked(Some("a"), &good).err(), None);
+        assert_eq!(checked(Some("old"), &good).err(), Some(ErrorCode::TokenRevoked));
+        // A revoked key is not tried either, where the token does not say which it is of.
+        let keys = KeySet::parse(KEYS).unwrap();
+        let token = keys.signer(Some("old")).unwrap().1.sign(None, &good).unwrap();
+        let denied = check(&keys, &token, &RoomName::new("r").unwrap(), UNIX_EPOCH + NOW).unwrap_err();
+        assert_eq!(denied.code, ErrorCode::TokenInvalid);
+    }
+
+    #[test]
+    fn r72_a_token_says_who_its_holder_is_and_what_it_may() {
+        let exp = NOW.as_secs() + 60;
+        let granted = checked(
+            None,
+            &json!({"room": "r", "exp": exp, "name": " Ada ", "role": "listener", "permissions": ["mic", "fly"]}),
+        );
+        let granted = granted.unwrap();
+        assert_eq!(granted.name.unwrap().as_str(), "Ada");
+        assert_eq!((granted.role, granted.until), (Some(Role::Listener), UNIX_EPOCH + Duration::from_secs(exp)));
+        assert_eq!(granted.permissions.names(), ["mic"]);
+    }
+}

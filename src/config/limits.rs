@@ -1,0 +1,94 @@
+//! `roundtable limits`: every limit at a glance.
+
+use clap::CommandFactory;
+
+use super::{Cli, Config, env_name};
+
+/// Setting, unit, and what it is for. Those without a setting are the protocol's own.
+const LIMITS: [(&str, &str, &str); 20] = [
+    ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
+    ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
+    ("ROUNDTABLE_MEMBERS", "members", "memory"),
+    ("ROUNDTABLE_ROOM_MEMBERS", "members a room", "each sends to each: uplinks end long before"),
+    ("ROUNDTABLE_ADDRESS_CONNECTIONS", "WebSockets an address", "one address takes no more than a large office has"),
+    ("ROUNDTABLE_ADDRESS_JOINS", "attempts a minute", "names of rooms and tokens are not guessed"),
+    ("ROUNDTABLE_MESSAGE_RATE", "messages a second", "one member does not keep a room busy"),
+    ("ROUNDTABLE_BYTE_RATE", "bytes a second", "one member does not fill everybody's downlink"),
+    ("ROUNDTABLE_OUTBOX_MESSAGES", "messages", "a member that reads slowly is let go"),
+    ("ROUNDTABLE_OUTBOX_BYTES", "bytes", "a member that reads slowly costs no more memory"),
+    ("ROUNDTABLE_REPLAY_MESSAGES", "messages", "what was sent and not acknowledged: enough for a lost socket"),
+    ("ROUNDTABLE_REPLAY_BYTES", "bytes", "a member that acknowledges nothing costs no more memory"),
+    ("ROUNDTABLE_RESUME_WINDOW", "time", "who is lost does not keep a place for ever"),
+    ("ROUNDTABLE_JOIN_TIMEOUT", "time", "connections that never join are let go"),
+    ("ROUNDTABLE_PING_INTERVAL", "time", "dead connections are found after two"),
+    ("ROUNDTABLE_DRAIN_TIMEOUT", "time", "a shutdown ends"),
+    ("", "65536 bytes a message", "fixed: part of the protocol (R29)"),
+    ("", "16384 bytes a request's head", "fixed: no request is longer"),
+    ("", "10 s for a request's head", "fixed: slow requests hold no place"),
+    ("", "4096 requests at a time", "fixed: further ones wait to be accepted"),
+];
+
+impl Config {
+    /// One line for each limit.
+    pub fn limits_table(&self) -> String {
+        let settings = Cli::command();
+        let mut rows = vec![["SETTING", "NOW", "DEFAULT", "UNIT", "FOR"].map(str::to_owned)];
+        for (name, unit, why) in LIMITS {
+            let arg = settings.get_arguments().find(|arg| env_name(arg).as_deref() == Some(name));
+            let default = arg.and_then(|arg| arg.get_default_values().first()?.to_str()).unwrap_or("-");
+            let now = self.limit(name).unwrap_or_else(|| default.to_owned());
+            let now = if now == "0" { "none".to_owned() } else { now };
+            let name = if name.is_empty() { "-" } else { name };
+            rows.push([name.to_owned(), now, default.to_owned(), unit.to_owned(), why.to_owned()]);
+        }
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+        let widths: [usize; 4] = std::array::from_fn(width);
+        let line = |row: &[String; 5]| {
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  "));
+            format!("{}{}", cells.collect::<String>(), row[4])
+        };
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn limit(&self, name: &str) -> Option<String> {
+        let time = |time| humantime::format_duration(time).to_string();
+        Some(match name {
+            "ROUNDTABLE_CONNECTIONS" => self.connections.to_string(),
+            "ROUNDTABLE_ROOMS" => self.rooms.to_string(),
+            "ROUNDTABLE_MEMBERS" => self.members.to_string(),
+            "ROUNDTABLE_ROOM_MEMBERS" => self.room_members.to_string(),
+            "ROUNDTABLE_ADDRESS_CONNECTIONS" => self.address_connections.to_string(),
+            "ROUNDTABLE_ADDRESS_JOINS" => self.address_joins.to_string(),
+            "ROUNDTABLE_MESSAGE_RATE" => self.message_rate.to_string(),
+            "ROUNDTABLE_BYTE_RATE" => self.byte_rate.to_string(),
+            "ROUNDTABLE_OUTBOX_MESSAGES" => self.outbox_messages.to_string(),
+            "ROUNDTABLE_OUTBOX_BYTES" => self.outbox().waiting.bytes.to_string(),
+            "ROUNDTABLE_REPLAY_MESSAGES" => self.replay_messages.to_string(),
+            "ROUNDTABLE_REPLAY_BYTES" => self.replay_bytes.to_string(),
+            "ROUNDTABLE_RESUME_WINDOW" => time(self.resume_window),
+            "ROUNDTABLE_JOIN_TIMEOUT" => time(self.join_timeout),
+            "ROUNDTABLE_PING_INTERVAL" => time(self.ping_interval),
+            "ROUNDTABLE_DRAIN_TIMEOUT" => time(self.drain_timeout),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_with_a_setting_is_one_and_has_a_default() {
+        let config = Cli::load(["roundtable".to_owned()], &[("ROUNDTABLE_ADDRESS_JOINS".into(), "0".into())]).unwrap();
+        let table = config.config.limits_table();
+        assert_eq!(table.lines().count(), LIMITS.len() + 1);
+        for (name, ..) in LIMITS.iter().filter(|(name, ..)| !name.is_empty()) {
+            let row = table.lines().find(|row| row.split_whitespace().next() == Some(name)).unwrap();
+            let cells: Vec<_> = row.split_whitespace().collect();
+            assert_ne!(cells[2], "-", "{row}");
+            let expected = if *name == "ROUNDTABLE_ADDRESS_JOINS" { "none" } else { cells[2] };
+            assert_eq!(cells[1], expected, "{row}");
+        }
+    }
+}

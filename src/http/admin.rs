@@ -1,0 +1,159 @@
+//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R81 to R83). Not there without a token.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Extension, FromRequestParts, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::api::{ApiError, method_not_allowed, not_found, success};
+use super::client::PeerAddress;
+use crate::app::App;
+use crate::core::Refusal;
+use crate::limits::Attempt;
+use crate::protocol::{PeerId, RoomName};
+
+/// Rooms of a page, where nothing else is asked for, and at most.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1_000;
+
+pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    if app.admin.is_none() {
+        return Router::new();
+    }
+    Router::new()
+        .route("/rooms", get(rooms))
+        .route("/rooms/{room}", get(room).delete(close))
+        .route("/rooms/{room}/peers/{id}", delete(remove))
+        .route("/drain", post(drain))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(app), check))
+}
+
+/// R81: nobody learns anything without the token, not even which addresses there are.
+async fn check(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = app.config.trusted_proxies.client(peer, request.headers());
+    match app.doors.attempt(client, Instant::now()) {
+        Attempt::After(wait) => tokio::time::sleep(wait).await,
+        Attempt::Refused(wait) => return ApiError::too_many_attempts(wait).into_response(),
+    }
+    if bearer(request.headers()).is_some_and(|token| app.admin.as_ref().is_some_and(|admin| admin.is(token))) {
+        return next.run(request).await;
+    }
+    app.doors.guessed(client, Instant::now());
+    let message =
+        "This needs the header `Authorization: Bearer <token>` with the server's own (ROUNDTABLE_ADMIN_TOKEN_FILE).";
+    let error = ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message);
+    ([(header::WWW_AUTHENTICATE, "Bearer")], error).into_response()
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[derive(Deserialize)]
+struct Page {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// R82: by name, so that a page follows on another whatever happens meanwhile.
+async fn rooms(State(app): State<Arc<App>>, page: Result<Query<Page>, QueryRejection>) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Data {
+        rooms: Vec<crate::hub::RoomSummary>,
+        total: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    let invalid = |why: String| ApiError::new(StatusCode::BAD_REQUEST, "PARAMETER_INVALID", why);
+    let Query(page) = page.map_err(|error| invalid(error.body_text()))?;
+    let limit = page.limit.unwrap_or(PAGE);
+    if !(1..=LONGEST_PAGE).contains(&limit) {
+        return Err(invalid(format!("\"limit\" is from 1 to {LONGEST_PAGE}.")));
+    }
+    let (rooms, total, more) = app.hub.rooms(page.after.as_deref(), limit);
+    let next = more.then(|| rooms.last().map(|room| room.room.clone())).flatten();
+    Ok(success(Data { rooms, total, next }))
+}
+
+/// The room of a path.
+struct InPath(RoomName);
+
+impl FromRequestParts<Arc<App>> for InPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &Arc<App>) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        struct Names {
+            room: String,
+        }
+        let path: Result<Path<Names>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path(names) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
+        RoomName::new(&names.room).map(Self).map_err(ApiError::room_invalid)
+    }
+}
+
+async fn room(State(app): State<Arc<App>>, InPath(room): InPath) -> Result<Response, ApiError> {
+    app.hub.look(&room).map(success).ok_or_else(no_room)
+}
+
+/// R83.
+async fn close(State(app): State<Arc<App>>, InPath(room): InPath) -> Result<Response, ApiError> {
+    app.hub.close_room(&room).map_err(|_| no_room())?;
+    tracing::info!("a room was closed by the admin API");
+    Ok(done())
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    InPath(room): InPath,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let no_peer = || ApiError::new(StatusCode::NOT_FOUND, "PEER_NOT_FOUND", "Nobody with this id is in this room.");
+    let id = PeerId::parse(&id).ok_or_else(no_peer)?;
+    app.hub.evict(&room, id).map_err(|refusal| if refusal == Refusal::NotMember { no_room() } else { no_peer() })?;
+    tracing::info!("a peer was removed by the admin API");
+    Ok(done())
+}
+
+async fn drain(State(app): State<Arc<App>>) -> Response {
+    #[derive(Serialize)]
+    struct Data {
+        connections: usize,
+    }
+    let connections = app.connections();
+    tracing::info!(connections, "draining, as the admin API asked for");
+    app.drain();
+    success(Data { connections })
+}
+
+fn no_room() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "ROOM_NOT_FOUND", "Nobody is in a room of this name.")
+}
+
+fn done() -> Response<Body> {
+    #[derive(Serialize)]
+    struct Nothing {}
+    success(Nothing {})
+}
+
+/// The document that describes all of this, for programs (OpenAPI 3.1).
+pub(super) async fn openapi() -> Response {
+    static DOCUMENT: &str = include_str!("../../docs/openapi.json");
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], DOCUMENT).into_response()
+}

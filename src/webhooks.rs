@@ -1,0 +1,252 @@
+//! Tells another program what happens in the rooms, by HTTP (R84, R85). Off unless there is an address.
+//!
+//! Events are put into a bounded queue, under a room's lock, and sent one after the other, so that they arrive in
+//! their order. Nobody waits for the other program: what does not fit is dropped, counted and said once.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chrono_tz::Tz;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use sha2::Sha256;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::config::Secret;
+use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
+use crate::telemetry::{self, Metrics};
+
+/// Events that may wait.
+const QUEUE: usize = 1_024;
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Between two attempts, doubled from the first to the last, with full jitter.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_LAST: Duration = Duration::from_secs(30);
+/// An event that could not be delivered for so long is given up.
+const GIVE_UP: Duration = Duration::from_secs(5 * 60);
+
+/// Where events go, and by which secret they are signed.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Shared with the other program.
+    pub secret: Secret,
+    /// The zone of the events' times.
+    pub zone: Tz,
+}
+
+/// The way to the other program, if there is one.
+#[derive(Debug)]
+pub struct Webhooks {
+    line: Option<Line>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Line {
+    target: Target,
+    sender: mpsc::Sender<Event>,
+    /// Taken by [`Webhooks::run`].
+    receiver: Mutex<Option<mpsc::Receiver<Event>>>,
+    /// Events that are in the queue, or taken out and not yet done with.
+    under_way: AtomicUsize,
+    /// One has been done with; a permit stays for whoever asks later.
+    taken: Notify,
+    /// That events are dropped has been said, and none has been delivered since.
+    said: AtomicBool,
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize)]
+struct Event {
+    /// The same at each attempt.
+    id: String,
+    event: &'static str,
+    time: String,
+    room: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<Who>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+#[derive(Debug, Serialize)]
+struct Who {
+    id: PeerId,
+    name: String,
+    role: Role,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Reason {
+    Left(LeaveReason),
+    Ended(&'static str),
+}
+
+impl Webhooks {
+    /// Tells nobody, where there is no target.
+    pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
+        let line = target.map(|target| {
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            Line {
+                target,
+                sender,
+                receiver: Mutex::new(Some(receiver)),
+                under_way: AtomicUsize::new(0),
+                taken: Notify::new(),
+                said: AtomicBool::new(false),
+            }
+        });
+        Self { line, metrics }
+    }
+
+    /// A room began.
+    pub fn opened(&self, room: &RoomName) {
+        self.put("room_opened", room, None, None);
+    }
+
+    /// A room ended.
+    pub fn closed(&self, room: &RoomName) {
+        self.put("room_closed", room, None, None);
+    }
+
+    /// Somebody is in.
+    pub fn joined(&self, room: &RoomName, peer: &Peer) {
+        self.put("peer_joined", room, Some(peer), None);
+    }
+
+    /// Somebody is out; without a reason, because the meeting was ended.
+    pub fn left(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
+        let reason = reason.map_or(Reason::Ended("ended"), Reason::Left);
+        self.put("peer_left", room, Some(peer), Some(reason));
+    }
+
+    fn put(&self, event: &'static str, room: &RoomName, peer: Option<&Peer>, reason: Option<Reason>) {
+        let Some(line) = &self.line else { return };
+        let who = |peer: &Peer| Who { id: peer.id, name: peer.name.as_str().to_owned(), role: peer.role };
+        let event = Event {
+            id: std::iter::repeat_with(fastrand::alphanumeric).take(20).collect(),
+            event,
+            time: telemetry::timestamp(line.target.zone),
+            room: room.as_str().to_owned(),
+            peer: peer.map(who),
+            reason,
+        };
+        line.under_way.fetch_add(1, Ordering::Relaxed);
+        if line.sender.try_send(event).is_err() {
+            line.under_way.fetch_sub(1, Ordering::Relaxed);
+            self.dropped(line, "more waits than may");
+        }
+    }
+
+    fn dropped(&self, line: &Line, why: &str) {
+        self.metrics.webhooks_dropped.inc();
+        if !line.said.swap(true, Ordering::Relaxed) {
+            tracing::error!(why, "events are dropped: the other end of ROUNDTABLE_WEBHOOK_URL does not take them");
+        }
+    }
+
+    /// Delivers, until it is no longer polled; once.
+    pub async fn run(&self) {
+        let Some(line) = &self.line else { return std::future::pending().await };
+        let receiver = line.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut receiver) = receiver else { return };
+        // The room's name and the people's are in what is sent: it goes where it was meant to, or nowhere.
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_global(Some(ATTEMPT))
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .user_agent(concat!("roundtable/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        while let Some(event) = receiver.recv().await {
+            match deliver(&agent, &line.target, &event).await {
+                Ok(()) => {
+                    self.metrics.webhooks_delivered.inc();
+                    line.said.store(false, Ordering::Relaxed);
+                }
+                Err(why) => self.dropped(line, &why),
+            }
+            line.under_way.fetch_sub(1, Ordering::Relaxed);
+            line.taken.notify_one();
+        }
+    }
+
+    /// Waits until nothing is on its way any more, but not for ever: for the end of the server.
+    pub async fn settle(&self, patience: Duration) {
+        let Some(line) = &self.line else { return };
+        let settled = async {
+            while line.under_way.load(Ordering::Relaxed) > 0 {
+                line.taken.notified().await;
+            }
+        };
+        // What is left then is lost with the process.
+        let _ = tokio::time::timeout(patience, settled).await;
+    }
+}
+
+/// Sends one event until it is taken; the error is why it was given up.
+async fn deliver(agent: &ureq::Agent, target: &Target, event: &Event) -> Result<(), String> {
+    let body: Arc<str> = serde_json::to_string(event).map_err(|error| error.to_string())?.into();
+    let give_up = Instant::now() + GIVE_UP;
+    let mut longest = BACKOFF_FIRST;
+    loop {
+        let why = match attempt(agent, target, event, Arc::clone(&body)).await {
+            Ok(status) if status.is_success() => return Ok(()),
+            Ok(status) => format!("it answers {status}"),
+            Err(error) => error,
+        };
+        let wait = longest.mul_f64(fastrand::f64());
+        if Instant::now() + wait > give_up {
+            return Err(why);
+        }
+        tracing::debug!(%why, "an event was not taken, and is sent again");
+        tokio::time::sleep(wait).await;
+        longest = (longest * 2).min(BACKOFF_LAST);
+    }
+}
+
+async fn attempt(
+    agent: &ureq::Agent,
+    target: &Target,
+    event: &Event,
+    body: Arc<str>,
+) -> Result<axum::http::StatusCode, String> {
+    // Signed anew each time: the other end refuses what is old.
+    let request = agent
+        .post(&target.url)
+        .header("Content-Type", "application/json")
+        .header("Roundtable-Event", event.event)
+        .header("Roundtable-Delivery", &event.id)
+        .header("Roundtable-Signature", sign(&target.secret, SystemTime::now(), &body));
+    let send = move || request.send(&*body).map(|response| response.status()).map_err(|error| error.to_string());
+    tokio::task::spawn_blocking(send).await.map_err(|error| error.to_string())?
+}
+
+/// `t=<seconds since 1970>,v1=<hexadecimal HMAC-SHA256 of "<seconds>.<body>">`.
+fn sign(secret: &Secret, now: SystemTime, body: &str) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("any length");
+    let mac = mac.chain_update(seconds.to_string()).chain_update(".").chain_update(body).finalize().into_bytes();
+    let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_what_openssl_makes() {
+        // printf %s '1700000000.{"a":1}' | openssl dgst -sha256 -hmac north
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let signature = sign(&Secret::new("north"), now, r#"{"a":1}"#);
+        assert_eq!(signature, "t=1700000000,v1=9412835788608fdba6e8472a372d9e0c2f3d5bfe22088a3cdce2c504bd861ac6");
+    }
+}

@@ -1,0 +1,195 @@
+//! docs/openapi.json against the server: every operation and every status it names is asked for, and what is answered
+//! is what it says. Nothing that it does not name is answered.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use common::client::encode;
+use common::http::{Answer, ask, post};
+use common::{TestServer, eventually};
+use roundtable::protocol::{Link, RoomName};
+
+const TOKEN: &str = "north-north-north-north";
+
+/// The document as the server gives it.
+async fn document(server: &TestServer) -> Value {
+    let document = server.get("/signal-api/v1/openapi.json").await.json();
+    let file = include_str!("../docs/openapi.json");
+    assert_eq!(document, serde_json::from_str::<Value>(file).unwrap());
+    document
+}
+
+/// What was asked for so far, as `GET /rooms/{room} 200 SUCCESS`.
+struct Checked {
+    document: Value,
+    seen: BTreeSet<String>,
+}
+
+impl Checked {
+    /// Holds an answer against what the document says of it.
+    fn check(&mut self, method: &str, template: &str, answer: &Answer) {
+        let what = format!("{method} {template} {}", answer.status);
+        let operation = &self.document["paths"][template][method.to_lowercase()];
+        let response = &operation["responses"][answer.status.to_string()];
+        assert!(response.is_object(), "{what} is not in the document: {}", answer.text());
+        let body = answer.json();
+        self.validate(&response["content"]["application/json"]["schema"], &body, &what);
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
+        for (name, header) in response["headers"].as_object().into_iter().flatten() {
+            let text = answer.header(&name.to_lowercase()).unwrap_or_else(|| panic!("{what}: no {name}"));
+            let value = text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
+            self.validate(&header["schema"], &value, &format!("{what}: {name}"));
+        }
+        let code = body["code"].as_str().unwrap_or("-");
+        self.seen.insert(format!("{what} {code}"));
+    }
+
+    fn validate(&self, schema: &Value, value: &Value, what: &str) {
+        let mut schema = schema.clone();
+        // What `$ref`s point into.
+        schema["components"] = self.document["components"].clone();
+        let validator = jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{what}: {errors:?} in {value}");
+    }
+
+    /// Everything that the document names.
+    fn named(&self) -> BTreeSet<String> {
+        let mut named = BTreeSet::new();
+        for (template, item) in self.document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let code = &response["content"]["application/json"]["schema"]["properties"]["code"];
+                    let codes = match (&code["const"], &code["enum"]) {
+                        (Value::String(one), _) => vec![one.clone()],
+                        (_, Value::Array(some)) => some.iter().map(|code| code.as_str().unwrap().to_owned()).collect(),
+                        _ => vec!["-".to_owned()],
+                    };
+                    let line = |code: String| format!("{} {template} {status} {code}", method.to_uppercase());
+                    named.extend(codes.into_iter().map(line));
+                }
+            }
+        }
+        named
+    }
+}
+
+#[tokio::test]
+async fn the_document_says_what_the_server_answers_and_nothing_else() {
+    let settings = [("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
+    let server = TestServer::start(&settings).await;
+    let mut checked = Checked { document: document(&server).await, seen: BTreeSet::new() };
+    let room = "圆桌 1";
+    let mut ada = server.connect(room).await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "state": {"mic": true, "level": 0.5, "status": "here"}})).await;
+    let eve = server.join(room, "Eve").await;
+    ada.expect("peer_joined").await;
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
+    ada.expect("settings").await;
+    // Who is lost is shown, too.
+    drop(server.join("other", "Lost").await);
+    let lost = async || server.app.hub.look(&RoomName::new("other").unwrap()).unwrap().members[0].link == Link::Lost;
+    eventually("a loss", lost).await;
+    let mut guest = server.connect(room).await;
+    guest.send(json!({"type": "join", "name": "Grace"})).await;
+    guest.expect("waiting").await;
+    let _other = server.join("other", "Zoe").await;
+    // The last word of a server: the answer to `drain`.
+    let small = TestServer::start(&[("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
+
+    let here = encode(room);
+    let peer = |id: &str| format!("/admin/rooms/{here}/peers/{id}");
+    let nobody = "AAAAAAAAAAAAAAAAAAAA";
+    for (server, method, template, path) in [
+        (&server, "GET", "/welcome", "/welcome".to_owned()),
+        (&server, "GET", "/openapi.json", "/openapi.json".to_owned()),
+        (&server, "POST", "/rooms", "/rooms".to_owned()),
+        (&server, "GET", "/rooms/{room}", format!("/rooms/{here}")),
+        (&server, "GET", "/rooms/{room}", "/rooms/never".to_owned()),
+        (&server, "GET", "/rooms/{room}", "/rooms/%FF".to_owned()),
+        (&server, "GET", "/admin/rooms", "/admin/rooms".to_owned()),
+        (&server, "GET", "/admin/rooms", "/admin/rooms?limit=1".to_owned()),
+        (&server, "GET", "/admin/rooms", "/admin/rooms?limit=0".to_owned()),
+        (&server, "GET", "/admin/rooms/{room}", format!("/admin/rooms/{here}")),
+        (&server, "GET", "/admin/rooms/{room}", "/admin/rooms/other".to_owned()),
+        (&server, "GET", "/admin/rooms/{room}", "/admin/rooms/never".to_owned()),
+        (&server, "GET", "/admin/rooms/{room}", "/admin/rooms/a%2Fb".to_owned()),
+        (&server, "DELETE", "/admin/rooms/{room}/peers/{id}", peer(eve.id())),
+        (&server, "DELETE", "/admin/rooms/{room}/peers/{id}", peer(nobody)),
+        (&server, "DELETE", "/admin/rooms/{room}/peers/{id}", peer("x")),
+        (&server, "DELETE", "/admin/rooms/{room}/peers/{id}", format!("/admin/rooms/never/peers/{nobody}")),
+        (&server, "DELETE", "/admin/rooms/{room}/peers/{id}", format!("/admin/rooms/%20/peers/{nobody}")),
+        (&server, "DELETE", "/admin/rooms/{room}", format!("/admin/rooms/{here}")),
+        (&server, "DELETE", "/admin/rooms/{room}", format!("/admin/rooms/{here}")),
+        (&server, "DELETE", "/admin/rooms/{room}", "/admin/rooms/%FF".to_owned()),
+        (&small, "POST", "/admin/drain", "/admin/drain".to_owned()),
+    ] {
+        let authorization = format!("Bearer {TOKEN}");
+        let target = format!("/signal-api/v1{path}");
+        let answer = ask(server.address, method, &target, &[("Authorization", &authorization)]).await;
+        checked.check(method, template, &answer);
+    }
+
+    let zoe = server.join("goodbye", "Zoe").await;
+    let resume = &zoe.welcome["resume"];
+    for body in [
+        json!({"room": "goodbye", "resume": resume}),
+        json!({"room": "other", "resume": resume}),
+        json!({"room": "", "resume": resume}),
+        json!([]),
+    ] {
+        let answer = post(server.address, "/signal-api/v1/leave", &body.to_string()).await;
+        checked.check("POST", "/leave", &answer);
+    }
+
+    // Without the token, and then once too often: a guess at the token takes ten of the two that are free.
+    let limits = [("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "1")];
+    let strict = TestServer::start(&limits).await;
+    for status in [401, 429] {
+        for line in checked.named() {
+            let parts: Vec<&str> = line.split(' ').collect();
+            let (method, template) = (parts[0], parts[1]);
+            if parts[2] != status.to_string() {
+                continue;
+            }
+            let target = format!("/signal-api/v1{}", template.replace("{room}", "r").replace("{id}", nobody));
+            // Each is asked as the first one, or as the last one.
+            let fresh = TestServer::start(&limits).await;
+            let asked = if status == 401 { &fresh } else { &strict };
+            if status == 429 {
+                ask(strict.address, "GET", "/signal-api/v1/admin/rooms", &[]).await;
+            }
+            let answer = ask(asked.address, method, &target, &[]).await;
+            assert_eq!(answer.status, status, "{line}");
+            checked.check(method, template, &answer);
+        }
+    }
+    let named = checked.named();
+    let unseen: Vec<_> = named.difference(&checked.seen).collect();
+    assert!(unseen.is_empty(), "named, and never answered: {unseen:?}");
+}
+
+#[tokio::test]
+async fn what_the_document_does_not_name_is_not_there() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
+    let document = document(&server).await;
+    let authorization = format!("Bearer {TOKEN}");
+    for (template, item) in document["paths"].as_object().unwrap() {
+        let target = template.replace("{room}", "r").replace("{id}", "AAAAAAAAAAAAAAAAAAAA");
+        for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
+            if item[method.to_lowercase()].is_object() {
+                continue;
+            }
+            let target = format!("/signal-api/v1{target}");
+            let answer = ask(server.address, method, &target, &[("Authorization", &authorization)]).await;
+            assert_eq!(
+                (answer.status, &answer.json()["code"]),
+                (405, &json!("METHOD_NOT_ALLOWED")),
+                "{method} {template}"
+            );
+        }
+    }
+}

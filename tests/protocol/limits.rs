@@ -1,0 +1,179 @@
+//! R77 to R80: from which pages and addresses, and how many.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::common::client::Client;
+use crate::common::http::ask;
+use crate::common::tokens::Keys;
+use crate::common::{TestServer, within};
+
+/// Loopback is a proxy that is believed, unless a test says otherwise.
+const NO_PROXY: (&str, &str) = ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1");
+
+/// An upgrade with headers of its own; the status where it is refused.
+async fn upgrade(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<WebSocketStream<TcpStream>, u16> {
+    let mut request = format!("ws://{address}/signal-api/ws?room=r").into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let tcp = TcpStream::connect(address).await.unwrap();
+    match within("an upgrade", client_async(request, tcp)).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => Err(response.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn r77_only_pages_of_this_server_and_those_allowed_connect() {
+    let server = TestServer::start(&[("ROUNDTABLE_ALLOWED_ORIGINS", "https://app.example"), NO_PROXY]).await;
+    let own = format!("http://{}", server.address);
+    for origin in [&own, "https://app.example"] {
+        assert!(upgrade(server.address, &[("origin", origin)]).await.is_ok(), "{origin}");
+    }
+    for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {
+        let forwarded = ("x-forwarded-host", "evil.example");
+        assert_eq!(upgrade(server.address, &[("origin", origin), forwarded]).await.err(), Some(403), "{origin}");
+    }
+    let refused = [
+        ("Origin", "https://evil.example"),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let answer = ask(server.address, "GET", "/signal-api/ws?room=r", &refused).await;
+    assert_eq!(answer.json()["code"], "ORIGIN_NOT_ALLOWED");
+    // Behind a proxy that is believed, the host is the one that the browser has asked.
+    let server = TestServer::start(&[]).await;
+    let headers = [("origin", "https://meet.example"), ("x-forwarded-host", "meet.example")];
+    assert!(upgrade(server.address, &headers).await.is_ok());
+}
+
+#[tokio::test]
+async fn r78_an_address_has_so_many_connections_and_no_more() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "2"), NO_PROXY]).await;
+    let from = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await;
+    let (one, _two) = (from("203.0.113.1").await.unwrap(), from("203.0.113.2").await.unwrap());
+    assert_eq!(from("203.0.113.3").await.err(), Some(429), "nobody is believed who is not trusted");
+    drop(one);
+    crate::common::eventually("a place", async || from("203.0.113.3").await.is_ok()).await;
+
+    let behind = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "2")]).await;
+    let from = async |address: &str| upgrade(behind.address, &[("x-forwarded-for", address)]).await;
+    let mut open = Vec::new();
+    for address in ["203.0.113.1", "192.0.2.66, 203.0.113.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
+        open.push(from(address).await.unwrap_or_else(|status| panic!("{address}: {status}")));
+    }
+    for address in ["203.0.113.1", "::ffff:203.0.113.1", "203.0.113.1:4711", "2001:db8::3"] {
+        assert_eq!(from(address).await.err(), Some(429), "{address}");
+    }
+}
+
+/// Tries to join with a token that is not good.
+async fn guess(server: &TestServer) -> Client {
+    let mut eve = server.connect("r").await;
+    eve.send(json!({"type": "join", "name": "Eve", "token": "none", "ref": 1})).await;
+    eve
+}
+
+#[tokio::test]
+async fn r79_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
+    let keys = Keys::new();
+    // 20 a minute: 40 are free, which is four guesses.
+    let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "20")]].concat();
+    let server = TestServer::start(&settings).await;
+    for _ in 0..4 {
+        let mut eve = guess(&server).await;
+        eve.expect_error("token_invalid").await;
+        assert_eq!(eve.expect_close().await, Some(4010));
+    }
+    // One attempt is earned back in 3 s.
+    let begun = std::time::Instant::now();
+    let mut eve = guess(&server).await;
+    eve.expect_error("token_invalid").await;
+    assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
+    let mut eve = guess(&server).await;
+    let error = eve.expect_error("too_many_attempts").await;
+    let wait = error["retry_after_ms"].as_u64().unwrap();
+    assert!((20_000..=40_000).contains(&wait) && error["re"] == "join" && error["ref"] == 1, "{error}");
+    assert_eq!(eve.expect_close().await, Some(4011));
+}
+
+#[tokio::test]
+async fn r79_rooms_are_not_found_by_trying_names() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "30"), NO_PROXY]).await;
+    // 60 are free: an empty room takes ten, whether it is asked for or opened; a room with somebody in it one.
+    let ada = server.join("standup", "Ada").await;
+    for at in 0..2 {
+        assert_eq!(server.get(&format!("/signal-api/v1/rooms/guess-{at}")).await.status, 200);
+    }
+    for at in 0..2 {
+        server.join(&format!("guess-{at}"), "Eve").await.close().await;
+    }
+    for _ in 0..9 {
+        assert_eq!(server.get("/signal-api/v1/rooms/standup").await.status, 200);
+    }
+    for at in 0..2 {
+        server.get(&format!("/signal-api/v1/rooms/last-{at}")).await;
+    }
+    let answer = server.get("/signal-api/v1/rooms/guess-9").await;
+    assert_eq!((answer.status, &answer.json()["code"]), (429, &json!("TOO_MANY_ATTEMPTS")));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((6..=20).contains(&wait), "{wait}");
+    drop(ada);
+}
+
+#[tokio::test]
+async fn r80_a_server_takes_so_many_rooms_and_members() {
+    let settings = [("ROUNDTABLE_ROOMS", "2"), ("ROUNDTABLE_MEMBERS", "3")];
+    let server = TestServer::start(&settings).await;
+    let refused = async |room: &str| {
+        let mut late = server.connect(room).await;
+        late.send(json!({"type": "join", "name": "Late"})).await;
+        let error = late.expect_error("server_full").await;
+        assert!((10_000..=12_500).contains(&error["retry_after_ms"].as_u64().unwrap()), "{error}");
+        assert_eq!(late.expect_close().await, Some(4011));
+    };
+    let (_a, b) = (server.join("a", "Ada").await, server.join("b", "Bob").await);
+    refused("c").await;
+    let _second = server.join("a", "Grace").await;
+    refused("a").await;
+    b.close().await;
+    server.metric_becomes("roundtable_rooms", 1).await;
+    server.join("c", "Late").await;
+}
+
+#[tokio::test]
+async fn r80_every_limit_can_be_lifted() {
+    let lifted = [
+        "ROUNDTABLE_CONNECTIONS",
+        "ROUNDTABLE_ROOMS",
+        "ROUNDTABLE_MEMBERS",
+        "ROUNDTABLE_ADDRESS_CONNECTIONS",
+        "ROUNDTABLE_ADDRESS_JOINS",
+        "ROUNDTABLE_MESSAGE_RATE",
+        "ROUNDTABLE_BYTE_RATE",
+    ];
+    let mut settings: Vec<_> = lifted.iter().map(|name| (*name, "0")).collect();
+    settings.push(NO_PROXY);
+    let server = TestServer::start(&settings).await;
+    let mut open = Vec::new();
+    // More than any default lets one address do at once.
+    for at in 0..1_100 {
+        open.push(server.join(&format!("room-{at}"), "Ada").await);
+    }
+    for _ in 0..2_000 {
+        open[0].send_frame(Message::text(r#"{"type":"ping"}"#)).await;
+    }
+    for _ in 0..2_000 {
+        open[0].expect("pong").await;
+    }
+}
