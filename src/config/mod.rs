@@ -17,7 +17,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::values::{nearest, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_zone};
-use crate::ice::IceServers;
+use crate::ice::{IceServers, turn_urls};
 use crate::limits::Rate;
 use crate::outbox::OutboxLimits;
 use crate::protocol::ServerInfo;
@@ -128,6 +128,14 @@ pub struct Config {
     #[arg(long, value_name = "URLS", default_value = "", hide_default_value = true)]
     pub ice_urls: String,
 
+    /// Name or address of a TURN server: short for three URLs, of STUN, TURN over UDP and TURN over TCP.
+    #[arg(long, value_name = "HOST")]
+    pub turn_host: Option<String>,
+
+    /// Its port.
+    #[arg(long, value_name = "PORT", default_value = "3478", value_parser = clap::value_parser!(u16).range(1..))]
+    pub turn_port: u16,
+
     /// The secret shared with the TURN server (coturn: static-auth-secret).
     #[arg(long, value_name = "SECRET")]
     pub turn_secret: Option<Secret>,
@@ -214,14 +222,19 @@ impl Cli {
         let matches = command.clone().try_get_matches_from(all).map_err(|error| explain(&command, error))?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| explain(&command, error))?;
         cli.config.read_files()?;
-        cli.config.ice_servers().map_err(|why| Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls): {why}")))?;
+        cli.config.ice_servers().map_err(|why| {
+            Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
+        })?;
         Ok(cli)
     }
 }
 
 impl Config {
     fn read_files(&mut self) -> Result<(), Refused> {
-        read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, self.turn_secret_file.as_ref())?;
+        // Compose mounts an empty file where nobody has a TURN server.
+        let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        let turn_secret_file = self.turn_secret_file.as_ref().filter(|path| !is_empty(path));
+        read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, turn_secret_file)?;
         // The images set the file; whoever sets the key means the key.
         let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else { return Ok(()) };
         make_key(path);
@@ -241,8 +254,8 @@ impl Config {
 
     /// The STUN and TURN servers; the error says which URL is wrong.
     pub fn ice_servers(&self) -> Result<IceServers, String> {
-        let urls: Vec<String> =
-            self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
+        let mut urls = self.turn_host.as_deref().map_or_else(Vec::new, |host| turn_urls(host, self.turn_port));
+        urls.extend(self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned));
         IceServers::new(&urls, self.turn_secret.clone())
     }
 
@@ -381,6 +394,7 @@ mod tests {
             ("ROUNDTABLE_MESSAGE_RATE", "-1", "0..="),
             ("ROUNDTABLE_ICE_URLS", "example.org", "stun:"),
             ("ROUNDTABLE_ICE_URLS", "stun://relay.example", "stun:"),
+            ("ROUNDTABLE_TURN_HOST", "turn:relay.example", "stun:host"),
         ] {
             let error = load(&[], &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");
@@ -421,6 +435,10 @@ mod tests {
         let cli = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap();
         assert_eq!(cli.config.turn_secret.as_ref().map(Secret::expose), Some("north"));
         assert!(!format!("{cli:?}").contains("north"));
+        let none = ("ROUNDTABLE_TURN_SECRET_FILE", "/dev/null");
+        assert!(load(&[], &[none]).unwrap().config.turn_secret.is_none());
+        let error = load(&[], &[none, ("ROUNDTABLE_TURN_HOST", "relay.example")]).unwrap_err();
+        assert!(error.contains("ROUNDTABLE_TURN_SECRET"), "{error}");
         let both = [("ROUNDTABLE_TURN_SECRET_FILE", file), ("ROUNDTABLE_TURN_SECRET", "south")];
         let error = load(&[], &both).unwrap_err();
         assert!(error.contains("one of the two") && !error.contains("south"), "{error}");
