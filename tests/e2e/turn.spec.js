@@ -148,7 +148,10 @@ test.describe('what browsers ask for every few minutes', () => {
 test.describe('another secret than the relay’s', () => {
   test.use({
     settings: async ({ turn, transport }, use) => {
-      await use({ ROUNDTABLE_ICE_URLS: turn.url(transport), ROUNDTABLE_TURN_SECRET: 'not that of the relay' });
+      await use({
+        ROUNDTABLE_ICE_URLS: turn.url(transport),
+        ROUNDTABLE_TURN_SECRET: 'not that of the relay',
+      });
     },
   });
 

@@ -5,10 +5,10 @@ import { freePort, get } from './web.js';
 
 const standalone = await run('docker', ['compose', 'version']).then(() => false, () => true);
 
-/** Starts the stack; the sandbox takes it away. */
-export async function startStack(sandbox) {
+/** Starts the stack, with further settings if any; the sandbox takes it away. */
+export async function startStack(sandbox, settings = {}) {
   const project = sandbox.name('stack');
-  const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}` };
+  const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}`, ...settings };
   const base = `https://127.0.0.1:${env.HTTPS_PORT}/`;
   const compose = (...args) =>
     standalone

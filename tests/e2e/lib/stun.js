@@ -65,7 +65,7 @@ function address(bytes) {
 
 function parse(message) {
   const attributes = new Map();
-  for (let at = 20; at + 4 <= message.length; ) {
+  for (let at = 20; at + 4 <= message.length;) {
     const length = message.readUInt16BE(at + 2);
     attributes.set(message.readUInt16BE(at), message.subarray(at + 4, at + 4 + length));
     at += 4 + ((length + 3) & ~3);
@@ -77,6 +77,7 @@ function parse(message) {
 export class TurnClient {
   /** Where others reach it, after `allocate`. */
   relayed;
+  #closed = false;
   #user;
   #realm;
   #nonce;
@@ -143,7 +144,9 @@ export class TurnClient {
 
   /** Gives back what the relay had for it. */
   async close() {
-    if (this.relayed) await this.refresh(0);
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.relayed) await this.refresh(0).catch(() => {});
     if (this.#socket.destroy) this.#socket.destroy();
     else this.#socket.close();
   }
@@ -170,7 +173,9 @@ export class TurnClient {
       ]);
       const key = createHash('md5').update(`${username}:${this.#realm}:${credential}`).digest();
       // Over the message with a length that counts this attribute in (RFC 8489 §14.5).
-      const mac = createHmac('sha1', key).update(header(method, body.length + 24, id)).update(body);
+      const mac = createHmac('sha1', key)
+        .update(header(method, body.length + 24, id))
+        .update(body);
       body = Buffer.concat([body, attribute(ATTRIBUTE.integrity, mac.digest())]);
     }
     const message = Buffer.concat([header(method, body.length, id), body]);
