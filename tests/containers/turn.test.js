@@ -10,7 +10,7 @@ import tls from 'node:tls';
 import { TurnClient } from '../e2e/lib/stun.js';
 import { Sandbox, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
-import { startStack } from './lib/stack.js';
+import { composer, startStack } from './lib/stack.js';
 import { freePort } from './lib/web.js';
 
 const sandbox = new Sandbox();
@@ -173,4 +173,35 @@ test('with a certificate it speaks TLS, and a certificate needs its key', async 
   await new Promise((resolve, reject) => socket.on('secureConnect', resolve).on('error', reject));
   assert.equal(socket.getPeerCertificate().subject.CN, 'turn.example');
   socket.destroy();
+});
+
+test('in the network of the machine itself it is reached, and reaches no other private address', async () => {
+  const [own, first] = [await freePort(), await freePort()];
+  const compose = composer(sandbox.name('host'), {
+    TURN_HOST: host,
+    TURN_RELAY_ADDRESS: host,
+    TURN_SECRET_FILE: join(folder, 'secret'),
+    TURN_PORT: `${own}`,
+    TURN_TLS_PORT: `${await freePort()}`,
+    TURN_RELAY_PORTS: `${first}-${first + 9}`,
+  });
+  const file = ['-f', 'docker-compose.turn-host.yml'];
+  sandbox.undo(() => compose(...file, 'down', '-v'));
+  await compose(...file, 'up', '-d', '--build');
+  const { Id, Config, HostConfig } = await inspect(await compose(...file, 'ps', '-q', 'turn'));
+  assert.deepEqual([Config.User, HostConfig.ReadonlyRootfs, HostConfig.CapDrop], ['65534:65534', true, ['ALL']]);
+  assert.equal(HostConfig.NetworkMode, 'host');
+  await healthy(Id);
+
+  const [server, user] = serverOf(member.welcome, 'udp');
+  const [ada, grace] = [await connect({ ...server, port: own }, user), await connect({ ...server, port: own }, user)];
+  for (const one of [ada, grace]) {
+    assert.equal(await one.allocate(), 0);
+    assert.ok(one.relayed.port >= first && one.relayed.port < first + 10, `${one.relayed.port}`);
+    assert.equal(await one.permit(host), 0);
+    assert.equal(await one.permit('172.17.0.1'), 403);
+  }
+  const again = setInterval(() => ada.send(grace.relayed, 'hello'), 200);
+  assert.deepEqual(await grace.next(), { from: ada.relayed, text: 'hello' });
+  clearInterval(again);
 });
