@@ -155,13 +155,24 @@ test('a setting that could not work is named, with what would be right', async (
   }
 });
 
-test('with a certificate it speaks TLS, and a certificate needs its key', async () => {
+/** The name in the certificate that is shown at a port. */
+async function shown(port) {
+  const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  await new Promise((resolve, reject) => socket.on('secureConnect', resolve).on('error', reject));
+  const { CN } = socket.getPeerCertificate().subject;
+  socket.destroy();
+  return CN;
+}
+
+test('with a certificate it speaks TLS, takes up a new one, and a certificate needs its key', async () => {
   const certs = await sandbox.folder();
+  const certify = (name) =>
+    run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj',
+      `/CN=${name}`, '-keyout', join(certs, 'tls.key'), '-out', join(certs, 'tls.crt')]);
   const start = () =>
     sandbox.start(...hardened, ...withSecret(), '-e', `TURN_HOST=${host}`, '-v', `${certs}:/certs:ro`,
       '-p', '127.0.0.1::5349', 'roundtable-turn');
-  await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
-    '-subj', '/CN=turn.example', '-keyout', join(certs, 'tls.key'), '-out', join(certs, 'tls.crt')]);
+  await certify('turn.example');
   const blind = await start();
   await until('it ends', async () => !(await inspect(blind)).State.Running);
   assert.match(await logs(blind), /tls\.key is missing or not readable for user 65534/);
@@ -169,10 +180,12 @@ test('with a certificate it speaks TLS, and a certificate needs its key', async 
   await run('chmod', ['444', join(certs, 'tls.key')]);
   const seeing = await start();
   await healthy(seeing);
-  const socket = tls.connect({ host: '127.0.0.1', port: await published(seeing, 5349), rejectUnauthorized: false });
-  await new Promise((resolve, reject) => socket.on('secureConnect', resolve).on('error', reject));
-  assert.equal(socket.getPeerCertificate().subject.CN, 'turn.example');
-  socket.destroy();
+  const own = await published(seeing, 5349);
+  assert.equal(await shown(own), 'turn.example');
+  await certify('new.example');
+  await run('chmod', ['444', join(certs, 'tls.key')]);
+  await docker('kill', '-s', 'USR2', seeing);
+  await until('the new one is shown', async () => (await shown(own)) === 'new.example', 20);
 });
 
 test('in the network of the machine itself it is reached, and reaches no other private address', async () => {
