@@ -47,9 +47,10 @@ protocol: rust ## write the TypeScript of the wire types anew
 bench: rust ## what one relayed message costs
 	cargo bench --locked
 
-image: ## both images: roundtable and roundtable-nginx
+image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	docker build -t roundtable .
 	docker build -t roundtable-nginx --target nginx .
+	docker build -t roundtable-turn turn
 
 page: static/node_modules/.package-lock.json ## build the page into static/dist
 	cd static && npm run build

@@ -104,6 +104,16 @@ impl IceServers {
     }
 }
 
+/// The URLs of a TURN server, which answers STUN too, by its name or address.
+pub fn turn_urls(host: &str, port: u16) -> Vec<String> {
+    let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+    vec![
+        format!("stun:{host}:{port}"),
+        format!("turn:{host}:{port}?transport=udp"),
+        format!("turn:{host}:{port}?transport=tcp"),
+    ]
+}
+
 fn strip_transport(server: &str) -> &str {
     let transport = ["?transport=udp", "?transport=tcp"].into_iter().find_map(|end| server.strip_suffix(end));
     transport.unwrap_or(server)
@@ -160,6 +170,14 @@ mod tests {
         assert_eq!(list[0].urls, ["stun:relay.example:3478"]);
         assert_eq!(list[1].username.as_deref(), Some("1700043200:AAAAAAAAAAAAAAAAAAAA"));
         assert_eq!(list[1].credential.as_deref(), Some("w59IZEz9c70+3EvvMquTMnG7fBg="));
+    }
+
+    #[test]
+    fn a_host_stands_for_its_urls() {
+        let expected =
+            ["stun:a.example:3478", "turn:a.example:3478?transport=udp", "turn:a.example:3478?transport=tcp"];
+        assert_eq!(turn_urls("a.example", 3478), expected);
+        assert_eq!(turn_urls("2001:db8::1", 7)[0], "stun:[2001:db8::1]:7");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use self::values::{
 use crate::access::AccessMode;
 use crate::core::session::{Bound, Bounds};
 use crate::http::{Origins, Proxies};
-use crate::ice::{IceServers, TurnAccess};
+use crate::ice::{IceServers, TurnAccess, turn_urls};
 use crate::limits::Rate;
 use crate::protocol::{FEATURES, FEATURES_WITH_TOKENS, ServerInfo};
 use crate::telemetry;
@@ -199,6 +199,14 @@ pub struct Config {
     #[arg(long, value_name = "URLS", default_value = "", hide_default_value = true)]
     pub ice_urls: String,
 
+    /// Name or address of a TURN server: short for three URLs, of STUN, TURN over UDP and TURN over TCP.
+    #[arg(long, value_name = "HOST")]
+    pub turn_host: Option<String>,
+
+    /// Its port.
+    #[arg(long, value_name = "PORT", default_value = "3478", value_parser = clap::value_parser!(u16).range(1..))]
+    pub turn_port: u16,
+
     /// How long a credential for a TURN server is good that is made by its secret. Members get fresh ones
     /// four times as often.
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = parse_time)]
@@ -325,14 +333,19 @@ impl Cli {
         cli.config.read_files()?;
         cli.config.check_access()?;
         cli.config.check_webhook()?;
-        cli.config.ice_servers().map_err(|why| Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls): {why}")))?;
+        cli.config.ice_servers().map_err(|why| {
+            Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
+        })?;
         Ok(cli)
     }
 }
 
 impl Config {
     fn read_files(&mut self) -> Result<(), Refused> {
-        read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, self.turn_secret_file.as_ref())?;
+        // Compose mounts an empty file where nobody has a TURN server.
+        let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        let turn_secret_file = self.turn_secret_file.as_ref().filter(|path| !is_empty(path));
+        read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, turn_secret_file)?;
         read_file("ROUNDTABLE_TURN_PASSWORD", &mut self.turn_password, self.turn_password_file.as_ref())?;
         read_file("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, self.webhook_secret_file.as_ref())?;
         read_file("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, self.admin_token_file.as_ref())?;
@@ -413,8 +426,8 @@ impl Config {
 
     /// The STUN and TURN servers; the error says which URL is wrong.
     pub fn ice_servers(&self) -> Result<IceServers, String> {
-        let urls: Vec<String> =
-            self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
+        let mut urls = self.turn_host.as_deref().map_or_else(Vec::new, |host| turn_urls(host, self.turn_port));
+        urls.extend(self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned));
         IceServers::new(&urls, self.turn_access()?)
     }
 
@@ -553,6 +566,7 @@ mod tests {
             ("ROUNDTABLE_MESSAGE_RATE", "-1", "0..="),
             ("ROUNDTABLE_ICE_URLS", "example.org", "stun:"),
             ("ROUNDTABLE_ICE_URLS", "stun://relay.example", "stun:"),
+            ("ROUNDTABLE_TURN_HOST", "turn:relay.example", "stun:host"),
         ] {
             let error = load(&[], &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");
@@ -593,6 +607,10 @@ mod tests {
         let cli = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap();
         assert_eq!(cli.config.turn_secret.as_ref().map(Secret::expose), Some("north"));
         assert!(!format!("{cli:?}").contains("north"));
+        let none = ("ROUNDTABLE_TURN_SECRET_FILE", "/dev/null");
+        assert!(load(&[], &[none]).unwrap().config.turn_secret.is_none());
+        let error = load(&[], &[none, ("ROUNDTABLE_TURN_HOST", "relay.example")]).unwrap_err();
+        assert!(error.contains("ROUNDTABLE_TURN_SECRET"), "{error}");
         let both = [("ROUNDTABLE_TURN_SECRET_FILE", file), ("ROUNDTABLE_TURN_SECRET", "south")];
         let error = load(&[], &both).unwrap_err();
         assert!(error.contains("one of the two") && !error.contains("south"), "{error}");

@@ -5,15 +5,18 @@ import { freePort, get } from './web.js';
 
 const standalone = await run('docker', ['compose', 'version']).then(() => false, () => true);
 
-/** Starts the stack; the sandbox takes it away. */
-export async function startStack(sandbox) {
+/** Compose for one project, with these settings. */
+export function composer(project, env) {
+  const [program, ...first] = standalone ? ['docker-compose'] : ['docker', 'compose'];
+  return (...args) => run(program, [...first, '-p', project, ...args], env);
+}
+
+/** Starts the stack, with further settings if any; the sandbox takes it away. */
+export async function startStack(sandbox, settings = {}) {
   const project = sandbox.name('stack');
-  const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}` };
+  const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}`, ...settings };
   const base = `https://127.0.0.1:${env.HTTPS_PORT}/`;
-  const compose = (...args) =>
-    standalone
-      ? run('docker-compose', ['-p', project, ...args], env)
-      : run('docker', ['compose', '-p', project, ...args], env);
+  const compose = composer(project, env);
   const container = async (service) => inspect(await compose('ps', '-q', service));
 
   sandbox.undo(() => compose('down', '-v', '--remove-orphans'));

@@ -1,0 +1,220 @@
+// The stack with its relay, as `--profile turn` starts it, and the relay's image alone.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import { TurnClient } from '../e2e/lib/stun.js';
+import { Sandbox, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
+import { Member } from './lib/member.js';
+import { composer, startStack } from './lib/stack.js';
+import { freePort } from './lib/web.js';
+
+const sandbox = new Sandbox();
+const secret = randomBytes(32).toString('hex');
+const host = Object.values(networkInterfaces())
+  .flat()
+  .find(({ family, internal }) => family === 'IPv4' && !internal).address;
+const RELAY_PORTS = 20;
+const QUOTA = 8;
+
+let folder, project, container, base, port, firstPort, member;
+
+/** Credentials as a member gets them from the server, and over what to use them. */
+function serverOf(welcome, transport) {
+  const [turn] = welcome.ice_servers.filter(({ username }) => username);
+  assert.ok(turn.urls.includes(`turn:${host}:${port}?transport=${transport}`), turn.urls.join());
+  return [{ host, port, transport }, turn];
+}
+
+async function connect(server, user) {
+  const one = await TurnClient.connect(server, user);
+  sandbox.undo(() => one.close());
+  return one;
+}
+
+async function client(transport = 'udp') {
+  const one = await connect(...serverOf(member.welcome, transport));
+  assert.equal(await one.allocate(), 0);
+  return one;
+}
+
+before(async () => {
+  folder = await sandbox.folder();
+  await writeFile(join(folder, 'secret'), `${secret}\n`, { mode: 0o444 });
+  port = await freePort();
+  firstPort = await freePort();
+  const stack = await startStack(sandbox, {
+    COMPOSE_PROFILES: 'turn',
+    TURN_HOST: host,
+    TURN_SECRET_FILE: join(folder, 'secret'),
+    TURN_PORT: `${port}`,
+    TURN_TLS_PORT: `${await freePort()}`,
+    TURN_USER_QUOTA: `${QUOTA}`,
+    TURN_RELAY_PORTS: `${firstPort}-${firstPort + RELAY_PORTS - 1}`,
+  });
+  ({ project, container, base } = stack);
+  await healthy((await container('turn')).Id);
+  member = await Member.join(base, 'standup', 'Ada');
+});
+after(() => sandbox.clear());
+
+test('it runs without rights, writes into memory alone, and is not in the server’s network', async () => {
+  const { Id, Config, HostConfig, NetworkSettings } = await container('turn');
+  assert.equal(Config.User, '65534:65534');
+  assert.equal(HostConfig.ReadonlyRootfs, true);
+  assert.deepEqual(HostConfig.CapDrop, ['ALL']);
+  assert.match(HostConfig.SecurityOpt.join(), /no-new-privileges/);
+  assert.deepEqual(Object.keys(NetworkSettings.Networks), [`${project}_turn`]);
+  assert.equal(await docker('exec', Id, 'id', '-u'), '65534');
+  assert.match(await docker('exec', Id, 'grep', 'CapEff', '/proc/1/status'), /:\s*0+$/);
+  await assert.rejects(docker('exec', Id, 'touch', '/var/x'), /Read-only file system/);
+  assert.match(await docker('exec', Id, 'stat', '-fc', '%T', '/tmp/turnserver.conf'), /tmpfs/);
+  assert.equal(await docker('exec', Id, 'stat', '-c', '%a', '/tmp/turnserver.conf'), '600');
+});
+
+test('the secret is read from its file, and seen nowhere else', async () => {
+  for (const service of ['turn', 'server']) {
+    const { Id } = await container(service);
+    assert.match(await docker('exec', Id, 'cat', '/run/secrets/turn_secret'), new RegExp(secret));
+    const seen = [JSON.stringify(await inspect(Id)), await docker('top', Id, 'axeww'), await logs(Id)];
+    for (const text of seen) assert.ok(text.length > 100 && !text.includes(secret), service);
+  }
+});
+
+for (const transport of ['udp', 'tcp']) {
+  test(`over ${transport}, two who have the server’s credentials reach each other from relay to relay`, async () => {
+    const [ada, grace] = [await client(transport), await client(transport)];
+    for (const one of [ada, grace]) {
+      assert.equal(one.relayed.host, host);
+      const place = one.relayed.port - firstPort;
+      assert.ok(place >= 0 && place < RELAY_PORTS, `${one.relayed.port}`);
+      assert.equal(await one.permit(host), 0);
+    }
+    // It takes a moment until the other's permission stands, and datagrams may be lost.
+    const again = setInterval(() => ada.send(grace.relayed, 'hello'), 200);
+    assert.deepEqual(await grace.next(), { from: ada.relayed, text: 'hello' });
+    clearInterval(again);
+    await Promise.all([ada.close(), grace.close()]);
+  });
+}
+
+test('public addresses are relayed to, private ones are not', async () => {
+  const ada = await client();
+  const inside = [
+    ...['10.1.2.3', '172.16.0.1', '172.17.0.1', '192.168.1.1', '127.0.0.1', '0.0.0.0', '169.254.169.254'],
+    ...['100.64.0.1', '224.0.0.1', '239.255.255.250', '255.255.255.255', '192.0.0.1', '198.18.0.1'],
+  ];
+  const { NetworkSettings } = await container('server');
+  for (const { IPAddress, Gateway } of Object.values(NetworkSettings.Networks)) inside.push(IPAddress, Gateway);
+  for (const address of inside) assert.equal(await ada.permit(address), 403, address);
+  const outside = ['8.8.8.8', '9.255.255.255', '11.0.0.0', '100.63.255.255', '100.128.0.0', '172.15.255.255'];
+  for (const address of [...outside, '172.32.0.0', '192.167.255.255', '192.169.0.0', '223.255.255.255']) {
+    assert.equal(await ada.permit(address), 0, address);
+  }
+  await ada.close();
+});
+
+test('whoever does not know the secret gets nothing, and nobody gets all', async () => {
+  const [server, user] = serverOf(member.welcome, 'udp');
+  const stranger = await connect(server, { ...user, credential: 'north' });
+  assert.equal(await stranger.allocate(), 401);
+  await stranger.close();
+
+  const greedy = await Member.join(base, 'standup', 'Grace');
+  const all = [];
+  for (let count = 0; count <= QUOTA; count++) {
+    const one = await connect(...serverOf(greedy.welcome, 'udp'));
+    all.push(await one.allocate());
+  }
+  assert.deepEqual(all, [...Array(QUOTA).fill(0), 486]);
+  await client();
+});
+
+const hardened = ['--read-only', '--cap-drop=ALL', '--security-opt=no-new-privileges', '--tmpfs=/tmp'];
+const withSecret = () => ['-v', `${join(folder, 'secret')}:/run/secrets/turn_secret:ro`];
+
+test('a setting that could not work is named, with what would be right', async () => {
+  const start = (...args) => docker('run', '--rm', ...hardened, ...args, 'roundtable-turn');
+  await writeFile(join(folder, 'short'), 'north');
+  await writeFile(join(folder, 'private'), secret, { mode: 0o400 });
+  const named = (file) => ['-v', `${join(folder, file)}:/run/secrets/turn_secret:ro`, '-e', 'TURN_HOST=192.0.2.1'];
+  for (const [args, says] of [
+    [withSecret(), /TURN_HOST is not set/],
+    [[...withSecret(), '-e', 'TURN_HOST=127.0.0.1'], /only this machine itself/],
+    [[...withSecret(), '-e', 'TURN_HOST=turn:a'], /no IPv4 address|without scheme/],
+    [[...withSecret(), '-e', 'TURN_HOST=192.0.2.1', '-e', 'TURN_RELAY_PORTS=5-1'], /TURN_RELAY_PORTS is 5; .* 1024/],
+    [['-e', 'TURN_HOST=192.0.2.1'], /missing or not readable for user 65534/],
+    [named('private'), /missing or not readable for user 65534/],
+    [named('short'), /shorter than 16/],
+  ]) {
+    await assert.rejects(start(...args), says);
+  }
+});
+
+/** The name in the certificate that is shown at a port. */
+async function shown(port) {
+  const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  await new Promise((resolve, reject) => socket.on('secureConnect', resolve).on('error', reject));
+  const { CN } = socket.getPeerCertificate().subject;
+  socket.destroy();
+  return CN;
+}
+
+test('with a certificate it speaks TLS, takes up a new one, and a certificate needs its key', async () => {
+  const certs = await sandbox.folder();
+  const certify = (name) =>
+    run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj',
+      `/CN=${name}`, '-keyout', join(certs, 'tls.key'), '-out', join(certs, 'tls.crt')]);
+  const start = () =>
+    sandbox.start(...hardened, ...withSecret(), '-e', `TURN_HOST=${host}`, '-v', `${certs}:/certs:ro`,
+      '-p', '127.0.0.1::5349', 'roundtable-turn');
+  await certify('turn.example');
+  const blind = await start();
+  await until('it ends', async () => !(await inspect(blind)).State.Running);
+  assert.match(await logs(blind), /tls\.key is missing or not readable for user 65534/);
+
+  await run('chmod', ['444', join(certs, 'tls.key')]);
+  const seeing = await start();
+  await healthy(seeing);
+  const own = await published(seeing, 5349);
+  assert.equal(await shown(own), 'turn.example');
+  await certify('new.example');
+  await run('chmod', ['444', join(certs, 'tls.key')]);
+  await docker('kill', '-s', 'USR2', seeing);
+  await until('the new one is shown', async () => (await shown(own)) === 'new.example', 20);
+});
+
+test('in the network of the machine itself it is reached, and reaches no other private address', async () => {
+  const [own, first] = [await freePort(), await freePort()];
+  const compose = composer(sandbox.name('host'), {
+    TURN_HOST: host,
+    TURN_RELAY_ADDRESS: host,
+    TURN_SECRET_FILE: join(folder, 'secret'),
+    TURN_PORT: `${own}`,
+    TURN_TLS_PORT: `${await freePort()}`,
+    TURN_RELAY_PORTS: `${first}-${first + 9}`,
+  });
+  const file = ['-f', 'docker-compose.turn-host.yml'];
+  sandbox.undo(() => compose(...file, 'down', '-v'));
+  await compose(...file, 'up', '-d', '--build');
+  const { Id, Config, HostConfig } = await inspect(await compose(...file, 'ps', '-q', 'turn'));
+  assert.deepEqual([Config.User, HostConfig.ReadonlyRootfs, HostConfig.CapDrop], ['65534:65534', true, ['ALL']]);
+  assert.equal(HostConfig.NetworkMode, 'host');
+  await healthy(Id);
+
+  const [server, user] = serverOf(member.welcome, 'udp');
+  const [ada, grace] = [await connect({ ...server, port: own }, user), await connect({ ...server, port: own }, user)];
+  for (const one of [ada, grace]) {
+    assert.equal(await one.allocate(), 0);
+    assert.ok(one.relayed.port >= first && one.relayed.port < first + 10, `${one.relayed.port}`);
+    assert.equal(await one.permit(host), 0);
+    assert.equal(await one.permit('172.17.0.1'), 403);
+  }
+  const again = setInterval(() => ada.send(grace.relayed, 'hello'), 200);
+  assert.deepEqual(await grace.next(), { from: ada.relayed, text: 'hello' });
+  clearInterval(again);
+});

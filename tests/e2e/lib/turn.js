@@ -1,0 +1,99 @@
+// coturn with the configuration that the stack gives it (`turn/start`), in the network of this machine.
+
+import { spawn } from 'node:child_process';
+import { createHmac, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const START = fileURLToPath(new URL('../../../turn/start', import.meta.url));
+
+/** A relay refuses the loopback network as its own address. */
+function ownAddress() {
+  const all = Object.values(networkInterfaces()).flat();
+  const own = all.find(({ family, internal }) => family === 'IPv4' && !internal);
+  if (!own) throw new Error('The relay needs an IPv4 address of this machine beside 127.0.0.1.');
+  return own.address;
+}
+
+function answers(port, host) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, host);
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
+}
+
+/** A TURN server. */
+export class Turn {
+  host = ownAddress();
+  secret = randomBytes(32).toString('hex');
+  // Below what systems give to outgoing connections; forty relay ports follow.
+  port = 20_000 + 41 * Math.floor(Math.random() * 290);
+  #folder;
+  #process;
+
+  /** @param args further flags of coturn */
+  static async start(...args) {
+    const turn = new Turn();
+    try {
+      await turn.#start(args);
+      return turn;
+    } catch (error) {
+      await turn.stop();
+      throw error;
+    }
+  }
+
+  async #start(args) {
+    this.#folder = await mkdtemp(join(tmpdir(), 'roundtable-turn-'));
+    const file = join(this.#folder, 'secret');
+    await writeFile(file, this.secret);
+    let said = '';
+    this.#process = spawn(START, args, {
+      env: {
+        PATH: process.env.PATH,
+        TURNSERVER: 'turnserver',
+        TURN_RUN_DIR: this.#folder,
+        TURN_SECRET_FILE: file,
+        TURN_HOST: this.host,
+        TURN_RELAY_ADDRESS: this.host,
+        TURN_PORT: `${this.port}`,
+        TURN_RELAY_PORTS: `${this.port + 1}-${this.port + 40}`,
+      },
+    });
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream.on('data', (text) => (said = (said + text).slice(-10_000)));
+    }
+    const ended = once(this.#process, 'exit');
+    const deadline = Date.now() + 10_000;
+    while (!(await answers(this.port, this.host))) {
+      const moment = new Promise((resolve) => setTimeout(resolve, 50, false));
+      if (await Promise.race([ended, moment])) throw new Error(`coturn ended: ${said}`);
+      if (Date.now() > deadline) throw new Error(`coturn does not answer: ${said}`);
+    }
+  }
+
+  /** The URL over `udp` or `tcp`. */
+  url(transport) {
+    return `turn:${this.host}:${this.port}?transport=${transport}`;
+  }
+
+  /** Credentials by the TURN REST scheme that end in so many seconds. */
+  credentials(seconds) {
+    const username = `${Math.floor(Date.now() / 1000) + seconds}:test`;
+    return { username, credential: createHmac('sha1', this.secret).update(username).digest('base64') };
+  }
+
+  async stop() {
+    if (this.#process?.exitCode === null && this.#process.signalCode === null) {
+      const ended = once(this.#process, 'exit');
+      this.#process.kill('SIGKILL');
+      await ended;
+    }
+    if (this.#folder) await rm(this.#folder, { recursive: true, force: true });
+  }
+}
