@@ -77,6 +77,21 @@ test('pinned, hidden, and the list of keys, by keyboard and by menu', async ({ j
 
   await ada.page.keyboard.press('?');
   await expect(ada.page.getByRole('dialog')).toContainText('Microphone on or off');
+  // Behind a dialog no key does anything.
+  await ada.page.keyboard.press('o');
+  await expect(ada.ownTile).toBeVisible();
   await ada.page.keyboard.press('Escape');
   await expect(ada.page.getByRole('dialog')).toHaveCount(0);
+});
+
+test('entering puts the focus on the name of the room, and a dialog that is refused gives it back', async ({
+  join,
+}) => {
+  const ada = await join('Ada', 'focus');
+  await expect(ada.page.getByRole('heading', { level: 1, name: 'focus' })).toBeFocused();
+  await ada.button('people').click();
+  await ada.button('end').focus();
+  await ada.page.keyboard.press('Enter');
+  await ada.button('cancel').click();
+  await expect(ada.button('end')).toBeFocused();
 });
