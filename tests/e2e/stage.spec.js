@@ -95,3 +95,20 @@ test('entering puts the focus on the name of the room, and a dialog that is refu
   await ada.button('cancel').click();
   await expect(ada.button('end')).toBeFocused();
 });
+
+test('picture in picture is over when its person leaves', async ({ join }) => {
+  const ada = await join('Ada', 'pip');
+  const grace = await join('Grace', 'pip');
+  await expectPictures(ada, 'Grace');
+  await ada.button('more').click();
+  const item = ada.button('picture-in-picture');
+  await item.click();
+  const shown = () => ada.page.evaluate(() => document.pictureInPictureElement !== null);
+  await expect.poll(shown).toBe(true);
+  await ada.button('more').click();
+  await expect(item).toHaveAttribute('aria-pressed', 'true');
+  await grace.button('leave').click();
+  await expect(ada.tiles).toHaveCount(0);
+  await expect.poll(shown, { timeout: 8000 }).toBe(false);
+  await expect(item).toHaveAttribute('aria-pressed', 'false');
+});
