@@ -48,3 +48,21 @@ test('the language is switched in every phase, in the middle of a call too, and 
   // The name is remembered too.
   await expect(ada.page.locator('input[name=name]')).toHaveValue('Ada');
 });
+
+test('a language that does not come is asked for again, and the page says so', async ({ person, server }) => {
+  const ada = await person('Ada');
+  let broken = true;
+  await ada.page.route(/\/(en|zh-CN)-[^/]*\.js$/, (route) => (broken ? route.abort() : route.continue()));
+  await ada.page.goto(server.url);
+  await expect(ada.page.getByRole('alert')).toContainText('页面未能完全加载');
+  await expect(ada.button('reload')).toBeVisible();
+  broken = false;
+  await expect(ada.button('create')).toHaveText('New meeting');
+
+  broken = true;
+  await ada.button('language').click();
+  await expect(ada.button('language')).toHaveText('中文：请重试');
+  broken = false;
+  await ada.button('language').click();
+  await expect(ada.button('create')).toHaveText('新建会议');
+});

@@ -77,6 +77,9 @@ test('one person’s wire is cut and mended: the call goes on all the while', as
   thin.cut();
   await expectSignaling(ada, 'lost');
   await expect(grace.tile('Ada')).toHaveAttribute('data-away', '');
+  // Beside the name: she is seen and heard.
+  await expect(grace.tile('Ada').getByRole('img', { name: 'Away, may come back' })).toBeVisible();
+  await expect(grace.tile('Ada').locator('.state')).toHaveCount(0);
   await expectSignaling(grace, 'open');
   await expectAllSeen([ada, grace]);
   await ada.button('mic').click();

@@ -77,6 +77,9 @@ test('pinned, hidden, and the list of keys, by keyboard and by menu', async ({ j
 
   await ada.page.keyboard.press('?');
   await expect(ada.page.getByRole('dialog')).toContainText('Microphone on or off');
+  // Behind a dialog no key does anything.
+  await ada.page.keyboard.press('o');
+  await expect(ada.ownTile).toBeVisible();
   await ada.page.keyboard.press('Escape');
   await expect(ada.page.getByRole('dialog')).toHaveCount(0);
 });
@@ -107,4 +110,33 @@ test('full screen and picture in picture, by their keys, and back', async ({ joi
   await expect.poll(inPicture).toBe(false);
   await keyboard.press('p');
   await expect.poll(inPicture).toBe(true);
+});
+
+test('entering puts the focus on the name of the room, and a dialog that is refused gives it back', async ({
+  join,
+}) => {
+  const ada = await join('Ada', 'focus');
+  await expect(ada.page.getByRole('heading', { level: 1, name: 'focus' })).toBeFocused();
+  await ada.button('people').click();
+  await ada.button('end').focus();
+  await ada.page.keyboard.press('Enter');
+  await ada.button('cancel').click();
+  await expect(ada.button('end')).toBeFocused();
+});
+
+test('picture in picture is over when its person leaves', async ({ join }) => {
+  const ada = await join('Ada', 'pip');
+  const grace = await join('Grace', 'pip');
+  await expectPictures(ada, 'Grace');
+  await ada.button('more').click();
+  const item = ada.button('picture-in-picture');
+  await item.click();
+  const shown = () => ada.page.evaluate(() => document.pictureInPictureElement !== null);
+  await expect.poll(shown).toBe(true);
+  await ada.button('more').click();
+  await expect(item).toHaveAttribute('aria-pressed', 'true');
+  await grace.button('leave').click();
+  await expect(ada.tiles).toHaveCount(0);
+  await expect.poll(shown, { timeout: 8000 }).toBe(false);
+  await expect(item).toHaveAttribute('aria-pressed', 'false');
 });

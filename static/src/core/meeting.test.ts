@@ -351,6 +351,25 @@ describe('R40 the lobby', () => {
     expect(meeting.view.phase).toEqual({ kind: 'left' });
   });
 
+  test('thrown back into it, one records nothing and sees nobody', async () => {
+    meeting = new Meeting({
+      room: 'standup',
+      address,
+      environment: { ...environment, files: new FakeStore(), recording: new FakeStudio() },
+    });
+    enter({ peers: [peer(GRACE)] });
+    await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
+    expect(meeting.view.recording).toMatchObject({ state: 'on' });
+    // The server has forgotten the room, which has begun again with a lobby.
+    sockets.last.end();
+    clock.advance(10_000);
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    expect(meeting.view.phase).toEqual({ kind: 'waiting' });
+    expect(meeting.view.recording).toMatchObject({ state: 'saving' });
+    expect(meeting.view.people).toEqual([]);
+  });
+
   test('whoever is refused has no camera on', async () => {
     await meeting.setCamera(true);
     meeting.join('Ada');

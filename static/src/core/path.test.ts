@@ -72,10 +72,7 @@ test('a server that lets nobody into such a room is reached, and its relay unkno
 test('what is no message of the server is passed over', async () => {
   const report = check();
   sockets.last.open();
-  const { last } = sockets;
-  (last.onmessage as ((event: MessageEvent<string>) => void) | null)?.({
-    data: '<html>',
-  } as MessageEvent<string>);
+  sockets.last.receiveText('<html>');
   sockets.last.receive(welcome(ADA));
   expect(await report).toMatchObject({ state: 'ready' });
 });

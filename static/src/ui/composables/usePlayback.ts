@@ -7,6 +7,11 @@ export function usePlayback(
   stream: () => MediaStream | undefined,
   muted: () => boolean,
 ): void {
+  // A window above all others does not close by itself when its video goes.
+  onBeforeUnmount(() => {
+    if (video.value && document.pictureInPictureElement === video.value)
+      document.exitPictureInPicture().catch(() => undefined);
+  });
   const sound = useSound();
   watch([video, stream], ([element, stream]) => {
     if (element === null) return;
