@@ -64,6 +64,7 @@ RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml && \
     mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && \
     cargo build --release --locked && \
     cargo clean --release --package roundtable && rm -r src
+COPY docs/openapi.json ./docs/
 COPY src ./src
 RUN cargo build --release --locked
 
