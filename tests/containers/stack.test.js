@@ -128,7 +128,8 @@ test('two members meet and signal', async () => {
 
   const data = { description: { type: 'offer', sdp: 'v=0\r\n' } };
   grace.send({ type: 'signal', to: ada.welcome.self, data });
-  assert.deepEqual(await ada.next('signal'), { type: 'signal', from: grace.welcome.self, data });
+  // The second that Ada is told (R47), after who joined.
+  assert.deepEqual(await ada.next('signal'), { seq: 2, type: 'signal', from: grace.welcome.self, data });
 
   assert.equal(await grace.leave(), 1000);
   assert.equal((await ada.next('peer_left')).reason, 'left');
