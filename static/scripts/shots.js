@@ -20,6 +20,7 @@ const ALL = [
   ...['alone', 'two', 'three', 'nine', 'many', 'links', 'bars', 'lost', 'room-denied', 'device-notes'],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...['hands', 'host', 'host+people', 'listener', 'asked', 'switched-off', 'waiting', 'removed', 'ended'],
+  ...['demoted', 'locked', 'lobby-refused', 'room-invalid', 'token-missing', 'misunderstood', 'unsupported'],
   ...['chat+chat', 'chat-empty+chat'],
   ...[
     'two+invite',

@@ -177,6 +177,13 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   waiting: () => view({ kind: 'waiting' }),
   removed: () => refused('removed'),
   ended: () => refused('ended'),
+  locked: () => refused('room_locked'),
+  'lobby-refused': () => refused('lobby_refused'),
+  'room-invalid': () => refused('room_invalid'),
+  'token-missing': () => refused('token_missing'),
+  misunderstood: () => refused('protocol_error'),
+  unsupported: () => refused('browser_unsupported'),
+  demoted: () => joined({ people: people(2), notice: { kind: 'role', role: 'participant', before: 'host' } }),
   'chat-empty': () => joined({ people: people(1) }),
   chat: () => joined({ people: people(3), chat: conversation }),
   'device-notes': () =>
