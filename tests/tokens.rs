@@ -44,14 +44,14 @@ async fn the_program_makes_keys_and_tokens() {
     std::fs::remove_file(&keys.path).unwrap();
     let file = keys.path.to_str().unwrap();
     let first = printed(run(&["token-key", "--key-file", file], &[]));
-    printed(run(&["token-key", "--kid", "public", "--algorithm", "EdDSA"], &[("ROUNDTABLE_TOKEN_KEYS_FILE", file)]));
+    printed(run(&["token-key", "--kid", "-public", "--algorithm", "EdDSA"], &[("ROUNDTABLE_TOKEN_KEYS_FILE", file)]));
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |args: &[&str]| printed(run(&[&["token", "--key-file", file], args].concat(), &[]));
 
     let by_last = token(&["--room", "standup", "--name", "Ada", "--role", "host", "--permissions", "mic,moderate"]);
     let ada = welcome(&server, "standup", &by_last).await;
     assert_eq!((&ada["role"], &ada["permissions"]), (&json!("host"), &json!(["mic", "moderate"])));
-    let by_first = token(&["--room", "*", "--kid", &first, "--jti", "one", "--ttl", "10m"]);
+    let by_first = token(&["--room", "*", "--kid", &first, "--jti", "-1", "--ttl", "10m"]);
     assert_eq!(welcome(&server, "anywhere", &by_first).await["role"], "participant");
     let later = token(&["--room", "standup", "--starts-in", "1h"]);
     let mut early = server.connect("standup").await;

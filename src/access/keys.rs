@@ -130,7 +130,7 @@ pub fn add_key(path: &Path, algorithm: Algorithm, kid: Option<String>) -> Result
     let mut random = [0; SECRET_BYTES + 6];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     let (secret, name) = random.split_at(SECRET_BYTES);
-    let kid = kid.unwrap_or_else(|| BASE64URL.encode(name));
+    let kid = kid.unwrap_or_else(|| name.iter().map(|byte| format!("{byte:02x}")).collect());
     let new = Jwk { kid: Some(kid.clone()), ..jwk(algorithm, secret)? };
     file.keys.push(new);
     let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())? + "\n";

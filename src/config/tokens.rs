@@ -12,11 +12,11 @@ use crate::protocol::{PeerName, Permissions, Role, RoomName};
 #[derive(Clone, Debug, clap::Args)]
 pub struct TokenOrder {
     /// The room's name, or * for all rooms.
-    #[arg(long, value_name = "ROOM", value_parser = parse_room)]
+    #[arg(long, value_name = "ROOM", allow_hyphen_values = true, value_parser = parse_room)]
     pub room: String,
 
     /// What its holder is called; where nothing is said, they choose.
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = parse_name)]
     pub name: Option<String>,
 
     /// What its holder is: host, participant or listener; where nothing is said, the room decides.
@@ -36,11 +36,11 @@ pub struct TokenOrder {
     pub starts_in: Option<Duration>,
 
     /// Its own name, by which it can be revoked.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub jti: Option<String>,
 
     /// The key that signs; the last one of the file, where nothing is said.
-    #[arg(long, value_name = "KID")]
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub kid: Option<String>,
 
     /// The file with the keys; the server's own (ROUNDTABLE_TOKEN_KEYS_FILE), where nothing is said.
@@ -56,7 +56,7 @@ pub struct KeyOrder {
     pub algorithm: Algorithm,
 
     /// The key's name; a random one, where nothing is said.
-    #[arg(long, value_name = "KID")]
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub kid: Option<String>,
 
     /// The file with the keys; the server's own (ROUNDTABLE_TOKEN_KEYS_FILE), where nothing is said.
