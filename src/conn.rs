@@ -88,7 +88,7 @@ impl Hello<'_> {
         }
     }
 
-    /// Whoever tries to join too often is slowed first (R79).
+    /// Whoever tries to join too often is slowed first (R66).
     async fn take_in_time(&self, link: &Link, text: &str) -> Step {
         // Nothing of the step may live across the await: every connection would keep room for it.
         let wait = match self.take(link, text, false) {
@@ -284,7 +284,7 @@ impl Joined<'_> {
         }
     }
 
-    /// R74: a token that is refused leaves the one before it as it is.
+    /// R61: a token that is refused leaves the one before it as it is.
     fn renew(&mut self, link: &Link, token: &str, reference: Option<&RawValue>) {
         let Some(pass) = &mut self.pass else {
             let message = "This connection has not joined by a token: there is nothing to renew.";
@@ -297,7 +297,7 @@ impl Joined<'_> {
     }
 }
 
-/// Who has no socket is no longer there than its token is good (R75, R76).
+/// Who has no socket is no longer there than its token is good (R62, R63).
 async fn watch_absent(absence: Absence, mut pass: Box<Pass>) {
     let ended = async {
         // When it ends soon, there is nobody to be told.

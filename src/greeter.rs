@@ -46,7 +46,7 @@ impl Greeter {
         Ok(Self { config: config.clone(), ice: config.ice_servers()?, resume_key })
     }
 
-    /// Fresh credentials for the same servers (R86).
+    /// Fresh credentials for the same servers (R73).
     pub fn ice_servers(&self, id: PeerId) -> Frame {
         ServerMessage::IceServers { ice_servers: &self.ice.for_peer(id, SystemTime::now()) }.to_frame()
     }

@@ -260,7 +260,7 @@ impl Hub {
         self.input(room, Input::End)
     }
 
-    /// Gives every member fresh credentials for TURN servers (R86).
+    /// Gives every member fresh credentials for TURN servers (R73).
     pub async fn renew_ice(self: &Arc<Self>) {
         for shard in &self.shards {
             // Out of the lock before anything is computed.

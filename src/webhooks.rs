@@ -1,4 +1,4 @@
-//! Tells another program what happens in the rooms, by HTTP (R84, R85). Off unless there is an address.
+//! Tells another program what happens in the rooms, by HTTP (R71, R72). Off unless there is an address.
 //!
 //! Events are put into a bounded queue, under a room's lock, and sent one after the other, so that they arrive in
 //! their order. Nobody waits for the other program: what does not fit is dropped, counted and said once.

@@ -1,4 +1,4 @@
-//! The token of whoever runs the server (R81).
+//! The token of whoever runs the server (R68).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Who may join, and as what (R70 to R76).
+//! Who may join, and as what (R57 to R63).
 //!
 //! A leaf of the shell: it decides, and [`crate::conn`] carries out. [`resume`] has the secrets that this server
 //! makes for itself, [`token`] what others sign for it with the keys of [`keys`] in the form of [`jwt`].

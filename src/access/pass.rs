@@ -1,4 +1,4 @@
-//! A token in use: it ends, it can be renewed, and it can be revoked (R74 to R76).
+//! A token in use: it ends, it can be renewed, and it can be revoked (R61 to R63).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

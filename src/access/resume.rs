@@ -1,5 +1,5 @@
 //! Secrets that the server itself hands out: with which a peer comes back (R11), and with which the maker of a
-//! room is its host (R70).
+//! room is its host (R57).
 //!
 //! Each is an HMAC over what it is good for, so that the server keeps nothing for peers that are gone, and any
 //! server with the same key can check it. The first is for one stay of a peer, whose number it carries.
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn r70_a_host_key_is_good_for_its_room_and_key_alone() {
+    fn r57_a_host_key_is_good_for_its_room_and_key_alone() {
         let (key, other) = (ResumeKey::new(b"a"), ResumeKey::new(b"b"));
         let (room, neighbour) = (RoomName::new("r").unwrap(), RoomName::new("s").unwrap());
         let host_key = key.host_key(&room);

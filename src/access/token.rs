@@ -1,4 +1,4 @@
-//! What a token says, and whether it is good for a room now (R71 to R73).
+//! What a token says, and whether it is good for a room now (R58 to R60).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn r71_each_fault_of_a_token_has_its_code() {
+    fn r58_each_fault_of_a_token_has_its_code() {
         let now = NOW.as_secs();
         for (claims, expected) in [
             (json!({"room": "r", "exp": now + 1}), None),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn r72_a_token_says_who_its_holder_is_and_what_it_may() {
+    fn r59_a_token_says_who_its_holder_is_and_what_it_may() {
         let exp = NOW.as_secs() + 60;
         let granted = checked(
             None,

@@ -32,7 +32,7 @@ impl Role {
 }
 
 impl Permissions {
-    /// Whether somebody with these may say so of itself (R72).
+    /// Whether somebody with these may say so of itself (R59).
     pub(super) fn may_have(self, state: &State) -> bool {
         SENDING.iter().all(|key| self.has(key) || state.get(*key).is_none_or(|value| *value == OFF))
     }

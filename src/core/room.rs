@@ -564,7 +564,7 @@ impl<H> Room<H> {
 }
 
 impl<H> Member<H> {
-    /// Refuses what the member's token does not permit (R72).
+    /// Refuses what the member's token does not permit (R59).
     pub(super) fn permit(&self, name: &str) -> Result<(), Refusal> {
         if self.grant.permissions.has(name) { Ok(()) } else { Err(Refusal::NotAllowed(NOT_PERMITTED)) }
     }

@@ -1,4 +1,4 @@
-//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R81 to R83). Not there without a token.
+//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70). Not there without a token.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(from_fn_with_state(Arc::clone(app), check))
 }
 
-/// R81: nobody learns anything without the token, not even which addresses there are.
+/// R68: nobody learns anything without the token, not even which addresses there are.
 async fn check(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -71,7 +71,7 @@ struct Page {
     limit: Option<usize>,
 }
 
-/// R82: by name, so that a page follows on another whatever happens meanwhile.
+/// R69: by name, so that a page follows on another whatever happens meanwhile.
 async fn rooms(State(app): State<Arc<App>>, page: Result<Query<Page>, QueryRejection>) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data {
@@ -112,7 +112,7 @@ async fn room(State(app): State<Arc<App>>, InPath(room): InPath) -> Result<Respo
     app.hub.look(&room).map(success).ok_or_else(no_room)
 }
 
-/// R83.
+/// R70.
 async fn close(State(app): State<Arc<App>>, InPath(room): InPath) -> Result<Response, ApiError> {
     app.hub.close_room(&room).map_err(|_| no_room())?;
     tracing::info!("a room was closed by the admin API");

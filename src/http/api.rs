@@ -147,7 +147,7 @@ async fn room(
     }
     let Path(name) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
-    // Whoever guesses names here is slowed as at the door (R79).
+    // Whoever guesses names here is slowed as at the door (R66).
     let client = app.config.trusted_proxies.client(peer, &headers);
     match app.doors.attempt(client, Instant::now()) {
         Attempt::After(wait) => tokio::time::sleep(wait).await,
@@ -167,7 +167,7 @@ async fn room(
     }))
 }
 
-/// R70: a name that nobody guesses, and the key that makes a host there. Nothing is kept of it.
+/// R57: a name that nobody guesses, and the key that makes a host there. Nothing is kept of it.
 async fn new_room(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data<'a> {

@@ -1,4 +1,4 @@
-//! Who asks, and from which page: what a proxy says of it is believed where the proxy is trusted (R77, R78).
+//! Who asks, and from which page: what a proxy says of it is believed where the proxy is trusted (R64, R65).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn r78_a_client_is_who_asked_the_outermost_trusted_proxy() {
+    fn r65_a_client_is_who_asked_the_outermost_trusted_proxy() {
         let proxies: Proxies = "127.0.0.1, 10.0.0.0/8,fd00::/8".parse().unwrap();
         for (peer, forwarded, client) in [
             ("203.0.113.7", &[][..], "203.0.113.7"),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn r77_pages_of_the_same_host_and_port_may_connect() {
+    fn r64_pages_of_the_same_host_and_port_may_connect() {
         let proxies: Proxies = "10.0.0.0/8".parse().unwrap();
         let allowed: Origins = "https://app.example, http://localhost:5173".parse().unwrap();
         for (peer, origin, host, forwarded, may) in [

@@ -1,4 +1,4 @@
-//! What one address may do before anybody there has joined: hold connections open, and try to join (R78, R79).
+//! What one address may do before anybody there has joined: hold connections open, and try to join (R65, R66).
 //!
 //! An IPv6 address counts by its /64, which is what one customer is given (RFC 6177), so that nobody has more of
 //! them than somebody with one IPv4 address. Behind one address there may be a whole school: what is free is far
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn r78_addresses_count_as_one_where_one_customer_has_them() {
+    fn r65_addresses_count_as_one_where_one_customer_has_them() {
         let now = Instant::now();
         for (one, other, same) in [
             ("10.0.0.1", "10.0.0.2", false),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn r79_who_tries_often_waits_and_then_is_refused() {
+    fn r66_who_tries_often_waits_and_then_is_refused() {
         let (doors, mut now, from) = (Doors::new(RULES), Instant::now(), address("10.0.0.1"));
         assert!((0..600).all(|_| seconds(doors.attempt(from, now)) == 0.0), "two minutes' worth is free");
         let waits: Vec<f64> = (0..25).map(|_| seconds(doors.attempt(from, now))).collect();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn r79_a_guess_takes_ten_times_as_much() {
+    fn r66_a_guess_takes_ten_times_as_much() {
         let (doors, mut now, from) = (Doors::new(RULES), Instant::now(), address("10.0.0.1"));
         let mut guesses = 0;
         let end = now + Duration::from_secs(3_600);

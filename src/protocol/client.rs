@@ -33,11 +33,11 @@ pub enum ClientMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(type = "number", optional))]
         last_seq: Option<u64>,
-        /// What whoever runs the server has signed (R71).
+        /// What whoever runs the server has signed (R58).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         token: Option<&'a str>,
-        /// The secret of whoever made the room (R70).
+        /// The secret of whoever made the room (R57).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         host_key: Option<&'a str>,
@@ -78,7 +78,7 @@ pub enum ClientMessage<'a> {
         #[cfg_attr(test, ts(type = "number"))]
         ack: u64,
     },
-    /// Stays, by another token (R74).
+    /// Stays, by another token (R61).
     Renew {
         /// The other one.
         token: &'a str,

@@ -41,7 +41,7 @@ pub enum ErrorCode {
     OutOfSequence,
     /// The message is longer than [`super::MESSAGE_BYTES`].
     MessageTooLarge,
-    /// Nobody joins without a token (R71).
+    /// Nobody joins without a token (R58).
     TokenMissing,
     /// The token is none, or nobody's whom the server knows.
     TokenInvalid,
@@ -53,9 +53,9 @@ pub enum ErrorCode {
     TokenWrongRoom,
     /// The token, or the key that made it, is good no more.
     TokenRevoked,
-    /// Too many attempts to join from the same address (R79).
+    /// Too many attempts to join from the same address (R66).
     TooManyAttempts,
-    /// The server has as many rooms or members as it takes (R80).
+    /// The server has as many rooms or members as it takes (R67).
     ServerFull,
     /// `renew` by somebody who is not here by a token.
     NoToken,
@@ -114,7 +114,7 @@ pub enum LeaveReason {
     ProtocolError,
     /// A host sent it out.
     Removed,
-    /// Its token ended (R75).
+    /// Its token ended (R62).
     Unauthorized,
 }
 
@@ -150,9 +150,9 @@ pub enum CloseCode {
     Removed = 4008,
     /// A host ended the meeting, or it ended while this peer waited (R46).
     Ended = 4009,
-    /// No token, a bad one, or one that ended (R71, R75).
+    /// No token, a bad one, or one that ended (R58, R62).
     Unauthorized = 4010,
-    /// Too many attempts, or no place at the moment (R79, R80).
+    /// Too many attempts, or no place at the moment (R66, R67).
     TryLater = 4011,
 }
 

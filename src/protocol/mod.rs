@@ -29,5 +29,5 @@ pub const MESSAGE_BYTES: usize = 64 * 1024;
 /// What every server can do beyond the minimum (R7).
 pub const FEATURES: &[&str] = &["hosts", "resume", "session", "state", "sync"];
 
-/// What a server can do that takes tokens (R71).
+/// What a server can do that takes tokens (R58).
 pub const FEATURES_WITH_TOKENS: &[&str] = &["hosts", "resume", "session", "state", "sync", "tokens"];

@@ -1,4 +1,4 @@
-//! What roles and hosts do, and what a room is set to (R36 to R46, R72).
+//! What roles and hosts do, and what a room is set to (R36 to R46, R59).
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub enum Role {
     Listener,
 }
 
-/// What a peer may do, whatever its role allows (R72).
+/// What a peer may do, whatever its role allows (R59).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Permissions(u8);
 

@@ -155,18 +155,18 @@ pub enum ServerMessage<'a> {
     },
     /// A message was not carried out (R28).
     Error(ErrorBody<'a>),
-    /// The same servers as in the `welcome`, with credentials that are good for longer (R86).
+    /// The same servers as in the `welcome`, with credentials that are good for longer (R73).
     IceServers {
         /// As in `RTCConfiguration.iceServers`.
         ice_servers: &'a [IceServer],
     },
-    /// One's own token ends soon (R74).
+    /// One's own token ends soon (R61).
     TokenExpiring {
         /// Milliseconds until then.
         #[cfg_attr(test, ts(type = "number"))]
         expires_in_ms: u64,
     },
-    /// The answer to `renew` (R74).
+    /// The answer to `renew` (R61).
     Renewed {
         /// Milliseconds until the new token ends.
         #[cfg_attr(test, ts(type = "number"))]
@@ -203,7 +203,7 @@ pub struct Welcome<'a> {
     pub peers: Vec<&'a Peer>,
     /// One's own role (R36).
     pub role: Role,
-    /// What one may do, where a token does not leave it to the role (R72).
+    /// What one may do, where a token does not leave it to the role (R59).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "Array<string>", optional))]
     pub permissions: Option<Vec<&'a str>>,
@@ -321,7 +321,7 @@ pub struct ErrorBody<'a> {
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "string | number", optional))]
     pub reference: Option<&'a RawValue>,
-    /// Milliseconds after which to try again, where that may help (R79, R80).
+    /// Milliseconds after which to try again, where that may help (R66, R67).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "number", optional))]
     pub retry_after_ms: Option<u64>,

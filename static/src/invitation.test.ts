@@ -23,7 +23,7 @@ function at(hash: string): void {
   vi.stubGlobal('location', { pathname: '/r/standup', search: '?name=Ada', hash });
 }
 
-test('R71 the token is taken out of the address', () => {
+test('R58 the token is taken out of the address', () => {
   at('#token=a.b-_.c');
   expect(takeToken()).toBe('a.b-_.c');
   expect(shown).toBe('/r/standup?name=Ada');
@@ -35,7 +35,7 @@ test.each(['', '#', '#token=', '#top'])('%j has no token, and the address stays'
   expect(shown).toBe('as it was');
 });
 
-test('R70 host keys are kept by room, the latest fifty', () => {
+test('R57 host keys are kept by room, the latest fifty', () => {
   expect(hostKeyOf('a')).toBeUndefined();
   keepHostKey('a', 'old');
   keepHostKey('a', 'new');

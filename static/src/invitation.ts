@@ -15,7 +15,7 @@ export function takeToken(): string | undefined {
   return token;
 }
 
-/** Takes each token that is put into the address later (R74). */
+/** Takes each token that is put into the address later (R61). */
 export function watchTokens(listener: (token: string) => void): void {
   addEventListener('hashchange', () => {
     const token = takeToken();

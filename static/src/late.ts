@@ -1,18 +1,23 @@
 const RETRY_MS = 1_000;
 const MAX_RETRY_MS = 10_000;
 
+/** How long to wait after so many attempts in vain, in milliseconds. */
+export function pauseAfter(attempts: number): number {
+  return Math.min(attempts * RETRY_MS, MAX_RETRY_MS);
+}
+
 /**
  * Loads what the page cannot begin without, again and again while it does not come. `onLate` is called once, after the
  * first failure.
  */
 export async function insist(load: () => Promise<unknown>, onLate: () => void): Promise<void> {
-  for (let wait = RETRY_MS; ; wait = Math.min(wait + RETRY_MS, MAX_RETRY_MS)) {
+  for (let attempts = 1; ; attempts++) {
     try {
       await load();
       return;
     } catch {
-      if (wait === RETRY_MS) onLate();
-      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (attempts === 1) onLate();
+      await new Promise((resolve) => setTimeout(resolve, pauseAfter(attempts)));
     }
   }
 }

@@ -106,6 +106,8 @@ test(`the server is killed ${RESTARTS} times in the middle of a call: pictures n
   const names = ['Ada', 'Grace', 'Kofi'];
   const people = [];
   for (const name of names) people.push(await join(name, 'killed'));
+  const tries = people.map(() => 0);
+  for (const [index, { page }] of people.entries()) page.on('websocket', () => (tries[index] += 1));
   await expectAllSeen(people);
   const ids = (person) =>
     person.page
@@ -125,8 +127,10 @@ test(`the server is killed ${RESTARTS} times in the middle of a call: pictures n
     await someone.page.evaluate(() => window.probe.connections.forEach((pc) => pc.restartIce()));
     await server.kill();
     for (const person of people) await expectSignaling(person, 'lost');
-    // Down for a moment, or for longer than the first tries last.
-    await new Promise((resolve) => setTimeout(resolve, (times % 4) * 1_500));
+    // Down for a moment, or until everyone has tried in vain some times.
+    const tried = [...tries];
+    const more = () => Math.min(...tries.map((now, index) => now - tried[index]));
+    await expect.poll(more).toBeGreaterThanOrEqual(times % 4);
     await server.start();
     const returned = performance.now();
     for (const [index, person] of people.entries()) {

@@ -71,7 +71,7 @@ async fn pair(server: &TestServer) -> (Client, Bookmark) {
 }
 
 #[tokio::test]
-async fn r75_who_is_lost_leaves_when_its_token_ends() {
+async fn r62_who_is_lost_leaves_when_its_token_ends() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |seconds: f64| json!({"token": keys.token(json!({"room": ROOM, "exp": later(seconds)}))});
@@ -93,7 +93,7 @@ async fn r75_who_is_lost_leaves_when_its_token_ends() {
 }
 
 #[tokio::test]
-async fn r75_a_loss_is_no_second_life_for_a_token() {
+async fn r62_a_loss_is_no_second_life_for_a_token() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |seconds: f64| json!({"token": keys.token(json!({"room": ROOM, "exp": later(seconds)}))});
@@ -117,7 +117,7 @@ async fn r75_a_loss_is_no_second_life_for_a_token() {
 }
 
 #[tokio::test]
-async fn r76_who_is_lost_leaves_when_its_token_is_revoked() {
+async fn r63_who_is_lost_leaves_when_its_token_is_revoked() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |jti: &str| json!({"token": keys.token(json!({"room": ROOM, "exp": later(60.0), "jti": jti}))});
@@ -135,7 +135,7 @@ async fn r76_who_is_lost_leaves_when_its_token_is_revoked() {
 }
 
 #[tokio::test]
-async fn r87_where_tokens_are_asked_for_a_session_is_none() {
+async fn r74_where_tokens_are_asked_for_a_session_is_none() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |seconds: f64| keys.token(json!({"room": ROOM, "exp": later(seconds)}));
@@ -166,7 +166,7 @@ async fn r87_where_tokens_are_asked_for_a_session_is_none() {
 }
 
 #[tokio::test]
-async fn r87_a_session_goes_on_by_the_same_grant_alone() {
+async fn r74_a_session_goes_on_by_the_same_grant_alone() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("open-hosts-by-token")).await;
     let token = |claims: Value| {
@@ -275,7 +275,7 @@ async fn r56_who_is_lost_when_the_meeting_is_ended_does_not_open_the_room_again(
 }
 
 #[tokio::test]
-async fn r79_who_comes_back_by_a_good_secret_is_hardly_counted() {
+async fn r66_who_comes_back_by_a_good_secret_is_hardly_counted() {
     let key = ("ROUNDTABLE_RESUME_KEY", "the same after a restart");
     let before = TestServer::start(&[key]).await;
     let mut secrets = Vec::new();
@@ -300,7 +300,7 @@ async fn r79_who_comes_back_by_a_good_secret_is_hardly_counted() {
 }
 
 #[tokio::test]
-async fn r80_who_is_lost_has_its_place_on_a_full_server() {
+async fn r67_who_is_lost_has_its_place_on_a_full_server() {
     let server = TestServer::start(&[("ROUNDTABLE_ROOMS", "1"), ("ROUNDTABLE_MEMBERS", "2")]).await;
     let (mut ada, bob) = pair(&server).await;
     let mut late = server.connect(ROOM).await;
@@ -311,7 +311,7 @@ async fn r80_who_is_lost_has_its_place_on_a_full_server() {
 }
 
 #[tokio::test]
-async fn r83_who_is_lost_when_the_server_is_drained_leaves_at_once() {
+async fn r70_who_is_lost_when_the_server_is_drained_leaves_at_once() {
     let mut other = Receiver::start(0).await;
     let settings = [&other.settings()[..], &[("ROUNDTABLE_ADMIN_TOKEN", OPERATOR)]].concat();
     let server = TestServer::start(&settings).await;
@@ -332,7 +332,7 @@ async fn r83_who_is_lost_when_the_server_is_drained_leaves_at_once() {
 }
 
 #[tokio::test]
-async fn r84_who_is_lost_has_left_only_when_the_window_is_over() {
+async fn r71_who_is_lost_has_left_only_when_the_window_is_over() {
     let mut other = Receiver::start(0).await;
     let settings = [&other.settings()[..], &[("ROUNDTABLE_RESUME_WINDOW", "700ms")]].concat();
     let server = TestServer::start(&settings).await;
@@ -354,7 +354,7 @@ async fn r84_who_is_lost_has_left_only_when_the_window_is_over() {
 }
 
 #[tokio::test]
-async fn r86_fresh_credentials_wait_for_who_is_lost() {
+async fn r73_fresh_credentials_wait_for_who_is_lost() {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "turn:t.example"),
         ("ROUNDTABLE_TURN_SECRET", "north"),

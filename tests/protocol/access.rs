@@ -1,4 +1,4 @@
-//! R70 to R76: who may join, and as what.
+//! R57 to R63: who may join, and as what.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ async fn new_room(server: &TestServer) -> Value {
 }
 
 #[tokio::test]
-async fn r70_who_asked_for_a_room_is_its_host_whoever_came_first() {
+async fn r57_who_asked_for_a_room_is_its_host_whoever_came_first() {
     let server = TestServer::start(&[]).await;
     let made = new_room(&server).await;
     let (room, key) = (made["room"].as_str().unwrap(), &made["host_key"]);
@@ -66,7 +66,7 @@ async fn r70_who_asked_for_a_room_is_its_host_whoever_came_first() {
 }
 
 #[tokio::test]
-async fn r71_where_tokens_are_asked_for_nobody_joins_without_a_good_one() {
+async fn r58_where_tokens_are_asked_for_nobody_joins_without_a_good_one() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |claims: Value| json!({"token": keys.token(claims)});
@@ -92,7 +92,7 @@ async fn r71_where_tokens_are_asked_for_nobody_joins_without_a_good_one() {
 }
 
 #[tokio::test]
-async fn r72_a_token_says_what_its_holder_is_called_and_may_do() {
+async fn r59_a_token_says_what_its_holder_is_called_and_may_do() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let exp = later(60.0);
@@ -134,7 +134,7 @@ async fn r72_a_token_says_what_its_holder_is_called_and_may_do() {
 }
 
 #[tokio::test]
-async fn r73_where_only_tokens_make_hosts_a_room_makes_none() {
+async fn r60_where_only_tokens_make_hosts_a_room_makes_none() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("open-hosts-by-token")).await;
     assert_eq!(new_room(&server).await.get("host_key"), None);
@@ -164,7 +164,7 @@ async fn r73_where_only_tokens_make_hosts_a_room_makes_none() {
 }
 
 #[tokio::test]
-async fn r74_who_renews_in_time_stays() {
+async fn r61_who_renews_in_time_stays() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |seconds: f64| keys.token(json!({"room": ROOM, "exp": later(seconds)}));
@@ -198,7 +198,7 @@ async fn r74_who_renews_in_time_stays() {
 }
 
 #[tokio::test]
-async fn r75_who_does_not_renew_is_out() {
+async fn r62_who_does_not_renew_is_out() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |seconds: f64| keys.token(json!({"room": ROOM, "exp": later(seconds)}));
@@ -214,7 +214,7 @@ async fn r75_who_does_not_renew_is_out() {
 }
 
 #[tokio::test]
-async fn r76_keys_are_rotated_and_revoked_while_people_talk() {
+async fn r63_keys_are_rotated_and_revoked_while_people_talk() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
     let claims = |jti: &str| json!({"room": ROOM, "exp": later(600.0), "jti": jti});

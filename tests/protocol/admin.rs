@@ -1,4 +1,4 @@
-//! R81 to R83: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
+//! R68 to R70: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn refused(server: &TestServer, method: &str, path: &str, status: u16, cod
 }
 
 #[tokio::test]
-async fn r81_without_the_token_there_is_nothing_to_see() {
+async fn r68_without_the_token_there_is_nothing_to_see() {
     let server = admin(&[("ROUNDTABLE_ADDRESS_JOINS", "60")]).await;
     let without = ask(server.address, "GET", "/signal-api/v1/admin/rooms", &[]).await;
     assert_eq!((without.status, without.header("www-authenticate")), (401, Some("Bearer")));
@@ -56,7 +56,7 @@ async fn r81_without_the_token_there_is_nothing_to_see() {
 }
 
 #[tokio::test]
-async fn r82_rooms_are_listed_by_name_in_pages() {
+async fn r69_rooms_are_listed_by_name_in_pages() {
     let server = admin(&[]).await;
     let mut members = Vec::new();
     for room in ["b", "圆桌", "a", "c d", "a"] {
@@ -93,7 +93,7 @@ async fn r82_rooms_are_listed_by_name_in_pages() {
 }
 
 #[tokio::test]
-async fn r83_peers_are_removed_rooms_closed_and_the_server_drained() {
+async fn r70_peers_are_removed_rooms_closed_and_the_server_drained() {
     let server = admin(&[]).await;
     let (mut ada, mut eve) = (server.join("r", "Ada").await, server.join("r", "Eve").await);
     ada.expect("peer_joined").await;

@@ -1,4 +1,4 @@
-//! R86: the way through every network stays open in a long meeting.
+//! R73: the way through every network stays open in a long meeting.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ fn expiry(servers: &Value, id: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn r86_credentials_are_renewed_before_they_end() {
+async fn r73_credentials_are_renewed_before_they_end() {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "stun:s.example,turn:t.example:3478,turn:t.example?transport=tcp,turns:t.example:443"),
         ("ROUNDTABLE_TURN_SECRET", "north"),
@@ -38,7 +38,7 @@ async fn r86_credentials_are_renewed_before_they_end() {
 }
 
 #[tokio::test]
-async fn r86_what_does_not_end_is_not_renewed() {
+async fn r73_what_does_not_end_is_not_renewed() {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "turn:t.example"),
         ("ROUNDTABLE_TURN_USERNAME", "ada"),

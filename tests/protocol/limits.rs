@@ -1,4 +1,4 @@
-//! R77 to R80: from which pages and addresses, and how many.
+//! R64 to R67: from which pages and addresses, and how many.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn upgrade(address: SocketAddr, headers: &[(&'static str, &str)]) -> Resul
 }
 
 #[tokio::test]
-async fn r77_only_pages_of_this_server_and_those_allowed_connect() {
+async fn r64_only_pages_of_this_server_and_those_allowed_connect() {
     let server = TestServer::start(&[("ROUNDTABLE_ALLOWED_ORIGINS", "https://app.example"), NO_PROXY]).await;
     let own = format!("http://{}", server.address);
     for origin in [&own, "https://app.example"] {
@@ -58,7 +58,7 @@ async fn r77_only_pages_of_this_server_and_those_allowed_connect() {
 }
 
 #[tokio::test]
-async fn r78_an_address_has_so_many_connections_and_no_more() {
+async fn r65_an_address_has_so_many_connections_and_no_more() {
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "2"), NO_PROXY]).await;
     let from = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await;
     let (one, _two) = (from("203.0.113.1").await.unwrap(), from("203.0.113.2").await.unwrap());
@@ -85,7 +85,7 @@ async fn guess(server: &TestServer) -> Client {
 }
 
 #[tokio::test]
-async fn r79_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
+async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
     let keys = Keys::new();
     // 20 a minute: 40 are free, which is four guesses.
     let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "20")]].concat();
@@ -108,7 +108,7 @@ async fn r79_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
 }
 
 #[tokio::test]
-async fn r79_rooms_are_not_found_by_trying_names() {
+async fn r66_rooms_are_not_found_by_trying_names() {
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "30"), NO_PROXY]).await;
     // 60 are free: an empty room takes ten, whether it is asked for or opened; a room with somebody in it one.
     let ada = server.join("standup", "Ada").await;
@@ -132,7 +132,7 @@ async fn r79_rooms_are_not_found_by_trying_names() {
 }
 
 #[tokio::test]
-async fn r80_a_server_takes_so_many_rooms_and_members() {
+async fn r67_a_server_takes_so_many_rooms_and_members() {
     let settings = [("ROUNDTABLE_ROOMS", "2"), ("ROUNDTABLE_MEMBERS", "3")];
     let server = TestServer::start(&settings).await;
     let refused = async |room: &str| {
@@ -152,7 +152,7 @@ async fn r80_a_server_takes_so_many_rooms_and_members() {
 }
 
 #[tokio::test]
-async fn r80_every_limit_can_be_lifted() {
+async fn r67_every_limit_can_be_lifted() {
     let lifted = [
         "ROUNDTABLE_CONNECTIONS",
         "ROUNDTABLE_ROOMS",

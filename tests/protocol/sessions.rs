@@ -336,10 +336,12 @@ async fn r53_nothing_is_lost_through_a_network_that_cuts_and_delays() {
     ada.expect("peer_joined").await;
     let returning = Returning::of(&bob);
     let to = bob.id().to_owned();
+    // Some are on their way at each cut, the rest is sent between the cuts.
+    let (arrived, mut arrivals) = tokio::sync::watch::channel(0);
     let sending = async {
         for data in 0..MESSAGES {
+            arrivals.wait_for(|arrived| data < arrived + 10).await.unwrap();
             ada.send(json!({"type": "signal", "to": to, "data": data})).await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     let receiving = async {
@@ -358,6 +360,7 @@ async fn r53_nothing_is_lost_through_a_network_that_cuts_and_delays() {
                     "signal" => {
                         assert_eq!(message["data"], next, "each once, in order");
                         next += 1;
+                        arrived.send_replace(next);
                     }
                     "resumed" | "link" => {}
                     other => panic!("{other}: {message}"),

@@ -1,4 +1,4 @@
-//! R84 and R85: another program is told, against one that is real and fails at first.
+//! R71 and R72: another program is told, against one that is real and fails at first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ async fn leave(mut client: Client) {
 }
 
 #[tokio::test]
-async fn r84_another_program_is_told_in_order() {
+async fn r71_another_program_is_told_in_order() {
     let mut other = Receiver::start(0).await;
     let server = other.server().await;
     let ada = server.join("圆桌", "Ada").await;
@@ -124,7 +124,7 @@ async fn r84_another_program_is_told_in_order() {
 }
 
 #[tokio::test]
-async fn r85_what_is_not_taken_is_sent_again_and_nothing_is_lost_or_doubled() {
+async fn r72_what_is_not_taken_is_sent_again_and_nothing_is_lost_or_doubled() {
     let mut other = Receiver::start(3).await;
     let server = other.server().await;
     leave(server.join("r", "Ada").await).await;
@@ -137,7 +137,7 @@ async fn r85_what_is_not_taken_is_sent_again_and_nothing_is_lost_or_doubled() {
 }
 
 #[tokio::test]
-async fn r85_a_program_that_takes_nothing_holds_nobody_up() {
+async fn r72_a_program_that_takes_nothing_holds_nobody_up() {
     let other = Receiver::start(u32::MAX).await;
     let settings = [
         ("ROUNDTABLE_WEBHOOK_URL", &*other.url),
@@ -156,7 +156,7 @@ async fn r85_a_program_that_takes_nothing_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn r84_the_last_events_are_sent_before_the_server_ends() {
+async fn r71_the_last_events_are_sent_before_the_server_ends() {
     let mut other = Receiver::start(0).await;
     let server = other.server().await;
     let mut ada = server.join("r", "Ada").await;

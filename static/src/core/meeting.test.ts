@@ -649,7 +649,7 @@ test('who speaks is shown, and has the floor', async () => {
   expect(meeting.view.speaker).toBe(GRACE);
 });
 
-describe('R71 with a token', () => {
+describe('R58 with a token', () => {
   test('each join shows the latest one, and it is renewed in time', () => {
     const expiring: number[] = [];
     const onTokenExpiring = (left: number): void => {
@@ -676,7 +676,7 @@ describe('R71 with a token', () => {
   });
 });
 
-test('R72 what a token does not permit goes off and stays off', async () => {
+test('R59 what a token does not permit goes off and stays off', async () => {
   await meeting.setMic(true);
   await meeting.setCamera(true);
   enter({ permissions: ['camera'] });
@@ -699,7 +699,7 @@ test('R72 what a token does not permit goes off and stays off', async () => {
   });
 });
 
-test('R86 fresh credentials go to the connections, and nothing else happens', () => {
+test('R73 fresh credentials go to the connections, and nothing else happens', () => {
   enter({ peers: [peer(GRACE)] });
   const sent = sockets.last.sent.length;
   const relay = { urls: ['turn:a.example'], username: 'u', credential: 'new' };

@@ -43,11 +43,11 @@ export interface MeetingOptions {
   readonly address: Address;
   /** What the room is set to, if this person makes it (R38). */
   readonly settings?: SettingsPatch;
-  /** What whoever runs the server has signed for this person (R71); another one by `setToken`. */
+  /** What whoever runs the server has signed for this person (R58); another one by `setToken`. */
   readonly token?: string;
-  /** The secret of whoever made the room (R70). */
+  /** The secret of whoever made the room (R57). */
   readonly hostKey?: string;
-  /** The token ends in so many milliseconds: the time for `setToken` (R74). */
+  /** The token ends in so many milliseconds: the time for `setToken` (R61). */
   readonly onTokenExpiring?: (expiresInMs: number) => void;
   /** What the page was built as, to be told when the server is another. */
   readonly version?: string;
@@ -175,7 +175,7 @@ export class Meeting implements MeetingControls {
     this.#signaling?.send({ type: 'moderate', ...act });
   }
 
-  /** Shows this token from now on; who is in stays by it (R74). */
+  /** Shows this token from now on; who is in stays by it (R61). */
   setToken(token: string): void {
     this.#token = token;
     this.#signaling?.send({ type: 'renew', token });
@@ -185,7 +185,7 @@ export class Meeting implements MeetingControls {
     this.#stand({ ...this.#standing, notice: undefined });
   }
 
-  /** What the role allows, and the token leaves (R72). */
+  /** What the role allows, and the token leaves (R59). */
   #may(what: Sending): boolean {
     return this.#maySend && this.#permits(what);
   }
@@ -325,11 +325,7 @@ export class Meeting implements MeetingControls {
     });
     events.on('waiting', () => {
       // The room may have ended and begun again, with a lobby, while signaling was away.
-      this.recording.stop();
-      this.reactions.clear();
-      this.#mesh?.close();
-      this.#roster = emptyRoster;
-      this.#standing = newcomer;
+      this.#forgetRoom();
       this.#phase = { kind: 'waiting' };
       this.#membersChanged();
     });
@@ -456,19 +452,23 @@ export class Meeting implements MeetingControls {
   }
 
   #end(): void {
-    // First: what it shows is about to go.
-    this.recording.stop();
-    this.reactions.clear();
+    this.#forgetRoom();
     this.#unwatch?.();
     this.#unwatch = undefined;
     this.#speakers.stop();
     this.#wakefulness.stop();
-    this.#mesh?.close();
     this.#mesh = undefined;
     this.#signaling = undefined;
+    this.#membersChanged();
+  }
+
+  #forgetRoom(): void {
+    // First: what it shows is about to go.
+    this.recording.stop();
+    this.reactions.clear();
+    this.#mesh?.close();
     this.#roster = emptyRoster;
     this.#standing = newcomer;
-    this.#membersChanged();
   }
 
   #showPath(path: PathReport): void {

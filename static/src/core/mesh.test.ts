@@ -243,7 +243,7 @@ describe('coming back', () => {
     expect(shown(ada)).toEqual(['Gra connected']);
   });
 
-  test('R86 fresh TURN credentials are for links that stand and for those to come', () => {
+  test('R73 fresh TURN credentials are for links that stand and for those to come', () => {
     const relay = { urls: ['turn:a.example'], username: 'u', credential: 'new' };
     const made = (): number =>
       network.connections.filter(({ configuration }) => configuration.iceServers?.[0] === relay).length;

@@ -112,7 +112,7 @@ export class Mesh {
     this.setIceServers(iceServers);
   }
 
-  /** Takes fresh credentials for TURN servers (R86); links that stand use them when they look for another way. */
+  /** Takes fresh credentials for TURN servers (R73); links that stand use them when they look for another way. */
   setIceServers(iceServers: readonly IceServer[]): void {
     this.#configuration = { iceServers: [...iceServers], bundlePolicy: 'max-bundle' };
     this.#each((peer) => {

@@ -5,7 +5,7 @@ import { newRoom } from './rooms';
 const address = addressOf('https://a.example/meet/', './');
 const answer = (body: unknown) => () => Promise.resolve({ json: () => Promise.resolve(body) });
 
-test('R70 the server names the room and gives its key', async () => {
+test('R57 the server names the room and gives its key', async () => {
   const asked: string[] = [];
   const made = await newRoom(address, (url, { method }) => {
     asked.push(`${method} ${url}`);
@@ -15,7 +15,7 @@ test('R70 the server names the room and gives its key', async () => {
   expect(made).toEqual({ room: 'lusab-babad', hostKey: 'k' });
 });
 
-test('R73 a room may have no key', async () => {
+test('R60 a room may have no key', async () => {
   const made = await newRoom(address, answer({ code: 'SUCCESS', data: { room: 'lusab-babad' } }));
   expect(made).toEqual({ room: 'lusab-babad' });
 });

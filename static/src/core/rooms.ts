@@ -1,4 +1,4 @@
-/** Rooms that are made by asking the server: a name that nobody guesses, and the key that makes a host there (R70). */
+/** Rooms that are made by asking the server: a name that nobody guesses, and the key that makes a host there (R57). */
 import { type Address, isRoomName, newRoomName } from './address';
 
 /** How long the server may take; without an answer the page of the room says what is wrong. */

@@ -578,7 +578,7 @@ test.each([
   ['token_missing', 'token_missing'],
   ['token_expired', 'token_expired'],
   ['token_wrong_room', 'token_refused'],
-] as const)('R71 a join refused with %s ends as %s', (code, failure) => {
+] as const)('R58 a join refused with %s ends as %s', (code, failure) => {
   client.start();
   sockets.last.open();
   sockets.last.receive({ type: 'error', code, message: 'no', re: 'join' });
@@ -589,7 +589,7 @@ test.each([
 test.each([
   ['token_expired', 'token_expired'],
   ['token_revoked', 'token_refused'],
-] as const)('R75 who is closed after %s is told %s, for good', (code, failure) => {
+] as const)('R62 who is closed after %s is told %s, for good', (code, failure) => {
   client.start();
   enter();
   // The answer to a renewal that failed is not the end.
@@ -601,7 +601,7 @@ test.each([
 });
 
 test.each(['too_many_attempts', 'server_full'] as const)(
-  'R79, R80 %s is tried again after the hint',
+  'R66, R67 %s is tried again after the hint',
   (code) => {
     client.start();
     sockets.last.open();

@@ -58,7 +58,7 @@ const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
   ['token_wrong_room', 'token_refused'],
   ['token_revoked', 'token_refused'],
 ]);
-/** Come again after the hint (R79, R80): the reason has been told. */
+/** Come again after the hint (R66, R67): the reason has been told. */
 const TRY_LATER_CLOSE = 4011;
 const PROTOCOL_ERROR_CLOSES = [1002, 1007, 1009];
 
@@ -129,7 +129,7 @@ export class SignalingClient {
   #welcomedAt = 0;
   #reconnectHint: number | undefined;
   #heartbeatMs = LOBBY_HEARTBEAT_MS;
-  /** Said right before the server closes for it (R75). */
+  /** Said right before the server closes for it (R62). */
   #ending: Failure | undefined;
 
   constructor(options: SignalingOptions) {

@@ -27,7 +27,7 @@ export type FailureCode =
   | 'no_device'
   | 'device_busy'
   | 'device_failed'
-  | 'not_permitted' // the token does not leave this device to the person (R72)
+  | 'not_permitted' // the token does not leave this device to the person (R59)
   | 'screen_failed' // the browser or the system does not let the screen be shared
   | 'device_unplugged' // the open one went away, and there is no other
   | 'device_replaced' // the open one went away, and another one is open now
@@ -37,7 +37,7 @@ export type FailureCode =
   | 'name_invalid'
   | 'room_full'
   | 'server_full'
-  | 'too_many_attempts' // from this network, to join (R79)
+  | 'too_many_attempts' // from this network, to join (R66)
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
   | 'superseded' // the same session was opened elsewhere
@@ -49,8 +49,8 @@ export type FailureCode =
   | 'admit_full' // there is no place for whoever is to be let in (R40)
   | 'person_gone' // whom the act is about is not there (R37)
   | 'hosts_only' // one is no host, or no longer (R37)
-  | 'token_missing' // the server asks for a token (R71)
-  | 'token_expired' // and this one's time is over (R75)
+  | 'token_missing' // the server asks for a token (R58)
+  | 'token_expired' // and this one's time is over (R62)
   | 'token_refused' // and this one is not good here
   | 'protocol_error' // the server refused what the page sent: a defect
   // media

@@ -22,11 +22,11 @@ resume?: string,
  */
 last_seq?: number, 
 /**
- * What whoever runs the server has signed (R71).
+ * What whoever runs the server has signed (R58).
  */
 token?: string, 
 /**
- * The secret of whoever made the room (R70).
+ * The secret of whoever made the room (R57).
  */
 host_key?: string, 
 /**
@@ -238,7 +238,7 @@ peers: Array<Peer>,
  */
 role: Role, 
 /**
- * What one may do, where a token does not leave it to the role (R72).
+ * What one may do, where a token does not leave it to the role (R59).
  */
 permissions?: Array<string>, 
 /**
@@ -452,7 +452,7 @@ re?: string,
  */
 ref?: string | number, 
 /**
- * Milliseconds after which to try again, where that may help (R79, R80).
+ * Milliseconds after which to try again, where that may help (R66, R67).
  */
 retry_after_ms?: number, };
 

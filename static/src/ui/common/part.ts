@@ -1,7 +1,5 @@
 import { defineAsyncComponent, type Component } from 'vue';
-
-const RETRY_MS = 1_000;
-const MAX_RETRY_MS = 10_000;
+import { pauseAfter } from '../../late';
 
 /** A component that is loaded when it is wanted; while the server is away it is tried again and again. */
 export function part<T extends Component>(load: () => Promise<{ default: T }>, meanwhile?: Component): T {
@@ -9,7 +7,7 @@ export function part<T extends Component>(load: () => Promise<{ default: T }>, m
     loader: async () => (await load()).default,
     ...(meanwhile && { loadingComponent: meanwhile }),
     onError: (_error, retry, _fail, attempts) => {
-      setTimeout(retry, Math.min(attempts * RETRY_MS, MAX_RETRY_MS));
+      setTimeout(retry, pauseAfter(attempts));
     },
   });
 }
