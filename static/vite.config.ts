@@ -90,9 +90,9 @@ function precompressed(): Plugin {
   };
 }
 
-/** All that these modules import, without what they load later. */
-function imports(roots: readonly string[], graph: Rolldown.ChunkingContext): ReadonlySet<string> {
-  const found = new Set(roots);
+/** A module and all that it imports, without what they load later. */
+function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<string> {
+  const found = new Set([at(root)]);
   for (const id of found)
     for (const imported of graph.getModuleInfo(id)?.importedIds ?? []) found.add(imported);
   return found;
@@ -103,12 +103,9 @@ function imports(roots: readonly string[], graph: Rolldown.ChunkingContext): Rea
  * page shares with something loaded later: thirty files, which compress worse by a twentieth.
  */
 function firstLoad(id: string, graph: Rolldown.ChunkingContext): string | null {
-  const [start, landing, room] = ['main.ts', 'ui/pages/LandingPage.vue', 'ui/pages/RoomPage.vue'].map(
-    (root) => imports([at(`src/${root}`)], graph),
-  );
-  if (start.has(id)) return 'main';
-  if (!room.has(id)) return null;
-  return landing.has(id) ? 'pages' : 'room';
+  if (imports('src/main.ts', graph).has(id)) return 'main';
+  if (!imports('src/ui/pages/RoomPage.vue', graph).has(id)) return null;
+  return imports('src/ui/pages/LandingPage.vue', graph).has(id) ? 'pages' : 'room';
 }
 
 export default defineConfig(({ command }) => ({

@@ -226,8 +226,8 @@ export class Meeting implements MeetingControls {
     if (!connect || !media || this.#path?.state === 'checking') return;
     this.#showPath({ state: 'checking' });
     const socketUrl = (room: string): string => this.#address.socket(room);
-    const welcomeUrl = this.#address.http('welcome');
-    this.#showPath(await checkPath({ socketUrl, welcomeUrl, connect, fetch, media, clock }));
+    const checkUrl = this.#address.http('check');
+    this.#showPath(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
   }
 
   join(name: string): void {
@@ -245,7 +245,7 @@ export class Meeting implements MeetingControls {
     this.#phase = { kind: 'joining' };
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
-      welcomeUrl: this.#address.http('welcome'),
+      checkUrl: this.#address.http('check'),
       leaveUrl: this.#address.http('leave'),
       room: this.#room,
       connect,

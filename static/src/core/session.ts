@@ -8,6 +8,17 @@ import type { Clock } from './clock';
 /** A message of the server with its number, where it has one. */
 export type Numbered = ServerMessage & { readonly seq?: number };
 
+/** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
+export function parse(frame: unknown): Numbered | undefined {
+  if (typeof frame !== 'string') return undefined;
+  try {
+    const message = JSON.parse(frame) as Numbered | null;
+    return typeof message?.type === 'string' ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** How many messages of the server may wait to be acknowledged, and for how long. */
 const ACK_MESSAGES = 32;
 const ACK_MS = 1_000;
