@@ -264,6 +264,12 @@ export class SignalingClient {
   /** What was missed follows, and the server gets what it has missed. */
   #resumed(resumed: Resumed): void {
     this.#session?.acknowledged(resumed.ack);
+    if (this.#session?.whole === false) {
+      // More was said since the `join` than is kept.
+      this.#forget();
+      this.#lose();
+      return;
+    }
     for (const text of this.#session?.missing ?? []) this.#socket?.send(text);
     this.#enter(resumed);
   }
