@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::common::client::Client;
-use crate::common::http::ask;
+use crate::common::http::{ask, begin, finish};
 use crate::common::tokens::Keys;
 use crate::common::{TestServer, within};
 
@@ -111,9 +111,13 @@ async fn r75_a_page_learns_why_it_gets_no_web_socket() {
     open.push(enter("203.0.113.2").await.unwrap());
     assert_eq!(check(&server, &from("203.0.113.3")).await, (503, "SERVER_FULL".to_owned(), Some(5)));
     open.clear();
+    // A server that shuts down takes nobody any more, but answers whoever has begun to ask.
+    let begun = begin(server.address, "POST", "/signal-api/v1/check").await;
     crate::common::eventually("places", async || check(&server, &from("203.0.113.1")).await == ok).await;
     server.app.drain();
-    assert_eq!(check(&server, &from("203.0.113.1")).await, (503, "DRAINING".to_owned(), Some(5)));
+    let answer = finish(begun).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("DRAINING")));
+    assert_eq!(answer.header("retry-after"), Some("5"));
 }
 
 #[tokio::test]
