@@ -136,14 +136,18 @@ export class SignalingClient {
 
   /** Leaves the room for good (R24); also where the page ends, or the socket is lost (R55). */
   leave(pageEnds = false): void {
-    if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
-      this.#say({ type: 'leave' });
-    }
-    const { post, leaveUrl, room } = this.#options;
-    if (this.#resume !== undefined && (pageEnds || this.#stage !== 'welcomed')) {
-      post(leaveUrl, JSON.stringify({ room, resume: this.#resume }));
-    }
+    this.#goodbye(pageEnds);
     this.#close();
+  }
+
+  /** Leaves the room as where the page ends, and comes back by `wake`, as the same. */
+  away(): void {
+    if (this.#stage === 'closed') return;
+    this.#goodbye(true);
+    this.#hangUp();
+    this.#stage = 'waiting';
+    this.#setTrouble(undefined);
+    this.#setState('connecting');
   }
 
   /** The network came back, the page is seen again, or the machine woke: finds out now where things stand. */
@@ -355,21 +359,35 @@ export class SignalingClient {
     if (this.#stage === 'waiting') this.#retryLater();
   }
 
+  #goodbye(pageEnds: boolean): void {
+    if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
+      this.#say({ type: 'leave' });
+    }
+    const { post, leaveUrl, room } = this.#options;
+    if (this.#resume !== undefined && (pageEnds || this.#stage !== 'welcomed')) {
+      post(leaveUrl, JSON.stringify({ room, resume: this.#resume }));
+    }
+  }
+
   #refuse(failure: Failure): void {
     this.#close();
     this.events.emit('refused', failure);
   }
 
-  #close(): void {
+  #hangUp(): void {
     const socket = this.#socket;
     this.#release();
     socket?.close(NORMAL_CLOSE);
     this.#diagnosis?.abort();
     this.#diagnosis = undefined;
-    this.#stage = 'closed';
-    this.#resume = undefined;
     this.#forget();
     this.#ending = undefined;
+  }
+
+  #close(): void {
+    this.#hangUp();
+    this.#stage = 'closed';
+    this.#resume = undefined;
     this.#setTrouble(undefined);
     this.#setState('closed');
   }
