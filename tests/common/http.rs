@@ -55,6 +55,19 @@ pub async fn post(address: SocketAddr, target: &str, body: &str) -> Answer {
     within(target, read(&mut tcp)).await
 }
 
+/// The first part of a request, as of somebody with a slow line; `finish` has the rest.
+pub async fn begin(address: SocketAddr, method: &str, target: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n").as_bytes()).await.unwrap();
+    tcp
+}
+
+/// The rest of a request that was begun, and its answer.
+pub async fn finish(mut tcp: TcpStream) -> Answer {
+    tcp.write_all(b"Connection: close\r\n\r\n").await.unwrap();
+    within("the answer", read(&mut tcp)).await
+}
+
 /// Reads one answer and leaves the connection as it is.
 pub async fn read(tcp: &mut TcpStream) -> Answer {
     let mut head = Vec::new();

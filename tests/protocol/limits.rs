@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::common::client::Client;
-use crate::common::http::ask;
+use crate::common::http::{ask, begin, finish};
 use crate::common::tokens::Keys;
 use crate::common::{TestServer, within};
 
@@ -75,6 +75,59 @@ async fn r65_an_address_has_so_many_connections_and_no_more() {
     for address in ["203.0.113.1", "::ffff:203.0.113.1", "203.0.113.1:4711", "2001:db8::3"] {
         assert_eq!(from(address).await.err(), Some(429), "{address}");
     }
+}
+
+/// What a page is told that asks why it gets no WebSocket: status, code, and seconds to wait.
+async fn check(server: &TestServer, headers: &[(&str, &str)]) -> (u16, String, Option<u64>) {
+    let answer = ask(server.address, "POST", "/signal-api/v1/check", headers).await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
+    let wait = answer.header("retry-after").map(|seconds| seconds.parse().unwrap());
+    (answer.status, answer.json()["code"].as_str().unwrap().to_owned(), wait)
+}
+
+#[tokio::test]
+async fn r75_a_page_learns_why_it_gets_no_web_socket() {
+    let settings = [("ROUNDTABLE_ADDRESS_CONNECTIONS", "2"), ("ROUNDTABLE_CONNECTIONS", "3")];
+    let server = TestServer::start(&settings).await;
+    let welcome = server.get("/signal-api/v1/welcome").await.json();
+    let answer = ask(server.address, "POST", "/signal-api/v1/check", &[]).await.json();
+    assert_eq!((&answer["code"], &answer["data"]["name"]), (&welcome["code"], &welcome["data"]["name"]));
+
+    let ours = ("Origin", "http://test");
+    let (ok, origin) = ((200, "SUCCESS".to_owned(), None), (403, "ORIGIN_NOT_ALLOWED".to_owned(), None));
+    assert_eq!(check(&server, &[("Origin", "https://evil.example")]).await, origin);
+    let from = |address| [ours, ("X-Forwarded-For", address)];
+    let enter = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await.ok();
+    let mut open = vec![enter("203.0.113.1").await.unwrap()];
+    // As often as one likes: it takes no place.
+    for _ in 0..5 {
+        assert_eq!(check(&server, &from("203.0.113.1")).await, ok);
+    }
+    open.push(enter("203.0.113.1").await.unwrap());
+    let crowded = (429, "TOO_MANY_CONNECTIONS".to_owned(), Some(5));
+    assert_eq!(check(&server, &from("203.0.113.1")).await, crowded);
+    assert_eq!(check(&server, &from("203.0.113.2")).await, ok);
+    open.push(enter("203.0.113.2").await.unwrap());
+    assert_eq!(check(&server, &from("203.0.113.3")).await, (503, "SERVER_FULL".to_owned(), Some(5)));
+    open.clear();
+    // A server that shuts down takes nobody any more, but answers whoever has begun to ask.
+    let begun = begin(server.address, "POST", "/signal-api/v1/check").await;
+    crate::common::eventually("places", async || check(&server, &from("203.0.113.1")).await == ok).await;
+    server.app.drain();
+    let answer = finish(begun).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("DRAINING")));
+    assert_eq!(answer.header("retry-after"), Some("5"));
+}
+
+#[tokio::test]
+async fn r75_to_ask_is_no_attempt() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "1")]).await;
+    for _ in 0..10 {
+        assert_eq!(check(&server, &[]).await.0, 200);
+    }
+    let ada = server.join("r", "Ada").await;
+    drop(ada);
 }
 
 /// Tries to join with a token that is not good.

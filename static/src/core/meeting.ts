@@ -84,6 +84,8 @@ export class Meeting implements MeetingControls {
   #mesh: Mesh | undefined;
   readonly #speakers: Speakers;
   #unwatch: (() => void) | undefined;
+  /** Opens again what was open when the page went. */
+  #restore: (() => void) | undefined;
   /** One's own state as the server was last told. */
   #announced = '';
   /** One's own state in the last `join`, which counts where the answer is a `welcome`. */
@@ -226,8 +228,8 @@ export class Meeting implements MeetingControls {
     if (!connect || !media || this.#path?.state === 'checking') return;
     this.#showPath({ state: 'checking' });
     const socketUrl = (room: string): string => this.#address.socket(room);
-    const welcomeUrl = this.#address.http('welcome');
-    this.#showPath(await checkPath({ socketUrl, welcomeUrl, connect, fetch, media, clock }));
+    const checkUrl = this.#address.http('check');
+    this.#showPath(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
   }
 
   join(name: string): void {
@@ -245,7 +247,7 @@ export class Meeting implements MeetingControls {
     this.#phase = { kind: 'joining' };
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
-      welcomeUrl: this.#address.http('welcome'),
+      checkUrl: this.#address.http('check'),
       leaveUrl: this.#address.http('leave'),
       room: this.#room,
       connect,
@@ -338,11 +340,12 @@ export class Meeting implements MeetingControls {
   #watchPage(signaling: SignalingClient, mesh: Mesh): void {
     this.#unwatch = this.#environment.watchPage({
       onHide: (cached) => {
-        // A page that is gone for good says so, and a reload leaves no ghost. One that may be restored has lost its
-        // socket, and some time to come back.
-        if (!cached) this.leave(true);
+        // Whoever is gone says so, and a reload leaves no ghost.
+        if (cached) this.#suspend(signaling);
+        else this.leave(true);
       },
       onRestore: () => {
+        this.#restore?.();
         signaling.wake();
       },
       onVisible: () => {
@@ -354,6 +357,24 @@ export class Meeting implements MeetingControls {
         mesh.restart();
       },
     });
+  }
+
+  /**
+   * A page that may be restored lets go of all that would keep a browser from it, and leaves the room: browsers say
+   * that they may where they then do not, and nobody would be told.
+   */
+  #suspend(signaling: SignalingClient): void {
+    const { mic, camera } = this.#own;
+    const wanted = [mic, camera].filter(({ view }) => view.on);
+    signaling.away();
+    this.#forgetRoom();
+    this.#own.close();
+    this.#phase = { kind: 'joining' };
+    this.#membersChanged();
+    this.#restore = () => {
+      this.#restore = undefined;
+      for (const device of wanted) void device.set(true);
+    };
   }
 
   /** Whatever can have broken in the sleep is looked after, and the person is told. */
@@ -455,6 +476,7 @@ export class Meeting implements MeetingControls {
     this.#forgetRoom();
     this.#unwatch?.();
     this.#unwatch = undefined;
+    this.#restore = undefined;
     this.#speakers.stop();
     this.#wakefulness.stop();
     this.#mesh = undefined;

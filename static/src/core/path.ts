@@ -7,7 +7,8 @@ import type { IceServer } from '../protocol/messages';
 import type { Clock } from './clock';
 import { diagnose, type Fetch } from './diagnosis';
 import type { MediaFactory } from './peer';
-import { parse, type Socket } from './signaling';
+import { parse } from './session';
+import type { Socket } from './signaling';
 import type { Failure, PathReport } from './types';
 
 const SIGNALING_MS = 8_000;
@@ -17,7 +18,7 @@ const RELAY_MS = 8_000;
 export interface PathOptions {
   /** The address of a room's socket. */
   readonly socketUrl: (room: string) => string;
-  readonly welcomeUrl: string;
+  readonly checkUrl: string;
   readonly connect: (url: string) => Socket;
   readonly fetch: Fetch;
   readonly media: MediaFactory;
@@ -74,12 +75,12 @@ function askIceServers(options: PathOptions): Promise<readonly IceServer[] | 'un
   });
 }
 
-async function whyNot({ fetch, welcomeUrl, clock }: PathOptions): Promise<Failure> {
+async function whyNot({ fetch, checkUrl, clock }: PathOptions): Promise<Failure> {
   const abort = new AbortController();
   const timer = clock.setTimeout(() => {
     abort.abort(new Error('no answer in time'));
   }, SIGNALING_MS);
-  const failure = await diagnose(fetch, welcomeUrl, abort.signal);
+  const failure = await diagnose(fetch, checkUrl, abort.signal);
   clock.clearTimeout(timer);
   return failure;
 }

@@ -22,6 +22,8 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   room_full: 'rejoin',
   server_full: 'rejoin',
   too_many_attempts: 'advice',
+  too_many_connections: 'advice',
+  origin_refused: 'advice',
   server_unreachable: 'advice',
   wrong_address: 'advice',
   superseded: 'rejoin',
