@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
-use crate::limits::Meter;
+use crate::limits::{Meter, Pace};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket};
@@ -34,6 +34,8 @@ pub(crate) enum Event {
     JoinTimeout,
     /// The pings went unanswered.
     PeerTimeout,
+    /// It has sent too fast for too long (R75).
+    TooFast,
     /// The socket is at its end.
     End(End),
     /// The outbox was closed, and what was in it has gone out.
@@ -47,6 +49,8 @@ pub(crate) struct Link {
     meter: Meter,
     /// Nothing is read before this time: the peer sent too fast (R31).
     read_after: Option<Instant>,
+    /// It did so for too long.
+    too_fast: bool,
     join_by: Option<Instant>,
     /// When the client is told what has arrived.
     ack_at: Option<Instant>,
@@ -72,6 +76,7 @@ impl Link {
             outbox: Arc::new(Outbox::new(config.outbox())),
             meter: Meter::new(config.rate(), now),
             read_after: None,
+            too_fast: false,
             join_by: Some(join_by),
             ack_at: None,
             ping_interval: config.ping_interval,
@@ -111,6 +116,9 @@ impl Link {
                 }
                 continue;
             }
+            if self.too_fast {
+                return Poll::Ready(Event::TooFast);
+            }
             if self.read_after.is_some() {
                 return Poll::Pending;
             }
@@ -126,7 +134,7 @@ impl Link {
         }
     }
 
-    /// Counts what has come, and pauses reading where it was too much.
+    /// Counts what has come, and pauses or ends reading where it was too much: what has been read is carried out.
     fn meter(&mut self, is_message: bool) -> bool {
         let bytes = self.socket.take_read();
         if bytes == 0 && !is_message {
@@ -134,12 +142,15 @@ impl Link {
         }
         self.heard |= bytes > 0;
         let now = Instant::now();
-        let wait = self.meter.take(now, is_message, bytes);
-        if let Some(wait) = wait {
-            self.read_after = Some(now + wait);
-            self.set_timer();
+        match self.meter.take(now, is_message, bytes) {
+            Pace::Free => return false,
+            Pace::Held(wait) => {
+                self.read_after = Some(now + wait);
+                self.set_timer();
+            }
+            Pace::TooMuch => self.too_fast = true,
         }
-        wait.is_some()
+        true
     }
 
     /// Takes all that waits, hands it over and flushes once; and again, until nothing waits or

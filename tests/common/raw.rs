@@ -16,6 +16,8 @@ pub const PONG: u8 = 0xa;
 
 pub struct Raw {
     tcp: TcpStream,
+    /// How the server has answered the upgrade.
+    pub head: String,
 }
 
 impl Raw {
@@ -38,10 +40,14 @@ impl Raw {
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let mut tcp = socket.connect(server.address).await.unwrap();
+        Self::over(socket.connect(server.address).await.unwrap(), room, "", behind).await
+    }
+
+    /// Over a connection that is there already, with further headers and what follows the request at once.
+    pub async fn over(mut tcp: TcpStream, room: &str, headers: &str, behind: &[u8]) -> Self {
         let request = format!(
             "GET /signal-api/ws?room={} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
             client::encode(room)
         );
         tcp.write_all(&[request.as_bytes(), behind].concat()).await.unwrap();
@@ -53,7 +59,7 @@ impl Raw {
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         // The answer that RFC 6455 §1.3 gives for this key.
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        Self { tcp }
+        Self { tcp, head }
     }
 
     pub async fn join(server: &TestServer, room: &str, name: &str) -> (Self, Value) {
@@ -132,7 +138,8 @@ impl Raw {
     }
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+/// A frame as a client sends it, with this first byte.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
         len @ 0..=125 => bytes.push(0x80 | len as u8),

@@ -58,7 +58,7 @@ const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
   ['token_wrong_room', 'token_refused'],
   ['token_revoked', 'token_refused'],
 ]);
-/** Come again after the hint (R66, R67): the reason has been told. */
+/** Come again after the hint (R66, R67, R75): the reason has been told. */
 const TRY_LATER_CLOSE = 4011;
 const PROTOCOL_ERROR_CLOSES = [1002, 1007, 1009];
 
@@ -235,6 +235,7 @@ export class SignalingClient {
       return;
     }
     if (message.type === 'go_away') this.#reconnectHint = message.reconnect_ms;
+    if (message.type === 'error' && message.code === 'rate_limited') this.#later(message);
     if (message.type === 'error' && message.re === undefined && TOKEN_FAILURES.has(message.code))
       this.#ending = failureOf(message);
     if (this.#stage === 'joining' || this.#stage === 'in_lobby') {
@@ -257,13 +258,14 @@ export class SignalingClient {
 
   /** Refused, or asked to come again later. */
   #notIn(error: ErrorBody): void {
-    if (error.retry_after_ms === undefined) {
-      this.#refuse(failureOf(error));
-      return;
-    }
-    this.#reconnectHint = error.retry_after_ms;
-    const code = error.code === 'server_full' ? 'server_full' : 'too_many_attempts';
-    this.#setTrouble({ code, detail: error.message });
+    if (error.retry_after_ms === undefined) this.#refuse(failureOf(error));
+    else this.#later(error);
+  }
+
+  #later({ code, message, retry_after_ms }: ErrorBody): void {
+    this.#reconnectHint = retry_after_ms;
+    const known = code === 'server_full' || code === 'rate_limited';
+    this.#setTrouble({ code: known ? code : 'too_many_attempts', detail: message });
   }
 
   /** Longer than a `welcome` takes: from here on the heartbeat watches. */

@@ -38,6 +38,7 @@ export type FailureCode =
   | 'room_full'
   | 'server_full'
   | 'too_many_attempts' // from this network, to join (R66)
+  | 'rate_limited' // this page sent far too much (R75)
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
   | 'superseded' // the same session was opened elsewhere

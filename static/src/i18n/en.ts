@@ -176,6 +176,10 @@ export const en = {
       sentence: 'Too many attempts to join came from your network.',
       action: 'Wait a moment; this page tries again by itself.',
     },
+    rate_limited: {
+      sentence: 'This page sent more than the server takes.',
+      action: 'Wait a moment; it comes back by itself.',
+    },
     server_unreachable: {
       sentence: 'The server cannot be reached.',
       action: 'Check your network; this page keeps trying.',

@@ -144,6 +144,7 @@ export const zhCN: LobbyMessages = {
     room_full: { sentence: '会议人数已满。', action: '再试一次' },
     server_full: { sentence: '服务器暂时没有空位。', action: '再试一次' },
     too_many_attempts: { sentence: '你所在的网络尝试加入的次数太多。', action: '请稍候，本页会自动重试。' },
+    rate_limited: { sentence: '本页发送的数据超出了服务器的限制。', action: '请稍候，本页会自动重新连接。' },
     server_unreachable: { sentence: '连接不上服务器。', action: '请检查网络，本页会一直重试。' },
     wrong_address: { sentence: '这个地址上的不是圆桌服务器。', action: '请核对地址，或询问服务器管理员。' },
     room_locked: { sentence: '主持人已锁定会议。', action: '再试一次' },

@@ -22,6 +22,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   room_full: 'rejoin',
   server_full: 'rejoin',
   too_many_attempts: 'advice',
+  rate_limited: 'advice',
   server_unreachable: 'advice',
   wrong_address: 'advice',
   superseded: 'rejoin',
