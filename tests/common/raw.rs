@@ -1,7 +1,7 @@
 //! A client that speaks WebSocket byte by byte, as badly as a test wants.
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{TestServer, client, within};
@@ -90,19 +90,7 @@ impl Raw {
 
     /// The next frame: opcode and payload; `None` at the connection's end.
     pub async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
-        within("a frame", async {
-            let first = self.tcp.read_u8().await.ok()?;
-            assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
-            let len = match self.tcp.read_u8().await.ok()? {
-                126 => u64::from(self.tcp.read_u16().await.ok()?),
-                127 => self.tcp.read_u64().await.ok()?,
-                len => u64::from(len),
-            };
-            let mut payload = vec![0; len as usize];
-            self.tcp.read_exact(&mut payload).await.ok()?;
-            Some((first & 0x0f, payload))
-        })
-        .await
+        within("a frame", read_frame(&mut self.tcp)).await
     }
 
     /// The next text message; pings in between go unanswered.
@@ -123,18 +111,48 @@ impl Raw {
 
     /// The code of the close frame that must come, whatever comes before it.
     pub async fn close_code(&mut self) -> u16 {
-        loop {
-            match self.read().await {
-                Some((CLOSE, payload)) => return u16::from_be_bytes([payload[0], payload[1]]),
-                Some(_) => {}
-                None => panic!("the connection ended without a close frame"),
-            }
+        within("a close frame", read_close(&mut self.tcp)).await
+    }
+
+    /// Sends this again and again, and listens, until the server closes: the code of its close frame.
+    pub async fn flood(&mut self, bytes: &[u8]) -> u16 {
+        let (mut from, mut to) = self.tcp.split();
+        let write = async {
+            while to.write_all(bytes).await.is_ok() {}
+            std::future::pending().await
+        };
+        tokio::select! {
+            code = within("a close frame", read_close(&mut from)) => code,
+            code = write => code,
         }
     }
 
     /// Says that nothing more will be sent.
     pub async fn half_close(&mut self) {
         self.tcp.shutdown().await.unwrap();
+    }
+}
+
+async fn read_frame(tcp: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
+    let first = tcp.read_u8().await.ok()?;
+    assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
+    let len = match tcp.read_u8().await.ok()? {
+        126 => u64::from(tcp.read_u16().await.ok()?),
+        127 => tcp.read_u64().await.ok()?,
+        len => u64::from(len),
+    };
+    let mut payload = vec![0; len as usize];
+    tcp.read_exact(&mut payload).await.ok()?;
+    Some((first & 0x0f, payload))
+}
+
+async fn read_close(tcp: &mut (impl AsyncRead + Unpin)) -> u16 {
+    loop {
+        match read_frame(tcp).await {
+            Some((CLOSE, payload)) => return u16::from_be_bytes([payload[0], payload[1]]),
+            Some(_) => {}
+            None => panic!("the connection ended without a close frame"),
+        }
     }
 }
 
