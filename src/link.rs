@@ -14,12 +14,15 @@ use crate::config::Config;
 use crate::limits::{Meter, Pace};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
-use crate::socket::{End, Received, Socket};
+use crate::socket::{End, Received, Socket, give_way};
 
 /// Pings in a row without a sign of life after which a peer is dead (R26).
 const MISSED_PINGS: u8 = 2;
 /// How long a closed connection may take to send what waits and to confirm its end.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Messages that are carried out in a row, where more have come, before others have their turn.
+const TURN: u8 = 32;
 
 /// How long the client's messages may go without being acknowledged, and how many of them (R51).
 const ACK_DELAY: Duration = Duration::from_millis(500);
@@ -51,6 +54,8 @@ pub(crate) struct Link {
     read_after: Option<Instant>,
     /// It did so for too long.
     too_fast: bool,
+    /// Messages since this task was last pending.
+    in_a_row: u8,
     join_by: Option<Instant>,
     /// When the client is told what has arrived.
     ack_at: Option<Instant>,
@@ -77,6 +82,7 @@ impl Link {
             meter: Meter::new(config.rate(), now),
             read_after: None,
             too_fast: false,
+            in_a_row: 0,
             join_by: Some(join_by),
             ack_at: None,
             ping_interval: config.ping_interval,
@@ -122,11 +128,18 @@ impl Link {
             if self.read_after.is_some() {
                 return Poll::Pending;
             }
+            if self.in_a_row == TURN {
+                self.in_a_row = 0;
+                give_way(cx);
+                return Poll::Pending;
+            }
             let received = self.socket.poll_receive(cx);
             let paused = self.meter(received.is_ready());
             if let Poll::Ready(received) = received {
+                self.in_a_row += 1;
                 return Poll::Ready(received.map_or_else(Event::End, Event::Received));
             }
+            self.in_a_row = 0;
             // The timer was set anew, and has to be asked again to wake this task.
             if !paused {
                 return Poll::Pending;

@@ -251,9 +251,8 @@ struct Io<'a, 'c> {
 impl Read for Io<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.turn == 0 {
-            // What has come so far is to be counted, and others have their turn: who has just been sent something,
-            // too. A task that wakes itself would be run 61 times before the runtime looks for those.
-            let _ = pin!(tokio::task::yield_now()).poll(self.cx);
+            // What has come so far is to be counted, too.
+            give_way(self.cx);
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let most = buf.len().min(self.turn);
@@ -298,6 +297,12 @@ impl Write for Io<'_, '_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Lets others have their turn and comes back to this task, which is about to be pending: also others whose sockets
+/// have just become ready. A task that wakes itself would be run 61 times before the runtime looks for those.
+pub(crate) fn give_way(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 fn done<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {

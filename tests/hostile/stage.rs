@@ -25,7 +25,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// On a machine that is busy with something else an attack is measured again, so often at most.
 const WINDOWS: usize = 8;
 /// So many attack at once: without its optimisations a server has a tenth of its strength.
-const AT_ONCE: usize = if cfg!(debug_assertions) { 2 } else { 16 };
+const AT_ONCE: usize = if cfg!(debug_assertions) { 8 } else { 32 };
 /// Between two messages of the bystanders.
 const EVERY: Duration = Duration::from_millis(10);
 /// Where the bystanders are.
