@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use super::{Cli, Config, env_name};
 
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
-const LIMITS: [(&str, &str, &str); 21] = [
+const LIMITS: [(&str, &str, &str); 23] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
     ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
     ("ROUNDTABLE_MEMBERS", "members", "memory"),
@@ -27,6 +27,8 @@ const LIMITS: [(&str, &str, &str); 21] = [
     ("", "16384 bytes a request's head", "fixed: no request is longer"),
     ("", "10 s for a request's head", "fixed: slow requests hold no place"),
     ("", "4096 requests at a time", "fixed: further ones wait to be accepted"),
+    ("", "as many requests an address as WebSockets", "fixed: one address does not take all of them"),
+    ("", "2048 bytes, and 5 s, for the body of a goodbye", "fixed: no goodbye is longer (R55)"),
 ];
 
 impl Config {
