@@ -617,7 +617,13 @@ test.each(['too_many_attempts', 'server_full'] as const)(
 test('R75 who sent too much comes back after the hint', () => {
   client.start();
   enter();
-  sockets.last.receive({ type: 'error', code: 'rate_limited', message: 'later', retry_after_ms: 11_000, seq: 1 });
+  sockets.last.receive({
+    type: 'error',
+    code: 'rate_limited',
+    message: 'later',
+    retry_after_ms: 11_000,
+    seq: 1,
+  });
   sockets.last.end(4011);
   expect([client.state, troubles]).toEqual(['lost', ['rate_limited']]);
   expect(nextTry()).toBe(11_000);
