@@ -25,7 +25,7 @@ const LIMITS: [(&str, &str, &str); 23] = [
     ("ROUNDTABLE_DRAIN_TIMEOUT", "time", "a shutdown ends"),
     ("", "65536 bytes a message", "fixed: part of the protocol (R29)"),
     ("", "16384 bytes a request's head", "fixed: no request is longer"),
-    ("", "10 s for a request's head", "fixed: slow requests hold no place"),
+    ("", "10 s for a request's head, 2 s in a crowd", "fixed: slow requests hold no place"),
     ("", "4096 requests at a time", "fixed: further ones wait to be accepted"),
     ("", "as many requests an address as WebSockets", "fixed: one address does not take all of them"),
     ("", "2048 bytes, and 5 s, for the body of a goodbye", "fixed: no goodbye is longer (R55)"),
