@@ -57,7 +57,7 @@ async fn visit(server: SocketAddr, number: usize) {
     // Each of these addresses has a port for every connection of a minute, so long as it keeps one after its end.
     let source = Ipv4Addr::from_bits(u32::from_be_bytes([127, 2, 0, 1]) + (number % 200) as u32);
     let mut tcp = tcp_from(source, server).await.unwrap();
-    let stays = number % 10 == 0;
+    let stays = number.is_multiple_of(10);
     let mut said = format!(
         "GET /signal-api/ws?room=soak-{number} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
