@@ -25,6 +25,8 @@ use crate::limits::{Kind, Visit};
 
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where half of the places are taken: who holds them without a word is not to keep others waiting.
+const HURRIED_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest head of a request in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
 /// Connections of a listener that are no WebSockets. More wait to be accepted.
@@ -134,7 +136,9 @@ async fn accept(listener: TcpListener, router: Router, app: Option<Arc<App>>, mu
                     refused = false;
                     // An address that has far too many open gets no word: it would cost what the limit is to save.
                     let Ok(visit) = visit(app.as_deref(), from.ip()) else { continue };
-                    let connection = serve(stream, from.ip(), router.clone(), stopping.clone());
+                    let crowded = places.available_permits() < HTTP_CONNECTIONS / 2;
+                    let patience = if crowded { HURRIED_TIMEOUT } else { HEADER_TIMEOUT };
+                    let connection = serve(stream, from.ip(), patience, router.clone(), stopping.clone());
                     tokio::spawn(async move {
                         connection.await;
                         drop((place, visit));
@@ -165,7 +169,13 @@ fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or(())
 }
 
-async fn serve(stream: TcpStream, from: IpAddr, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn serve(
+    stream: TcpStream,
+    from: IpAddr,
+    patience: Duration,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
     let _ = stream.set_nodelay(true);
     let router = router.map_request(move |mut request: Request<Incoming>| {
@@ -175,7 +185,7 @@ async fn serve(stream: TcpStream, from: IpAddr, router: Router, mut stopping: wa
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(patience)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
             .with_upgrades()

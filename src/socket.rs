@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -27,6 +27,9 @@ use crate::protocol::{Head, MESSAGE_BYTES, Outgoing};
 const READ_BUFFER: usize = 512;
 /// What one read takes from the kernel at most: several offers.
 const SCRATCH: usize = 64 * 1024;
+/// What is taken of one connection in a row without a whole message: of fragments of nothing it is thousands, and what
+/// they cost could be felt by others. Most messages are shorter.
+const TURN: usize = 8 * 1024;
 /// Frames handed to the kernel in one call.
 const BATCH: usize = 16;
 
@@ -121,6 +124,7 @@ impl Socket {
             unread: &mut self.unread,
             scratch: Some(scratch),
             read: &mut self.read,
+            turn: TURN,
             may_write,
             cx,
         };
@@ -178,6 +182,7 @@ impl Socket {
                 unread: &mut self.unread,
                 scratch: None,
                 read: &mut self.read,
+                turn: 0,
                 may_write: true,
                 cx,
             };
@@ -237,14 +242,24 @@ struct Io<'a, 'c> {
     scratch: Option<&'a mut Scratch>,
     /// Counts what has come.
     read: &'a mut usize,
+    /// How much may still be taken before others have their turn.
+    turn: usize,
     may_write: bool,
     cx: &'a mut Context<'c>,
 }
 
 impl Read for Io<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.turn == 0 {
+            // What has come so far is to be counted, too.
+            give_way(self.cx);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let most = buf.len().min(self.turn);
+        let buf = &mut buf[..most];
         if !self.unread.is_empty() {
             let len = buf.len().min(self.unread.len());
+            self.turn -= len;
             self.unread.split_to(len).copy_to_slice(&mut buf[..len]);
             if self.unread.is_empty() {
                 *self.unread = Bytes::new();
@@ -264,6 +279,7 @@ impl Read for Io<'_, '_> {
         }
         let start = scratch.filled.start;
         let len = buf.len().min(scratch.filled.len());
+        self.turn -= len;
         buf[..len].copy_from_slice(&scratch.buffer[start..start + len]);
         scratch.filled.start += len;
         Ok(len)
@@ -281,6 +297,12 @@ impl Write for Io<'_, '_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Lets others have their turn and comes back to this task, which is about to be pending: also others whose sockets
+/// have just become ready. A task that wakes itself would be run 61 times before the runtime looks for those.
+pub(crate) fn give_way(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 fn done<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {

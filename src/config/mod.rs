@@ -181,6 +181,10 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value = "131072")]
     pub byte_rate: u32,
 
+    /// How long a member that sends faster is only slowed, without a break, before it is closed.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub rate_patience: Duration,
+
     /// Who may join: "open", whoever knows a room's name, and who makes a room is its host; "token", nobody
     /// without a token; "open-hosts-by-token", whoever knows the name, while only tokens make hosts.
     #[arg(long, value_name = "MODE", default_value = "open")]
@@ -421,7 +425,7 @@ impl Config {
 
     /// What a member may send.
     pub fn rate(&self) -> Rate {
-        Rate { messages: self.message_rate, bytes: self.byte_rate }
+        Rate { messages: self.message_rate, bytes: self.byte_rate, patience: self.rate_patience }
     }
 
     /// The STUN and TURN servers; the error says which URL is wrong.

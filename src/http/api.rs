@@ -132,7 +132,7 @@ async fn welcome(State(app): State<Arc<App>>) -> Response {
     success(Data { server: app.config.server_info(), features: app.config.features() })
 }
 
-/// R75: what the upgrade would be answered with. The place that it takes is free again with the answer.
+/// R76: what the upgrade would be answered with. The place that it takes is free again with the answer.
 async fn check(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,

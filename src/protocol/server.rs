@@ -321,7 +321,7 @@ pub struct ErrorBody<'a> {
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "string | number", optional))]
     pub reference: Option<&'a RawValue>,
-    /// Milliseconds after which to try again, where that may help (R66, R67).
+    /// Milliseconds after which to try again, where that may help (R66, R67, R75).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "number", optional))]
     pub retry_after_ms: Option<u64>,

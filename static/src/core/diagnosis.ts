@@ -20,7 +20,7 @@ const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
 
 /**
  * Why a signaling server cannot be reached: a browser does not say why a WebSocket failed, so
- * `POST v1/check` is asked (R75).
+ * `POST v1/check` is asked (R76).
  */
 export async function diagnose(fetch: Fetch, checkUrl: string, signal: AbortSignal): Promise<Failure> {
   let status: number;

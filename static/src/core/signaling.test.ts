@@ -472,7 +472,7 @@ describe('why it does not connect', () => {
     ['the server shuts down', '{"code":"DRAINING","message":"…"}', 'server_unreachable', 503],
     ['a proxy answers for it', '<h1>Bad Gateway</h1>', 'server_unreachable', 502],
     ['only WebSocket fails', '{"code":"SUCCESS","data":{"name":"roundtable"}}', 'server_unreachable'],
-  ])('R75 %s', async (_, answer, code, answered = 200) => {
+  ])('R76 %s', async (_, answer, code, answered = 200) => {
     http = answer;
     status = answered;
     client.start();
@@ -497,7 +497,7 @@ describe('why it does not connect', () => {
     },
   );
 
-  test('R75 the hint of the refusal is heeded, and told', async () => {
+  test('R76 the hint of the refusal is heeded, and told', async () => {
     http = '{"code":"TOO_MANY_CONNECTIONS"}';
     [status, retryAfter] = [429, { 'retry-after': '7' }];
     client.start();
@@ -515,7 +515,7 @@ describe('why it does not connect', () => {
     expect(nextTry()).toBeLessThan(7_000);
   });
 
-  test('R75 an answer that comes while the next try is on holds for the one after', async () => {
+  test('R76 an answer that comes while the next try is on holds for the one after', async () => {
     http = '{"code":"SERVER_FULL"}';
     [status, retryAfter] = [503, { 'retry-after': '5' }];
     client.start();
@@ -655,6 +655,21 @@ test.each(['too_many_attempts', 'server_full'] as const)(
     expect([client.state, troubles]).toEqual(['open', [code, undefined]]);
   },
 );
+
+test('R75 who sent too much comes back after the hint', () => {
+  client.start();
+  enter();
+  sockets.last.receive({
+    type: 'error',
+    code: 'rate_limited',
+    message: 'later',
+    retry_after_ms: 11_000,
+    seq: 1,
+  });
+  sockets.last.end(4011);
+  expect([client.state, troubles]).toEqual(['lost', ['rate_limited']]);
+  expect(nextTry()).toBe(11_000);
+});
 
 test('R39 a locked room says so', () => {
   client.start();

@@ -212,6 +212,7 @@ export class SignalingClient {
     }
     if (message.type === 'go_away') this.#backoff.heed(message.reconnect_ms);
     if (message.type === 'error') this.#ending = tokenEnd(message) ?? this.#ending;
+    if (message.type === 'error' && message.code === 'rate_limited') this.#notIn(message);
     if (this.#stage === 'joining' || this.#stage === 'in_lobby') {
       if (message.type === 'waiting') this.#wait();
       else if (message.type === 'welcome') this.#welcomed(message);

@@ -40,6 +40,7 @@ export type FailureCode =
   | 'too_many_attempts' // from this network, to join (R66)
   | 'too_many_connections' // are open from this network (R65)
   | 'origin_refused' // the server takes nothing from pages of this address (R64)
+  | 'rate_limited' // this page sent far too much (R75)
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
   | 'superseded' // the same session was opened elsewhere

@@ -184,6 +184,10 @@ export const en = {
       sentence: 'The server takes no calls from pages at this address.',
       action: 'Open the meeting at the server’s own address, or ask whoever runs it to allow this one.',
     },
+    rate_limited: {
+      sentence: 'This page sent more than the server takes.',
+      action: 'Wait a moment; it comes back by itself.',
+    },
     server_unreachable: {
       sentence: 'The server cannot be reached.',
       action: 'Check your network; this page keeps trying.',

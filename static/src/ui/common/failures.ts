@@ -24,6 +24,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   too_many_attempts: 'advice',
   too_many_connections: 'advice',
   origin_refused: 'advice',
+  rate_limited: 'advice',
   server_unreachable: 'advice',
   wrong_address: 'advice',
   superseded: 'rejoin',
