@@ -28,7 +28,7 @@ const WINDOWS: usize = 8;
 /// So many attack at once.
 pub const MANY: usize = if cfg!(debug_assertions) { 8 } else { 32 };
 /// So many do what costs a server without optimisations all that it has.
-pub const FEW: usize = if cfg!(debug_assertions) { 1 } else { 32 };
+pub const FEW: usize = if cfg!(debug_assertions) { 2 } else { 32 };
 /// Between two messages of the bystanders.
 const EVERY: Duration = Duration::from_millis(10);
 /// Where the bystanders are.
