@@ -22,7 +22,7 @@ const MISSED_PINGS: u8 = 2;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Messages that are carried out in a row, where more have come, before others have their turn.
-const TURN: u8 = 32;
+const TURN: u8 = 16;
 
 /// How long the client's messages may go without being acknowledged, and how many of them (R51).
 const ACK_DELAY: Duration = Duration::from_millis(500);

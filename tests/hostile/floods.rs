@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::common::client::Client;
 use crate::common::raw::{FIN, PING, Raw, TEXT, masked};
-use crate::stage::{Stage, crowd, room};
+use crate::stage::{FEW, MANY, Stage, crowd, room};
 
 /// A short patience: the default is half a minute.
 const IMPATIENT: (&str, &str) = ("ROUNDTABLE_RATE_PATIENCE", "500ms");
@@ -28,14 +28,18 @@ async fn messages_without_end() {
         .await
         .under("a flood", async |stage| {
             let room = room();
+            let _audience = stage.member(&room).await;
             let floods = [&broadcasts, &strangers, &states, &garbage, &pings];
-            crowd(floods.map(|flood| {
-                let room = room.clone();
-                async move {
-                    let mut raw = stage.raw(&room).await.joined("Eve").await.0;
-                    assert_ended(raw.flood(flood).await);
-                }
-            }))
+            crowd(
+                FEW,
+                floods.map(|flood| {
+                    let room = room.clone();
+                    async move {
+                        let mut raw = stage.raw(&room).await.joined("Eve").await.0;
+                        assert_ended(raw.flood(flood).await);
+                    }
+                }),
+            )
             .await;
         })
         .await;
@@ -49,10 +53,13 @@ async fn bytes_without_end() {
         .await
         .under("a flood of bytes", async |stage| {
             let room = room();
-            crowd((0..4).map(|_| async {
-                let mut raw = stage.raw(&room).await.joined("Eve").await.0;
-                assert_ended(raw.flood(&flood).await);
-            }))
+            crowd(
+                MANY,
+                (0..4).map(|_| async {
+                    let mut raw = stage.raw(&room).await.joined("Eve").await.0;
+                    assert_ended(raw.flood(&flood).await);
+                }),
+            )
             .await;
         })
         .await;
@@ -106,12 +113,15 @@ async fn a_member_that_reads_nothing() {
             let mut listener = stage.member(&room).await;
             let (_deaf, welcome) = Raw::over(stage.tcp().await, &room, "", b"").await.joined("Deaf").await;
             let id = welcome["self"].as_str().unwrap();
-            crowd((0..12).map(|_| async {
-                let mut talker: Client = stage.member(&room).await;
-                for _ in 0..EACH {
-                    talker.send(json!({"type": "signal", "to": id, "data": data})).await;
-                }
-            }))
+            crowd(
+                MANY,
+                (0..12).map(|_| async {
+                    let mut talker: Client = stage.member(&room).await;
+                    for _ in 0..EACH {
+                        talker.send(json!({"type": "signal", "to": id, "data": data})).await;
+                    }
+                }),
+            )
             .await;
             loop {
                 let message = listener.next_message().await.unwrap();

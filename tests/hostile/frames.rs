@@ -2,7 +2,7 @@
 //! opcodes, frames without a mask.
 
 use crate::common::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, Raw, TEXT, masked};
-use crate::stage::{Stage, crowd, room};
+use crate::stage::{FEW, MANY, Stage, crowd, room};
 
 /// The first reserved bit: "compressed", to who has agreed on it (RFC 7692 §6).
 const COMPRESSED: u8 = 0x40;
@@ -16,16 +16,19 @@ const LONG: u8 = 0x80 | 127;
 /// What is sent, what it is called, and the code that ends it.
 type Case = (&'static str, Vec<u8>, u16);
 
-/// Sends each of them as a member of a room of its own, and as somebody who has not joined, all at once.
-async fn all(stage: &Stage, cases: &[Case]) {
-    crowd(cases.iter().flat_map(|case| [(case, true), (case, false)]).map(|((what, bytes, code), joins)| async move {
-        let mut raw = stage.raw(&room()).await;
-        if joins {
-            raw = raw.joined("Eve").await.0;
-        }
-        raw.bytes(bytes).await;
-        assert_eq!(raw.close_code().await, *code, "{what}, joined: {joins}");
-    }))
+/// Sends each of them as a member of a room of its own, and as somebody who has not joined, so many at once.
+async fn all(stage: &Stage, at_once: usize, cases: &[Case]) {
+    crowd(
+        at_once,
+        cases.iter().flat_map(|case| [(case, true), (case, false)]).map(|((what, bytes, code), joins)| async move {
+            let mut raw = stage.raw(&room()).await;
+            if joins {
+                raw = raw.joined("Eve").await.0;
+            }
+            raw.bytes(bytes).await;
+            assert_eq!(raw.close_code().await, *code, "{what}, joined: {joins}");
+        }),
+    )
     .await;
 }
 
@@ -54,7 +57,7 @@ async fn oversize() {
         ),
         ("a ping of 2^63 bytes", announced(FIN | PING, 1 << 63), 1009),
     ];
-    Stage::set(&[]).await.under("oversize", async |stage| all(stage, &cases).await).await;
+    Stage::set(&[]).await.under("oversize", async |stage| all(stage, MANY, &cases).await).await;
 }
 
 #[tokio::test]
@@ -76,17 +79,20 @@ async fn fragments() {
     Stage::set(&settings)
         .await
         .under("fragments", async |stage| {
-            all(stage, &cases).await;
-            crowd([true, false].into_iter().flat_map(|joins| endless.map(|flood| (flood, joins))).map(
-                |(flood, joins)| async move {
-                    let mut raw = stage.raw(&room()).await;
-                    if joins {
-                        raw = raw.joined("Eve").await.0;
-                    }
-                    raw.frame(TEXT, b"{").await;
-                    assert_eq!(raw.flood(flood).await, 4011);
-                },
-            ))
+            all(stage, FEW, &cases).await;
+            crowd(
+                FEW,
+                [true, false].into_iter().flat_map(|joins| endless.map(|flood| (flood, joins))).map(
+                    |(flood, joins)| async move {
+                        let mut raw = stage.raw(&room()).await;
+                        if joins {
+                            raw = raw.joined("Eve").await.0;
+                        }
+                        raw.frame(TEXT, b"{").await;
+                        assert_eq!(raw.flood(flood).await, 4011);
+                    },
+                ),
+            )
             .await;
         })
         .await;
@@ -107,7 +113,7 @@ async fn compressed_bombs() {
     Stage::set(&[])
         .await
         .under("compressed bombs", async |stage| {
-            all(stage, &cases).await;
+            all(stage, MANY, &cases).await;
             // Whoever offers it is let in without, and knows.
             let mut raw = Raw::over(stage.tcp().await, &room(), offer, b"").await;
             assert!(!raw.head.to_lowercase().contains("extensions"), "{}", raw.head);
@@ -148,7 +154,7 @@ async fn text_that_is_no_utf8() {
         ("64 KiB of it", frames(&[(FIN | TEXT, &[0xff; LONGEST])]), 1007),
         ("a reason to close", frames(&[(FIN | CLOSE, b"\x03\xe8\xff")]), 1007),
     ];
-    Stage::set(&[]).await.under("no UTF-8", async |stage| all(stage, &cases).await).await;
+    Stage::set(&[]).await.under("no UTF-8", async |stage| all(stage, MANY, &cases).await).await;
 }
 
 #[tokio::test]
@@ -164,5 +170,5 @@ async fn wrong_opcodes_and_no_masks() {
         ("a close frame of one byte", frames(&[(FIN | CLOSE, b"\x03")]), 1002),
         ("HTTP", b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec(), 1002),
     ]);
-    Stage::set(&[]).await.under("opcodes and masks", async |stage| all(stage, &cases).await).await;
+    Stage::set(&[]).await.under("opcodes and masks", async |stage| all(stage, MANY, &cases).await).await;
 }

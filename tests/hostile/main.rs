@@ -11,5 +11,6 @@ mod common;
 mod floods;
 mod forgery;
 mod frames;
+mod machine;
 mod slowness;
 mod stage;

@@ -21,10 +21,13 @@ async fn drip(tcp: TcpStream, bytes: &[u8]) -> (Vec<u8>, Duration) {
     let begun = Instant::now();
     let (mut from, to) = tcp.into_split();
     let mut said = Vec::new();
-    tokio::select! {
-        _ = from.read_to_end(&mut said) => {}
-        () = write(to, bytes) => {}
-    }
+    within("the end of the server's patience", async {
+        tokio::select! {
+            _ = from.read_to_end(&mut said) => {}
+            () = write(to, bytes) => {}
+        }
+    })
+    .await;
     (said, begun.elapsed())
 }
 
