@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../../tests/invariants/token.rs"]
+mod token;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| token::check(data));
