@@ -67,8 +67,8 @@ pub struct Client {
     heard_at: Instant,
     server: usize,
     asked_to_go_on: bool,
-    /// A `resumed` was due and came.
-    pub resumed: usize,
+    /// How often its server has answered that it lives.
+    pub pongs: usize,
 }
 
 impl Client {
@@ -92,7 +92,7 @@ impl Client {
             heard_at: Instant::now(),
             server: 0,
             asked_to_go_on: false,
-            resumed: 0,
+            pongs: 0,
         };
         client.become_new(world);
         client
@@ -133,7 +133,7 @@ impl Client {
         end.send(&frames::text(&join.to_string()));
     }
 
-    /// Says something that counts.
+    /// Says something that counts; who is cut off says it when it is back.
     pub fn say(&mut self, end: &End, mut message: Value) {
         if self.resumes {
             self.number += 1;
@@ -144,7 +144,9 @@ impl Client {
             }
         }
         let text = message.to_string();
-        end.send(&frames::text(&text));
+        if self.standing == Standing::In {
+            end.send(&frames::text(&text));
+        }
         if self.resumes {
             self.unacknowledged.push_back((self.number, text));
         }
@@ -194,7 +196,6 @@ impl Client {
                 assert!(self.asked_to_go_on && self.standing == Standing::Joining, "R53");
                 assert_eq!(message.own.as_deref(), Some(&*self.id));
                 self.standing = Standing::In;
-                self.resumed += 1;
                 self.arrived(message.ack.expect("an ack"));
                 self.say_again(end);
             }
@@ -202,7 +203,8 @@ impl Client {
             "ack" => self.arrived(message.ack.expect("an ack")),
             "signal" | "broadcast" => self.hear(&message),
             "error" => self.refused(&message),
-            "pong" | "asked" | "switched_off" => {}
+            "pong" => self.pongs += 1,
+            "asked" | "switched_off" => {}
             _ => {
                 assert_eq!(self.standing, Standing::In, "R15: {message:?}");
                 self.view.take(message, &self.id);

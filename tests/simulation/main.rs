@@ -96,10 +96,9 @@ fn fails<T: Sync>(jobs: &[T], run: impl Fn(&T) + Sync) -> Option<&T> {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while failed.load(Ordering::Relaxed) == u64::MAX
-                    && let at = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(job) = jobs.get(at as usize)
-                {
+                while failed.load(Ordering::Relaxed) == u64::MAX {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(at as usize) else { return };
                     if catch_unwind(AssertUnwindSafe(|| run(job))).is_err() {
                         failed.fetch_min(at, Ordering::Relaxed);
                     }
@@ -117,7 +116,7 @@ fn whatever_the_network_does_nothing_is_lost_and_nobody_stays_behind() {
         None => (0..setting("SIM_SEEDS").unwrap_or(SEEDS)).collect(),
     };
     let begin = Instant::now();
-    let failed = fails(&seeds, |seed| drop(in_virtual_time(*seed, storm(*seed))));
+    let failed = fails(&seeds, |seed| _ = in_virtual_time(*seed, storm(*seed)));
     if let Some(seed) = failed {
         panic!("seed {seed} fails. Once more, alone: SIM_SEED={seed} cargo test --test simulation whatever");
     }

@@ -128,11 +128,6 @@ impl End {
         self.wire.lock().expect("no panic under this lock")
     }
 
-    /// Both sides are told that it has ended.
-    pub fn reset(&self) {
-        self.wire().reset();
-    }
-
     /// Is not cut any more, unless it has been.
     pub fn clear(&self) {
         self.wire().weather.cut = None;

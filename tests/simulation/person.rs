@@ -36,12 +36,17 @@ struct Person {
     phase: watch::Receiver<Phase>,
     /// Connections that were left as they were, for the server to find out.
     left_behind: Vec<End>,
+    /// Was sent away while nothing else happens any more, and tries no more.
+    gives_up: bool,
 }
 
 /// Lives until everybody leaves.
 pub async fn live(me: Shared, world: Arc<World>, phase: watch::Receiver<Phase>) {
-    let mut person = Person { me, world, phase, left_behind: Vec::new() };
+    let mut person = Person { me, world, phase, left_behind: Vec::new(), gives_up: false };
     loop {
+        if person.gives_up {
+            drop(person.phase.changed().await);
+        }
         person.pause().await;
         let (weather, random, room) = person.weather();
         if *person.phase.borrow() == Phase::Leaving {
@@ -164,6 +169,7 @@ impl Person {
                 // A member is closed for good by these; the others are a broken network.
                 if ![CloseCode::PeerTimeout, CloseCode::SlowConsumer].iter().any(|known| *known as u16 == code) {
                     me.become_new(&self.world);
+                    self.gives_up = *self.phase.borrow() != Phase::Storm;
                 }
                 return Next::Over;
             }
