@@ -425,7 +425,7 @@ impl<H> Room<H> {
                 peer.role = role;
                 self.enter(now, seat, peer, grant, comeback, handle, emit);
             }
-            Door::Lobby => self.wait(seat, peer, grant, handle, emit),
+            Door::Lobby => self.wait(seat, peer, grant, comeback, handle, emit),
         }
         Ok(())
     }

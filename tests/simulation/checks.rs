@@ -74,7 +74,7 @@ fn heard(clients: &[&Client]) {
                 stay.heard.iter().filter(|(number, _)| *number == said.number).map(|(_, n)| *n).collect();
             let what = || format!("from {} {} to {} {}: {heard:?}", said.number, said.id, stay.number, stay.id);
             assert!(heard.windows(2).all(|pair| pair[0] < pair[1]), "doubled or out of order {}", what());
-            if sender.index == receiver.index || sender.room != receiver.room {
+            if said.id == stay.id || sender.room != receiver.room {
                 assert!(heard.is_empty(), "not for it {}", what());
                 continue;
             }

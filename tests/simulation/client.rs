@@ -66,6 +66,8 @@ pub struct Client {
     /// When anything was heard last, and which server that was.
     heard_at: Instant,
     server: usize,
+    /// With which server the present connection is.
+    joins: usize,
     asked_to_go_on: bool,
     /// How often its server has answered that it lives.
     pub pongs: usize,
@@ -91,6 +93,7 @@ impl Client {
             unacknowledged: VecDeque::new(),
             heard_at: Instant::now(),
             server: 0,
+            joins: 0,
             asked_to_go_on: false,
             pongs: 0,
         };
@@ -120,7 +123,7 @@ impl Client {
         world.key.check(&self.room, &self.secret).expect("a good secret")
     }
 
-    pub fn join(&mut self, end: &End, settings: Option<Value>) {
+    pub fn join(&mut self, end: &End, settings: Option<Value>, world: &World) {
         let mut join = json!({"type": "join", "name": "Ada", "resume": self.secret, "state": {"mic": true}});
         if let Some(settings) = settings {
             join["settings"] = settings;
@@ -130,6 +133,7 @@ impl Client {
             join["last_seq"] = json!(self.last);
         }
         self.standing = Standing::Joining;
+        self.joins = world.restarts();
         end.send(&frames::text(&join.to_string()));
     }
 
@@ -221,12 +225,12 @@ impl Client {
         if self.asked_to_go_on {
             let why = message.not_resumed.as_deref().expect("R54: a reason");
             let late = came_after + std::time::Duration::from_secs(1) > WINDOW;
-            let restarted = world.restarts() != self.server;
+            let restarted = self.joins != self.server;
             assert!(late || restarted || world.may_lose_sessions(), "R53: back in time, and yet {why}");
         }
         self.standing = Standing::In;
         self.secret = message.resume.clone().expect("a secret");
-        self.server = world.restarts();
+        self.server = self.joins;
         (self.last, self.acknowledged, self.number, self.arrived) = (0, 0, 0, 0);
         self.unacknowledged.clear();
         self.goes_on = true;

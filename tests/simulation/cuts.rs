@@ -67,7 +67,7 @@ impl Talk {
         side.connections += 1;
         side.end = open(&self.world, &side.client, cut.map(|place| place.cut));
         side.arrived.clear();
-        side.client.join(&side.end, None);
+        side.client.join(&side.end, None, &self.world);
     }
 
     /// Takes what comes in some time. Who is cut off comes back at once.

@@ -45,7 +45,7 @@ pub async fn live(me: Shared, world: Arc<World>, phase: watch::Receiver<Phase>) 
     let mut person = Person { me, world, phase, left_behind: Vec::new(), gives_up: false };
     loop {
         if person.gives_up {
-            drop(person.phase.changed().await);
+            drop(person.phase.wait_for(|phase| *phase == Phase::Leaving).await);
         }
         person.pause().await;
         let (weather, random, room) = person.weather();
@@ -143,7 +143,7 @@ impl Person {
         }
         let settings = (self.world.rules.moderated && me.random.bool())
             .then(|| json!({"lobby": me.random.bool(), "talk": me.random.u8(0..4) == 0}));
-        me.join(end, settings);
+        me.join(end, settings, &self.world);
     }
 
     fn next_act(&self) -> Instant {
