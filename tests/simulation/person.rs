@@ -34,15 +34,13 @@ struct Person {
     me: Shared,
     world: Arc<World>,
     phase: watch::Receiver<Phase>,
-    /// Connections that were left as they were, for the server to find out.
-    left_behind: Vec<End>,
     /// Was sent away while nothing else happens any more, and tries no more.
     gives_up: bool,
 }
 
 /// Lives until everybody leaves.
 pub async fn live(me: Shared, world: Arc<World>, phase: watch::Receiver<Phase>) {
-    let mut person = Person { me, world, phase, left_behind: Vec::new(), gives_up: false };
+    let mut person = Person { me, world, phase, gives_up: false };
     loop {
         if person.gives_up {
             drop(person.phase.wait_for(|phase| *phase == Phase::Leaving).await);
@@ -54,6 +52,19 @@ pub async fn live(me: Shared, world: Arc<World>, phase: watch::Receiver<Phase>) 
         }
         let Some(end) = person.world.connect(&room, weather, random) else { continue };
         person.talk(end).await;
+    }
+}
+
+/// Answers pings for as long as the server keeps the connection, which another one of the same client supersedes.
+async fn linger(me: Shared, id: String, mut end: End, mut arrived: Vec<u8>) {
+    while end.receive(&mut arrived).await && me.lock().unwrap().id == id {
+        while let Some(frame) = frames::take(&mut arrived) {
+            match frame {
+                Frame::Ping => end.send(&frames::pong()),
+                Frame::Close(_) => return,
+                Frame::Text(_) => {}
+            }
+        }
     }
 }
 
@@ -129,7 +140,8 @@ impl Person {
                 Next::Stay => {}
                 Next::Over => return self.end(),
                 Next::Another => {
-                    self.left_behind.push(end);
+                    let id = self.me.lock().unwrap().id.clone();
+                    tokio::spawn(linger(Arc::clone(&self.me), id, end, arrived));
                     return;
                 }
             }
