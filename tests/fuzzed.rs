@@ -1,11 +1,7 @@
 //! The invariants of the fuzz targets, without a fuzzer: on what is kept in fuzz/seeds, which has all that was ever
 //! found, and on random bytes.
 
-#[allow(dead_code, unused_imports, reason = "of the property tests only the worlds are wanted")]
-mod core_properties;
 mod invariants;
-#[allow(dead_code, unused_imports, reason = "of the property tests only the worlds are wanted")]
-mod moderation_properties;
 
 use std::fs;
 use std::path::{Path, PathBuf};

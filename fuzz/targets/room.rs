@@ -1,11 +1,6 @@
 #![no_main]
-#![allow(dead_code, unused_imports, reason = "of the property tests only the worlds are wanted")]
 
-#[path = "../../tests/core_properties.rs"]
-mod core_properties;
-#[path = "../../tests/moderation_properties.rs"]
-mod moderation_properties;
-#[path = "../../tests/invariants/room.rs"]
-mod room;
+#[path = "../../tests/invariants/mod.rs"]
+mod invariants;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| room::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| invariants::room::check(data));

@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/invariants/session.rs"]
-mod session;
+#[path = "../../tests/invariants/mod.rs"]
+mod invariants;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| session::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| invariants::session::check(data));

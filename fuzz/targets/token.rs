@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/invariants/token.rs"]
-mod token;
+#[path = "../../tests/invariants/mod.rs"]
+mod invariants;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| token::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| invariants::token::check(data));

@@ -1,9 +1,11 @@
 //! What holds whatever comes from outside, as functions of any bytes: the fuzz targets (fuzz/) call them with what
 //! libFuzzer makes up, and tests/fuzzed.rs with random bytes and with everything in fuzz/seeds.
 
-#![allow(dead_code, reason = "each program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each program uses its own part")]
 
+pub mod absence;
 pub mod frame;
+pub mod moderation;
 pub mod room;
 pub mod session;
 pub mod token;

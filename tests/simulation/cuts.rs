@@ -151,6 +151,10 @@ impl Talk {
                 let side = &mut self.pair[who];
                 side.client.say(&side.end, json!({"type": "state", "state": {"n": round}}));
                 self.tell(who, true);
+                let side = &mut self.pair[who];
+                if side.client.standing == Standing::In {
+                    side.client.say_again(&side.end);
+                }
             }
             self.pass(STEP).await;
             let side = &mut self.pair[round % 2];
