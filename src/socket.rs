@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::ops::Range;
 use std::pin::{Pin, pin};
@@ -15,7 +16,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WsCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -70,10 +70,15 @@ pub enum End {
     Protocol(String),
 }
 
-/// One WebSocket on one TCP connection.
+/// What carries a WebSocket: a TCP connection, or what a test makes of the network.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug> Stream for S {}
+
+/// One WebSocket on one connection.
 #[derive(Debug)]
 pub struct Socket {
-    tcp: TcpStream,
+    tcp: Box<dyn Stream>,
     reader: WebSocketContext,
     /// Read from the kernel and not yet taken by `reader`.
     unread: Bytes,
@@ -87,7 +92,7 @@ pub struct Socket {
 
 impl Socket {
     /// Takes over a connection after its upgrade; `unread` is what came right behind it.
-    pub fn new(tcp: TcpStream, unread: &[u8]) -> Self {
+    pub fn new(tcp: impl Stream + 'static, unread: &[u8]) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -97,7 +102,7 @@ impl Socket {
         let reader = WebSocketContext::new(Role::Server, Some(config));
         // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
         let unread = Bytes::copy_from_slice(unread);
-        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0, read: 0 }
+        Self { tcp: Box::new(tcp), reader, unread, out: VecDeque::new(), sent: 0, read: 0 }
     }
 
     /// How many bytes have come since this was last asked, whatever they are.
@@ -120,7 +125,7 @@ impl Socket {
     fn poll_receive_with(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<Received, End>> {
         let may_write = self.sent == 0;
         let mut io = Io {
-            tcp: &mut self.tcp,
+            tcp: &mut *self.tcp,
             unread: &mut self.unread,
             scratch: Some(scratch),
             read: &mut self.read,
@@ -178,7 +183,7 @@ impl Socket {
         }
         if self.sent == 0 {
             let mut io = Io {
-                tcp: &mut self.tcp,
+                tcp: &mut *self.tcp,
                 unread: &mut self.unread,
                 scratch: None,
                 read: &mut self.read,
@@ -211,7 +216,7 @@ impl Socket {
                     count += 1;
                 }
             }
-            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..count]))?;
+            let written = ready!(Pin::new(&mut *self.tcp).poll_write_vectored(cx, &slices[..count]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -236,7 +241,7 @@ impl Socket {
 /// A blocking-style view of the connection for tungstenite: what would block registers the task
 /// and says [`io::ErrorKind::WouldBlock`].
 struct Io<'a, 'c> {
-    tcp: &'a mut TcpStream,
+    tcp: &'a mut dyn Stream,
     unread: &'a mut Bytes,
     /// `None` where nothing is to be read.
     scratch: Option<&'a mut Scratch>,
