@@ -8,16 +8,16 @@ import { Mesh } from './mesh';
 import { OwnDevices } from './own';
 import { checkPath } from './path';
 import { personOf } from './person';
+import { Presence } from './presence';
 import { Reactions } from './reactions';
 import { LocalRecording } from './recording/local';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
-import { SignalingClient, type SignalingOptions } from './signaling';
+import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
 import { newcomer, nextStanding, type Standing } from './standing';
 import type {
   DeviceKind,
-  DeviceView,
   Failure,
   LinkStatistics,
   MeetingControls,
@@ -27,15 +27,6 @@ import type {
 } from './types';
 import { Upgrade } from './upgrade';
 import { Wakefulness } from './wakefulness';
-
-/** What may be sent, by its key of the state. */
-const SENDING = ['mic', 'camera', 'screen'] as const;
-type Sending = (typeof SENDING)[number];
-/** One object, as a failure that is another one is shown anew. */
-const NOT_PERMITTED: Failure = { code: 'not_permitted' };
-
-/** What Roundtable's page says about itself (R20). */
-type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand' | 'recording', boolean>>;
 
 /** What a `Meeting` is made of. */
 export interface MeetingOptions {
@@ -59,15 +50,11 @@ export interface MeetingOptions {
 export class Meeting implements MeetingControls {
   readonly #room: string;
   readonly #address: Address;
-  readonly #settings: SettingsPatch | undefined;
-  readonly #hostKey: string | undefined;
   readonly #onTokenExpiring: (expiresInMs: number) => void;
-  #token: string | undefined;
-  /** Of the token; everything that the role allows where it says nothing. */
-  #permissions: readonly string[] | undefined;
   readonly #environment: Environment;
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #own: OwnDevices;
+  readonly #presence: Presence;
   readonly chat: Chat;
   readonly recording: LocalRecording;
   readonly reactions: Reactions;
@@ -77,7 +64,6 @@ export class Meeting implements MeetingControls {
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #path: PathReport | undefined;
-  #name = '';
   #roster: Roster = emptyRoster;
   #standing: Standing = newcomer;
   #signaling: SignalingClient | undefined;
@@ -86,22 +72,23 @@ export class Meeting implements MeetingControls {
   #unwatch: (() => void) | undefined;
   /** Opens again what was open when the page went. */
   #restore: (() => void) | undefined;
-  /** One's own state as the server was last told. */
-  #announced = '';
-  /** One's own state in the last `join`, which counts where the answer is a `welcome`. */
-  #greeted = '';
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
     const { room, address, version, environment = browserEnvironment() } = options;
     this.#room = room;
     this.#address = address;
-    this.#settings = options.settings;
-    this.#token = options.token;
-    this.#hostKey = options.hostKey;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
     this.#own = new OwnDevices(environment);
+    this.#presence = new Presence({
+      own: this.#own,
+      signs: () => ({ hand: this.#standing.hand, recording: this.recording.on }),
+      maySend: () => this.#maySend,
+      settings: options.settings,
+      token: options.token,
+      hostKey: options.hostKey,
+    });
     this.#speakers = new Speakers({
       clock: environment.clock,
       levels: () => this.#levels(),
@@ -162,11 +149,11 @@ export class Meeting implements MeetingControls {
   }
 
   setMic(on: boolean): Promise<void> {
-    return this.#own.mic.set(on && this.#may('mic'));
+    return this.#own.mic.set(on && this.#presence.may('mic'));
   }
 
   setCamera(on: boolean): Promise<void> {
-    return this.#own.camera.set(on && this.#may('camera'));
+    return this.#own.camera.set(on && this.#presence.may('camera'));
   }
 
   setHand(on: boolean): void {
@@ -179,26 +166,12 @@ export class Meeting implements MeetingControls {
 
   /** Shows this token from now on; who is in stays by it (R61). */
   setToken(token: string): void {
-    this.#token = token;
+    this.#presence.token = token;
     this.#signaling?.send({ type: 'renew', token });
   }
 
   dismissNotice(): void {
     this.#stand({ ...this.#standing, notice: undefined });
-  }
-
-  /** What the role allows, and the token leaves (R59). */
-  #may(what: Sending): boolean {
-    return this.#maySend && this.#permits(what);
-  }
-
-  #permits(what: Sending): boolean {
-    return this.#permissions?.includes(what) ?? true;
-  }
-
-  #shown(what: 'mic' | 'camera'): DeviceView {
-    const present = this.#own[what].view;
-    return this.#permits(what) ? present : { ...present, failure: NOT_PERMITTED };
   }
 
   /** Listeners send nothing (R42). */
@@ -212,7 +185,7 @@ export class Meeting implements MeetingControls {
   }
 
   setScreen(on: boolean): Promise<void> {
-    return this.#own.screen.set(on && this.#may('screen'));
+    return this.#own.screen.set(on && this.#presence.may('screen'));
   }
 
   choose(kind: DeviceKind, id: string): Promise<void> {
@@ -243,7 +216,7 @@ export class Meeting implements MeetingControls {
       this.#refused({ code: 'browser_unsupported' });
       return;
     }
-    this.#name = name;
+    this.#presence.name = name;
     this.#phase = { kind: 'joining' };
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
@@ -254,7 +227,7 @@ export class Meeting implements MeetingControls {
       fetch,
       post,
       clock,
-      hello: () => this.#hello(),
+      hello: () => this.#presence.hello(),
     });
     this.#signaling = signaling;
     this.#mesh = new Mesh({
@@ -405,10 +378,8 @@ export class Meeting implements MeetingControls {
     this.#roster = nextRoster(before, message);
     if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
-      this.#permissions = message.permissions;
-      for (const what of SENDING) if (!this.#may(what)) this.#own.switchOff(what);
+      this.#presence.welcomed(message.permissions);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
-      this.#announced = this.#greeted;
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
       this.#announce();
@@ -439,30 +410,11 @@ export class Meeting implements MeetingControls {
     return own === undefined ? levels : new Map([...levels, [OWN, own]]);
   }
 
-  #state(): OwnState {
-    return { ...this.#own.state, hand: this.#standing.hand, recording: this.recording.on };
-  }
-
-  #hello(): ReturnType<SignalingOptions['hello']> {
-    const state = this.#state();
-    this.#greeted = JSON.stringify(state);
-    return {
-      name: this.#name,
-      state,
-      ...(this.#settings && { settings: this.#settings }),
-      ...(this.#token !== undefined && { token: this.#token }),
-      ...(this.#hostKey !== undefined && { host_key: this.#hostKey }),
-    };
-  }
-
   /** Tells the room one's own state, where it is another than the room knows. */
   #announce(): void {
     if (this.#signaling?.state !== 'open') return;
-    const state = this.#state();
-    const announced = JSON.stringify(state);
-    if (announced === this.#announced) return;
-    this.#announced = announced;
-    this.#signaling.send({ type: 'state', state });
+    const state = this.#presence.news();
+    if (state) this.#signaling.send({ type: 'state', state });
   }
 
   #refused(failure: Failure): void {
@@ -509,9 +461,9 @@ export class Meeting implements MeetingControls {
       phase: this.#phase,
       signaling: this.#signaling?.state ?? 'closed',
       ...(this.#trouble && { trouble: this.#trouble }),
-      mic: this.#shown('mic'),
-      camera: this.#shown('camera'),
-      screen: this.#permits('screen')
+      mic: this.#presence.shown('mic'),
+      camera: this.#presence.shown('camera'),
+      screen: this.#presence.permits('screen')
         ? this.#own.screen.view
         : { ...this.#own.screen.view, available: false },
       ...(this.#own.preview && { preview: this.#own.preview }),
