@@ -6,6 +6,7 @@ import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
 import { Mesh } from './mesh';
 import { OwnDevices } from './own';
+import { PageLife } from './page';
 import { checkPath } from './path';
 import { personOf } from './person';
 import { Presence } from './presence';
@@ -26,7 +27,6 @@ import type {
   Phase,
 } from './types';
 import { Upgrade } from './upgrade';
-import { Wakefulness } from './wakefulness';
 
 /** What a `Meeting` is made of. */
 export interface MeetingOptions {
@@ -60,7 +60,7 @@ export class Meeting implements MeetingControls {
   readonly reactions: Reactions;
   readonly #upgrade: Upgrade;
   #outdated: string | undefined;
-  readonly #wakefulness: Wakefulness;
+  readonly #page: PageLife;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #path: PathReport | undefined;
@@ -69,9 +69,6 @@ export class Meeting implements MeetingControls {
   #signaling: SignalingClient | undefined;
   #mesh: Mesh | undefined;
   readonly #speakers: Speakers;
-  #unwatch: (() => void) | undefined;
-  /** Opens again what was open when the page went. */
-  #restore: (() => void) | undefined;
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
@@ -127,8 +124,19 @@ export class Meeting implements MeetingControls {
       },
       report: environment.report,
     });
-    this.#wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
-      this.#woken(milliseconds);
+    this.#page = new PageLife({
+      environment,
+      own: this.#own,
+      onEnd: () => {
+        this.leave(true);
+      },
+      onAway: () => {
+        this.#outOfRoom('joining');
+      },
+      onWoken: (milliseconds) => {
+        const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
+        this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
+      },
     });
     this.#view = this.#render();
     this.#own.events.on('change', () => {
@@ -252,9 +260,8 @@ export class Meeting implements MeetingControls {
     });
     this.#mesh.setTracks(this.#own.tracks);
     this.#listen(signaling);
-    this.#watchPage(signaling, this.#mesh);
+    this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
-    this.#wakefulness.start();
     signaling.start();
   }
 
@@ -300,63 +307,12 @@ export class Meeting implements MeetingControls {
     });
     events.on('waiting', () => {
       // The room may have ended and begun again, with a lobby, while signaling was away.
-      this.#forgetRoom();
-      this.#phase = { kind: 'waiting' };
-      this.#membersChanged();
+      this.#outOfRoom('waiting');
     });
     events.on('refused', (failure) => {
       this.#refused(failure);
     });
     events.on('problem', this.#environment.report);
-  }
-
-  #watchPage(signaling: SignalingClient, mesh: Mesh): void {
-    this.#unwatch = this.#environment.watchPage({
-      onHide: (cached) => {
-        // Whoever is gone says so, and a reload leaves no ghost.
-        if (cached) this.#suspend(signaling);
-        else this.leave(true);
-      },
-      onRestore: () => {
-        this.#restore?.();
-        signaling.wake();
-      },
-      onVisible: () => {
-        this.#wakefulness.look();
-        signaling.wake();
-      },
-      onOnline: () => {
-        signaling.wake();
-        mesh.restart();
-      },
-    });
-  }
-
-  /**
-   * A page that may be restored lets go of all that would keep a browser from it, and leaves the room: browsers say
-   * that they may where they then do not, and nobody would be told.
-   */
-  #suspend(signaling: SignalingClient): void {
-    const { mic, camera } = this.#own;
-    const wanted = [mic, camera].filter(({ view }) => view.on);
-    signaling.away();
-    this.#forgetRoom();
-    this.#own.close();
-    this.#phase = { kind: 'joining' };
-    this.#membersChanged();
-    this.#restore = () => {
-      this.#restore = undefined;
-      for (const device of wanted) void device.set(true);
-    };
-  }
-
-  /** Whatever can have broken in the sleep is looked after, and the person is told. */
-  #woken(milliseconds: number): void {
-    this.#signaling?.wake();
-    this.#mesh?.restart();
-    this.#own.recheck();
-    const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
-    this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
   }
 
   #receive(message: ServerMessage): void {
@@ -424,13 +380,16 @@ export class Meeting implements MeetingControls {
     if (failure.code !== 'name_invalid') this.#own.close();
   }
 
+  #outOfRoom(kind: 'joining' | 'waiting'): void {
+    this.#forgetRoom();
+    this.#phase = { kind };
+    this.#membersChanged();
+  }
+
   #end(): void {
     this.#forgetRoom();
-    this.#unwatch?.();
-    this.#unwatch = undefined;
-    this.#restore = undefined;
+    this.#page.stop();
     this.#speakers.stop();
-    this.#wakefulness.stop();
     this.#mesh = undefined;
     this.#signaling = undefined;
     this.#membersChanged();
