@@ -1,3 +1,4 @@
+import type { Clock } from './clock';
 import type { Failure, FailureCode } from './types';
 
 /** The part of `fetch` that the core uses. */
@@ -5,6 +6,17 @@ export type Fetch = (
   url: string,
   options: { method: 'POST'; signal: AbortSignal },
 ) => Promise<Pick<Response, 'status' | 'text'> & { readonly headers: Pick<Headers, 'get'> }>;
+
+/** After so long without an answer there is none. */
+const TIMEOUT_MS = 8_000;
+
+/** What a `Diagnosis` is made of. */
+export interface DiagnosisOptions {
+  readonly fetch: Fetch;
+  /** `…/signal-api/v1/check` */
+  readonly checkUrl: string;
+  readonly clock: Clock;
+}
 
 interface Envelope {
   readonly code?: unknown;
@@ -18,11 +30,42 @@ const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
   ['SERVER_FULL', 'server_full'],
 ]);
 
+/** Asks why a server cannot be reached: one question at a time, whose answer may be of no interest any more. */
+export class Diagnosis {
+  readonly #options: DiagnosisOptions;
+  #question: AbortController | undefined;
+
+  constructor(options: DiagnosisOptions) {
+    this.#options = options;
+  }
+
+  /** Tells the answer, unless it is cancelled before; does nothing while a question waits for its answer. */
+  async ask(tell: (failure: Failure) => void): Promise<void> {
+    if (this.#question !== undefined) return;
+    const { fetch, checkUrl, clock } = this.#options;
+    const question = new AbortController();
+    this.#question = question;
+    const timer = clock.setTimeout(() => {
+      question.abort(new Error('no answer in time'));
+    }, TIMEOUT_MS);
+    const failure = await diagnose(fetch, checkUrl, question.signal);
+    clock.clearTimeout(timer);
+    if (this.#question !== question) return;
+    this.#question = undefined;
+    tell(failure);
+  }
+
+  cancel(): void {
+    this.#question?.abort();
+    this.#question = undefined;
+  }
+}
+
 /**
  * Why a signaling server cannot be reached: a browser does not say why a WebSocket failed, so
  * `POST v1/check` is asked (R76).
  */
-export async function diagnose(fetch: Fetch, checkUrl: string, signal: AbortSignal): Promise<Failure> {
+async function diagnose(fetch: Fetch, checkUrl: string, signal: AbortSignal): Promise<Failure> {
   let status: number;
   let body: string;
   let retryMs: number;

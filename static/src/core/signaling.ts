@@ -6,17 +6,9 @@
  * then looks at each pair and sends again what the pair still needs, which is less, and newer, than what waited.
  * One's own state goes with the `join`.
  */
-import type {
-  ClientMessage,
-  ErrorBody,
-  ServerMessage,
-  SettingsPatch,
-  StatePatch,
-  Welcome,
-} from '../protocol/messages';
+import type { ClientMessage, ErrorBody, ServerMessage, Welcome } from '../protocol/messages';
 import { Backoff } from './backoff';
-import type { Clock } from './clock';
-import { diagnose, type Fetch } from './diagnosis';
+import { Diagnosis, type DiagnosisOptions } from './diagnosis';
 import { Emitter } from './emitter';
 import { Heartbeat } from './heartbeat';
 import { FINAL_CLOSES, joinFailure, PROTOCOL_ERROR_CLOSES, tokenEnd, TRY_LATER_CLOSE } from './refusal';
@@ -39,29 +31,22 @@ const LASTING: readonly (FailureCode | undefined)[] = ['wrong_address', 'origin_
 /** The part of a WebSocket that the client uses. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'onopen' | 'onmessage' | 'onclose'>;
 
+/** What goes with a `join`, beside its secret. */
+export type Hello = Omit<Extract<ClientMessage, { type: 'join' }>, 'type' | 'resume' | 'last_seq'>;
+
 /** What a `SignalingClient` is made of. */
-export interface SignalingOptions {
+export interface SignalingOptions extends DiagnosisOptions {
   /** `…/signal-api/ws?room=…` */
   readonly url: string;
-  /** `…/signal-api/v1/check` */
-  readonly checkUrl: string;
   /** `…/signal-api/v1/leave` */
   readonly leaveUrl: string;
   readonly connect: (url: string) => Socket;
-  readonly fetch: Fetch;
   /** Posts a text that outlives the page. */
   readonly post: (url: string, text: string) => void;
   /** The room's name. */
   readonly room: string;
-  readonly clock: Clock;
   /** Asked at each `join`, so that a reconnect brings the present state. */
-  readonly hello: () => {
-    readonly name: string;
-    readonly state: StatePatch;
-    readonly settings?: SettingsPatch;
-    readonly token?: string;
-    readonly host_key?: string;
-  };
+  readonly hello: () => Hello;
 }
 
 /** What a `SignalingClient` tells. */
@@ -90,13 +75,13 @@ export class SignalingClient {
   readonly #options: SignalingOptions;
   readonly #heartbeat: Heartbeat;
   readonly #backoff: Backoff;
+  readonly #diagnosis: Diagnosis;
   #stage: Stage = 'closed';
   #state: SignalingState = 'closed';
   #trouble: Failure | undefined;
   #socket: Socket | undefined;
   /** The end of an attempt, or the start of the next one. */
   #timer: number | undefined;
-  #diagnosis: AbortController | undefined;
   #resume: string | undefined;
   #session: Session | undefined;
   #heartbeatMs = LOBBY_HEARTBEAT_MS;
@@ -106,6 +91,7 @@ export class SignalingClient {
   constructor(options: SignalingOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.clock);
+    this.#diagnosis = new Diagnosis(options);
     this.#heartbeat = new Heartbeat(
       options.clock,
       () => {
@@ -246,8 +232,7 @@ export class SignalingClient {
   #wait(): void {
     this.#forget();
     this.#options.clock.clearTimeout(this.#timer);
-    this.#diagnosis?.abort();
-    this.#diagnosis = undefined;
+    this.#diagnosis.cancel();
     this.#stage = 'in_lobby';
     this.#heartbeat.start(LOBBY_HEARTBEAT_MS);
     this.#setTrouble(undefined);
@@ -282,7 +267,7 @@ export class SignalingClient {
   #enter(message: Resumed | (Welcome & { type: 'welcome' })): void {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
-    this.#diagnosis?.abort();
+    this.#diagnosis.cancel();
     this.#stage = 'welcomed';
     this.#backoff.welcomed();
     this.#heartbeat.start(this.#heartbeatMs);
@@ -322,7 +307,10 @@ export class SignalingClient {
       if (PROTOCOL_ERROR_CLOSES.includes(code)) {
         this.#setTrouble({ code: 'protocol_error', detail: `close code ${String(code)}` });
       } else if (!wasWelcomed && code !== TRY_LATER_CLOSE) {
-        void this.#diagnose();
+        // Beside the retries, so that a server that hangs does not slow them.
+        void this.#diagnosis.ask((failure) => {
+          this.#diagnosed(failure);
+        });
       }
       this.#retryLater();
     }
@@ -339,23 +327,10 @@ export class SignalingClient {
     );
   }
 
-  /** Runs beside the retries, so that a server that hangs does not slow them. */
-  async #diagnose(): Promise<void> {
-    if (this.#diagnosis !== undefined) return;
-    const { clock, fetch, checkUrl } = this.#options;
-    const abort = new AbortController();
-    this.#diagnosis = abort;
-    const timer = clock.setTimeout(() => {
-      abort.abort(new Error('no answer in time'));
-    }, OPEN_MS);
-    const failure = await diagnose(fetch, checkUrl, abort.signal);
-    clock.clearTimeout(timer);
-    if (this.#diagnosis !== abort) return;
-    this.#diagnosis = undefined;
-    if (['in_lobby', 'welcomed', 'closed'].includes(this.#stage)) return;
+  #diagnosed(failure: Failure): void {
     this.#setTrouble(failure);
     if (failure.retryMs === undefined) return;
-    this.#backoff.heed(failure.retryMs + clock.random() * RETRY_JITTER_MS);
+    this.#backoff.heed(failure.retryMs + this.#options.clock.random() * RETRY_JITTER_MS);
     // Not so soon as was meant; a try that is on already counts as the last one before.
     if (this.#stage === 'waiting') this.#retryLater();
   }
@@ -379,8 +354,7 @@ export class SignalingClient {
     const socket = this.#socket;
     this.#release();
     socket?.close(NORMAL_CLOSE);
-    this.#diagnosis?.abort();
-    this.#diagnosis = undefined;
+    this.#diagnosis.cancel();
     this.#forget();
     this.#ending = undefined;
   }
