@@ -440,7 +440,8 @@ export type ErrorBody = {
  */
 code: ErrorCode, 
 /**
- * For developers: what was wrong and what would be right.
+ * For developers: what was wrong and what would be right. It goes out in brief, whatever of the client's own
+ * text is in it.
  */
 message: string, 
 /**
