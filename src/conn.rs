@@ -120,7 +120,10 @@ impl Hello<'_> {
                 let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
                     Ok(admission) => admission,
                     Err(denied) => {
-                        self.visit.guessed();
+                        // Who shows none has not tried one.
+                        if denied.code != ErrorCode::TokenMissing {
+                            self.visit.guessed();
+                        }
                         link.refuse(denied.code, &denied.message, Some("join"), reference);
                         return Step::End(CloseCode::Unauthorized);
                     }
@@ -128,6 +131,7 @@ impl Hello<'_> {
                 let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
                     return Step::End(CloseCode::GoingAway);
                 };
+                let keyed = self.app.access.is_maker(&self.room, host_key.as_deref());
                 let newcomer = Newcomer {
                     id,
                     named: admission.name.is_some(),
@@ -143,7 +147,7 @@ impl Hello<'_> {
                 match self.app.hub.join(&self.room, newcomer) {
                     Ok(membership) => {
                         // To open a room by its name and to find out that nobody is there are the same.
-                        if membership.made_the_room() && known.is_none() {
+                        if membership.made_the_room() && known.is_none() && !keyed && !self.room.is_trial() {
                             self.visit.guessed();
                         }
                         return Step::Join(membership, admission.pass);

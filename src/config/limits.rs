@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use super::{Cli, Config, env_name};
 
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
-const LIMITS: [(&str, &str, &str); 23] = [
+const LIMITS: [(&str, &str, &str); 24] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
     ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
     ("ROUNDTABLE_MEMBERS", "members", "memory"),
@@ -21,6 +21,7 @@ const LIMITS: [(&str, &str, &str); 23] = [
     ("ROUNDTABLE_REPLAY_BYTES", "bytes", "a member that acknowledges nothing costs no more memory"),
     ("ROUNDTABLE_RESUME_WINDOW", "time", "who is lost does not keep a place for ever"),
     ("ROUNDTABLE_JOIN_TIMEOUT", "time", "connections that never join are let go"),
+    ("ROUNDTABLE_REQUEST_TIMEOUT", "time", "who takes no answer holds no place"),
     ("ROUNDTABLE_PING_INTERVAL", "time", "dead connections are found after two"),
     ("ROUNDTABLE_DRAIN_TIMEOUT", "time", "a shutdown ends"),
     ("", "65536 bytes a message", "fixed: part of the protocol (R29)"),
@@ -71,6 +72,7 @@ impl Config {
             "ROUNDTABLE_REPLAY_BYTES" => self.replay_bytes.to_string(),
             "ROUNDTABLE_RESUME_WINDOW" => time(self.resume_window),
             "ROUNDTABLE_JOIN_TIMEOUT" => time(self.join_timeout),
+            "ROUNDTABLE_REQUEST_TIMEOUT" => time(self.request_timeout),
             "ROUNDTABLE_PING_INTERVAL" => time(self.ping_interval),
             "ROUNDTABLE_DRAIN_TIMEOUT" => time(self.drain_timeout),
             _ => return None,

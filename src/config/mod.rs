@@ -141,6 +141,10 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub join_timeout: Duration,
 
+    /// How long a connection for requests may last; its last answer may take as long again.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
+    pub request_timeout: Duration,
+
     /// How long a member whose connection is lost keeps its place, and what is sent to it waits: longer than a
     /// telephone takes from one network to the next.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]

@@ -91,7 +91,9 @@ impl Stage {
     /// Attacks again and again, while the bystanders are watched, and sees to it that nothing is left of it.
     pub async fn under(self, what: &str, attack: impl AsyncFn(&Self)) {
         let (mut worst, mut tries) = (Duration::MAX, 0);
-        while worst >= BOUND && tries < WINDOWS {
+        let mut shared = true;
+        // Once more only where it may have been others who were in the way.
+        while worst >= BOUND && shared && tries < WINDOWS {
             self.bystanders.forget();
             let (begun, mut attacks) = (Instant::now(), 0);
             let usage = Usage::now(self.server.child.id());
@@ -100,7 +102,7 @@ impl Stage {
                 attacks += 1;
             }
             let trips = self.bystanders.trips(begun).await;
-            let shared = usage.was_shared(self.server.child.id());
+            shared = usage.was_shared(self.server.child.id());
             let (took, worked) = (percentiles(&trips, |trip| trip.took), percentiles(&trips, |trip| trip.worked));
             worst = if shared { took[1].min(worked[1]) } else { took[1] };
             tries += 1;

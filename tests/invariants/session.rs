@@ -38,8 +38,10 @@ struct Model {
     /// The first that the client can still be given.
     kept_from: u64,
     waiting: Vec<Outgoing>,
-    /// What the socket has taken last: the bytes of each.
+    /// What the socket has taken last: the bytes of each, but of those of `again`.
     taken: Vec<usize>,
+    /// The numbers of what waits once more: it does not count in the bound.
+    again: std::ops::Range<u64>,
     received: u64,
     told: u64,
 }
@@ -61,6 +63,7 @@ pub fn check(data: &[u8]) {
         kept_from: 1,
         waiting: Vec::new(),
         taken: Vec::new(),
+        again: 0..0,
         received: 0,
         told: 0,
     };
@@ -144,8 +147,9 @@ impl Model {
 
     fn add(&mut self, out: Outgoing) -> Result<(), Full> {
         let Bound { frames, bytes } = self.bounds.waiting;
-        let all: usize = self.waiting.iter().map(Outgoing::cost).chain(self.taken.iter().copied()).sum();
-        if self.waiting.len() + self.taken.len() >= frames || all + out.cost() > bytes {
+        let counted = self.counted();
+        let all: usize = counted.iter().chain(&self.taken).sum();
+        if counted.len() + self.taken.len() >= frames || all + out.cost() > bytes {
             return Err(Full);
         }
         self.waiting.push(out);
@@ -156,7 +160,8 @@ impl Model {
         let mut out = VecDeque::new();
         assert_eq!(session.take(&mut out), !self.waiting.is_empty());
         assert_eq!(Vec::from(out), self.waiting, "all that waited, in order");
-        self.taken = self.waiting.iter().map(Outgoing::cost).collect();
+        self.taken = self.counted();
+        self.again = 0..0;
         for out in self.waiting.drain(..) {
             if let Outgoing::Message(Some(number), _) = out {
                 assert_eq!(number.get(), self.sent + 1, "without a gap");
@@ -167,6 +172,13 @@ impl Model {
         while self.kept().len() > frames || self.kept().iter().map(Frame::cost).sum::<usize>() > bytes {
             self.kept_from += 1;
         }
+    }
+
+    /// The bytes of what waits and counts.
+    fn counted(&self) -> Vec<usize> {
+        let is_again =
+            |out: &&Outgoing| matches!(out, Outgoing::Message(Some(number), _) if self.again.contains(&number.get()));
+        self.waiting.iter().filter(|out| !is_again(out)).map(Outgoing::cost).collect()
     }
 
     /// What was sent and could be sent again.
@@ -206,6 +218,7 @@ impl Model {
         self.waiting = aside;
         self.waiting.extend(numbered.map(|(frame, number)| Outgoing::numbered(number, frame.clone())));
         self.taken.clear();
+        self.again = last + 1..self.again.end.max(self.sent + 1);
         (self.sent, self.kept_from) = (last, last + 1);
     }
 

@@ -102,6 +102,7 @@ impl World {
     pub fn kill(&self) {
         let server = self.server().take();
         if let Some(mut server) = server {
+            reap(&mut server.tasks);
             server.tasks.abort_all();
         }
     }
@@ -128,8 +129,7 @@ impl World {
     pub fn connect(&self, room: &RoomName, weather: Weather, random: fastrand::Rng) -> Option<End> {
         let mut server = self.server();
         let Server { app, tasks } = server.as_mut()?;
-        // Those that have ended.
-        while tasks.try_join_next().is_some() {}
+        reap(tasks);
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let visit = app.doors.enter(address, Kind::WebSocket, Instant::now())?;
         let (client, end) = network::connect(weather, random);
@@ -148,9 +148,7 @@ impl World {
     pub fn connections(&self) -> usize {
         let mut server = self.server();
         let Some(Server { tasks, .. }) = server.as_mut() else { return 0 };
-        while let Some(ended) = tasks.try_join_next() {
-            ended.expect("no task of the server panics");
-        }
+        reap(tasks);
         tasks.len()
     }
 
@@ -170,5 +168,12 @@ impl World {
 
     fn server(&self) -> MutexGuard<'_, Option<Server>> {
         self.server.lock().expect("no panic under this lock")
+    }
+}
+
+/// Forgets the tasks that have ended.
+fn reap(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.try_join_next() {
+        ended.expect("no task of the server panics");
     }
 }

@@ -19,6 +19,7 @@ export class Backoff {
   #welcomedAt = 0;
   #lostAt = -Infinity;
   #hint: number | undefined;
+  #notBefore = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -37,7 +38,13 @@ export class Backoff {
 
   /** Things may have changed: the next try is like a first one. */
   afresh(): void {
+    this.#notBefore = -Infinity;
     this.#failures = 0;
+  }
+
+  /** Whether the server has asked not to be tried yet. */
+  get asked(): boolean {
+    return this.#clock.now() < this.#notBefore;
   }
 
   /** The next try is to be after so long. */
@@ -50,6 +57,7 @@ export class Backoff {
     if (this.#hint !== undefined) {
       const hint = this.#hint;
       this.#hint = undefined;
+      this.#notBefore = this.#clock.now() + hint;
       return hint;
     }
     const last = this.#clock.now() - this.#lostAt < SOON_MS ? SOON_LAST_MS : LAST_MS;

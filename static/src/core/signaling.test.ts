@@ -671,6 +671,33 @@ test('R75 who sent too much comes back after the hint', () => {
   expect(nextTry()).toBe(11_000);
 });
 
+test('who was asked to wait does so, also when the page wakes', () => {
+  client.start();
+  enter();
+  sockets.last.receive({ type: 'go_away', reconnect_ms: 4_000, reason: 'shutdown' });
+  sockets.last.end(1001);
+  client.wake();
+  clock.advance(3_999);
+  client.wake();
+  expect(sockets.all).toHaveLength(1);
+  clock.advance(1);
+  expect(sockets.all).toHaveLength(2);
+  sockets.last.end();
+  client.wake();
+  expect(sockets.all).toHaveLength(3);
+});
+
+test('R62 a token that was renewed in time is not why one is sent out later', () => {
+  client.start();
+  enter();
+  sockets.last.receive({ type: 'error', code: 'token_expired', message: 'over' });
+  sockets.last.end();
+  client.wake();
+  enter();
+  sockets.last.end(4008);
+  expect(refusals).toEqual([{ code: 'removed' }]);
+});
+
 test('R39 a locked room says so', () => {
   client.start();
   sockets.last.open();

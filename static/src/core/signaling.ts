@@ -131,6 +131,7 @@ export class SignalingClient {
     if (this.#stage === 'closed') return;
     this.#goodbye(true);
     this.#hangUp();
+    this.#backoff.afresh();
     this.#stage = 'waiting';
     this.#setTrouble(undefined);
     this.#setState('connecting');
@@ -139,7 +140,7 @@ export class SignalingClient {
   /** The network came back, the page is seen again, or the machine woke: finds out now where things stand. */
   wake(): void {
     if (this.#stage === 'in_lobby' || this.#stage === 'welcomed') this.#heartbeat.probe();
-    if (this.#stage === 'waiting') {
+    if (this.#stage === 'waiting' && !this.#backoff.asked) {
       this.#backoff.afresh();
       this.#connect();
     }
@@ -269,6 +270,7 @@ export class SignalingClient {
     clock.clearTimeout(this.#timer);
     this.#diagnosis.cancel();
     this.#stage = 'welcomed';
+    this.#ending = undefined;
     this.#backoff.welcomed();
     this.#heartbeat.start(this.#heartbeatMs);
     this.#setTrouble(undefined);
