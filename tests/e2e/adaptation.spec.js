@@ -43,16 +43,19 @@ test("six people: each copy of the camera shrinks as they come, and grows as the
         (await sending(ada)).filter(({ camera }) => camera < each * 0.9).length,
     )
     .toBe(five);
-  const sum = (await sending(ada)).reduce(
-    (total, { voice, camera }) => total + voice + camera,
-    0,
-  );
-  expect(sum).toBeLessThanOrEqual(UPLINK);
-  expect(sum).toBeGreaterThan(UPLINK / 2);
+  const sum = async () =>
+    (await sending(ada)).reduce(
+      (total, { voice, camera }) => total + voice + camera,
+      0,
+    );
+  expect(await sum()).toBeLessThanOrEqual(UPLINK);
+  // How fast a browser finds out what the way carries is its own affair.
+  await expect.poll(sum).toBeGreaterThan(UPLINK / 2);
+  expect(await sum()).toBeLessThanOrEqual(UPLINK);
   await expectPictures(grace, "Ada");
 
   for (const other of others) await other.button("leave").click();
   await expect
-    .poll(() => sending(ada))
+    .poll(() => sending(ada), { timeout: 40_000 })
     .toEqual([{ voice: 40_000, priority: "high", camera: 1_500_000 }]);
 });

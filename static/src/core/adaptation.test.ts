@@ -65,6 +65,14 @@ describe('the plan', () => {
     });
   });
 
+  test('a way that widens little by little ends at the most there is', () => {
+    let plan: Plan | undefined;
+    for (let availableKbps = 1_000; availableKbps < 2_000; availableKbps += 90) {
+      plan = planFor({ people: 1, sharing: false, availableKbps }, plan);
+    }
+    expect(plan?.camera).toMatchObject({ maxKbps: 1_500, height: 720 });
+  });
+
   test('a bandwidth that wavers changes the size at most once', () => {
     const chance = chances(3);
     let plan: Plan | undefined;

@@ -80,14 +80,21 @@ export function planFor({ people, sharing, availableKbps }: Situation, before?: 
   return {
     voiceKbps: VOICE_KBPS,
     screenSoundKbps,
-    camera: videoPlan(CAMERA, Math.min(camera, CAMERA_MAX_KBPS), before?.camera),
-    screen: videoPlan(SCREEN, Math.min(budget - camera, SCREEN_MAX_KBPS), before?.screen),
+    camera: videoPlan(CAMERA, camera, CAMERA_MAX_KBPS, before?.camera),
+    screen: videoPlan(SCREEN, budget - camera, SCREEN_MAX_KBPS, before?.screen),
   };
 }
 
-function videoPlan(ladder: readonly Rung[], budget: number, before: VideoPlan | undefined): VideoPlan {
-  const kbps = Math.floor(Math.max(VIDEO_MIN_KBPS, budget));
-  const tooLittle = before !== undefined && kbps > before.maxKbps && kbps < before.maxKbps * BETTER;
+function videoPlan(
+  ladder: readonly Rung[],
+  budget: number,
+  most: number,
+  before: VideoPlan | undefined,
+): VideoPlan {
+  const kbps = Math.floor(Math.max(VIDEO_MIN_KBPS, Math.min(budget, most)));
+  // The most there is does not waver, and must be in reach from right below it.
+  const tooLittle =
+    before !== undefined && kbps > before.maxKbps && kbps < most && kbps < before.maxKbps * BETTER;
   const rung = nextRung(ladder, kbps, before?.rung);
   const { height, fps } = ladder[rung] ?? { height: 180, fps: 12 };
   return { maxKbps: tooLittle ? before.maxKbps : kbps, height, fps, rung };
