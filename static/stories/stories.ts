@@ -62,6 +62,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     speaking: false,
     hand: false,
     waiting: [],
+    degraded: false,
     reactions: [],
     chat: [],
     choices: {
@@ -219,6 +220,7 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
       camera: { ...on, failure: { code: 'device_paused' } },
       notice: { kind: 'failure', failure: { code: 'page_slept' } },
     }),
+  'servers-apart': () => joined({ people: people(3), degraded: true }),
   left: () => view({ kind: 'left' }),
   'name-refused': () => refused('name_invalid'),
   full: () => refused('room_full'),

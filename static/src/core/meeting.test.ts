@@ -70,6 +70,7 @@ test('the lobby has no socket and nobody in it', () => {
     speaking: false,
     hand: false,
     waiting: [],
+    degraded: false,
     reactions: [],
     chat: [],
     choices: { mic: [], camera: [], speaker: [] },
@@ -430,6 +431,7 @@ describe('what hosts do to others', () => {
     ['room_full', 'admit_full'],
     ['peer_not_found', 'person_gone'],
     ['not_allowed', 'hosts_only'],
+    ['busy', 'servers_busy'],
   ] as const)('R37 an act that is refused with %s is told as %s', (code, told) => {
     enter({ role: 'host' });
     meeting.moderate({ action: 'admit', to: GRACE });
@@ -529,6 +531,52 @@ describe('R42 a listener', () => {
   test('is not shown as sending, whatever the state says', () => {
     enter({ peers: [peer(GRACE, { mic: true, camera: true }, 'listener')] });
     expect(meeting.view.people).toMatchObject([{ role: 'listener', mic: false, camera: false }]);
+  });
+});
+
+describe('a room on several servers', () => {
+  test('R77 that they are apart is shown until it is over, or one is back elsewhere', () => {
+    enter({ peers: [peer(GRACE)] });
+    sockets.last.receive({ type: 'degraded', active: true });
+    expect(meeting.view).toMatchObject({ degraded: true, people: [{ id: GRACE }] });
+    sockets.last.receive({ type: 'degraded', active: false });
+    expect(meeting.view.degraded).toBe(false);
+
+    sockets.last.receive({ type: 'degraded', active: true });
+    sockets.last.end();
+    clock.advance(60_000);
+    sockets.last.open();
+    sockets.last.receive(welcome(ADA, { peers: [peer(GRACE)] }));
+    expect(meeting.view.degraded).toBe(false);
+  });
+
+  test('R78 what they did not take is made up for after the hint, once for all of it', () => {
+    enter({ peers: [peer(GRACE)] });
+    const said = sockets.last.sent.length;
+    for (const re of ['signal', 'state', 'signal'] as const) {
+      sockets.last.receive({ type: 'error', code: 'busy', message: 'later', re, retry_after_ms: 2_000 });
+    }
+    clock.advance(1_999);
+    expect(sockets.last.sent).toHaveLength(said);
+    clock.advance(1);
+    expect(types(sockets.last.sent.slice(said))).toEqual(['state', 'sync']);
+    sockets.last.receive(roster(1, [peer(GRACE)]));
+    expect(network.connections[0]?.restarts).toBe(1);
+  });
+
+  test('R78 who has left makes up for nothing', () => {
+    enter();
+    sockets.last.receive({
+      type: 'error',
+      code: 'busy',
+      message: 'later',
+      re: 'state',
+      retry_after_ms: 2_000,
+    });
+    const said = sockets.last.sent.length;
+    meeting.leave();
+    clock.advance(60_000);
+    expect(types(sockets.last.sent.slice(said))).toEqual(['leave']);
   });
 });
 

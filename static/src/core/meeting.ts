@@ -68,6 +68,8 @@ export class Meeting implements MeetingControls {
   #standing: Standing = newcomer;
   #signaling: SignalingClient | undefined;
   #mesh: Mesh | undefined;
+  /** When to make up for what the servers did not take. */
+  #catchUp: number | undefined;
   readonly #speakers: Speakers;
   #view: MeetingView;
 
@@ -326,7 +328,20 @@ export class Meeting implements MeetingControls {
     else if (message.type === 'ice_servers') this.#mesh?.setIceServers(message.ice_servers);
     else if (message.type === 'token_expiring') this.#onTokenExpiring(message.expires_in_ms);
     else if (message.type === 'broadcast') this.reactions.receive(message.from, message.data);
-    else if (message.type === 'error') this.#environment.report(message);
+    else if (message.type === 'error') {
+      this.#environment.report(message);
+      if (message.code === 'busy') this.#catchUpIn(message.retry_after_ms);
+    }
+  }
+
+  /** Something was not passed on (R78): everybody is looked at again, as after a roster that was missed. */
+  #catchUpIn(milliseconds = 0): void {
+    this.#catchUp ??= this.#environment.clock.setTimeout(() => {
+      this.#catchUp = undefined;
+      this.#presence.forget();
+      this.#announce();
+      this.#signaling?.send({ type: 'sync' });
+    }, milliseconds);
   }
 
   #rosterChanged(message: RosterMessage): void {
@@ -396,6 +411,8 @@ export class Meeting implements MeetingControls {
   }
 
   #forgetRoom(): void {
+    this.#environment.clock.clearTimeout(this.#catchUp);
+    this.#catchUp = undefined;
     // First: what it shows is about to go.
     this.recording.stop();
     this.reactions.clear();
@@ -435,6 +452,7 @@ export class Meeting implements MeetingControls {
       speaking: this.#speakers.speaks(OWN),
       hand: this.#standing.hand,
       waiting: this.#standing.waiting,
+      degraded: this.#standing.degraded,
       ...(this.#standing.notice && { notice: this.#standing.notice }),
       ...(this.recording.view && { recording: this.recording.view }),
       reactions: this.reactions.shown,

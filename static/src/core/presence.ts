@@ -78,6 +78,11 @@ export class Presence {
     for (const what of SENDING) if (!this.may(what)) this.#options.own.switchOff(what);
   }
 
+  /** What the room knows is not certain: the next news say everything. */
+  forget(): void {
+    this.#announced = '';
+  }
+
   /** One's state, where it is another than the room knows; from now on it knows it. */
   news(): OwnState | undefined {
     const state = this.#state();

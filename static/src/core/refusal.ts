@@ -12,7 +12,7 @@ export const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Ma
   [4009, 'ended'],
   [4010, 'token_refused'],
 ]);
-/** Come again after the hint (R66, R67, R75): the reason has been told. */
+/** Come again after the hint (R66, R67, R75, R78): the reason has been told. */
 export const TRY_LATER_CLOSE = 4011;
 /** A defect on one side. */
 export const PROTOCOL_ERROR_CLOSES: readonly (number | undefined)[] = [1002, 1007, 1009];
@@ -30,6 +30,7 @@ const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
 /** Why somebody is not let in, or not any more, for good or (`retryMs`) for now. */
 export function joinFailure({ code, message, retry_after_ms }: ErrorBody): Failure {
   if (retry_after_ms !== undefined) {
+    if (code === 'busy') return { code: 'servers_busy', detail: message, retryMs: retry_after_ms };
     const known = code === 'server_full' || code === 'rate_limited';
     return { code: known ? code : 'too_many_attempts', detail: message, retryMs: retry_after_ms };
   }

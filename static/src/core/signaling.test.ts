@@ -642,19 +642,20 @@ test.each([
   expect([client.state, clock.waits]).toEqual(['closed', []]);
 });
 
-test.each(['too_many_attempts', 'server_full'] as const)(
-  'R66, R67 %s is tried again after the hint',
-  (code) => {
-    client.start();
-    sockets.last.open();
-    sockets.last.receive({ type: 'error', code, message: 'later', re: 'join', retry_after_ms: 12_000 });
-    sockets.last.end(4011);
-    expect([refusals, requests, troubles, waited]).toEqual([[], [], [code], [12_000]]);
-    expect(nextTry()).toBe(12_000);
-    enter();
-    expect([client.state, troubles]).toEqual(['open', [code, undefined]]);
-  },
-);
+test.each([
+  ['too_many_attempts', 'too_many_attempts'],
+  ['server_full', 'server_full'],
+  ['busy', 'servers_busy'],
+] as const)('R66, R67, R78 %s is tried again after the hint', (code, told) => {
+  client.start();
+  sockets.last.open();
+  sockets.last.receive({ type: 'error', code, message: 'later', re: 'join', retry_after_ms: 12_000 });
+  sockets.last.end(4011);
+  expect([refusals, requests, troubles, waited]).toEqual([[], [], [told], [12_000]]);
+  expect(nextTry()).toBe(12_000);
+  enter();
+  expect([client.state, troubles]).toEqual(['open', [told, undefined]]);
+});
 
 test('R75 who sent too much comes back after the hint', () => {
   client.start();

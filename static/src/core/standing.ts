@@ -1,6 +1,6 @@
 /**
  * What a person has to do with the hosts besides the roster: the own hand, who waits before the door,
- * and what a host did of late (R40 to R44).
+ * and what a host did of late (R40 to R44); and whether the servers of the room are apart (R77).
  */
 import type { ErrorCode, ServerMessage } from '../protocol/messages';
 import type { Roster } from './roster';
@@ -11,6 +11,7 @@ export interface Standing {
   readonly hand: boolean;
   readonly waiting: readonly Waiting[];
   readonly notice: Notice | undefined;
+  readonly degraded: boolean;
 }
 
 /** Why the server did not do what a host asked for. */
@@ -18,10 +19,11 @@ const REFUSED: Partial<Record<ErrorCode, FailureCode>> = {
   room_full: 'admit_full',
   peer_not_found: 'person_gone',
   not_allowed: 'hosts_only',
+  busy: 'servers_busy',
 };
 
 /** Of whoever has just come. */
-export const newcomer: Standing = { hand: false, waiting: [], notice: undefined };
+export const newcomer: Standing = { hand: false, waiting: [], notice: undefined, degraded: false };
 
 /**
  * The standing after a message; the same object where it has nothing to do with it.
@@ -45,14 +47,19 @@ export function nextStanding(
       const notice: Notice = { kind: 'switched_off', what: message.what, by: nameOf(message.from) };
       return { ...standing, hand: standing.hand && message.what !== 'hand', notice };
     }
+    case 'degraded':
+      return { ...standing, degraded: message.active };
+    case 'resumed':
+      return { ...standing, degraded: false };
     case 'welcome':
-      // Hosts are shown the lobby anew, if there is anyone in it. A server that has begun anew gives the roles anew.
-      if (before === undefined || roster.role === before) return { ...standing, waiting: [] };
-      return roleChanged(roster.role, before);
+      // Who comes is told of servers apart after this. Hosts are shown the lobby anew, if there is anyone in it. A server that has begun anew gives the roles anew.
+      if (before === undefined || roster.role === before)
+        return { ...standing, waiting: [], degraded: false };
+      return roleChanged({ ...standing, degraded: false }, roster.role, before);
     case 'role':
     case 'roster':
       if (before === undefined || roster.role === before) return standing;
-      return roleChanged(roster.role, before);
+      return roleChanged(standing, roster.role, before);
 
     case 'error': {
       const code = message.re === 'moderate' ? REFUSED[message.code] : undefined;
@@ -65,6 +72,6 @@ export function nextStanding(
 }
 
 /** The hand was up for a role, or has lost its sense. */
-function roleChanged(role: Role, before: Role): Standing {
-  return { hand: false, waiting: [], notice: { kind: 'role', role, before } };
+function roleChanged(standing: Standing, role: Role, before: Role): Standing {
+  return { ...standing, hand: false, waiting: [], notice: { kind: 'role', role, before } };
 }

@@ -41,6 +41,8 @@ export type FailureCode =
   | 'too_many_connections' // are open from this network (R65)
   | 'origin_refused' // the server takes nothing from pages of this address (R64)
   | 'rate_limited' // this page sent far too much (R75)
+  | 'servers_busy' // the servers that share the room could not take it (R78)
+  | 'servers_apart' // they cannot reach one another (R77)
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
   | 'superseded' // the same session was opened elsewhere
@@ -311,6 +313,8 @@ export interface MeetingView {
   readonly hand: boolean;
   /** Who asks to be let in; only hosts know. */
   readonly waiting: readonly Waiting[];
+  /** The room is on several servers, which cannot reach one another: what changes it waits (R77). */
+  readonly degraded: boolean;
   /** Until it is dismissed. */
   readonly notice?: Notice;
   readonly recording?: RecordingView;

@@ -273,6 +273,10 @@ export const enRoom = {
       sentence: 'The recording could not be saved.',
       action: 'Look at the free space, or choose another folder.',
     },
+    servers_apart: {
+      sentence: 'The servers of this meeting cannot reach one another.',
+      action: 'Calls go on; who comes, leaves or mutes is shown as soon as they can.',
+    },
     page_slept: {
       sentence: 'This page was asleep, and the others did not see or hear you.',
       action: 'It is catching up; reload it if someone stays dark.',

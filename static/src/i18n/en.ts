@@ -188,6 +188,10 @@ export const en = {
       sentence: 'This page sent more than the server takes.',
       action: 'Wait a moment; it comes back by itself.',
     },
+    servers_busy: {
+      sentence: 'The servers of this meeting have too much to do at the moment.',
+      action: 'Wait a moment; joining is tried again by itself, anything else you may do again.',
+    },
     server_unreachable: {
       sentence: 'The server cannot be reached.',
       action: 'Check your network; this page keeps trying.',

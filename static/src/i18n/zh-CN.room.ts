@@ -238,6 +238,10 @@ export const zhCNRoom: RoomMessages = {
       action: '请清理磁盘空间后重新录制。',
     },
     recording_failed: { sentence: '录制内容没能保存。', action: '请检查剩余空间，或换一个文件夹。' },
+    servers_apart: {
+      sentence: '会议所在的几台服务器暂时无法互相联系。',
+      action: '通话不受影响；谁加入、离开或静音，会在恢复后显示。',
+    },
     page_slept: {
       sentence: '本页刚才休眠了，期间其他人看不到也听不到你。',
       action: '正在自动恢复；如果仍有人没有画面，请刷新本页。',

@@ -153,6 +153,10 @@ export const zhCN: LobbyMessages = {
       action: '请从服务器自己的网址打开会议，或请管理员允许这个网址。',
     },
     rate_limited: { sentence: '本页发送的数据超出了服务器的限制。', action: '请稍候，本页会自动重新连接。' },
+    servers_busy: {
+      sentence: '会议所在的服务器暂时忙不过来。',
+      action: '请稍候：加入会议会自动重试，其他操作请稍后再试。',
+    },
     server_unreachable: { sentence: '连接不上服务器。', action: '请检查网络，本页会一直重试。' },
     wrong_address: { sentence: '这个地址上的不是圆桌服务器。', action: '请核对地址，或询问服务器管理员。' },
     room_locked: { sentence: '主持人已锁定会议。', action: '再试一次' },

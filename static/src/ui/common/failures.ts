@@ -25,6 +25,8 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   too_many_connections: 'advice',
   origin_refused: 'advice',
   rate_limited: 'advice',
+  servers_busy: 'advice',
+  servers_apart: 'advice',
   server_unreachable: 'advice',
   wrong_address: 'advice',
   superseded: 'rejoin',
