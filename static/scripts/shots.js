@@ -34,7 +34,14 @@ const ALL = [
     'bars+link+safety',
   ],
   ...['reactions', 'reactions+react', 'speaking-self', 'outdated', 'lobby-outdated'],
-  ...['recording', 'recording+more', 'two+more+record', 'recording-failed', 'recording-saved'],
+  ...[
+    'recording',
+    'recording+more',
+    'two+more+record',
+    'recording-failed',
+    'recording-saved',
+    'servers-apart',
+  ],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
