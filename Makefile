@@ -27,7 +27,7 @@ test-rust: rust ## format, lints and tests of the server
 	cargo test --locked
 
 test-fuzz: rust ## a short look for input that breaks the server
-	fuzz/run 20
+	fuzz/run 10
 
 test-web: page ## lints, tests, build and size of the page
 	cd static && npm run lint && npm test && npm run size
