@@ -1,0 +1,395 @@
+//! What one server does about one room that others may have, too.
+//!
+//! A [`Share`] begins with the first who comes in here and ends with the last who goes. It comes in at the engine
+//! ([`Request::Attach`]), and is then the founder of the room or gets a copy from another server. As long as this server
+//! is alone in the room, acts are carried out at once and the engine hears of none. Otherwise they wait until the engine
+//! has put them in order: [`Share::act`] says nothing then, the answer comes later as [`Output::Answer`].
+//!
+//! One request is with the engine at a time, so that nothing overtakes: what has gathered meanwhile goes together in the
+//! next one. A request without an answer is asked again.
+//!
+//! Whoever holds a share gives it what happens, with the time, carries out what it emits, in that order, and calls
+//! [`Share::tick`] at [`Share::wake_at`].
+
+mod asking;
+mod following;
+mod relaying;
+
+pub use relaying::Undelivered;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::bus::Request;
+use super::link::Link;
+use super::replica::{Replica, Way};
+use super::wire::{Direct, Entry, Incarnation, Post, ServerId};
+use crate::core::{Act, Effect, Refusal, Room, Seat};
+use crate::protocol::CloseCode;
+
+/// The most acts that wait for the engine.
+const PENDING: usize = 1024;
+/// So many of one's own acts are kept after they were carried out, in case the engine loses its data.
+const RETAINED: usize = 64;
+/// A room is asked for so often until it comes.
+const WANT_AGAIN: Duration = Duration::from_millis(300);
+/// The first server of a room looks to its clock, each further one so much later, in case it does not.
+const DEPUTY: Duration = Duration::from_secs(1);
+/// Between two ticks for the same time: the engine's clock may be behind.
+const TICK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What holds for rooms that begin here. All servers have the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The most members of a room.
+    pub capacity: usize,
+    /// How long one may be lost.
+    pub window: Duration,
+    /// Whether rooms make hosts of their members.
+    pub makes_hosts: bool,
+}
+
+/// What is to be done, in this order. `L` is the way to a member of this server, `C` what the answer to it needs.
+#[derive(Debug)]
+pub enum Output<'a, L, C> {
+    /// For a member of this server; [`Effect::Departed`] comes on one server of the room alone. [`Effect::WakeAt`] does
+    /// not come.
+    Effect(Effect<'a, L>),
+    /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
+    /// it is not.)
+    Answer(C, Result<(), Refusal>),
+    /// For the engine; its answer goes to [`Share::answered`].
+    Ask(Request),
+    /// To be published to one server.
+    Tell(ServerId, Bytes),
+    /// Whether the members of this server are cut off from those of others, to be told to all of them.
+    Degraded(bool),
+    /// It has ended; [`Share::into_joins`] has what is left.
+    Over,
+}
+
+/// Where what a share has to say goes.
+pub type Emit<'a, L, C> = &'a mut dyn FnMut(Output<'_, L, C>);
+
+/// More waits than the bound allows: to be tried again later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Busy;
+
+/// An act of this server.
+#[derive(Debug)]
+pub struct Pending<L, C> {
+    own: u64,
+    /// What.
+    pub act: Act,
+    /// The way to who joins.
+    pub handle: Option<L>,
+    /// For the answer.
+    pub context: Option<C>,
+}
+
+/// Somebody whose session is here.
+#[derive(Debug)]
+struct Local<L> {
+    handle: L,
+    /// Has a socket, which is to be closed when the room knows this session no more.
+    connected: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Is not in at the engine, as far as this server knows.
+    Outside,
+    /// Is in, and has no copy, or an old one.
+    Catching {
+        /// Those who may have one.
+        others: Vec<Post>,
+        /// Those who have said that they have none.
+        without: BTreeSet<Post>,
+        asked: usize,
+        ask_at: Duration,
+    },
+    In,
+    Over,
+}
+
+/// What the engine has been asked and has not answered.
+#[derive(Clone, Copy, Debug)]
+enum Flight {
+    Attach,
+    Detach,
+    Evict(Post),
+    Found,
+    /// Own numbers up to this one.
+    Append(u64),
+    Fetch,
+}
+
+/// One server's part in one room.
+#[derive(Debug)]
+pub struct Share<L, C> {
+    own: Post,
+    rules: Rules,
+    stage: Stage,
+    incarnation: Option<Incarnation>,
+    replica: Option<Replica>,
+    /// Entries whose turn has not come.
+    ahead: BTreeMap<u64, Entry>,
+    /// Entries that came before it was known whether they are of the right record.
+    early: Vec<(Incarnation, Entry)>,
+    /// The number of the last entry that there is, as far as this server knows, and since when it has lacked some.
+    known: u64,
+    lacking_since: Option<Duration>,
+    /// Where to read on while there is no copy.
+    floor: u64,
+    /// Who asked for the room and is to get it when this entry was carried out.
+    wanting: Vec<(Post, u64)>,
+    /// Acts that were not carried out here, in order.
+    pending: VecDeque<Pending<L, C>>,
+    /// The own number of the last act, and of the last that the engine has.
+    acted: u64,
+    appended: u64,
+    retained: VecDeque<(u64, Act)>,
+    locals: BTreeMap<Seat, Local<L>>,
+    links: BTreeMap<Post, Link>,
+    wakes: BTreeSet<Duration>,
+    ticked: Duration,
+    victims: BTreeSet<ServerId>,
+    connected: bool,
+    flight: Option<Flight>,
+    retry_at: Duration,
+    refresh_at: Duration,
+    /// Since when there is nobody here any more.
+    deserted: Option<Duration>,
+    degraded: bool,
+}
+
+impl<L, C> Share<L, C> {
+    /// A share that has nothing, and nobody. `own` is new.
+    pub fn new(own: Post, rules: Rules, connected: bool) -> Self {
+        Self {
+            own,
+            rules,
+            stage: Stage::Outside,
+            incarnation: None,
+            replica: None,
+            ahead: BTreeMap::new(),
+            early: Vec::new(),
+            known: 0,
+            lacking_since: None,
+            floor: 0,
+            wanting: Vec::new(),
+            pending: VecDeque::new(),
+            acted: 0,
+            appended: 0,
+            retained: VecDeque::new(),
+            locals: BTreeMap::new(),
+            links: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            ticked: Duration::ZERO,
+            victims: BTreeSet::new(),
+            connected,
+            flight: None,
+            retry_at: Duration::ZERO,
+            refresh_at: Duration::ZERO,
+            deserted: None,
+            degraded: false,
+        }
+    }
+
+    /// This server's place.
+    pub fn post(&self) -> Post {
+        self.own
+    }
+
+    /// The room as this server knows it.
+    pub fn replica(&self) -> Option<&Replica> {
+        self.replica.as_ref()
+    }
+
+    /// Whether no other server is in the room, as far as this one knows.
+    pub fn is_alone(&self) -> bool {
+        // Also while the engine does not know it any more: nobody else does either.
+        matches!(self.stage, Stage::In | Stage::Outside)
+            && self.replica.as_ref().is_some_and(|replica| replica.posts() == [self.own])
+    }
+
+    /// Whether it can take nothing any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// The way to who has its session here.
+    pub fn local(&self, seat: Seat) -> Option<&L> {
+        self.locals.get(&seat).map(|local| &local.handle)
+    }
+
+    /// Those who came in before this share was over and have not been let in: for the next one.
+    pub fn into_joins(self) -> impl Iterator<Item = Pending<L, C>> {
+        self.pending.into_iter().filter(|pending| matches!(pending.act, Act::Join { .. }))
+    }
+
+    /// Does something in the name of a member of this server, or of the server. `handle` is the way to who joins or
+    /// returns, and to where what it misses waits for who is lost.
+    pub fn act(
+        &mut self,
+        now: Duration,
+        act: Act,
+        handle: Option<L>,
+        context: Option<C>,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Busy> {
+        // Bounded by the members there are: what ends something, or goes on.
+        let must = matches!(act, Act::Lose { .. } | Act::Return { .. } | Act::Leave { .. } | Act::Tick);
+        if !must && self.pending.len() >= PENDING {
+            return Err(Busy);
+        }
+        let handle = match &act {
+            Act::Lose { seat, .. } | Act::Return { seat } => {
+                let connected = matches!(act, Act::Return { .. });
+                if let (Some(local), Some(handle)) = (self.locals.get_mut(seat), handle) {
+                    *local = Local { handle, connected };
+                }
+                None
+            }
+            Act::Leave { seat, .. } => {
+                if let Some(local) = self.locals.get_mut(seat) {
+                    local.connected = false;
+                }
+                None
+            }
+            _ => handle,
+        };
+        self.acted += 1;
+        self.pending.push_back(Pending { own: self.acted, act, handle, context });
+        self.go_on(now, emit);
+        Ok(())
+    }
+
+    /// Other servers are gone: their leases have run out.
+    pub fn gone(&mut self, now: Duration, servers: impl IntoIterator<Item = ServerId>, emit: Emit<'_, L, C>) {
+        self.victims.extend(servers);
+        self.go_on(now, emit);
+    }
+
+    /// The engine can be reached, or not.
+    pub fn connected(&mut self, now: Duration, connected: bool, emit: Emit<'_, L, C>) {
+        self.connected = connected;
+        if connected {
+            self.retry_at = now;
+            self.refresh_at = now;
+            for (post, link) in &mut self.links {
+                link.send_again(now, &mut |packet| emit(Output::Tell(post.server, Direct::Link(packet).encode())));
+            }
+        }
+        self.go_on(now, emit);
+    }
+
+    /// When [`Share::tick`] is due.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let links = self.links.values().filter_map(Link::wake_at);
+        let room = self.tick_at();
+        let want = match &self.stage {
+            Stage::Catching { ask_at, .. } if self.connected => Some(*ask_at),
+            _ => None,
+        };
+        links.chain(room).chain(want).chain(self.ask_at()).min().filter(|_| !self.is_over())
+    }
+
+    /// What time has brought about.
+    pub fn tick(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        for (post, link) in &mut self.links {
+            link.tick(now, &mut |packet| emit(Output::Tell(post.server, Direct::Link(packet).encode())));
+        }
+        if self.tick_at().is_some_and(|at| at <= now) {
+            self.ticked = now;
+            self.acted += 1;
+            self.pending.push_back(Pending { own: self.acted, act: Act::Tick, handle: None, context: None });
+        }
+        self.go_on(now, emit);
+    }
+
+    /// When this server is to tick.
+    fn tick_at(&self) -> Option<Duration> {
+        let replica = self.replica.as_ref().filter(|_| matches!(self.stage, Stage::In))?;
+        if self.pending.iter().any(|pending| pending.act == Act::Tick) {
+            return None;
+        }
+        let rank = replica.posts().iter().position(|post| *post == self.own).unwrap_or_default();
+        let due = *self.wakes.first()? + DEPUTY * u32::try_from(rank).unwrap_or(u32::MAX);
+        Some(due.max(self.ticked + TICK_AGAIN))
+    }
+
+    /// Does what can be done now.
+    fn go_on(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        if self.is_over() {
+            return;
+        }
+        self.follow(emit);
+        if self.is_alone() {
+            self.act_alone(now, emit);
+        }
+        self.deliver(emit);
+        self.want(now, emit);
+        self.pump(now, emit);
+        let cut_off =
+            self.replica.is_some() && !self.is_alone() && !(self.connected && matches!(self.stage, Stage::In));
+        if !self.is_over() && cut_off != self.degraded && !self.locals.is_empty() {
+            self.degraded = cut_off;
+            emit(Output::Degraded(cut_off));
+        }
+    }
+
+    /// Ends: whoever is here is sent to where the room is now.
+    fn end(&mut self, emit: Emit<'_, L, C>) {
+        self.stage = Stage::Over;
+        self.close_all(emit);
+        emit(Output::Over);
+    }
+
+    fn close_all(&mut self, emit: Emit<'_, L, C>) {
+        for (_, Local { handle, .. }) in
+            std::mem::take(&mut self.locals).into_iter().filter(|(_, local)| local.connected)
+        {
+            emit(Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }));
+        }
+    }
+
+    fn new_room(&self) -> Room<Way> {
+        Room::new(self.rules.capacity, self.rules.window).making_hosts(self.rules.makes_hosts)
+    }
+}
+
+/// Carries out what concerns this server's own members.
+fn carry_out<L, C>(
+    own: Post,
+    is_first: bool,
+    locals: &mut BTreeMap<Seat, Local<L>>,
+    wakes: &mut BTreeSet<Duration>,
+    effect: Effect<'_, Way>,
+    emit: Emit<'_, L, C>,
+) {
+    let is_own = |way: &Way| way.home == Some(own);
+    match effect {
+        Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers } if is_own(to) => {
+            if let Some(Local { handle: to, .. }) = locals.get(&seat) {
+                let welcome = Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers };
+                emit(Output::Effect(welcome));
+            }
+        }
+        Effect::Send { seat, to, frame } if is_own(to) => {
+            if let Some(Local { handle: to, .. }) = locals.get(&seat) {
+                emit(Output::Effect(Effect::Send { seat, to, frame }));
+            }
+        }
+        Effect::Close { handle, code } if is_own(&handle) => {
+            if let Some(Local { handle, .. }) = locals.remove(&handle.seat) {
+                emit(Output::Effect(Effect::Close { handle, code }));
+            }
+        }
+        Effect::Departed { peer, reason } if is_first => emit(Output::Effect(Effect::Departed { peer, reason })),
+        Effect::WakeAt(at) => drop(wakes.insert(at)),
+        Effect::Welcome { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Departed { .. } => {}
+    }
+}

@@ -1,0 +1,114 @@
+//! Frames between members: straight to the server that has the receiver.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Emit, Output, Share, Stage, carry_out};
+use crate::cluster::link::{Full, Link};
+use crate::cluster::wire::{Direct, Mark, Parcel, Post};
+use crate::core::{Effect, Input, Refusal, Seat};
+use crate::protocol::{Frame, PeerId};
+
+/// Why a frame was passed on to nobody.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Undelivered {
+    /// The room refuses it.
+    Refused(Refusal),
+    /// What goes to another server waits already, as much as may: to be tried again later.
+    Busy,
+}
+
+impl<L, C> Share<L, C> {
+    /// Passes a frame of a member of this server on to another member.
+    pub fn signal(
+        &mut self,
+        now: Duration,
+        from: Seat,
+        to: Option<PeerId>,
+        frame: Frame,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Undelivered> {
+        self.relay(now, Input::Signal { from, to, frame: frame.clone() }, frame, emit)
+    }
+
+    /// Passes a frame of a member of this server on to all other members.
+    pub fn broadcast(
+        &mut self,
+        now: Duration,
+        from: Seat,
+        frame: Frame,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Undelivered> {
+        self.relay(now, Input::Broadcast { from, frame: frame.clone() }, frame, emit)
+    }
+
+    fn relay(
+        &mut self,
+        now: Duration,
+        input: Input<crate::cluster::replica::Way>,
+        frame: Frame,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Undelivered> {
+        let own = self.own;
+        let Some(replica) = &mut self.replica else { return Err(Undelivered::Refused(Refusal::NotMember)) };
+        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        // First all is looked at, then all is sent: a broadcast goes to everyone or to nobody.
+        let (mut here, mut there): (Vec<Seat>, BTreeMap<Post, Vec<PeerId>>) = (Vec::new(), BTreeMap::new());
+        let looked_at = replica.relay(input, &mut |effect| {
+            if let Effect::Send { seat, to, .. } = effect {
+                match to.home {
+                    Some(home) if home == own => here.push(seat),
+                    Some(home) => there.entry(home).or_default().push(seat.id),
+                    // Begins afresh when it comes back.
+                    None => {}
+                }
+            }
+        });
+        looked_at.map_err(Undelivered::Refused)?;
+        for post in there.keys() {
+            let link = self.links.entry(*post).or_insert_with(|| Link::new(own, *post));
+            if !link.has_room(&frame) {
+                return Err(Undelivered::Busy);
+            }
+        }
+        let (at, room) = (replica.mark(), replica.room());
+        for (post, to) in there {
+            let Some(link) = self.links.get_mut(&post) else { continue };
+            match link.send(now, Parcel { at, to, frame: frame.clone() }) {
+                Ok(packet) => emit(Output::Tell(post.server, Direct::Link(packet).encode())),
+                Err(Full) => return Err(Undelivered::Busy),
+            }
+        }
+        for seat in here {
+            if let Some(to) = room.way_to(seat.id) {
+                let effect = Effect::Send { seat, to, frame: frame.clone() };
+                carry_out(own, false, locals, wakes, effect, emit);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives members of this server what has come for them from others and is due.
+    pub(super) fn deliver(&mut self, emit: Emit<'_, L, C>) {
+        let (own, Some(replica)) = (self.own, &self.replica) else { return };
+        // What an older copy is behind of, may tell of somebody whom the members here do not know yet.
+        if !matches!(self.stage, Stage::In) {
+            return;
+        }
+        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        let Mark { incarnation, number } = replica.mark();
+        for link in self.links.values_mut() {
+            let is_due = |parcel: &Parcel| {
+                let at = parcel.at;
+                if at.incarnation == incarnation { at.number <= number } else { at.incarnation < incarnation }
+            };
+            while let Some(Parcel { to, frame, .. }) = link.due(is_due) {
+                for (to, seat) in to.iter().filter_map(|id| replica.room().way_to(*id).zip(replica.room().seat_of(*id)))
+                {
+                    let effect = Effect::Send { seat, to, frame: frame.clone() };
+                    carry_out(own, false, locals, wakes, effect, emit);
+                }
+            }
+        }
+    }
+}

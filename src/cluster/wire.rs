@@ -1,0 +1,224 @@
+//! What servers and the engine say to each other: JSON with a version before it, and behind it, where a member's frame
+//! is passed on, that frame's bytes as they are.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::replica::Replica;
+use crate::core::Act;
+use crate::protocol::{Frame, PeerId};
+
+/// What stands before everything: who speaks another version is not understood, and not misunderstood.
+const VERSION: u8 = b'1';
+/// The longest that is read. A room of 50 with full states is below 200 KiB.
+pub const MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// One run of a server: random at its start, so that none comes back as who it was.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct ServerId(pub u64);
+
+/// A server's place in a room. `life` counts the server's places, over all rooms: none is ever taken twice, so that who
+/// was put out does not speak in the name of who came back.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Post {
+    /// Whose.
+    pub server: ServerId,
+    /// Which.
+    pub life: u64,
+}
+
+/// Which log the numbers of entries belong to: a room's record is made anew when nobody is there any more, or the engine
+/// has lost it. Those of one room are in the order in which they were made.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Incarnation {
+    /// The engine's clock in milliseconds when it was made, or one more than that of the record before it that the founder
+    /// knew, where that is later.
+    pub born: u64,
+    /// Who made the record.
+    pub founder: Post,
+}
+
+/// A place in the order of everything that was done to a room.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Mark {
+    /// Of which record.
+    pub incarnation: Incarnation,
+    /// The number of the last entry; 0 before the first.
+    pub number: u64,
+}
+
+/// One line of a room's log.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Entry {
+    /// From 1, without a gap.
+    pub number: u64,
+    /// The engine's clock; does not go back within a log.
+    pub time: Duration,
+    /// What was done.
+    pub body: Body,
+}
+
+/// What an [`Entry`] says.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// Other servers are in the room, from here on these, in the order in which they came.
+    Posts {
+        /// All of them.
+        posts: Vec<Post>,
+        /// What has happened.
+        news: News,
+    },
+    /// A server does something, in its members' name or the room's.
+    Act {
+        /// Which.
+        post: Post,
+        /// That server's own number for it, from 1: what comes twice is done once.
+        own: u64,
+        /// What.
+        act: Act,
+    },
+}
+
+/// Why a room has other servers.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// One has come.
+    Attached(Post),
+    /// One has gone, without members.
+    Detached(Post),
+    /// One was put out by another: it is dead, or cut off.
+    Evicted(Post),
+    /// Nobody who is left knows the room: it begins anew, empty.
+    Founded,
+}
+
+/// From one server to another about one room.
+#[derive(Clone, Debug)]
+pub enum Direct {
+    /// Asks for the room as it is. This may be lost, like its answer, and is asked again.
+    Want {
+        /// Who asks.
+        post: Post,
+        /// By when that server had come.
+        mark: Mark,
+    },
+    /// The room as it is.
+    Replica(Box<Replica>),
+    /// There is none to be had: this server has only come, too.
+    NoReplica {
+        /// Who answers.
+        post: Post,
+        /// Of which record.
+        incarnation: Incarnation,
+    },
+    /// Something on the link between two.
+    Link(Packet),
+}
+
+/// What is on a [`Link`](super::link::Link).
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// The sender's end.
+    pub from: Post,
+    /// The receiver's.
+    pub to: Post,
+    /// All of these have arrived of the other direction.
+    pub ack: u64,
+    /// Something is missing behind `ack`.
+    pub again: bool,
+    /// The parcel and its number, from 1; `None` where this only acknowledges.
+    pub parcel: Option<(u64, Parcel)>,
+}
+
+/// A frame for some members of the receiver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parcel {
+    /// What the sender's copy of the room was: the receiver's must be so far before its members get it.
+    pub at: Mark,
+    /// For whom.
+    pub to: Vec<PeerId>,
+    /// What.
+    pub frame: Frame,
+}
+
+/// [`Direct`] without the frame.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Header {
+    Want { post: Post, mark: Mark },
+    Replica(Box<Replica>),
+    NoReplica { post: Post, incarnation: Incarnation },
+    Link { from: Post, to: Post, ack: u64, again: bool, parcel: Option<(u64, Mark, Vec<PeerId>)> },
+}
+
+impl Direct {
+    /// For the wire.
+    pub fn encode(self) -> Bytes {
+        let (header, frame) = match self {
+            Self::Want { post, mark } => (Header::Want { post, mark }, None),
+            Self::Replica(replica) => (Header::Replica(replica), None),
+            Self::NoReplica { post, incarnation } => (Header::NoReplica { post, incarnation }, None),
+            Self::Link(Packet { from, to, ack, again, parcel }) => {
+                let (parcel, frame) =
+                    parcel.map(|(number, Parcel { at, to, frame })| ((number, at, to), frame)).unzip();
+                (Header::Link { from, to, ack, again, parcel }, frame)
+            }
+        };
+        let mut bytes = to_bytes(&header);
+        if let Some(frame) = frame {
+            // JSON in one line has no line feed.
+            bytes.push(b'\n');
+            bytes.extend_from_slice(frame.payload());
+        }
+        bytes.into()
+    }
+
+    /// From the wire; the error says what is wrong with it.
+    pub fn decode(bytes: &Bytes) -> Result<Self, String> {
+        let line = bytes.iter().position(|byte| *byte == b'\n');
+        let header = from_bytes(&bytes[..line.unwrap_or(bytes.len())])?;
+        Ok(match header {
+            Header::Want { post, mark } => Self::Want { post, mark },
+            Header::Replica(replica) => Self::Replica(replica),
+            Header::NoReplica { post, incarnation } => Self::NoReplica { post, incarnation },
+            Header::Link { from, to, ack, again, parcel } => {
+                let parcel = match (parcel, line) {
+                    (Some((number, at, to)), Some(line)) => {
+                        let frame = Frame::of(bytes.slice(line + 1..)).ok_or("The frame is no message.")?;
+                        Some((number, Parcel { at, to, frame }))
+                    }
+                    (None, None) => None,
+                    _ => return Err("A parcel has a frame, and nothing else has one.".into()),
+                };
+                Self::Link(Packet { from, to, ack, again, parcel })
+            }
+        })
+    }
+}
+
+/// A version, and JSON in one line.
+pub fn to_bytes(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    // Serialising our own types cannot fail: no map has keys that are not text, and no `Serialize` of theirs returns an
+    // error.
+    let _ = serde_json::to_writer(&mut bytes, value);
+    bytes
+}
+
+/// Reads what [`to_bytes`] wrote; the error says what is wrong with it.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.len() > MAX_BYTES {
+        return Err(format!("{} bytes are more than the {MAX_BYTES} that are read.", bytes.len()));
+    }
+    let (version, json) = bytes.split_first().ok_or("There is nothing.")?;
+    if *version != VERSION {
+        return Err(format!("This is of the version {:?}; read is {:?}.", char::from(*version), char::from(VERSION)));
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
