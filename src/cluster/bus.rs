@@ -107,7 +107,7 @@ pub enum Answer {
     Unknown,
 }
 
-/// The engine has not answered in time, or cannot be reached. It may have done what was asked, or do it still.
+/// The engine has not answered in time, or cannot be reached. It may have done what was asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unavailable;
 
@@ -135,7 +135,8 @@ pub enum Event {
 
 /// The way to the engine. Its events come by a channel that whoever makes it gives it.
 pub trait Bus: Send + Sync + 'static {
-    /// Carries out a request within a second, or says that it is [`Unavailable`]. Before [`Request::Attach`] the room's
+    /// Carries out a request within a second, or says that it is [`Unavailable`]; then it is not carried out later
+    /// either, but for a moment: with each goes the time of the engine's clock until which it is good. Before [`Request::Attach`] the room's
     /// channel of this server is subscribed to, so that no entry after its own is missed for that reason.
     fn ask(&self, room: &RoomName, request: Request) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
 

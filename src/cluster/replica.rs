@@ -93,6 +93,7 @@ impl Replica {
                 self.clock = self.clock.max(entry.time);
                 if news == News::Founded {
                     self.room = self.room.emptied();
+                    self.own.clear();
                 }
                 let gone: Vec<Post> = self.posts.iter().copied().filter(|post| !posts.contains(post)).collect();
                 self.posts = posts;

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::replica::Replica;
-use crate::core::Act;
-use crate::protocol::{Frame, PeerId};
+use crate::core::{Act, Seat};
+use crate::protocol::Frame;
 
 /// What stands before everything: who speaks another version is not understood, and not misunderstood.
 const VERSION: u8 = b'1';
@@ -141,8 +141,8 @@ pub struct Packet {
 pub struct Parcel {
     /// What the sender's copy of the room was: the receiver's must be so far before its members get it.
     pub at: Mark,
-    /// For whom.
-    pub to: Vec<PeerId>,
+    /// For whom, in which stay: who has begun afresh meanwhile does not get what was for it before.
+    pub to: Vec<Seat>,
     /// What.
     pub frame: Frame,
 }
@@ -154,7 +154,7 @@ enum Header {
     Want { post: Post, mark: Mark },
     Replica(Box<Replica>),
     NoReplica { post: Post, incarnation: Incarnation },
-    Link { from: Post, to: Post, ack: u64, again: bool, parcel: Option<(u64, Mark, Vec<PeerId>)> },
+    Link { from: Post, to: Post, ack: u64, again: bool, parcel: Option<(u64, Mark, Vec<Seat>)> },
 }
 
 impl Direct {

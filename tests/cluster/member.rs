@@ -56,6 +56,10 @@ impl Member {
     }
 
     pub fn take(&mut self, effect: Effect<'_, u64>) {
+        // Has said that it goes, and listens no more.
+        if self.is == Is::Gone {
+            return;
+        }
         match effect {
             Effect::Welcome { seat, version, own, settings, peers, .. } => {
                 assert_eq!(seat, self.seat);

@@ -265,7 +265,11 @@ impl Run {
         assert_eq!(here, there, "no ghost, and nobody is missing");
         let roster: BTreeMap<String, _> = room.members().map(|(peer, _)| (peer.id.to_string(), json!(peer))).collect();
         for member in world.members.values() {
-            assert!(!matches!(member.is, Is::Joining | Is::Lost), "is neither in nor out: {member:?}");
+            assert!(
+                !matches!(member.is, Is::Joining | Is::Lost),
+                "is neither in nor out: {member:?}\n{:#?}",
+                world.servers[member.slot].share
+            );
             if member.is == Is::Waiting {
                 assert!(room.has(member.seat), "waits before no door: {member:?}");
             }
@@ -302,7 +306,9 @@ impl Run {
             self.world.act(slot, Act::Leave { seat, reason: LeaveReason::Left }, None, None);
         }
         self.world.run(Duration::from_secs(60));
-        assert!(self.world.servers.iter().all(|server| server.share.is_none()), "a share of nobody");
+        for server in &self.world.servers {
+            assert!(server.share.is_none(), "a share of nobody: {:#?}", server.share);
+        }
         assert!(self.world.engine.record.is_none(), "a record of nobody");
     }
 }

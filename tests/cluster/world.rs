@@ -21,6 +21,8 @@ pub const WINDOW: Duration = Duration::from_secs(8);
 const RULES: Rules = Rules { capacity: CAPACITY, window: WINDOW, makes_hosts: true };
 /// A request without an answer is given up after this time.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// It is carried out until then: clocks differ.
+const GOOD_FOR: Duration = Duration::from_millis(1_200);
 
 type Part = Share<u64, u64>;
 
@@ -44,7 +46,7 @@ pub struct Server {
 #[derive(Clone, Debug)]
 pub enum What {
     /// At the engine.
-    Request(ServerId, Post, u64, Request),
+    Request(ServerId, Post, u64, Request, Duration),
     Answer(ServerId, Post, u64, Result<Answer, Unavailable>),
     Entry(ServerId, Incarnation, Entry),
     Publish(ServerId, Bytes),
@@ -154,8 +156,8 @@ impl World {
     }
 
     fn happen(&mut self, what: What) {
-        if let What::Request(id, post, asked, request) = what {
-            return self.request(id, post, asked, request);
+        if let What::Request(id, post, asked, request, until) = what {
+            return self.request(id, post, asked, request, until);
         }
         if let What::Publish(to, bytes) = what {
             return self.publish(to, What::Told(to, bytes));
@@ -207,12 +209,15 @@ impl World {
         }
     }
 
-    fn request(&mut self, id: ServerId, post: Post, asked: u64, request: Request) {
+    fn request(&mut self, id: ServerId, post: Post, asked: u64, request: Request, until: Duration) {
         if self.slot(id).is_some_and(|slot| self.servers[slot].cut) {
             return;
         }
         if self.engine_pause > self.now {
-            return self.at(self.engine_pause - self.now, What::Request(id, post, asked, request));
+            return self.at(self.engine_pause - self.now, What::Request(id, post, asked, request, until));
+        }
+        if self.now > until {
+            return;
         }
         let mut published = Vec::new();
         let answer = self.engine.ask(self.now, request, &mut published);
@@ -279,7 +284,7 @@ impl World {
             assert_eq!(self.servers[slot].asked, 0, "one request at a time");
             let (asked, delay) = (self.next(), self.delay());
             self.servers[slot].asked = asked;
-            self.at(delay, What::Request(id, post, asked, request));
+            self.at(delay, What::Request(id, post, asked, request, self.now + GOOD_FOR));
             self.at(TIMEOUT, What::Answer(id, post, asked, Err(Unavailable)));
         }
         for (to, bytes) in tells {
@@ -294,7 +299,7 @@ impl World {
         if let Some(degraded) = degraded {
             self.members
                 .values_mut()
-                .filter(|member| member.slot == slot)
+                .filter(|member| member.slot == slot && member.is_in())
                 .for_each(|member| member.degraded = degraded);
         }
         if over {

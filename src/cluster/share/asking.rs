@@ -152,7 +152,9 @@ impl<L, C> Share<L, C> {
     }
 
     fn put(&mut self, now: Duration, entry: Entry) {
-        if entry.number <= self.position() {
+        // Also what is behind where a copy will begin: it may make the one that there is whole.
+        let done = self.replica.as_ref().map(Replica::mark).filter(|mark| Some(mark.incarnation) == self.incarnation);
+        if done.is_some_and(|mark| entry.number <= mark.number) {
             return;
         }
         // A copy may be far away yet: who has it, is of interest now.

@@ -77,11 +77,16 @@ impl<L, C> Share<L, C> {
             return;
         };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        // What it has that came before is not carried out any more.
+        self.appended = 0;
         replica.refound(mark, time, own, &mut |effect| carry_out(own, true, locals, wakes, effect, emit));
     }
 
     /// Carries out all entries whose turn has come, and gives the room to whom it was promised.
     pub(super) fn follow(&mut self, emit: Emit<'_, L, C>) {
+        if matches!(self.stage, Stage::Catching { .. }) && self.is_whole() {
+            self.stage = Stage::In;
+        }
         while matches!(self.stage, Stage::In | Stage::Catching { .. })
             && let Some(entry) = self.next_entry()
         {
@@ -96,6 +101,15 @@ impl<L, C> Share<L, C> {
             }
             !is_due
         });
+    }
+
+    /// Whether nothing is missing after all: what the log has no more was on its way.
+    fn is_whole(&self) -> bool {
+        let mark = self.replica.as_ref().map(Replica::mark);
+        mark.is_some_and(|mark| {
+            let mut missing = mark.number + 1..=self.known;
+            Some(mark.incarnation) == self.incarnation && missing.all(|number| self.ahead.contains_key(&number))
+        })
     }
 
     /// The entry that is to be carried out next, if it is here.
@@ -121,6 +135,8 @@ impl<L, C> Share<L, C> {
             self.replica = Some(Replica::new(mark, entry.time, posts, self.new_room()));
             self.wakes.clear();
             self.stage = Stage::In;
+            // What the engine has of before is not carried out any more.
+            self.appended = 0;
             return;
         }
         let Some(replica) = &mut self.replica else { return };
@@ -146,6 +162,7 @@ impl<L, C> Share<L, C> {
             Applied::Repeated => {}
             Applied::Posts(news) => {
                 if news == News::Founded {
+                    self.appended = 0;
                     self.close_all(emit);
                 }
                 self.posts_changed(emit);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Emit, Output, Share, Stage, carry_out};
 use crate::cluster::link::{Full, Link};
 use crate::cluster::wire::{Direct, Mark, Parcel, Post};
-use crate::core::{Effect, Input, Refusal, Seat};
+use crate::core::{Act, Effect, Input, Refusal, Seat};
 use crate::protocol::{Frame, PeerId};
 
 /// Why a frame was passed on to nobody.
@@ -53,12 +53,12 @@ impl<L, C> Share<L, C> {
         let Some(replica) = &mut self.replica else { return Err(Undelivered::Refused(Refusal::NotMember)) };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
         // First all is looked at, then all is sent: a broadcast goes to everyone or to nobody.
-        let (mut here, mut there): (Vec<Seat>, BTreeMap<Post, Vec<PeerId>>) = (Vec::new(), BTreeMap::new());
+        let (mut here, mut there): (Vec<Seat>, BTreeMap<Post, Vec<Seat>>) = (Vec::new(), BTreeMap::new());
         let looked_at = replica.relay(input, &mut |effect| {
             if let Effect::Send { seat, to, .. } = effect {
                 match to.home {
                     Some(home) if home == own => here.push(seat),
-                    Some(home) => there.entry(home).or_default().push(seat.id),
+                    Some(home) => there.entry(home).or_default().push(seat),
                     // Begins afresh when it comes back.
                     None => {}
                 }
@@ -95,20 +95,28 @@ impl<L, C> Share<L, C> {
         if !matches!(self.stage, Stage::In) {
             return;
         }
-        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        let (locals, wakes, pending) = (&mut self.locals, &mut self.wakes, &self.pending);
         let Mark { incarnation, number } = replica.mark();
         for link in self.links.values_mut() {
             let is_due = |parcel: &Parcel| {
                 let at = parcel.at;
-                if at.incarnation == incarnation { at.number <= number } else { at.incarnation < incarnation }
+                if at.incarnation == incarnation {
+                    return at.number <= number;
+                }
+                // Whoever was in before the engine lost its data, and comes in once more, is not there yet.
+                let comes = |seat: &Seat| pending.iter().any(|pending| is_join_of(&pending.act, *seat));
+                at.incarnation < incarnation && !parcel.to.iter().any(comes)
             };
             while let Some(Parcel { to, frame, .. }) = link.due(is_due) {
-                for (to, seat) in to.iter().filter_map(|id| replica.room().way_to(*id).zip(replica.room().seat_of(*id)))
-                {
+                for (seat, to) in to.iter().filter_map(|seat| Some((*seat, replica.room().way_from(*seat).ok()?))) {
                     let effect = Effect::Send { seat, to, frame: frame.clone() };
                     carry_out(own, false, locals, wakes, effect, emit);
                 }
             }
         }
     }
+}
+
+fn is_join_of(act: &Act, seat: Seat) -> bool {
+    matches!(act, Act::Join { seat: joining, .. } if *joining == seat)
 }
