@@ -17,6 +17,8 @@ const ACK_PARCELS: u64 = 32;
 const ACK_AFTER: Duration = Duration::from_millis(500);
 /// What nobody has acknowledged is sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// What is kept for a server that is in the room no more is kept so long.
+const FORSAKEN_AFTER: Duration = Duration::from_secs(60);
 
 /// More waits to be acknowledged than the bound allows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +44,7 @@ pub struct Link {
     complained: bool,
     /// What has come and is not due yet.
     held: VecDeque<Parcel>,
+    unknown_since: Option<Duration>,
 }
 
 impl Link {
@@ -59,12 +62,23 @@ impl Link {
             ack_at: None,
             complained: false,
             held: VecDeque::new(),
+            unknown_since: None,
         }
     }
 
     /// Whether everything has arrived at the other end.
     pub fn is_idle(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// Whether the other end has been unknown for so long that it will not come back. (Where the engine has lost its data,
+    /// a server may be unknown for a while, and go on with the same numbers.)
+    pub fn is_forsaken(&mut self, now: Duration, is_known: bool) -> bool {
+        if is_known {
+            self.unknown_since = None;
+            return false;
+        }
+        *self.unknown_since.get_or_insert(now) + FORSAKEN_AFTER <= now
     }
 
     /// When [`Link::tick`] is due.

@@ -154,12 +154,14 @@ impl<L, C> Share<L, C> {
     fn put(&mut self, now: Duration, entry: Entry) {
         // Also what is behind where a copy will begin: it may make the one that there is whole.
         let done = self.replica.as_ref().map(Replica::mark).filter(|mark| Some(mark.incarnation) == self.incarnation);
-        if done.is_some_and(|mark| entry.number <= mark.number) {
+        if entry.number <= done.map_or(self.floor, |mark| mark.number) {
             return;
         }
+        let is_news = entry.number > self.floor;
         // A copy may be far away yet: who has it, is of interest now.
         if let (Stage::Catching { others, without, asked, ask_at }, Body::Posts { posts, news }) =
             (&mut self.stage, &entry.body)
+            && is_news
         {
             *others = posts.iter().copied().filter(|post| *post != self.own).collect();
             without.clear();
@@ -216,7 +218,8 @@ impl<L, C> Share<L, C> {
 
     /// Whether there is nothing left to stay for.
     fn is_done(&self, now: Duration) -> bool {
-        let lingers = || self.links.values().any(|link| !link.is_idle());
+        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
+        let lingers = || self.links.iter().any(|(post, link)| posts.contains(post) && !link.is_idle());
         self.deserted.is_some_and(|since| !lingers() || since + LINGER <= now)
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Emit, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
-use crate::cluster::wire::{Body, Direct, Entry, Mark, News, Post};
+use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
 use crate::core::{Act, Comeback, Effect, Seat};
 use crate::protocol::CloseCode;
 
@@ -121,7 +121,7 @@ impl<L, C> Share<L, C> {
         }
         // Whatever there was: from here on it is empty.
         let is_founding = |entry: &Entry| matches!(entry.body, Body::Posts { news: News::Founded, .. });
-        let number = self.ahead.values().rev().find(|entry| is_founding(entry))?.number;
+        let number = self.ahead.values().rev().find(|entry| entry.number > self.floor && is_founding(entry))?.number;
         self.ahead = self.ahead.split_off(&number);
         self.ahead.remove(&number)
     }
@@ -242,8 +242,6 @@ impl<L, C> Share<L, C> {
         if !replica.posts().contains(&self.own) {
             return self.end(emit);
         }
-        let homes: BTreeSet<Post> = replica.room().handles().filter_map(|way| way.home).collect();
-        self.links.retain(|post, _| replica.posts().contains(post) || homes.contains(post));
         let servers: BTreeSet<_> = replica.posts().iter().map(|post| post.server).collect();
         self.victims.retain(|server| servers.contains(server));
     }

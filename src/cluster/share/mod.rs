@@ -299,6 +299,10 @@ impl<L, C> Share<L, C> {
 
     /// What time has brought about.
     pub fn tick(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        if let Some(replica) = &self.replica {
+            self.links
+                .retain(|post, link| !link.is_forsaken(now, replica.posts().contains(post) || replica.is_home(*post)));
+        }
         for (post, link) in &mut self.links {
             link.tick(now, &mut |packet| emit(Output::Tell(post.server, Direct::Link(packet).encode())));
         }
