@@ -24,7 +24,8 @@ pub const BATCH: usize = 64;
 /// already is done no second time, or is no different twice (an act has its own number).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Comes in. Makes the record where there is none. Appends
+    /// Comes in, or asks who is in. Makes the record where there is none. Refused where the server knows that very record
+    /// and the post is not in any more. Appends
     /// [`News::Attached`](super::wire::News::Attached), unless the post is in already.
     Attach {
         /// Whose.

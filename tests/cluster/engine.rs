@@ -99,6 +99,9 @@ impl Engine {
             Record { incarnation, posts: Vec::new(), number: 0, time: now, log: VecDeque::new() }
         });
         if !record.posts.contains(&post) {
+            if after == Some(record.incarnation) {
+                return Answer::NotAttached;
+            }
             record.posts.push(post);
             let body = Body::Posts { posts: record.posts.clone(), news: News::Attached(post) };
             record.append(now, self.log_entries, body, publish);

@@ -310,7 +310,15 @@ impl World {
                 .filter(|member| member.slot == slot && member.is_in())
                 .for_each(|member| member.is = Is::Gone);
             for join in joins {
-                self.act(slot, join.act, join.handle, join.context);
+                let Act::Join { seat, name, state, settings, comeback, grant } = join.act else { continue };
+                let old = self.members.get_mut(&seat.session).unwrap();
+                let client = std::mem::replace(&mut old.is, Is::Gone) != Is::Gone;
+                let (client, seat) = (client.then_some(old.client), Seat { session: self.next(), ..seat });
+                if let Some(client) = client {
+                    self.members.insert(seat.session, Member::new(seat, client, slot));
+                    let act = Act::Join { seat, name, state, settings, comeback, grant };
+                    self.act(slot, act, Some(seat.session), Some(seat.session));
+                }
             }
             return;
         }

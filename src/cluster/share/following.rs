@@ -165,6 +165,10 @@ impl<L, C> Share<L, C> {
                     self.appended = 0;
                     self.close_all(emit);
                 }
+                if let News::Detached(post) | News::Evicted(post) = news {
+                    // Never comes back as who it was.
+                    self.links.remove(&post);
+                }
                 self.posts_changed(emit);
             }
         }

@@ -225,7 +225,8 @@ impl<L, C> Share<L, C> {
         self.locals.get(&seat).map(|local| &local.handle)
     }
 
-    /// Those who came in before this share was over and have not been let in: for the next one.
+    /// Those who came in before this share was over and have not been let in: for the next one, in another session, since
+    /// in this one they may have been in the room unseen.
     pub fn into_joins(self) -> impl Iterator<Item = Pending<L, C>> {
         self.pending.into_iter().filter(|pending| matches!(pending.act, Act::Join { .. }))
     }
