@@ -158,6 +158,8 @@ impl<L, C> Share<L, C> {
             return;
         }
         let is_news = entry.number > self.floor;
+        // Known before its turn: whoever is out must not begin the room anew, should the engine lose its data just now.
+        self.is_out |= is_news && matches!(&entry.body, Body::Posts { posts, .. } if !posts.contains(&self.own));
         // A copy may be far away yet: who has it, is of interest now.
         if let (Stage::Catching { others, without, asked, ask_at }, Body::Posts { posts, news }) =
             (&mut self.stage, &entry.body)

@@ -163,6 +163,8 @@ pub struct Share<L, C> {
     /// Since when there is nobody here any more.
     deserted: Option<Duration>,
     degraded: bool,
+    /// Another server has put this one out.
+    is_out: bool,
 }
 
 impl<L, C> Share<L, C> {
@@ -195,6 +197,7 @@ impl<L, C> Share<L, C> {
             refresh_at: Duration::ZERO,
             deserted: None,
             degraded: false,
+            is_out: false,
         }
     }
 
@@ -330,6 +333,9 @@ impl<L, C> Share<L, C> {
     fn go_on(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         if self.is_over() {
             return;
+        }
+        if self.is_out {
+            return self.end(emit);
         }
         self.follow(emit);
         if self.is_alone() {
