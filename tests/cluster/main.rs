@@ -31,41 +31,41 @@ fn seeds(count: u64, faults: Faults) {
 
 #[test]
 fn without_faults() {
-    seeds(200, Faults { name: "without_faults", ..Faults::default() });
+    seeds(60, Faults { name: "without_faults", ..Faults::default() });
 }
 
 #[test]
 fn publications_are_lost() {
-    seeds(200, Faults { name: "publications_are_lost", loss: 20, ..Faults::default() });
+    seeds(60, Faults { name: "publications_are_lost", loss: 20, ..Faults::default() });
 }
 
 #[test]
 fn servers_die() {
-    seeds(200, Faults { name: "servers_die", kill: true, ..Faults::default() });
+    seeds(60, Faults { name: "servers_die", kill: true, ..Faults::default() });
 }
 
 #[test]
 fn servers_stop_and_go_on() {
-    seeds(200, Faults { name: "servers_stop_and_go_on", pause: true, ..Faults::default() });
+    seeds(60, Faults { name: "servers_stop_and_go_on", pause: true, ..Faults::default() });
 }
 
 #[test]
 fn servers_are_cut_off() {
-    seeds(200, Faults { name: "servers_are_cut_off", cut: true, ..Faults::default() });
+    seeds(60, Faults { name: "servers_are_cut_off", cut: true, ..Faults::default() });
 }
 
 #[test]
 fn the_engine_stops_and_goes_on() {
-    seeds(200, Faults { name: "the_engine_stops_and_goes_on", engine_pause: true, ..Faults::default() });
+    seeds(60, Faults { name: "the_engine_stops_and_goes_on", engine_pause: true, ..Faults::default() });
 }
 
 #[test]
 fn the_engine_forgets_everything() {
-    seeds(200, Faults { name: "the_engine_forgets_everything", engine_restart: true, ..Faults::default() });
+    seeds(60, Faults { name: "the_engine_forgets_everything", engine_restart: true, ..Faults::default() });
 }
 
 #[test]
 fn everything_at_once() {
     let name = "everything_at_once";
-    seeds(3000, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
+    seeds(120, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
 }

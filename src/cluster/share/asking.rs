@@ -199,7 +199,9 @@ impl<L, C> Share<L, C> {
             Stage::Catching { others, .. } => others,
             _ => self.replica.as_ref().map(Replica::posts).unwrap_or_default(),
         };
-        posts.iter().copied().find(|post| *post != self.own && self.victims.contains(&post.server))
+        let is_in = matches!(self.stage, Stage::In);
+        let is_out = |post: &Post| self.victims.contains(&post.server) || (is_in && self.removed.contains(post));
+        posts.iter().copied().find(|post| *post != self.own && is_out(post))
     }
 
     fn nobody_knows(&self) -> bool {

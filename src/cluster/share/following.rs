@@ -169,6 +169,9 @@ impl<L, C> Share<L, C> {
                     // Never comes back as who it was.
                     self.links.remove(&post);
                 }
+                if let News::Evicted(post) = news {
+                    self.removed.insert(post);
+                }
                 self.posts_changed(emit);
             }
         }

@@ -156,6 +156,8 @@ pub struct Share<L, C> {
     wakes: BTreeSet<Duration>,
     ticked: Duration,
     victims: BTreeSet<ServerId>,
+    /// Who was in and is out, even where the engine has lost its data and the post does not know.
+    removed: BTreeSet<Post>,
     connected: bool,
     flight: Option<Flight>,
     retry_at: Duration,
@@ -191,6 +193,7 @@ impl<L, C> Share<L, C> {
             wakes: BTreeSet::new(),
             ticked: Duration::ZERO,
             victims: BTreeSet::new(),
+            removed: BTreeSet::new(),
             connected,
             flight: None,
             retry_at: Duration::ZERO,
