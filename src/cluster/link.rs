@@ -20,10 +20,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// What is kept for a server that is in the room no more is kept so long.
 const FORSAKEN_AFTER: Duration = Duration::from_secs(60);
 
-/// More waits to be acknowledged than the bound allows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Full;
-
 /// One end of it.
 #[derive(Debug)]
 pub struct Link {
@@ -91,16 +87,14 @@ impl Link {
         self.kept.len() < LINK_PARCELS && self.kept_bytes + frame.cost() <= LINK_BYTES
     }
 
-    /// Sends something; a full link refuses it.
-    pub fn send(&mut self, now: Duration, parcel: Parcel) -> Result<Packet, Full> {
-        if !self.has_room(&parcel.frame) {
-            return Err(Full);
-        }
-        self.kept_bytes += parcel.frame.cost();
+    /// Sends something. For frames there must be room (see [`Link::has_room`]); what else there is comes seldom, and is
+    /// bounded by the members there are.
+    pub fn send(&mut self, now: Duration, parcel: Parcel) -> Packet {
+        self.kept_bytes += parcel.cost();
         self.kept.push_back(parcel.clone());
         self.sent += 1;
         self.again_at.get_or_insert(now + AGAIN_AFTER);
-        Ok(self.packet(Some((self.sent, parcel))))
+        self.packet(Some((self.sent, parcel)))
     }
 
     /// Takes what has come from the other end. What it brings waits for [`Link::due`].
@@ -155,7 +149,7 @@ impl Link {
         let before = self.kept.len();
         while !self.kept.is_empty() && self.sent + 1 - self.kept.len() as u64 <= number {
             if let Some(parcel) = self.kept.pop_front() {
-                self.kept_bytes -= parcel.frame.cost();
+                self.kept_bytes -= parcel.cost();
             }
         }
         if self.kept.len() < before {

@@ -121,6 +121,18 @@ impl Replica {
         self.own.retain(|(other, _)| *other != post);
         self.own.push((post, own));
         self.clock = self.clock.max(time);
+        // A member is where it came back last: its old server has no more say about its socket.
+        let way = act.seat().map(|seat| self.room.way_from(seat));
+        let elsewhere = || matches!(way, Some(Ok(Way { home: Some(home), .. })) if *home != post);
+        let is_stale = match &act {
+            Act::Lose { .. } => elsewhere(),
+            Act::Leave { reason, .. } => *reason != LeaveReason::Left && elsewhere(),
+            Act::Return { .. } => way.is_some_and(|way| way.is_err()),
+            _ => false,
+        };
+        if is_stale {
+            return Some(Err(Refusal::NotMember));
+        }
         let input = act.into_input(|seat| Way { seat, home: Some(post) });
         Some(self.room.handle(self.clock, input, emit))
     }

@@ -136,15 +136,40 @@ pub struct Packet {
     pub parcel: Option<(u64, Parcel)>,
 }
 
-/// A frame for some members of the receiver.
+/// One thing from one server to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parcel {
-    /// What the sender's copy of the room was: the receiver's must be so far before its members get it.
+    /// What the sender's copy of the room was: the receiver's must be so far before it is taken in.
     pub at: Mark,
-    /// For whom, in which stay: who has begun afresh meanwhile does not get what was for it before.
-    pub to: Vec<Seat>,
     /// What.
-    pub frame: Frame,
+    pub content: Content,
+}
+
+/// What a [`Parcel`] brings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A frame for some members of the receiver.
+    Frame {
+        /// For whom, in which stay: who has begun afresh meanwhile does not get what was for it before.
+        to: Vec<Seat>,
+        /// What.
+        frame: Frame,
+    },
+    /// Nothing more comes from here for a member that has moved away from the receiver by the entry of this number.
+    Beacon(Seat, u64),
+    /// The session of a member that has moved to the receiver; `None` where it does not go on.
+    Session(Seat, Option<Bytes>),
+}
+
+impl Parcel {
+    /// Bytes of a link's bound that it takes.
+    pub fn cost(&self) -> usize {
+        match &self.content {
+            Content::Frame { frame, .. } => frame.cost(),
+            Content::Beacon(..) | Content::Session(_, None) => 0,
+            Content::Session(_, Some(session)) => session.len(),
+        }
+    }
 }
 
 /// [`Direct`] without the frame.
@@ -154,27 +179,51 @@ enum Header {
     Want { post: Post, mark: Mark },
     Replica(Box<Replica>),
     NoReplica { post: Post, incarnation: Incarnation },
-    Link { from: Post, to: Post, ack: u64, again: bool, parcel: Option<(u64, Mark, Vec<Seat>)> },
+    Link { from: Post, to: Post, ack: u64, again: bool, parcel: Option<(u64, Mark, Kind)> },
+}
+
+/// [`Content`] without what stands behind the header.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Frame(Vec<Seat>),
+    Beacon(Seat, u64),
+    Session(Seat),
+    NoSession(Seat),
 }
 
 impl Direct {
     /// For the wire.
     pub fn encode(self) -> Bytes {
-        let (header, frame) = match self {
+        let (header, rest) = match self {
             Self::Want { post, mark } => (Header::Want { post, mark }, None),
             Self::Replica(replica) => (Header::Replica(replica), None),
             Self::NoReplica { post, incarnation } => (Header::NoReplica { post, incarnation }, None),
             Self::Link(Packet { from, to, ack, again, parcel }) => {
-                let (parcel, frame) =
-                    parcel.map(|(number, Parcel { at, to, frame })| ((number, at, to), frame)).unzip();
-                (Header::Link { from, to, ack, again, parcel }, frame)
+                let mut rest = None;
+                let parcel = parcel.map(|(number, Parcel { at, content })| {
+                    let kind = match content {
+                        Content::Frame { to, frame } => {
+                            rest = Some(frame.into_bytes());
+                            Kind::Frame(to)
+                        }
+                        Content::Beacon(seat, entry) => Kind::Beacon(seat, entry),
+                        Content::Session(seat, None) => Kind::NoSession(seat),
+                        Content::Session(seat, Some(session)) => {
+                            rest = Some(session);
+                            Kind::Session(seat)
+                        }
+                    };
+                    (number, at, kind)
+                });
+                (Header::Link { from, to, ack, again, parcel }, rest)
             }
         };
         let mut bytes = to_bytes(&header);
-        if let Some(frame) = frame {
+        if let Some(rest) = rest {
             // JSON in one line has no line feed.
             bytes.push(b'\n');
-            bytes.extend_from_slice(frame.payload());
+            bytes.extend_from_slice(&rest);
         }
         bytes.into()
     }
@@ -188,16 +237,30 @@ impl Direct {
             Header::Replica(replica) => Self::Replica(replica),
             Header::NoReplica { post, incarnation } => Self::NoReplica { post, incarnation },
             Header::Link { from, to, ack, again, parcel } => {
-                let parcel = match (parcel, line) {
-                    (Some((number, at, to)), Some(line)) => {
-                        let frame = Frame::of(bytes.slice(line + 1..)).ok_or("The frame is no message.")?;
-                        Some((number, Parcel { at, to, frame }))
-                    }
-                    (None, None) => None,
-                    _ => return Err("A parcel has a frame, and nothing else has one.".into()),
+                let mut rest = line.map(|line| bytes.slice(line + 1..));
+                let parcel = match parcel {
+                    Some((number, at, kind)) => Some((number, Parcel { at, content: kind.with(&mut rest)? })),
+                    None => None,
                 };
+                if rest.is_some() {
+                    return Err("There is more than was announced.".into());
+                }
                 Self::Link(Packet { from, to, ack, again, parcel })
             }
+        })
+    }
+}
+
+impl Kind {
+    fn with(self, rest: &mut Option<Bytes>) -> Result<Content, String> {
+        Ok(match self {
+            Self::Frame(to) => {
+                let frame = rest.take().and_then(Frame::of).ok_or("There is no frame, or what is none.")?;
+                Content::Frame { to, frame }
+            }
+            Self::Beacon(seat, entry) => Content::Beacon(seat, entry),
+            Self::NoSession(seat) => Content::Session(seat, None),
+            Self::Session(seat) => Content::Session(seat, Some(rest.take().ok_or("There is no session.")?)),
         })
     }
 }

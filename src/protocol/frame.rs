@@ -58,6 +58,11 @@ impl Frame {
         (whole && std::str::from_utf8(&bytes).is_ok()).then_some(Self(bytes))
     }
 
+    /// The same as [`Frame::payload`], shared.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// The JSON, without a number.
     pub fn payload(&self) -> &[u8] {
         &self.0

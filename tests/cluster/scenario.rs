@@ -120,6 +120,10 @@ impl Run {
             return;
         }
         if is == Is::Lost {
+            let elsewhere = self.world.rng.usize(0..self.world.servers.len());
+            if elsewhere != slot && self.world.rng.bool() {
+                return self.come_back(session, elsewhere);
+            }
             // Its session may be no more.
             let known = self.world.servers[slot].share.as_ref().is_some_and(|share| share.local(seat).is_some());
             let member = self.world.members.get_mut(&session).unwrap();
@@ -148,9 +152,27 @@ impl Run {
             }
             // Comes again elsewhere, while it is still here.
             37 if is == Is::In => return self.join(client),
+            38 if is == Is::In => {
+                let elsewhere = self.world.rng.usize(0..self.world.servers.len());
+                if elsewhere != slot {
+                    self.come_back(session, elsewhere);
+                }
+                return;
+            }
             _ => return,
         };
-        self.world.act(slot, act, None, Some(session));
+        self.world.act(slot, act, None, Some((session, false)));
+    }
+
+    /// A session is to go on at another server, whether its socket is lost or not.
+    fn come_back(&mut self, session: u64, slot: usize) {
+        if !self.world.runs(slot) {
+            return;
+        }
+        let member = self.world.members.get_mut(&session).unwrap();
+        (member.is, member.slot) = (Is::In, slot);
+        let seat = member.seat;
+        self.world.act(slot, Act::Return { seat }, Some(session), Some((session, true)));
     }
 
     fn join(&mut self, client: usize) {
@@ -169,7 +191,7 @@ impl Run {
             comeback: Comeback { known, refused: None },
             grant: Grant::default(),
         };
-        self.world.act(slot, join, Some(seat.session), Some(seat.session));
+        self.world.act(slot, join, Some(seat.session), Some((seat.session, false)));
     }
 
     fn patch(&mut self) -> StatePatch {

@@ -11,7 +11,7 @@ use roundtable::cluster::watch::{LEASE, RENEW, Watch};
 use roundtable::cluster::wire::{Entry, Incarnation, Mark};
 use roundtable::cluster::{Output, Post, Replica, ServerId, Share};
 use roundtable::core::{Act, Refusal, Seat};
-use roundtable::protocol::Role;
+use roundtable::protocol::{LeaveReason, Role};
 
 use crate::engine::Engine;
 use crate::member::{Is, Member};
@@ -24,7 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// It is carried out until then: clocks differ.
 const GOOD_FOR: Duration = Duration::from_millis(1_200);
 
-type Part = Share<u64, u64>;
+/// Who is to be answered, and whether about its coming back.
+pub type Context = (u64, bool);
+type Part = Share<u64, Context>;
 
 pub struct Server {
     pub id: ServerId,
@@ -72,6 +74,8 @@ pub struct World {
     last: BTreeMap<ServerId, Duration>,
     /// Of a hundred publications so many are lost.
     pub loss: u32,
+    /// How many sessions have gone on at another server.
+    pub moved: u64,
     history: BTreeMap<Mark, Replica>,
     pub trace: bool,
 }
@@ -91,6 +95,7 @@ impl World {
             made: 0,
             last: BTreeMap::new(),
             loss: 0,
+            moved: 0,
             history: BTreeMap::new(),
             trace: std::env::var_os("CLUSTER_TRACE").is_some(),
         };
@@ -260,11 +265,12 @@ impl World {
     }
 
     /// Something happens to a share, and all that follows.
-    pub fn with(&mut self, slot: usize, happens: impl FnOnce(&mut Part, &mut dyn FnMut(Output<'_, u64, u64>))) {
+    pub fn with(&mut self, slot: usize, happens: impl FnOnce(&mut Part, &mut dyn FnMut(Output<'_, u64, Context>))) {
         let Some(mut share) = self.servers[slot].share.take() else { return };
         let (id, post) = (self.servers[slot].id, share.post());
         let (mut asks, mut tells, mut answers, mut degraded, mut over) =
             (Vec::new(), Vec::new(), Vec::new(), None, false);
+        let (mut ships, mut afresh, moved) = (Vec::new(), Vec::new(), &mut self.moved);
         let members = &mut self.members;
         happens(&mut share, &mut |output| match output {
             Output::Effect(effect) => match &effect {
@@ -274,6 +280,18 @@ impl World {
                 roundtable::core::Effect::Close { handle, .. } => members.get_mut(handle).unwrap().take(effect),
                 _ => {}
             },
+            Output::Ship { seat, to, handle } => {
+                assert_eq!(seat.session, handle);
+                ships.push((seat, to));
+            }
+            Output::Adopt { seat, to, session } => {
+                assert_eq!((seat.session, session.as_ref()), (*to, seat.session.to_string().as_bytes()));
+                *moved += 1;
+            }
+            Output::Afresh { seat, handle } => {
+                assert_eq!(seat.session, handle);
+                afresh.push(seat);
+            }
             Output::Answer(member, result) => answers.push((member, result)),
             Output::Ask(request) => asks.push(request),
             Output::Tell(to, bytes) => tells.push((to, bytes)),
@@ -317,7 +335,7 @@ impl World {
                 if let Some(client) = client {
                     self.members.insert(seat.session, Member::new(seat, client, slot));
                     let act = Act::Join { seat, name, state, settings, comeback, grant };
-                    self.act(slot, act, Some(seat.session), Some(seat.session));
+                    self.act(slot, act, Some(seat.session), Some((seat.session, false)));
                 }
             }
             return;
@@ -331,10 +349,15 @@ impl World {
             }
         }
         self.servers[slot].share = Some(share);
+        ships.into_iter().for_each(|(seat, to)| self.ship(slot, seat, to));
+        for seat in afresh {
+            self.members.get_mut(&seat.session).unwrap().is = Is::Gone;
+            self.act(slot, Act::Leave { seat, reason: LeaveReason::Closed }, None, None);
+        }
     }
 
     /// A member of this server does something.
-    pub fn act(&mut self, slot: usize, act: Act, handle: Option<u64>, context: Option<u64>) {
+    pub fn act(&mut self, slot: usize, act: Act, handle: Option<u64>, context: Option<Context>) {
         let server = &mut self.servers[slot];
         if server.share.is_none() {
             server.lives += 1;
@@ -346,9 +369,15 @@ impl World {
         self.check();
     }
 
-    fn answer(&mut self, session: u64, result: &Result<(), Refusal>) {
+    fn ship(&mut self, slot: usize, seat: Seat, to: Post) {
+        let (now, session) = (self.now + self.servers[slot].skew, Some(Bytes::from(seat.session.to_string())));
+        self.with(slot, |share, emit| share.ship(now, seat, to, session, emit));
+    }
+
+    fn answer(&mut self, (session, comes): (u64, bool), result: &Result<(), Refusal>) {
         let member = self.members.get_mut(&session).unwrap();
-        if result.is_err() && member.is == Is::Joining {
+        // Of who comes in, or comes back.
+        if result.is_err() && (member.is == Is::Joining || comes) {
             member.is = Is::Gone;
         }
     }

@@ -217,7 +217,7 @@ impl<L, C> Share<L, C> {
     }
 
     fn is_deserted(&self) -> bool {
-        self.locals.is_empty() && self.pending.is_empty()
+        self.locals.is_empty() && self.moving.is_empty() && self.pending.is_empty()
     }
 
     /// Whether there is nothing left to stay for.

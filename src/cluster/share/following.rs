@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::moving::{Awaited, Moves};
 use super::{Emit, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
@@ -83,14 +84,14 @@ impl<L, C> Share<L, C> {
     }
 
     /// Carries out all entries whose turn has come, and gives the room to whom it was promised.
-    pub(super) fn follow(&mut self, emit: Emit<'_, L, C>) {
+    pub(super) fn follow(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         if matches!(self.stage, Stage::Catching { .. }) && self.is_whole() {
             self.stage = Stage::In;
         }
         while matches!(self.stage, Stage::In | Stage::Catching { .. })
             && let Some(entry) = self.next_entry()
         {
-            self.apply(entry, emit);
+            self.apply(now, entry, emit);
         }
         self.note_position();
         let Some(replica) = self.replica.as_ref().filter(|_| matches!(self.stage, Stage::In)) else { return };
@@ -126,7 +127,7 @@ impl<L, C> Share<L, C> {
         self.ahead.remove(&number)
     }
 
-    fn apply(&mut self, entry: Entry, emit: Emit<'_, L, C>) {
+    fn apply(&mut self, now: Duration, entry: Entry, emit: Emit<'_, L, C>) {
         let (own, number) = (self.own, entry.number);
         if matches!(self.stage, Stage::Catching { .. }) {
             let (Body::Posts { posts, .. }, Some(incarnation)) = (entry.body, self.incarnation) else { return };
@@ -147,7 +148,8 @@ impl<L, C> Share<L, C> {
         let pending = mine.and_then(|own| take_pending(&mut self.pending, own));
         let is_tick = matches!(entry.body, Body::Act { act: Act::Tick, .. });
         let seat = pending.as_ref().and_then(|pending| pending.act.seat());
-        let (context, joins) = self.before(pending);
+        let moves = self.moves(&entry);
+        let (context, joins) = self.before(pending, moves.as_ref());
         let Some(replica) = &mut self.replica else { return };
         let is_first = replica.posts().first() == Some(&own);
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
@@ -156,6 +158,9 @@ impl<L, C> Share<L, C> {
             Applied::Act(_, _, result) => {
                 if is_tick {
                     self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
+                }
+                if let (Ok(()), Some(moves)) = (&result, moves) {
+                    self.moved(now, number, &moves, emit);
                 }
                 self.after(result, context, seat.filter(|_| joins), emit);
             }
@@ -183,7 +188,7 @@ impl<L, C> Share<L, C> {
         while let Some(pending) = self.pending.pop_front() {
             let (number, act, seat) = (pending.own, pending.act.clone(), pending.act.seat());
             let is_tick = act == Act::Tick;
-            let (context, joins) = self.before(Some(pending));
+            let (context, joins) = self.before(Some(pending), None);
             let Some(replica) = &mut self.replica else { return };
             let (locals, wakes) = (&mut self.locals, &mut self.wakes);
             let result = replica.act(now, own, number, act, &mut |effect| {
@@ -199,14 +204,16 @@ impl<L, C> Share<L, C> {
     }
 
     /// Before one's own act is carried out: who joins can be reached then.
-    fn before(&mut self, pending: Option<Pending<L, C>>) -> (Option<C>, bool) {
+    fn before(&mut self, pending: Option<Pending<L, C>>, moves: Option<&Moves>) -> (Option<C>, bool) {
         let Some(pending) = pending else { return (None, false) };
-        let joins = matches!(pending.act, Act::Join { .. });
+        // Also who comes from another server: it has its handle with it.
+        let joins = pending.handle.is_some();
         if !joins && pending.act != Act::Tick {
             self.retain(&pending);
         }
         if let (true, Some(seat), Some(handle)) = (joins, pending.act.seat(), pending.handle) {
-            self.locals.insert(seat, Local { handle, connected: true });
+            let awaits = matches!(pending.act, Act::Return { .. }).then(|| Awaited::new(moves));
+            self.locals.insert(seat, Local { handle, connected: true, awaits });
         }
         (pending.context, joins)
     }
@@ -272,9 +279,16 @@ impl<L, C> Share<L, C> {
         let mut joined: Vec<(Seat, Comeback)> = Vec::new();
         while self.pending.front().is_some_and(|pending| pending.own <= done) {
             let Some(Pending { act, handle, .. }) = self.pending.pop_front() else { break };
-            if let (Act::Join { seat, comeback, .. }, Some(handle)) = (act, handle) {
-                self.locals.insert(seat, Local { handle, connected: true });
-                joined.push((seat, comeback));
+            match (act, handle) {
+                (Act::Join { seat, comeback, .. }, Some(handle)) => {
+                    self.locals.insert(seat, Local { handle, connected: true, awaits: None });
+                    joined.push((seat, comeback));
+                }
+                (Act::Return { seat }, Some(handle)) => {
+                    let awaits = Some(Awaited::new(None));
+                    self.locals.insert(seat, Local { handle, connected: true, awaits });
+                }
+                _ => {}
             }
         }
         self.replica = Some(replica);

@@ -13,6 +13,7 @@
 
 mod asking;
 mod following;
+mod moving;
 mod relaying;
 
 pub use relaying::Undelivered;
@@ -28,6 +29,7 @@ use super::replica::{Replica, Way};
 use super::wire::{Direct, Entry, Incarnation, Post, ServerId};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
 use crate::protocol::CloseCode;
+use moving::{Awaited, Moving};
 
 /// The most acts that wait for the engine.
 const PENDING: usize = 1024;
@@ -64,6 +66,31 @@ pub enum Output<'a, L, C> {
     Ask(Request),
     /// To be published to one server.
     Tell(ServerId, Bytes),
+    /// A member has moved to another server: its session, with what waits in it, goes to [`Share::ship`].
+    Ship {
+        /// Whose.
+        seat: Seat,
+        /// Where to.
+        to: Post,
+        /// The way that it had.
+        handle: L,
+    },
+    /// A member has moved here, and this is its session. What comes for it follows.
+    Adopt {
+        /// Whose.
+        seat: Seat,
+        /// The way to it.
+        to: &'a L,
+        /// As it was given to [`Share::ship`].
+        session: Bytes,
+    },
+    /// A member has moved here, and its session does not go on. It is to join, in another session, or to leave.
+    Afresh {
+        /// Who.
+        seat: Seat,
+        /// The way to it.
+        handle: L,
+    },
     /// Whether the members of this server are cut off from those of others, to be told to all of them.
     Degraded(bool),
     /// It has ended; [`Share::into_joins`] has what is left.
@@ -95,6 +122,8 @@ struct Local<L> {
     handle: L,
     /// Has a socket, which is to be closed when the room knows this session no more.
     connected: bool,
+    /// Its session is on its way.
+    awaits: Option<Awaited>,
 }
 
 #[derive(Debug)]
@@ -167,6 +196,8 @@ pub struct Share<L, C> {
     degraded: bool,
     /// Another server has put this one out.
     is_out: bool,
+    /// Who has gone from here to another server, and whose session has not.
+    moving: BTreeMap<Seat, Moving<L>>,
 }
 
 impl<L, C> Share<L, C> {
@@ -201,6 +232,7 @@ impl<L, C> Share<L, C> {
             deserted: None,
             degraded: false,
             is_out: false,
+            moving: BTreeMap::new(),
         }
     }
 
@@ -255,10 +287,15 @@ impl<L, C> Share<L, C> {
         let handle = match &act {
             Act::Lose { seat, .. } | Act::Return { seat } => {
                 let connected = matches!(act, Act::Return { .. });
-                if let (Some(local), Some(handle)) = (self.locals.get_mut(seat), handle) {
-                    *local = Local { handle, connected };
+                match (self.locals.get_mut(seat), handle) {
+                    (Some(local), Some(handle)) => {
+                        (local.handle, local.connected) = (handle, connected);
+                        None
+                    }
+                    // Comes from another server.
+                    (None, handle) => handle.filter(|_| connected),
+                    (Some(_), None) => None,
                 }
-                None
             }
             Act::Leave { seat, .. } => {
                 if let Some(local) = self.locals.get_mut(seat) {
@@ -340,11 +377,12 @@ impl<L, C> Share<L, C> {
         if self.is_out {
             return self.end(emit);
         }
-        self.follow(emit);
+        self.follow(now, emit);
         if self.is_alone() {
             self.act_alone(now, emit);
         }
         self.deliver(emit);
+        self.move_on(now, emit);
         self.want(now, emit);
         self.pump(now, emit);
         let cut_off =
@@ -392,11 +430,11 @@ fn carry_out<L, C>(
                 emit(Output::Effect(welcome));
             }
         }
-        Effect::Send { seat, to, frame } if is_own(to) => {
-            if let Some(Local { handle: to, .. }) = locals.get(&seat) {
-                emit(Output::Effect(Effect::Send { seat, to, frame }));
-            }
-        }
+        Effect::Send { seat, to, frame } if is_own(to) => match locals.get_mut(&seat) {
+            Some(Local { awaits: Some(awaited), .. }) => awaited.hold(frame),
+            Some(Local { handle: to, .. }) => emit(Output::Effect(Effect::Send { seat, to, frame })),
+            None => {}
+        },
         Effect::Close { handle, code } if is_own(&handle) => {
             if let Some(Local { handle, .. }) = locals.remove(&handle.seat) {
                 emit(Output::Effect(Effect::Close { handle, code }));

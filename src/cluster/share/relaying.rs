@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Emit, Output, Share, Stage, carry_out};
-use crate::cluster::link::{Full, Link};
-use crate::cluster::wire::{Direct, Mark, Parcel, Post};
+use crate::cluster::link::Link;
+use crate::cluster::wire::{Content, Direct, Mark, Parcel, Post};
 use crate::core::{Act, Effect, Input, Refusal, Seat};
 use crate::protocol::{Frame, PeerId};
 
@@ -74,13 +74,11 @@ impl<L, C> Share<L, C> {
         let (at, room) = (replica.mark(), replica.room());
         for (post, to) in there {
             let Some(link) = self.links.get_mut(&post) else { continue };
-            match link.send(now, Parcel { at, to, frame: frame.clone() }) {
-                Ok(packet) => emit(Output::Tell(post.server, Direct::Link(packet).encode())),
-                Err(Full) => return Err(Undelivered::Busy),
-            }
+            let packet = link.send(now, Parcel { at, content: Content::Frame { to, frame: frame.clone() } });
+            emit(Output::Tell(post.server, Direct::Link(packet).encode()));
         }
         for seat in here {
-            if let Some(to) = room.way_to(seat.id) {
+            if let Ok(to) = room.way_from(seat) {
                 let effect = Effect::Send { seat, to, frame: frame.clone() };
                 carry_out(own, false, locals, wakes, effect, emit);
             }
@@ -90,30 +88,48 @@ impl<L, C> Share<L, C> {
 
     /// Gives members of this server what has come for them from others and is due.
     pub(super) fn deliver(&mut self, emit: Emit<'_, L, C>) {
-        let (own, Some(replica)) = (self.own, &self.replica) else { return };
         // What an older copy is behind of, may tell of somebody whom the members here do not know yet.
-        if !matches!(self.stage, Stage::In) {
-            return;
+        while matches!(self.stage, Stage::In)
+            && let Some((from, Parcel { content, .. })) = self.next_parcel()
+        {
+            match content {
+                Content::Frame { to, frame } => {
+                    let Some(replica) = &self.replica else { return };
+                    let (own, locals, wakes) = (self.own, &mut self.locals, &mut self.wakes);
+                    for seat in to {
+                        // It has gone from here, and whoever sent this did not know: it goes with its session.
+                        if let Some(moving) = self.moving.get_mut(&seat) {
+                            moving.take(seat, &frame, emit);
+                            continue;
+                        }
+                        let Ok(to) = replica.room().way_from(seat) else { continue };
+                        let effect = Effect::Send { seat, to, frame: frame.clone() };
+                        carry_out(own, false, locals, wakes, effect, emit);
+                    }
+                }
+                Content::Beacon(seat, entry) => self.beacon(from, seat, entry),
+                Content::Session(seat, session) => self.arrived(seat, session, emit),
+            }
         }
-        let (locals, wakes, pending) = (&mut self.locals, &mut self.wakes, &self.pending);
-        let Mark { incarnation, number } = replica.mark();
-        for link in self.links.values_mut() {
-            let is_due = |parcel: &Parcel| {
+    }
+
+    /// The next parcel of any link that is due.
+    fn next_parcel(&mut self) -> Option<(Post, Parcel)> {
+        let Mark { incarnation, number } = self.replica.as_ref()?.mark();
+        let pending = &self.pending;
+        self.links.iter_mut().find_map(|(post, link)| {
+            let parcel = link.due(|parcel| {
                 let at = parcel.at;
                 if at.incarnation == incarnation {
                     return at.number <= number;
                 }
                 // Whoever was in before the engine lost its data, and comes in once more, is not there yet.
                 let comes = |seat: &Seat| pending.iter().any(|pending| is_join_of(&pending.act, *seat));
-                at.incarnation < incarnation && !parcel.to.iter().any(comes)
-            };
-            while let Some(Parcel { to, frame, .. }) = link.due(is_due) {
-                for (seat, to) in to.iter().filter_map(|seat| Some((*seat, replica.room().way_from(*seat).ok()?))) {
-                    let effect = Effect::Send { seat, to, frame: frame.clone() };
-                    carry_out(own, false, locals, wakes, effect, emit);
-                }
-            }
-        }
+                let waits = matches!(&parcel.content, Content::Frame { to, .. } if to.iter().any(comes));
+                at.incarnation < incarnation && !waits
+            });
+            parcel.map(|parcel| (*post, parcel))
+        })
     }
 }
 

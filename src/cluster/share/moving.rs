@@ -1,0 +1,178 @@
+//! How a member goes on at another server (R53): its session, with what waits in it, goes there, and nothing that was
+//! sent to it is lost, comes twice or overtakes.
+//!
+//! [`Act::Return`] by another server than the one that has the session is the moment: from this entry on everybody sends
+//! to the new one. Each other server tells the old one by a beacon, on the link on which its frames went there, that no
+//! more comes. When the old one has them all, it ships the session; until that arrives, the new one holds what comes.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Emit, Local, Output, Share};
+use crate::cluster::link::Link;
+use crate::cluster::replica::Replica;
+use crate::cluster::wire::{Body, Content, Direct, Entry, Parcel, Post};
+use crate::core::{Act, Effect, Seat};
+use crate::protocol::Frame;
+
+/// The most frames that are held for a member whose session has not come.
+const HELD: usize = 1024;
+/// After this time a session does not go on: a server that was to say something has not.
+const MOVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A member that has gone to another server.
+#[derive(Debug)]
+pub(super) struct Moving<L> {
+    to: Post,
+    /// By which entry.
+    entry: u64,
+    local: Option<Local<L>>,
+    /// Who has not sent a beacon.
+    waits: BTreeSet<Post>,
+    until: Duration,
+}
+
+/// A session that is on its way here.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    /// From there; `None` where nobody has it.
+    from: Option<Post>,
+    until: Option<Duration>,
+    held: Vec<Frame>,
+    overrun: bool,
+}
+
+/// A member goes from one server to another.
+#[derive(Debug)]
+pub(super) struct Moves {
+    seat: Seat,
+    from: Post,
+    to: Post,
+}
+
+impl Awaited {
+    pub(super) fn new(moves: Option<&Moves>) -> Self {
+        Self { from: moves.map(|moves| moves.from), until: None, held: Vec::new(), overrun: false }
+    }
+
+    pub(super) fn hold(&mut self, frame: Frame) {
+        self.overrun |= self.held.len() >= HELD;
+        if !self.overrun {
+            self.held.push(frame);
+        }
+    }
+}
+
+impl<L> Moving<L> {
+    /// A frame that was on its way before everybody knew.
+    pub(super) fn take<C>(&mut self, seat: Seat, frame: &Frame, emit: Emit<'_, L, C>) {
+        match &mut self.local {
+            Some(Local { awaits: Some(awaited), .. }) => awaited.hold(frame.clone()),
+            Some(Local { handle: to, .. }) => emit(Output::Effect(Effect::Send { seat, to, frame: frame.clone() })),
+            None => {}
+        }
+    }
+}
+
+impl<L, C> Share<L, C> {
+    /// The session of a member that has moved, as [`Output::Ship`] asked for it; `None` where it cannot go on.
+    pub fn ship(&mut self, now: Duration, seat: Seat, to: Post, session: Option<Bytes>, emit: Emit<'_, L, C>) {
+        self.send(now, to, Content::Session(seat, session), emit);
+        self.go_on(now, emit);
+    }
+
+    /// Whether the entry that is to be carried out next moves somebody.
+    pub(super) fn moves(&self, entry: &Entry) -> Option<Moves> {
+        let Body::Act { post: to, act: Act::Return { seat }, .. } = &entry.body else { return None };
+        let from = self.replica.as_ref()?.room().way_from(*seat).ok()?.home?;
+        (from != *to).then_some(Moves { seat: *seat, from, to: *to })
+    }
+
+    /// The entry of this number has been carried out, and has moved somebody.
+    pub(super) fn moved(&mut self, now: Duration, entry: u64, moves: &Moves, emit: Emit<'_, L, C>) {
+        let Moves { seat, from, to } = *moves;
+        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
+        if from == self.own {
+            let waits = posts.iter().copied().filter(|post| *post != self.own).collect();
+            let local = self.locals.remove(&seat);
+            self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
+        } else if posts.contains(&from) {
+            self.send(now, from, Content::Beacon(seat, entry), emit);
+        }
+    }
+
+    /// Another server sends no more for a member that has gone from here.
+    pub(super) fn beacon(&mut self, from: Post, seat: Seat, entry: u64) {
+        if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| moving.entry == entry) {
+            moving.waits.remove(&from);
+        }
+    }
+
+    /// A session has come, or will not come.
+    pub(super) fn arrived(&mut self, seat: Seat, session: Option<Bytes>, emit: Emit<'_, L, C>) {
+        // Who has gone on from here meanwhile was here first.
+        let gone = self.moving.get_mut(&seat).and_then(|moving| moving.local.as_mut());
+        let local = match gone.filter(|local| local.awaits.is_some()) {
+            Some(local) => Some(local),
+            None => self.locals.get_mut(&seat),
+        };
+        let Some(local) = local else { return };
+        let Some(Awaited { held, overrun, .. }) = local.awaits.take() else { return };
+        if let Some(session) = session.filter(|_| !overrun) {
+            let to = &local.handle;
+            emit(Output::Adopt { seat, to, session });
+            for frame in held {
+                emit(Output::Effect(Effect::Send { seat, to, frame }));
+            }
+        } else if let Some(moving) = self.moving.get_mut(&seat) {
+            moving.local = None;
+        } else if let Some(Local { handle, .. }) = self.locals.remove(&seat) {
+            emit(Output::Afresh { seat, handle });
+        }
+    }
+
+    /// Ships what is complete, and gives up what does not come.
+    pub(super) fn move_on(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        if self.moving.is_empty() && self.locals.values().all(|local| local.awaits.is_none()) {
+            return;
+        }
+        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
+        let posts: BTreeSet<Post> = posts.iter().copied().collect();
+        for (seat, moving) in mem::take(&mut self.moving) {
+            // What it has said here must have been answered here.
+            let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat) && pending.handle.is_none());
+            let awaits = moving.local.as_ref().is_some_and(|local| local.awaits.is_some());
+            let is_complete = !says && !awaits && moving.waits.is_disjoint(&posts);
+            if !is_complete && moving.until > now {
+                self.moving.insert(seat, moving);
+                continue;
+            }
+            match moving.local.filter(|_| is_complete) {
+                Some(Local { handle, .. }) => emit(Output::Ship { seat, to: moving.to, handle }),
+                None => self.send(now, moving.to, Content::Session(seat, None), emit),
+            }
+        }
+        let mut given_up = Vec::new();
+        for (seat, local) in &mut self.locals {
+            let Some(awaited) = &mut local.awaits else { continue };
+            let until = *awaited.until.get_or_insert(now + 2 * MOVE_WITHIN);
+            if until <= now || awaited.from.is_none_or(|from| !posts.contains(&from)) {
+                given_up.push(*seat);
+            }
+        }
+        for seat in given_up {
+            self.arrived(seat, None, emit);
+        }
+    }
+
+    fn send(&mut self, now: Duration, to: Post, content: Content, emit: Emit<'_, L, C>) {
+        let Some(replica) = &self.replica else { return };
+        let (own, at) = (self.own, replica.mark());
+        let link = self.links.entry(to).or_insert_with(|| Link::new(own, to));
+        let packet = link.send(now, Parcel { at, content });
+        emit(Output::Tell(to.server, Direct::Link(packet).encode()));
+    }
+}
