@@ -155,6 +155,8 @@ pub enum Content {
         /// What.
         frame: Frame,
     },
+    /// A member has moved away from the sender, by the entry of this number: the receiver answers by a beacon.
+    Gone(Seat, u64),
     /// Nothing more comes from here for a member that has moved away from the receiver by the entry of this number.
     Beacon(Seat, u64),
     /// The session of a member that has moved to the receiver; `None` where it does not go on.
@@ -166,7 +168,7 @@ impl Parcel {
     pub fn cost(&self) -> usize {
         match &self.content {
             Content::Frame { frame, .. } => frame.cost(),
-            Content::Beacon(..) | Content::Session(_, None) => 0,
+            Content::Gone(..) | Content::Beacon(..) | Content::Session(_, None) => 0,
             Content::Session(_, Some(session)) => session.len(),
         }
     }
@@ -187,6 +189,7 @@ enum Header {
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Frame(Vec<Seat>),
+    Gone(Seat, u64),
     Beacon(Seat, u64),
     Session(Seat),
     NoSession(Seat),
@@ -207,6 +210,7 @@ impl Direct {
                             rest = Some(frame.into_bytes());
                             Kind::Frame(to)
                         }
+                        Content::Gone(seat, entry) => Kind::Gone(seat, entry),
                         Content::Beacon(seat, entry) => Kind::Beacon(seat, entry),
                         Content::Session(seat, None) => Kind::NoSession(seat),
                         Content::Session(seat, Some(session)) => {
@@ -258,6 +262,7 @@ impl Kind {
                 let frame = rest.take().and_then(Frame::of).ok_or("There is no frame, or what is none.")?;
                 Content::Frame { to, frame }
             }
+            Self::Gone(seat, entry) => Content::Gone(seat, entry),
             Self::Beacon(seat, entry) => Content::Beacon(seat, entry),
             Self::NoSession(seat) => Content::Session(seat, None),
             Self::Session(seat) => Content::Session(seat, Some(rest.take().ok_or("There is no session.")?)),

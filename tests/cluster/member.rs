@@ -11,6 +11,8 @@ pub enum Is {
     Joining,
     Waiting,
     In,
+    /// Has come back at another server and has no answer.
+    Moving,
     /// Has lost its socket.
     Lost,
     Gone,
@@ -52,7 +54,7 @@ impl Member {
     }
 
     pub fn is_in(&self) -> bool {
-        matches!(self.is, Is::In | Is::Lost)
+        matches!(self.is, Is::In | Is::Lost | Is::Moving)
     }
 
     pub fn take(&mut self, effect: Effect<'_, u64>) {

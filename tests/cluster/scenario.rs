@@ -133,7 +133,7 @@ impl Run {
             }
             return;
         }
-        if !may_say {
+        if !may_say || is == Is::Moving {
             return;
         }
         let act = match self.world.rng.u8(0..40) {
@@ -170,7 +170,7 @@ impl Run {
             return;
         }
         let member = self.world.members.get_mut(&session).unwrap();
-        (member.is, member.slot) = (Is::In, slot);
+        (member.is, member.slot) = (Is::Moving, slot);
         let seat = member.seat;
         self.world.act(slot, Act::Return { seat }, Some(session), Some((session, true)));
     }
@@ -288,7 +288,7 @@ impl Run {
         let roster: BTreeMap<String, _> = room.members().map(|(peer, _)| (peer.id.to_string(), json!(peer))).collect();
         for member in world.members.values() {
             assert!(
-                !matches!(member.is, Is::Joining | Is::Lost),
+                !matches!(member.is, Is::Joining | Is::Lost | Is::Moving),
                 "is neither in nor out: {member:?}\n{:#?}",
                 world.servers[member.slot].share
             );

@@ -270,7 +270,7 @@ impl World {
         let (id, post) = (self.servers[slot].id, share.post());
         let (mut asks, mut tells, mut answers, mut degraded, mut over) =
             (Vec::new(), Vec::new(), Vec::new(), None, false);
-        let (mut ships, mut afresh, moved) = (Vec::new(), Vec::new(), &mut self.moved);
+        let (mut ships, mut afresh, mut adopted, moved) = (Vec::new(), Vec::new(), Vec::new(), &mut self.moved);
         let members = &mut self.members;
         happens(&mut share, &mut |output| match output {
             Output::Effect(effect) => match &effect {
@@ -287,6 +287,9 @@ impl World {
             Output::Adopt { seat, to, session } => {
                 assert_eq!((seat.session, session.as_ref()), (*to, seat.session.to_string().as_bytes()));
                 *moved += 1;
+                adopted.push(*to);
+                let member = members.get_mut(to).unwrap();
+                member.is = if member.is == Is::Moving { Is::In } else { member.is };
             }
             Output::Afresh { seat, handle } => {
                 assert_eq!(seat.session, handle);
@@ -313,6 +316,9 @@ impl World {
         }
         for (session, result) in answers {
             self.answer(session, &result);
+        }
+        for session in adopted {
+            self.members.get_mut(&session).unwrap().degraded = share.is_degraded();
         }
         if let Some(degraded) = degraded {
             self.members

@@ -253,6 +253,11 @@ impl<L, C> Share<L, C> {
             && self.replica.as_ref().is_some_and(|replica| replica.posts() == [self.own])
     }
 
+    /// Whether the members of this server are cut off, for who comes in meanwhile (see [`Output::Degraded`]).
+    pub fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+
     /// Whether it can take nothing any more.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
@@ -381,7 +386,7 @@ impl<L, C> Share<L, C> {
         if self.is_alone() {
             self.act_alone(now, emit);
         }
-        self.deliver(emit);
+        self.deliver(now, emit);
         self.move_on(now, emit);
         self.want(now, emit);
         self.pump(now, emit);

@@ -2,8 +2,10 @@
 //! sent to it is lost, comes twice or overtakes.
 //!
 //! [`Act::Return`] by another server than the one that has the session is the moment: from this entry on everybody sends
-//! to the new one. Each other server tells the old one by a beacon, on the link on which its frames went there, that no
-//! more comes. When the old one has them all, it ships the session; until that arrives, the new one holds what comes.
+//! to the new one. The old one asks each other server, behind what it has sent there for the member, and each answers by a
+//! beacon, behind what it has sent for the member. When the old one has them all, nothing of before is under way, in
+//! neither direction, and it ships the session. Until that arrives, the new one holds what comes, and the client, which has
+//! no answer yet, says nothing.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -98,10 +100,17 @@ impl<L, C> Share<L, C> {
         if from == self.own {
             let waits = posts.iter().copied().filter(|post| *post != self.own).collect();
             let local = self.locals.remove(&seat);
+            let others: Vec<Post> = posts.iter().copied().filter(|post| *post != self.own).collect();
             self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
-        } else if posts.contains(&from) {
-            self.send(now, from, Content::Beacon(seat, entry), emit);
+            for post in others {
+                self.send(now, post, Content::Gone(seat, entry), emit);
+            }
         }
+    }
+
+    /// A member has gone from another server, and all that has come from there before is delivered.
+    pub(super) fn answer(&mut self, now: Duration, from: Post, seat: Seat, entry: u64, emit: Emit<'_, L, C>) {
+        self.send(now, from, Content::Beacon(seat, entry), emit);
     }
 
     /// Another server sends no more for a member that has gone from here.

@@ -87,7 +87,7 @@ impl<L, C> Share<L, C> {
     }
 
     /// Gives members of this server what has come for them from others and is due.
-    pub(super) fn deliver(&mut self, emit: Emit<'_, L, C>) {
+    pub(super) fn deliver(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         // What an older copy is behind of, may tell of somebody whom the members here do not know yet.
         while matches!(self.stage, Stage::In)
             && let Some((from, Parcel { content, .. })) = self.next_parcel()
@@ -107,6 +107,7 @@ impl<L, C> Share<L, C> {
                         carry_out(own, false, locals, wakes, effect, emit);
                     }
                 }
+                Content::Gone(seat, entry) => self.answer(now, from, seat, entry, emit),
                 Content::Beacon(seat, entry) => self.beacon(from, seat, entry),
                 Content::Session(seat, session) => self.arrived(seat, session, emit),
             }
