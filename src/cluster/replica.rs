@@ -125,9 +125,9 @@ impl Replica {
         let way = act.seat().map(|seat| self.room.way_from(seat));
         let elsewhere = || matches!(way, Some(Ok(Way { home: Some(home), .. })) if *home != post);
         let is_stale = match &act {
-            Act::Lose { .. } => elsewhere(),
+            Act::Lose { .. } | Act::Return { .. } if elsewhere() => true,
             Act::Leave { reason, .. } => *reason != LeaveReason::Left && elsewhere(),
-            Act::Return { .. } => way.is_some_and(|way| way.is_err()),
+            Act::Return { .. } | Act::Move { .. } => way.is_some_and(|way| way.is_err()),
             _ => false,
         };
         if is_stale {

@@ -37,6 +37,11 @@ pub enum Act {
         /// Who.
         seat: Seat,
     },
+    /// The same, by a way that leads elsewhere: the session goes on at another server.
+    Move {
+        /// Who.
+        seat: Seat,
+    },
     /// See [`Input::Leave`].
     Leave {
         /// Who.
@@ -81,6 +86,7 @@ impl Act {
             Self::Join { seat, .. }
             | Self::Lose { seat, .. }
             | Self::Return { seat }
+            | Self::Move { seat }
             | Self::Leave { seat, .. }
             | Self::State { seat, .. }
             | Self::Moderate { seat, .. }
@@ -96,7 +102,7 @@ impl Act {
                 Input::Join { seat, name, state, settings, comeback, grant, handle: way(seat) }
             }
             Self::Lose { seat, reason } => Input::Lose { seat, reason, handle: way(seat) },
-            Self::Return { seat } => Input::Return { seat, handle: way(seat) },
+            Self::Return { seat } | Self::Move { seat } => Input::Return { seat, handle: way(seat) },
             Self::Leave { seat, reason } => Input::Leave { seat, reason },
             Self::State { seat, patch } => Input::State { seat, patch },
             Self::Moderate { seat, act } => Input::Moderate { seat, act },

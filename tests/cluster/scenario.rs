@@ -172,7 +172,7 @@ impl Run {
         let member = self.world.members.get_mut(&session).unwrap();
         (member.is, member.slot) = (Is::Moving, slot);
         let seat = member.seat;
-        self.world.act(slot, Act::Return { seat }, Some(session), Some((session, true)));
+        self.world.act(slot, Act::Move { seat }, Some(session), Some((session, true)));
     }
 
     fn join(&mut self, client: usize) {

@@ -39,7 +39,7 @@ impl<L, C> Share<L, C> {
             Direct::Replica(replica) => {
                 let fits = Some(replica.mark().incarnation) == self.incarnation && replica.posts().contains(&self.own);
                 if fits && matches!(self.stage, Stage::Catching { .. }) {
-                    self.adopt(*replica, emit);
+                    self.adopt(now, *replica, emit);
                 }
             }
             Direct::Link(packet) if packet.to == self.own && !self.is_over() => {
@@ -212,7 +212,7 @@ impl<L, C> Share<L, C> {
             self.retain(&pending);
         }
         if let (true, Some(seat), Some(handle)) = (joins, pending.act.seat(), pending.handle) {
-            let awaits = matches!(pending.act, Act::Return { .. }).then(|| Awaited::new(moves));
+            let awaits = matches!(pending.act, Act::Move { .. }).then(|| Awaited::new(moves));
             self.locals.insert(seat, Local { handle, connected: true, awaits });
         }
         (pending.context, joins)
@@ -237,8 +237,11 @@ impl<L, C> Share<L, C> {
 
     /// Lets go whom the room does not know any more. Who has a socket comes back by another.
     fn forget_strangers(&mut self, emit: Emit<'_, L, C>) {
-        let Some(replica) = &self.replica else { return };
-        let is_here = |seat: &Seat| replica.room().has(*seat);
+        let (own, Some(replica)) = (self.own, &self.replica) else { return };
+        let is_here = |seat: &Seat| match replica.room().way_from(*seat) {
+            Ok(way) => way.home == Some(own),
+            Err(_) => replica.room().has(*seat),
+        };
         if self.locals.keys().all(is_here) {
             return;
         }
@@ -261,7 +264,7 @@ impl<L, C> Share<L, C> {
     }
 
     /// Takes the room as another server has it.
-    fn adopt(&mut self, replica: Replica, emit: Emit<'_, L, C>) {
+    fn adopt(&mut self, now: Duration, replica: Replica, emit: Emit<'_, L, C>) {
         let (own, done) = (self.own, replica.own(self.own));
         self.stage = Stage::In;
         self.wakes = replica.room().wakes().collect();
@@ -284,7 +287,7 @@ impl<L, C> Share<L, C> {
                     self.locals.insert(seat, Local { handle, connected: true, awaits: None });
                     joined.push((seat, comeback));
                 }
-                (Act::Return { seat }, Some(handle)) => {
+                (Act::Move { seat }, Some(handle)) => {
                     let awaits = Some(Awaited::new(None));
                     self.locals.insert(seat, Local { handle, connected: true, awaits });
                 }
@@ -292,6 +295,7 @@ impl<L, C> Share<L, C> {
             }
         }
         self.replica = Some(replica);
+        self.settle_moves(now, emit);
         self.forget_strangers(emit);
         let Some(replica) = &self.replica else { return };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);

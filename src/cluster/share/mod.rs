@@ -274,8 +274,9 @@ impl<L, C> Share<L, C> {
         self.pending.into_iter().filter(|pending| matches!(pending.act, Act::Join { .. }))
     }
 
-    /// Does something in the name of a member of this server, or of the server. `handle` is the way to who joins or
-    /// returns, and to where what it misses waits for who is lost.
+    /// Does something in the name of a member of this server, or of the server. `handle` is the way to who joins, returns
+    /// or moves here ([`Act::Return`] is for whose session is here, [`Act::Move`] for others), and to where what it misses
+    /// waits for who is lost.
     pub fn act(
         &mut self,
         now: Duration,
@@ -285,22 +286,18 @@ impl<L, C> Share<L, C> {
         emit: Emit<'_, L, C>,
     ) -> Result<(), Busy> {
         // Bounded by the members there are: what ends something, or goes on.
-        let must = matches!(act, Act::Lose { .. } | Act::Return { .. } | Act::Leave { .. } | Act::Tick);
+        let must =
+            matches!(act, Act::Lose { .. } | Act::Return { .. } | Act::Move { .. } | Act::Leave { .. } | Act::Tick);
         if !must && self.pending.len() >= PENDING {
             return Err(Busy);
         }
         let handle = match &act {
             Act::Lose { seat, .. } | Act::Return { seat } => {
                 let connected = matches!(act, Act::Return { .. });
-                match (self.locals.get_mut(seat), handle) {
-                    (Some(local), Some(handle)) => {
-                        (local.handle, local.connected) = (handle, connected);
-                        None
-                    }
-                    // Comes from another server.
-                    (None, handle) => handle.filter(|_| connected),
-                    (Some(_), None) => None,
+                if let (Some(local), Some(handle)) = (self.locals.get_mut(seat), handle) {
+                    (local.handle, local.connected) = (handle, connected);
                 }
+                None
             }
             Act::Leave { seat, .. } => {
                 if let Some(local) = self.locals.get_mut(seat) {

@@ -1,7 +1,7 @@
 //! How a member goes on at another server (R53): its session, with what waits in it, goes there, and nothing that was
 //! sent to it is lost, comes twice or overtakes.
 //!
-//! [`Act::Return`] by another server than the one that has the session is the moment: from this entry on everybody sends
+//! [`Act::Move`] by another server than the one that has the session is the moment: from this entry on everybody sends
 //! to the new one. The old one asks each other server, behind what it has sent there for the member, and each answers by a
 //! beacon, behind what it has sent for the member. When the old one has them all, nothing of before is under way, in
 //! neither direction, and it ships the session. Until that arrives, the new one holds what comes, and the client, which has
@@ -88,7 +88,7 @@ impl<L, C> Share<L, C> {
 
     /// Whether the entry that is to be carried out next moves somebody.
     pub(super) fn moves(&self, entry: &Entry) -> Option<Moves> {
-        let Body::Act { post: to, act: Act::Return { seat }, .. } = &entry.body else { return None };
+        let Body::Act { post: to, act: Act::Move { seat }, .. } = &entry.body else { return None };
         let from = self.replica.as_ref()?.room().way_from(*seat).ok()?.home?;
         (from != *to).then_some(Moves { seat: *seat, from, to: *to })
     }
@@ -96,15 +96,46 @@ impl<L, C> Share<L, C> {
     /// The entry of this number has been carried out, and has moved somebody.
     pub(super) fn moved(&mut self, now: Duration, entry: u64, moves: &Moves, emit: Emit<'_, L, C>) {
         let Moves { seat, from, to } = *moves;
-        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
         if from == self.own {
-            let waits = posts.iter().copied().filter(|post| *post != self.own).collect();
             let local = self.locals.remove(&seat);
-            let others: Vec<Post> = posts.iter().copied().filter(|post| *post != self.own).collect();
-            self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
-            for post in others {
-                self.send(now, post, Content::Gone(seat, entry), emit);
+            self.begin_move(now, seat, to, entry, local, emit);
+        }
+    }
+
+    fn begin_move(
+        &mut self,
+        now: Duration,
+        seat: Seat,
+        to: Post,
+        entry: u64,
+        local: Option<Local<L>>,
+        emit: Emit<'_, L, C>,
+    ) {
+        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
+        let waits: BTreeSet<Post> = posts.iter().copied().filter(|post| *post != self.own).collect();
+        for post in &waits {
+            self.send(now, *post, Content::Gone(seat, entry), emit);
+        }
+        self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
+    }
+
+    /// There is another copy of the room: who has moved by it goes, and who has not stays.
+    pub(super) fn settle_moves(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        let Some(replica) = &self.replica else { return };
+        let number = replica.mark().number;
+        let home = |seat: &Seat| replica.room().way_from(*seat).ok().and_then(|way| way.home);
+        let own = self.own;
+        let stay: Vec<Seat> = self.moving.keys().copied().filter(|seat| home(seat) == Some(own)).collect();
+        let go = self.locals.keys().filter_map(|seat| Some((*seat, home(seat).filter(|home| *home != own)?)));
+        let go: Vec<(Seat, Post)> = go.collect();
+        for seat in stay {
+            if let Some(local) = self.moving.remove(&seat).and_then(|moving| moving.local) {
+                self.locals.insert(seat, local);
             }
+        }
+        for (seat, to) in go {
+            let local = self.locals.remove(&seat);
+            self.begin_move(now, seat, to, number, local, emit);
         }
     }
 
