@@ -1,5 +1,6 @@
 //! One server's copy of a room that several servers share.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,12 @@ impl Replica {
     /// The own number of that server's last act that was carried out.
     pub fn own(&self, post: Post) -> u64 {
         self.own.iter().find(|(other, _)| *other == post).map_or(0, |(_, own)| *own)
+    }
+
+    /// Who may have sent something to anybody: the servers that are in, and, where the engine has lost its data, those that
+    /// were in and have not come back.
+    pub fn talkers(&self) -> BTreeSet<Post> {
+        self.posts.iter().copied().chain(self.room.handles().filter_map(|way| way.home)).collect()
     }
 
     /// Whether any member's or guest's session is there.

@@ -111,8 +111,8 @@ impl<L, C> Share<L, C> {
         local: Option<Local<L>>,
         emit: Emit<'_, L, C>,
     ) {
-        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
-        let waits: BTreeSet<Post> = posts.iter().copied().filter(|post| *post != self.own).collect();
+        let mut waits = self.replica.as_ref().map(Replica::talkers).unwrap_or_default();
+        waits.remove(&self.own);
         for post in &waits {
             self.send(now, *post, Content::Gone(seat, entry), emit);
         }
@@ -126,7 +126,8 @@ impl<L, C> Share<L, C> {
         let home = |seat: &Seat| replica.room().way_from(*seat).ok().and_then(|way| way.home);
         let own = self.own;
         let stay: Vec<Seat> = self.moving.keys().copied().filter(|seat| home(seat) == Some(own)).collect();
-        let go = self.locals.keys().filter_map(|seat| Some((*seat, home(seat).filter(|home| *home != own)?)));
+        let sessions = self.locals.iter().filter(|(_, local)| local.awaits.is_none()).map(|(seat, _)| seat);
+        let go = sessions.filter_map(|seat| Some((*seat, home(seat).filter(|home| *home != own)?)));
         let go: Vec<(Seat, Post)> = go.collect();
         for seat in stay {
             if let Some(local) = self.moving.remove(&seat).and_then(|moving| moving.local) {
@@ -179,13 +180,12 @@ impl<L, C> Share<L, C> {
         if self.moving.is_empty() && self.locals.values().all(|local| local.awaits.is_none()) {
             return;
         }
-        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
-        let posts: BTreeSet<Post> = posts.iter().copied().collect();
+        let talkers = self.replica.as_ref().map(Replica::talkers).unwrap_or_default();
         for (seat, moving) in mem::take(&mut self.moving) {
             // What it has said here must have been answered here.
             let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat) && pending.handle.is_none());
             let awaits = moving.local.as_ref().is_some_and(|local| local.awaits.is_some());
-            let is_complete = !says && !awaits && moving.waits.is_disjoint(&posts);
+            let is_complete = !says && !awaits && moving.waits.is_disjoint(&talkers);
             if !is_complete && moving.until > now {
                 self.moving.insert(seat, moving);
                 continue;
@@ -199,7 +199,7 @@ impl<L, C> Share<L, C> {
         for (seat, local) in &mut self.locals {
             let Some(awaited) = &mut local.awaits else { continue };
             let until = *awaited.until.get_or_insert(now + 2 * MOVE_WITHIN);
-            if until <= now || awaited.from.is_none_or(|from| !posts.contains(&from)) {
+            if until <= now || awaited.from.is_none_or(|from| !talkers.contains(&from)) {
                 given_up.push(*seat);
             }
         }
