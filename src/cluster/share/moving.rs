@@ -119,10 +119,10 @@ impl<L, C> Share<L, C> {
         self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
     }
 
-    /// There is another copy of the room: who has moved by it goes, and who has not stays.
+    /// There is another copy of the room: who has not moved by it stays. Who has moved by it begins afresh: what was
+    /// announced between this server's copy and the move is in no session.
     pub(super) fn settle_moves(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         let Some(replica) = &self.replica else { return };
-        let number = replica.mark().number;
         let home = |seat: &Seat| replica.room().way_from(*seat).ok().and_then(|way| way.home);
         let own = self.own;
         let stay: Vec<Seat> = self.moving.keys().copied().filter(|seat| home(seat) == Some(own)).collect();
@@ -135,8 +135,8 @@ impl<L, C> Share<L, C> {
             }
         }
         for (seat, to) in go {
-            let local = self.locals.remove(&seat);
-            self.begin_move(now, seat, to, number, local, emit);
+            self.locals.remove(&seat);
+            self.send(now, to, Content::Session(seat, None), emit);
         }
     }
 
