@@ -67,5 +67,5 @@ fn the_engine_forgets_everything() {
 #[test]
 fn everything_at_once() {
     let name = "everything_at_once";
-    seeds(1500, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
+    seeds(120, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
 }

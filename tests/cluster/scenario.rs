@@ -44,8 +44,11 @@ pub fn play(seed: u64, faults: Faults) {
         run.step();
     }
     run.mend();
-    for _ in 0..20 {
+    for round in 0..20 {
         run.world.run(Duration::from_secs(2));
+        if round % 10 == 5 {
+            run.time_out();
+        }
         for client in 0..CLIENTS {
             run.client(client, false);
         }
@@ -90,6 +93,18 @@ impl Run {
         for slot in 0..world.servers.len() {
             world.servers[slot].cut = false;
             world.resume(slot);
+        }
+    }
+
+    /// Sockets that clients have given up without a word are found dead.
+    fn time_out(&mut self) {
+        let gone = self.world.members.values().filter(|member| member.is == Is::Gone).map(|member| member.seat);
+        let gone: Vec<Seat> = gone.collect();
+        for (slot, seat) in (0..self.world.servers.len()).flat_map(|slot| gone.iter().map(move |seat| (slot, *seat))) {
+            if self.world.servers[slot].share.as_ref().is_some_and(|share| share.local(seat).is_some()) {
+                let lose = Act::Lose { seat, reason: LeaveReason::Timeout };
+                self.world.act(slot, lose, Some(seat.session), None);
+            }
         }
     }
 

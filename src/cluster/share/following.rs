@@ -213,7 +213,9 @@ impl<L, C> Share<L, C> {
         }
         if let (true, Some(seat), Some(handle)) = (joins, pending.act.seat(), pending.handle) {
             let awaits = matches!(pending.act, Act::Move { .. }).then(|| Awaited::new(moves));
-            self.locals.insert(seat, Local { handle, connected: true, awaits });
+            if let Some(old) = self.locals.insert(seat, Local { handle, connected: true, awaits }) {
+                self.move_home(seat, old);
+            }
         }
         (pending.context, joins)
     }

@@ -82,7 +82,7 @@ impl<L> Moving<L> {
 impl<L, C> Share<L, C> {
     /// The session of a member that has moved, as [`Output::Ship`] asked for it; `None` where it cannot go on.
     pub fn ship(&mut self, now: Duration, seat: Seat, to: Post, session: Option<Bytes>, emit: Emit<'_, L, C>) {
-        self.send(now, to, Content::Session(seat, session), emit);
+        self.send_session(now, to, seat, session, emit);
         self.go_on(now, emit);
     }
 
@@ -117,6 +117,15 @@ impl<L, C> Share<L, C> {
             self.send(now, *post, Content::Gone(seat, entry), emit);
         }
         self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
+    }
+
+    /// Who comes from elsewhere comes to where its session is all the time: from the old way to the new one.
+    pub(super) fn move_home(&mut self, seat: Seat, old: Local<L>) {
+        if let Some(awaited) = self.locals.get_mut(&seat).and_then(|local| local.awaits.as_mut()) {
+            awaited.from = Some(self.own);
+        }
+        let (to, waits) = (self.own, BTreeSet::new());
+        self.moving.insert(seat, Moving { to, entry: 0, local: Some(old), waits, until: Duration::ZERO });
     }
 
     /// There is another copy of the room: who has not moved by it stays. Who has moved by it begins afresh: what was
@@ -192,7 +201,7 @@ impl<L, C> Share<L, C> {
             }
             match moving.local.filter(|_| is_complete) {
                 Some(Local { handle, .. }) => emit(Output::Ship { seat, to: moving.to, handle }),
-                None => self.send(now, moving.to, Content::Session(seat, None), emit),
+                None => self.send_session(now, moving.to, seat, None, emit),
             }
         }
         let mut given_up = Vec::new();
@@ -205,6 +214,14 @@ impl<L, C> Share<L, C> {
         }
         for seat in given_up {
             self.arrived(seat, None, emit);
+        }
+    }
+
+    fn send_session(&mut self, now: Duration, to: Post, seat: Seat, session: Option<Bytes>, emit: Emit<'_, L, C>) {
+        if to == self.own {
+            self.arrived(seat, session, emit);
+        } else {
+            self.send(now, to, Content::Session(seat, session), emit);
         }
     }
 
