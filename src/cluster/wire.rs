@@ -234,6 +234,7 @@ impl Direct {
 
     /// From the wire; the error says what is wrong with it.
     pub fn decode(bytes: &Bytes) -> Result<Self, String> {
+        bounded(bytes)?;
         let line = bytes.iter().position(|byte| *byte == b'\n');
         let header = from_bytes(&bytes[..line.unwrap_or(bytes.len())])?;
         Ok(match header {
@@ -281,12 +282,17 @@ pub fn to_bytes(value: &impl Serialize) -> Vec<u8> {
 
 /// Reads what [`to_bytes`] wrote; the error says what is wrong with it.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    if bytes.len() > MAX_BYTES {
-        return Err(format!("{} bytes are more than the {MAX_BYTES} that are read.", bytes.len()));
-    }
+    bounded(bytes)?;
     let (version, json) = bytes.split_first().ok_or("There is nothing.")?;
     if *version != VERSION {
         return Err(format!("This is of the version {:?}; read is {:?}.", char::from(*version), char::from(VERSION)));
     }
     serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+fn bounded(bytes: &[u8]) -> Result<(), String> {
+    if bytes.len() > MAX_BYTES {
+        return Err(format!("{} bytes are more than the {MAX_BYTES} that are read.", bytes.len()));
+    }
+    Ok(())
 }

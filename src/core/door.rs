@@ -194,7 +194,7 @@ impl<H> Room<H> {
         }
     }
 
-    fn lobby_frame(&self) -> Frame {
+    pub(super) fn lobby_frame(&self) -> Frame {
         ServerMessage::Lobby { waiting: self.house.waiting.iter().map(|guest| &guest.shown).collect() }.to_frame()
     }
 

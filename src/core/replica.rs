@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::room::{Comeback, Effect, Room, Seat};
-use crate::protocol::{PeerId, ServerMessage};
+use crate::protocol::{PeerId, Role, ServerMessage};
 
 impl<H> Room<H> {
     /// When [`super::Input::Tick`] is due, of all that was asked for by [`Effect::WakeAt`]: for who has not heard it.
@@ -49,7 +49,10 @@ impl<H> Room<H> {
         let (role, settings) = (member.peer.role, self.house.settings);
         let roster = ServerMessage::Roster { version: self.version, peers: self.others(id), role, settings };
         emit(member.send(roster.to_frame()));
-        self.show_lobby_to(id, emit);
+        if role == Role::Host {
+            // Also where nobody waits any more.
+            emit(member.send(self.lobby_frame()));
+        }
     }
 
     /// Welcomes a member that came in without anybody here to say so; whoever waits is told that.

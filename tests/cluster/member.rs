@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use roundtable::core::{Effect, Seat};
-use roundtable::protocol::CloseCode;
+use roundtable::protocol::{CloseCode, PeerId};
 use serde_json::{Value, json};
+
+/// The id that a client has in all its stays.
+pub fn id(client: usize) -> PeerId {
+    PeerId::from_random([client as u8; PeerId::LEN])
+}
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Is {
@@ -31,6 +36,8 @@ pub struct Member {
     pub role: Value,
     pub settings: Value,
     pub peers: BTreeMap<String, Value>,
+    /// Who waits, as far as it is shown.
+    pub lobby: Vec<Value>,
     /// Of whom, and which number, in the order in which they came.
     pub got: Vec<(u64, u64)>,
     pub degraded: bool,
@@ -48,6 +55,7 @@ impl Member {
             role: Value::Null,
             settings: Value::Null,
             peers: BTreeMap::new(),
+            lobby: Vec::new(),
             got: Vec::new(),
             degraded: false,
         }
@@ -80,7 +88,11 @@ impl Member {
         let text = |field: &Value| field.as_str().unwrap().to_owned();
         match message["type"].as_str().unwrap() {
             "waiting" => return self.is = Is::Waiting,
-            "lobby" | "asked" | "switched_off" => return,
+            "asked" | "switched_off" => return,
+            "lobby" => {
+                assert_eq!(self.role, "host", "who waits is for hosts");
+                return self.lobby = message["waiting"].as_array().unwrap().clone();
+            }
             "signal" | "broadcast" => {
                 assert!(self.is_in(), "a message before the welcome");
                 return self
@@ -90,6 +102,9 @@ impl Member {
             "roster" => {
                 self.version = message["version"].as_u64().unwrap();
                 (self.role, self.settings) = (message["role"].clone(), message["settings"].clone());
+                if self.role != "host" {
+                    self.lobby.clear();
+                }
                 let peers = message["peers"].as_array().unwrap();
                 return self.peers = peers.iter().map(|peer| (text(&peer["id"]), peer.clone())).collect();
             }
@@ -99,7 +114,10 @@ impl Member {
             }
             "peer_left" => assert!(self.peers.remove(&text(&message["id"])).is_some(), "left twice: {message}"),
             "settings" => self.settings = message["settings"].clone(),
-            "role" if text(&message["id"]) == self.seat.id.as_str() => self.role = message["role"].clone(),
+            "role" if text(&message["id"]) == self.seat.id.as_str() => {
+                self.role = message["role"].clone();
+                self.lobby.clear();
+            }
             kind @ ("state" | "link" | "role") => {
                 if let Some(peer) = self.peers.get_mut(&text(&message["id"])) {
                     peer[kind] = message[kind].clone();

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use roundtable::cluster::share::Undelivered;
 use roundtable::cluster::{Replica, Share};
-use roundtable::core::{Act, Comeback, Grant, Refusal, Seat};
-use roundtable::protocol::{
-    Frame, LeaveReason, Moderation, PeerId, PeerName, Role, SettingsPatch, StatePatch, StateValue,
-};
+use roundtable::core::{Act, Refusal, Seat};
+use roundtable::protocol::{Frame, LeaveReason, Moderation, PeerId, Role, SettingsPatch, StatePatch, StateValue};
 use serde_json::json;
 
-use crate::member::{Is, Member};
+use crate::member::{Is, Member, id};
 use crate::world::World;
 
 const CLIENTS: usize = 9;
@@ -61,10 +59,6 @@ pub fn play(seed: u64, faults: Faults) {
 struct Run {
     world: World,
     faults: Faults,
-}
-
-fn id(client: usize) -> PeerId {
-    PeerId::from_random([client as u8; PeerId::LEN])
 }
 
 impl Run {
@@ -195,18 +189,8 @@ impl Run {
         if !self.world.runs(slot) {
             return;
         }
-        let seat = Seat { id: id(client), session: self.world.next() };
-        let known = self.world.members.values().any(|member| member.client == client && member.version > 0);
-        self.world.members.insert(seat.session, Member::new(seat, client, slot));
-        let join = Act::Join {
-            seat,
-            name: PeerName::new("Ada").unwrap(),
-            state: self.patch(),
-            settings: SettingsPatch::default(),
-            comeback: Comeback { known, refused: None },
-            grant: Grant::default(),
-        };
-        self.world.act(slot, join, Some(seat.session), Some((seat.session, false)));
+        let state = self.patch();
+        self.world.join(slot, client, state);
     }
 
     fn patch(&mut self) -> StatePatch {
@@ -294,12 +278,10 @@ impl Run {
         assert_eq!(known, posts, "the room is where its servers are");
         assert_eq!(world.engine.record.as_ref().map(|record| &*record.posts), Some(replica.posts()));
         let room = replica.room();
-        let mut there: Vec<Seat> = room.members().map(|(_, way)| way.seat).collect();
-        let mut here: Vec<Seat> =
-            world.members.values().filter(|member| member.is == Is::In).map(|member| member.seat).collect();
-        there.sort_unstable();
-        here.sort_unstable();
-        assert_eq!(here, there, "no ghost, and nobody is missing");
+        let there: Vec<Seat> = room.members().map(|(_, way)| way.seat).collect();
+        let is_odd = |member: &&Member| (member.is == Is::In) != there.contains(&member.seat);
+        let odd: Vec<&Member> = world.members.values().filter(is_odd).collect();
+        assert!(odd.is_empty(), "no ghost, and nobody is missing: {odd:#?}");
         let roster: BTreeMap<String, _> = room.members().map(|(peer, _)| (peer.id.to_string(), json!(peer))).collect();
         for member in world.members.values() {
             assert!(
@@ -316,6 +298,10 @@ impl Run {
             let own = member.seat.id.to_string();
             assert_eq!((member.version, &member.settings), (room.version(), &json!(room.settings())), "{member:?}");
             assert_eq!(member.role, roster[&own]["role"]);
+            if member.role == "host" {
+                let waiting: Vec<_> = room.waiting().map(|guest| json!(guest)).collect();
+                assert_eq!(member.lobby, waiting, "hosts see who waits");
+            }
             let others = roster.iter().filter(|(id, _)| **id != own);
             assert!(others.eq(member.peers.iter()), "{:#?}\n{:#?}", roster, member);
             assert!(!member.degraded, "still cut off: {member:?}");

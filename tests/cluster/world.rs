@@ -1,20 +1,22 @@
 //! Some servers, an engine and clients, on a virtual clock; everything that happens follows from a seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod network;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
 use roundtable::cluster::bus::{Answer, Request, Unavailable};
 use roundtable::cluster::share::Rules;
-use roundtable::cluster::watch::{LEASE, RENEW, Watch};
+use roundtable::cluster::watch::Watch;
 use roundtable::cluster::wire::{Entry, Incarnation, Mark};
 use roundtable::cluster::{Output, Post, Replica, ServerId, Share};
-use roundtable::core::{Act, Refusal, Seat};
-use roundtable::protocol::{LeaveReason, Role};
+use roundtable::core::{Act, Comeback, Grant, Refusal, Seat};
+use roundtable::protocol::{LeaveReason, PeerName, Role, SettingsPatch, StatePatch};
 
 use crate::engine::Engine;
-use crate::member::{Is, Member};
+use crate::member::{Is, Member, id};
 
 pub const CAPACITY: usize = 6;
 pub const WINDOW: Duration = Duration::from_secs(8);
@@ -74,6 +76,10 @@ pub struct World {
     last: BTreeMap<ServerId, Duration>,
     /// Of a hundred publications so many are lost.
     pub loss: u32,
+    /// How often anything was appended.
+    pub appends: u64,
+    /// What servers have told each other.
+    pub told: Vec<(ServerId, Bytes)>,
     /// How many sessions have gone on at another server.
     pub moved: u64,
     history: BTreeMap<Mark, Replica>,
@@ -95,6 +101,8 @@ impl World {
             made: 0,
             last: BTreeMap::new(),
             loss: 0,
+            appends: 0,
+            told: Vec::new(),
             moved: 0,
             history: BTreeMap::new(),
             trace: std::env::var_os("CLUSTER_TRACE").is_some(),
@@ -214,56 +222,6 @@ impl World {
         }
     }
 
-    fn request(&mut self, id: ServerId, post: Post, asked: u64, request: Request, until: Duration) {
-        if self.slot(id).is_some_and(|slot| self.servers[slot].cut) {
-            return;
-        }
-        if self.engine_pause > self.now {
-            return self.at(self.engine_pause - self.now, What::Request(id, post, asked, request, until));
-        }
-        if self.now > until {
-            return;
-        }
-        let mut published = Vec::new();
-        let answer = self.engine.ask(self.now, request, &mut published);
-        for (to, incarnation, entry) in published {
-            self.publish(to, What::Entry(to, incarnation, entry));
-        }
-        let delay = self.delay();
-        self.at(delay, What::Answer(id, post, asked, Ok(answer)));
-    }
-
-    fn publish(&mut self, to: ServerId, what: What) {
-        let lost = self.rng.u32(0..100) < self.loss || self.slot(to).is_some_and(|slot| self.servers[slot].cut);
-        if lost || self.engine_pause > self.now {
-            return;
-        }
-        let at = (self.now + self.delay()).max(self.last.get(&to).copied().unwrap_or_default());
-        self.last.insert(to, at);
-        self.at(at - self.now, what);
-    }
-
-    fn lease(&mut self, slot: usize, id: ServerId) {
-        self.at(RENEW, What::Lease(id));
-        let reaches = !self.servers[slot].cut && self.engine_pause <= self.now;
-        if reaches != self.servers[slot].connected {
-            self.at(Duration::from_millis(1), What::Connection(id, reaches));
-        }
-        if !reaches {
-            return;
-        }
-        self.engine.renew(self.now, id, LEASE);
-        let living = self.engine.living(self.now);
-        let server = &mut self.servers[slot];
-        let posts = server.share.as_ref().and_then(Share::replica).map(Replica::posts).unwrap_or_default();
-        // Also those of a room of which there is no copy yet.
-        let all = self.engine.record.as_ref().map(|record| record.posts.clone()).unwrap_or_default();
-        let known: BTreeSet<ServerId> = posts.iter().chain(&all).map(|post| post.server).collect();
-        let gone = server.watch.look(&known, &living);
-        let now = self.now + server.skew;
-        self.with(slot, |share, emit| share.gone(now, gone, emit));
-    }
-
     /// Something happens to a share, and all that follows.
     pub fn with(&mut self, slot: usize, happens: impl FnOnce(&mut Part, &mut dyn FnMut(Output<'_, u64, Context>))) {
         let Some(mut share) = self.servers[slot].share.take() else { return };
@@ -277,7 +235,10 @@ impl World {
                 roundtable::core::Effect::Welcome { to, .. } | roundtable::core::Effect::Send { to, .. } => {
                     members.get_mut(*to).unwrap().take(effect);
                 }
-                roundtable::core::Effect::Close { handle, .. } => members.get_mut(handle).unwrap().take(effect),
+                // The socket that somebody had here before it came back elsewhere is not its socket any more.
+                roundtable::core::Effect::Close { handle, .. } if members[handle].slot == slot => {
+                    members.get_mut(handle).unwrap().take(effect);
+                }
                 _ => {}
             },
             Output::Ship { seat, to, handle } => {
@@ -310,6 +271,7 @@ impl World {
         }
         for (to, bytes) in tells {
             let (delay, cut) = (self.delay().min(Duration::from_millis(3)), self.servers[slot].cut);
+            self.told.push((to, bytes.clone()));
             if !cut && self.slot(to).is_some() {
                 self.at(delay, What::Publish(to, bytes));
             }
@@ -360,6 +322,23 @@ impl World {
             self.members.get_mut(&seat.session).unwrap().is = Is::Gone;
             self.act(slot, Act::Leave { seat, reason: LeaveReason::Closed }, None, None);
         }
+    }
+
+    /// A client comes in; the number of its stay.
+    pub fn join(&mut self, slot: usize, client: usize, state: StatePatch) -> u64 {
+        let seat = Seat { id: id(client), session: self.next() };
+        let known = self.members.values().any(|member| member.client == client && member.version > 0);
+        self.members.insert(seat.session, Member::new(seat, client, slot));
+        let join = Act::Join {
+            seat,
+            name: PeerName::new("Ada").unwrap(),
+            state,
+            settings: SettingsPatch::default(),
+            comeback: Comeback { known, refused: None },
+            grant: Grant::default(),
+        };
+        self.act(slot, join, Some(seat.session), Some((seat.session, false)));
+        seat.session
     }
 
     /// A member of this server does something.

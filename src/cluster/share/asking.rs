@@ -73,13 +73,11 @@ impl<L, C> Share<L, C> {
             return None;
         }
         let lacking = self.lacking_since.map(|since| if self.ahead.is_empty() { since + PATIENCE } else { since });
+        let lingered = self.deserted.map(|since| since + LINGER).filter(|_| matches!(self.stage, Stage::In));
         let at = match &self.stage {
             Stage::Outside => Duration::ZERO,
             Stage::Over => return None,
-            _ => [lacking, self.deserted.map(|since| since + LINGER)]
-                .into_iter()
-                .flatten()
-                .fold(self.refresh_at, Ord::min),
+            _ => [lacking, lingered].into_iter().flatten().fold(self.refresh_at, Ord::min),
         };
         Some(at.max(self.retry_at))
     }
@@ -97,11 +95,13 @@ impl<L, C> Share<L, C> {
             (_, None) => return,
             (stage, Some(incarnation)) => {
                 let is_in = matches!(stage, Stage::In);
+                // What was asked for may be under way.
+                let is_current = self.lacking_since.is_none();
                 if self.ask_at().is_some_and(|at| at <= now) && self.lacking_since.is_some() {
                     (Flight::Fetch, Request::Fetch { post, incarnation, after: self.position() })
-                } else if let Some(victim) = self.victim() {
+                } else if let Some(victim) = self.victim().filter(|_| is_current) {
                     (Flight::Evict(victim), Request::Evict { post, incarnation, victim })
-                } else if self.nobody_knows() {
+                } else if is_current && self.nobody_knows() {
                     (Flight::Found, Request::Found { post, incarnation })
                 } else if let Some((own, acts)) = is_in.then(|| self.batch()).flatten() {
                     (Flight::Append(own), Request::Append { post, incarnation, acts })
@@ -217,7 +217,8 @@ impl<L, C> Share<L, C> {
     }
 
     fn is_deserted(&self) -> bool {
-        self.locals.is_empty() && self.moving.is_empty() && self.pending.is_empty()
+        let moves = !self.moving.is_empty() || !self.shipping.is_empty();
+        self.locals.is_empty() && !moves && self.pending.is_empty()
     }
 
     /// Whether there is nothing left to stay for.

@@ -1,6 +1,5 @@
 //! How a share gets a copy of the room, and follows the log.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use super::{Emit, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
 use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
-use crate::core::{Act, Comeback, Effect, Seat};
+use crate::core::{Act, Comeback, Seat};
 use crate::protocol::CloseCode;
 
 impl<L, C> Share<L, C> {
@@ -160,7 +159,7 @@ impl<L, C> Share<L, C> {
                     self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
                 }
                 if let (Ok(()), Some(moves)) = (&result, moves) {
-                    self.moved(now, number, &moves, emit);
+                    self.moved(now, &moves, emit);
                 }
                 self.after(result, context, seat.filter(|_| joins), emit);
             }
@@ -213,7 +212,8 @@ impl<L, C> Share<L, C> {
         }
         if let (true, Some(seat), Some(handle)) = (joins, pending.act.seat(), pending.handle) {
             let awaits = matches!(pending.act, Act::Move { .. }).then(|| Awaited::new(moves));
-            if let Some(old) = self.locals.insert(seat, Local { handle, connected: true, awaits }) {
+            let newcomer = self.newcomer(seat, handle, awaits);
+            if let Some(old) = self.locals.insert(seat, newcomer) {
                 self.move_home(seat, old);
             }
         }
@@ -250,8 +250,8 @@ impl<L, C> Share<L, C> {
         let (known, strangers) = std::mem::take(&mut self.locals).into_iter().partition(|(seat, _)| is_here(seat));
         self.locals = known;
         let strangers: std::collections::BTreeMap<Seat, Local<L>> = strangers;
-        for (_, Local { handle, .. }) in strangers.into_iter().filter(|(_, local)| local.connected) {
-            emit(Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }));
+        for local in strangers.into_values() {
+            local.close(CloseCode::GoingAway, emit);
         }
     }
 
@@ -259,10 +259,8 @@ impl<L, C> Share<L, C> {
     fn posts_changed(&mut self, emit: Emit<'_, L, C>) {
         let Some(replica) = &self.replica else { return };
         if !replica.posts().contains(&self.own) {
-            return self.end(emit);
+            self.end(emit);
         }
-        let servers: BTreeSet<_> = replica.posts().iter().map(|post| post.server).collect();
-        self.victims.retain(|server| servers.contains(server));
     }
 
     /// Takes the room as another server has it.
@@ -280,18 +278,23 @@ impl<L, C> Share<L, C> {
             self.pending.push_front(Pending { own, act, handle: None, context: None });
         }
         self.retained.clear();
+        // Who waited, and was admitted while nobody here saw it, has no welcome yet.
+        let is_member = |replica: &Replica, seat: Seat| replica.room().seat_of(seat.id) == Some(seat);
+        let waited = |seat: &Seat| self.replica.as_ref().is_some_and(|old| !is_member(old, *seat));
+        let admitted = self.locals.keys().copied().filter(|seat| waited(seat) && is_member(&replica, *seat));
+        let mut joined: Vec<(Seat, Comeback)> = admitted.map(|seat| (seat, Comeback::default())).collect();
         // What it has heard of is done, though nobody here has seen how.
-        let mut joined: Vec<(Seat, Comeback)> = Vec::new();
         while self.pending.front().is_some_and(|pending| pending.own <= done) {
             let Some(Pending { act, handle, .. }) = self.pending.pop_front() else { break };
             match (act, handle) {
                 (Act::Join { seat, comeback, .. }, Some(handle)) => {
-                    self.locals.insert(seat, Local { handle, connected: true, awaits: None });
+                    let newcomer = self.newcomer(seat, handle, None);
+                    self.locals.insert(seat, newcomer);
                     joined.push((seat, comeback));
                 }
                 (Act::Move { seat }, Some(handle)) => {
-                    let awaits = Some(Awaited::new(None));
-                    self.locals.insert(seat, Local { handle, connected: true, awaits });
+                    let newcomer = self.newcomer(seat, handle, Some(Awaited::new(None)));
+                    self.locals.insert(seat, newcomer);
                 }
                 _ => {}
             }

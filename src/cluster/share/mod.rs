@@ -116,6 +116,18 @@ pub struct Pending<L, C> {
     pub context: Option<C>,
 }
 
+impl<L, C> Pending<L, C> {
+    /// Whether this member comes in by it.
+    fn brings(&self, seat: Seat) -> bool {
+        self.handle.is_some() && self.act.seat() == Some(seat)
+    }
+
+    /// Whether this member's socket ends by it.
+    fn takes(&self, seat: Seat) -> bool {
+        matches!(self.act, Act::Lose { .. } | Act::Leave { .. }) && self.act.seat() == Some(seat)
+    }
+}
+
 /// Somebody whose session is here.
 #[derive(Debug)]
 struct Local<L> {
@@ -124,6 +136,15 @@ struct Local<L> {
     connected: bool,
     /// Its session is on its way.
     awaits: Option<Awaited>,
+}
+
+impl<L> Local<L> {
+    /// Closes its socket, if it has one.
+    fn close<C>(self, code: CloseCode, emit: Emit<'_, L, C>) {
+        if self.connected {
+            emit(Output::Effect(Effect::Close { handle: self.handle, code }));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -198,6 +219,8 @@ pub struct Share<L, C> {
     is_out: bool,
     /// Who has gone from here to another server, and whose session has not.
     moving: BTreeMap<Seat, Moving<L>>,
+    /// Whose session was asked for by [`Output::Ship`].
+    shipping: BTreeSet<Seat>,
 }
 
 impl<L, C> Share<L, C> {
@@ -233,6 +256,7 @@ impl<L, C> Share<L, C> {
             degraded: false,
             is_out: false,
             moving: BTreeMap::new(),
+            shipping: BTreeSet::new(),
         }
     }
 
@@ -258,9 +282,25 @@ impl<L, C> Share<L, C> {
         self.degraded
     }
 
+    /// The other servers in the room, whose leases are to be watched.
+    pub fn servers(&self) -> impl Iterator<Item = ServerId> {
+        let posts = match &self.stage {
+            Stage::Catching { others, .. } => others,
+            _ => self.replica.as_ref().map(Replica::posts).unwrap_or_default(),
+        };
+        let own = self.own;
+        posts.iter().filter(move |post| **post != own).map(|post| post.server)
+    }
+
     /// Whether it can take nothing any more.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
+    }
+
+    /// Who comes in by an act that is carried out now.
+    fn newcomer(&self, seat: Seat, handle: L, awaits: Option<Awaited>) -> Local<L> {
+        let connected = !self.pending.iter().any(|pending| pending.takes(seat));
+        Local { handle, connected, awaits }
     }
 
     /// The way to who has its session here.
@@ -276,7 +316,8 @@ impl<L, C> Share<L, C> {
 
     /// Does something in the name of a member of this server, or of the server. `handle` is the way to who joins, returns
     /// or moves here ([`Act::Return`] is for whose session is here, [`Act::Move`] for others), and to where what it misses
-    /// waits for who is lost.
+    /// waits for who is lost. Whoever comes in needs a `context`: a move is refused where the session is no more, and that
+    /// member is to join.
     pub fn act(
         &mut self,
         now: Duration,
@@ -291,11 +332,20 @@ impl<L, C> Share<L, C> {
         if !must && self.pending.len() >= PENDING {
             return Err(Busy);
         }
+        let act = match act {
+            Act::Return { seat } if !self.locals.contains_key(&seat) => Act::Move { seat },
+            act => act,
+        };
         let handle = match &act {
             Act::Lose { seat, .. } | Act::Return { seat } => {
                 let connected = matches!(act, Act::Return { .. });
-                if let (Some(local), Some(handle)) = (self.locals.get_mut(seat), handle) {
-                    (local.handle, local.connected) = (handle, connected);
+                if let Some(handle) = handle {
+                    if let Some(local) = self.locals.get_mut(seat) {
+                        (local.handle, local.connected) = (handle, connected);
+                    } else if let Some(pending) = self.pending.iter_mut().find(|pending| pending.brings(*seat)) {
+                        // Is lost before it is in.
+                        pending.handle = Some(handle);
+                    }
                 }
                 None
             }
@@ -313,9 +363,9 @@ impl<L, C> Share<L, C> {
         Ok(())
     }
 
-    /// Other servers are gone: their leases have run out.
+    /// These servers are gone, as far as is known now: their leases have run out.
     pub fn gone(&mut self, now: Duration, servers: impl IntoIterator<Item = ServerId>, emit: Emit<'_, L, C>) {
-        self.victims.extend(servers);
+        self.victims = servers.into_iter().collect();
         self.go_on(now, emit);
     }
 
@@ -337,7 +387,7 @@ impl<L, C> Share<L, C> {
         let links = self.links.values().filter_map(Link::wake_at);
         let room = self.tick_at();
         let want = match &self.stage {
-            Stage::Catching { ask_at, .. } if self.connected => Some(*ask_at),
+            Stage::Catching { others, ask_at, .. } if self.connected && !others.is_empty() => Some(*ask_at),
             _ => None,
         };
         links.chain(room).chain(want).chain(self.ask_at()).min().filter(|_| !self.is_over())
@@ -403,10 +453,9 @@ impl<L, C> Share<L, C> {
     }
 
     fn close_all(&mut self, emit: Emit<'_, L, C>) {
-        for (_, Local { handle, .. }) in
-            std::mem::take(&mut self.locals).into_iter().filter(|(_, local)| local.connected)
-        {
-            emit(Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }));
+        let gone = std::mem::take(&mut self.moving).into_values().filter_map(Moving::into_local);
+        for local in std::mem::take(&mut self.locals).into_values().chain(gone) {
+            local.close(CloseCode::GoingAway, emit);
         }
     }
 

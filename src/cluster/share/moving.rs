@@ -16,9 +16,9 @@ use bytes::Bytes;
 use super::{Emit, Local, Output, Share};
 use crate::cluster::link::Link;
 use crate::cluster::replica::Replica;
-use crate::cluster::wire::{Body, Content, Direct, Entry, Parcel, Post};
+use crate::cluster::wire::{Body, Content, Direct, Entry, Mark, Parcel, Post};
 use crate::core::{Act, Effect, Seat};
-use crate::protocol::Frame;
+use crate::protocol::{CloseCode, Frame};
 
 /// The most frames that are held for a member whose session has not come.
 const HELD: usize = 1024;
@@ -30,11 +30,11 @@ const MOVE_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Moving<L> {
     to: Post,
     /// By which entry.
-    entry: u64,
+    pub(super) since: Mark,
     local: Option<Local<L>>,
     /// Who has not sent a beacon.
     waits: BTreeSet<Post>,
-    until: Duration,
+    until: Option<Duration>,
 }
 
 /// A session that is on its way here.
@@ -48,7 +48,7 @@ pub(super) struct Awaited {
 }
 
 /// A member goes from one server to another.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Moves {
     seat: Seat,
     from: Post,
@@ -69,6 +69,11 @@ impl Awaited {
 }
 
 impl<L> Moving<L> {
+    /// The way that it had here.
+    pub(super) fn into_local(self) -> Option<Local<L>> {
+        self.local
+    }
+
     /// A frame that was on its way before everybody knew.
     pub(super) fn take<C>(&mut self, seat: Seat, frame: &Frame, emit: Emit<'_, L, C>) {
         match &mut self.local {
@@ -82,6 +87,7 @@ impl<L> Moving<L> {
 impl<L, C> Share<L, C> {
     /// The session of a member that has moved, as [`Output::Ship`] asked for it; `None` where it cannot go on.
     pub fn ship(&mut self, now: Duration, seat: Seat, to: Post, session: Option<Bytes>, emit: Emit<'_, L, C>) {
+        self.shipping.remove(&seat);
         self.send_session(now, to, seat, session, emit);
         self.go_on(now, emit);
     }
@@ -93,30 +99,19 @@ impl<L, C> Share<L, C> {
         (from != *to).then_some(Moves { seat: *seat, from, to: *to })
     }
 
-    /// The entry of this number has been carried out, and has moved somebody.
-    pub(super) fn moved(&mut self, now: Duration, entry: u64, moves: &Moves, emit: Emit<'_, L, C>) {
-        let Moves { seat, from, to } = *moves;
-        if from == self.own {
-            let local = self.locals.remove(&seat);
-            self.begin_move(now, seat, to, entry, local, emit);
+    /// That entry has been carried out.
+    pub(super) fn moved(&mut self, now: Duration, moves: &Moves, emit: Emit<'_, L, C>) {
+        let (Moves { seat, from, to }, Some(replica)) = (*moves, &self.replica) else { return };
+        if from != self.own {
+            return;
         }
-    }
-
-    fn begin_move(
-        &mut self,
-        now: Duration,
-        seat: Seat,
-        to: Post,
-        entry: u64,
-        local: Option<Local<L>>,
-        emit: Emit<'_, L, C>,
-    ) {
-        let mut waits = self.replica.as_ref().map(Replica::talkers).unwrap_or_default();
+        let (since, mut waits) = (replica.mark(), replica.talkers());
         waits.remove(&self.own);
         for post in &waits {
-            self.send(now, *post, Content::Gone(seat, entry), emit);
+            self.send(now, *post, Content::Gone(seat, since.number), emit);
         }
-        self.moving.insert(seat, Moving { to, entry, local, waits, until: now + MOVE_WITHIN });
+        let local = self.locals.remove(&seat);
+        self.moving.insert(seat, Moving { to, since, local, waits, until: None });
     }
 
     /// Who comes from elsewhere comes to where its session is all the time: from the old way to the new one.
@@ -125,7 +120,8 @@ impl<L, C> Share<L, C> {
             awaited.from = Some(self.own);
         }
         let (to, waits) = (self.own, BTreeSet::new());
-        self.moving.insert(seat, Moving { to, entry: 0, local: Some(old), waits, until: Duration::ZERO });
+        let Some(since) = self.replica.as_ref().map(Replica::mark) else { return };
+        self.moving.insert(seat, Moving { to, since, local: Some(old), waits, until: None });
     }
 
     /// There is another copy of the room: who has not moved by it stays. Who has moved by it begins afresh: what was
@@ -134,7 +130,8 @@ impl<L, C> Share<L, C> {
         let Some(replica) = &self.replica else { return };
         let home = |seat: &Seat| replica.room().way_from(*seat).ok().and_then(|way| way.home);
         let own = self.own;
-        let stay: Vec<Seat> = self.moving.keys().copied().filter(|seat| home(seat) == Some(own)).collect();
+        let moving = self.moving.iter().filter(|(seat, moving)| moving.to != own && home(seat) == Some(own));
+        let stay: Vec<Seat> = moving.map(|(seat, _)| *seat).collect();
         let sessions = self.locals.iter().filter(|(_, local)| local.awaits.is_none()).map(|(seat, _)| seat);
         let go = sessions.filter_map(|seat| Some((*seat, home(seat).filter(|home| *home != own)?)));
         let go: Vec<(Seat, Post)> = go.collect();
@@ -144,7 +141,9 @@ impl<L, C> Share<L, C> {
             }
         }
         for (seat, to) in go {
-            self.locals.remove(&seat);
+            if let Some(local) = self.locals.remove(&seat) {
+                local.close(CloseCode::Superseded, emit);
+            }
             self.send(now, to, Content::Session(seat, None), emit);
         }
     }
@@ -156,7 +155,7 @@ impl<L, C> Share<L, C> {
 
     /// Another server sends no more for a member that has gone from here.
     pub(super) fn beacon(&mut self, from: Post, seat: Seat, entry: u64) {
-        if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| moving.entry == entry) {
+        if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| moving.since.number == entry) {
             moving.waits.remove(&from);
         }
     }
@@ -178,7 +177,9 @@ impl<L, C> Share<L, C> {
                 emit(Output::Effect(Effect::Send { seat, to, frame }));
             }
         } else if let Some(moving) = self.moving.get_mut(&seat) {
-            moving.local = None;
+            if let Some(local) = moving.local.take() {
+                local.close(CloseCode::Superseded, emit);
+            }
         } else if let Some(Local { handle, .. }) = self.locals.remove(&seat) {
             emit(Output::Afresh { seat, handle });
         }
@@ -190,18 +191,26 @@ impl<L, C> Share<L, C> {
             return;
         }
         let talkers = self.replica.as_ref().map(Replica::talkers).unwrap_or_default();
-        for (seat, moving) in mem::take(&mut self.moving) {
+        for (seat, mut moving) in mem::take(&mut self.moving) {
             // What it has said here must have been answered here.
             let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat) && pending.handle.is_none());
             let awaits = moving.local.as_ref().is_some_and(|local| local.awaits.is_some());
             let is_complete = !says && !awaits && moving.waits.is_disjoint(&talkers);
-            if !is_complete && moving.until > now {
+            if !is_complete && *moving.until.get_or_insert(now + MOVE_WITHIN) > now {
                 self.moving.insert(seat, moving);
                 continue;
             }
-            match moving.local.filter(|_| is_complete) {
-                Some(Local { handle, .. }) => emit(Output::Ship { seat, to: moving.to, handle }),
-                None => self.send_session(now, moving.to, seat, None, emit),
+            match moving.local {
+                Some(Local { handle, .. }) if is_complete => {
+                    self.shipping.insert(seat);
+                    emit(Output::Ship { seat, to: moving.to, handle });
+                }
+                local => {
+                    if let Some(local) = local {
+                        local.close(CloseCode::Superseded, emit);
+                    }
+                    self.send_session(now, moving.to, seat, None, emit);
+                }
             }
         }
         let mut given_up = Vec::new();

@@ -90,7 +90,7 @@ impl<L, C> Share<L, C> {
     pub(super) fn deliver(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         // What an older copy is behind of, may tell of somebody whom the members here do not know yet.
         while matches!(self.stage, Stage::In)
-            && let Some((from, Parcel { content, .. })) = self.next_parcel()
+            && let Some((from, Parcel { at, content })) = self.next_parcel()
         {
             match content {
                 Content::Frame { to, frame } => {
@@ -98,7 +98,7 @@ impl<L, C> Share<L, C> {
                     let (own, locals, wakes) = (self.own, &mut self.locals, &mut self.wakes);
                     for seat in to {
                         // It has gone from here, and whoever sent this did not know: it goes with its session.
-                        if let Some(moving) = self.moving.get_mut(&seat) {
+                        if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| at < moving.since) {
                             moving.take(seat, &frame, emit);
                             continue;
                         }
