@@ -1,6 +1,9 @@
 # What one does with Roundtable. `make` alone lists it.
 
-.PHONY: help run dev test test-rust test-web test-e2e test-containers lint fmt protocol bench image page deny rust node tools
+# For how long `make fuzz` looks, for each target.
+SECONDS_EACH ?= 600
+
+.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers lint fmt protocol bench image page deny rust node tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,12 +19,15 @@ dev: rust static/node_modules/.package-lock.json ## server and page, rebuilt as 
 	cargo build --locked
 	@trap 'kill 0' EXIT; ROUNDTABLE_ALLOWED_ORIGINS=http://localhost:5173,http://127.0.0.1:5173 target/debug/roundtable & cd static && npm run dev
 
-test: tools test-rust test-web test-e2e test-containers ## everything that CI does; installs what is missing
+test: tools test-rust test-fuzz test-web test-e2e test-containers ## everything that CI does; installs what is missing
 
 test-rust: rust ## format, lints and tests of the server
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo test --locked
+
+test-fuzz: rust ## a short look for input that breaks the server
+	fuzz/run 20
 
 test-web: page ## lints, tests, build and size of the page
 	cd static && npm run lint && npm test && npm run size
@@ -46,6 +52,9 @@ protocol: rust ## write the TypeScript of the wire types anew
 
 bench: rust ## what one relayed message costs
 	cargo bench --locked
+
+fuzz: rust ## a long look: ten minutes for each target, or SECONDS_EACH=60
+	fuzz/run $(SECONDS_EACH)
 
 image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	docker build -t roundtable .

@@ -21,6 +21,8 @@ use crate::socket::{End, Received, Socket};
 
 /// After which time somebody asks again who found the server full.
 const FULL_RETRY: Duration = Duration::from_secs(10);
+/// The same of who sent too fast (R75): by then what is free is whole again, twice over.
+const PACE_RETRY: Duration = Duration::from_secs(10);
 
 /// Serves one connection from its upgrade to its end.
 pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
@@ -110,7 +112,7 @@ impl Hello<'_> {
                     Attempt::After(wait) => return Step::Later(wait),
                     Attempt::Refused(wait) => {
                         let message = "Too many attempts to join came from this address.";
-                        refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, reference);
+                        refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, Some("join"), reference);
                         return Step::End(CloseCode::TryLater);
                     }
                 }
@@ -118,7 +120,10 @@ impl Hello<'_> {
                 let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
                     Ok(admission) => admission,
                     Err(denied) => {
-                        self.visit.guessed();
+                        // Who shows none has not tried one.
+                        if denied.code != ErrorCode::TokenMissing {
+                            self.visit.guessed();
+                        }
                         link.refuse(denied.code, &denied.message, Some("join"), reference);
                         return Step::End(CloseCode::Unauthorized);
                     }
@@ -126,6 +131,7 @@ impl Hello<'_> {
                 let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
                     return Step::End(CloseCode::GoingAway);
                 };
+                let keyed = self.app.access.is_maker(&self.room, host_key.as_deref());
                 let newcomer = Newcomer {
                     id,
                     named: admission.name.is_some(),
@@ -141,14 +147,14 @@ impl Hello<'_> {
                 match self.app.hub.join(&self.room, newcomer) {
                     Ok(membership) => {
                         // To open a room by its name and to find out that nobody is there are the same.
-                        if membership.made_the_room() && known.is_none() {
+                        if membership.made_the_room() && known.is_none() && !keyed && !self.room.is_trial() {
                             self.visit.guessed();
                         }
                         return Step::Join(membership, admission.pass);
                     }
                     Err(JoinError::Full) => {
                         let message = "The server has as many rooms or members as it takes.";
-                        refuse_for_now(link, ErrorCode::ServerFull, message, FULL_RETRY, reference);
+                        refuse_for_now(link, ErrorCode::ServerFull, message, FULL_RETRY, Some("join"), reference);
                         return Step::End(CloseCode::TryLater);
                     }
                     Err(JoinError::Dismissed(code)) => return Step::End(code),
@@ -347,11 +353,16 @@ fn refuse(link: &Link, refusal: &Refusal, re: Option<&str>, reference: Option<&R
 }
 
 /// Says when to come back, which differs by up to a quarter from client to client.
-fn refuse_for_now(link: &Link, code: ErrorCode, message: &str, wait: Duration, reference: Option<&RawValue>) {
+fn refuse_for_now(
+    link: &Link,
+    code: ErrorCode,
+    message: &str,
+    wait: Duration,
+    re: Option<&str>,
+    reference: Option<&RawValue>,
+) {
     let retry_after_ms = Some(millis(wait.mul_f64(1.0 + fastrand::f64() / 4.0)));
-    link.tell(
-        ServerMessage::Error(ErrorBody { code, message, re: Some("join"), reference, retry_after_ms }).to_frame(),
-    );
+    link.tell(ServerMessage::Error(ErrorBody { code, message, re, reference, retry_after_ms }).to_frame());
 }
 
 fn refuse_binary(link: &Link, received: &Received) {
@@ -365,7 +376,7 @@ fn refuse_binary(link: &Link, received: &Received) {
 fn reason(event: &Event) -> LeaveReason {
     match event {
         Event::PeerTimeout => LeaveReason::Timeout,
-        Event::End(End::TooLarge | End::NotUtf8 | End::Protocol(_)) => LeaveReason::ProtocolError,
+        Event::TooFast | Event::End(End::TooLarge | End::NotUtf8 | End::Protocol(_)) => LeaveReason::ProtocolError,
         Event::Closed(CloseCode::SlowConsumer) => LeaveReason::SlowConsumer,
         _ => LeaveReason::Closed,
     }
@@ -387,6 +398,11 @@ fn ending(link: &Link, event: Event) -> Ending {
         }
         Event::JoinTimeout => Some(CloseCode::JoinTimeout),
         Event::PeerTimeout => Some(CloseCode::PeerTimeout),
+        Event::TooFast => {
+            let message = "Far more was sent than this server takes of one connection, for too long.";
+            refuse_for_now(link, ErrorCode::RateLimited, message, PACE_RETRY, None, None);
+            Some(CloseCode::TryLater)
+        }
         Event::Closed(code) => Some(code),
     }
 }

@@ -11,15 +11,18 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
-use crate::limits::Meter;
+use crate::limits::{Meter, Pace};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
-use crate::socket::{End, Received, Socket};
+use crate::socket::{End, Received, Socket, give_way};
 
 /// Pings in a row without a sign of life after which a peer is dead (R26).
 const MISSED_PINGS: u8 = 2;
 /// How long a closed connection may take to send what waits and to confirm its end.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Messages that are carried out in a row, where more have come, before others have their turn.
+const TURN: u8 = 16;
 
 /// How long the client's messages may go without being acknowledged, and how many of them (R51).
 const ACK_DELAY: Duration = Duration::from_millis(500);
@@ -34,6 +37,8 @@ pub(crate) enum Event {
     JoinTimeout,
     /// The pings went unanswered.
     PeerTimeout,
+    /// It has sent too fast for too long (R75).
+    TooFast,
     /// The socket is at its end.
     End(End),
     /// The outbox was closed, and what was in it has gone out.
@@ -47,6 +52,10 @@ pub(crate) struct Link {
     meter: Meter,
     /// Nothing is read before this time: the peer sent too fast (R31).
     read_after: Option<Instant>,
+    /// It did so for too long.
+    too_fast: bool,
+    /// Messages since this task was last pending.
+    in_a_row: u8,
     join_by: Option<Instant>,
     /// When the client is told what has arrived.
     ack_at: Option<Instant>,
@@ -72,6 +81,8 @@ impl Link {
             outbox: Arc::new(Outbox::new(config.outbox())),
             meter: Meter::new(config.rate(), now),
             read_after: None,
+            too_fast: false,
+            in_a_row: 0,
             join_by: Some(join_by),
             ack_at: None,
             ping_interval: config.ping_interval,
@@ -111,14 +122,24 @@ impl Link {
                 }
                 continue;
             }
+            if self.too_fast {
+                return Poll::Ready(Event::TooFast);
+            }
             if self.read_after.is_some() {
+                return Poll::Pending;
+            }
+            if self.in_a_row == TURN {
+                self.in_a_row = 0;
+                give_way(cx);
                 return Poll::Pending;
             }
             let received = self.socket.poll_receive(cx);
             let paused = self.meter(received.is_ready());
             if let Poll::Ready(received) = received {
+                self.in_a_row += 1;
                 return Poll::Ready(received.map_or_else(Event::End, Event::Received));
             }
+            self.in_a_row = 0;
             // The timer was set anew, and has to be asked again to wake this task.
             if !paused {
                 return Poll::Pending;
@@ -126,7 +147,7 @@ impl Link {
         }
     }
 
-    /// Counts what has come, and pauses reading where it was too much.
+    /// Counts what has come, and pauses or ends reading where it was too much: what has been read is carried out.
     fn meter(&mut self, is_message: bool) -> bool {
         let bytes = self.socket.take_read();
         if bytes == 0 && !is_message {
@@ -134,12 +155,15 @@ impl Link {
         }
         self.heard |= bytes > 0;
         let now = Instant::now();
-        let wait = self.meter.take(now, is_message, bytes);
-        if let Some(wait) = wait {
-            self.read_after = Some(now + wait);
-            self.set_timer();
+        match self.meter.take(now, is_message, bytes) {
+            Pace::Free => return false,
+            Pace::Held(wait) => {
+                self.read_after = Some(now + wait);
+                self.set_timer();
+            }
+            Pace::TooMuch => self.too_fast = true,
         }
-        wait.is_some()
+        true
     }
 
     /// Takes all that waits, hands it over and flushes once; and again, until nothing waits or

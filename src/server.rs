@@ -25,6 +25,8 @@ use crate::limits::{Kind, Visit};
 
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where half of the places are taken: who holds them without a word is not to keep others waiting.
+const HURRIED_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest head of a request in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
 /// Connections of a listener that are no WebSockets. More wait to be accepted.
@@ -71,8 +73,10 @@ impl Server {
     /// allow.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { app, public, ops } = self;
-        let ops = tokio::spawn(accept(ops, http::ops_router(&app), None, watch::Sender::new(false).subscribe()));
-        let public = tokio::spawn(accept(public, http::router(&app), Some(Arc::clone(&app)), app.draining()));
+        let longest = app.config.request_timeout;
+        let ops =
+            tokio::spawn(accept(ops, http::ops_router(&app), longest, None, watch::Sender::new(false).subscribe()));
+        let public = tokio::spawn(accept(public, http::router(&app), longest, Some(Arc::clone(&app)), app.draining()));
         let keyed = Arc::clone(&app);
         let keys = tokio::spawn(async move { keyed.access.follow_keys(signal(SignalKind::hangup()).ok()).await });
         let tells = Arc::clone(&app);
@@ -120,7 +124,13 @@ fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
 }
 
 /// Serves what comes; `app` has the limits by address, which operators have none of.
-async fn accept(listener: TcpListener, router: Router, app: Option<Arc<App>>, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    longest: Duration,
+    app: Option<Arc<App>>,
+    mut stopped: watch::Receiver<bool>,
+) {
     // A WebSocket's connection is counted by `App::admit` instead, from its upgrade on.
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     let stopping = stopped.clone();
@@ -134,7 +144,10 @@ async fn accept(listener: TcpListener, router: Router, app: Option<Arc<App>>, mu
                     refused = false;
                     // An address that has far too many open gets no word: it would cost what the limit is to save.
                     let Ok(visit) = visit(app.as_deref(), from.ip()) else { continue };
-                    let connection = serve(stream, from.ip(), router.clone(), stopping.clone());
+                    let crowded = places.available_permits() < HTTP_CONNECTIONS / 2;
+                    let patience = if crowded { HURRIED_TIMEOUT } else { HEADER_TIMEOUT };
+                    let times = Times { head: patience, longest };
+                    let connection = serve(stream, from.ip(), times, router.clone(), stopping.clone());
                     tokio::spawn(async move {
                         connection.await;
                         drop((place, visit));
@@ -165,7 +178,21 @@ fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or(())
 }
 
-async fn serve(stream: TcpStream, from: IpAddr, router: Router, mut stopping: watch::Receiver<bool>) {
+/// How long a connection may take.
+struct Times {
+    /// For a request's head, or without one.
+    head: Duration,
+    /// For all of its requests; and for the last answer, once more.
+    longest: Duration,
+}
+
+async fn serve(
+    stream: TcpStream,
+    from: IpAddr,
+    Times { head, longest }: Times,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
     let _ = stream.set_nodelay(true);
     let router = router.map_request(move |mut request: Request<Incoming>| {
@@ -175,20 +202,28 @@ async fn serve(stream: TcpStream, from: IpAddr, router: Router, mut stopping: wa
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(head)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
             .with_upgrades()
     );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = is_true(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let over = async {
+        tokio::select! {
+            () = is_true(&mut stopping) => {}
+            () = tokio::time::sleep(longest) => {}
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Ok(ended),
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(longest, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
+        Err(_) => tracing::debug!("a connection did not take its last answer"),
     }
 }
 

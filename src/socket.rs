@@ -8,14 +8,14 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WsCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -27,6 +27,9 @@ use crate::protocol::{Head, MESSAGE_BYTES, Outgoing};
 const READ_BUFFER: usize = 512;
 /// What one read takes from the kernel at most: several offers.
 const SCRATCH: usize = 64 * 1024;
+/// What is taken of one connection in a row without a whole message: of fragments of nothing it is thousands, and what
+/// they cost could be felt by others. Most messages are shorter.
+const TURN: usize = 8 * 1024;
 /// Frames handed to the kernel in one call.
 const BATCH: usize = 16;
 
@@ -67,10 +70,15 @@ pub enum End {
     Protocol(String),
 }
 
-/// One WebSocket on one TCP connection.
+/// What carries a WebSocket: a TCP connection, or what a test makes of the network.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug> Stream for S {}
+
+/// One WebSocket on one connection.
 #[derive(Debug)]
 pub struct Socket {
-    tcp: TcpStream,
+    tcp: Box<dyn Stream>,
     reader: WebSocketContext,
     /// Read from the kernel and not yet taken by `reader`.
     unread: Bytes,
@@ -84,7 +92,7 @@ pub struct Socket {
 
 impl Socket {
     /// Takes over a connection after its upgrade; `unread` is what came right behind it.
-    pub fn new(tcp: TcpStream, unread: &[u8]) -> Self {
+    pub fn new(tcp: impl Stream + 'static, unread: &[u8]) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -94,7 +102,7 @@ impl Socket {
         let reader = WebSocketContext::new(Role::Server, Some(config));
         // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
         let unread = Bytes::copy_from_slice(unread);
-        Self { tcp, reader, unread, out: VecDeque::new(), sent: 0, read: 0 }
+        Self { tcp: Box::new(tcp), reader, unread, out: VecDeque::new(), sent: 0, read: 0 }
     }
 
     /// How many bytes have come since this was last asked, whatever they are.
@@ -117,10 +125,11 @@ impl Socket {
     fn poll_receive_with(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<Received, End>> {
         let may_write = self.sent == 0;
         let mut io = Io {
-            tcp: &mut self.tcp,
+            tcp: &mut *self.tcp,
             unread: &mut self.unread,
             scratch: Some(scratch),
             read: &mut self.read,
+            turn: TURN,
             may_write,
             cx,
         };
@@ -174,10 +183,11 @@ impl Socket {
         }
         if self.sent == 0 {
             let mut io = Io {
-                tcp: &mut self.tcp,
+                tcp: &mut *self.tcp,
                 unread: &mut self.unread,
                 scratch: None,
                 read: &mut self.read,
+                turn: 0,
                 may_write: true,
                 cx,
             };
@@ -206,7 +216,7 @@ impl Socket {
                     count += 1;
                 }
             }
-            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..count]))?;
+            let written = ready!(Pin::new(&mut *self.tcp).poll_write_vectored(cx, &slices[..count]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -231,20 +241,30 @@ impl Socket {
 /// A blocking-style view of the connection for tungstenite: what would block registers the task
 /// and says [`io::ErrorKind::WouldBlock`].
 struct Io<'a, 'c> {
-    tcp: &'a mut TcpStream,
+    tcp: &'a mut dyn Stream,
     unread: &'a mut Bytes,
     /// `None` where nothing is to be read.
     scratch: Option<&'a mut Scratch>,
     /// Counts what has come.
     read: &'a mut usize,
+    /// How much may still be taken before others have their turn.
+    turn: usize,
     may_write: bool,
     cx: &'a mut Context<'c>,
 }
 
 impl Read for Io<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.turn == 0 {
+            // What has come so far is to be counted, too.
+            give_way(self.cx);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let most = buf.len().min(self.turn);
+        let buf = &mut buf[..most];
         if !self.unread.is_empty() {
             let len = buf.len().min(self.unread.len());
+            self.turn -= len;
             self.unread.split_to(len).copy_to_slice(&mut buf[..len]);
             if self.unread.is_empty() {
                 *self.unread = Bytes::new();
@@ -264,6 +284,7 @@ impl Read for Io<'_, '_> {
         }
         let start = scratch.filled.start;
         let len = buf.len().min(scratch.filled.len());
+        self.turn -= len;
         buf[..len].copy_from_slice(&scratch.buffer[start..start + len]);
         scratch.filled.start += len;
         Ok(len)
@@ -281,6 +302,12 @@ impl Write for Io<'_, '_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Lets others have their turn and comes back to this task, which is about to be pending: also others whose sockets
+/// have just become ready. A task that wakes itself would be run 61 times before the runtime looks for those.
+pub(crate) fn give_way(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 fn done<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {

@@ -127,7 +127,7 @@ impl Webhooks {
     }
 
     fn put(&self, event: &'static str, room: &RoomName, peer: Option<&Peer>, reason: Option<Reason>) {
-        let Some(line) = &self.line else { return };
+        let Some(line) = self.line.as_ref().filter(|_| !room.is_trial()) else { return };
         let who = |peer: &Peer| Who { id: peer.id, name: peer.name.as_str().to_owned(), role: peer.role };
         let event = Event {
             id: std::iter::repeat_with(fastrand::alphanumeric).take(20).collect(),

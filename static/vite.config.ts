@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { baseCompile } from '@intlify/message-compiler';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import vue from '@vitejs/plugin-vue';
-import type { Plugin } from 'vite';
+import type { Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -90,6 +90,24 @@ function precompressed(): Plugin {
   };
 }
 
+/** A module and all that it imports, without what they load later. */
+function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<string> {
+  const found = new Set([at(root)]);
+  for (const id of found)
+    for (const imported of graph.getModuleInfo(id)?.importedIds ?? []) found.add(imported);
+  return found;
+}
+
+/**
+ * Which file of the first load a module belongs to. Left to itself the bundler makes one of each part that a
+ * page shares with something loaded later: thirty files, which compress worse by a twentieth.
+ */
+function firstLoad(id: string, graph: Rolldown.ChunkingContext): string | null {
+  if (imports('src/main.ts', graph).has(id)) return 'main';
+  if (!imports('src/ui/pages/RoomPage.vue', graph).has(id)) return null;
+  return imports('src/ui/pages/LandingPage.vue', graph).has(id) ? 'pages' : 'room';
+}
+
 export default defineConfig(({ command }) => ({
   // Relative addresses, so that the build works under any path.
   base: './',
@@ -109,7 +127,10 @@ export default defineConfig(({ command }) => ({
     modulePreload: { polyfill: false },
     // For scripts/size.js.
     manifest: true,
-    rolldownOptions: { input: { landing: at('index.html'), room: at('r/index.html') } },
+    rolldownOptions: {
+      input: { landing: at('index.html'), room: at('r/index.html') },
+      output: { codeSplitting: { groups: [{ name: firstLoad, debugName: 'first load' }] } },
+    },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
 }));

@@ -209,6 +209,18 @@ async fn captured() -> Vec<Value> {
         late.send(json!({"type": "join", "name": "Late"})).await;
         seen.push(late.expect("error").await);
     }
+    let strict = TestServer::start(&[("ROUNDTABLE_MESSAGE_RATE", "10"), ("ROUNDTABLE_RATE_PATIENCE", "100ms")]).await;
+    let (mut flood, _) = Raw::join(&strict, "r", "Eve").await;
+    // Half of them are free.
+    for _ in 0..100 {
+        flood.text(r#"{"type":"sync"}"#).await;
+    }
+    seen.push(loop {
+        let message = flood.message().await;
+        if message["type"] == "error" {
+            break message;
+        }
+    });
     let (mut raw, _) = Raw::join(&server, "other", "Zoe").await;
     raw.frame(FIN | TEXT, &[b' '; 65_537]).await;
     seen.push(raw.message().await);

@@ -405,38 +405,3 @@ proptest! {
         World::run(&steps);
     }
 }
-
-/// One conversation, cut once at each byte of each stream.
-#[test]
-fn a_cut_at_any_byte_loses_nothing() {
-    let talk = |cut: &[Step]| {
-        let mut steps = Vec::new();
-        for round in 0..3 {
-            steps.push(Step::Signal { from: 0, to: 1 });
-            steps.push(Step::Broadcast { from: 1 });
-            steps.push(Step::Broadcast { from: 0 });
-            if round == 1 {
-                steps.extend_from_slice(cut);
-            }
-            for who in 0..MEMBERS {
-                steps.push(Step::Up { who, bytes: usize::MAX });
-            }
-            for who in 0..MEMBERS {
-                steps.push(Step::Down { who, bytes: usize::MAX });
-            }
-        }
-        steps
-    };
-    let said = Step::Up { who: 0, bytes: usize::MAX };
-    for bytes in 0..400 {
-        // What has been said in this round is on its way up; then what the others said on its way down.
-        World::run(&talk(&[Step::Cut { who: 0, down: 0, up: bytes }]));
-        World::run(&talk(&[said.clone(), Step::Cut { who: 1, down: bytes, up: usize::MAX }]));
-        // The server does not know yet that the old connection is gone.
-        let arrived = Step::Down { who: 1, bytes };
-        World::run(&talk(&[said.clone(), arrived, Step::Return { who: 1, down: 0 }]));
-        // The new connection does not last either.
-        let missed = Step::Down { who: 1, bytes: 100 };
-        World::run(&talk(&[said.clone(), missed, Step::Return { who: 1, down: bytes }]));
-    }
-}

@@ -26,6 +26,9 @@ const READ_BUFFER: usize = 4 * 1024;
 /// gives out for one pair of addresses, because closed ones keep theirs for a minute.
 const PER_SOURCE: usize = 20_000;
 
+/// Messages after which they are acknowledged, as the page does it (R48).
+const ACKNOWLEDGED: u64 = 32;
+
 /// Where to connect.
 pub struct Target {
     url: String,
@@ -75,6 +78,7 @@ struct Incoming<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     code: Option<String>,
+    seq: Option<u64>,
 }
 
 /// A joined member.
@@ -82,6 +86,9 @@ pub struct Member {
     /// Given by the server.
     pub id: String,
     socket: WebSocketStream<TcpStream>,
+    /// The number of the last message that has arrived.
+    arrived: u64,
+    acknowledged: u64,
 }
 
 impl Member {
@@ -113,13 +120,19 @@ impl Member {
         let text = next_text(&mut socket).await?;
         let welcome = read(&text)?;
         match welcome.id {
-            Some(id) if welcome.kind == "welcome" => Ok(Self { id, socket }),
+            Some(id) if welcome.kind == "welcome" => Ok(Self { id, socket, arrived: 0, acknowledged: 0 }),
             _ => Err(format!("join: answered with {}", describe(&welcome))),
         }
     }
 
-    /// Sends one message.
+    /// Sends one message, with an acknowledgement now and then.
     pub async fn send(&mut self, text: Utf8Bytes) -> Result<(), String> {
+        let text = if self.arrived - self.acknowledged < ACKNOWLEDGED {
+            text
+        } else {
+            self.acknowledged = self.arrived;
+            format!(r#"{{"ack":{},{}"#, self.arrived, &text[1..]).into()
+        };
         self.socket.send(Message::Text(text)).await.map_err(|error| format!("send: {error}"))
     }
 
@@ -128,6 +141,7 @@ impl Member {
         loop {
             let text = next_text(&mut self.socket).await?;
             let incoming = read(&text)?;
+            self.arrived = incoming.seq.unwrap_or(self.arrived);
             match &*incoming.kind {
                 "signal" | "broadcast" if incoming.data.map(RawValue::get) == Some(data.get()) => return Ok(()),
                 "signal" | "broadcast" => return Err("a message's data was altered".into()),

@@ -108,7 +108,7 @@ impl Access {
     pub fn admit(&self, room: &RoomName, shown: Credentials<'_>, now: SystemTime) -> Result<Admission, Denied> {
         match (self.mode, shown.token) {
             (AccessMode::Open, _) => {
-                let made = shown.host_key.is_some_and(|key| self.resume_key.is_host_key(room, key));
+                let made = self.is_maker(room, shown.host_key);
                 let grant = Grant { role: made.then_some(Role::Host), ..Grant::default() };
                 Ok(Admission { grant, ..Admission::default() })
             }
@@ -125,6 +125,11 @@ impl Access {
                 Ok(Admission { grant, name: granted.name, pass: Some(Box::new(pass)) })
             }
         }
+    }
+
+    /// Whether somebody shows the key of whoever made that room (R57).
+    pub fn is_maker(&self, room: &RoomName, host_key: Option<&str>) -> bool {
+        host_key.is_some_and(|key| self.resume_key.is_host_key(room, key))
     }
 
     /// The secret with which the maker of a room is its host; where tokens make hosts there is none.

@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use super::{Cli, Config, env_name};
 
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
-const LIMITS: [(&str, &str, &str); 20] = [
+const LIMITS: [(&str, &str, &str); 24] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
     ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
     ("ROUNDTABLE_MEMBERS", "members", "memory"),
@@ -14,18 +14,22 @@ const LIMITS: [(&str, &str, &str); 20] = [
     ("ROUNDTABLE_ADDRESS_JOINS", "attempts a minute", "names of rooms and tokens are not guessed"),
     ("ROUNDTABLE_MESSAGE_RATE", "messages a second", "one member does not keep a room busy"),
     ("ROUNDTABLE_BYTE_RATE", "bytes a second", "one member does not fill everybody's downlink"),
+    ("ROUNDTABLE_RATE_PATIENCE", "time", "one that is slowed and never stops is let go"),
     ("ROUNDTABLE_OUTBOX_MESSAGES", "messages", "a member that reads slowly is let go"),
     ("ROUNDTABLE_OUTBOX_BYTES", "bytes", "a member that reads slowly costs no more memory"),
     ("ROUNDTABLE_REPLAY_MESSAGES", "messages", "what was sent and not acknowledged: enough for a lost socket"),
     ("ROUNDTABLE_REPLAY_BYTES", "bytes", "a member that acknowledges nothing costs no more memory"),
     ("ROUNDTABLE_RESUME_WINDOW", "time", "who is lost does not keep a place for ever"),
     ("ROUNDTABLE_JOIN_TIMEOUT", "time", "connections that never join are let go"),
+    ("ROUNDTABLE_REQUEST_TIMEOUT", "time", "who takes no answer holds no place"),
     ("ROUNDTABLE_PING_INTERVAL", "time", "dead connections are found after two"),
     ("ROUNDTABLE_DRAIN_TIMEOUT", "time", "a shutdown ends"),
     ("", "65536 bytes a message", "fixed: part of the protocol (R29)"),
     ("", "16384 bytes a request's head", "fixed: no request is longer"),
-    ("", "10 s for a request's head", "fixed: slow requests hold no place"),
+    ("", "10 s for a request's head, 2 s in a crowd", "fixed: slow requests hold no place"),
     ("", "4096 requests at a time", "fixed: further ones wait to be accepted"),
+    ("", "as many requests an address as WebSockets", "fixed: one address does not take all of them"),
+    ("", "2048 bytes, and 5 s, for the body of a goodbye", "fixed: no goodbye is longer (R55)"),
 ];
 
 impl Config {
@@ -61,12 +65,14 @@ impl Config {
             "ROUNDTABLE_ADDRESS_JOINS" => self.address_joins.to_string(),
             "ROUNDTABLE_MESSAGE_RATE" => self.message_rate.to_string(),
             "ROUNDTABLE_BYTE_RATE" => self.byte_rate.to_string(),
+            "ROUNDTABLE_RATE_PATIENCE" => time(self.rate_patience),
             "ROUNDTABLE_OUTBOX_MESSAGES" => self.outbox_messages.to_string(),
             "ROUNDTABLE_OUTBOX_BYTES" => self.outbox().waiting.bytes.to_string(),
             "ROUNDTABLE_REPLAY_MESSAGES" => self.replay_messages.to_string(),
             "ROUNDTABLE_REPLAY_BYTES" => self.replay_bytes.to_string(),
             "ROUNDTABLE_RESUME_WINDOW" => time(self.resume_window),
             "ROUNDTABLE_JOIN_TIMEOUT" => time(self.join_timeout),
+            "ROUNDTABLE_REQUEST_TIMEOUT" => time(self.request_timeout),
             "ROUNDTABLE_PING_INTERVAL" => time(self.ping_interval),
             "ROUNDTABLE_DRAIN_TIMEOUT" => time(self.drain_timeout),
             _ => return None,

@@ -141,6 +141,10 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub join_timeout: Duration,
 
+    /// How long a connection for requests may last; its last answer may take as long again.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
+    pub request_timeout: Duration,
+
     /// How long a member whose connection is lost keeps its place, and what is sent to it waits: longer than a
     /// telephone takes from one network to the next.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]
@@ -180,6 +184,10 @@ pub struct Config {
     /// Bytes a second that a member may send for long; five seconds' worth is free. 0: no limit.
     #[arg(long, value_name = "BYTES", default_value = "131072")]
     pub byte_rate: u32,
+
+    /// How long a member that sends faster is only slowed, without a break, before it is closed.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub rate_patience: Duration,
 
     /// Who may join: "open", whoever knows a room's name, and who makes a room is its host; "token", nobody
     /// without a token; "open-hosts-by-token", whoever knows the name, while only tokens make hosts.
@@ -421,7 +429,7 @@ impl Config {
 
     /// What a member may send.
     pub fn rate(&self) -> Rate {
-        Rate { messages: self.message_rate, bytes: self.byte_rate }
+        Rate { messages: self.message_rate, bytes: self.byte_rate, patience: self.rate_patience }
     }
 
     /// The STUN and TURN servers; the error says which URL is wrong.

@@ -29,6 +29,7 @@ struct Guest<H> {
     shown: Waiting,
     state: State,
     grant: Grant,
+    comeback: Comeback,
     handle: H,
 }
 
@@ -102,6 +103,7 @@ impl<H> Room<H> {
         seat: Seat,
         peer: Peer,
         grant: Grant,
+        comeback: Comeback,
         handle: H,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) {
@@ -110,7 +112,8 @@ impl<H> Room<H> {
         }
         emit(Effect::Send { seat, to: &handle, frame: ServerMessage::Waiting.to_frame() });
         let shown = Waiting { id: peer.id, name: peer.name };
-        self.house.waiting.push(Guest { session: seat.session, shown, state: peer.state, grant, handle });
+        let Seat { session, .. } = seat;
+        self.house.waiting.push(Guest { session, shown, state: peer.state, grant, comeback, handle });
         self.show_lobby(emit);
     }
 
@@ -199,8 +202,8 @@ impl<H> Room<H> {
     }
 
     fn enter_guest(&mut self, now: Duration, guest: Guest<H>, emit: &mut impl FnMut(Effect<'_, H>)) {
-        let Guest { session, shown: Waiting { id, name }, state, grant, handle } = guest;
+        let Guest { session, shown: Waiting { id, name }, state, grant, comeback, handle } = guest;
         let peer = Peer { id, name, role: self.house.newcomer_role(grant), state, link: Link::Ok };
-        self.enter(now, Seat { id, session }, peer, grant, Comeback::default(), handle, emit);
+        self.enter(now, Seat { id, session }, peer, grant, comeback, handle, emit);
     }
 }

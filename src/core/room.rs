@@ -1,6 +1,7 @@
 //! The state machine of one room.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
 use std::time::Duration;
 
@@ -239,7 +240,9 @@ pub struct Room<H> {
     /// Whether it makes hosts of its members: the first one, and heirs (R36).
     pub(super) makes_hosts: bool,
     pub(super) version: u64,
-    pub(super) members: HashMap<PeerId, Member<H>>,
+    /// With a hash that is the same each time: the core has no randomness, so that what follows from an input can be
+    /// repeated. Ids are made by the server, so that nobody chooses where they fall.
+    pub(super) members: HashMap<PeerId, Member<H>, BuildHasherDefault<DefaultHasher>>,
     /// Members whose state changed and has not been announced, in the order of their change.
     pub(super) changed: Vec<PeerId>,
     /// Before this time no state is announced on its own.
@@ -257,7 +260,7 @@ impl<H> Room<H> {
             window,
             makes_hosts: true,
             version: 0,
-            members: HashMap::new(),
+            members: HashMap::default(),
             changed: Vec::new(),
             quiet_until: Duration::ZERO,
             waking: false,
@@ -425,7 +428,7 @@ impl<H> Room<H> {
                 peer.role = role;
                 self.enter(now, seat, peer, grant, comeback, handle, emit);
             }
-            Door::Lobby => self.wait(seat, peer, grant, handle, emit),
+            Door::Lobby => self.wait(seat, peer, grant, comeback, handle, emit),
         }
         Ok(())
     }

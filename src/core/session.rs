@@ -52,6 +52,9 @@ pub struct Session {
     /// Taken and perhaps not yet in the kernel: it counts until the taker comes for more.
     taken: usize,
     taken_bytes: usize,
+    /// What waits once more, frames and bytes: it was within the replay's bound, and does not count in that of
+    /// what waits, or a member would be too slow for having come back.
+    again: (usize, usize),
     /// The messages up to `sent`, without a gap, that the client has not acknowledged.
     replay: VecDeque<Frame>,
     replay_bytes: usize,
@@ -73,6 +76,7 @@ impl Session {
             waiting_bytes: 0,
             taken: 0,
             taken_bytes: 0,
+            again: (0, 0),
             replay: VecDeque::new(),
             replay_bytes: 0,
             received: 0,
@@ -111,7 +115,10 @@ impl Session {
     pub fn add(&mut self, out: Outgoing) -> Result<(), Full> {
         let Bound { frames, bytes } = self.bounds.waiting;
         let cost = out.cost();
-        if self.waiting.len() + self.taken >= frames || self.waiting_bytes + self.taken_bytes + cost > bytes {
+        let (again, again_bytes) = self.again;
+        if self.waiting.len() - again + self.taken >= frames
+            || self.waiting_bytes - again_bytes + self.taken_bytes + cost > bytes
+        {
             return Err(Full);
         }
         self.waiting_bytes += cost;
@@ -122,7 +129,8 @@ impl Session {
     /// Moves everything that waits into `out`, which must be empty: what was taken before has gone. Says
     /// whether there was anything.
     pub fn take(&mut self, out: &mut VecDeque<Outgoing>) -> bool {
-        (self.taken, self.taken_bytes) = (self.waiting.len(), self.waiting_bytes);
+        let (again, again_bytes) = std::mem::take(&mut self.again);
+        (self.taken, self.taken_bytes) = (self.waiting.len() - again, self.waiting_bytes - again_bytes);
         if self.waiting.is_empty() {
             *out = VecDeque::new();
             return false;
@@ -144,6 +152,8 @@ impl Session {
         while self.replay.len() > frames || self.replay_bytes > bytes {
             self.forget_first();
         }
+        // What a new socket had to say before it took over comes on top, once.
+        debug_assert!(self.taken <= 2 * self.bounds.waiting.frames + 1, "{} taken", self.taken);
         true
     }
 
@@ -156,6 +166,7 @@ impl Session {
     pub fn abandon(&mut self) {
         self.waiting = VecDeque::new();
         self.waiting_bytes = 0;
+        self.again = (0, 0);
         self.replay = VecDeque::new();
         self.replay_bytes = 0;
     }
@@ -208,6 +219,7 @@ impl Session {
         // Cannot be ahead: `can_resume` has said so.
         let _ = self.acknowledge(last);
         let unsent = std::mem::take(&mut self.waiting);
+        self.again = (self.replay.len() + self.again.0, self.replay_bytes + self.again.1);
         let missed = std::mem::take(&mut self.replay).into_iter();
         let missed = (last + 1..).zip(missed).map(|(number, frame)| Outgoing::numbered(number, frame));
         // Pongs and pings were for the other socket.
@@ -221,6 +233,7 @@ impl Session {
     /// What waits now, for another session to send.
     pub fn take_waiting(&mut self) -> VecDeque<Outgoing> {
         self.waiting_bytes = 0;
+        self.again = (0, 0);
         std::mem::take(&mut self.waiting)
     }
 
@@ -247,4 +260,28 @@ fn push<T>(queue: &mut VecDeque<T>, item: T) {
         queue.reserve_exact(1);
     }
     queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r53_who_comes_back_is_not_too_slow_for_what_it_missed() {
+        let bounds = |frames| Bound { frames, bytes: 1 << 20 };
+        let mut session = Session::new(Bounds { waiting: bounds(1_024), replay: bounds(256) });
+        let frame = || Frame::text([r#"{"x":1}"#]);
+        session.begin(1);
+        (0..200).for_each(|_| session.push(frame()).unwrap());
+        session.take(&mut VecDeque::new());
+        session.pause();
+        (0..1_000).for_each(|_| session.push(frame()).unwrap());
+        session.resume(0, None);
+        assert_eq!(session.push(frame()), Ok(()), "that its link is back");
+        let mut out = VecDeque::new();
+        session.take(&mut out);
+        assert_eq!(out.len(), 1_201);
+        // From here on it counts like anybody: 1,000 and one are on their way.
+        assert_eq!((0..100).take_while(|_| session.push(frame()).is_ok()).count(), 23);
+    }
 }

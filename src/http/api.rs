@@ -1,5 +1,6 @@
 //! `/signal-api/`: the WebSocket's upgrade and the HTTP answers in their envelope (R33).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,9 +32,10 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 pub(super) fn router(app: &Arc<App>) -> Router {
     // What anyone may ask, any page may ask: it says nothing about who is in a room.
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]);
+    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]).expose_headers([header::RETRY_AFTER]);
     let v1 = Router::new()
         .route("/welcome", get(welcome))
+        .route("/check", post(check))
         .route("/openapi.json", get(admin::openapi))
         .route("/rooms", post(new_room))
         .route("/rooms/{room}", get(room))
@@ -130,6 +132,16 @@ async fn welcome(State(app): State<Arc<App>>) -> Response {
     success(Data { server: app.config.server_info(), features: app.config.features() })
 }
 
+/// R76: what the upgrade would be answered with. The place that it takes is free again with the answer.
+async fn check(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let_in(&app, peer, &headers)?;
+    Ok(welcome(State(app)).await)
+}
+
 /// R35.
 async fn room(
     State(app): State<Arc<App>>,
@@ -204,13 +216,21 @@ async fn upgrade(
     let Query(query) =
         query.map_err(|_| ApiError::room_invalid("The address needs the room: /signal-api/ws?room=<room>."))?;
     let room = RoomName::new(&query.room).map_err(ApiError::room_invalid)?;
+    let (place, visit) = let_in(&app, peer, request.headers())?;
+    tokio::spawn(run(app, room, visit, on_upgrade, place));
+    Ok(response)
+}
+
+/// What is asked of a WebSocket before it is one, beside its room: from which page it comes (R64), and whether the
+/// server (R10) and the address (R65) have a place for it.
+fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<(Place, Visit), ApiError> {
     let proxies = &app.config.trusted_proxies;
-    if !proxies.may_come_from(peer, request.headers(), &app.config.allowed_origins) {
+    if !proxies.may_come_from(peer, headers, &app.config.allowed_origins) {
         let message = "This server takes no connections from pages of this origin: ROUNDTABLE_ALLOWED_ORIGINS names those \
                        that it does.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", message));
     }
-    let client = proxies.client(peer, request.headers());
+    let client = proxies.client(peer, headers);
     if app.is_draining() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -229,8 +249,7 @@ async fn upgrade(
         let message = "There are as many connections from this address as it may have; close some, or come back later.";
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", message)
     })?;
-    tokio::spawn(run(app, room, visit, on_upgrade, place));
-    Ok(response)
+    Ok((place, visit))
 }
 
 async fn run(app: Arc<App>, room: RoomName, visit: Visit, on_upgrade: OnUpgrade, place: Place) {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
+use tokio::time::Instant;
 
+use super::PeerAddress;
 use super::api::{ApiError, success};
 use crate::app::App;
+use crate::limits::Attempt;
 use crate::protocol::RoomName;
 
 /// A room's name of 64 characters, every one escaped, and a secret.
@@ -25,14 +28,27 @@ struct Goodbye {
 }
 
 /// Read by hand, whatever its type: `navigator.sendBeacon` sends text.
-pub(super) async fn leave(State(app): State<Arc<App>>, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn leave(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES)).await;
     let invalid = |why| ApiError::new(StatusCode::BAD_REQUEST, "BODY_INVALID", why);
     let body = body.ok().and_then(Result::ok).ok_or_else(|| invalid("The body is at once, and has up to 2 KiB."))?;
     let goodbye: Goodbye =
         serde_json::from_slice(&body).map_err(|_| invalid(r#"The body is {"room":"…","resume":"…"}."#))?;
     let room = RoomName::new(&goodbye.room).map_err(ApiError::room_invalid)?;
-    let (id, stay) = app.resume_key.check(&room, &goodbye.resume).ok_or_else(|| {
+    let known = app.resume_key.check(&room, &goodbye.resume);
+    // As at the door (R66): held up before the answer, whatever it is.
+    let client = app.config.trusted_proxies.client(peer, &headers);
+    match app.doors.attempt_by(client, known.is_some(), Instant::now()) {
+        Attempt::After(wait) => tokio::time::sleep(wait).await,
+        Attempt::Refused(wait) => return Err(ApiError::too_many_attempts(wait)),
+    }
+    let (id, stay) = known.ok_or_else(|| {
+        app.doors.guessed(client, Instant::now());
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;

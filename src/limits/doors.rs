@@ -94,12 +94,12 @@ impl Doors {
 
     /// An attempt to join, or to learn whether a room is there.
     pub fn attempt(&self, from: IpAddr, now: Instant) -> Attempt {
-        self.take(from, now, 1.0)
+        self.attempt_by(from, false, now)
     }
 
-    /// Somebody tries to come back, by a good secret.
-    pub fn comeback(&self, from: IpAddr, now: Instant) -> Attempt {
-        self.take(from, now, COMEBACK)
+    /// The same, by who may bring a good secret (R11).
+    pub fn attempt_by(&self, from: IpAddr, knows_secret: bool, now: Instant) -> Attempt {
+        self.take(from, now, if knows_secret { COMEBACK } else { 1.0 })
     }
 
     fn take(&self, from: IpAddr, now: Instant, cost: f64) -> Attempt {
@@ -170,10 +170,9 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// An attempt to join: see [`Doors::attempt`], and [`Doors::comeback`] where it brings a good secret.
+    /// An attempt to join: see [`Doors::attempt_by`].
     pub fn attempt(&self, comes_back: bool) -> Attempt {
-        let now = Instant::now();
-        if comes_back { self.doors.comeback(self.from, now) } else { self.doors.attempt(self.from, now) }
+        self.doors.attempt_by(self.from, comes_back, Instant::now())
     }
 
     /// See [`Doors::guessed`].

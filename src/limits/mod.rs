@@ -13,6 +13,8 @@ pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
 /// joining one of 50 596 KB (docs/ARCHITECTURE.md). What is
 /// free must fit into an outbox, or one member's burst would close the others.
 const BURST_SECONDS: f64 = 5.0;
+/// Who has not been held up for so long keeps its rate again: what came before counts no more (R75).
+const CALM: Duration = Duration::from_secs(1);
 
 /// What one peer may send for long.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,19 @@ pub struct Rate {
     pub messages: u32,
     /// Bytes a second; 0 for no limit.
     pub bytes: u32,
+    /// How long a peer may be held up without a break, before it is let go.
+    pub patience: Duration,
+}
+
+/// How what a peer has sent is met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pace {
+    /// It is read on.
+    Free,
+    /// It is read on after this time.
+    Held(Duration),
+    /// It has been held up for longer than anybody's patience, and goes on.
+    TooMuch,
 }
 
 /// Measures what one peer sends.
@@ -28,20 +43,29 @@ pub struct Rate {
 pub struct Meter {
     messages: Bucket,
     bytes: Bucket,
+    patience: Duration,
+    /// From when until when it is held up without a break.
+    held: Option<(Instant, Instant)>,
 }
 
 impl Meter {
     /// Full buckets.
     pub fn new(rate: Rate, now: Instant) -> Self {
-        Self { messages: Bucket::new(rate.messages, now), bytes: Bucket::new(rate.bytes, now) }
+        let (messages, bytes) = (Bucket::new(rate.messages, now), Bucket::new(rate.bytes, now));
+        Self { messages, bytes, patience: rate.patience, held: None }
     }
 
-    /// Counts bytes, and the message that they complete, if any; says how long to wait before the
+    /// Counts bytes, and the message that they complete, if any; says whether to wait before the
     /// next read.
-    pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Option<Duration> {
+    pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Pace {
         let messages = self.messages.take(now, f64::from(u8::from(is_message)));
         let wait = messages.max(self.bytes.take(now, bytes as f64));
-        (!wait.is_zero()).then_some(wait)
+        if wait.is_zero() {
+            return Pace::Free;
+        }
+        let since = self.held.filter(|(_, until)| now <= *until + CALM).map_or(now, |(since, _)| since);
+        self.held = Some((since, now + wait));
+        if now - since > self.patience { Pace::TooMuch } else { Pace::Held(wait) }
     }
 }
 
@@ -99,14 +123,16 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     #[test]
     fn r31_a_burst_is_free_and_the_rate_is_kept_afterwards() {
         let start = Instant::now();
-        let mut meter = Meter::new(Rate { messages: 200, bytes: 0 }, start);
-        assert!((0..1_000).all(|_| meter.take(start, true, 10_000).is_none()), "the burst is free");
+        let mut meter = Meter::new(Rate { messages: 200, bytes: 0, patience: PATIENCE }, start);
+        assert!((0..1_000).all(|_| meter.take(start, true, 10_000) == Pace::Free), "the burst is free");
         let mut now = start;
         for _ in 0..2_000 {
-            if let Some(wait) = meter.take(now, true, 10_000) {
+            if let Pace::Held(wait) = meter.take(now, true, 10_000) {
                 now += wait;
             }
         }
@@ -117,7 +143,43 @@ mod tests {
     #[test]
     fn zero_is_no_limit() {
         let start = Instant::now();
-        let mut meter = Meter::new(Rate { messages: 0, bytes: 0 }, start);
-        assert!((0..1_000_000).all(|_| meter.take(start, true, 65_536).is_none()));
+        let mut meter = Meter::new(Rate { messages: 0, bytes: 0, patience: Duration::ZERO }, start);
+        assert!((0..1_000_000).all(|_| meter.take(start, true, 65_536) == Pace::Free));
+    }
+
+    /// Sends so many messages a second for so long, as far as it is listened to; when it was too much.
+    fn too_much_after(meter: &mut Meter, now: &mut Instant, rate: u32, seconds: u32) -> Option<Duration> {
+        let begun = *now;
+        for at in 0..rate * seconds {
+            *now = (*now).max(begun + Duration::from_secs(1) * at / rate);
+            match meter.take(*now, true, 100) {
+                Pace::Free => {}
+                Pace::Held(wait) => *now += wait,
+                Pace::TooMuch => return Some(*now - begun),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn r75_who_is_held_up_without_a_break_is_too_much_in_the_end() {
+        let mut now = Instant::now();
+        let mut meter = Meter::new(Rate { messages: 200, bytes: 0, patience: PATIENCE }, now);
+        // At 400 a second the burst lasts 5 s.
+        let after = too_much_after(&mut meter, &mut now, 400, 120).unwrap().as_secs_f64();
+        assert!((35.0..35.2).contains(&after), "{after}");
+    }
+
+    #[test]
+    fn r75_a_pause_or_the_right_rate_begins_anew() {
+        let mut now = Instant::now();
+        let mut meter = Meter::new(Rate { messages: 200, bytes: 0, patience: PATIENCE }, now);
+        for _ in 0..10 {
+            // Held up for some 25 s, then quiet for two.
+            assert_eq!(too_much_after(&mut meter, &mut now, 400, 15), None);
+            now += CALM * 2;
+        }
+        // Just below the rate with an empty bucket, for an hour.
+        assert_eq!(too_much_after(&mut meter, &mut now, 199, 3_600), None);
     }
 }

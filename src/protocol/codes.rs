@@ -57,6 +57,8 @@ pub enum ErrorCode {
     TooManyAttempts,
     /// The server has as many rooms or members as it takes (R67).
     ServerFull,
+    /// More was sent than the server takes, for too long (R75).
+    RateLimited,
     /// `renew` by somebody who is not here by a token.
     NoToken,
 }
@@ -152,7 +154,7 @@ pub enum CloseCode {
     Ended = 4009,
     /// No token, a bad one, or one that ended (R58, R62).
     Unauthorized = 4010,
-    /// Too many attempts, or no place at the moment (R66, R67).
+    /// Too many attempts, no place at the moment, or too much sent for too long (R66, R67, R75).
     TryLater = 4011,
 }
 

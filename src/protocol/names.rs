@@ -48,6 +48,11 @@ impl RoomName {
         Self(random.map(|bits| String::from_iter(word(bits))).join("-").into())
     }
 
+    /// Whether it is for trying the way to the server, before a meeting (R66): nobody meets there.
+    pub fn is_trial(&self) -> bool {
+        self.0.starts_with("check-")
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,6 +1,6 @@
 //! What the server sends.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Role, Settings, State, Switch};
@@ -311,7 +311,9 @@ pub struct ServerInfo<'a> {
 pub struct ErrorBody<'a> {
     /// For programs.
     pub code: ErrorCode,
-    /// For developers: what was wrong and what would be right.
+    /// For developers: what was wrong and what would be right. It goes out in brief, whatever of the client's own
+    /// text is in it.
+    #[serde(serialize_with = "in_brief")]
     pub message: &'a str,
     /// The type of the message that this answers, where it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -321,7 +323,7 @@ pub struct ErrorBody<'a> {
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "string | number", optional))]
     pub reference: Option<&'a RawValue>,
-    /// Milliseconds after which to try again, where that may help (R66, R67).
+    /// Milliseconds after which to try again, where that may help (R66, R67, R75).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "number", optional))]
     pub retry_after_ms: Option<u64>,
@@ -337,6 +339,26 @@ impl ServerMessage<'_> {
     }
 }
 
+/// Characters at the beginning and at the end that are left of an error's text which is longer: what is wrong
+/// begins it, and what would be right ends it.
+const BRIEF_CHARS: (usize, usize) = (80, 160);
+
+/// An error is no amplifier: a text that repeats 64 KiB of what a client sent helps nobody.
+fn in_brief<S: Serializer>(message: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let (begin, end) = BRIEF_CHARS;
+    let count = message.chars().count();
+    if count <= begin + end && !message.contains(char::is_control) {
+        return serializer.serialize_str(message);
+    }
+    let kept = message.chars().enumerate().filter_map(|(at, c)| match at {
+        // Each control character would become six in JSON.
+        _ if at < begin || at + end >= count => Some(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }),
+        _ if at == begin => Some('…'),
+        _ => None,
+    });
+    serializer.serialize_str(&kept.collect::<String>())
+}
+
 /// A `signal` as its receiver gets it; `data` is passed on byte for byte.
 pub fn signal(from: PeerId, data: &RawValue) -> Frame {
     Frame::text([r#"{"type":"signal","from":""#, from.as_str(), r#"","data":"#, data.get(), "}"])
@@ -345,4 +367,27 @@ pub fn signal(from: PeerId, data: &RawValue) -> Frame {
 /// A `broadcast` as everybody else gets it; `data` is passed on byte for byte.
 pub fn broadcast(from: PeerId, data: &RawValue) -> Frame {
     Frame::text([r#"{"type":"broadcast","from":""#, from.as_str(), r#"","data":"#, data.get(), "}"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(message: &str) -> String {
+        let (re, reference, retry_after_ms) = (None, None, None);
+        let body = ErrorBody { code: ErrorCode::BadField, message, re, reference, retry_after_ms };
+        serde_json::to_value(body).unwrap()["message"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn r28_an_error_says_in_brief_what_was_wrong_and_what_would_be_right() {
+        for short in ["It is wrong.".to_owned(), "é".repeat(240)] {
+            assert_eq!(sent(&short), short);
+        }
+        assert_eq!(sent("a\u{7}b"), "a\u{fffd}b");
+        let long = format!("Wrong: {}, right: b.", "a".repeat(60_000));
+        let brief = sent(&long);
+        assert_eq!(brief.chars().count(), 241);
+        assert!(brief.starts_with("Wrong: a") && brief.contains("a…a") && brief.ends_with("a, right: b."), "{brief}");
+    }
 }

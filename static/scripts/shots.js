@@ -17,6 +17,8 @@ const ALL = [
     'joining',
     'joining-trouble',
   ],
+  ...['joining-crowded', 'joining-full', 'joining-foreign', 'lobby-foreign', 'lost-full', 'sound-blocked'],
+  ...['host+people+end', 'host+people+person-actions+remove', 'waiting-trouble'],
   ...['alone', 'two', 'three', 'nine', 'many', 'links', 'bars', 'lost', 'room-denied', 'device-notes'],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...['hands', 'host', 'host+people', 'listener', 'asked', 'switched-off', 'waiting', 'removed', 'ended'],

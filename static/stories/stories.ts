@@ -88,6 +88,14 @@ const refused = (code: FailureCode): MeetingView =>
   view({ kind: 'refused', failure: { code } satisfies Failure });
 const linked = (index: number, link: LinkState): Person => person(index, { link });
 
+/** From here on like a browser that plays no sound before a gesture; pictures play by themselves. */
+function wantGesture(): void {
+  HTMLMediaElement.prototype.play = function (this: HTMLMediaElement) {
+    if (this.muted) return Promise.resolve();
+    return Promise.reject(new DOMException('a gesture first', 'NotAllowedError'));
+  };
+}
+
 /** Every state a person can be in, by name; `landing` needs no meeting. */
 export const stories: Readonly<Record<string, () => MeetingView>> = {
   lobby: () => view({ kind: 'lobby' }),
@@ -101,6 +109,17 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   joining: () => view({ kind: 'joining' }, { signaling: 'connecting' }),
   'joining-trouble': () =>
     view({ kind: 'joining' }, { signaling: 'lost', trouble: { code: 'server_unreachable' } }),
+  'joining-crowded': () =>
+    view(
+      { kind: 'joining' },
+      { signaling: 'connecting', trouble: { code: 'too_many_connections', retryMs: 5_000 } },
+    ),
+  'joining-full': () =>
+    view({ kind: 'joining' }, { signaling: 'connecting', trouble: { code: 'server_full', retryMs: 5_000 } }),
+  'joining-foreign': () =>
+    view({ kind: 'joining' }, { signaling: 'connecting', trouble: { code: 'origin_refused' } }),
+  'lobby-foreign': () =>
+    view({ kind: 'lobby' }, { path: { state: 'failed', failure: { code: 'origin_refused' } } }),
   alone: () => joined(),
   two: () => joined({ people: people(1) }),
   three: () => joined({ people: people(2), camera: off, mic: off }),
@@ -127,6 +146,11 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
       ],
     }),
   lost: () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_unreachable' } }),
+  'lost-full': () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_full' } }),
+  'sound-blocked': () => {
+    wantGesture();
+    return joined({ people: people(2) });
+  },
   'room-denied': () => joined({ people: people(1), camera: broken('permission_denied') }),
   presenter: () => joined({ people: [person(0, { screen: slide() }), ...people(5).slice(1)] }),
   presenting: () =>
@@ -175,6 +199,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   'switched-off': () =>
     joined({ mic: off, notice: { kind: 'switched_off', what: 'mic', by: '张伟' }, people: people(2) }),
   waiting: () => view({ kind: 'waiting' }),
+  'waiting-trouble': () =>
+    view({ kind: 'waiting' }, { signaling: 'connecting', trouble: { code: 'server_unreachable' } }),
   removed: () => refused('removed'),
   ended: () => refused('ended'),
   locked: () => refused('room_locked'),

@@ -31,9 +31,14 @@ pub fn encode(room: &str) -> String {
 
 impl Client {
     pub async fn connect(address: SocketAddr, room: &str) -> Result<Self, Error> {
+        Self::over(TcpStream::connect(address).await?, room).await
+    }
+
+    /// The same over a connection that is there already.
+    pub async fn over(tcp: TcpStream, room: &str) -> Result<Self, Error> {
+        let address = tcp.peer_addr()?;
         let request = format!("ws://{address}/signal-api/ws?room={}", encode(room)).into_client_request()?;
         let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
-        let tcp = TcpStream::connect(address).await?;
         let upgrade = tokio_tungstenite::client_async_with_config(request, tcp, Some(config));
         let (socket, _) = super::within("an upgrade", upgrade).await?;
         Ok(Self { socket, welcome: Value::Null, last: 0, seen: Vec::new(), pings: 0 })

@@ -47,12 +47,36 @@ pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&s
 
 /// A body, as a page's last words.
 pub async fn post(address: SocketAddr, target: &str, body: &str) -> Answer {
+    post_over(TcpStream::connect(address).await.unwrap(), "", target, body).await
+}
+
+/// The same through a proxy, which says whose it is.
+pub async fn post_for(client: &str, address: SocketAddr, target: &str, body: &str) -> Answer {
+    let header = format!("X-Forwarded-For: {client}\r\n");
+    post_over(TcpStream::connect(address).await.unwrap(), &header, target, body).await
+}
+
+/// The same over a connection that is there already, with further headers.
+pub async fn post_over(mut tcp: TcpStream, headers: &str, target: &str, body: &str) -> Answer {
     let length = body.len();
-    let text =
-        format!("POST {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
-    let mut tcp = TcpStream::connect(address).await.unwrap();
+    let text = format!(
+        "POST {target} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     tcp.write_all(text.as_bytes()).await.unwrap();
     within(target, read(&mut tcp)).await
+}
+
+/// The first part of a request, as of somebody with a slow line; `finish` has the rest.
+pub async fn begin(address: SocketAddr, method: &str, target: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n").as_bytes()).await.unwrap();
+    tcp
+}
+
+/// The rest of a request that was begun, and its answer.
+pub async fn finish(mut tcp: TcpStream) -> Answer {
+    tcp.write_all(b"Connection: close\r\n\r\n").await.unwrap();
+    within("the answer", read(&mut tcp)).await
 }
 
 /// Reads one answer and leaves the connection as it is.

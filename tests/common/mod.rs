@@ -5,17 +5,19 @@
 
 pub mod client;
 pub mod http;
+pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod tokens;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use roundtable::app::App;
 use roundtable::config::{Cli, Config};
 use roundtable::server::Server;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -80,10 +82,7 @@ impl TestServer {
 
     /// One sample of `/metrics`.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = http::ask(self.ops, "GET", "/metrics", &[]).await.text();
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
-        let value = line.and_then(|line| line.split(' ').nth(1)).unwrap_or_else(|| panic!("no {name} in {text}"));
-        value.parse().unwrap()
+        metric(self.ops, name).await
     }
 
     /// Waits until a sample has a value: for what a server does after its last answer.
@@ -96,6 +95,21 @@ impl TestServer {
         self.shutdown.send(()).expect("a running server");
         self.running
     }
+}
+
+/// One sample of `/metrics`, of the server with this listener for operators.
+pub async fn metric(ops: SocketAddr, name: &str) -> u64 {
+    let text = http::ask(ops, "GET", "/metrics", &[]).await.text();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    let value = line.and_then(|line| line.split(' ').nth(1)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    value.parse().unwrap()
+}
+
+/// A TCP connection from this address of the machine itself: 127.0.0.0/8 is all its own.
+pub async fn tcp_from(source: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((source, 0)))?;
+    socket.connect(to).await
 }
 
 /// Asks until the answer is yes.

@@ -1,7 +1,7 @@
 //! A client that speaks WebSocket byte by byte, as badly as a test wants.
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{TestServer, client, within};
@@ -16,6 +16,8 @@ pub const PONG: u8 = 0xa;
 
 pub struct Raw {
     tcp: TcpStream,
+    /// How the server has answered the upgrade.
+    pub head: String,
 }
 
 impl Raw {
@@ -38,10 +40,14 @@ impl Raw {
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
-        let mut tcp = socket.connect(server.address).await.unwrap();
+        Self::over(socket.connect(server.address).await.unwrap(), room, "", behind).await
+    }
+
+    /// Over a connection that is there already, with further headers and what follows the request at once.
+    pub async fn over(mut tcp: TcpStream, room: &str, headers: &str, behind: &[u8]) -> Self {
         let request = format!(
             "GET /signal-api/ws?room={} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
             client::encode(room)
         );
         tcp.write_all(&[request.as_bytes(), behind].concat()).await.unwrap();
@@ -53,7 +59,7 @@ impl Raw {
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         // The answer that RFC 6455 §1.3 gives for this key.
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        Self { tcp }
+        Self { tcp, head }
     }
 
     pub async fn join(server: &TestServer, room: &str, name: &str) -> (Self, Value) {
@@ -84,19 +90,7 @@ impl Raw {
 
     /// The next frame: opcode and payload; `None` at the connection's end.
     pub async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
-        within("a frame", async {
-            let first = self.tcp.read_u8().await.ok()?;
-            assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
-            let len = match self.tcp.read_u8().await.ok()? {
-                126 => u64::from(self.tcp.read_u16().await.ok()?),
-                127 => self.tcp.read_u64().await.ok()?,
-                len => u64::from(len),
-            };
-            let mut payload = vec![0; len as usize];
-            self.tcp.read_exact(&mut payload).await.ok()?;
-            Some((first & 0x0f, payload))
-        })
-        .await
+        within("a frame", read_frame(&mut self.tcp)).await
     }
 
     /// The next text message; pings in between go unanswered.
@@ -117,12 +111,19 @@ impl Raw {
 
     /// The code of the close frame that must come, whatever comes before it.
     pub async fn close_code(&mut self) -> u16 {
-        loop {
-            match self.read().await {
-                Some((CLOSE, payload)) => return u16::from_be_bytes([payload[0], payload[1]]),
-                Some(_) => {}
-                None => panic!("the connection ended without a close frame"),
-            }
+        within("a close frame", read_close(&mut self.tcp)).await
+    }
+
+    /// Sends this again and again, and listens, until the server closes: the code of its close frame.
+    pub async fn flood(&mut self, bytes: &[u8]) -> u16 {
+        let (mut from, mut to) = self.tcp.split();
+        let write = async {
+            while to.write_all(bytes).await.is_ok() {}
+            std::future::pending().await
+        };
+        tokio::select! {
+            code = within("a close frame", read_close(&mut from)) => code,
+            code = write => code,
         }
     }
 
@@ -132,7 +133,31 @@ impl Raw {
     }
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+async fn read_frame(tcp: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
+    let first = tcp.read_u8().await.ok()?;
+    assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
+    let len = match tcp.read_u8().await.ok()? {
+        126 => u64::from(tcp.read_u16().await.ok()?),
+        127 => tcp.read_u64().await.ok()?,
+        len => u64::from(len),
+    };
+    let mut payload = vec![0; len as usize];
+    tcp.read_exact(&mut payload).await.ok()?;
+    Some((first & 0x0f, payload))
+}
+
+async fn read_close(tcp: &mut (impl AsyncRead + Unpin)) -> u16 {
+    loop {
+        match read_frame(tcp).await {
+            Some((CLOSE, payload)) => return u16::from_be_bytes([payload[0], payload[1]]),
+            Some(_) => {}
+            None => panic!("the connection ended without a close frame"),
+        }
+    }
+}
+
+/// A frame as a client sends it, with this first byte.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
         len @ 0..=125 => bytes.push(0x80 | len as u8),

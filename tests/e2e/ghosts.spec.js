@@ -53,3 +53,24 @@ test('the same person in two tabs is two people', async ({ join }) => {
   await second.button('leave').click();
   await expect(ada.tile('Grace')).toHaveCount(1);
 });
+
+test('whoever goes back to a page that the browser has not kept is known by name', async ({
+  join,
+  person,
+  server,
+}) => {
+  const ada = await join('Ada', 'back');
+  const grace = await person('Grace');
+  await grace.page.goto(`${server.url}r/back`);
+  await grace.page.locator('input[name=name]').fill('Grace');
+  await grace.button('join').click();
+  await expectAllSeen([ada, grace]);
+  await grace.page.goto('about:blank');
+  await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });
+  await grace.page.goBack();
+  await expect(grace.page.locator('input[name=name]')).toHaveValue('Grace');
+  await grace.button('join').click();
+  await expectAllSeen([ada, grace]);
+  await expect(ada.tiles).toHaveCount(1);
+  expect(await ada.doubled('Grace')).toBe(0);
+});

@@ -102,7 +102,7 @@ for (const [who, answer] of Object.entries(bad)) {
     person,
     server,
   }) => {
-    const proxy = await subPath(server.port, answer);
+    const proxy = await subPath(server.port, { down: answer });
     const ada = await person('Ada');
     await ada.page.goto(`${proxy.url}r/down`);
     await ada.page.locator('input[name=name]').fill('Ada');
@@ -136,7 +136,11 @@ function onlyByRelay() {
   };
 }
 
-test('no path between two people: said on the tile, with what would help', async ({ join, person, server }) => {
+test('no path between two people: said on the tile, with what would help', async ({
+  join,
+  person,
+  server,
+}) => {
   const ada = await person('Ada');
   await ada.page.addInitScript(onlyByRelay);
   await ada.join(server.url, 'walled', { video: false });

@@ -4,6 +4,9 @@ import { expect, expectAllSeen, test as base } from './lib/test.js';
 import { TurnClient } from './lib/stun.js';
 import { Turn } from './lib/turn.js';
 
+/** The longest that a picture may stand while the path changes, on a busy machine; in milliseconds. */
+const STALL_MS = 2_000;
+
 /** In the page: no path but through the relay; with these credentials, where there are any. */
 function relayOnly(credentials) {
   const narrow = ({ iceServers = [], ...more } = {}) => ({
@@ -119,6 +122,81 @@ test('credentials end in a call: it goes on, while nobody new gets in with them'
   for (const someone of [ada, grace]) expect(await ways(someone)).toEqual([['relay', 'udp']]);
   expect(ada.offers + grace.offers).toBe(offers);
 });
+
+/** With which user someone asks the relay from now on; and the relay's ports and ICE's name of the path in use. */
+function path({ page }) {
+  return page.evaluate(async () => {
+    const [pc] = window.probe.connections;
+    const stats = await pc.getStats();
+    const transport = [...stats.values()].find(({ type }) => type === 'transport');
+    const pair = stats.get(transport.selectedCandidatePairId);
+    const [local, remote] = [stats.get(pair.localCandidateId), stats.get(pair.remoteCandidateId)];
+    return {
+      user: pc.getConfiguration().iceServers.find(({ username }) => username),
+      ports: [local.port, remote.port],
+      name: transport.iceLocalUsernameFragment,
+    };
+  });
+}
+
+for (const transport of ['udp', 'tcp']) {
+  test.describe(`credentials that are good for 12 s, over ${transport}`, () => {
+    test.use({
+      transport,
+      settings: async ({ turn, transport }, use) => {
+        await use({
+          ROUNDTABLE_ICE_URLS: turn.url(transport),
+          ROUNDTABLE_TURN_SECRET: turn.secret,
+          ROUNDTABLE_TURN_LIFETIME: '12s',
+        });
+      },
+    });
+
+    test('end in a call: others have come before, and ICE finds a new path by them', async ({
+      joinByRelay,
+      person,
+      server,
+      turn,
+    }) => {
+      const alan = await person('Alan');
+      await alan.page.goto(server.url);
+      const people = [await joinByRelay('Ada', 'renewed'), await joinByRelay('Grace', 'renewed')];
+      await expectAllSeen(people);
+      const before = await Promise.all(people.map(path));
+      for (const { page } of people) await page.evaluate(() => window.probe.watch());
+      for (const { user } of before) {
+        const { username, credential } = user;
+        const newcomer = { urls: turn.url('udp'), username, credential };
+        await expect.poll(() => isLetIn(alan, newcomer), { timeout: 40_000 }).toBe(false);
+      }
+      // The old path still stands, whatever is known of its credentials.
+      expect((await Promise.all(people.map(path))).map(({ ports }) => ports)).toEqual(
+        before.map(({ ports }) => ports),
+      );
+
+      await people[0].page.evaluate(() => window.probe.connections[0].restartIce());
+      for (const [index, someone] of people.entries()) {
+        const old = before[index];
+        await expect
+          .poll(
+            async () => {
+              const { name, ports } = await path(someone);
+              return name !== old.name && ports.every((port) => !old.ports.includes(port));
+            },
+            { message: `${someone.name} has another path` },
+          )
+          .toBe(true);
+      }
+      await expectAllSeen(people);
+      for (const someone of people) {
+        expect(await ways(someone)).toEqual([['relay', transport]]);
+        const [other] = people.filter((each) => each !== someone);
+        const { stalled } = await someone.page.evaluate(() => window.probe.watched());
+        expect(stalled[other.name], `${someone.name} sees ${other.name}`).toBeLessThan(STALL_MS);
+      }
+    });
+  });
+}
 
 test.describe('what browsers ask for every few minutes', () => {
   test.use({ flags: ['--stale-nonce=2'] });

@@ -629,8 +629,8 @@ async fn r46_who_comes_while_a_meeting_ends_is_in_the_next_one_or_is_closed_with
 
 #[tokio::test]
 async fn r36_a_host_that_reads_too_slowly_leaves_an_heir() {
-    let settings = [("ROUNDTABLE_OUTBOX_MESSAGES", "40"), ("ROUNDTABLE_MESSAGE_RATE", "0")];
-    let server = TestServer::start(&settings).await;
+    let settings = ["ROUNDTABLE_MESSAGE_RATE", "ROUNDTABLE_BYTE_RATE"].map(|rate| (rate, "0"));
+    let server = TestServer::start(&[&settings[..], &[("ROUNDTABLE_OUTBOX_MESSAGES", "40")]].concat()).await;
     let (_stalled, welcome) = Raw::connect_small(&server, ROOM).await.joined("Slow").await;
     assert_eq!(welcome["role"], "host");
     let mut bob = server.join(ROOM, "Bob").await;

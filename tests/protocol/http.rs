@@ -15,6 +15,8 @@ async fn r33_every_answer_is_in_the_envelope() {
         ("GET", "/signal-api/v1/rooms/%FF", 400, "ROOM_INVALID"),
         ("GET", "/signal-api/ws", 426, "UPGRADE_REQUIRED"),
         ("POST", "/signal-api/v1/rooms", 200, "SUCCESS"),
+        ("POST", "/signal-api/v1/check", 200, "SUCCESS"),
+        ("GET", "/signal-api/v1/check", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/signal-api/v1/rooms", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/signal-api/v1/rooms/", 404, "NOT_FOUND"),
         ("GET", "/signal-api/v1/rooms/a/b", 404, "NOT_FOUND"),

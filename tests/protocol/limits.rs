@@ -1,8 +1,9 @@
-//! R64 to R67: from which pages and addresses, and how many.
+//! R64 to R67 and R75: from which pages and addresses, how many, and how fast for how long.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use roundtable::limits::{Meter, Pace};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -10,7 +11,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::common::client::Client;
-use crate::common::http::ask;
+use crate::common::http::{ask, begin, finish, post_for};
+use crate::common::raw::Raw;
 use crate::common::tokens::Keys;
 use crate::common::{TestServer, within};
 
@@ -77,6 +79,59 @@ async fn r65_an_address_has_so_many_connections_and_no_more() {
     }
 }
 
+/// What a page is told that asks why it gets no WebSocket: status, code, and seconds to wait.
+async fn check(server: &TestServer, headers: &[(&str, &str)]) -> (u16, String, Option<u64>) {
+    let answer = ask(server.address, "POST", "/signal-api/v1/check", headers).await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
+    let wait = answer.header("retry-after").map(|seconds| seconds.parse().unwrap());
+    (answer.status, answer.json()["code"].as_str().unwrap().to_owned(), wait)
+}
+
+#[tokio::test]
+async fn r76_a_page_learns_why_it_gets_no_web_socket() {
+    let settings = [("ROUNDTABLE_ADDRESS_CONNECTIONS", "2"), ("ROUNDTABLE_CONNECTIONS", "3")];
+    let server = TestServer::start(&settings).await;
+    let welcome = server.get("/signal-api/v1/welcome").await.json();
+    let answer = ask(server.address, "POST", "/signal-api/v1/check", &[]).await.json();
+    assert_eq!((&answer["code"], &answer["data"]["name"]), (&welcome["code"], &welcome["data"]["name"]));
+
+    let ours = ("Origin", "http://test");
+    let (ok, origin) = ((200, "SUCCESS".to_owned(), None), (403, "ORIGIN_NOT_ALLOWED".to_owned(), None));
+    assert_eq!(check(&server, &[("Origin", "https://evil.example")]).await, origin);
+    let from = |address| [ours, ("X-Forwarded-For", address)];
+    let enter = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await.ok();
+    let mut open = vec![enter("203.0.113.1").await.unwrap()];
+    // As often as one likes: it takes no place.
+    for _ in 0..5 {
+        assert_eq!(check(&server, &from("203.0.113.1")).await, ok);
+    }
+    open.push(enter("203.0.113.1").await.unwrap());
+    let crowded = (429, "TOO_MANY_CONNECTIONS".to_owned(), Some(5));
+    assert_eq!(check(&server, &from("203.0.113.1")).await, crowded);
+    assert_eq!(check(&server, &from("203.0.113.2")).await, ok);
+    open.push(enter("203.0.113.2").await.unwrap());
+    assert_eq!(check(&server, &from("203.0.113.3")).await, (503, "SERVER_FULL".to_owned(), Some(5)));
+    open.clear();
+    // A server that shuts down takes nobody any more, but answers whoever has begun to ask.
+    let begun = begin(server.address, "POST", "/signal-api/v1/check").await;
+    crate::common::eventually("places", async || check(&server, &from("203.0.113.1")).await == ok).await;
+    server.app.drain();
+    let answer = finish(begun).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("DRAINING")));
+    assert_eq!(answer.header("retry-after"), Some("5"));
+}
+
+#[tokio::test]
+async fn r76_to_ask_is_no_attempt() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "1")]).await;
+    for _ in 0..10 {
+        assert_eq!(check(&server, &[]).await.0, 200);
+    }
+    let ada = server.join("r", "Ada").await;
+    drop(ada);
+}
+
 /// Tries to join with a token that is not good.
 async fn guess(server: &TestServer) -> Client {
     let mut eve = server.connect("r").await;
@@ -96,7 +151,7 @@ async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
         assert_eq!(eve.expect_close().await, Some(4010));
     }
     // One attempt is earned back in 3 s.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let mut eve = guess(&server).await;
     eve.expect_error("token_invalid").await;
     assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
@@ -105,6 +160,27 @@ async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
     let wait = error["retry_after_ms"].as_u64().unwrap();
     assert!((20_000..=40_000).contains(&wait) && error["re"] == "join" && error["ref"] == 1, "{error}");
     assert_eq!(eve.expect_close().await, Some(4011));
+}
+
+#[tokio::test]
+async fn r66_who_tries_the_way_or_makes_a_room_by_its_key_does_not_guess() {
+    // 30 are free, which is three guesses.
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "15"), NO_PROXY]).await;
+    for at in 0..10 {
+        server.join(&format!("check-{at}"), "path check").await.close().await;
+        let made = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json()["data"].clone();
+        let mut maker = server.connect(made["room"].as_str().unwrap()).await;
+        maker.join_with(json!({"type": "join", "name": "Ada", "host_key": made["host_key"]})).await;
+    }
+    // Who shows no token has not tried one either.
+    let keys = Keys::new();
+    let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "15")]].concat();
+    let closed = TestServer::start(&settings).await;
+    for _ in 0..20 {
+        let mut stranger = closed.connect("check-1").await;
+        stranger.send(json!({"type": "join", "name": "path check"})).await;
+        stranger.expect_error("token_missing").await;
+    }
 }
 
 #[tokio::test]
@@ -129,6 +205,37 @@ async fn r66_rooms_are_not_found_by_trying_names() {
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((6..=20).contains(&wait), "{wait}");
     drop(ada);
+}
+
+#[tokio::test]
+async fn r66_secrets_are_not_found_by_saying_goodbye() {
+    // 40 are free, which is four guesses; one attempt is earned back in 3 s.
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "20")]).await;
+    let (mut ada, bob) = (server.join("standup", "Ada").await, server.join("standup", "Bob").await);
+    ada.expect("peer_joined").await;
+    let goodbye = async |from: &str, secret: &str| {
+        let body = json!({"room": "standup", "resume": secret}).to_string();
+        post_for(from, server.address, "/signal-api/v1/leave", &body).await
+    };
+    let secret = bob.welcome["resume"].as_str().unwrap();
+    // All but right.
+    let guess = format!("{}-", &secret[..secret.len() - 1]);
+    for _ in 0..4 {
+        assert_eq!(goodbye("203.0.113.1", &guess).await.status, 403);
+    }
+    let begun = Instant::now();
+    assert_eq!(goodbye("203.0.113.1", &guess).await.status, 403);
+    assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
+    // Who has guessed too often does not learn either when it has guessed right.
+    for secret in [&*guess, secret] {
+        let answer = goodbye("203.0.113.1", secret).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (429, &json!("TOO_MANY_ATTEMPTS")));
+        assert!((6..=40).contains(&answer.header("retry-after").unwrap().parse::<u64>().unwrap()), "{answer:?}");
+    }
+    ada.expect_nothing().await;
+    // Nor is it anybody else's affair.
+    assert_eq!(goodbye("203.0.113.2", secret).await.json()["data"]["left"], true);
+    assert_eq!(ada.expect("peer_left").await["reason"], "left");
 }
 
 #[tokio::test]
@@ -176,4 +283,55 @@ async fn r67_every_limit_can_be_lifted() {
     for _ in 0..2_000 {
         open[0].expect("pong").await;
     }
+}
+
+#[tokio::test]
+async fn r75_who_is_slowed_for_too_long_is_closed_with_a_hint() {
+    let settings = [("ROUNDTABLE_MESSAGE_RATE", "20"), ("ROUNDTABLE_RATE_PATIENCE", "1s")];
+    let server = TestServer::start(&settings).await;
+    let mut ada = server.join("r", "Ada").await;
+    let (mut eve, welcome) = Raw::join(&server, "r", "Eve").await;
+    ada.expect("peer_joined").await;
+    let begun = Instant::now();
+    // 100 are free, join and all, and 20 more in the second that it is borne with.
+    for number in 0..1_000 {
+        eve.text(&format!(r#"{{"type":"broadcast","data":{number}}}"#)).await;
+    }
+    let error = eve.message().await;
+    assert_eq!((&error["code"], &error["re"]), (&json!("rate_limited"), &json!(null)));
+    assert!((10_000..=12_500).contains(&error["retry_after_ms"].as_u64().unwrap()), "{error}");
+    assert_eq!(eve.close_code().await, 4011);
+    assert!(begun.elapsed() > Duration::from_secs(1), "slowed first: {:?}", begun.elapsed());
+    let mut carried = 0;
+    let left = loop {
+        let message = ada.next_message().await.unwrap();
+        if message["type"] == "peer_left" {
+            break message;
+        }
+        assert_eq!(message["data"], carried, "in order, without a gap");
+        carried += 1;
+    };
+    assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("protocol_error")));
+    // Read before the first time that it had to wait, and one in each twentieth of the second after it.
+    assert!((119..1_000).contains(&carried), "{carried}");
+    // It comes back under its id, like anybody whose socket is gone.
+    let mut back = server.connect("r").await;
+    back.join_with(json!({"type": "join", "name": "Eve", "resume": welcome["resume"], "last_seq": 0})).await;
+    assert_eq!(
+        (back.id(), &back.welcome["not_resumed"]),
+        (welcome["self"].as_str().unwrap(), &json!("resume_expired"))
+    );
+}
+
+#[test]
+fn r75_a_join_into_a_full_room_is_not_even_slowed() {
+    // As measured in Chromium (docs/ARCHITECTURE.md): 49 offers of 11 KB, and four candidates with each.
+    let rate = crate::common::config(&[]).rate();
+    let now = tokio::time::Instant::now();
+    let mut meter = Meter::new(rate, now);
+    for _ in 0..49 {
+        assert_eq!(meter.take(now, true, 11_000), Pace::Free);
+        assert!((0..4).all(|_| meter.take(now, true, 280) == Pace::Free));
+    }
+    assert_eq!(rate.patience, Duration::from_secs(30));
 }

@@ -427,6 +427,22 @@ async fn r54_another_server_with_the_same_key_keeps_the_id_alone() {
     assert_eq!(third.expect("welcome").await["not_resumed"], "resume_lost");
 }
 
+#[tokio::test]
+async fn r54_who_had_to_wait_is_told_too() {
+    let settings = [("ROUNDTABLE_RESUME_KEY", "a key for both")];
+    let (one, two) = (TestServer::start(&settings).await, TestServer::start(&settings).await);
+    let bob = one.join("r", "Bob").await;
+    let mut ada = two.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "settings": {"lobby": true}})).await;
+    let mut again = Returning::of(&bob).to(&two).await;
+    again.expect("waiting").await;
+    ada.expect("lobby").await;
+    ada.send(json!({"type": "moderate", "action": "admit", "to": bob.id()})).await;
+    let welcome = again.expect("welcome").await;
+    let told = (&welcome["self"], &welcome["resumed"], &welcome["not_resumed"]);
+    assert_eq!(told, (&json!(bob.id()), &json!(true), &json!("resume_expired")));
+}
+
 async fn post(server: &TestServer, body: &str) -> http::Answer {
     http::post(server.address, "/signal-api/v1/leave", body).await
 }

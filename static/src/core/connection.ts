@@ -135,6 +135,8 @@ export class Connection {
     this.#closed = true;
     this.negotiation.close();
     this.#pc.onconnectionstatechange = null;
+    // Closing ends them, too late for a page that goes: browsers keep none with a track that lives.
+    for (const { receiver } of this.#transceivers) receiver.track.stop();
     this.#pc.close();
   }
 

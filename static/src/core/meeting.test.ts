@@ -309,14 +309,45 @@ describe('leaving', () => {
     expect(meeting.view.phase.kind).toBe('joined');
   });
 
-  test('a page that is gone for good says so, one in the cache comes back', () => {
+  test('a page that is gone for good says so', () => {
     enter();
-    page?.onHide(true);
-    expect(types(sockets.last.sent)).toEqual(['join']);
-    page?.onRestore();
-    expect(types(sockets.last.sent)).toEqual(['join', 'ping']);
     page?.onHide(false);
-    expect(types(sockets.last.sent)).toEqual(['join', 'ping', 'leave']);
+    expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
+    expect([posts.length, meeting.view.phase.kind, page]).toEqual([1, 'left', undefined]);
+  });
+
+  test('a page that may be restored says so too, and comes back as the same, with what was on', async () => {
+    await meeting.setCamera(true);
+    enter({ peers: [peer(GRACE)] });
+    page?.onHide(true);
+    expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
+    expect([posts.length, sockets.last.code]).toEqual([1, 1000]);
+    expect(meeting.view).toMatchObject({ phase: { kind: 'joining' }, people: [], camera: { on: false } });
+    // Nothing keeps the browser from restoring it.
+    expect(network.connections.map(({ signalingState }) => signalingState)).toEqual(['closed']);
+    expect(devices.tracks.map(({ stopped }) => stopped)).toEqual([true]);
+    clock.advance(60_000);
+    expect(sockets.all).toHaveLength(1);
+
+    page?.onRestore();
+    await settled();
+    sockets.last.open();
+    const [join] = sockets.last.sent;
+    expect(join).toMatchObject({
+      type: 'join',
+      name: 'Ada',
+      resume: 'secret',
+      state: { camera: true, mic: false },
+    });
+    expect(join).not.toHaveProperty('last_seq');
+    sockets.last.receive(welcome(ADA, { resumed: true, peers: [peer(GRACE)] }));
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'joined' },
+      people: [{ id: GRACE }],
+      camera: { on: true },
+    });
+    page?.onHide(false);
+    expect(posts).toHaveLength(2);
   });
 
   test('in the lobby lets the devices go', async () => {

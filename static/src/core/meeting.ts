@@ -6,18 +6,19 @@ import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
 import { Mesh } from './mesh';
 import { OwnDevices } from './own';
+import { PageLife } from './page';
 import { checkPath } from './path';
 import { personOf } from './person';
+import { Presence } from './presence';
 import { Reactions } from './reactions';
 import { LocalRecording } from './recording/local';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
-import { SignalingClient, type SignalingOptions } from './signaling';
+import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
 import { newcomer, nextStanding, type Standing } from './standing';
 import type {
   DeviceKind,
-  DeviceView,
   Failure,
   LinkStatistics,
   MeetingControls,
@@ -26,16 +27,6 @@ import type {
   Phase,
 } from './types';
 import { Upgrade } from './upgrade';
-import { Wakefulness } from './wakefulness';
-
-/** What may be sent, by its key of the state. */
-const SENDING = ['mic', 'camera', 'screen'] as const;
-type Sending = (typeof SENDING)[number];
-/** One object, as a failure that is another one is shown anew. */
-const NOT_PERMITTED: Failure = { code: 'not_permitted' };
-
-/** What Roundtable's page says about itself (R20). */
-type OwnState = Readonly<Record<'mic' | 'camera' | 'screen' | 'hand' | 'recording', boolean>>;
 
 /** What a `Meeting` is made of. */
 export interface MeetingOptions {
@@ -59,47 +50,42 @@ export interface MeetingOptions {
 export class Meeting implements MeetingControls {
   readonly #room: string;
   readonly #address: Address;
-  readonly #settings: SettingsPatch | undefined;
-  readonly #hostKey: string | undefined;
   readonly #onTokenExpiring: (expiresInMs: number) => void;
-  #token: string | undefined;
-  /** Of the token; everything that the role allows where it says nothing. */
-  #permissions: readonly string[] | undefined;
   readonly #environment: Environment;
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #own: OwnDevices;
+  readonly #presence: Presence;
   readonly chat: Chat;
   readonly recording: LocalRecording;
   readonly reactions: Reactions;
   readonly #upgrade: Upgrade;
   #outdated: string | undefined;
-  readonly #wakefulness: Wakefulness;
+  readonly #page: PageLife;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #path: PathReport | undefined;
-  #name = '';
   #roster: Roster = emptyRoster;
   #standing: Standing = newcomer;
   #signaling: SignalingClient | undefined;
   #mesh: Mesh | undefined;
   readonly #speakers: Speakers;
-  #unwatch: (() => void) | undefined;
-  /** One's own state as the server was last told. */
-  #announced = '';
-  /** One's own state in the last `join`, which counts where the answer is a `welcome`. */
-  #greeted = '';
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
     const { room, address, version, environment = browserEnvironment() } = options;
     this.#room = room;
     this.#address = address;
-    this.#settings = options.settings;
-    this.#token = options.token;
-    this.#hostKey = options.hostKey;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
     this.#own = new OwnDevices(environment);
+    this.#presence = new Presence({
+      own: this.#own,
+      signs: () => ({ hand: this.#standing.hand, recording: this.recording.on }),
+      maySend: () => this.#maySend,
+      settings: options.settings,
+      token: options.token,
+      hostKey: options.hostKey,
+    });
     this.#speakers = new Speakers({
       clock: environment.clock,
       levels: () => this.#levels(),
@@ -138,8 +124,19 @@ export class Meeting implements MeetingControls {
       },
       report: environment.report,
     });
-    this.#wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
-      this.#woken(milliseconds);
+    this.#page = new PageLife({
+      environment,
+      own: this.#own,
+      onEnd: () => {
+        this.leave(true);
+      },
+      onAway: () => {
+        this.#outOfRoom('joining');
+      },
+      onWoken: (milliseconds) => {
+        const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
+        this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
+      },
     });
     this.#view = this.#render();
     this.#own.events.on('change', () => {
@@ -160,11 +157,11 @@ export class Meeting implements MeetingControls {
   }
 
   setMic(on: boolean): Promise<void> {
-    return this.#own.mic.set(on && this.#may('mic'));
+    return this.#own.mic.set(on && this.#presence.may('mic'));
   }
 
   setCamera(on: boolean): Promise<void> {
-    return this.#own.camera.set(on && this.#may('camera'));
+    return this.#own.camera.set(on && this.#presence.may('camera'));
   }
 
   setHand(on: boolean): void {
@@ -177,26 +174,12 @@ export class Meeting implements MeetingControls {
 
   /** Shows this token from now on; who is in stays by it (R61). */
   setToken(token: string): void {
-    this.#token = token;
+    this.#presence.token = token;
     this.#signaling?.send({ type: 'renew', token });
   }
 
   dismissNotice(): void {
     this.#stand({ ...this.#standing, notice: undefined });
-  }
-
-  /** What the role allows, and the token leaves (R59). */
-  #may(what: Sending): boolean {
-    return this.#maySend && this.#permits(what);
-  }
-
-  #permits(what: Sending): boolean {
-    return this.#permissions?.includes(what) ?? true;
-  }
-
-  #shown(what: 'mic' | 'camera'): DeviceView {
-    const present = this.#own[what].view;
-    return this.#permits(what) ? present : { ...present, failure: NOT_PERMITTED };
   }
 
   /** Listeners send nothing (R42). */
@@ -210,7 +193,7 @@ export class Meeting implements MeetingControls {
   }
 
   setScreen(on: boolean): Promise<void> {
-    return this.#own.screen.set(on && this.#may('screen'));
+    return this.#own.screen.set(on && this.#presence.may('screen'));
   }
 
   choose(kind: DeviceKind, id: string): Promise<void> {
@@ -226,8 +209,8 @@ export class Meeting implements MeetingControls {
     if (!connect || !media || this.#path?.state === 'checking') return;
     this.#showPath({ state: 'checking' });
     const socketUrl = (room: string): string => this.#address.socket(room);
-    const welcomeUrl = this.#address.http('welcome');
-    this.#showPath(await checkPath({ socketUrl, welcomeUrl, connect, fetch, media, clock }));
+    const checkUrl = this.#address.http('check');
+    this.#showPath(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
   }
 
   join(name: string): void {
@@ -241,18 +224,18 @@ export class Meeting implements MeetingControls {
       this.#refused({ code: 'browser_unsupported' });
       return;
     }
-    this.#name = name;
+    this.#presence.name = name;
     this.#phase = { kind: 'joining' };
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
-      welcomeUrl: this.#address.http('welcome'),
+      checkUrl: this.#address.http('check'),
       leaveUrl: this.#address.http('leave'),
       room: this.#room,
       connect,
       fetch,
       post,
       clock,
-      hello: () => this.#hello(),
+      hello: () => this.#presence.hello(),
     });
     this.#signaling = signaling;
     this.#mesh = new Mesh({
@@ -277,9 +260,8 @@ export class Meeting implements MeetingControls {
     });
     this.#mesh.setTracks(this.#own.tracks);
     this.#listen(signaling);
-    this.#watchPage(signaling, this.#mesh);
+    this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
-    this.#wakefulness.start();
     signaling.start();
   }
 
@@ -325,44 +307,12 @@ export class Meeting implements MeetingControls {
     });
     events.on('waiting', () => {
       // The room may have ended and begun again, with a lobby, while signaling was away.
-      this.#forgetRoom();
-      this.#phase = { kind: 'waiting' };
-      this.#membersChanged();
+      this.#outOfRoom('waiting');
     });
     events.on('refused', (failure) => {
       this.#refused(failure);
     });
     events.on('problem', this.#environment.report);
-  }
-
-  #watchPage(signaling: SignalingClient, mesh: Mesh): void {
-    this.#unwatch = this.#environment.watchPage({
-      onHide: (cached) => {
-        // A page that is gone for good says so, and a reload leaves no ghost. One that may be restored has lost its
-        // socket, and some time to come back.
-        if (!cached) this.leave(true);
-      },
-      onRestore: () => {
-        signaling.wake();
-      },
-      onVisible: () => {
-        this.#wakefulness.look();
-        signaling.wake();
-      },
-      onOnline: () => {
-        signaling.wake();
-        mesh.restart();
-      },
-    });
-  }
-
-  /** Whatever can have broken in the sleep is looked after, and the person is told. */
-  #woken(milliseconds: number): void {
-    this.#signaling?.wake();
-    this.#mesh?.restart();
-    this.#own.recheck();
-    const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
-    this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
   }
 
   #receive(message: ServerMessage): void {
@@ -384,10 +334,8 @@ export class Meeting implements MeetingControls {
     this.#roster = nextRoster(before, message);
     if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
-      this.#permissions = message.permissions;
-      for (const what of SENDING) if (!this.#may(what)) this.#own.switchOff(what);
+      this.#presence.welcomed(message.permissions);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
-      this.#announced = this.#greeted;
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
       this.#announce();
@@ -418,30 +366,11 @@ export class Meeting implements MeetingControls {
     return own === undefined ? levels : new Map([...levels, [OWN, own]]);
   }
 
-  #state(): OwnState {
-    return { ...this.#own.state, hand: this.#standing.hand, recording: this.recording.on };
-  }
-
-  #hello(): ReturnType<SignalingOptions['hello']> {
-    const state = this.#state();
-    this.#greeted = JSON.stringify(state);
-    return {
-      name: this.#name,
-      state,
-      ...(this.#settings && { settings: this.#settings }),
-      ...(this.#token !== undefined && { token: this.#token }),
-      ...(this.#hostKey !== undefined && { host_key: this.#hostKey }),
-    };
-  }
-
   /** Tells the room one's own state, where it is another than the room knows. */
   #announce(): void {
     if (this.#signaling?.state !== 'open') return;
-    const state = this.#state();
-    const announced = JSON.stringify(state);
-    if (announced === this.#announced) return;
-    this.#announced = announced;
-    this.#signaling.send({ type: 'state', state });
+    const state = this.#presence.news();
+    if (state) this.#signaling.send({ type: 'state', state });
   }
 
   #refused(failure: Failure): void {
@@ -451,12 +380,16 @@ export class Meeting implements MeetingControls {
     if (failure.code !== 'name_invalid') this.#own.close();
   }
 
+  #outOfRoom(kind: 'joining' | 'waiting'): void {
+    this.#forgetRoom();
+    this.#phase = { kind };
+    this.#membersChanged();
+  }
+
   #end(): void {
     this.#forgetRoom();
-    this.#unwatch?.();
-    this.#unwatch = undefined;
+    this.#page.stop();
     this.#speakers.stop();
-    this.#wakefulness.stop();
     this.#mesh = undefined;
     this.#signaling = undefined;
     this.#membersChanged();
@@ -487,9 +420,9 @@ export class Meeting implements MeetingControls {
       phase: this.#phase,
       signaling: this.#signaling?.state ?? 'closed',
       ...(this.#trouble && { trouble: this.#trouble }),
-      mic: this.#shown('mic'),
-      camera: this.#shown('camera'),
-      screen: this.#permits('screen')
+      mic: this.#presence.shown('mic'),
+      camera: this.#presence.shown('camera'),
+      screen: this.#presence.permits('screen')
         ? this.#own.screen.view
         : { ...this.#own.screen.view, available: false },
       ...(this.#own.preview && { preview: this.#own.preview }),

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
+import type { Fetch } from './diagnosis';
 import { checkPath } from './path';
 import { FakeClock, settled } from './testing/clock';
 import { ADA, types, welcome } from './testing/fixtures';
@@ -11,7 +12,7 @@ const TURN = { urls: ['turn:relay.example:3478'], username: 'u', credential: 'c'
 let clock: FakeClock;
 let sockets: FakeSockets;
 let network: FakeNetwork;
-let answer: () => Promise<Pick<Response, 'status' | 'text'>>;
+let answer: () => ReturnType<Fetch>;
 
 beforeEach(() => {
   clock = new FakeClock();
@@ -23,7 +24,7 @@ beforeEach(() => {
 function check(): Promise<PathReport> {
   return checkPath({
     socketUrl: (room) => `wss://a.example/ws?room=${room}`,
-    welcomeUrl: 'https://a.example/v1/welcome',
+    checkUrl: 'https://a.example/v1/check',
     connect: sockets.connect,
     fetch: () => answer(),
     media: fakeMedia(network),
@@ -86,7 +87,7 @@ test.each(['closes', 'is silent'])('a socket that %s is told with its reason', a
 });
 
 test('a website is told to be the wrong address', async () => {
-  answer = () => Promise.resolve({ status: 200, text: () => Promise.resolve('<html>') });
+  answer = () => Promise.resolve(new Response('<html>'));
   const report = check();
   sockets.last.end();
   expect(await report).toMatchObject({ state: 'failed', failure: { code: 'wrong_address' } });

@@ -4,30 +4,34 @@
  * candidates of the relay alone.
  */
 import type { IceServer } from '../protocol/messages';
-import type { Clock } from './clock';
-import { diagnose, type Fetch } from './diagnosis';
+import { Diagnosis, type DiagnosisOptions } from './diagnosis';
 import type { MediaFactory } from './peer';
-import { parse, type Socket } from './signaling';
-import type { Failure, PathReport } from './types';
+import { parse } from './session';
+import type { Socket } from './signaling';
+import type { PathReport } from './types';
 
 const SIGNALING_MS = 8_000;
 const RELAY_MS = 8_000;
 
 /** What `checkPath` needs. */
-export interface PathOptions {
+export interface PathOptions extends DiagnosisOptions {
   /** The address of a room's socket. */
   readonly socketUrl: (room: string) => string;
-  readonly welcomeUrl: string;
   readonly connect: (url: string) => Socket;
-  readonly fetch: Fetch;
   readonly media: MediaFactory;
-  readonly clock: Clock;
 }
 
 /** What will work and what will not. Never rejects. */
 export async function checkPath(options: PathOptions): Promise<PathReport> {
   const servers = await askIceServers(options);
-  if (servers === undefined) return { state: 'failed', failure: await whyNot(options) };
+  if (servers === undefined) {
+    const diagnosis = new Diagnosis(options);
+    return new Promise((resolve) => {
+      void diagnosis.ask((failure) => {
+        resolve({ state: 'failed', failure });
+      });
+    });
+  }
   if (servers === 'unknown') return { state: 'ready', relay: 'unknown' };
   const relays = servers.filter(({ urls }) => urls.some((url) => /^turns?:/.test(url)));
   if (relays.length === 0) return { state: 'ready', relay: 'none' };
@@ -72,16 +76,6 @@ function askIceServers(options: PathOptions): Promise<readonly IceServer[] | 'un
       end();
     };
   });
-}
-
-async function whyNot({ fetch, welcomeUrl, clock }: PathOptions): Promise<Failure> {
-  const abort = new AbortController();
-  const timer = clock.setTimeout(() => {
-    abort.abort(new Error('no answer in time'));
-  }, SIGNALING_MS);
-  const failure = await diagnose(fetch, welcomeUrl, abort.signal);
-  clock.clearTimeout(timer);
-  return failure;
 }
 
 /** Whether the relay gives a candidate (RFC 8656 §7), within some seconds. */

@@ -8,6 +8,17 @@ import type { Clock } from './clock';
 /** A message of the server with its number, where it has one. */
 export type Numbered = ServerMessage & { readonly seq?: number };
 
+/** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
+export function parse(frame: unknown): Numbered | undefined {
+  if (typeof frame !== 'string') return undefined;
+  try {
+    const message = JSON.parse(frame) as Numbered | null;
+    return typeof message?.type === 'string' ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** How many messages of the server may wait to be acknowledged, and for how long. */
 const ACK_MESSAGES = 32;
 const ACK_MS = 1_000;
@@ -25,7 +36,8 @@ export class Session {
   #number = 0;
   /** Those that the server has not acknowledged, the oldest first: the last one has `#number`. */
   #kept: string[] = [];
-  #overflown = false;
+  /** The number of the last one that it has. */
+  #acknowledged = 0;
   /** The number of the last message that has arrived, and of the last one that the server was told of. */
   #arrived = 0;
   #told = 0;
@@ -44,7 +56,7 @@ export class Session {
 
   /** Whether everything that the server has not got can be said again. */
   get whole(): boolean {
-    return !this.#overflown;
+    return this.#number - this.#kept.length <= this.#acknowledged;
   }
 
   /** The text of a message, which is kept until the server has it. */
@@ -52,10 +64,7 @@ export class Session {
     this.#number += 1;
     const text = JSON.stringify({ ...message, seq: this.#number, ack: this.#tell() });
     this.#kept.push(text);
-    if (this.#kept.length > KEEP_MESSAGES) {
-      this.#kept.shift();
-      this.#overflown = true;
-    }
+    if (this.#kept.length > KEEP_MESSAGES) this.#kept.shift();
     return text;
   }
 
@@ -76,6 +85,7 @@ export class Session {
 
   /** The server has everything up to this number. */
   acknowledged(ack: number): void {
+    this.#acknowledged = Math.max(this.#acknowledged, ack);
     const first = this.#number - this.#kept.length + 1;
     this.#kept.splice(0, Math.max(0, ack - first + 1));
   }

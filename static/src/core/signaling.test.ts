@@ -12,11 +12,13 @@ let sockets: FakeSockets;
 /** What HTTP answers; an error where nothing does. */
 let http: string | Error;
 let status: number;
+let retryAfter: Record<string, string>;
 let requests: string[];
 let posts: [url: string, text: string][];
 let client: SignalingClient;
 let states: SignalingState[];
 let troubles: (string | undefined)[];
+let waited: (number | undefined)[];
 let refusals: Failure[];
 let problems: unknown[];
 let messages: ServerMessage[];
@@ -27,27 +29,32 @@ beforeEach(() => {
   sockets = new FakeSockets();
   http = new Error('refused');
   status = 200;
+  retryAfter = {};
   [requests, states, troubles, refusals, problems, messages] = [[], [], [], [], [], []];
   posts = [];
   mic = false;
   client = new SignalingClient({
     url: 'wss://a.example/signal-api/ws?room=x',
-    welcomeUrl: 'https://a.example/signal-api/v1/welcome',
+    checkUrl: 'https://a.example/signal-api/v1/check',
     leaveUrl: 'https://a.example/signal-api/v1/leave',
     room: 'x',
     post: (url, text) => posts.push([url, text]),
     connect: sockets.connect,
-    fetch: (url) => {
-      requests.push(url);
+    fetch: (url, { method }) => {
+      requests.push(`${method} ${url}`);
       return typeof http === 'string'
-        ? Promise.resolve({ status, text: () => Promise.resolve(String(http)) })
+        ? Promise.resolve(new Response(http, { status, headers: retryAfter }))
         : Promise.reject(http);
     },
     clock,
     hello: () => ({ name: 'Ada', state: { mic } }),
   });
   client.events.on('state', (state) => states.push(state));
-  client.events.on('trouble', (trouble) => troubles.push(trouble?.code));
+  waited = [];
+  client.events.on('trouble', (trouble) => {
+    troubles.push(trouble?.code);
+    waited.push(trouble?.retryMs);
+  });
   client.events.on('refused', (failure) => refusals.push(failure));
   client.events.on('problem', (problem) => problems.push(problem));
   client.events.on('message', (message) => messages.push(message));
@@ -121,7 +128,7 @@ describe('joining', () => {
     let tries = 0;
     const stubborn = new SignalingClient({
       url: '',
-      welcomeUrl: '',
+      checkUrl: '',
       leaveUrl: '',
       room: '',
       post: () => undefined,
@@ -460,15 +467,17 @@ describe('why it does not connect', () => {
     ],
     ['null answers', 'null', 'wrong_address'],
     ['the server is full', '{"code":"SERVER_FULL","message":"…"}', 'server_full', 503],
+    ['this network has too many', '{"code":"TOO_MANY_CONNECTIONS"}', 'too_many_connections', 429],
+    ['this page may not', '{"code":"ORIGIN_NOT_ALLOWED"}', 'origin_refused', 403],
     ['the server shuts down', '{"code":"DRAINING","message":"…"}', 'server_unreachable', 503],
     ['a proxy answers for it', '<h1>Bad Gateway</h1>', 'server_unreachable', 502],
     ['only WebSocket fails', '{"code":"SUCCESS","data":{"name":"roundtable"}}', 'server_unreachable'],
-  ])('R34 %s', async (_, answer, code, answered = 200) => {
+  ])('R76 %s', async (_, answer, code, answered = 200) => {
     http = answer;
     status = answered;
     client.start();
     await fail();
-    expect(requests).toEqual(['https://a.example/signal-api/v1/welcome']);
+    expect(requests).toEqual(['POST https://a.example/signal-api/v1/check']);
     expect(troubles).toEqual([code]);
     expect(client.state).toBe('connecting');
     nextTry();
@@ -476,13 +485,46 @@ describe('why it does not connect', () => {
     expect(troubles.at(-1)).toBeUndefined();
   });
 
-  test('a wrong address is tried slowly', async () => {
-    http = '<html>';
+  test.each(['<html>', '{"code":"ORIGIN_NOT_ALLOWED"}'])(
+    'what answers %s is tried slowly',
+    async (answer) => {
+      http = answer;
+      client.start();
+      await fail();
+      nextTry();
+      await fail();
+      expect(nextTry()).toBe(30_000);
+    },
+  );
+
+  test('R76 the hint of the refusal is heeded, and told', async () => {
+    http = '{"code":"TOO_MANY_CONNECTIONS"}';
+    [status, retryAfter] = [429, { 'retry-after': '7' }];
     client.start();
+    for (let tries = 1; tries <= 3; tries++) {
+      await fail();
+      expect([waited.at(-1), clock.waits.length, requests.length]).toEqual([7_000, 1, tries]);
+      const wait = nextTry();
+      expect(wait).toBeGreaterThanOrEqual(7_000);
+      expect(wait).toBeLessThanOrEqual(8_000);
+    }
+    // Not what was asked for once, for ever.
+    http = new Error('refused');
     await fail();
+    expect([troubles.at(-1), waited.at(-1)]).toEqual(['server_unreachable', undefined]);
+    expect(nextTry()).toBeLessThan(7_000);
+  });
+
+  test('R76 an answer that comes while the next try is on holds for the one after', async () => {
+    http = '{"code":"SERVER_FULL"}';
+    [status, retryAfter] = [503, { 'retry-after': '5' }];
+    client.start();
+    sockets.last.end();
     nextTry();
-    await fail();
-    expect(nextTry()).toBe(30_000);
+    await settled();
+    expect([sockets.all.length, troubles]).toEqual([2, ['server_full']]);
+    sockets.last.end();
+    expect(nextTry()).toBeGreaterThanOrEqual(5_000);
   });
 
   test('an answer that comes after the welcome is of no interest', async () => {
@@ -607,12 +649,54 @@ test.each(['too_many_attempts', 'server_full'] as const)(
     sockets.last.open();
     sockets.last.receive({ type: 'error', code, message: 'later', re: 'join', retry_after_ms: 12_000 });
     sockets.last.end(4011);
-    expect([refusals, requests, troubles]).toEqual([[], [], [code]]);
+    expect([refusals, requests, troubles, waited]).toEqual([[], [], [code], [12_000]]);
     expect(nextTry()).toBe(12_000);
     enter();
     expect([client.state, troubles]).toEqual(['open', [code, undefined]]);
   },
 );
+
+test('R75 who sent too much comes back after the hint', () => {
+  client.start();
+  enter();
+  sockets.last.receive({
+    type: 'error',
+    code: 'rate_limited',
+    message: 'later',
+    retry_after_ms: 11_000,
+    seq: 1,
+  });
+  sockets.last.end(4011);
+  expect([client.state, troubles]).toEqual(['lost', ['rate_limited']]);
+  expect(nextTry()).toBe(11_000);
+});
+
+test('who was asked to wait does so, also when the page wakes', () => {
+  client.start();
+  enter();
+  sockets.last.receive({ type: 'go_away', reconnect_ms: 4_000, reason: 'shutdown' });
+  sockets.last.end(1001);
+  client.wake();
+  clock.advance(3_999);
+  client.wake();
+  expect(sockets.all).toHaveLength(1);
+  clock.advance(1);
+  expect(sockets.all).toHaveLength(2);
+  sockets.last.end();
+  client.wake();
+  expect(sockets.all).toHaveLength(3);
+});
+
+test('R62 a token that was renewed in time is not why one is sent out later', () => {
+  client.start();
+  enter();
+  sockets.last.receive({ type: 'error', code: 'token_expired', message: 'over' });
+  sockets.last.end();
+  client.wake();
+  enter();
+  sockets.last.end(4008);
+  expect(refusals).toEqual([{ code: 'removed' }]);
+});
 
 test('R39 a locked room says so', () => {
   client.start();

@@ -6,88 +6,47 @@
  * then looks at each pair and sends again what the pair still needs, which is less, and newer, than what waited.
  * One's own state goes with the `join`.
  */
-import type {
-  ClientMessage,
-  ErrorBody,
-  ServerMessage,
-  SettingsPatch,
-  StatePatch,
-  Welcome,
-} from '../protocol/messages';
-import type { Clock } from './clock';
-import { diagnose, type Fetch } from './diagnosis';
+import type { ClientMessage, ErrorBody, ServerMessage, Welcome } from '../protocol/messages';
+import { Backoff } from './backoff';
+import { Diagnosis, type DiagnosisOptions } from './diagnosis';
 import { Emitter } from './emitter';
 import { Heartbeat } from './heartbeat';
-import { type Numbered, Session } from './session';
+import { FINAL_CLOSES, joinFailure, PROTOCOL_ERROR_CLOSES, tokenEnd, TRY_LATER_CLOSE } from './refusal';
+import { parse, Session } from './session';
 import type { Failure, FailureCode, SignalingState } from './types';
 
 /** From the attempt to the `welcome`; the server waits as long for a `join` (R13). */
 const OPEN_MS = 10_000;
-/** Reconnect delays double from the first to the last, with full jitter. */
-const BACKOFF_FIRST_MS = 500;
-const BACKOFF_LAST_MS = 10_000;
-/** Whoever was in a meeting comes back soon after its server does: for so long delays stay below so much. */
-const SOON_MS = 60_000;
-const BACKOFF_SOON_MS = 1_500;
-/** Between tries at an address that is most likely wrong. */
-const SLOW_MS = 30_000;
-/** A connection that lasts so long ends a row of failures; one that breaks at once does not. */
-const STABLE_MS = 10_000;
 /** Between questions while in the lobby, where no `welcome` has told the server's own interval yet. */
 const LOBBY_HEARTBEAT_MS = 25_000;
 
 const NORMAL_CLOSE = 1000;
 /** Not a goodbye (R52): this client will be back. */
 const LOST_CLOSE = 3001;
-/** Closes after which nothing is tried again. */
-const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Map([
-  [4003, 'room_full'],
-  [4004, 'superseded'],
-  [4006, 'room_locked'],
-  [4007, 'lobby_refused'],
-  [4008, 'removed'],
-  [4009, 'ended'],
-  [4010, 'token_refused'],
-]);
-/** What the server says of a token, and what that means for a person. */
-const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
-  ['token_missing', 'token_missing'],
-  ['token_expired', 'token_expired'],
-  ['token_invalid', 'token_refused'],
-  ['token_not_yet_valid', 'token_refused'],
-  ['token_wrong_room', 'token_refused'],
-  ['token_revoked', 'token_refused'],
-]);
-/** Come again after the hint (R66, R67): the reason has been told. */
-const TRY_LATER_CLOSE = 4011;
-const PROTOCOL_ERROR_CLOSES = [1002, 1007, 1009];
+/** So that those who were refused together do not come back together; in milliseconds. */
+const RETRY_JITTER_MS = 1_000;
+/** What most likely stays as it is until somebody changes it. */
+const LASTING: readonly (FailureCode | undefined)[] = ['wrong_address', 'origin_refused'];
 
 /** The part of a WebSocket that the client uses. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'onopen' | 'onmessage' | 'onclose'>;
 
+/** What goes with a `join`, beside its secret. */
+export type Hello = Omit<Extract<ClientMessage, { type: 'join' }>, 'type' | 'resume' | 'last_seq'>;
+
 /** What a `SignalingClient` is made of. */
-export interface SignalingOptions {
+export interface SignalingOptions extends DiagnosisOptions {
   /** `…/signal-api/ws?room=…` */
   readonly url: string;
-  /** `…/signal-api/v1/welcome` */
-  readonly welcomeUrl: string;
   /** `…/signal-api/v1/leave` */
   readonly leaveUrl: string;
   readonly connect: (url: string) => Socket;
-  readonly fetch: Fetch;
   /** Posts a text that outlives the page. */
   readonly post: (url: string, text: string) => void;
   /** The room's name. */
   readonly room: string;
-  readonly clock: Clock;
   /** Asked at each `join`, so that a reconnect brings the present state. */
-  readonly hello: () => {
-    readonly name: string;
-    readonly state: StatePatch;
-    readonly settings?: SettingsPatch;
-    readonly token?: string;
-    readonly host_key?: string;
-  };
+  readonly hello: () => Hello;
 }
 
 /** What a `SignalingClient` tells. */
@@ -115,25 +74,24 @@ export class SignalingClient {
   readonly events = new Emitter<SignalingEvents>();
   readonly #options: SignalingOptions;
   readonly #heartbeat: Heartbeat;
+  readonly #backoff: Backoff;
+  readonly #diagnosis: Diagnosis;
   #stage: Stage = 'closed';
   #state: SignalingState = 'closed';
   #trouble: Failure | undefined;
   #socket: Socket | undefined;
   /** The end of an attempt, or the start of the next one. */
   #timer: number | undefined;
-  #diagnosis: AbortController | undefined;
   #resume: string | undefined;
   #session: Session | undefined;
-  #lostAt = -Infinity;
-  #failures = 0;
-  #welcomedAt = 0;
-  #reconnectHint: number | undefined;
   #heartbeatMs = LOBBY_HEARTBEAT_MS;
   /** Said right before the server closes for it (R62). */
   #ending: Failure | undefined;
 
   constructor(options: SignalingOptions) {
     this.#options = options;
+    this.#backoff = new Backoff(options.clock);
+    this.#diagnosis = new Diagnosis(options);
     this.#heartbeat = new Heartbeat(
       options.clock,
       () => {
@@ -164,21 +122,26 @@ export class SignalingClient {
 
   /** Leaves the room for good (R24); also where the page ends, or the socket is lost (R55). */
   leave(pageEnds = false): void {
-    if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
-      this.#say({ type: 'leave' });
-    }
-    const { post, leaveUrl, room } = this.#options;
-    if (this.#resume !== undefined && (pageEnds || this.#stage !== 'welcomed')) {
-      post(leaveUrl, JSON.stringify({ room, resume: this.#resume }));
-    }
+    this.#goodbye(pageEnds);
     this.#close();
+  }
+
+  /** Leaves the room as where the page ends, and comes back by `wake`, as the same. */
+  away(): void {
+    if (this.#stage === 'closed') return;
+    this.#goodbye(true);
+    this.#hangUp();
+    this.#backoff.afresh();
+    this.#stage = 'waiting';
+    this.#setTrouble(undefined);
+    this.#setState('connecting');
   }
 
   /** The network came back, the page is seen again, or the machine woke: finds out now where things stand. */
   wake(): void {
     if (this.#stage === 'in_lobby' || this.#stage === 'welcomed') this.#heartbeat.probe();
-    if (this.#stage === 'waiting') {
-      this.#failures = 0;
+    if (this.#stage === 'waiting' && !this.#backoff.asked) {
+      this.#backoff.afresh();
       this.#connect();
     }
   }
@@ -234,9 +197,9 @@ export class SignalingClient {
       this.#session?.acknowledged(message.ack);
       return;
     }
-    if (message.type === 'go_away') this.#reconnectHint = message.reconnect_ms;
-    if (message.type === 'error' && message.re === undefined && TOKEN_FAILURES.has(message.code))
-      this.#ending = failureOf(message);
+    if (message.type === 'go_away') this.#backoff.heed(message.reconnect_ms);
+    if (message.type === 'error') this.#ending = tokenEnd(message) ?? this.#ending;
+    if (message.type === 'error' && message.code === 'rate_limited') this.#notIn(message);
     if (this.#stage === 'joining' || this.#stage === 'in_lobby') {
       if (message.type === 'waiting') this.#wait();
       else if (message.type === 'welcome') this.#welcomed(message);
@@ -257,21 +220,20 @@ export class SignalingClient {
 
   /** Refused, or asked to come again later. */
   #notIn(error: ErrorBody): void {
-    if (error.retry_after_ms === undefined) {
-      this.#refuse(failureOf(error));
-      return;
+    const failure = joinFailure(error);
+    if (failure.retryMs === undefined) {
+      this.#refuse(failure);
+    } else {
+      this.#backoff.heed(failure.retryMs);
+      this.#setTrouble(failure);
     }
-    this.#reconnectHint = error.retry_after_ms;
-    const code = error.code === 'server_full' ? 'server_full' : 'too_many_attempts';
-    this.#setTrouble({ code, detail: error.message });
   }
 
   /** Longer than a `welcome` takes: from here on the heartbeat watches. */
   #wait(): void {
     this.#forget();
     this.#options.clock.clearTimeout(this.#timer);
-    this.#diagnosis?.abort();
-    this.#diagnosis = undefined;
+    this.#diagnosis.cancel();
     this.#stage = 'in_lobby';
     this.#heartbeat.start(LOBBY_HEARTBEAT_MS);
     this.#setTrouble(undefined);
@@ -293,6 +255,12 @@ export class SignalingClient {
   /** What was missed follows, and the server gets what it has missed. */
   #resumed(resumed: Resumed): void {
     this.#session?.acknowledged(resumed.ack);
+    if (this.#session?.whole === false) {
+      // More was said since the `join` than is kept.
+      this.#forget();
+      this.#lose();
+      return;
+    }
     for (const text of this.#session?.missing ?? []) this.#socket?.send(text);
     this.#enter(resumed);
   }
@@ -300,10 +268,10 @@ export class SignalingClient {
   #enter(message: Resumed | (Welcome & { type: 'welcome' })): void {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
-    this.#diagnosis?.abort();
+    this.#diagnosis.cancel();
     this.#stage = 'welcomed';
-    this.#welcomedAt = clock.now();
-    this.#reconnectHint = undefined;
+    this.#ending = undefined;
+    this.#backoff.welcomed();
     this.#heartbeat.start(this.#heartbeatMs);
     this.#setTrouble(undefined);
     this.#setState('open');
@@ -335,48 +303,48 @@ export class SignalingClient {
     } else {
       this.#stage = 'waiting';
       if (wasWelcomed) {
-        this.#lostAt = this.#options.clock.now();
+        this.#backoff.lost();
         this.#setState('lost');
       }
-      if (code !== undefined && PROTOCOL_ERROR_CLOSES.includes(code)) {
-        this.#setTrouble({ code: 'protocol_error', detail: `close code ${code}` });
+      if (PROTOCOL_ERROR_CLOSES.includes(code)) {
+        this.#setTrouble({ code: 'protocol_error', detail: `close code ${String(code)}` });
       } else if (!wasWelcomed && code !== TRY_LATER_CLOSE) {
-        void this.#diagnose();
+        // Beside the retries, so that a server that hangs does not slow them.
+        void this.#diagnosis.ask((failure) => {
+          this.#diagnosed(failure);
+        });
       }
-      this.#retryLater(wasWelcomed);
+      this.#retryLater();
     }
   }
 
-  #retryLater(wasWelcomed: boolean): void {
+  #retryLater(): void {
     const { clock } = this.#options;
-    if (wasWelcomed && clock.now() - this.#welcomedAt >= STABLE_MS) this.#failures = 0;
-    const last = clock.now() - this.#lostAt < SOON_MS ? BACKOFF_SOON_MS : BACKOFF_LAST_MS;
-    const longest =
-      this.#trouble?.code === 'wrong_address'
-        ? SLOW_MS
-        : Math.min(last, BACKOFF_FIRST_MS * 2 ** this.#failures);
-    const delay = this.#reconnectHint ?? clock.random() * longest;
-    this.#reconnectHint = undefined;
-    this.#failures += 1;
-    this.#timer = clock.setTimeout(() => {
-      this.#connect();
-    }, delay);
+    clock.clearTimeout(this.#timer);
+    this.#timer = clock.setTimeout(
+      () => {
+        this.#connect();
+      },
+      this.#backoff.next(LASTING.includes(this.#trouble?.code)),
+    );
   }
 
-  /** Runs beside the retries, so that a server that hangs does not slow them. */
-  async #diagnose(): Promise<void> {
-    if (this.#diagnosis !== undefined) return;
-    const { clock, fetch, welcomeUrl } = this.#options;
-    const abort = new AbortController();
-    this.#diagnosis = abort;
-    const timer = clock.setTimeout(() => {
-      abort.abort(new Error('no answer in time'));
-    }, OPEN_MS);
-    const failure = await diagnose(fetch, welcomeUrl, abort.signal);
-    clock.clearTimeout(timer);
-    if (this.#diagnosis !== abort) return;
-    this.#diagnosis = undefined;
-    if (!['in_lobby', 'welcomed', 'closed'].includes(this.#stage)) this.#setTrouble(failure);
+  #diagnosed(failure: Failure): void {
+    this.#setTrouble(failure);
+    if (failure.retryMs === undefined) return;
+    this.#backoff.heed(failure.retryMs + this.#options.clock.random() * RETRY_JITTER_MS);
+    // Not so soon as was meant; a try that is on already counts as the last one before.
+    if (this.#stage === 'waiting') this.#retryLater();
+  }
+
+  #goodbye(pageEnds: boolean): void {
+    if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
+      this.#say({ type: 'leave' });
+    }
+    const { post, leaveUrl, room } = this.#options;
+    if (this.#resume !== undefined && (pageEnds || this.#stage !== 'welcomed')) {
+      post(leaveUrl, JSON.stringify({ room, resume: this.#resume }));
+    }
   }
 
   #refuse(failure: Failure): void {
@@ -384,16 +352,19 @@ export class SignalingClient {
     this.events.emit('refused', failure);
   }
 
-  #close(): void {
+  #hangUp(): void {
     const socket = this.#socket;
     this.#release();
     socket?.close(NORMAL_CLOSE);
-    this.#diagnosis?.abort();
-    this.#diagnosis = undefined;
-    this.#stage = 'closed';
-    this.#resume = undefined;
+    this.#diagnosis.cancel();
     this.#forget();
     this.#ending = undefined;
+  }
+
+  #close(): void {
+    this.#hangUp();
+    this.#stage = 'closed';
+    this.#resume = undefined;
     this.#setTrouble(undefined);
     this.#setState('closed');
   }
@@ -421,23 +392,4 @@ export class SignalingClient {
     this.#trouble = trouble;
     this.events.emit('trouble', trouble);
   }
-}
-
-/** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
-export function parse(frame: unknown): Numbered | undefined {
-  if (typeof frame !== 'string') return undefined;
-  try {
-    const message = JSON.parse(frame) as Numbered | null;
-    return typeof message?.type === 'string' ? message : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function failureOf({ code, message }: ErrorBody): Failure {
-  if (code === 'name_invalid' || code === 'room_full' || code === 'room_locked')
-    return { code, detail: message };
-  const token = TOKEN_FAILURES.get(code);
-  if (token) return { code: token, detail: message };
-  return { code: 'protocol_error', detail: `${code}: ${message}` };
 }

@@ -38,6 +38,9 @@ export type FailureCode =
   | 'room_full'
   | 'server_full'
   | 'too_many_attempts' // from this network, to join (R66)
+  | 'too_many_connections' // are open from this network (R65)
+  | 'origin_refused' // the server takes nothing from pages of this address (R64)
+  | 'rate_limited' // this page sent far too much (R75)
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
   | 'superseded' // the same session was opened elsewhere
@@ -67,6 +70,8 @@ export type FailureCode =
 export interface Failure {
   readonly code: FailureCode;
   readonly detail?: string;
+  /** Until the page tries again by itself, where the server has said so; in milliseconds. */
+  readonly retryMs?: number;
 }
 
 /** The signaling socket, as it stands in `data-signaling` on the document element. */

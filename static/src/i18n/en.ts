@@ -124,7 +124,7 @@ export const en = {
     hint: 'Raise or lower your hand (H)',
   },
   left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
-  refused: { retry: 'Try again' },
+  refused: { retry: 'Try again', again: 'This page tries again in {seconds} s.' },
   device: { mic: 'the microphone', camera: 'the camera', both: 'the camera and the microphone' },
   failures: {
     insecure_context: {
@@ -175,6 +175,18 @@ export const en = {
     too_many_attempts: {
       sentence: 'Too many attempts to join came from your network.',
       action: 'Wait a moment; this page tries again by itself.',
+    },
+    too_many_connections: {
+      sentence: 'Too many connections to this server are open from your network.',
+      action: 'Close other tabs of it; this page tries again by itself.',
+    },
+    origin_refused: {
+      sentence: 'The server takes no calls from pages at this address.',
+      action: 'Open the meeting at the server’s own address, or ask whoever runs it to allow this one.',
+    },
+    rate_limited: {
+      sentence: 'This page sent more than the server takes.',
+      action: 'Wait a moment; it comes back by itself.',
     },
     server_unreachable: {
       sentence: 'The server cannot be reached.',

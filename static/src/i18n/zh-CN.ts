@@ -111,7 +111,7 @@ export const zhCN: LobbyMessages = {
     hint: '举手或放下（H）',
   },
   left: { title: '你已离开会议', rejoin: '重新加入', home: '返回首页' },
-  refused: { retry: '再试一次' },
+  refused: { retry: '再试一次', again: '本页将在 {seconds} 秒后自动重试。' },
   device: { mic: '麦克风', camera: '摄像头', both: '摄像头和麦克风' },
   failures: {
     insecure_context: {
@@ -144,6 +144,15 @@ export const zhCN: LobbyMessages = {
     room_full: { sentence: '会议人数已满。', action: '再试一次' },
     server_full: { sentence: '服务器暂时没有空位。', action: '再试一次' },
     too_many_attempts: { sentence: '你所在的网络尝试加入的次数太多。', action: '请稍候，本页会自动重试。' },
+    too_many_connections: {
+      sentence: '你所在的网络与服务器之间的连接太多。',
+      action: '请关闭其他会议标签页，本页会自动重试。',
+    },
+    origin_refused: {
+      sentence: '服务器不接受来自这个网址的通话。',
+      action: '请从服务器自己的网址打开会议，或请管理员允许这个网址。',
+    },
+    rate_limited: { sentence: '本页发送的数据超出了服务器的限制。', action: '请稍候，本页会自动重新连接。' },
     server_unreachable: { sentence: '连接不上服务器。', action: '请检查网络，本页会一直重试。' },
     wrong_address: { sentence: '这个地址上的不是圆桌服务器。', action: '请核对地址，或询问服务器管理员。' },
     room_locked: { sentence: '主持人已锁定会议。', action: '再试一次' },

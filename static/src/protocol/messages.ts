@@ -440,7 +440,8 @@ export type ErrorBody = {
  */
 code: ErrorCode, 
 /**
- * For developers: what was wrong and what would be right.
+ * For developers: what was wrong and what would be right. It goes out in brief, whatever of the client's own
+ * text is in it.
  */
 message: string, 
 /**
@@ -452,11 +453,11 @@ re?: string,
  */
 ref?: string | number, 
 /**
- * Milliseconds after which to try again, where that may help (R66, R67).
+ * Milliseconds after which to try again, where that may help (R66, R67, R75).
  */
 retry_after_ms?: number, };
 
-export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "too_many_attempts" | "server_full" | "no_token";
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "too_many_attempts" | "server_full" | "rate_limited" | "no_token";
 
 export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed" | "unauthorized";
 

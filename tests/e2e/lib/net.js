@@ -104,14 +104,15 @@ export class Wire {
  *
  * @param port the server's port
  * @param down what is said while the server does not answer
+ * @param host what the server is told to be called; as the browser calls it where nothing is said
  */
-export async function subPath(port, down = '<html><h1>502 Bad Gateway</h1></html>') {
+export async function subPath(port, { down = '<html><h1>502 Bad Gateway</h1></html>', host } = {}) {
   const upstream = ({ method, url, headers }) => ({
     host: '127.0.0.1',
     port,
     method,
     path: url.slice('/meet'.length),
-    headers,
+    headers: { ...headers, host: host ?? headers.host },
     agent: false,
   });
   const inside = ({ url }) => url.startsWith('/meet/');

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use proptest::prelude::*;
+use arbitrary::{Arbitrary, Unstructured};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 use roundtable::core::{Comeback, Effect, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
 use roundtable::protocol::{
     Ask, CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch,
@@ -15,19 +16,81 @@ use serde_json::{Value, json};
 const CAPACITY: usize = 3;
 /// More ids than places, so that rooms and lobbies are full now and then.
 const IDS: u8 = 7;
+const KEYS: [&str; 3] = ["mic", "screen", "hand"];
+const ROLES: [Role; 3] = [Role::Host, Role::Participant, Role::Listener];
+const SWITCHES: [Switch; 4] = [Switch::Mic, Switch::Camera, Switch::Screen, Switch::Hand];
 
 /// One line of a script. Whoever acts does so in its latest session, be that a member's, a
 /// guest's, or one that was refused, removed or never there.
-#[derive(Clone, Debug)]
-enum Step {
-    Join { id: u8, settings: SettingsPatch, granted: Option<Role> },
-    Leave { id: u8 },
-    Broadcast { id: u8 },
-    Signal { from: u8, to: u8 },
-    State { id: u8, key: &'static str, on: bool },
-    Sync { id: u8 },
-    Act { by: u8, act: Moderation },
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Step {
+    Join {
+        #[arbitrary(with = some_id)]
+        id: u8,
+        #[arbitrary(with = some_settings)]
+        settings: SettingsPatch,
+        #[arbitrary(with = perhaps_a_role)]
+        granted: Option<Role>,
+    },
+    Leave {
+        #[arbitrary(with = some_id)]
+        id: u8,
+    },
+    Broadcast {
+        #[arbitrary(with = some_id)]
+        id: u8,
+    },
+    Signal {
+        #[arbitrary(with = some_id)]
+        from: u8,
+        #[arbitrary(with = some_id)]
+        to: u8,
+    },
+    State {
+        #[arbitrary(with = some_id)]
+        id: u8,
+        #[arbitrary(with = |random: &mut Unstructured<'_>| random.choose(&KEYS).copied())]
+        key: &'static str,
+        on: bool,
+    },
+    Sync {
+        #[arbitrary(with = some_id)]
+        id: u8,
+    },
+    Act {
+        #[arbitrary(with = some_id)]
+        by: u8,
+        #[arbitrary(with = some_act)]
+        act: Moderation,
+    },
     Wait,
+}
+
+fn some_id(random: &mut Unstructured<'_>) -> arbitrary::Result<u8> {
+    random.int_in_range(0..=IDS - 1)
+}
+
+fn some_settings(random: &mut Unstructured<'_>) -> arbitrary::Result<SettingsPatch> {
+    let (locked, lobby, talk) = random.arbitrary()?;
+    Ok(SettingsPatch { locked, lobby, talk })
+}
+
+fn perhaps_a_role(random: &mut Unstructured<'_>) -> arbitrary::Result<Option<Role>> {
+    Ok(if random.ratio(1, 5)? { Some(*random.choose(&ROLES)?) } else { None })
+}
+
+fn some_act(random: &mut Unstructured<'_>) -> arbitrary::Result<Moderation> {
+    let to = peer_id(some_id(random)?);
+    Ok(match random.int_in_range(0..=7)? {
+        0 => Moderation::Settings { settings: some_settings(random)? },
+        1 => Moderation::Role { to, role: *random.choose(&ROLES)? },
+        2 => Moderation::Ask { to, ask: Ask::Mute },
+        3 => Moderation::SwitchOff { to, what: *random.choose(&SWITCHES)? },
+        4 => Moderation::Remove { to },
+        5 => Moderation::Admit { to },
+        6 => Moderation::Refuse { to },
+        _ => Moderation::End,
+    })
 }
 
 fn settings() -> impl Strategy<Value = SettingsPatch> {
@@ -36,13 +99,13 @@ fn settings() -> impl Strategy<Value = SettingsPatch> {
 }
 
 fn role() -> impl Strategy<Value = Role> {
-    prop::sample::select(vec![Role::Host, Role::Participant, Role::Listener])
+    prop::sample::select(&ROLES[..])
 }
 
 fn act() -> impl Strategy<Value = Moderation> {
     let to = || (0..IDS).prop_map(peer_id);
     let role = role();
-    let what = prop::sample::select(vec![Switch::Mic, Switch::Camera, Switch::Screen, Switch::Hand]);
+    let what = prop::sample::select(&SWITCHES[..]);
     prop_oneof![
         4 => settings().prop_map(|settings| Moderation::Settings { settings }),
         4 => (to(), role).prop_map(|(to, role)| Moderation::Role { to, role }),
@@ -57,7 +120,7 @@ fn act() -> impl Strategy<Value = Moderation> {
 
 fn step() -> impl Strategy<Value = Step> {
     let id = || 0..IDS;
-    let key = prop::sample::select(vec!["mic", "screen", "hand"]);
+    let key = prop::sample::select(&KEYS[..]);
     prop_oneof![
         8 => (id(), settings(), prop::option::weighted(0.2, role()))
             .prop_map(|(id, settings, granted)| Step::Join { id, settings, granted }),
@@ -497,21 +560,26 @@ fn clone(refusal: &Refusal) -> Refusal {
     }
 }
 
+/// Holds the room to its rules, all through a script.
+pub fn check(makes_hosts: bool, steps: Vec<Step>) {
+    let mut world = World::new(makes_hosts);
+    for step in steps {
+        world.run(step);
+        world.check();
+    }
+    for id in 0..IDS {
+        world.run(Step::Leave { id });
+        world.check();
+    }
+    assert!(world.room.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn hosts_decide_and_nobody_else(steps in prop::collection::vec(step(), 1..150), makes_hosts in prop::bool::weighted(0.7)) {
-        let mut world = World::new(makes_hosts);
-        for step in steps {
-            world.run(step);
-            world.check();
-        }
-        for id in 0..IDS {
-            world.run(Step::Leave { id });
-            world.check();
-        }
-        prop_assert!(world.room.is_empty());
+        check(makes_hosts, steps);
     }
 }
 

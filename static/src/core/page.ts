@@ -1,0 +1,87 @@
+/** What is done in a meeting when its page goes, comes back, is seen again, or was asleep. */
+import type { Environment } from './environment';
+import type { Mesh } from './mesh';
+import type { OwnDevices } from './own';
+import type { SignalingClient } from './signaling';
+import { Wakefulness } from './wakefulness';
+
+/** What a `PageLife` is made of. */
+export interface PageLifeOptions {
+  readonly environment: Pick<Environment, 'clock' | 'watchPage'>;
+  readonly own: OwnDevices;
+  /** The page is gone for good. */
+  readonly onEnd: () => void;
+  /** The page is gone and may be restored: it has left the room, and comes back by itself. */
+  readonly onAway: () => void;
+  /** For so many milliseconds. */
+  readonly onWoken: (milliseconds: number) => void;
+}
+
+/** Looks after one meeting between `start` and `stop`. */
+export class PageLife {
+  readonly #options: PageLifeOptions;
+  #stop: (() => void) | undefined;
+  /** Opens again what was open when the page went. */
+  #restore: (() => void) | undefined;
+
+  constructor(options: PageLifeOptions) {
+    this.#options = options;
+  }
+
+  start(signaling: SignalingClient, mesh: Mesh): void {
+    const { environment, own, onEnd, onWoken } = this.#options;
+    const wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
+      // Whatever can have broken in the sleep.
+      signaling.wake();
+      mesh.restart();
+      own.recheck();
+      onWoken(milliseconds);
+    });
+    wakefulness.start();
+    const unwatch = environment.watchPage({
+      onHide: (cached) => {
+        // Whoever is gone says so, and a reload leaves no ghost.
+        if (cached) this.#suspend(signaling);
+        else onEnd();
+      },
+      onRestore: () => {
+        this.#restore?.();
+        signaling.wake();
+      },
+      onVisible: () => {
+        wakefulness.look();
+        signaling.wake();
+      },
+      onOnline: () => {
+        signaling.wake();
+        mesh.restart();
+      },
+    });
+    this.#stop = () => {
+      wakefulness.stop();
+      unwatch();
+    };
+  }
+
+  stop(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+    this.#restore = undefined;
+  }
+
+  /**
+   * A page that may be restored lets go of all that would keep a browser from it, and leaves the room: browsers say
+   * that they may where they then do not, and nobody would be told.
+   */
+  #suspend(signaling: SignalingClient): void {
+    const { own, onAway } = this.#options;
+    const wanted = [own.mic, own.camera].filter(({ view }) => view.on);
+    signaling.away();
+    onAway();
+    own.close();
+    this.#restore = () => {
+      this.#restore = undefined;
+      for (const device of wanted) void device.set(true);
+    };
+  }
+}

@@ -1,0 +1,89 @@
+// Whoever goes to another page is gone, and the browser's way back leads into the meeting.
+
+import { executablePath, allowDevices, fakeDevices, quiet } from './lib/chromium.js';
+import { Wire, website } from './lib/net.js';
+import { expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
+
+/** Within this time somebody who has gone is seen no more; in milliseconds. */
+const MOMENT = 1_000;
+
+const test = base.extend({
+  /** A page of another site. */
+  elsewhere: async ({}, use) => {
+    const site = await website();
+    await use(`${site.url.replace('localhost', '127.0.0.1')}favicon.svg`);
+    site.close();
+  },
+});
+test.use({
+  // Playwright switches off what users have.
+  launchOptions: {
+    executablePath,
+    args: [...quiet, ...fakeDevices, ...allowDevices],
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+  },
+});
+
+test('a page that the browser has kept is in the meeting again, as who it was', async ({
+  elsewhere,
+  join,
+}) => {
+  // A camera's end comes too late for the browser, now and then; then it does not keep the page.
+  const ada = await join('Ada', 'kept', { video: false });
+  const grace = await join('Grace', 'kept');
+  await expectPictures(ada, 'Grace');
+  const id = await grace.tile('Ada').getAttribute('data-peer-id');
+  for (let times = 0; times < 2; times++) {
+    await ada.page.evaluate(() => (window.left = true));
+    await ada.page.goto(elsewhere);
+    await expect(grace.tiles).toHaveCount(0, { timeout: MOMENT });
+    await ada.page.goBack({ waitUntil: 'commit' });
+    expect(await ada.page.evaluate(() => window.left), 'it is the page that was left').toBe(true);
+    await expectPictures(ada, 'Grace');
+    expect(await grace.tile('Ada').getAttribute('data-peer-id')).toBe(id);
+    for (const someone of [ada, grace]) await expect(someone.tiles).toHaveCount(1);
+  }
+  expect(await grace.doubled('Ada')).toBe(0);
+  // Nobody else was host when she came.
+  await ada.button('people').click();
+  await expect(ada.button('end')).toBeVisible();
+});
+
+test('whether the browser keeps a page that sends or not: it is in again, once, with what was on', async ({
+  elsewhere,
+  join,
+}) => {
+  const ada = await join('Ada', 'either');
+  const grace = await join('Grace', 'either', { audio: true });
+  await expectAllSeen([ada, grace]);
+  for (let times = 0; times < 3; times++) {
+    await grace.page.goto(elsewhere);
+    await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });
+    await grace.page.goBack({ waitUntil: 'commit' });
+    await expectAllSeen([ada, grace]);
+    await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'on');
+    for (const someone of [ada, grace]) await expect(someone.tiles).toHaveCount(1);
+  }
+  expect(await ada.doubled('Grace')).toBe(0);
+});
+
+test('who goes while the socket is lost is gone, too', async ({ elsewhere, join, server }) => {
+  const wire = await Wire.to(server);
+  const ada = await join('Ada', 'lost');
+  const grace = await join('Grace', 'lost', { base: wire.url });
+  await expectAllSeen([ada, grace]);
+  // No socket may be opened any more; other requests pass.
+  await grace.page.evaluate(() => {
+    window.WebSocket = class {
+      constructor() {
+        throw new Error('no socket');
+      }
+    };
+  });
+  wire.cut();
+  wire.mend();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-away', '');
+  await grace.page.goto(elsewhere);
+  await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });
+  wire.close();
+});

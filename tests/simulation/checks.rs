@@ -1,0 +1,108 @@
+//! What holds once nothing is cut any more and everything has arrived.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use roundtable::protocol::RoomName;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Standing, Stay};
+use crate::messages::Known;
+use crate::world::World;
+
+/// Everybody is where they think they are, knows who else is there, and has all that was said to them.
+pub fn quiet(world: &World, rooms: &[RoomName], clients: &[&Client]) {
+    for room in rooms {
+        let here: Vec<_> = clients.iter().copied().filter(|client| client.room == *room).collect();
+        roster(world, room, &here);
+    }
+    let online = clients.iter().filter(|client| client.standing != Standing::Out).count();
+    assert_eq!(world.connections(), online, "connections of nobody");
+    for client in clients.iter().filter(|client| client.standing == Standing::In) {
+        assert!(client.unacknowledged.is_empty(), "R51: {:?}", client.unacknowledged);
+    }
+    heard(clients);
+}
+
+/// One room: the server's roster, and each client's.
+fn roster(world: &World, room: &RoomName, here: &[&Client]) {
+    let ids = |standing| -> BTreeSet<&str> {
+        here.iter().filter(|client| client.standing == standing).map(|client| &*client.id).collect()
+    };
+    assert!(here.iter().all(|client| client.standing != Standing::Joining), "a join without an answer");
+    let Some(detail) = world.with_app(|app| app.hub.look(room)) else {
+        assert!(ids(Standing::In).is_empty() && ids(Standing::Waiting).is_empty(), "the room is gone");
+        return;
+    };
+    let members: BTreeSet<&str> = detail.members.iter().map(|peer| peer.id.as_str()).collect();
+    assert_eq!(members.len(), detail.members.len(), "twice");
+    assert_eq!(members, ids(Standing::In), "ghosts, or the missing");
+    let waiting: BTreeSet<&str> = detail.waiting.iter().map(|guest| guest.id.as_str()).collect();
+    assert_eq!(waiting, ids(Standing::Waiting), "who waits");
+    for client in here.iter().filter(|client| client.standing == Standing::In) {
+        let view = &client.view;
+        assert_eq!((view.version, &view.settings), (detail.version, &json!(detail.settings)));
+        let others = detail.members.iter().filter(|peer| peer.id.as_str() != client.id).map(|peer| {
+            let id = peer.id.as_str().to_owned();
+            let since = view.peers.get(&id).map_or(0, |known| known.since);
+            let role = json!(peer.role).as_str().expect("a role").to_owned();
+            (id, Known { since, role, state: json!(peer.state), lost: !peer.link.is_ok() })
+        });
+        assert_eq!(view.peers, others.collect::<BTreeMap<_, _>>(), "the roster of {}", client.id);
+        let role = detail.members.iter().find(|peer| peer.id.as_str() == client.id).map(|peer| json!(peer.role));
+        assert_eq!(Some(json!(view.role)), role);
+        let lobby: Vec<Value> = view.lobby.iter().map(|id| json!(id)).collect();
+        if view.role == "host" {
+            let waiting: Vec<Value> = detail.waiting.iter().map(|guest| json!(guest.id)).collect();
+            assert_eq!(lobby, waiting, "R40");
+        }
+    }
+}
+
+/// No message is lost, doubled or out of its order.
+fn heard(clients: &[&Client]) {
+    let all: BTreeMap<usize, (&Client, &Stay, bool)> = clients
+        .iter()
+        .flat_map(|client| {
+            let alive = |at: usize| at + 1 == client.stays.len() && client.standing == Standing::In;
+            client.stays.iter().enumerate().map(move |(at, stay)| (stay.number, (*client, stay, alive(at))))
+        })
+        .collect();
+    for (receiver, stay, alive) in all.values() {
+        for (sender, said, sends_still) in all.values() {
+            let heard: Vec<u64> =
+                stay.heard.iter().filter(|(number, _)| *number == said.number).map(|(_, n)| *n).collect();
+            let what = || format!("from {} {} to {} {}: {heard:?}", said.number, said.id, stay.number, stay.id);
+            assert!(heard.windows(2).all(|pair| pair[0] < pair[1]), "doubled or out of order {}", what());
+            if said.id == stay.id || sender.room != receiver.room {
+                assert!(heard.is_empty(), "not for it {}", what());
+                continue;
+            }
+            let sent = said.sent.iter().filter(|sent| sent.to.as_ref().is_none_or(|to| *to == stay.id));
+            let sent: Vec<_> = sent.filter(|sent| !sent.refused).collect();
+            assert!(heard.iter().all(|n| sent.iter().any(|sent| sent.n == *n)), "never said {}", what());
+            if !alive || !sends_still {
+                continue;
+            }
+            // Both have stayed: from the first one on, nothing is missing, and the first one is not too late.
+            let knew = |since: u64| since == stay.since || (since == 0 && stay.since <= said.since);
+            let first = sent.iter().position(|sent| {
+                heard.first() == Some(&sent.n) || sent.seen.iter().any(|(id, since)| *id == stay.id && knew(*since))
+            });
+            let due: Vec<u64> = sent[first.unwrap_or(sent.len())..].iter().map(|sent| sent.n).collect();
+            assert_eq!(heard, due, "lost {}", what());
+        }
+    }
+}
+
+/// Everybody has left, and nothing of anybody is kept.
+pub fn empty(world: &World) {
+    assert_eq!(world.connections(), 0, "connections of nobody");
+    world.with_app(|app| {
+        assert_eq!(app.hub.rooms(None, 10).1, 0, "rooms of nobody");
+        let counted = [&app.metrics.rooms, &app.metrics.members, &app.metrics.sockets].map(|gauge| gauge.get());
+        assert_eq!(counted, [0; 3], "rooms, members and sockets of nobody");
+        assert_eq!(Arc::strong_count(&app.hub), 1, "a membership of nobody");
+        assert_eq!(Arc::strong_count(app), 1, "a connection of nobody");
+    });
+}

@@ -1,0 +1,264 @@
+//! A client that does what docs/PROTOCOL.md says, and remembers all that it has said and heard.
+
+use std::collections::VecDeque;
+
+use roundtable::protocol::{PeerId, RoomName};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::frames;
+use crate::messages::{Message, Said, View, is_documented_error};
+use crate::network::End;
+use crate::world::{WINDOW, World};
+
+/// After so many messages the server is told that they have come.
+const ACK_MESSAGES: u64 = 12;
+/// What a client that behaves may be told. Others are documented, and would be its own fault or the server's.
+const ERRORS: [&str; 4] = ["peer_not_found", "not_allowed", "room_full", "room_locked"];
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    Out,
+    Joining,
+    Waiting,
+    In,
+}
+
+/// One stay in a room: all that was said and heard from one `welcome` to the next.
+#[derive(Debug)]
+pub struct Stay {
+    pub number: usize,
+    pub id: String,
+    pub since: u64,
+    pub sent: Vec<Sent>,
+    pub heard: Vec<(usize, u64)>,
+}
+
+#[derive(Debug)]
+pub struct Sent {
+    pub n: u64,
+    /// To whom; `None` is everybody else.
+    pub to: Option<String>,
+    /// Who was there, as far as the sender knew, and since when.
+    pub seen: Vec<(String, u64)>,
+    pub refused: bool,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    pub index: usize,
+    pub room: RoomName,
+    /// Numbers, acknowledges and resumes. A plain one does nothing of it.
+    pub resumes: bool,
+    pub random: fastrand::Rng,
+    pub standing: Standing,
+    pub id: String,
+    secret: String,
+    pub view: View,
+    pub stays: Vec<Stay>,
+    /// That the session of the last stay may be gone on with.
+    goes_on: bool,
+    last: u64,
+    acknowledged: u64,
+    number: u64,
+    arrived: u64,
+    pub unacknowledged: VecDeque<(u64, String)>,
+    /// When anything was heard last, and which server that was.
+    heard_at: Instant,
+    server: usize,
+    /// With which server the present connection is.
+    joins: usize,
+    asked_to_go_on: bool,
+    /// How often its server has answered that it lives.
+    pub pongs: usize,
+}
+
+impl Client {
+    pub fn new(index: usize, room: RoomName, resumes: bool, random: fastrand::Rng, world: &World) -> Self {
+        let mut client = Self {
+            index,
+            room,
+            resumes,
+            random,
+            standing: Standing::Out,
+            id: String::new(),
+            secret: String::new(),
+            view: View::default(),
+            stays: Vec::new(),
+            goes_on: false,
+            last: 0,
+            acknowledged: 0,
+            number: 0,
+            arrived: 0,
+            unacknowledged: VecDeque::new(),
+            heard_at: Instant::now(),
+            server: 0,
+            joins: 0,
+            asked_to_go_on: false,
+            pongs: 0,
+        };
+        client.become_new(world);
+        client
+    }
+
+    /// Is somebody else from now on. The secret makes the id this seed's and not the server's, so that a run can
+    /// be repeated; it is of a stay that never was.
+    pub fn become_new(&mut self, world: &World) {
+        let mut bytes = [0; PeerId::LEN];
+        self.random.fill(&mut bytes);
+        let id = PeerId::from_random(bytes);
+        self.id = id.as_str().to_owned();
+        self.secret = world.key.issue(&self.room, id, self.random.u64(..));
+        self.forget();
+    }
+
+    /// Will not go on with its session.
+    pub fn forget(&mut self) {
+        self.goes_on = false;
+        self.standing = Standing::Out;
+    }
+
+    /// The number of the present stay, as the server knows it, and whose it is.
+    pub fn own_stay(&self, world: &World) -> (PeerId, u64) {
+        world.key.check(&self.room, &self.secret).expect("a good secret")
+    }
+
+    pub fn join(&mut self, end: &End, settings: Option<Value>, world: &World) {
+        let mut join = json!({"type": "join", "name": "Ada", "resume": self.secret, "state": {"mic": true}});
+        if let Some(settings) = settings {
+            join["settings"] = settings;
+        }
+        self.asked_to_go_on = self.resumes && self.goes_on;
+        if self.asked_to_go_on {
+            join["last_seq"] = json!(self.last);
+        }
+        self.standing = Standing::Joining;
+        self.joins = world.restarts();
+        end.send(&frames::text(&join.to_string()));
+    }
+
+    /// Says something that counts; who is cut off says it when it is back.
+    pub fn say(&mut self, end: &End, mut message: Value) {
+        if self.resumes {
+            self.number += 1;
+            message["seq"] = json!(self.number);
+            if self.random.bool() {
+                message["ack"] = json!(self.last);
+                self.acknowledged = self.last;
+            }
+        }
+        let text = message.to_string();
+        if self.standing == Standing::In {
+            end.send(&frames::text(&text));
+        }
+        if self.resumes {
+            self.unacknowledged.push_back((self.number, text));
+        }
+    }
+
+    /// Says it to one other, or to all.
+    pub fn tell(&mut self, end: &End, to: Option<String>) {
+        let seen = self.view.peers.iter().map(|(id, peer)| (id.clone(), peer.since)).collect();
+        let stay = self.stays.last_mut().expect("a stay");
+        let n = stay.sent.len() as u64;
+        let data = json!({"stay": stay.number, "n": n});
+        stay.sent.push(Sent { n, to: to.clone(), seen, refused: false });
+        let kind = if to.is_some() { "signal" } else { "broadcast" };
+        let mut message = json!({"type": kind, "data": data, "ref": n});
+        if let Some(to) = to {
+            message["to"] = json!(to);
+        }
+        self.say(end, message);
+    }
+
+    /// Says again what the server has not said to have.
+    pub fn say_again(&mut self, end: &End) {
+        for (_, text) in &self.unacknowledged {
+            end.send(&frames::text(text));
+        }
+    }
+
+    pub fn acknowledge(&mut self, end: &End) {
+        if self.resumes && self.standing == Standing::In && self.acknowledged < self.last {
+            self.acknowledged = self.last;
+            end.send(&frames::text(&json!({"type": "ack", "ack": self.last}).to_string()));
+        }
+    }
+
+    /// Takes a message; `true` where the client is in now and was not before.
+    pub fn receive(&mut self, message: Message, end: &End, world: &World) {
+        if let Some(seq) = message.seq {
+            assert_eq!(self.standing, Standing::In, "R15: {message:?}");
+            assert_eq!(seq, self.last + 1, "R47: in order, once, without a gap: {message:?}");
+            self.last = seq;
+        }
+        let came_after = self.heard_at.elapsed();
+        self.heard_at = Instant::now();
+        match message.kind.as_str() {
+            "welcome" => self.begin(message, came_after, world),
+            "resumed" => {
+                assert!(self.asked_to_go_on && self.standing == Standing::Joining, "R53");
+                assert_eq!(message.own.as_deref(), Some(&*self.id));
+                self.standing = Standing::In;
+                self.arrived(message.ack.expect("an ack"));
+                self.say_again(end);
+            }
+            "waiting" => self.standing = Standing::Waiting,
+            "ack" => self.arrived(message.ack.expect("an ack")),
+            "signal" | "broadcast" => self.hear(&message),
+            "error" => self.refused(&message),
+            "pong" => self.pongs += 1,
+            "asked" | "switched_off" => {}
+            _ => {
+                assert_eq!(self.standing, Standing::In, "R15: {message:?}");
+                self.view.take(message, &self.id);
+            }
+        }
+        if self.last >= self.acknowledged + ACK_MESSAGES {
+            self.acknowledge(end);
+        }
+    }
+
+    fn begin(&mut self, message: Message, came_after: std::time::Duration, world: &World) {
+        assert!(matches!(self.standing, Standing::Joining | Standing::Waiting), "welcomed twice");
+        assert_eq!(message.own.as_deref(), Some(&*self.id), "R11: the id of the secret");
+        if self.asked_to_go_on {
+            let why = message.not_resumed.as_deref().expect("R54: a reason");
+            let late = came_after + std::time::Duration::from_secs(1) > WINDOW;
+            let restarted = self.joins != self.server;
+            assert!(late || restarted || world.may_lose_sessions(), "R53: back in time, and yet {why}");
+        }
+        self.standing = Standing::In;
+        self.secret = message.resume.clone().expect("a secret");
+        self.server = self.joins;
+        (self.last, self.acknowledged, self.number, self.arrived) = (0, 0, 0, 0);
+        self.unacknowledged.clear();
+        self.goes_on = true;
+        self.view = View::of(message);
+        assert!(!self.view.peers.contains_key(&self.id), "one is not one's own peer");
+        let (number, since) = (world.next_stay(), self.view.version);
+        self.stays.push(Stay { number, id: self.id.clone(), since, sent: Vec::new(), heard: Vec::new() });
+    }
+
+    fn arrived(&mut self, ack: u64) {
+        assert!((self.arrived..=self.number).contains(&ack), "R51: {ack} of {}", self.number);
+        self.arrived = ack;
+        self.unacknowledged.retain(|(number, _)| *number > ack);
+    }
+
+    fn hear(&mut self, message: &Message) {
+        let Said { stay, n } = message.data.expect("what a client said");
+        let from = message.from.as_ref().expect("a sender");
+        assert!(self.view.peers.contains_key(from), "R15: of somebody who is not there: {message:?}");
+        let own = self.stays.last_mut().expect("a stay");
+        own.heard.push((stay, n));
+    }
+
+    fn refused(&mut self, message: &Message) {
+        let code = message.code.as_deref().expect("a code");
+        assert!(is_documented_error(code) && ERRORS.contains(&code), "{message:?}");
+        if let (Some(n), Some(stay)) = (message.reference, self.stays.last_mut()) {
+            stay.sent[n as usize].refused = true;
+        }
+    }
+}

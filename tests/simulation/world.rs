@@ -1,0 +1,179 @@
+//! One server and its clients, in a time that passes only when nobody has anything to do.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use roundtable::access::ResumeKey;
+use roundtable::app::App;
+use roundtable::config::{Cli, Config};
+use roundtable::conn;
+use roundtable::limits::Kind;
+use roundtable::protocol::{PeerId, RoomName};
+use roundtable::socket::Socket;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::network::{self, End, Weather};
+
+/// How long somebody may be lost.
+pub const WINDOW: Duration = Duration::from_secs(5);
+/// After this time a server has found out who is gone: two pings and a quarter more each, and the window.
+pub const SETTLED: Duration = Duration::from_secs(20);
+
+const KEY: &str = "the same before and after a restart";
+
+/// What kind of seed it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub clients: usize,
+    pub rooms: usize,
+    /// Hosts do what hosts may.
+    pub moderated: bool,
+    /// So little is kept that it does not suffice.
+    pub tight: bool,
+    pub restarts: usize,
+    /// How long anything is said and cut.
+    pub storm: Duration,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    Storm,
+    /// The network is good, nobody says anything new, and everyone comes back.
+    Calm,
+    Leaving,
+}
+
+pub struct World {
+    pub rules: Rules,
+    pub key: ResumeKey,
+    config: Config,
+    server: Mutex<Option<Server>>,
+    served: AtomicUsize,
+    stays: AtomicUsize,
+    /// What everybody has received and when: the same for the same seed.
+    trace: Mutex<u64>,
+}
+
+struct Server {
+    app: Arc<App>,
+    tasks: JoinSet<()>,
+}
+
+impl World {
+    pub fn new(rules: Rules) -> Arc<Self> {
+        let [outbox, replay] = if rules.tight { ["24", "6"] } else { ["1024", "256"] };
+        let env = [
+            ("ROUNDTABLE_RESUME_KEY", KEY),
+            ("ROUNDTABLE_RESUME_WINDOW", "5s"),
+            ("ROUNDTABLE_PING_INTERVAL", "2s"),
+            ("ROUNDTABLE_ROOM_MEMBERS", "5"),
+            ("ROUNDTABLE_OUTBOX_MESSAGES", outbox),
+            ("ROUNDTABLE_REPLAY_MESSAGES", replay),
+            ("ROUNDTABLE_ADDRESS_JOINS", "0"),
+            ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Cli::load(["roundtable".to_owned()], &env).expect("settings").config;
+        let world = Self {
+            rules,
+            key: ResumeKey::new(KEY.as_bytes()),
+            config,
+            server: Mutex::new(None),
+            served: AtomicUsize::new(0),
+            stays: AtomicUsize::new(0),
+            trace: Mutex::new(0),
+        };
+        world.start();
+        Arc::new(world)
+    }
+
+    pub fn start(&self) {
+        let app = App::new(self.config.clone()).expect("a server");
+        *self.server() = Some(Server { app, tasks: JoinSet::new() });
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As by kill -9: nothing is said, and nothing is kept.
+    pub fn kill(&self) {
+        let server = self.server().take();
+        if let Some(mut server) = server {
+            reap(&mut server.tasks);
+            server.tasks.abort_all();
+        }
+    }
+
+    /// How many servers there have been.
+    pub fn restarts(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Whether this server may have put somebody out for want of space.
+    pub fn may_lose_sessions(&self) -> bool {
+        self.rules.tight || self.with_app(|app| app.metrics.slow_consumers.get() > 0)
+    }
+
+    pub fn next_stay(&self) -> usize {
+        self.stays.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn with_app<T>(&self, look: impl FnOnce(&Arc<App>) -> T) -> T {
+        look(&self.server().as_ref().expect("a server").app)
+    }
+
+    /// Opens a connection; `None` where no server listens. From the upgrade on everything is the real code.
+    pub fn connect(&self, room: &RoomName, weather: Weather, random: fastrand::Rng) -> Option<End> {
+        let mut server = self.server();
+        let Server { app, tasks } = server.as_mut()?;
+        reap(tasks);
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let visit = app.doors.enter(address, Kind::WebSocket, Instant::now())?;
+        let (client, end) = network::connect(weather, random);
+        tasks.spawn(conn::serve(Arc::clone(app), room.clone(), visit, Socket::new(end, &[])));
+        Some(client)
+    }
+
+    /// Says goodbye by HTTP, if anybody listens.
+    pub fn leave(&self, room: &RoomName, id: PeerId, stay: u64) {
+        if let Some(server) = &*self.server() {
+            server.app.hub.leave(room, id, stay);
+        }
+    }
+
+    /// How many connections the server has.
+    pub fn connections(&self) -> usize {
+        let mut server = self.server();
+        let Some(Server { tasks, .. }) = server.as_mut() else { return 0 };
+        reap(tasks);
+        tasks.len()
+    }
+
+    /// Keeps in mind that a client has received this, now.
+    pub fn note(&self, client: &Client, text: &str) {
+        let mut trace = self.trace.lock().expect("no panic under this lock");
+        // The time of day is another each time.
+        let text = text.split("\"time\"").next().unwrap_or_default();
+        for byte in text.bytes().chain((client.index as u64).to_le_bytes()) {
+            *trace = (*trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub fn trace(&self) -> u64 {
+        *self.trace.lock().expect("no panic under this lock")
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Server>> {
+        self.server.lock().expect("no panic under this lock")
+    }
+}
+
+/// Forgets the tasks that have ended.
+fn reap(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.try_join_next() {
+        ended.expect("no task of the server panics");
+    }
+}
