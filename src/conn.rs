@@ -12,7 +12,7 @@ use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
 use crate::hub::{self, Absence, JoinError, Membership, Newcomer};
 use crate::limits::{Attempt, Visit};
-use crate::link::{Event, Link};
+use crate::link::{Event, Link, with_jitter};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{
     CloseCode, ErrorBody, ErrorCode, LeaveReason, MESSAGE_BYTES, Outgoing, PeerId, RoomName, ServerMessage, server,
@@ -131,7 +131,6 @@ impl Hello<'_> {
                 let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
                     return Step::End(CloseCode::GoingAway);
                 };
-                let keyed = self.app.access.is_maker(&self.room, host_key.as_deref());
                 let newcomer = Newcomer {
                     id,
                     named: admission.name.is_some(),
@@ -147,7 +146,9 @@ impl Hello<'_> {
                 match self.app.hub.join(&self.room, newcomer) {
                     Ok(membership) => {
                         // To open a room by its name and to find out that nobody is there are the same.
-                        if membership.made_the_room() && known.is_none() && !keyed && !self.room.is_trial() {
+                        let by_name =
+                            || !self.room.is_trial() && !self.app.access.is_maker(&self.room, host_key.as_deref());
+                        if membership.made_the_room() && known.is_none() && by_name() {
                             self.visit.guessed();
                         }
                         return Step::Join(membership, admission.pass);
@@ -361,7 +362,7 @@ fn refuse_for_now(
     re: Option<&str>,
     reference: Option<&RawValue>,
 ) {
-    let retry_after_ms = Some(millis(wait.mul_f64(1.0 + fastrand::f64() / 4.0)));
+    let retry_after_ms = Some(millis(with_jitter(wait)));
     link.tell(ServerMessage::Error(ErrorBody { code, message, re, reference, retry_after_ms }).to_frame());
 }
 

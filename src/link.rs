@@ -284,7 +284,7 @@ impl Link {
     }
 }
 
-/// An interval and up to a quarter more, so that the pings of many connections spread.
-fn with_jitter(interval: Duration) -> Duration {
+/// A time and up to a quarter more, so that many connections spread.
+pub(crate) fn with_jitter(interval: Duration) -> Duration {
     interval.mul_f64(1.0 + fastrand::f64() / 4.0)
 }

@@ -13,11 +13,10 @@ use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::api::{ApiError, method_not_allowed, not_found, success};
+use super::api::{ApiError, knock, method_not_allowed, not_found, success};
 use super::client::PeerAddress;
 use crate::app::App;
 use crate::core::Refusal;
-use crate::limits::Attempt;
 use crate::protocol::{PeerId, RoomName};
 
 /// Rooms of a page, where nothing else is asked for, and at most.
@@ -46,9 +45,8 @@ async fn check(
     next: Next,
 ) -> Response {
     let client = app.config.trusted_proxies.client(peer, request.headers());
-    match app.doors.attempt(client, Instant::now()) {
-        Attempt::After(wait) => tokio::time::sleep(wait).await,
-        Attempt::Refused(wait) => return ApiError::too_many_attempts(wait).into_response(),
+    if let Err(error) = knock(&app, client, false).await {
+        return error.into_response();
     }
     if bearer(request.headers()).is_some_and(|token| app.admin.as_ref().is_some_and(|admin| admin.is(token))) {
         return next.run(request).await;

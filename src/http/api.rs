@@ -161,10 +161,7 @@ async fn room(
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
     // Whoever guesses names here is slowed as at the door (R66).
     let client = app.config.trusted_proxies.client(peer, &headers);
-    match app.doors.attempt(client, Instant::now()) {
-        Attempt::After(wait) => tokio::time::sleep(wait).await,
-        Attempt::Refused(wait) => return Err(ApiError::too_many_attempts(wait)),
-    }
+    knock(&app, client, false).await?;
     let present = app.hub.occupancy(&room);
     if present.is_none() {
         app.doors.guessed(client, Instant::now());
@@ -177,6 +174,15 @@ async fn room(
         members,
         members_max: app.hub.room_members(),
     }))
+}
+
+/// Holds a request up as at a room's door (R66), or refuses it for now.
+pub(super) async fn knock(app: &App, client: IpAddr, knows_secret: bool) -> Result<(), ApiError> {
+    match app.doors.attempt(client, knows_secret, Instant::now()) {
+        Attempt::After(wait) => tokio::time::sleep(wait).await,
+        Attempt::Refused(wait) => return Err(ApiError::too_many_attempts(wait)),
+    }
+    Ok(())
 }
 
 /// R57: a name that nobody guesses, and the key that makes a host there. Nothing is kept of it.

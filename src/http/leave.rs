@@ -11,9 +11,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::PeerAddress;
-use super::api::{ApiError, success};
+use super::api::{ApiError, knock, success};
 use crate::app::App;
-use crate::limits::Attempt;
 use crate::protocol::RoomName;
 
 /// A room's name of 64 characters, every one escaped, and a secret.
@@ -43,10 +42,7 @@ pub(super) async fn leave(
     let known = app.resume_key.check(&room, &goodbye.resume);
     // As at the door (R66): held up before the answer, whatever it is.
     let client = app.config.trusted_proxies.client(peer, &headers);
-    match app.doors.attempt_by(client, known.is_some(), Instant::now()) {
-        Attempt::After(wait) => tokio::time::sleep(wait).await,
-        Attempt::Refused(wait) => return Err(ApiError::too_many_attempts(wait)),
-    }
+    knock(&app, client, known.is_some()).await?;
     let (id, stay) = known.ok_or_else(|| {
         app.doors.guessed(client, Instant::now());
         let message = "This secret is not of this room, or not of this server.";

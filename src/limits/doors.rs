@@ -92,13 +92,8 @@ impl Doors {
         Some(Visit { doors: Arc::clone(self), from, kind })
     }
 
-    /// An attempt to join, or to learn whether a room is there.
-    pub fn attempt(&self, from: IpAddr, now: Instant) -> Attempt {
-        self.attempt_by(from, false, now)
-    }
-
-    /// The same, by who may bring a good secret (R11).
-    pub fn attempt_by(&self, from: IpAddr, knows_secret: bool, now: Instant) -> Attempt {
+    /// An attempt to join, or to learn whether a room is there, by who may bring a good secret (R11).
+    pub fn attempt(&self, from: IpAddr, knows_secret: bool, now: Instant) -> Attempt {
         self.take(from, now, if knows_secret { COMEBACK } else { 1.0 })
     }
 
@@ -170,9 +165,9 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// An attempt to join: see [`Doors::attempt_by`].
+    /// An attempt to join: see [`Doors::attempt`].
     pub fn attempt(&self, comes_back: bool) -> Attempt {
-        self.doors.attempt_by(self.from, comes_back, Instant::now())
+        self.doors.attempt(self.from, comes_back, Instant::now())
     }
 
     /// See [`Doors::guessed`].
@@ -241,15 +236,15 @@ mod tests {
     #[test]
     fn r66_who_tries_often_waits_and_then_is_refused() {
         let (doors, mut now, from) = (Doors::new(RULES), Instant::now(), address("10.0.0.1"));
-        assert!((0..600).all(|_| seconds(doors.attempt(from, now)) == 0.0), "two minutes' worth is free");
-        let waits: Vec<f64> = (0..25).map(|_| seconds(doors.attempt(from, now))).collect();
+        assert!((0..600).all(|_| seconds(doors.attempt(from, false, now)) == 0.0), "two minutes' worth is free");
+        let waits: Vec<f64> = (0..25).map(|_| seconds(doors.attempt(from, false, now))).collect();
         assert!((waits[0] - 0.2).abs() < 0.01 && (waits[24] - 5.0).abs() < 0.01, "{waits:?}");
-        let refused = seconds(doors.attempt(from, now));
+        let refused = seconds(doors.attempt(from, false, now));
         assert!((refused + 5.2).abs() < 0.01, "{refused}");
-        assert_eq!(seconds(doors.attempt(address("10.0.0.2"), now)), 0.0, "others are not held up");
+        assert_eq!(seconds(doors.attempt(address("10.0.0.2"), false, now)), 0.0, "others are not held up");
         // Being refused costs nothing: after the hint it goes on.
         now += Duration::from_secs_f64(5.21);
-        assert_eq!(seconds(doors.attempt(from, now)), 0.0);
+        assert_eq!(seconds(doors.attempt(from, false, now)), 0.0);
     }
 
     #[test]
@@ -258,7 +253,7 @@ mod tests {
         let mut guesses = 0;
         let end = now + Duration::from_secs(3_600);
         while now < end {
-            match doors.attempt(from, now) {
+            match doors.attempt(from, false, now) {
                 Attempt::After(wait) => {
                     guesses += 1;
                     now += wait;
@@ -277,12 +272,12 @@ mod tests {
         let stays = doors.enter(address("2001:db8::1"), Kind::WebSocket, now).unwrap();
         for at in 0..100_000_u32 {
             now += Duration::from_millis(1);
-            doors.attempt(IpAddr::from(at.to_be_bytes()), now);
+            doors.attempt(IpAddr::from(at.to_be_bytes()), false, now);
         }
         // One attempt is earned back in 0.2 s.
         assert!(doors.known() < 2_000, "{}", doors.known());
         for at in 0..250_000_u32 {
-            doors.attempt(IpAddr::from(at.to_be_bytes()), now);
+            doors.attempt(IpAddr::from(at.to_be_bytes()), false, now);
         }
         assert!(doors.known() <= 2 * ADDRESSES + 1, "{}", doors.known());
         assert!(
@@ -299,7 +294,7 @@ mod tests {
         let open: Vec<_> = (0..10_000).map(|_| doors.enter(from, Kind::WebSocket, now).unwrap()).collect();
         assert!((0..10_000).all(|_| {
             doors.guessed(from, now);
-            seconds(doors.attempt(from, now)) == 0.0
+            seconds(doors.attempt(from, false, now)) == 0.0
         }));
         drop(open);
     }

@@ -1,7 +1,7 @@
 // Whoever goes to another page is gone, and the browser's way back leads into the meeting.
 
 import { executablePath, allowDevices, fakeDevices, quiet } from './lib/chromium.js';
-import { Wire, website } from './lib/net.js';
+import { loseForGood, Wire, website } from './lib/net.js';
 import { expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
 
 /** Within this time somebody who has gone is seen no more; in milliseconds. */
@@ -72,16 +72,7 @@ test('who goes while the socket is lost is gone, too', async ({ elsewhere, join,
   const ada = await join('Ada', 'lost');
   const grace = await join('Grace', 'lost', { base: wire.url });
   await expectAllSeen([ada, grace]);
-  // No socket may be opened any more; other requests pass.
-  await grace.page.evaluate(() => {
-    window.WebSocket = class {
-      constructor() {
-        throw new Error('no socket');
-      }
-    };
-  });
-  wire.cut();
-  wire.mend();
+  await loseForGood(grace, wire);
   await expect(ada.tile('Grace')).toHaveAttribute('data-away', '');
   await grace.page.goto(elsewhere);
   await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });

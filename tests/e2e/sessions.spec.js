@@ -1,6 +1,6 @@
 // A lost socket is not a departure, and a server that is killed is nothing that anybody sees in the call.
 
-import { Wire } from './lib/net.js';
+import { loseForGood, Wire } from './lib/net.js';
 import { expect, expectAllSeen, expectSignaling, test } from './lib/test.js';
 
 /** How often the server is killed. */
@@ -58,16 +58,7 @@ test('a tab whose socket is lost says goodbye all the same', async ({ context, j
   const ada = await join('Ada', 'dumb');
   const grace = await join('Grace', 'dumb', { base: wire.url });
   await expectAllSeen([ada, grace]);
-  // No socket may be opened any more; other requests pass.
-  await grace.page.evaluate(() => {
-    window.WebSocket = class {
-      constructor() {
-        throw new Error('no socket');
-      }
-    };
-  });
-  wire.cut();
-  wire.mend();
+  await loseForGood(grace, wire);
   await expect(ada.tile('Grace')).toHaveAttribute('data-away', '');
   await grace.page.close({ runBeforeUnload: true });
   await expect(ada.tiles).toHaveCount(0, { timeout: 1_000 });

@@ -27,6 +27,19 @@ async function listen(server) {
   };
 }
 
+/** Cuts somebody's socket, who never gets another one; other requests pass. */
+export async function loseForGood({ page }, wire) {
+  await page.evaluate(() => {
+    window.WebSocket = class {
+      constructor() {
+        throw new Error('no socket');
+      }
+    };
+  });
+  wire.cut();
+  wire.mend();
+}
+
 /** A wire to the server that can be cut, slow, and held so that messages cross on the way. */
 export class Wire {
   /** How long everything is on its way, in milliseconds. */
