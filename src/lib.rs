@@ -4,6 +4,7 @@
 //!
 //! - [`protocol`]: what is on the wire (docs/PROTOCOL.md)
 //! - [`core`]: what a room is
+//! - [`cluster`]: how several servers hold one room
 //!
 //! The shell around it carries out what the core decides:
 //!
@@ -22,6 +23,7 @@
 
 pub mod access;
 pub mod app;
+pub mod cluster;
 pub mod config;
 pub mod conn;
 pub mod core;

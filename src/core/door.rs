@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::room::{Comeback, Effect, Grant, Refusal, Room, Seat};
 use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
@@ -11,7 +13,7 @@ use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage,
 const REMEMBERED: usize = 256;
 
 /// What a room is set to, and who is known at its door.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct House<H> {
     pub(super) settings: Settings,
     /// In the order in which they came. Nobody waits before a door that is open or locked.
@@ -21,7 +23,7 @@ pub(super) struct House<H> {
 }
 
 /// Somebody who waits to be admitted.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Guest<H> {
     session: u64,
     shown: Waiting,
@@ -117,7 +119,13 @@ impl<H> Room<H> {
 
     /// Whether this session waits.
     pub(super) fn is_waiting(&self, seat: Seat) -> bool {
-        self.house.waiting.iter().any(|guest| guest.shown.id == seat.id && guest.session == seat.session)
+        self.guest(seat).is_some()
+    }
+
+    /// The way to who waits in this session.
+    pub(super) fn guest(&self, seat: Seat) -> Option<&H> {
+        let guest = self.house.waiting.iter().find(|guest| guest.shown.id == seat.id && guest.session == seat.session);
+        guest.map(|guest| &guest.handle)
     }
 
     /// Takes somebody off who waits no more.
@@ -189,7 +197,7 @@ impl<H> Room<H> {
         }
     }
 
-    fn lobby_frame(&self) -> Frame {
+    pub(super) fn lobby_frame(&self) -> Frame {
         ServerMessage::Lobby { waiting: self.house.waiting.iter().map(|guest| &guest.shown).collect() }.to_frame()
     }
 

@@ -173,7 +173,9 @@ impl<H> Room<H> {
     }
 
     pub(super) fn end(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
-        for (_, member) in self.members.drain() {
+        let mut members: Vec<_> = self.members.drain().map(|(_, member)| member).collect();
+        members.sort_unstable_by_key(|member| member.since);
+        for member in members {
             emit(Effect::Departed { peer: &member.peer, reason: None });
             emit(Effect::Close { handle: member.handle, code: CloseCode::Ended });
         }

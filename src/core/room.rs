@@ -5,6 +5,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::door::{Door, House};
 use crate::protocol::{
     CloseCode, Frame, LeaveReason, Link, Moderation, NotResumed, Peer, PeerId, PeerName, Permissions, Role,
@@ -18,7 +20,7 @@ const NOT_PERMITTED: &str = "The token by which this peer is here does not permi
 
 /// One stay of a peer in a room. A peer that comes back has the same id in another session, so
 /// that what its old connection still says has no effect.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Seat {
     /// Who.
     pub id: PeerId,
@@ -27,7 +29,7 @@ pub struct Seat {
 }
 
 /// What became of a newcomer's wish to be who it was.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Comeback {
     /// It proved that the id was its own before (R11).
     pub known: bool,
@@ -36,7 +38,7 @@ pub struct Comeback {
 }
 
 /// What somebody was granted before it came to the door.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Grant {
     /// What it is; the room decides where nothing was said. A host passes lock and lobby.
     pub role: Option<Role>,
@@ -215,7 +217,7 @@ pub enum Refusal {
     OutOfSequence(u64),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Member<H> {
     pub(super) session: u64,
     /// The roster's version with which it came: the order of joining.
@@ -228,8 +230,9 @@ pub(super) struct Member<H> {
     pub(super) lost: Option<(Duration, LeaveReason)>,
 }
 
-/// One room. It lives from its first join until [`Room::is_empty`].
-#[derive(Debug)]
+/// One room. It lives from its first join until [`Room::is_empty`]. Serialised it is a snapshot: what is read back goes
+/// on just alike.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Room<H> {
     pub(super) capacity: usize,
     /// How long a member may be lost (R52).
@@ -243,9 +246,9 @@ pub struct Room<H> {
     /// Members whose state changed and has not been announced, in the order of their change.
     pub(super) changed: Vec<PeerId>,
     /// Before this time no state is announced on its own.
-    quiet_until: Duration,
+    pub(super) quiet_until: Duration,
     /// A [`Effect::WakeAt`] is under way.
-    waking: bool,
+    pub(super) waking: bool,
     pub(super) house: House<H>,
 }
 
@@ -555,7 +558,7 @@ impl<H> Room<H> {
         Ok(())
     }
 
-    fn others(&self, id: PeerId) -> Vec<&Peer> {
+    pub(super) fn others(&self, id: PeerId) -> Vec<&Peer> {
         self.members().map(|(peer, _)| peer).filter(|peer| peer.id != id).collect()
     }
 

@@ -52,6 +52,17 @@ impl Frame {
         Self(bytes.into())
     }
 
+    /// A message that another server has made; `None` where it cannot be one.
+    pub fn of(bytes: Bytes) -> Option<Self> {
+        let whole = bytes.starts_with(b"{\"") && bytes.ends_with(b"}");
+        (whole && std::str::from_utf8(&bytes).is_ok()).then_some(Self(bytes))
+    }
+
+    /// The same as [`Frame::payload`], shared.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// The JSON, without a number.
     pub fn payload(&self) -> &[u8] {
         &self.0

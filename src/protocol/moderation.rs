@@ -19,7 +19,8 @@ pub enum Role {
 }
 
 /// What a peer may do, whatever its role allows (R59).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Permissions(u8);
 
 impl Permissions {

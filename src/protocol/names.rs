@@ -64,6 +64,13 @@ impl RoomName {
 #[serde(transparent)]
 pub struct PeerName(Box<str>);
 
+impl<'de> Deserialize<'de> for PeerName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl PeerName {
     /// Trims a name and checks it against R6; the error is a sentence that says what would be right.
     pub fn new(name: &str) -> Result<Self, String> {

@@ -176,6 +176,11 @@ pub enum ServerMessage<'a> {
         #[cfg_attr(test, ts(type = "string | number", optional))]
         reference: Option<&'a RawValue>,
     },
+    /// Whether this server is cut off from the others that have the room (R77).
+    Degraded {
+        /// From now on.
+        active: bool,
+    },
     /// The server shuts down (R32).
     GoAway {
         /// Always `shutdown` so far.
@@ -231,7 +236,7 @@ pub struct Welcome<'a> {
 }
 
 /// A member of a room as the others see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Peer {
     /// Unguessable; the same as long as the peer is in the roster (R8).
@@ -246,13 +251,13 @@ pub struct Peer {
     #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
     pub state: State,
     /// Stands there only while it is lost (R52).
-    #[serde(skip_serializing_if = "Link::is_ok")]
+    #[serde(default, skip_serializing_if = "Link::is_ok")]
     #[cfg_attr(test, ts(as = "Option<Link>", optional))]
     pub link: Link,
 }
 
 /// Somebody who waits to be admitted (R40).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Waiting {
     /// The id it will have.

@@ -31,7 +31,8 @@ pub enum StateValue {
 pub type State = BTreeMap<Box<str>, StateValue>;
 
 /// A change of a state: a value sets a key, `None` removes it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct StatePatch(BTreeMap<Box<str>, Option<StateValue>>);
 
 impl StatePatch {

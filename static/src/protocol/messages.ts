@@ -206,7 +206,11 @@ expires_in_ms: number,
 /**
  * The `ref` of the `renew`.
  */
-ref?: string | number, } | { "type": "degraded", active: boolean, } | { "type": "go_away", 
+ref?: string | number, } | { "type": "degraded", 
+/**
+ * From now on.
+ */
+active: boolean, } | { "type": "go_away", 
 /**
  * Always `shutdown` so far.
  */

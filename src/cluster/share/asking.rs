@@ -1,0 +1,238 @@
+//! What a share asks of the engine, and what it makes of the answers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Emit, Flight, Output, Pending, RETAINED, Share, Stage};
+use crate::cluster::bus::{Answer, BATCH, Request, Unavailable};
+use crate::cluster::replica::Replica;
+use crate::cluster::wire::{Body, Entry, Incarnation, Mark, News, Post};
+
+/// After which time the engine is asked again that has not answered.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long an entry may lack that others have followed, before it is asked for: it may be on its way.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How often a shared room's log is looked at: its last entry may have been published to nobody.
+const REFRESH: Duration = Duration::from_secs(2);
+/// The same for a room of one server, so that its record does not expire.
+const REFRESH_ALONE: Duration = Duration::from_secs(30);
+/// How long a share stays for what others have not acknowledged, after everybody has gone.
+const LINGER: Duration = Duration::from_secs(5);
+
+impl<L, C> Share<L, C> {
+    /// The engine has answered.
+    pub fn answered(&mut self, now: Duration, answer: Result<Answer, Unavailable>, emit: Emit<'_, L, C>) {
+        let Some(flight) = self.flight.take() else { return };
+        match (flight, answer) {
+            _ if self.is_over() => {}
+            (_, Err(Unavailable)) => self.retry_at = now + RETRY,
+            (Flight::Detach, Ok(_)) | (_, Ok(Answer::NotAttached)) => self.end(emit),
+            (_, Ok(Answer::Unknown)) => self.stage = Stage::Outside,
+            (_, Ok(Answer::Attached { incarnation, number, time, others })) => {
+                self.attached(now, Mark { incarnation, number }, time, others, emit);
+            }
+            (_, Ok(Answer::Entries { number, entries })) => {
+                self.refresh_at = now + if self.is_alone() { REFRESH_ALONE } else { REFRESH };
+                self.know(now, number);
+                match entries {
+                    Some(entries) => entries.into_iter().for_each(|entry| self.put(now, entry)),
+                    // To come in once more says who has the room.
+                    None if matches!(self.stage, Stage::In) => self.stage = Stage::Outside,
+                    None => self.floor = number,
+                }
+            }
+            (flight, Ok(Answer::Done { number })) => {
+                match flight {
+                    Flight::Append(own) => self.appended = self.appended.max(own),
+                    Flight::Evict(victim) => drop(self.victims.remove(&victim.server)),
+                    _ => {}
+                }
+                self.know(now, number);
+            }
+        }
+        self.go_on(now, emit);
+    }
+
+    /// The engine has published an entry of this room.
+    pub fn entry(&mut self, now: Duration, incarnation: Incarnation, entry: Entry, emit: Emit<'_, L, C>) {
+        if matches!(self.stage, Stage::Outside) {
+            // Asked for again if it is missing.
+            if self.early.len() < BATCH {
+                self.early.push((incarnation, entry));
+            }
+        } else if self.incarnation == Some(incarnation) {
+            self.know(now, entry.number);
+            self.put(now, entry);
+            self.go_on(now, emit);
+        }
+    }
+
+    /// Whether there is something that the engine is to be asked, and when; the time may have passed.
+    pub(super) fn ask_at(&self) -> Option<Duration> {
+        if self.flight.is_some() || !self.connected {
+            return None;
+        }
+        let lacking = self.lacking_since.map(|since| if self.ahead.is_empty() { since + PATIENCE } else { since });
+        let lingered = self.deserted.map(|since| since + LINGER).filter(|_| matches!(self.stage, Stage::In));
+        let at = match &self.stage {
+            Stage::Outside => Duration::ZERO,
+            Stage::Over => return None,
+            _ => [lacking, lingered].into_iter().flatten().fold(self.refresh_at, Ord::min),
+        };
+        Some(at.max(self.retry_at))
+    }
+
+    /// Asks the engine for the next thing.
+    pub(super) fn pump(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        self.deserted = if self.is_deserted() { Some(self.deserted.unwrap_or(now)) } else { None };
+        if self.flight.is_some() || !self.connected || self.retry_at > now {
+            return;
+        }
+        let (post, stage) = (self.own, &self.stage);
+        let (flight, request) = match (stage, self.incarnation) {
+            (Stage::Over, _) => return,
+            (Stage::Outside, after) => (Flight::Attach, Request::Attach { post, after }),
+            (_, None) => return,
+            (stage, Some(incarnation)) => {
+                let is_in = matches!(stage, Stage::In);
+                // What was asked for may be under way.
+                let is_current = self.lacking_since.is_none();
+                if self.ask_at().is_some_and(|at| at <= now) && self.lacking_since.is_some() {
+                    (Flight::Fetch, Request::Fetch { post, incarnation, after: self.position() })
+                } else if let Some(victim) = self.victim().filter(|_| is_current) {
+                    (Flight::Evict(victim), Request::Evict { post, incarnation, victim })
+                } else if is_current && self.nobody_knows() {
+                    (Flight::Found, Request::Found { post, incarnation })
+                } else if let Some((own, acts)) = is_in.then(|| self.batch()).flatten() {
+                    (Flight::Append(own), Request::Append { post, incarnation, acts })
+                } else if is_in && self.is_done(now) {
+                    (Flight::Detach, Request::Detach { post, incarnation })
+                } else if self.refresh_at <= now {
+                    (Flight::Fetch, Request::Fetch { post, incarnation, after: self.position() })
+                } else {
+                    return;
+                }
+            }
+        };
+        self.flight = Some(flight);
+        emit(Output::Ask(request));
+    }
+
+    fn attached(&mut self, now: Duration, mark: Mark, time: Duration, others: Vec<Post>, emit: Emit<'_, L, C>) {
+        if self.incarnation.replace(mark.incarnation) != Some(mark.incarnation) {
+            self.ahead.clear();
+            self.known = 0;
+            // What the engine had of them is lost, too.
+            self.appended = 0;
+        }
+        (self.floor, self.lacking_since) = (mark.number, None);
+        self.known = self.known.max(mark.number);
+        self.refresh_at = now + REFRESH;
+        self.wanting.clear();
+        for (incarnation, entry) in std::mem::take(&mut self.early) {
+            if incarnation == mark.incarnation && entry.number > mark.number {
+                self.know(now, entry.number);
+                self.put(now, entry);
+            }
+        }
+        if others.is_empty() {
+            self.stage = Stage::In;
+            self.found(mark, time, emit);
+        } else {
+            self.stage = Stage::Catching { others, without: BTreeSet::new(), asked: 0, ask_at: now };
+        }
+    }
+
+    /// There is an entry of this number.
+    pub(super) fn know(&mut self, now: Duration, number: u64) {
+        self.known = self.known.max(number);
+        if self.position() < self.known {
+            self.lacking_since.get_or_insert(now);
+        }
+    }
+
+    fn put(&mut self, now: Duration, entry: Entry) {
+        // Also what is behind where a copy will begin: it may make the one that there is whole.
+        let done = self.replica.as_ref().map(Replica::mark).filter(|mark| Some(mark.incarnation) == self.incarnation);
+        if entry.number <= done.map_or(self.floor, |mark| mark.number) {
+            return;
+        }
+        let is_news = entry.number > self.floor;
+        // Known before its turn: whoever is out must not begin the room anew, should the engine lose its data just now.
+        self.is_out |= is_news && matches!(&entry.body, Body::Posts { posts, .. } if !posts.contains(&self.own));
+        // A copy may be far away yet: who has it, is of interest now.
+        if let (Stage::Catching { others, without, asked, ask_at }, Body::Posts { posts, news }) =
+            (&mut self.stage, &entry.body)
+            && is_news
+        {
+            *others = posts.iter().copied().filter(|post| *post != self.own).collect();
+            without.clear();
+            if *news != News::Attached(self.own) {
+                (*asked, *ask_at) = (0, now);
+            }
+        }
+        self.ahead.insert(entry.number, entry);
+    }
+
+    /// The number of the last entry that there is no more to be done about than to carry it out.
+    fn position(&self) -> u64 {
+        match (&self.stage, &self.replica) {
+            (Stage::In, Some(replica)) => replica.mark().number,
+            _ => {
+                let mut number = self.floor;
+                while self.ahead.contains_key(&(number + 1)) {
+                    number += 1;
+                }
+                number
+            }
+        }
+    }
+
+    pub(super) fn note_position(&mut self) {
+        if self.position() >= self.known {
+            self.lacking_since = None;
+        }
+    }
+
+    fn victim(&self) -> Option<Post> {
+        let posts = match &self.stage {
+            Stage::Catching { others, .. } => others,
+            _ => self.replica.as_ref().map(Replica::posts).unwrap_or_default(),
+        };
+        let is_in = matches!(self.stage, Stage::In);
+        let is_out = |post: &Post| self.victims.contains(&post.server) || (is_in && self.removed.contains(post));
+        posts.iter().copied().find(|post| *post != self.own && is_out(post))
+    }
+
+    fn nobody_knows(&self) -> bool {
+        let Stage::Catching { others, without, .. } = &self.stage else { return false };
+        others.iter().all(|post| without.contains(post))
+    }
+
+    /// Acts that the engine does not have, and the own number of the last.
+    fn batch(&self) -> Option<(u64, Vec<(u64, crate::core::Act)>)> {
+        let behind = self.pending.iter().filter(|pending| pending.own > self.appended);
+        let acts: Vec<_> = behind.take(BATCH).map(|pending| (pending.own, pending.act.clone())).collect();
+        acts.last().map(|(own, _)| *own).zip(Some(acts))
+    }
+
+    fn is_deserted(&self) -> bool {
+        let moves = !self.moving.is_empty() || !self.shipping.is_empty();
+        self.locals.is_empty() && !moves && self.pending.is_empty()
+    }
+
+    /// Whether there is nothing left to stay for.
+    fn is_done(&self, now: Duration) -> bool {
+        let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
+        let lingers = || self.links.iter().any(|(post, link)| posts.contains(post) && !link.is_idle());
+        self.deserted.is_some_and(|since| !lingers() || since + LINGER <= now)
+    }
+
+    /// Keeps an act that was carried out in mind.
+    pub(super) fn retain(&mut self, pending: &Pending<L, C>) {
+        if self.retained.len() == RETAINED {
+            self.retained.pop_front();
+        }
+        self.retained.push_back((pending.own, pending.act.clone()));
+    }
+}

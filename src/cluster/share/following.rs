@@ -1,0 +1,339 @@
+//! How a share gets a copy of the room, and follows the log.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::moving::{Awaited, Moves};
+use super::{Emit, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
+use crate::cluster::link::Link;
+use crate::cluster::replica::{Applied, Replica};
+use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
+use crate::core::{Act, Comeback, Seat};
+use crate::protocol::CloseCode;
+
+impl<L, C> Share<L, C> {
+    /// Another server has sent something about this room. The error says why it is not understood; nothing was done.
+    pub fn told(&mut self, now: Duration, bytes: &Bytes, emit: Emit<'_, L, C>) -> Result<(), String> {
+        match Direct::decode(bytes)? {
+            Direct::Want { post, mark } if Some(mark.incarnation) == self.incarnation => {
+                self.know(now, mark.number);
+                match &self.stage {
+                    Stage::Catching { .. } => {
+                        let direct = Direct::NoReplica { post: self.own, incarnation: mark.incarnation };
+                        emit(Output::Tell(post.server, direct.encode()));
+                    }
+                    Stage::In => {
+                        self.wanting.retain(|(other, _)| *other != post);
+                        self.wanting.push((post, mark.number));
+                    }
+                    Stage::Outside | Stage::Over => {}
+                }
+            }
+            Direct::NoReplica { post, incarnation } if Some(incarnation) == self.incarnation => {
+                if let Stage::Catching { without, .. } = &mut self.stage {
+                    without.insert(post);
+                }
+            }
+            Direct::Replica(replica) => {
+                let fits = Some(replica.mark().incarnation) == self.incarnation && replica.posts().contains(&self.own);
+                if fits && matches!(self.stage, Stage::Catching { .. }) {
+                    self.adopt(now, *replica, emit);
+                }
+            }
+            Direct::Link(packet) if packet.to == self.own && !self.is_over() => {
+                let (own, other) = (self.own, packet.from);
+                let link = self.links.entry(other).or_insert_with(|| Link::new(own, other));
+                link.receive(now, packet, &mut |packet| {
+                    emit(Output::Tell(other.server, Direct::Link(packet).encode()));
+                });
+            }
+            // Of another record, or for who was here before.
+            Direct::Want { .. } | Direct::NoReplica { .. } | Direct::Link(_) => {}
+        }
+        self.go_on(now, emit);
+        Ok(())
+    }
+
+    /// Asks others for the room, one after the other.
+    pub(super) fn want(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        let (post, Some(incarnation)) = (self.own, self.incarnation) else { return };
+        let Stage::Catching { others, asked, ask_at, .. } = &mut self.stage else { return };
+        if *ask_at > now || !self.connected || others.is_empty() {
+            return;
+        }
+        let other = others[*asked % others.len()];
+        *asked += 1;
+        *ask_at = now + WANT_AGAIN;
+        let want = Direct::Want { post, mark: Mark { incarnation, number: self.floor } };
+        emit(Output::Tell(other.server, want.encode()));
+    }
+
+    /// Is the first in the room's record.
+    pub(super) fn found(&mut self, mark: Mark, time: Duration, emit: Emit<'_, L, C>) {
+        let own = self.own;
+        let Some(replica) = &mut self.replica else {
+            self.replica = Some(Replica::new(mark, time, vec![own], self.new_room()));
+            return;
+        };
+        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        // What it has that came before is not carried out any more.
+        self.appended = 0;
+        replica.refound(mark, time, own, &mut |effect| carry_out(own, true, locals, wakes, effect, emit));
+    }
+
+    /// Carries out all entries whose turn has come, and gives the room to whom it was promised.
+    pub(super) fn follow(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        if matches!(self.stage, Stage::Catching { .. }) && self.is_whole() {
+            self.stage = Stage::In;
+        }
+        while matches!(self.stage, Stage::In | Stage::Catching { .. })
+            && let Some(entry) = self.next_entry()
+        {
+            self.apply(now, entry, emit);
+        }
+        self.note_position();
+        let Some(replica) = self.replica.as_ref().filter(|_| matches!(self.stage, Stage::In)) else { return };
+        self.wanting.retain(|(post, number)| {
+            let is_due = replica.mark().number >= *number;
+            if is_due && replica.posts().contains(post) {
+                emit(Output::Tell(post.server, Direct::Replica(Box::new(replica.clone())).encode()));
+            }
+            !is_due
+        });
+    }
+
+    /// Whether nothing is missing after all: what the log has no more was on its way.
+    fn is_whole(&self) -> bool {
+        let mark = self.replica.as_ref().map(Replica::mark);
+        mark.is_some_and(|mark| {
+            let mut missing = mark.number + 1..=self.known;
+            Some(mark.incarnation) == self.incarnation && missing.all(|number| self.ahead.contains_key(&number))
+        })
+    }
+
+    /// The entry that is to be carried out next, if it is here.
+    fn next_entry(&mut self) -> Option<Entry> {
+        if let (Stage::In, Some(replica)) = (&self.stage, &self.replica) {
+            let next = replica.mark().number + 1;
+            self.ahead = self.ahead.split_off(&next);
+            return self.ahead.remove(&next);
+        }
+        // Whatever there was: from here on it is empty.
+        let is_founding = |entry: &Entry| matches!(entry.body, Body::Posts { news: News::Founded, .. });
+        let number = self.ahead.values().rev().find(|entry| entry.number > self.floor && is_founding(entry))?.number;
+        self.ahead = self.ahead.split_off(&number);
+        self.ahead.remove(&number)
+    }
+
+    fn apply(&mut self, now: Duration, entry: Entry, emit: Emit<'_, L, C>) {
+        let (own, number) = (self.own, entry.number);
+        if matches!(self.stage, Stage::Catching { .. }) {
+            let (Body::Posts { posts, .. }, Some(incarnation)) = (entry.body, self.incarnation) else { return };
+            self.close_all(emit);
+            let mark = Mark { incarnation, number };
+            self.replica = Some(Replica::new(mark, entry.time, posts, self.new_room()));
+            self.wakes.clear();
+            self.stage = Stage::In;
+            // What the engine has of before is not carried out any more.
+            self.appended = 0;
+            return;
+        }
+        let Some(replica) = &mut self.replica else { return };
+        let mine = match &entry.body {
+            Body::Act { post, own: act, .. } if *post == own && *act > replica.own(own) => Some(*act),
+            _ => None,
+        };
+        let pending = mine.and_then(|own| take_pending(&mut self.pending, own));
+        let is_tick = matches!(entry.body, Body::Act { act: Act::Tick, .. });
+        let seat = pending.as_ref().and_then(|pending| pending.act.seat());
+        let moves = self.moves(&entry);
+        let (context, joins) = self.before(pending, moves.as_ref());
+        let Some(replica) = &mut self.replica else { return };
+        let is_first = replica.posts().first() == Some(&own);
+        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        let applied = replica.apply(entry, &mut |effect| carry_out(own, is_first, locals, wakes, effect, emit));
+        match applied {
+            Applied::Act(_, _, result) => {
+                if is_tick {
+                    self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
+                }
+                if let (Ok(()), Some(moves)) = (&result, moves) {
+                    self.moved(now, &moves, emit);
+                }
+                self.after(result, context, seat.filter(|_| joins), emit);
+            }
+            Applied::Repeated => {}
+            Applied::Posts(news) => {
+                if news == News::Founded {
+                    self.appended = 0;
+                    self.close_all(emit);
+                }
+                if let News::Detached(post) | News::Evicted(post) = news {
+                    // Never comes back as who it was.
+                    self.links.remove(&post);
+                }
+                if let News::Evicted(post) = news {
+                    self.removed.insert(post);
+                }
+                self.posts_changed(emit);
+            }
+        }
+    }
+
+    /// Carries out what waits while nobody else is there.
+    pub(super) fn act_alone(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        let own = self.own;
+        while let Some(pending) = self.pending.pop_front() {
+            let (number, act, seat) = (pending.own, pending.act.clone(), pending.act.seat());
+            let is_tick = act == Act::Tick;
+            let (context, joins) = self.before(Some(pending), None);
+            let Some(replica) = &mut self.replica else { return };
+            let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+            let result = replica.act(now, own, number, act, &mut |effect| {
+                carry_out(own, true, locals, wakes, effect, emit);
+            });
+            if is_tick {
+                self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
+            }
+            if let Some(result) = result {
+                self.after(result, context, seat.filter(|_| joins), emit);
+            }
+        }
+    }
+
+    /// Before one's own act is carried out: who joins can be reached then.
+    fn before(&mut self, pending: Option<Pending<L, C>>, moves: Option<&Moves>) -> (Option<C>, bool) {
+        let Some(pending) = pending else { return (None, false) };
+        // Also who comes from another server: it has its handle with it.
+        let joins = pending.handle.is_some();
+        if !joins && pending.act != Act::Tick {
+            self.retain(&pending);
+        }
+        if let (true, Some(seat), Some(handle)) = (joins, pending.act.seat(), pending.handle) {
+            let awaits = matches!(pending.act, Act::Move { .. }).then(|| Awaited::new(moves));
+            let newcomer = self.newcomer(seat, handle, awaits);
+            if let Some(old) = self.locals.insert(seat, newcomer) {
+                self.move_home(seat, old);
+            }
+        }
+        (pending.context, joins)
+    }
+
+    fn after(
+        &mut self,
+        result: Result<(), crate::core::Refusal>,
+        context: Option<C>,
+        joined: Option<Seat>,
+        emit: Emit<'_, L, C>,
+    ) {
+        if let (Err(_), Some(seat)) = (&result, joined) {
+            // The answer says so, and there is nobody to be sent away.
+            self.locals.remove(&seat);
+        }
+        self.forget_strangers(emit);
+        if let Some(context) = context {
+            emit(Output::Answer(context, result));
+        }
+    }
+
+    /// Lets go whom the room does not know any more. Who has a socket comes back by another.
+    fn forget_strangers(&mut self, emit: Emit<'_, L, C>) {
+        let (own, Some(replica)) = (self.own, &self.replica) else { return };
+        let is_here = |seat: &Seat| match replica.room().way_from(*seat) {
+            Ok(way) => way.home == Some(own),
+            Err(_) => replica.room().has(*seat),
+        };
+        if self.locals.keys().all(is_here) {
+            return;
+        }
+        let (known, strangers) = std::mem::take(&mut self.locals).into_iter().partition(|(seat, _)| is_here(seat));
+        self.locals = known;
+        let strangers: std::collections::BTreeMap<Seat, Local<L>> = strangers;
+        for local in strangers.into_values() {
+            local.close(CloseCode::GoingAway, emit);
+        }
+    }
+
+    /// Other servers are there.
+    fn posts_changed(&mut self, emit: Emit<'_, L, C>) {
+        let Some(replica) = &self.replica else { return };
+        if !replica.posts().contains(&self.own) {
+            self.end(emit);
+        }
+    }
+
+    /// Takes the room as another server has it.
+    fn adopt(&mut self, now: Duration, replica: Replica, emit: Emit<'_, L, C>) {
+        let (own, done) = (self.own, replica.own(self.own));
+        self.stage = Stage::In;
+        self.wakes = replica.room().wakes().collect();
+        // What this server has done and that one has not heard of is done again.
+        let again = self
+            .retained
+            .iter()
+            .filter(|(own, act)| *own > done && act.seat().is_none_or(|seat| replica.room().has(seat)));
+        let again: Vec<_> = again.map(|(own, act)| (*own, act.clone())).collect();
+        for (own, act) in again.into_iter().rev() {
+            self.pending.push_front(Pending { own, act, handle: None, context: None });
+        }
+        self.retained.clear();
+        // Who waited, and was admitted while nobody here saw it, has no welcome yet.
+        let is_member = |replica: &Replica, seat: Seat| replica.room().seat_of(seat.id) == Some(seat);
+        let waited = |seat: &Seat| self.replica.as_ref().is_some_and(|old| !is_member(old, *seat));
+        let admitted = self.locals.keys().copied().filter(|seat| waited(seat) && is_member(&replica, *seat));
+        let mut joined: Vec<(Seat, Comeback)> = admitted.map(|seat| (seat, Comeback::default())).collect();
+        // What it has heard of is done, though nobody here has seen how.
+        while self.pending.front().is_some_and(|pending| pending.own <= done) {
+            let Some(Pending { act, handle, .. }) = self.pending.pop_front() else { break };
+            match (act, handle) {
+                (Act::Join { seat, comeback, .. }, Some(handle)) => {
+                    let newcomer = self.newcomer(seat, handle, None);
+                    self.locals.insert(seat, newcomer);
+                    joined.push((seat, comeback));
+                }
+                (Act::Move { seat }, Some(handle)) => {
+                    let newcomer = self.newcomer(seat, handle, Some(Awaited::new(None)));
+                    self.locals.insert(seat, newcomer);
+                }
+                _ => {}
+            }
+        }
+        self.replica = Some(replica);
+        self.settle_moves(now, emit);
+        self.forget_strangers(emit);
+        let Some(replica) = &self.replica else { return };
+        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        for (seat, comeback) in &joined {
+            replica.room().greet(*seat, *comeback, &mut |effect| carry_out(own, false, locals, wakes, effect, emit));
+        }
+        // Who was lost with this server's way to the engine, is not.
+        let room = replica.room();
+        let back: Vec<Seat> = self.locals.iter().filter(|(_, local)| local.connected).map(|(seat, _)| *seat).collect();
+        let back: Vec<Seat> = back.into_iter().filter(|seat| room.is_lost(seat.id)).collect();
+        for seat in back {
+            self.acted += 1;
+            self.pending.push_back(Pending { own: self.acted, act: Act::Return { seat }, handle: None, context: None });
+        }
+        self.show_all(emit);
+        self.posts_changed(emit);
+    }
+
+    /// Shows every member here the roster, which has changed in another way than its messages said.
+    fn show_all(&mut self, emit: Emit<'_, L, C>) {
+        let Some(replica) = &self.replica else { return };
+        let seats: Vec<Seat> = self.locals.keys().copied().collect();
+        let (own, locals, wakes) = (self.own, &mut self.locals, &mut self.wakes);
+        for seat in seats {
+            replica.room().show(seat.id, &mut |effect| carry_out(own, false, locals, wakes, effect, emit));
+        }
+    }
+}
+
+/// One's own act of this number. Those before it will not come any more.
+fn take_pending<L, C>(pending: &mut std::collections::VecDeque<Pending<L, C>>, own: u64) -> Option<Pending<L, C>> {
+    while pending.front().is_some_and(|pending| pending.own < own) {
+        pending.pop_front();
+    }
+    if pending.front().is_some_and(|pending| pending.own == own) { pending.pop_front() } else { None }
+}

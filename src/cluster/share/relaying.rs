@@ -1,0 +1,139 @@
+//! Frames between members: straight to the server that has the receiver.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Emit, Output, Share, Stage, carry_out};
+use crate::cluster::link::Link;
+use crate::cluster::wire::{Content, Direct, Mark, Parcel, Post};
+use crate::core::{Act, Effect, Input, Refusal, Seat};
+use crate::protocol::{Frame, PeerId};
+
+/// Why a frame was passed on to nobody.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Undelivered {
+    /// The room refuses it.
+    Refused(Refusal),
+    /// What goes to another server waits already, as much as may: to be tried again later.
+    Busy,
+}
+
+impl<L, C> Share<L, C> {
+    /// Passes a frame of a member of this server on to another member.
+    pub fn signal(
+        &mut self,
+        now: Duration,
+        from: Seat,
+        to: Option<PeerId>,
+        frame: Frame,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Undelivered> {
+        self.relay(now, Input::Signal { from, to, frame: frame.clone() }, frame, emit)
+    }
+
+    /// Passes a frame of a member of this server on to all other members.
+    pub fn broadcast(
+        &mut self,
+        now: Duration,
+        from: Seat,
+        frame: Frame,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Undelivered> {
+        self.relay(now, Input::Broadcast { from, frame: frame.clone() }, frame, emit)
+    }
+
+    fn relay(
+        &mut self,
+        now: Duration,
+        input: Input<crate::cluster::replica::Way>,
+        frame: Frame,
+        emit: Emit<'_, L, C>,
+    ) -> Result<(), Undelivered> {
+        let own = self.own;
+        let Some(replica) = &mut self.replica else { return Err(Undelivered::Refused(Refusal::NotMember)) };
+        let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        // First all is looked at, then all is sent: a broadcast goes to everyone or to nobody.
+        let (mut here, mut there): (Vec<Seat>, BTreeMap<Post, Vec<Seat>>) = (Vec::new(), BTreeMap::new());
+        let looked_at = replica.relay(input, &mut |effect| {
+            if let Effect::Send { seat, to, .. } = effect {
+                match to.home {
+                    Some(home) if home == own => here.push(seat),
+                    Some(home) => there.entry(home).or_default().push(seat),
+                    // Begins afresh when it comes back.
+                    None => {}
+                }
+            }
+        });
+        looked_at.map_err(Undelivered::Refused)?;
+        for post in there.keys() {
+            let link = self.links.entry(*post).or_insert_with(|| Link::new(own, *post));
+            if !link.has_room(&frame) {
+                return Err(Undelivered::Busy);
+            }
+        }
+        let (at, room) = (replica.mark(), replica.room());
+        for (post, to) in there {
+            let Some(link) = self.links.get_mut(&post) else { continue };
+            let packet = link.send(now, Parcel { at, content: Content::Frame { to, frame: frame.clone() } });
+            emit(Output::Tell(post.server, Direct::Link(packet).encode()));
+        }
+        for seat in here {
+            if let Ok(to) = room.way_from(seat) {
+                let effect = Effect::Send { seat, to, frame: frame.clone() };
+                carry_out(own, false, locals, wakes, effect, emit);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives members of this server what has come for them from others and is due.
+    pub(super) fn deliver(&mut self, now: Duration, emit: Emit<'_, L, C>) {
+        // What an older copy is behind of, may tell of somebody whom the members here do not know yet.
+        while matches!(self.stage, Stage::In)
+            && let Some((from, Parcel { at, content })) = self.next_parcel()
+        {
+            match content {
+                Content::Frame { to, frame } => {
+                    let Some(replica) = &self.replica else { return };
+                    let (own, locals, wakes) = (self.own, &mut self.locals, &mut self.wakes);
+                    for seat in to {
+                        // It has gone from here, and whoever sent this did not know: it goes with its session.
+                        if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| at < moving.since) {
+                            moving.take(seat, &frame, emit);
+                            continue;
+                        }
+                        let Ok(to) = replica.room().way_from(seat) else { continue };
+                        let effect = Effect::Send { seat, to, frame: frame.clone() };
+                        carry_out(own, false, locals, wakes, effect, emit);
+                    }
+                }
+                Content::Gone(seat, entry) => self.answer(now, from, seat, entry, emit),
+                Content::Beacon(seat, entry) => self.beacon(from, seat, entry),
+                Content::Session(seat, session) => self.arrived(seat, session, emit),
+            }
+        }
+    }
+
+    /// The next parcel of any link that is due.
+    fn next_parcel(&mut self) -> Option<(Post, Parcel)> {
+        let Mark { incarnation, number } = self.replica.as_ref()?.mark();
+        let pending = &self.pending;
+        self.links.iter_mut().find_map(|(post, link)| {
+            let parcel = link.due(|parcel| {
+                let at = parcel.at;
+                if at.incarnation == incarnation {
+                    return at.number <= number;
+                }
+                // Whoever was in before the engine lost its data, and comes in once more, is not there yet.
+                let comes = |seat: &Seat| pending.iter().any(|pending| is_join_of(&pending.act, *seat));
+                let waits = matches!(&parcel.content, Content::Frame { to, .. } if to.iter().any(comes));
+                at.incarnation < incarnation && !waits
+            });
+            parcel.map(|parcel| (*post, parcel))
+        })
+    }
+}
+
+fn is_join_of(act: &Act, seat: Seat) -> bool {
+    matches!(act, Act::Join { seat: joining, .. } if *joining == seat)
+}

@@ -1,0 +1,115 @@
+//! What is done to a room, without the way to anybody: what several servers do to their copies of it alike.
+
+use serde::{Deserialize, Serialize};
+
+use super::room::{Comeback, Grant, Input, Seat};
+use crate::protocol::{LeaveReason, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
+
+/// An [`Input`] that changes a room, or whose answer depends on the order of such changes, to be written down. Frames
+/// are not among them: they change nothing.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// See [`Input::Join`].
+    Join {
+        /// Who.
+        seat: Seat,
+        /// Display name.
+        name: PeerName,
+        /// The state to start with.
+        state: StatePatch,
+        /// What the room is to be set to, where this join makes it.
+        settings: SettingsPatch,
+        /// Whether it has been here before.
+        comeback: Comeback,
+        /// What it was granted.
+        grant: Grant,
+    },
+    /// See [`Input::Lose`].
+    Lose {
+        /// Who.
+        seat: Seat,
+        /// Why it leaves, if it does not come back.
+        reason: LeaveReason,
+    },
+    /// See [`Input::Return`].
+    Return {
+        /// Who.
+        seat: Seat,
+    },
+    /// The same, by a way that leads elsewhere: the session goes on at another server.
+    Move {
+        /// Who.
+        seat: Seat,
+    },
+    /// See [`Input::Leave`].
+    Leave {
+        /// Who.
+        seat: Seat,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// See [`Input::State`].
+    State {
+        /// Who.
+        seat: Seat,
+        /// What changes.
+        patch: StatePatch,
+    },
+    /// See [`Input::Moderate`].
+    Moderate {
+        /// The host.
+        seat: Seat,
+        /// What.
+        act: Moderation,
+    },
+    /// See [`Input::Sync`].
+    Sync {
+        /// Who.
+        seat: Seat,
+    },
+    /// See [`Input::Evict`].
+    Evict {
+        /// Whom.
+        id: PeerId,
+    },
+    /// See [`Input::End`].
+    End,
+    /// See [`Input::Tick`].
+    Tick,
+}
+
+impl Act {
+    /// In whose name it is done; `None` where that is no member.
+    pub fn seat(&self) -> Option<Seat> {
+        match self {
+            Self::Join { seat, .. }
+            | Self::Lose { seat, .. }
+            | Self::Return { seat }
+            | Self::Move { seat }
+            | Self::Leave { seat, .. }
+            | Self::State { seat, .. }
+            | Self::Moderate { seat, .. }
+            | Self::Sync { seat } => Some(*seat),
+            Self::Evict { .. } | Self::End | Self::Tick => None,
+        }
+    }
+
+    /// The same for a room. `way` leads to [`Act::seat`], where that is called for.
+    pub fn into_input<H>(self, way: impl FnOnce(Seat) -> H) -> Input<H> {
+        match self {
+            Self::Join { seat, name, state, settings, comeback, grant } => {
+                Input::Join { seat, name, state, settings, comeback, grant, handle: way(seat) }
+            }
+            Self::Lose { seat, reason } => Input::Lose { seat, reason, handle: way(seat) },
+            Self::Return { seat } | Self::Move { seat } => Input::Return { seat, handle: way(seat) },
+            Self::Leave { seat, reason } => Input::Leave { seat, reason },
+            Self::State { seat, patch } => Input::State { seat, patch },
+            Self::Moderate { seat, act } => Input::Moderate { seat, act },
+            Self::Sync { seat } => Input::Sync { seat },
+            Self::Evict { id } => Input::Evict { id },
+            Self::End => Input::End,
+            Self::Tick => Input::Tick,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a room needs where several servers hold a copy of it.
+
+use std::time::Duration;
+
+use super::room::{Comeback, Effect, Room, Seat};
+use crate::protocol::{PeerId, Role, ServerMessage};
+
+impl<H> Room<H> {
+    /// When [`super::Input::Tick`] is due, of all that was asked for by [`Effect::WakeAt`]: for who has not heard it.
+    pub fn wakes(&self) -> impl Iterator<Item = Duration> {
+        let lost = self.members.values().filter_map(|member| member.lost.map(|(until, _)| until));
+        lost.chain(self.waking.then_some(self.quiet_until))
+    }
+
+    /// The ways to all who wait, in the order in which they came.
+    pub fn guests(&self) -> impl Iterator<Item = &H> {
+        self.house.guests()
+    }
+
+    /// The way to somebody, to be set otherwise.
+    pub fn way_to_mut(&mut self, id: PeerId) -> Option<&mut H> {
+        self.members.get_mut(&id).map(|member| &mut member.handle)
+    }
+
+    /// Whether this very session is here, as a member or before the door.
+    pub fn has(&self, seat: Seat) -> bool {
+        self.seat_of(seat.id) == Some(seat) || self.is_waiting(seat)
+    }
+
+    /// Whether somebody is a member without a socket.
+    pub fn is_lost(&self, id: PeerId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.lost.is_some())
+    }
+
+    /// A room of the same kind with nobody in it.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new(self.capacity, self.window).making_hosts(self.makes_hosts)
+    }
+
+    /// Goes ahead of every version that anybody may have seen.
+    pub fn leap(&mut self, by: u64) {
+        self.version += by;
+    }
+
+    /// Sends the roster as it is, and announces nothing, unlike [`super::Input::Sync`]: the room stays as it was.
+    pub fn show(&self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let Some(member) = self.members.get(&id) else { return };
+        let (role, settings) = (member.peer.role, self.house.settings);
+        let roster = ServerMessage::Roster { version: self.version, peers: self.others(id), role, settings };
+        emit(member.send(roster.to_frame()));
+        if role == Role::Host {
+            // Also where nobody waits any more.
+            emit(member.send(self.lobby_frame()));
+        }
+    }
+
+    /// Welcomes a member that came in without anybody here to say so; whoever waits is told that.
+    pub fn greet(&self, seat: Seat, comeback: Comeback, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if let Some(to) = self.guest(seat) {
+            emit(Effect::Send { seat, to, frame: ServerMessage::Waiting.to_frame() });
+        }
+        let Ok(member) = self.check(seat) else { return };
+        emit(Effect::Welcome {
+            seat,
+            to: &member.handle,
+            version: self.version,
+            own: &member.peer,
+            permissions: member.grant.permissions,
+            settings: self.house.settings,
+            comeback,
+            peers: self.others(seat.id),
+        });
+        self.show_lobby_to(seat.id, emit);
+    }
+}

@@ -1,0 +1,125 @@
+//! What a room decides is decided once, wherever it was asked for; and what it costs.
+
+use std::time::Duration;
+
+use roundtable::cluster::ServerId;
+use roundtable::cluster::wire::{Content, Direct};
+use roundtable::core::Act;
+use roundtable::protocol::{Frame, Role, StatePatch, StateValue};
+
+use crate::member::{Is, id};
+use crate::world::{CAPACITY, World};
+
+const SOON: Duration = Duration::from_secs(5);
+/// The slowest way takes 1.5 s, and what is not acknowledged goes again after two.
+const ARRIVED: Duration = Duration::from_millis(1_900);
+
+fn state() -> StatePatch {
+    StatePatch::default()
+}
+
+fn hosts(world: &World, slot: usize) -> usize {
+    let replica = world.servers[slot].share.as_ref().unwrap().replica().unwrap();
+    replica.room().members().filter(|(peer, _)| peer.role == Role::Host).count()
+}
+
+fn frame(text: &str) -> Frame {
+    Frame::text([r#"{"type":"signal","data":{"from":0,"n":"#, text, "}}"])
+}
+
+/// To whom a frame went from server to server.
+fn carried(world: &World) -> Vec<(ServerId, Frame)> {
+    let parcels = world.told.iter().filter_map(|(to, bytes)| match Direct::decode(bytes).unwrap() {
+        Direct::Link(packet) => Some((*to, packet.parcel?.1.content)),
+        _ => None,
+    });
+    let frames = parcels.filter_map(|(to, content)| match content {
+        Content::Frame { frame, .. } => Some((to, frame)),
+        _ => None,
+    });
+    frames.collect()
+}
+
+#[test]
+fn two_first_joiners_have_one_host() {
+    for seed in 0..100 {
+        let mut world = World::new(seed, 2);
+        let both = [world.join(0, 0, state()), world.join(1, 1, state())];
+        world.run(SOON);
+        assert!(both.iter().all(|session| world.members[session].is == Is::In), "seed {seed}");
+        assert_eq!((hosts(&world, 0), hosts(&world, 1)), (1, 1), "seed {seed}");
+    }
+}
+
+#[test]
+fn two_for_the_last_seat_get_one_seat() {
+    for seed in 0..100 {
+        let mut world = World::new(seed, 3);
+        for client in 0..CAPACITY - 1 {
+            world.join(client % 3, client, state());
+        }
+        world.run(SOON);
+        let both = [world.join(0, CAPACITY, state()), world.join(1, CAPACITY + 1, state())];
+        world.run(SOON);
+        let inside = both.iter().filter(|session| world.members[session].is == Is::In).count();
+        let outside = both.iter().filter(|session| world.members[session].is == Is::Gone).count();
+        assert_eq!((inside, outside), (1, 1), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_room_on_one_server_asks_for_no_order() {
+    let mut world = World::new(1, 3);
+    let members: Vec<u64> = (0..4).map(|client| world.join(1, client, state())).collect();
+    world.run(SOON);
+    for (at, session) in members.iter().enumerate() {
+        let seat = world.seat(*session);
+        let patch = StatePatch::from([("mic", Some(StateValue::Flag(at % 2 == 0)))]);
+        world.act(1, Act::State { seat, patch }, None, None);
+        let now = world.now;
+        world.with(1, |share, emit| share.broadcast(now, seat, frame("1"), emit).unwrap());
+    }
+    // Decided and sent at once, not after a time.
+    assert!(members.iter().all(|session| world.members[session].got.len() == 3));
+    world.run(SOON);
+    assert_eq!((world.appends, world.told.len()), (0, 0));
+}
+
+#[test]
+fn a_frame_goes_to_the_one_server_that_has_its_receiver() {
+    let mut world = World::new(2, 4);
+    let members: Vec<u64> = (0..3).map(|client| world.join(client, client, state())).collect();
+    world.run(SOON);
+    let (from, appends) = (world.seat(members[0]), world.appends);
+    let now = world.now;
+    world.told.clear();
+    world.with(0, |share, emit| share.signal(now, from, Some(id(2)), frame("7"), emit).unwrap());
+    world.run(ARRIVED);
+    assert_eq!(carried(&world), [(world.servers[2].id, frame("7"))], "one publish, the bytes as they are");
+    assert_eq!(world.members[&members[2]].got, [(0, 7)]);
+    let now = world.now;
+    world.told.clear();
+    world.with(0, |share, emit| share.broadcast(now, from, frame("8"), emit).unwrap());
+    world.run(ARRIVED);
+    let to: Vec<ServerId> = carried(&world).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, [world.servers[1].id, world.servers[2].id], "and nobody else hears of it");
+    assert_eq!(world.appends, appends, "the log does not");
+}
+
+#[test]
+fn who_comes_back_elsewhere_goes_on() {
+    let mut world = World::new(3, 3);
+    let members: Vec<u64> = (0..3).map(|client| world.join(client, client, state())).collect();
+    world.run(SOON);
+    let (moves, seat) = (members[1], world.seat(members[1]));
+    {
+        let member = world.members.get_mut(&moves).unwrap();
+        (member.is, member.slot) = (Is::Moving, 2);
+    }
+    world.act(2, Act::Move { seat }, Some(moves), Some((moves, true)));
+    world.run(SOON);
+    assert_eq!((world.members[&moves].is, world.moved), (Is::In, 1));
+    // Its old server has nobody any more, and goes.
+    world.run(2 * SOON);
+    assert!(world.servers[1].share.is_none());
+}

@@ -1,0 +1,74 @@
+//! Several servers hold one room, with an engine between them that loses, lags, forgets and dies.
+//!
+//! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line.
+
+mod decisions;
+mod engine;
+mod links;
+mod member;
+mod scenario;
+mod snapshots;
+mod wire;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use scenario::{Faults, play};
+
+fn seeds(count: u64, faults: Faults) {
+    if let Ok(seed) = std::env::var("CLUSTER_SEED") {
+        return play(seed.parse().unwrap(), faults);
+    }
+    // Two threads: as many as the smallest machine that this is built on has cores.
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            scope.spawn(move || {
+                for seed in (half..count).step_by(2) {
+                    let played = catch_unwind(AssertUnwindSafe(|| play(seed, faults)));
+                    assert!(played.is_ok(), "failed: CLUSTER_SEED={seed} cargo test --test cluster {}", faults.name);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn without_faults() {
+    seeds(60, Faults { name: "without_faults", ..Faults::default() });
+}
+
+#[test]
+fn publications_are_lost() {
+    seeds(60, Faults { name: "publications_are_lost", loss: 20, ..Faults::default() });
+}
+
+#[test]
+fn servers_die() {
+    seeds(60, Faults { name: "servers_die", kill: true, ..Faults::default() });
+}
+
+#[test]
+fn servers_stop_and_go_on() {
+    seeds(60, Faults { name: "servers_stop_and_go_on", pause: true, ..Faults::default() });
+}
+
+#[test]
+fn servers_are_cut_off() {
+    seeds(60, Faults { name: "servers_are_cut_off", cut: true, ..Faults::default() });
+}
+
+#[test]
+fn the_engine_stops_and_goes_on() {
+    seeds(60, Faults { name: "the_engine_stops_and_goes_on", engine_pause: true, ..Faults::default() });
+}
+
+#[test]
+fn the_engine_forgets_everything() {
+    seeds(60, Faults { name: "the_engine_forgets_everything", engine_restart: true, ..Faults::default() });
+}
+
+#[test]
+fn everything_at_once() {
+    let name = "everything_at_once";
+    seeds(120, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
+}

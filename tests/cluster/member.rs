@@ -1,0 +1,135 @@
+//! What a client knows of its room, from its welcome on.
+
+use std::collections::BTreeMap;
+
+use roundtable::core::{Effect, Seat};
+use roundtable::protocol::{CloseCode, PeerId};
+use serde_json::{Value, json};
+
+/// The id that a client has in all its stays.
+pub fn id(client: usize) -> PeerId {
+    PeerId::from_random([client as u8; PeerId::LEN])
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Is {
+    Joining,
+    Waiting,
+    In,
+    /// Has come back at another server and has no answer.
+    Moving,
+    /// Has lost its socket.
+    Lost,
+    Gone,
+}
+
+/// One stay of one client. Its number is that of its session.
+#[derive(Debug)]
+pub struct Member {
+    pub seat: Seat,
+    pub client: usize,
+    /// The server's place that has its session.
+    pub slot: usize,
+    pub is: Is,
+    pub code: Option<CloseCode>,
+    pub version: u64,
+    pub role: Value,
+    pub settings: Value,
+    pub peers: BTreeMap<String, Value>,
+    /// Who waits, as far as it is shown.
+    pub lobby: Vec<Value>,
+    /// Of whom, and which number, in the order in which they came.
+    pub got: Vec<(u64, u64)>,
+    pub degraded: bool,
+}
+
+impl Member {
+    pub fn new(seat: Seat, client: usize, slot: usize) -> Self {
+        Self {
+            seat,
+            client,
+            slot,
+            is: Is::Joining,
+            code: None,
+            version: 0,
+            role: Value::Null,
+            settings: Value::Null,
+            peers: BTreeMap::new(),
+            lobby: Vec::new(),
+            got: Vec::new(),
+            degraded: false,
+        }
+    }
+
+    pub fn is_in(&self) -> bool {
+        matches!(self.is, Is::In | Is::Lost | Is::Moving)
+    }
+
+    pub fn take(&mut self, effect: Effect<'_, u64>) {
+        // Has said that it goes, and listens no more.
+        if self.is == Is::Gone {
+            return;
+        }
+        match effect {
+            Effect::Welcome { seat, version, own, settings, peers, .. } => {
+                assert_eq!(seat, self.seat);
+                assert!(matches!(self.is, Is::Joining | Is::Waiting), "welcomed twice: {self:?}");
+                (self.is, self.version, self.role) = (Is::In, version, json!(own.role));
+                self.settings = json!(settings);
+                self.peers = peers.iter().map(|peer| (peer.id.to_string(), json!(peer))).collect();
+            }
+            Effect::Send { frame, .. } => self.hear(&serde_json::from_slice(frame.payload()).unwrap()),
+            Effect::Close { code, .. } => (self.is, self.code) = (Is::Gone, Some(code)),
+            Effect::Departed { .. } | Effect::WakeAt(_) => unreachable!("is for no member"),
+        }
+    }
+
+    fn hear(&mut self, message: &Value) {
+        let text = |field: &Value| field.as_str().unwrap().to_owned();
+        match message["type"].as_str().unwrap() {
+            "waiting" => return self.is = Is::Waiting,
+            "asked" | "switched_off" => return,
+            "lobby" => {
+                assert_eq!(self.role, "host", "who waits is for hosts");
+                return self.lobby = message["waiting"].as_array().unwrap().clone();
+            }
+            "signal" | "broadcast" => {
+                assert!(self.is_in(), "a message before the welcome");
+                return self
+                    .got
+                    .push((message["data"]["from"].as_u64().unwrap(), message["data"]["n"].as_u64().unwrap()));
+            }
+            "roster" => {
+                self.version = message["version"].as_u64().unwrap();
+                (self.role, self.settings) = (message["role"].clone(), message["settings"].clone());
+                if self.role != "host" {
+                    self.lobby.clear();
+                }
+                let peers = message["peers"].as_array().unwrap();
+                return self.peers = peers.iter().map(|peer| (text(&peer["id"]), peer.clone())).collect();
+            }
+            "peer_joined" => {
+                let peer = &message["peer"];
+                assert!(self.peers.insert(text(&peer["id"]), peer.clone()).is_none(), "joined twice: {message}");
+            }
+            "peer_left" => assert!(self.peers.remove(&text(&message["id"])).is_some(), "left twice: {message}"),
+            "settings" => self.settings = message["settings"].clone(),
+            "role" if text(&message["id"]) == self.seat.id.as_str() => {
+                self.role = message["role"].clone();
+                self.lobby.clear();
+            }
+            kind @ ("state" | "link" | "role") => {
+                if let Some(peer) = self.peers.get_mut(&text(&message["id"])) {
+                    peer[kind] = message[kind].clone();
+                    if kind == "link" && message["link"] == "ok" {
+                        peer.as_object_mut().unwrap().remove("link");
+                    }
+                }
+            }
+            other => panic!("{other}"),
+        }
+        let version = message["version"].as_u64().unwrap();
+        assert_eq!(version, self.version + 1, "versions are without a gap: {message} for {:?}", self.seat);
+        self.version = version;
+    }
+}

@@ -1,0 +1,412 @@
+//! Some servers, an engine and clients, on a virtual clock; everything that happens follows from a seed.
+
+mod network;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use roundtable::cluster::bus::{Answer, Request, Unavailable};
+use roundtable::cluster::share::Rules;
+use roundtable::cluster::watch::Watch;
+use roundtable::cluster::wire::{Entry, Incarnation, Mark};
+use roundtable::cluster::{Output, Post, Replica, ServerId, Share};
+use roundtable::core::{Act, Comeback, Grant, Refusal, Seat};
+use roundtable::protocol::{LeaveReason, PeerName, Role, SettingsPatch, StatePatch};
+
+use crate::engine::Engine;
+use crate::member::{Is, Member, id};
+
+pub const CAPACITY: usize = 6;
+pub const WINDOW: Duration = Duration::from_secs(8);
+const RULES: Rules = Rules { capacity: CAPACITY, window: WINDOW, makes_hosts: true };
+/// A request without an answer is given up after this time.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// It is carried out until then: clocks differ.
+const GOOD_FOR: Duration = Duration::from_millis(1_200);
+
+/// Who is to be answered, and whether about its coming back.
+pub type Context = (u64, bool);
+type Part = Share<u64, Context>;
+
+pub struct Server {
+    pub id: ServerId,
+    pub share: Option<Part>,
+    lives: u64,
+    /// Its clock is this much ahead.
+    skew: Duration,
+    /// Cannot reach the engine.
+    pub cut: bool,
+    /// Is stopped; what comes waits.
+    pub paused: Option<Vec<What>>,
+    connected: bool,
+    /// The request that an answer is awaited of.
+    asked: u64,
+    watch: Watch,
+    wake: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// At the engine.
+    Request(ServerId, Post, u64, Request, Duration),
+    Answer(ServerId, Post, u64, Result<Answer, Unavailable>),
+    Entry(ServerId, Incarnation, Entry),
+    Publish(ServerId, Bytes),
+    Told(ServerId, Bytes),
+    Connection(ServerId, bool),
+    Wake(ServerId),
+    Lease(ServerId),
+}
+
+pub struct World {
+    pub rng: Rng,
+    pub now: Duration,
+    pub engine: Engine,
+    /// The engine does nothing until then.
+    pub engine_pause: Duration,
+    pub servers: Vec<Server>,
+    pub members: BTreeMap<u64, Member>,
+    /// What each has sent to whom: sessions and numbers.
+    pub sent: BTreeMap<(u64, u64), Vec<u64>>,
+    events: BTreeMap<(Duration, u64), What>,
+    made: u64,
+    /// Publications to a server keep their order.
+    last: BTreeMap<ServerId, Duration>,
+    /// Of a hundred publications so many are lost.
+    pub loss: u32,
+    /// How often anything was appended.
+    pub appends: u64,
+    /// What servers have told each other.
+    pub told: Vec<(ServerId, Bytes)>,
+    /// How many sessions have gone on at another server.
+    pub moved: u64,
+    history: BTreeMap<Mark, Replica>,
+    pub trace: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, servers: usize) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = Self {
+            engine: Engine { log_entries: if rng.bool() { 256 } else { 6 }, ..Engine::default() },
+            rng,
+            now: Duration::from_secs(1_000),
+            engine_pause: Duration::ZERO,
+            servers: Vec::new(),
+            members: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            events: BTreeMap::new(),
+            made: 0,
+            last: BTreeMap::new(),
+            loss: 0,
+            appends: 0,
+            told: Vec::new(),
+            moved: 0,
+            history: BTreeMap::new(),
+            trace: std::env::var_os("CLUSTER_TRACE").is_some(),
+        };
+        for _ in 0..servers {
+            let server = world.new_server();
+            world.servers.push(server);
+        }
+        world
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
+
+    fn new_server(&mut self) -> Server {
+        let id = ServerId(self.next());
+        self.at(Duration::ZERO, What::Lease(id));
+        Server {
+            id,
+            share: None,
+            lives: 0,
+            skew: Duration::from_millis(self.rng.u64(0..50)),
+            cut: false,
+            paused: None,
+            connected: true,
+            asked: 0,
+            watch: Watch::default(),
+            wake: Duration::MAX,
+        }
+    }
+
+    fn at(&mut self, after: Duration, what: What) {
+        let number = self.next();
+        self.events.insert((self.now + after, number), what);
+    }
+
+    fn delay(&mut self) -> Duration {
+        Duration::from_micros(if self.rng.u8(0..50) == 0 {
+            self.rng.u64(0..1_500_000)
+        } else {
+            self.rng.u64(100..3_000)
+        })
+    }
+
+    fn slot(&self, id: ServerId) -> Option<usize> {
+        self.servers.iter().position(|server| server.id == id)
+    }
+
+    /// Lets this much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(entry) = self.events.first_entry() {
+            if entry.key().0 > until {
+                break;
+            }
+            let ((at, _), what) = entry.remove_entry();
+            self.now = at;
+            self.happen(what);
+            self.check();
+        }
+        self.now = until;
+    }
+
+    fn happen(&mut self, what: What) {
+        if let What::Request(id, post, asked, request, until) = what {
+            return self.request(id, post, asked, request, until);
+        }
+        if let What::Publish(to, bytes) = what {
+            return self.publish(to, What::Told(to, bytes));
+        }
+        let (What::Answer(id, ..)
+        | What::Entry(id, ..)
+        | What::Told(id, _)
+        | What::Connection(id, _)
+        | What::Wake(id)
+        | What::Lease(id)) = &what
+        else {
+            return;
+        };
+        let Some(slot) = self.slot(*id) else { return };
+        if let Some(backlog) = &mut self.servers[slot].paused {
+            return backlog.push(what);
+        }
+        if self.trace && !matches!(what, What::Wake(_) | What::Lease(_)) {
+            eprintln!("{:?} at {slot}: {what:?}", self.now);
+        }
+        let now = self.now + self.servers[slot].skew;
+        match what {
+            What::Answer(_, post, asked, answer) => {
+                let server = &mut self.servers[slot];
+                if server.asked == asked {
+                    server.asked = 0;
+                    self.with(slot, |share, emit| {
+                        if share.post() == post {
+                            share.answered(now, answer, emit);
+                        }
+                    });
+                }
+            }
+            What::Entry(_, incarnation, entry) => {
+                self.with(slot, |share, emit| share.entry(now, incarnation, entry, emit));
+            }
+            What::Told(_, bytes) => self.with(slot, |share, emit| share.told(now, &bytes, emit).unwrap()),
+            What::Connection(_, connected) => {
+                self.servers[slot].connected = connected;
+                self.servers[slot].watch.interrupted();
+                self.with(slot, |share, emit| share.connected(now, connected, emit));
+            }
+            What::Wake(_) => {
+                self.servers[slot].wake = Duration::MAX;
+                self.with(slot, |share, emit| share.tick(now, emit));
+            }
+            What::Lease(id) => self.lease(slot, id),
+            What::Request(..) | What::Publish(..) => {}
+        }
+    }
+
+    /// Something happens to a share, and all that follows.
+    pub fn with(&mut self, slot: usize, happens: impl FnOnce(&mut Part, &mut dyn FnMut(Output<'_, u64, Context>))) {
+        let Some(mut share) = self.servers[slot].share.take() else { return };
+        let (id, post) = (self.servers[slot].id, share.post());
+        let (mut asks, mut tells, mut answers, mut degraded, mut over) =
+            (Vec::new(), Vec::new(), Vec::new(), None, false);
+        let (mut ships, mut afresh, mut adopted, moved) = (Vec::new(), Vec::new(), Vec::new(), &mut self.moved);
+        let members = &mut self.members;
+        happens(&mut share, &mut |output| match output {
+            Output::Effect(effect) => match &effect {
+                roundtable::core::Effect::Welcome { to, .. } | roundtable::core::Effect::Send { to, .. } => {
+                    members.get_mut(*to).unwrap().take(effect);
+                }
+                // The socket that somebody had here before it came back elsewhere is not its socket any more.
+                roundtable::core::Effect::Close { handle, .. } if members[handle].slot == slot => {
+                    members.get_mut(handle).unwrap().take(effect);
+                }
+                _ => {}
+            },
+            Output::Ship { seat, to, handle } => {
+                assert_eq!(seat.session, handle);
+                ships.push((seat, to));
+            }
+            Output::Adopt { seat, to, session } => {
+                assert_eq!((seat.session, session.as_ref()), (*to, seat.session.to_string().as_bytes()));
+                *moved += 1;
+                adopted.push(*to);
+                let member = members.get_mut(to).unwrap();
+                member.is = if member.is == Is::Moving { Is::In } else { member.is };
+            }
+            Output::Afresh { seat, handle } => {
+                assert_eq!(seat.session, handle);
+                afresh.push(seat);
+            }
+            Output::Answer(member, result) => answers.push((member, result)),
+            Output::Ask(request) => asks.push(request),
+            Output::Tell(to, bytes) => tells.push((to, bytes)),
+            Output::Degraded(is) => degraded = Some(is),
+            Output::Over => over = true,
+        });
+        for request in asks {
+            assert_eq!(self.servers[slot].asked, 0, "one request at a time");
+            let (asked, delay) = (self.next(), self.delay());
+            self.servers[slot].asked = asked;
+            self.at(delay, What::Request(id, post, asked, request, self.now + GOOD_FOR));
+            self.at(TIMEOUT, What::Answer(id, post, asked, Err(Unavailable)));
+        }
+        for (to, bytes) in tells {
+            let (delay, cut) = (self.delay().min(Duration::from_millis(3)), self.servers[slot].cut);
+            self.told.push((to, bytes.clone()));
+            if !cut && self.slot(to).is_some() {
+                self.at(delay, What::Publish(to, bytes));
+            }
+        }
+        for (session, result) in answers {
+            self.answer(session, &result);
+        }
+        for session in adopted {
+            self.members.get_mut(&session).unwrap().degraded = share.is_degraded();
+        }
+        if let Some(degraded) = degraded {
+            self.members
+                .values_mut()
+                .filter(|member| member.slot == slot && member.is_in())
+                .for_each(|member| member.degraded = degraded);
+        }
+        if over {
+            self.servers[slot].asked = 0;
+            let joins: Vec<_> = share.into_joins().collect();
+            self.members
+                .values_mut()
+                .filter(|member| member.slot == slot && member.is_in())
+                .for_each(|member| member.is = Is::Gone);
+            for join in joins {
+                let Act::Join { seat, name, state, settings, comeback, grant } = join.act else { continue };
+                let old = self.members.get_mut(&seat.session).unwrap();
+                let client = std::mem::replace(&mut old.is, Is::Gone) != Is::Gone;
+                let (client, seat) = (client.then_some(old.client), Seat { session: self.next(), ..seat });
+                if let Some(client) = client {
+                    self.members.insert(seat.session, Member::new(seat, client, slot));
+                    let act = Act::Join { seat, name, state, settings, comeback, grant };
+                    self.act(slot, act, Some(seat.session), Some((seat.session, false)));
+                }
+            }
+            return;
+        }
+        if let Some(at) = share.wake_at() {
+            let server = &mut self.servers[slot];
+            let at = at.saturating_sub(server.skew).max(self.now + Duration::from_micros(10));
+            if at < server.wake {
+                server.wake = at;
+                self.at(at - self.now, What::Wake(id));
+            }
+        }
+        self.servers[slot].share = Some(share);
+        ships.into_iter().for_each(|(seat, to)| self.ship(slot, seat, to));
+        for seat in afresh {
+            self.members.get_mut(&seat.session).unwrap().is = Is::Gone;
+            self.act(slot, Act::Leave { seat, reason: LeaveReason::Closed }, None, None);
+        }
+    }
+
+    /// A client comes in; the number of its stay.
+    pub fn join(&mut self, slot: usize, client: usize, state: StatePatch) -> u64 {
+        let seat = Seat { id: id(client), session: self.next() };
+        let known = self.members.values().any(|member| member.client == client && member.version > 0);
+        self.members.insert(seat.session, Member::new(seat, client, slot));
+        let join = Act::Join {
+            seat,
+            name: PeerName::new("Ada").unwrap(),
+            state,
+            settings: SettingsPatch::default(),
+            comeback: Comeback { known, refused: None },
+            grant: Grant::default(),
+        };
+        self.act(slot, join, Some(seat.session), Some((seat.session, false)));
+        seat.session
+    }
+
+    /// A member of this server does something.
+    pub fn act(&mut self, slot: usize, act: Act, handle: Option<u64>, context: Option<Context>) {
+        let server = &mut self.servers[slot];
+        if server.share.is_none() {
+            server.lives += 1;
+            let post = Post { server: server.id, life: server.lives };
+            server.share = Some(Share::new(post, RULES, server.connected));
+        }
+        let now = self.now + server.skew;
+        self.with(slot, |share, emit| share.act(now, act, handle, context, emit).unwrap());
+        self.check();
+    }
+
+    fn ship(&mut self, slot: usize, seat: Seat, to: Post) {
+        let (now, session) = (self.now + self.servers[slot].skew, Some(Bytes::from(seat.session.to_string())));
+        self.with(slot, |share, emit| share.ship(now, seat, to, session, emit));
+    }
+
+    fn answer(&mut self, (session, comes): (u64, bool), result: &Result<(), Refusal>) {
+        let member = self.members.get_mut(&session).unwrap();
+        // Of who comes in, or comes back.
+        if result.is_err() && (member.is == Is::Joining || comes) {
+            member.is = Is::Gone;
+        }
+    }
+
+    /// A server's process is killed, and another begins in its place.
+    pub fn kill(&mut self, slot: usize) {
+        let cut = self.servers[slot].cut;
+        let server = self.new_server();
+        self.servers[slot] = Server { cut, ..server };
+        self.members.values_mut().filter(|member| member.slot == slot).for_each(|member| member.is = Is::Gone);
+    }
+
+    pub fn pause(&mut self, slot: usize) {
+        self.servers[slot].paused.get_or_insert_default();
+    }
+
+    pub fn resume(&mut self, slot: usize) {
+        for what in self.servers[slot].paused.take().unwrap_or_default() {
+            self.at(Duration::ZERO, what);
+        }
+    }
+
+    /// Whether anything can be said to that server.
+    pub fn runs(&self, slot: usize) -> bool {
+        self.servers[slot].paused.is_none()
+    }
+
+    /// What holds at every moment.
+    fn check(&mut self) {
+        for server in &self.servers {
+            let Some(replica) = server.share.as_ref().and_then(Share::replica) else { continue };
+            let room = replica.room();
+            assert!(room.len() <= CAPACITY, "too many");
+            let has_host = room.members().any(|(peer, _)| peer.role == Role::Host);
+            assert!(room.is_empty() || has_host, "nobody decides");
+            if replica.posts().len() > 1 {
+                let same = self.history.entry(replica.mark()).or_insert_with(|| replica.clone());
+                assert_eq!(same, replica, "all decide alike");
+            }
+        }
+    }
+
+    /// Whose session is where, as that server has it.
+    pub fn seat(&self, session: u64) -> Seat {
+        self.members[&session].seat
+    }
+}

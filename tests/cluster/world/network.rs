@@ -1,0 +1,60 @@
+//! What is between servers and the engine, and the engine's own faults.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roundtable::cluster::bus::Request;
+use roundtable::cluster::watch::{LEASE, RENEW};
+use roundtable::cluster::{Post, ServerId, Share};
+
+use super::{What, World};
+
+impl World {
+    pub(super) fn request(&mut self, id: ServerId, post: Post, asked: u64, request: Request, until: Duration) {
+        if self.slot(id).is_some_and(|slot| self.servers[slot].cut) {
+            return;
+        }
+        if self.engine_pause > self.now {
+            return self.at(self.engine_pause - self.now, What::Request(id, post, asked, request, until));
+        }
+        if self.now > until {
+            return;
+        }
+        let (mut published, appends) = (Vec::new(), matches!(request, Request::Append { .. }));
+        self.appends += u64::from(appends);
+        let answer = self.engine.ask(self.now, request, &mut published);
+        for (to, incarnation, entry) in published {
+            self.publish(to, What::Entry(to, incarnation, entry));
+        }
+        let delay = self.delay();
+        self.at(delay, What::Answer(id, post, asked, Ok(answer)));
+    }
+
+    pub(super) fn publish(&mut self, to: ServerId, what: What) {
+        let lost = self.rng.u32(0..100) < self.loss || self.slot(to).is_some_and(|slot| self.servers[slot].cut);
+        if lost || self.engine_pause > self.now {
+            return;
+        }
+        let at = (self.now + self.delay()).max(self.last.get(&to).copied().unwrap_or_default());
+        self.last.insert(to, at);
+        self.at(at - self.now, what);
+    }
+
+    pub(super) fn lease(&mut self, slot: usize, id: ServerId) {
+        self.at(RENEW, What::Lease(id));
+        let reaches = !self.servers[slot].cut && self.engine_pause <= self.now;
+        if reaches != self.servers[slot].connected {
+            self.at(Duration::from_millis(1), What::Connection(id, reaches));
+        }
+        if !reaches {
+            return;
+        }
+        self.engine.renew(self.now, id, LEASE);
+        let living = self.engine.living(self.now);
+        let server = &mut self.servers[slot];
+        let known: BTreeSet<ServerId> = server.share.iter().flat_map(Share::servers).collect();
+        let gone = server.watch.look(&known, &living);
+        let now = self.now + server.skew;
+        self.with(slot, |share, emit| share.gone(now, gone, emit));
+    }
+}
