@@ -19,9 +19,12 @@ export function probe() {
     if (type === 'peer_joined') roster.set(peer.id, peer);
     if (type === 'peer_left') roster.delete(id);
   };
+  /** When the page has tried to connect, in its own milliseconds. */
+  const tries = [];
   window.WebSocket = class extends WebSocket {
     constructor(...args) {
       super(...args);
+      tries.push(performance.now());
       this.addEventListener('message', ({ data }) => hear(JSON.parse(data)));
     }
   };
@@ -58,6 +61,7 @@ export function probe() {
   const tileOf = (name) => document.querySelector(`[data-peer-id][aria-label="${CSS.escape(name)}"]`);
 
   window.probe = {
+    tries,
     connections,
     violations,
 
