@@ -1,6 +1,6 @@
 // What is sent to each person shrinks as people come, so that the uplink is enough for all.
 
-import { expect, expectPictures, test } from "./lib/test.js";
+import { expect, expectPictures, test } from './lib/test.js';
 
 /** What all copies together may take. */
 const UPLINK = 3_500_000;
@@ -9,11 +9,9 @@ const UPLINK = 3_500_000;
 function sending({ page }) {
   return page.evaluate(() =>
     window.probe.connections
-      .filter(({ connectionState }) => connectionState === "connected")
+      .filter(({ connectionState }) => connectionState === 'connected')
       .map((pc) => {
-        const [mic, camera] = pc
-          .getSenders()
-          .map((sender) => sender.getParameters().encodings[0]);
+        const [mic, camera] = pc.getSenders().map((sender) => sender.getParameters().encodings[0]);
         return {
           voice: mic.maxBitrate,
           priority: mic.priority,
@@ -23,39 +21,31 @@ function sending({ page }) {
   );
 }
 
-test("six people: each copy of the camera shrinks as they come, and grows as they leave", async ({
+test('six people: each copy of the camera shrinks as they come, and grows as they leave', async ({
   join,
 }) => {
-  const ada = await join("Ada", "crowd");
-  const grace = await join("Grace", "crowd", { video: false });
-  await expect
-    .poll(() => sending(ada))
-    .toEqual([{ voice: 40_000, priority: "high", camera: 1_500_000 }]);
+  const ada = await join('Ada', 'crowd');
+  const grace = await join('Grace', 'crowd', { video: false });
+  await expect.poll(() => sending(ada)).toEqual([{ voice: 40_000, priority: 'high', camera: 1_500_000 }]);
 
   const others = [];
-  for (const name of ["Alan", "Barbara", "Edsger", "Tony"]) {
-    others.push(await join(name, "crowd", { video: false }));
+  for (const name of ['Alan', 'Barbara', 'Edsger', 'Tony']) {
+    others.push(await join(name, 'crowd', { video: false }));
   }
   const [five, each] = [5, UPLINK / 5];
   await expect
-    .poll(
-      async () =>
-        (await sending(ada)).filter(({ camera }) => camera < each * 0.9).length,
-    )
+    .poll(async () => (await sending(ada)).filter(({ camera }) => camera < each * 0.9).length)
     .toBe(five);
   const sum = async () =>
-    (await sending(ada)).reduce(
-      (total, { voice, camera }) => total + voice + camera,
-      0,
-    );
+    (await sending(ada)).reduce((total, { voice, camera }) => total + voice + camera, 0);
   expect(await sum()).toBeLessThanOrEqual(UPLINK);
   // How fast a browser finds out what the way carries is its own affair.
   await expect.poll(sum).toBeGreaterThan(UPLINK / 2);
   expect(await sum()).toBeLessThanOrEqual(UPLINK);
-  await expectPictures(grace, "Ada");
+  await expectPictures(grace, 'Ada');
 
-  for (const other of others) await other.button("leave").click();
+  for (const other of others) await other.button('leave').click();
   await expect
     .poll(() => sending(ada), { timeout: 40_000 })
-    .toEqual([{ voice: 40_000, priority: "high", camera: 1_500_000 }]);
+    .toEqual([{ voice: 40_000, priority: 'high', camera: 1_500_000 }]);
 });
