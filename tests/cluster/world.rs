@@ -245,7 +245,8 @@ impl World {
                 assert_eq!(seat.session, handle);
                 ships.push((seat, to));
             }
-            Output::Adopt { seat, to, session } => {
+            Output::Happened(_) | Output::Dismissed(..) => {}
+            Output::Adopt { seat, to, session, .. } => {
                 assert_eq!((seat.session, session.as_ref()), (*to, seat.session.to_string().as_bytes()));
                 *moved += 1;
                 adopted.push(*to);
