@@ -182,7 +182,8 @@ impl Hub {
         let mut names = Vec::new();
         for shard in &self.shards {
             let rooms = lock(shard);
-            names.extend(rooms.iter().filter(|(_, held)| matches!(held, Held::Shared(_))).map(|(name, _)| name.clone()));
+            names
+                .extend(rooms.iter().filter(|(_, held)| matches!(held, Held::Shared(_))).map(|(name, _)| name.clone()));
         }
         names
     }

@@ -131,7 +131,12 @@ impl Shared {
 
 impl Hub {
     /// Lets somebody in, or asks for it.
-    pub(super) fn knock(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, newcomer: Newcomer) -> oneshot::Receiver<Decided> {
+    pub(super) fn knock(
+        self: &Arc<Self>,
+        name: &RoomName,
+        shared: &mut Shared,
+        newcomer: Newcomer,
+    ) -> oneshot::Receiver<Decided> {
         let (answer, answered) = oneshot::channel();
         self.come(name, shared, newcomer, None, answer);
         self.finish(name, shared);

@@ -57,11 +57,6 @@ impl Membership {
         self.made
     }
 
-    /// Whether its session can go on elsewhere when this server goes.
-    pub fn outlives_its_server(&self) -> bool {
-        self.hub.has_others()
-    }
-
     /// Passes a frame on to one other member; `None` is nobody.
     pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
         self.wish(said, Wish::Signal(to, frame))
@@ -152,8 +147,12 @@ impl Membership {
     fn wish_of_all(&self, shared: &mut Shared, said: Said<'_>, wish: Wish) -> Result<(), Refusal> {
         let (hub, name, seat) = (&self.hub, &self.room, self.seat);
         let relayed = match wish {
-            Wish::Signal(to, frame) => hub.drive(name, shared, |share, now, emit| share.signal(now, seat, to, frame, emit)),
-            Wish::Broadcast(frame) => hub.drive(name, shared, |share, now, emit| share.broadcast(now, seat, frame, emit)),
+            Wish::Signal(to, frame) => {
+                hub.drive(name, shared, |share, now, emit| share.signal(now, seat, to, frame, emit))
+            }
+            Wish::Broadcast(frame) => {
+                hub.drive(name, shared, |share, now, emit| share.broadcast(now, seat, frame, emit))
+            }
             Wish::Act(kind, act) => {
                 let context = Context::Said(seat, kind, said.reference.map(ToOwned::to_owned));
                 let result = hub.act(name, shared, act, None, Some(context));

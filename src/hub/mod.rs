@@ -14,7 +14,7 @@ mod shared;
 
 pub use engine::Connection;
 pub use entrance::{Entrance, Joining};
-pub use membership::{Absence, Membership};
+pub use membership::{Absence, Membership, Said};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -377,7 +377,7 @@ impl Hub {
                         // Refused by no room.
                         let _ = self.apply(&name, room, Input::GiveUp);
                     }
-                    Some(Held::Shared(shared)) => shared.share.locals().for_each(|(_, outbox)| go_away(outbox)),
+                    Some(Held::Shared(shared)) => self.send_on(&name, shared),
                     None => {}
                 }
                 self.clear(&mut rooms, &name);
@@ -395,11 +395,6 @@ impl Hub {
             }
             settled.await;
         }
-    }
-
-    /// Whether a member's session can go on elsewhere when this server goes.
-    fn has_others(&self) -> bool {
-        self.engine.is_some()
     }
 
     fn lock(&self, room: &RoomName) -> MutexGuard<'_, Rooms> {
@@ -516,7 +511,7 @@ impl Held {
     fn ids_here(&self) -> Vec<PeerId> {
         match self {
             Self::Own(room) => room.members().map(|(peer, _)| peer.id).collect(),
-            Self::Shared(shared) => shared.share.locals().map(|(seat, _)| seat.id).collect(),
+            Self::Shared(shared) => shared.share.locals().map(|(seat, ..)| seat.id).collect(),
         }
     }
 }
@@ -534,4 +529,3 @@ pub fn go_away(outbox: &Outbox) {
     let _ = outbox.add(Outgoing::plain(frame));
     outbox.close(CloseCode::GoingAway);
 }
-

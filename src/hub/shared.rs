@@ -89,6 +89,11 @@ impl Shared {
         self.share.replica().map(|replica| replica.room())
     }
 
+    /// Whether that session is in the room, and not before its door.
+    fn is_member(&self, seat: Seat) -> bool {
+        self.room().is_some_and(|room| room.seat_of(seat.id) == Some(seat))
+    }
+
     /// Whether what comes by this way is said in the name of that seat: a seat outlives its sockets.
     pub(super) fn speaks(&self, seat: Seat, outbox: &Arc<Outbox>) -> bool {
         self.share.local(seat).is_some_and(|present| Arc::ptr_eq(present, outbox))
@@ -168,15 +173,13 @@ impl Hub {
             Output::Happened(Happened::Left(peer, reason)) => self.webhooks.left(name, peer, reason),
             Output::Happened(Happened::Closed) => self.webhooks.closed(name),
             Output::Dismissed(seat, code) => self.dismissed.add(seat.session, code),
-            Output::Adopt { seat, to, session, room } => {
-                match Entrant::take_up(entrants, seat, to, &session, room) {
-                    Ok(()) => {
-                        self.metrics.resumed.inc();
-                        after.greeted.push(seat);
-                    }
-                    Err(why) => after.spurned.push((seat, why)),
+            Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
+                Ok(()) => {
+                    self.metrics.resumed.inc();
+                    after.greeted.push(seat);
                 }
-            }
+                Err(why) => after.spurned.push((seat, why)),
+            },
             Output::Answer(context, result) => after.todo.push(Todo::Answer(context, result)),
             Output::Ship { seat, to, handle } => after.todo.push(Todo::Ship(seat, to, handle)),
             Output::Afresh { seat, .. } => after.todo.push(Todo::Afresh(seat)),
@@ -233,9 +236,9 @@ impl Hub {
                     shared.degraded = active;
                     after.greeted.clear();
                     let frame = ServerMessage::Degraded { active }.to_frame();
-                    for (seat, to) in shared.share.locals() {
+                    for (seat, to, _) in shared.share.locals() {
                         // Who has no first message yet is told behind that.
-                        if !shared.entrants.contains_key(&seat) {
+                        if shared.is_member(seat) && !shared.entrants.contains_key(&seat) {
                             self.put(seat, to, frame.clone(), &mut after);
                         }
                     }
@@ -260,6 +263,26 @@ impl Hub {
             // Never too much: it ends something.
             let _ = self.act(name, shared, Act::Leave { seat, reason: LeaveReason::SlowConsumer }, None, None);
         }
+    }
+
+    /// Sends everybody away who has a socket. What they miss from now on waits for them to come for it at another server.
+    pub(super) fn send_on(self: &Arc<Self>, name: &RoomName, shared: &mut Shared) {
+        let mut members = Vec::new();
+        for (seat, outbox, _) in shared.share.locals().filter(|(_, _, connected)| *connected) {
+            if shared.is_member(seat) {
+                members.push((seat, Arc::clone(outbox)));
+            } else {
+                go_away(outbox);
+            }
+        }
+        for (seat, outbox) in members {
+            let handle = Arc::new(Outbox::of(outbox.release()));
+            go_away(&outbox);
+            let lose = Act::Lose { seat, reason: LeaveReason::Closed };
+            // Never too much: it ends something.
+            let _ = self.act(name, shared, lose, Some(handle), None);
+        }
+        self.finish(name, shared);
     }
 
     /// A frame of the server's own for a member whose session is here. Who waits to be admitted gets none.

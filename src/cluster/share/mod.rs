@@ -330,9 +330,9 @@ impl<L, C> Share<L, C> {
         self.moving.get(&seat).and_then(Moving::local)
     }
 
-    /// All that have their session here, and the ways to them; who waits to be admitted, too.
-    pub fn locals(&self) -> impl Iterator<Item = (Seat, &L)> {
-        self.locals.iter().map(|(seat, local)| (*seat, &local.handle))
+    /// All that have their session here, the ways to them, and whether they have a socket; who waits to be admitted, too.
+    pub fn locals(&self) -> impl Iterator<Item = (Seat, &L, bool)> {
+        self.locals.iter().map(|(seat, local)| (*seat, &local.handle, local.connected))
     }
 
     /// How many members have their session here.
