@@ -178,7 +178,7 @@ impl Hub {
         let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
         let Newcomer { name: own, state, settings, grant, stay, .. } = &newcomer;
         let comeback = Comeback { known: stay.is_some(), refused };
-        let (own, state, settings, grant) = (own.clone(), state.clone(), settings.clone(), *grant);
+        let (own, state, settings, grant) = (own.clone(), state.clone(), *settings, *grant);
         let join = Act::Join { seat, name: own, state, settings, comeback, grant };
         shared.entrants.insert(seat, Entrant { newcomer, moves: false, answer });
         let taken = self.act(name, shared, join, Some(outbox), Some(Context::Entry(seat)));
@@ -225,6 +225,9 @@ impl Hub {
             let is_own = |(_, entrant): &(&Seat, &Entrant)| Arc::ptr_eq(&entrant.newcomer.outbox, outbox);
             let Some(seat) = shared.entrants.iter().find(is_own).map(|(seat, _)| *seat) else { return };
             let moves = shared.entrants.remove(&seat).is_some_and(|entrant| entrant.moves);
+            if self.drive(name, shared, |share, now, emit| share.withdraw(now, seat, emit)) {
+                return self.finish(name, shared);
+            }
             let reason = LeaveReason::Closed;
             let (act, handle) = if moves {
                 // It may still come for its session, which waits in another outbox.

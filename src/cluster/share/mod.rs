@@ -217,6 +217,8 @@ pub struct Share<L, C> {
     /// The own number of the last act, and of the last that the engine has.
     acted: u64,
     appended: u64,
+    /// The own number of the last that the engine may have.
+    offered: u64,
     retained: VecDeque<(u64, Act)>,
     locals: BTreeMap<Seat, Local<L>>,
     links: BTreeMap<Post, Link>,
@@ -258,6 +260,7 @@ impl<L, C> Share<L, C> {
             pending: VecDeque::new(),
             acted: 0,
             appended: 0,
+            offered: 0,
             retained: VecDeque::new(),
             locals: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -406,6 +409,17 @@ impl<L, C> Share<L, C> {
         self.pending.push_back(Pending { own: self.acted, act, handle, context });
         self.go_on(now, emit);
         Ok(())
+    }
+
+    /// Takes back that somebody comes in, or comes back, where nobody has heard of it. Whether that was so; otherwise it is
+    /// to leave.
+    pub fn withdraw(&mut self, now: Duration, seat: Seat, emit: Emit<'_, L, C>) -> bool {
+        let before = self.pending.len();
+        let offered = self.offered;
+        self.pending.retain(|pending| pending.own <= offered || !pending.brings(seat));
+        let withdrawn = self.pending.len() < before;
+        self.go_on(now, emit);
+        withdrawn
     }
 
     /// These servers are gone, as far as is known now: their leases have run out.
