@@ -10,6 +10,7 @@ use std::task::{Context, Waker};
 use roundtable::access::ResumeKey;
 use roundtable::cluster::ServerId;
 use roundtable::cluster::local::LocalEngine;
+use roundtable::cluster::watch::LEASE;
 use roundtable::config::Cli;
 use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
@@ -195,7 +196,7 @@ fn a_room_that_others_could_have_and_have_not_costs_no_allocation_more() {
         let bus = Arc::new(LocalEngine::default().connect(server, sender));
         let metrics = Arc::new(Metrics::new());
         let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics)));
-        let engine = Some(Connection { server, bus, events });
+        let engine = Some(Connection { server, lease: LEASE, bus, events });
         let hub = Hub::sharing(HubRules::open(50), greeter(), metrics, webhooks, engine);
         let follows = Arc::clone(&hub);
         tokio::spawn(async move { follows.follow().await });

@@ -15,8 +15,8 @@
 //! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
 //! - [`watch`]: which servers are gone
 //!
-//! All of it but the ways to an engine is pure: time comes in as a value, nothing waits. It is not in the hub yet
-//! (docs/ARCHITECTURE.md, "Many servers").
+//! All of it but the ways to an engine is pure: time comes in as a value, nothing waits.
+//! See docs/ARCHITECTURE.md, "Many servers".
 
 pub mod bus;
 pub mod link;

@@ -8,12 +8,52 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::shared::{Context, Shared};
-use super::{Hub, JoinError, Membership, Newcomer};
+use super::{Hub, Membership};
 use crate::cluster::Way;
 use crate::core::session::Session;
-use crate::core::{Act, Comeback, Refusal, Room, Seat};
+use crate::core::{Act, Comeback, Grant, Refusal, Room, Seat};
 use crate::outbox::Outbox;
-use crate::protocol::{LeaveReason, NotResumed, PeerId, RoomName, ServerMessage};
+use crate::protocol::{
+    CloseCode, LeaveReason, NotResumed, PeerId, PeerName, RoomName, ServerMessage, SettingsPatch, StatePatch,
+};
+
+/// What a newcomer brings.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its id: fresh, or the one it had before.
+    pub id: PeerId,
+    /// Display name.
+    pub name: PeerName,
+    /// Whether whoever runs the server has said that name.
+    pub named: bool,
+    /// The state to start with.
+    pub state: StatePatch,
+    /// For a room that it makes.
+    pub settings: SettingsPatch,
+    /// Of which stay it has the secret, if any.
+    pub stay: Option<u64>,
+    /// The number of its last message, of that stay, where it wishes to go on with that.
+    pub last_seq: Option<u64>,
+    /// Whether it came with a secret that is not good.
+    pub disproved: bool,
+    /// What it was granted.
+    pub grant: Grant,
+    /// Where its frames go.
+    pub outbox: Arc<Outbox>,
+}
+
+/// Why nobody could be let in.
+#[derive(Debug, Eq, PartialEq)]
+pub enum JoinError {
+    /// The room said no.
+    Refused(Refusal),
+    /// The server shuts down.
+    Draining,
+    /// The server has as many rooms or members as it takes.
+    Full,
+    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server.
+    Dismissed(CloseCode),
+}
 
 /// What became of a wish to come in.
 #[derive(Debug)]

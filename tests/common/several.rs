@@ -11,6 +11,7 @@ use roundtable::app::App;
 use roundtable::cluster::ServerId;
 use roundtable::cluster::bus::{Answer, Bus, Reply, Request, Unavailable};
 use roundtable::cluster::local::{Local, LocalEngine};
+use roundtable::cluster::watch::LEASE;
 use roundtable::hub::Connection;
 use roundtable::protocol::RoomName;
 use roundtable::server::Server;
@@ -84,7 +85,7 @@ impl Node {
         let (shutdown, asked) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
         runtime.spawn(async move {
-            let connection = Connection { server, bus, events };
+            let connection = Connection { server, lease: LEASE, bus, events };
             let server = Server::bind_beside_others(config, Some(connection)).await.expect("free ports");
             let addresses = (server.address().unwrap(), server.ops_address().unwrap());
             ready.send((addresses, Arc::clone(server.app()))).ok().unwrap();
