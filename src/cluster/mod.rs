@@ -10,6 +10,7 @@
 //! - [`bus`]: what the engine can do, and what it promises
 //! - [`records`]: the same, done in memory
 //! - [`local`]: an engine within the process
+//! - [`engine`]: Valkey and Redis
 //! - [`replica`]: a copy of a room, and how an entry of the log changes it
 //! - [`link`]: frames from one server to another, none lost, none twice, in order
 //! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
@@ -19,6 +20,7 @@
 //! See docs/ARCHITECTURE.md, "Many servers".
 
 pub mod bus;
+pub mod engine;
 pub mod link;
 pub mod local;
 pub mod records;
