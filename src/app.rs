@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::access::{Access, AdminToken, ResumeKey};
-use crate::config::Config;
+use crate::cluster::ServerId;
+use crate::cluster::engine::Redis;
+use crate::cluster::records::Limits;
+use crate::config::{Config, Refused};
 use crate::greeter::Greeter;
-use crate::hub::{Hub, HubRules};
+use crate::hub::{Connection, Hub, HubRules};
 use crate::limits::{DoorRules, Doors};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
+
+/// What the engine has sent and nobody has taken yet: what is more is lost, and asked for again.
+const ENGINE_EVENTS: usize = 8_192;
 
 /// One running server.
 #[derive(Debug)]
@@ -46,7 +52,17 @@ struct Places {
 impl App {
     /// A server with these settings; the error is a sentence for the operator.
     pub fn new(config: Config) -> Result<Arc<Self>, String> {
+        Self::beside_others(config, None)
+    }
+
+    /// The same, with this engine between it and other servers, or with the one that the settings name, if any: then within
+    /// a runtime of tokio.
+    pub fn beside_others(config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
         let metrics = Arc::new(Metrics::new());
+        let engine = match engine {
+            Some(engine) => Some(engine),
+            None => connect(&config, &metrics)?,
+        };
         let resume_key = match &config.resume_key {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
@@ -66,7 +82,7 @@ impl App {
             access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?,
             doors: Doors::new(doors),
             admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
-            hub: Hub::telling(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks)),
+            hub: Hub::sharing(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks), engine),
             webhooks,
             metrics,
             resume_key,
@@ -115,6 +131,19 @@ impl App {
             emptied.await;
         }
     }
+}
+
+/// Begins to connect to the engine that the settings name, if any.
+fn connect(config: &Config, metrics: &Metrics) -> Result<Option<Connection>, String> {
+    let address = config.engine().map_err(|refused| match refused {
+        Refused::Wrong(text) => text,
+        Refused::Shown(text) => text.to_string(),
+    })?;
+    let Some(address) = address else { return Ok(None) };
+    let (server, (sender, events)) = (ServerId(fastrand::u64(..)), mpsc::channel(ENGINE_EVENTS));
+    let bus = Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone());
+    tracing::info!("rooms are shared with other servers, when the engine is reached");
+    Ok(Some(Connection { server, lease: config.lease, bus: Arc::new(bus), events }))
 }
 
 /// A limit as it is set: 0 for none.

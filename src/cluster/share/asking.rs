@@ -114,6 +114,9 @@ impl<L, C> Share<L, C> {
                 }
             }
         };
+        if let Flight::Append(own) = flight {
+            self.offered = self.offered.max(own);
+        }
         self.flight = Some(flight);
         emit(Output::Ask(request));
     }
