@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 
@@ -9,7 +10,7 @@ use crate::access::{Access, AdminToken, ResumeKey};
 use crate::config::Config;
 use crate::greeter::Greeter;
 use crate::hub::{Hub, HubRules};
-use crate::limits::{DoorRules, Doors};
+use crate::limits::{AllCommons, DoorRules, Doors};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 
@@ -32,8 +33,27 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     /// What each address has open and has tried.
     pub doors: Arc<Doors>,
+    /// What all connections may send together, and those of each room.
+    pub commons: AllCommons,
+    /// Where time and dice come from.
+    pub surroundings: Surroundings,
     draining: watch::Sender<bool>,
     places: Arc<Places>,
+}
+
+/// What a server asks its machine for; a simulation has its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// The time of day, by which tokens end.
+    pub clock: fn() -> SystemTime,
+    /// Fills ids with what nobody can guess.
+    pub random: fn(&mut [u8]) -> Result<(), getrandom::Error>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { clock: SystemTime::now, random: getrandom::fill }
+    }
 }
 
 /// How many WebSockets there are.
@@ -46,6 +66,11 @@ struct Places {
 impl App {
     /// A server with these settings; the error is a sentence for the operator.
     pub fn new(config: Config) -> Result<Arc<Self>, String> {
+        Self::within(Surroundings::default(), config)
+    }
+
+    /// The same in surroundings that may be made up.
+    pub fn within(surroundings: Surroundings, config: Config) -> Result<Arc<Self>, String> {
         let metrics = Arc::new(Metrics::new());
         let resume_key = match &config.resume_key {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
@@ -61,15 +86,22 @@ impl App {
             members: or_none(config.members),
             makes_hosts: config.access.makes_hosts(),
         };
-        let doors = DoorRules { connections: config.address_connections, attempts: config.address_joins };
+        let doors = DoorRules {
+            connections: config.address_connections,
+            attempts: config.address_joins,
+            burst: config.address_burst,
+        };
         Ok(Arc::new(Self {
-            access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?,
+            access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?
+                .with_clock(surroundings.clock),
             doors: Doors::new(doors),
+            commons: AllCommons::new(config.rates.server(), config.rates.room(config.room_members)),
             admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
             hub: Hub::telling(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks)),
             webhooks,
             metrics,
             resume_key,
+            surroundings,
             draining: watch::Sender::new(false),
             places: Arc::default(),
             config,

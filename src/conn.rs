@@ -2,7 +2,7 @@
 //! which may do the rest. Whatever ends it, its [`Membership`] announces the departure.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -27,11 +27,11 @@ const PACE_RETRY: Duration = Duration::from_secs(10);
 /// Serves one connection from its upgrade to its end.
 pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
     app.metrics.sockets.inc();
-    let mut link = Link::new(&app.config, socket);
+    let mut link = Link::new(&app.config, app.commons.of_server(), socket);
     let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
         Ok((membership, pass)) => {
-            link.stop_join_timer();
+            link.enter_room(app.commons.of_room(&hello.room));
             Joined { app: &app, membership, pass }.run(&mut link).await
         }
         Err(ending) => ending,
@@ -117,7 +117,7 @@ impl Hello<'_> {
                     }
                 }
                 let shown = Credentials { token: token.as_deref(), host_key: host_key.as_deref() };
-                let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
+                let admission = match self.app.access.admit(&self.room, shown, (self.app.surroundings.clock)()) {
                     Ok(admission) => admission,
                     Err(denied) => {
                         // Who shows none has not tried one.
@@ -128,7 +128,7 @@ impl Hello<'_> {
                         return Step::End(CloseCode::Unauthorized);
                     }
                 };
-                let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
+                let Some(id) = known.map(|(id, _)| id).or_else(|| random_id(self.app)) else {
                     return Step::End(CloseCode::GoingAway);
                 };
                 let newcomer = Newcomer {
@@ -408,9 +408,9 @@ fn ending(link: &Link, event: Event) -> Ending {
     }
 }
 
-fn random_id() -> Option<PeerId> {
+fn random_id(app: &App) -> Option<PeerId> {
     let mut random = [0; PeerId::LEN];
-    match getrandom::fill(&mut random) {
+    match (app.surroundings.random)(&mut random) {
         Ok(()) => Some(PeerId::from_random(random)),
         Err(error) => {
             tracing::error!(%error, "no random numbers: nobody can join");

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::core::session::OutOfSequence;
+use crate::core::session::{Load, OutOfSequence};
 use crate::core::{Comeback, Effect, Grant, Input, Refusal, Room, Seat};
 use crate::dismissed::Dismissed;
 use crate::greeter::{Greeter, Greeting};
@@ -281,6 +281,13 @@ impl Hub {
     /// How often that is to be done; `None` where there are no credentials that end.
     pub fn renew_ice_every(&self) -> Option<Duration> {
         self.greeter.renew_every()
+    }
+
+    /// How full the outboxes of everybody are, lost or not.
+    pub fn loads(&self) -> Vec<Load> {
+        let of_shard =
+            |shard| lock(shard).values().flat_map(Room::handles).map(|outbox| outbox.load()).collect::<Vec<_>>();
+        self.shards.iter().flat_map(of_shard).collect()
     }
 
     /// The most members of a room.
