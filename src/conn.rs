@@ -72,11 +72,12 @@ impl Hello<'_> {
         let mut draining = self.app.draining();
         loop {
             let event = tokio::select! {
-                event = link.next() => event,
+                biased;
                 () = async { drop(draining.wait_for(|draining| *draining).await) } => {
                     hub::go_away(link.outbox());
                     return Err(Some(CloseCode::GoingAway));
                 }
+                event = link.next() => event,
             };
             match event {
                 Event::Received(Received::Text(text)) => match self.take_in_time(link, &text).await {
@@ -318,8 +319,10 @@ async fn watch_absent(absence: Absence, mut pass: Box<Pass>) {
 /// What happens next on the link, or to the pass.
 async fn next_or_change(link: &mut Link, pass: &mut Pass) -> Result<Event, Change> {
     tokio::select! {
-        event = link.next() => Ok(event),
+        // Whose token has ended says nothing more.
+        biased;
         change = pass.changed() => Err(change),
+        event = link.next() => Ok(event),
     }
 }
 

@@ -67,6 +67,7 @@ impl Pass {
             let sleep = if self.told { left } else { left - self.notice };
             let wake = Instant::now() + sleep.min(LONGEST_SLEEP);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(wake) => {}
                 // The sender lives as long as the server.
                 Ok(()) = self.keys.changed() => {

@@ -179,9 +179,10 @@ impl World {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Whether this server may have put somebody out for want of space.
+    /// Whether this server, if it is still there, may have put somebody out for want of space.
     pub fn may_lose_sessions(&self) -> bool {
-        self.rules.tight || self.with_app(|app| app.metrics.slow_consumers.get() > 0)
+        let has_put_out = |server: &Server| server.app.metrics.slow_consumers.get() > 0;
+        self.rules.tight || self.server().as_ref().is_none_or(has_put_out)
     }
 
     pub fn next_stay(&self) -> usize {
