@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -12,7 +13,7 @@ use crate::cluster::records::Limits;
 use crate::config::{Config, Refused};
 use crate::greeter::Greeter;
 use crate::hub::{Connection, Hub, HubRules};
-use crate::limits::{DoorRules, Doors};
+use crate::limits::{AllCommons, DoorRules, Doors};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 
@@ -38,8 +39,27 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     /// What each address has open and has tried.
     pub doors: Arc<Doors>,
+    /// What all connections may send together, and those of each room.
+    pub commons: AllCommons,
+    /// Where time and dice come from.
+    pub surroundings: Surroundings,
     draining: watch::Sender<bool>,
     places: Arc<Places>,
+}
+
+/// What a server asks its machine for; a simulation has its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// The time of day, by which tokens end.
+    pub clock: fn() -> SystemTime,
+    /// Fills ids with what nobody can guess.
+    pub random: fn(&mut [u8]) -> Result<(), getrandom::Error>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { clock: SystemTime::now, random: getrandom::fill }
+    }
 }
 
 /// How many WebSockets there are.
@@ -58,6 +78,11 @@ impl App {
     /// The same, with this engine between it and other servers, or with the one that the settings name, if any: then within
     /// a runtime of tokio.
     pub fn beside_others(config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
+        Self::within(Surroundings::default(), config, engine)
+    }
+
+    /// The same in surroundings that may be made up.
+    pub fn within(surroundings: Surroundings, config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
         let metrics = Arc::new(Metrics::new());
         let engine = match engine {
             Some(engine) => Some(engine),
@@ -77,15 +102,22 @@ impl App {
             members: or_none(config.members),
             makes_hosts: config.access.makes_hosts(),
         };
-        let doors = DoorRules { connections: config.address_connections, attempts: config.address_joins };
+        let doors = DoorRules {
+            connections: config.address_connections,
+            attempts: config.address_joins,
+            burst: config.address_burst,
+        };
         Ok(Arc::new(Self {
-            access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?,
+            access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?
+                .with_clock(surroundings.clock),
             doors: Doors::new(doors),
+            commons: AllCommons::new(config.rates.server(), config.rates.room(config.room_members)),
             admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
             hub: Hub::sharing(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks), engine),
             webhooks,
             metrics,
             resume_key,
+            surroundings,
             draining: watch::Sender::new(false),
             places: Arc::default(),
             config,

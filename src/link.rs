@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
-use crate::limits::{Meter, Pace};
+use crate::limits::{Meter, Pace, Share};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket, give_way};
@@ -33,7 +33,7 @@ const ACK_MESSAGES: u64 = 32;
 pub(crate) enum Event {
     /// A message or a sign of life.
     Received(Received),
-    /// [`Link::stop_join_timer`] was not called in time.
+    /// [`Link::enter_room`] was not called in time.
     JoinTimeout,
     /// The pings went unanswered.
     PeerTimeout,
@@ -50,7 +50,7 @@ pub(crate) struct Link {
     socket: Socket,
     outbox: Arc<Outbox>,
     meter: Meter,
-    /// Nothing is read before this time: the peer sent too fast (R31).
+    /// Nothing is read before this time: the peer sent too fast (R31), or many together did (R79).
     read_after: Option<Instant>,
     /// It did so for too long.
     too_fast: bool,
@@ -72,14 +72,14 @@ pub(crate) struct Link {
 impl Link {
     /// In a box, because it is handed on from stage to stage of a connection, and a future keeps
     /// room for every place that a value has been in.
-    pub(crate) fn new(config: &Config, socket: Socket) -> Box<Self> {
+    pub(crate) fn new(config: &Config, of_server: Share, socket: Socket) -> Box<Self> {
         let now = Instant::now();
         let join_by = now + config.join_timeout;
         let ping_at = now + with_jitter(config.ping_interval);
         Box::new(Self {
             socket,
             outbox: Arc::new(Outbox::new(config.outbox())),
-            meter: Meter::new(config.rate(), now),
+            meter: Meter::new(config.rates.member(), of_server, now),
             read_after: None,
             too_fast: false,
             in_a_row: 0,
@@ -99,8 +99,9 @@ impl Link {
         &self.outbox
     }
 
-    /// The peer has joined.
-    pub(crate) fn stop_join_timer(&mut self) {
+    /// The peer has joined a room, and shares with the others there what they may send.
+    pub(crate) fn enter_room(&mut self, of_room: Share) {
+        self.meter.enter(of_room);
         self.join_by = None;
         self.set_timer();
     }

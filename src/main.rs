@@ -8,8 +8,8 @@ use roundtable::config::{Cli, Command, Refused};
 use roundtable::{http, server::Server, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Plain HTTP connections of both listeners, and what a process opens anyway.
-const FILES_BESIDE_CONNECTIONS: u64 = 10_000;
+/// What a process opens anyway.
+const OTHER_FILES: u64 = 1_000;
 
 /// What is asked for where connections have no limit.
 const ANY_CONNECTIONS: u64 = 1_000_000;
@@ -55,7 +55,7 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
     telemetry::init_logs(&config);
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    raise_file_limit(config.connections);
+    raise_file_limit(config.connections, config.requests);
     let server = Server::bind(config).await?;
     let addresses = (server.address(), server.ops_address());
     if let (Ok(listen), Ok(ops)) = addresses {
@@ -79,8 +79,10 @@ fn print(text: String) -> Result<(), String> {
 }
 
 /// Each connection is an open file, and the usual limit is 1,024.
-fn raise_file_limit(connections: usize) {
-    let wanted = if connections == 0 { ANY_CONNECTIONS } else { connections as u64 } + FILES_BESIDE_CONNECTIONS;
+fn raise_file_limit(connections: usize, requests: usize) {
+    let connections = if connections == 0 { ANY_CONNECTIONS } else { connections as u64 };
+    // There are two listeners for requests.
+    let wanted = connections + 2 * requests as u64 + OTHER_FILES;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
             tracing::warn!(limit, wanted, "fewer open files are allowed (ulimit -n) than ROUNDTABLE_CONNECTIONS needs");

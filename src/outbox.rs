@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use crate::core::session::{Bounds, Full, OutOfSequence, Session};
+use crate::core::session::{Bounds, Full, Load, OutOfSequence, Session};
 use crate::protocol::{CloseCode, Frame, Outgoing};
 
 /// What waits for one member, whichever socket it comes by. Many push, one task takes.
@@ -71,6 +71,11 @@ impl Outbox {
         }
         drop(state);
         self.reader.wake();
+    }
+
+    /// How full it is.
+    pub fn load(&self) -> Load {
+        self.lock().session.load()
     }
 
     /// See [`Session::acknowledge`].

@@ -24,14 +24,11 @@ use crate::http::{self, PeerAddress};
 use crate::hub::Connection;
 use crate::limits::{Kind, Visit};
 
-/// How long a client may take to send a request's head, and how long an idle connection is kept.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same where half of the places are taken: who holds them without a word is not to keep others waiting.
-const HURRIED_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much sooner a client has to send a request's head where half of the places are taken: who holds them without a
+/// word is not to keep others waiting.
+const HURRY: u32 = 5;
 /// The longest head of a request in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
-/// Connections of a listener that are no WebSockets. More wait to be accepted.
-const HTTP_CONNECTIONS: usize = 4096;
 /// How long to wait after the system refused a connection, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long the end waits for what another program is still to be told.
@@ -79,10 +76,13 @@ impl Server {
     /// allow.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { app, public, ops } = self;
-        let longest = app.config.request_timeout;
+        let bounds = Bounds {
+            connections: app.config.requests,
+            times: Times { head: app.config.request_head_timeout, longest: app.config.request_timeout },
+        };
         let ops =
-            tokio::spawn(accept(ops, http::ops_router(&app), longest, None, watch::Sender::new(false).subscribe()));
-        let public = tokio::spawn(accept(public, http::router(&app), longest, Some(Arc::clone(&app)), app.draining()));
+            tokio::spawn(accept(ops, http::ops_router(&app), bounds, None, watch::Sender::new(false).subscribe()));
+        let public = tokio::spawn(accept(public, http::router(&app), bounds, Some(Arc::clone(&app)), app.draining()));
         let keyed = Arc::clone(&app);
         let keys = tokio::spawn(async move { keyed.access.follow_keys(signal(SignalKind::hangup()).ok()).await });
         let tells = Arc::clone(&app);
@@ -136,12 +136,12 @@ fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
 async fn accept(
     listener: TcpListener,
     router: Router,
-    longest: Duration,
+    Bounds { connections, times }: Bounds,
     app: Option<Arc<App>>,
     mut stopped: watch::Receiver<bool>,
 ) {
     // A WebSocket's connection is counted by `App::admit` instead, from its upgrade on.
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(connections));
     let stopping = stopped.clone();
     let mut refused = false;
     let next = async {
@@ -153,9 +153,9 @@ async fn accept(
                     refused = false;
                     // An address that has far too many open gets no word: it would cost what the limit is to save.
                     let Ok(visit) = visit(app.as_deref(), from.ip()) else { continue };
-                    let crowded = places.available_permits() < HTTP_CONNECTIONS / 2;
-                    let patience = if crowded { HURRIED_TIMEOUT } else { HEADER_TIMEOUT };
-                    let times = Times { head: patience, longest };
+                    let crowded = places.available_permits() < connections / 2;
+                    let head = if crowded { times.head / HURRY } else { times.head };
+                    let times = Times { head, ..times };
                     let connection = serve(stream, from.ip(), times, router.clone(), stopping.clone());
                     tokio::spawn(async move {
                         connection.await;
@@ -178,7 +178,7 @@ async fn accept(
     }
     drop(listener);
     // Until every place is free again: the last answers are on their way.
-    let _ = places.acquire_many(HTTP_CONNECTIONS as u32).await;
+    let _ = places.acquire_many(u32::try_from(connections).unwrap_or(u32::MAX)).await;
 }
 
 /// Counts a connection by its address, but those of trusted proxies, which come for many.
@@ -187,7 +187,16 @@ fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or(())
 }
 
+/// What a listener takes.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Connections that are no WebSockets. More wait to be accepted.
+    connections: usize,
+    times: Times,
+}
+
 /// How long a connection may take.
+#[derive(Clone, Copy)]
 struct Times {
     /// For a request's head, or without one.
     head: Duration,

@@ -18,8 +18,6 @@ use crate::config::Secret;
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
 use crate::telemetry::{self, Metrics};
 
-/// Events that may wait.
-const QUEUE: usize = 1_024;
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// Between two attempts, doubled from the first to the last, with full jitter.
@@ -37,6 +35,8 @@ pub struct Target {
     pub secret: Secret,
     /// The zone of the events' times.
     pub zone: Tz,
+    /// How many events may wait.
+    pub queue: usize,
 }
 
 /// The way to the other program, if there is one.
@@ -92,7 +92,7 @@ impl Webhooks {
     /// Tells nobody, where there is no target.
     pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
         let line = target.map(|target| {
-            let (sender, receiver) = mpsc::channel(QUEUE);
+            let (sender, receiver) = mpsc::channel(target.queue);
             Line {
                 target,
                 sender,

@@ -94,6 +94,10 @@ impl Comparison {
             .env("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0")
             .env("ROUNDTABLE_MESSAGE_RATE", "0")
             .env("ROUNDTABLE_BYTE_RATE", "0")
+            .env("ROUNDTABLE_ROOM_MESSAGE_RATE", "0")
+            .env("ROUNDTABLE_ROOM_BYTE_RATE", "0")
+            .env("ROUNDTABLE_SERVER_MESSAGE_RATE", "0")
+            .env("ROUNDTABLE_SERVER_BYTE_RATE", "0")
             .env("ROUNDTABLE_ADDRESS_CONNECTIONS", "0")
             .env("ROUNDTABLE_ADDRESS_JOINS", "0");
         for setting in &self.env {

@@ -11,7 +11,7 @@
 //! Sizes are bytes of a message's text as its sender writes it. CPU time and memory are the
 //! server's, found by its port where it runs on this machine. The exit code is 1 when a message
 //! was lost or a join failed. A server under measurement has its rate limits lifted:
-//! `ROUNDTABLE_MESSAGE_RATE=0 ROUNDTABLE_BYTE_RATE=0 ROUNDTABLE_ADDRESS_CONNECTIONS=0 ROUNDTABLE_ADDRESS_JOINS=0`.
+//! `ROUNDTABLE_{,ROOM_,SERVER_}{MESSAGE,BYTE}_RATE=0 ROUNDTABLE_ADDRESS_{CONNECTIONS,JOINS}=0`.
 
 mod compare;
 mod join;

@@ -82,6 +82,7 @@ pub struct Access {
     /// Replaced as a whole, and whoever holds a pass is told.
     keys: watch::Sender<Arc<KeySet>>,
     notice: Duration,
+    clock: fn() -> SystemTime,
 }
 
 impl Access {
@@ -101,7 +102,13 @@ impl Access {
                 .and_then(|text| KeySet::parse(&text))
                 .map_err(|why| format!("ROUNDTABLE_TOKEN_KEYS_FILE (--token-keys-file): {}: {why}.", path.display()))?;
         }
-        Ok(Self { mode, resume_key, file: keys, digest, keys: watch::Sender::new(Arc::new(set)), notice })
+        let keys_of_tokens = watch::Sender::new(Arc::new(set));
+        Ok(Self { mode, resume_key, file: keys, digest, keys: keys_of_tokens, notice, clock: SystemTime::now })
+    }
+
+    /// Tokens end by this clock.
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..self }
     }
 
     /// Decides on a `join`.
@@ -121,7 +128,7 @@ impl Access {
                 let keys = self.keys.subscribe();
                 let granted = check(&keys.borrow(), token, room, now)?;
                 let grant = Grant { role: granted.role, permissions: granted.permissions };
-                let pass = Pass::new(room.clone(), token, granted.until, keys, self.notice);
+                let pass = Pass::new(room.clone(), token, granted.until, keys, self.notice, self.clock);
                 Ok(Admission { grant, name: granted.name, pass: Some(Box::new(pass)) })
             }
         }

@@ -23,6 +23,7 @@ pub struct Pass {
     notice: Duration,
     told: bool,
     keys: watch::Receiver<Arc<KeySet>>,
+    clock: fn() -> SystemTime,
 }
 
 /// What becomes of a pass.
@@ -41,13 +42,14 @@ impl Pass {
         until: SystemTime,
         keys: watch::Receiver<Arc<KeySet>>,
         notice: Duration,
+        clock: fn() -> SystemTime,
     ) -> Self {
-        Self { room, token: token.into(), until, notice, told: false, keys }
+        Self { room, token: token.into(), until, notice, told: false, keys, clock }
     }
 
     /// How long it is still good.
     pub fn left(&self) -> Duration {
-        self.until.duration_since(SystemTime::now()).unwrap_or_default()
+        self.until.duration_since((self.clock)()).unwrap_or_default()
     }
 
     /// Waits for what becomes of it. Cancel-safe.
@@ -65,11 +67,12 @@ impl Pass {
             let sleep = if self.told { left } else { left - self.notice };
             let wake = Instant::now() + sleep.min(LONGEST_SLEEP);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(wake) => {}
                 // The sender lives as long as the server.
                 Ok(()) = self.keys.changed() => {
                     let keys = Arc::clone(&self.keys.borrow_and_update());
-                    if let Err(denied) = check(&keys, &self.token, &self.room, SystemTime::now()) {
+                    if let Err(denied) = check(&keys, &self.token, &self.room, (self.clock)()) {
                         let message = "The token, or the key that made it, was revoked.";
                         let expired = denied.code == ErrorCode::TokenExpired;
                         let revoked = Denied::new(ErrorCode::TokenRevoked, message);
@@ -83,7 +86,7 @@ impl Pass {
     /// Takes another token in its place; what the first one granted stays as it is.
     pub fn renew(&mut self, token: &str) -> Result<Duration, Denied> {
         let keys = Arc::clone(&self.keys.borrow());
-        let granted = check(&keys, token, &self.room, SystemTime::now())?;
+        let granted = check(&keys, token, &self.room, (self.clock)())?;
         self.token = token.into();
         self.until = granted.until;
         self.told = false;

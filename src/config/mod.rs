@@ -16,6 +16,7 @@ use chrono_tz::Tz;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use self::rates::Rates;
 use self::tokens::{KeyOrder, TokenOrder};
 use self::values::{
     check_token, nearest, parse_count, parse_filter, parse_lease, parse_outbox_bytes, parse_time, parse_url, parse_zone,
@@ -25,12 +26,12 @@ use crate::cluster::engine::Address;
 use crate::core::session::{Bound, Bounds};
 use crate::http::{Origins, Proxies};
 use crate::ice::{IceServers, TurnAccess, turn_urls};
-use crate::limits::Rate;
 use crate::protocol::{FEATURES, FEATURES_WITH_TOKENS, ServerInfo};
 use crate::telemetry;
 use crate::webhooks::Target;
 
 mod limits;
+mod rates;
 mod tokens;
 mod values;
 
@@ -123,10 +124,14 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value = "1024")]
     pub address_connections: u32,
 
-    /// Attempts to join that one address may make in a minute; two minutes' worth is free, and one that fails
-    /// or opens a room counts for ten. 0: no limit.
+    /// Attempts to join that one address may make in a minute; one that fails or opens a room counts for ten.
+    /// 0: no limit.
     #[arg(long, value_name = "COUNT", default_value = "300")]
     pub address_joins: u32,
+
+    /// How long an address may try twice as often: so much is free at once.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_time)]
+    pub address_burst: Duration,
 
     /// Proxies whose X-Forwarded-For and X-Forwarded-Host are believed: addresses and networks, separated
     /// by commas.
@@ -141,6 +146,15 @@ pub struct Config {
     /// How long a connection may take to join.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub join_timeout: Duration,
+
+    /// The most connections for requests at a time, on each of the two listeners. More wait to be accepted.
+    #[arg(long, value_name = "COUNT", default_value = "4096", value_parser = parse_count)]
+    pub requests: usize,
+
+    /// How long such a connection may be without a request, or with a part of its head; a fifth of it where half of
+    /// the places are taken.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    pub request_head_timeout: Duration,
 
     /// How long a connection for requests may last; its last answer may take as long again.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
@@ -178,17 +192,9 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = parse_count)]
     pub replay_bytes: usize,
 
-    /// Messages a second that a member may send for long; five seconds' worth is free. 0: no limit.
-    #[arg(long, value_name = "COUNT", default_value = "200")]
-    pub message_rate: u32,
-
-    /// Bytes a second that a member may send for long; five seconds' worth is free. 0: no limit.
-    #[arg(long, value_name = "BYTES", default_value = "131072")]
-    pub byte_rate: u32,
-
-    /// How long a member that sends faster is only slowed, without a break, before it is closed.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    pub rate_patience: Duration,
+    /// How fast anybody may send.
+    #[command(flatten)]
+    pub rates: Rates,
 
     /// Who may join: "open", whoever knows a room's name, and who makes a room is its host; "token", nobody
     /// without a token; "open-hosts-by-token", whoever knows the name, while only tokens make hosts.
@@ -270,6 +276,10 @@ pub struct Config {
     /// A file with that secret.
     #[arg(long, value_name = "FILE")]
     pub webhook_secret_file: Option<PathBuf>,
+
+    /// Events that may wait to be told. More are dropped, counted and logged once.
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = parse_count)]
+    pub webhook_queue: usize,
 
     /// The Valkey or Redis through which several servers share rooms: redis://[user:password@]host[:port][/database], with TLS
     /// rediss://, or unix:///path; redis-sentinel://host,host?master=name; redis-cluster://host,host. Without one
@@ -423,7 +433,7 @@ impl Config {
     /// Who is told of what happens, if anybody.
     pub fn webhook_target(&self) -> Option<Target> {
         let (url, secret) = (self.webhook_url.clone()?, self.webhook_secret.clone()?);
-        Some(Target { url, secret, zone: self.zone })
+        Some(Target { url, secret, zone: self.zone, queue: self.webhook_queue })
     }
 
     /// Where the engine is through which servers share rooms, if there is one.
@@ -479,11 +489,6 @@ impl Config {
             waiting: Bound { frames: self.outbox_messages, bytes },
             replay: Bound { frames: self.replay_messages, bytes: self.replay_bytes },
         }
-    }
-
-    /// What a member may send.
-    pub fn rate(&self) -> Rate {
-        Rate { messages: self.message_rate, bytes: self.byte_rate, patience: self.rate_patience }
     }
 
     /// The STUN and TURN servers; the error says which URL is wrong.

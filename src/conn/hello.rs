@@ -1,7 +1,7 @@
 //! A connection that has not joined.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -59,11 +59,12 @@ impl Hello<'_> {
             let event = match early.take() {
                 Some(received) => Event::Received(*received),
                 None => tokio::select! {
-                    event = link.next() => event,
+                    biased;
                     () = async { drop(draining.wait_for(|draining| *draining).await) } => {
                         hub::go_away(link.outbox());
                         return Err(Some(CloseCode::GoingAway));
                     }
+                    event = link.next() => event,
                 },
             };
             match event {
@@ -142,7 +143,7 @@ impl Hello<'_> {
                     }
                 }
                 let shown = Credentials { token: token.as_deref(), host_key: host_key.as_deref() };
-                let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
+                let admission = match self.app.access.admit(&self.room, shown, (self.app.surroundings.clock)()) {
                     Ok(admission) => admission,
                     Err(denied) => {
                         // Who shows none has not tried one.
@@ -153,7 +154,7 @@ impl Hello<'_> {
                         return Step::End(CloseCode::Unauthorized);
                     }
                 };
-                let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
+                let Some(id) = known.map(|(id, _)| id).or_else(|| random_id(self.app)) else {
                     return Step::End(CloseCode::GoingAway);
                 };
                 let newcomer = Newcomer {
@@ -227,9 +228,9 @@ impl Hello<'_> {
     }
 }
 
-fn random_id() -> Option<PeerId> {
+fn random_id(app: &App) -> Option<PeerId> {
     let mut random = [0; PeerId::LEN];
-    match getrandom::fill(&mut random) {
+    match (app.surroundings.random)(&mut random) {
         Ok(()) => Some(PeerId::from_random(random)),
         Err(error) => {
             tracing::error!(%error, "no random numbers: nobody can join");

@@ -29,11 +29,11 @@ const PACE_RETRY: Duration = Duration::from_secs(10);
 /// Serves one connection from its upgrade to its end.
 pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
     app.metrics.sockets.inc();
-    let mut link = Link::new(&app.config, socket);
+    let mut link = Link::new(&app.config, app.commons.of_server(), socket);
     let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
-            link.stop_join_timer();
+            link.enter_room(app.commons.of_room(&hello.room));
             Joined { app: &app, membership, pass }.run(&mut link, early).await
         }
         Err(ending) => ending,
@@ -194,8 +194,10 @@ async fn watch_absent(absence: Absence, mut pass: Box<Pass>) {
 /// What happens next on the link, or to the pass.
 async fn next_or_change(link: &mut Link, pass: &mut Pass) -> Result<Event, Change> {
     tokio::select! {
-        event = link.next() => Ok(event),
+        // Whose token has ended says nothing more.
+        biased;
         change = pass.changed() => Err(change),
+        event = link.next() => Ok(event),
     }
 }
 

@@ -31,6 +31,17 @@ pub struct Bounds {
     pub replay: Bound,
 }
 
+/// How full a session is: frames and bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Load {
+    /// Not yet in the kernel, and counted by [`Bounds::waiting`].
+    pub waiting: (usize, usize),
+    /// The same for the second time, counted by [`Bounds::replay`] before.
+    pub again: (usize, usize),
+    /// Sent and not acknowledged.
+    pub replay: (usize, usize),
+}
+
 /// More waits than the bound allows.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Full;
@@ -117,10 +128,8 @@ impl Session {
     pub fn add(&mut self, out: Outgoing) -> Result<(), Full> {
         let Bound { frames, bytes } = self.bounds.waiting;
         let cost = out.cost();
-        let (again, again_bytes) = self.again;
-        if self.waiting.len() - again + self.taken >= frames
-            || self.waiting_bytes - again_bytes + self.taken_bytes + cost > bytes
-        {
+        let (waiting, waiting_bytes) = self.load().waiting;
+        if waiting >= frames || waiting_bytes + cost > bytes {
             return Err(Full);
         }
         self.waiting_bytes += cost;
@@ -157,6 +166,16 @@ impl Session {
         // What a new socket had to say before it took over comes on top, once.
         debug_assert!(self.taken <= 2 * self.bounds.waiting.frames + 1, "{} taken", self.taken);
         true
+    }
+
+    /// How full it is.
+    pub fn load(&self) -> Load {
+        let (again, again_bytes) = self.again;
+        Load {
+            waiting: (self.waiting.len() - again + self.taken, self.waiting_bytes - again_bytes + self.taken_bytes),
+            again: self.again,
+            replay: (self.replay.len(), self.replay_bytes),
+        }
     }
 
     /// Has no socket any more: nothing is on its way.

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::{Held, Hub, lock};
 use crate::cluster::Way;
+use crate::core::session::Load;
 use crate::core::{Act, Input, Refusal, Room};
+use crate::outbox::Outbox;
 use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting};
 
 /// A room in a list.
@@ -64,6 +66,16 @@ impl Held {
 }
 
 impl Hub {
+    /// How full the outboxes of everybody are, lost or not.
+    pub fn loads(&self) -> Vec<Load> {
+        let load = |outbox: &Arc<Outbox>| outbox.load();
+        let of_room = |held: &Held| match held {
+            Held::Own(room) => room.handles().map(load).collect::<Vec<_>>(),
+            Held::Shared(shared) => shared.share.locals().map(|(_, outbox, _)| load(outbox)).collect(),
+        };
+        self.shards.iter().flat_map(|shard| lock(shard).values().flat_map(of_room).collect::<Vec<_>>()).collect()
+    }
+
     /// How many are in a room, and what it is set to; `None` where nobody is.
     pub fn occupancy(&self, room: &RoomName) -> Option<(usize, Settings)> {
         let rooms = self.lock(room);

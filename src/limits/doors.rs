@@ -21,8 +21,6 @@ const GUESS: f64 = 10.0;
 const COMEBACK: f64 = 0.1;
 /// The most that an attempt is held up, before it is refused.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How many seconds' worth of attempts are free.
-const FREE_SECONDS: f64 = 120.0;
 /// Addresses without a connection that are kept in mind at most; beyond it all of them are forgotten.
 const ADDRESSES: usize = 100_000;
 
@@ -33,6 +31,8 @@ pub struct DoorRules {
     pub connections: u32,
     /// Attempts to join in a minute; 0 for no limit.
     pub attempts: u32,
+    /// How long's worth of attempts is free.
+    pub burst: Duration,
 }
 
 /// What is known of addresses. One that has nothing open and has not tried anything of late is forgotten.
@@ -136,7 +136,7 @@ impl Table {
         }
         self.addresses.entry(from).or_insert_with(|| {
             let rate = rules.attempts as f32 / 60.0;
-            Address { open: [0; 2], attempts: Bucket::holding(rate, FREE_SECONDS, now) }
+            Address { open: [0; 2], attempts: Bucket::new(rate, rules.burst, now) }
         })
     }
 
@@ -198,7 +198,7 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const RULES: DoorRules = DoorRules { connections: 3, attempts: 300 };
+    const RULES: DoorRules = DoorRules { connections: 3, attempts: 300, burst: Duration::from_secs(120) };
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let (doors, now) = (Doors::new(DoorRules { connections: 0, attempts: 0 }), Instant::now());
+        let (doors, now) = (Doors::new(DoorRules { connections: 0, attempts: 0, ..RULES }), Instant::now());
         let from = address("10.0.0.1");
         let open: Vec<_> = (0..10_000).map(|_| doors.enter(from, Kind::WebSocket, now).unwrap()).collect();
         assert!((0..10_000).all(|_| {

@@ -1,18 +1,16 @@
-//! Token buckets, with `now` passed in: what one peer may send, and what one address may try.
+//! Token buckets, with `now` passed in: what one peer may send, what many may send together, and what one address
+//! may try.
 
+mod commons;
 mod doors;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use commons::{AllCommons, CommonRate, Commons, Share};
 pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
 
-/// How many seconds' worth of tokens a peer's bucket holds: the burst that is free (R31). Joining a
-/// room of 16 sends 15 offers of 11 KB and four candidates of 0.3 KB with each, 182 KB, within a second, and
-/// joining one of 50 596 KB (docs/ARCHITECTURE.md). What is
-/// free must fit into an outbox, or one member's burst would close the others.
-const BURST_SECONDS: f64 = 5.0;
 /// Who has not been held up for so long keeps its rate again: what came before counts no more (R75).
 const CALM: Duration = Duration::from_secs(1);
 
@@ -23,6 +21,10 @@ pub struct Rate {
     pub messages: u32,
     /// Bytes a second; 0 for no limit.
     pub bytes: u32,
+    /// How long's worth of them is free (R31). Joining a room of 16 sends 15 offers of 11 KB and four candidates of
+    /// 0.3 KB with each, 182 KB, within a second, and joining one of 50 596 KB (docs/ARCHITECTURE.md). What is free
+    /// must fit into an outbox, or one member's burst would close the others.
+    pub burst: Duration,
     /// How long a peer may be held up without a break, before it is let go.
     pub patience: Duration,
 }
@@ -38,11 +40,14 @@ pub enum Pace {
     TooMuch,
 }
 
-/// Measures what one peer sends.
+/// Measures what one peer sends, also as a part of what many send.
 #[derive(Debug)]
 pub struct Meter {
     messages: Bucket,
     bytes: Bucket,
+    of_server: Share,
+    /// From the join on.
+    of_room: Option<Share>,
     patience: Duration,
     /// From when until when it is held up without a break.
     held: Option<(Instant, Instant)>,
@@ -50,16 +55,24 @@ pub struct Meter {
 
 impl Meter {
     /// Full buckets.
-    pub fn new(rate: Rate, now: Instant) -> Self {
-        let (messages, bytes) = (Bucket::new(rate.messages, now), Bucket::new(rate.bytes, now));
-        Self { messages, bytes, patience: rate.patience, held: None }
+    pub fn new(rate: Rate, of_server: Share, now: Instant) -> Self {
+        let bucket = |per_second: u32| Bucket::new(per_second as f32, rate.burst, now);
+        let (messages, bytes) = (bucket(rate.messages), bucket(rate.bytes));
+        Self { messages, bytes, of_server, of_room: None, patience: rate.patience, held: None }
+    }
+
+    /// The peer is in a room, of which this is its share.
+    pub fn enter(&mut self, of_room: Share) {
+        self.of_room = Some(of_room);
     }
 
     /// Counts bytes, and the message that they complete, if any; says whether to wait before the
     /// next read.
     pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Pace {
         let messages = self.messages.take(now, f64::from(u8::from(is_message)));
-        let wait = messages.max(self.bytes.take(now, bytes as f64));
+        let own = messages.max(self.bytes.take(now, bytes as f64));
+        let in_common = self.of_room.iter_mut().chain([&mut self.of_server]);
+        let wait = in_common.map(|share| share.take(now, is_message, bytes)).fold(own, Duration::max);
         if wait.is_zero() {
             return Pace::Free;
         }
@@ -81,13 +94,9 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(rate: u32, now: Instant) -> Self {
-        Self::holding(rate as f32, BURST_SECONDS, now)
-    }
-
-    /// A full bucket that holds so many seconds' worth.
-    fn holding(rate: f32, seconds: f64, now: Instant) -> Self {
-        let size = rate * seconds as f32;
+    /// A full bucket that holds what is earned in that time.
+    fn new(rate: f32, burst: Duration, now: Instant) -> Self {
+        let size = rate * burst.as_secs_f32();
         Self { rate, size, tokens: f64::from(size), at: now }
     }
 
@@ -123,12 +132,19 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const RATE: Rate =
+        Rate { messages: 200, bytes: 0, burst: Duration::from_secs(5), patience: Duration::from_secs(30) };
+
+    /// Of a peer that has the server for itself.
+    fn meter(rate: Rate, now: Instant) -> Meter {
+        let lifted = CommonRate { messages: 0, bytes: 0, free_messages: 0, free_bytes: 0 };
+        Meter::new(rate, Commons::new(lifted, now).share(now), now)
+    }
 
     #[test]
     fn r31_a_burst_is_free_and_the_rate_is_kept_afterwards() {
         let start = Instant::now();
-        let mut meter = Meter::new(Rate { messages: 200, bytes: 0, patience: PATIENCE }, start);
+        let mut meter = meter(RATE, start);
         assert!((0..1_000).all(|_| meter.take(start, true, 10_000) == Pace::Free), "the burst is free");
         let mut now = start;
         for _ in 0..2_000 {
@@ -143,7 +159,7 @@ mod tests {
     #[test]
     fn zero_is_no_limit() {
         let start = Instant::now();
-        let mut meter = Meter::new(Rate { messages: 0, bytes: 0, patience: Duration::ZERO }, start);
+        let mut meter = meter(Rate { messages: 0, patience: Duration::ZERO, ..RATE }, start);
         assert!((0..1_000_000).all(|_| meter.take(start, true, 65_536) == Pace::Free));
     }
 
@@ -164,7 +180,7 @@ mod tests {
     #[test]
     fn r75_who_is_held_up_without_a_break_is_too_much_in_the_end() {
         let mut now = Instant::now();
-        let mut meter = Meter::new(Rate { messages: 200, bytes: 0, patience: PATIENCE }, now);
+        let mut meter = meter(RATE, now);
         // At 400 a second the burst lasts 5 s.
         let after = too_much_after(&mut meter, &mut now, 400, 120).unwrap().as_secs_f64();
         assert!((35.0..35.2).contains(&after), "{after}");
@@ -173,7 +189,7 @@ mod tests {
     #[test]
     fn r75_a_pause_or_the_right_rate_begins_anew() {
         let mut now = Instant::now();
-        let mut meter = Meter::new(Rate { messages: 200, bytes: 0, patience: PATIENCE }, now);
+        let mut meter = meter(RATE, now);
         for _ in 0..10 {
             // Held up for some 25 s, then quiet for two.
             assert_eq!(too_much_after(&mut meter, &mut now, 400, 15), None);

@@ -173,6 +173,6 @@ async fn r31_what_is_no_whole_message_counts_too() {
 
 #[test]
 fn r31_the_rate_is_200_messages_or_128_kib_a_second() {
-    let settings = crate::common::config(&[]);
-    assert_eq!((settings.message_rate, settings.byte_rate), (200, 131_072));
+    let rates = crate::common::config(&[]).rates;
+    assert_eq!((rates.message_rate, rates.byte_rate), (200, 131_072));
 }

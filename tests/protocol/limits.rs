@@ -1,9 +1,9 @@
-//! R64 to R67 and R75: from which pages and addresses, how many, and how fast for how long.
+//! R64 to R67, R75, R79 and R80: from which pages and addresses, how many, and how fast for how long.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use roundtable::limits::{Meter, Pace};
+use roundtable::limits::{Commons, Meter, Pace};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -268,6 +268,10 @@ async fn r67_every_limit_can_be_lifted() {
         "ROUNDTABLE_ADDRESS_JOINS",
         "ROUNDTABLE_MESSAGE_RATE",
         "ROUNDTABLE_BYTE_RATE",
+        "ROUNDTABLE_ROOM_MESSAGE_RATE",
+        "ROUNDTABLE_ROOM_BYTE_RATE",
+        "ROUNDTABLE_SERVER_MESSAGE_RATE",
+        "ROUNDTABLE_SERVER_BYTE_RATE",
     ];
     let mut settings: Vec<_> = lifted.iter().map(|name| (*name, "0")).collect();
     settings.push(NO_PROXY);
@@ -326,12 +330,92 @@ async fn r75_who_is_slowed_for_too_long_is_closed_with_a_hint() {
 #[test]
 fn r75_a_join_into_a_full_room_is_not_even_slowed() {
     // As measured in Chromium (docs/ARCHITECTURE.md): 49 offers of 11 KB, and four candidates with each.
-    let rate = crate::common::config(&[]).rate();
-    let now = tokio::time::Instant::now();
-    let mut meter = Meter::new(rate, now);
-    for _ in 0..49 {
-        assert_eq!(meter.take(now, true, 11_000), Pace::Free);
-        assert!((0..4).all(|_| meter.take(now, true, 280) == Pace::Free));
+    let config = crate::common::config(&[]);
+    let (rate, now) = (config.rates.member(), tokio::time::Instant::now());
+    let server = Commons::new(config.rates.server(), now);
+    let room = Commons::new(config.rates.room(config.room_members), now);
+    // All of them at the same time: R79.
+    for _ in 0..config.room_members {
+        let mut meter = Meter::new(rate, server.share(now), now);
+        meter.enter(room.share(now));
+        for _ in 0..49 {
+            assert_eq!(meter.take(now, true, 11_000), Pace::Free);
+            assert!((0..4).all(|_| meter.take(now, true, 280) == Pace::Free));
+        }
     }
     assert_eq!(rate.patience, Duration::from_secs(30));
+}
+
+/// Messages a second of a room, or of the server, where free are a hundred.
+const CROWDED: [&[(&str, &str)]; 2] = [
+    &[
+        ("ROUNDTABLE_ROOM_MESSAGE_RATE", "5"),
+        ("ROUNDTABLE_ROOM_MEMBERS", "2"),
+        ("ROUNDTABLE_MESSAGE_RATE", "50"),
+        ("ROUNDTABLE_RATE_BURST", "1s"),
+    ],
+    &[
+        ("ROUNDTABLE_SERVER_MESSAGE_RATE", "5"),
+        ("ROUNDTABLE_RATE_BURST", "20s"),
+        ("ROUNDTABLE_ROOM_MESSAGE_RATE", "0"),
+        ("ROUNDTABLE_MESSAGE_RATE", "0"),
+    ],
+];
+
+#[tokio::test]
+async fn r79_who_sends_little_does_not_wait_for_who_sends_too_much() {
+    for settings in CROWDED {
+        let server = TestServer::start(settings).await;
+        let mut ada = server.join("r", "Ada").await;
+        let mut eve = server.join("r", "Eve").await;
+        ada.expect("peer_joined").await;
+        for number in 0..1_000 {
+            eve.send(json!({"type": "broadcast", "data": number})).await;
+        }
+        // By then all that is free has been used.
+        while ada.expect("broadcast").await["data"] != 105 {}
+        let mut heard = 0;
+        for number in 0..40 {
+            ada.send(json!({"type": "ping", "ref": number})).await;
+            loop {
+                let message = ada.next_message().await.unwrap();
+                if message["type"] == "pong" {
+                    break;
+                }
+                heard += 1;
+            }
+        }
+        // She would have waited for one of Eve's before each of hers.
+        assert!(heard < 20, "{heard} of Eve's between 40 of Ada's: {settings:?}");
+        let begun = Instant::now();
+        for _ in 0..6 {
+            ada.expect("broadcast").await;
+        }
+        assert!(begun.elapsed() > Duration::from_millis(800), "five a second, not {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn r80_who_is_slowed_for_the_others_sake_is_closed_like_anybody_and_they_stay() {
+    for settings in CROWDED {
+        let server = TestServer::start(&[settings, &[("ROUNDTABLE_RATE_PATIENCE", "1s")]].concat()).await;
+        let mut ada = server.join("r", "Ada").await;
+        let (mut eve, welcome) = Raw::join(&server, "r", "Eve").await;
+        ada.expect("peer_joined").await;
+        for number in 0..1_000 {
+            eve.text(&format!(r#"{{"type":"broadcast","data":{number}}}"#)).await;
+        }
+        let error = eve.message().await;
+        assert_eq!(error["code"], "rate_limited", "{error}");
+        assert!((10_000..=12_500).contains(&error["retry_after_ms"].as_u64().unwrap()), "{error}");
+        assert_eq!(eve.close_code().await, 4011);
+        let left = loop {
+            let message = ada.next_message().await.unwrap();
+            if message["type"] == "peer_left" {
+                break message;
+            }
+        };
+        assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("protocol_error")));
+        ada.expect_nothing().await;
+    }
 }

@@ -124,6 +124,24 @@ async fn r71_another_program_is_told_in_order() {
 }
 
 #[tokio::test]
+async fn r66_of_rooms_in_which_the_way_is_tried_nobody_is_told() {
+    let mut other = Receiver::start(0).await;
+    let server = other.server().await;
+    let mut tried = server.join("check-1", "path check").await;
+    let second = server.join("check-1", "path check").await;
+    tried.expect("peer_joined").await;
+    tried.send(json!({"type": "moderate", "action": "remove", "to": second.id()})).await;
+    tried.expect("peer_left").await;
+    leave(tried).await;
+    server.metric_becomes("roundtable_rooms", 0).await;
+    // Events come in their order: what the trial had been told of would come first.
+    let _ada = server.join("r", "Ada").await;
+    assert_eq!(other.expect("room_opened").await["room"], "r");
+    assert_eq!(other.expect("peer_joined").await["peer"]["name"], "Ada");
+    server.metric_becomes("roundtable_webhooks_delivered_total", 2).await;
+}
+
+#[tokio::test]
 async fn r72_what_is_not_taken_is_sent_again_and_nothing_is_lost_or_doubled() {
     let mut other = Receiver::start(3).await;
     let server = other.server().await;

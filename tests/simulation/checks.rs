@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use roundtable::app::App;
 use roundtable::protocol::RoomName;
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ pub fn quiet(world: &World, rooms: &[RoomName], clients: &[&Client]) {
     assert_eq!(world.connections(), online, "connections of nobody");
     for client in clients.iter().filter(|client| client.standing == Standing::In) {
         assert!(client.unacknowledged.is_empty(), "R51: {:?}", client.unacknowledged);
+        assert!(client.may_be_in(world), "R62: longer than its token is good");
     }
     heard(clients);
 }
@@ -95,13 +97,19 @@ fn heard(clients: &[&Client]) {
     }
 }
 
+/// Nobody is in any room.
+pub fn nobody(app: &Arc<App>) {
+    assert_eq!(app.hub.rooms(None, 10).1, 0, "rooms of nobody");
+    let counted = [&app.metrics.rooms, &app.metrics.members].map(|gauge| gauge.get());
+    assert_eq!(counted, [0; 2], "rooms and members of nobody");
+}
+
 /// Everybody has left, and nothing of anybody is kept.
 pub fn empty(world: &World) {
     assert_eq!(world.connections(), 0, "connections of nobody");
     world.with_app(|app| {
-        assert_eq!(app.hub.rooms(None, 10).1, 0, "rooms of nobody");
-        let counted = [&app.metrics.rooms, &app.metrics.members, &app.metrics.sockets].map(|gauge| gauge.get());
-        assert_eq!(counted, [0; 3], "rooms, members and sockets of nobody");
+        nobody(app);
+        assert_eq!(app.metrics.sockets.get(), 0, "sockets of nobody");
         assert_eq!(Arc::strong_count(&app.hub), 1, "a membership of nobody");
         assert_eq!(Arc::strong_count(app), 1, "a connection of nobody");
     });

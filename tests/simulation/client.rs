@@ -1,7 +1,9 @@
 //! A client that does what docs/PROTOCOL.md says, and remembers all that it has said and heard.
 
 use std::collections::VecDeque;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use roundtable::access::ResumeKey;
 use roundtable::protocol::{PeerId, RoomName};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -9,12 +11,14 @@ use tokio::time::Instant;
 use crate::frames;
 use crate::messages::{Message, Said, View, is_documented_error};
 use crate::network::End;
-use crate::world::{WINDOW, World};
+use crate::world::{WINDOW, World, clock};
 
 /// After so many messages the server is told that they have come.
 const ACK_MESSAGES: u64 = 12;
 /// What a client that behaves may be told. Others are documented, and would be its own fault or the server's.
 const ERRORS: [&str; 4] = ["peer_not_found", "not_allowed", "room_full", "room_locked"];
+/// And where tokens are asked for.
+const OF_TOKENS: [&str; 3] = ["token_expired", "token_invalid", "token_wrong_room"];
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Standing {
@@ -22,6 +26,15 @@ pub enum Standing {
     Joining,
     Waiting,
     In,
+}
+
+/// What a `join` shows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Shown {
+    /// A secret that no server has made for this room.
+    forged: bool,
+    /// A token that is not good.
+    bad_token: bool,
 }
 
 /// One stay in a room: all that was said and heard from one `welcome` to the next.
@@ -51,9 +64,19 @@ pub struct Client {
     /// Numbers, acknowledges and resumes. A plain one does nothing of it.
     pub resumes: bool,
     pub random: fastrand::Rng,
+    /// Shows now and then a secret or a token that is not good.
+    pub bold: bool,
     pub standing: Standing,
     pub id: String,
     secret: String,
+    /// Of the stay before this one, under the same id.
+    earlier: Option<String>,
+    /// What the last `join` has shown.
+    shown: Shown,
+    /// It has come back by the secret of an earlier stay, which ends the present one: perhaps without being told.
+    ended: bool,
+    /// When the tokens end that were shown in this stay, and are good.
+    tokens: Vec<SystemTime>,
     pub view: View,
     pub stays: Vec<Stay>,
     /// That the session of the last stay may be gone on with.
@@ -80,9 +103,14 @@ impl Client {
             room,
             resumes,
             random,
+            bold: false,
             standing: Standing::Out,
             id: String::new(),
             secret: String::new(),
+            earlier: None,
+            shown: Shown::default(),
+            ended: false,
+            tokens: Vec::new(),
             view: View::default(),
             stays: Vec::new(),
             goes_on: false,
@@ -109,6 +137,7 @@ impl Client {
         let id = PeerId::from_random(bytes);
         self.id = id.as_str().to_owned();
         self.secret = world.key.issue(&self.room, id, self.random.u64(..));
+        self.earlier = None;
         self.forget();
     }
 
@@ -124,7 +153,14 @@ impl Client {
     }
 
     pub fn join(&mut self, end: &End, settings: Option<Value>, world: &World) {
-        let mut join = json!({"type": "join", "name": "Ada", "resume": self.secret, "state": {"mic": true}});
+        self.shown = Shown::default();
+        let secret = self.choose_secret(world);
+        let mut join = json!({"type": "join", "name": "Ada", "resume": secret, "state": {"mic": true}});
+        if world.keys.is_some() {
+            let (token, is_good) = self.token(world);
+            join["token"] = json!(token);
+            self.shown.bad_token = !is_good;
+        }
         if let Some(settings) = settings {
             join["settings"] = settings;
         }
@@ -135,6 +171,61 @@ impl Client {
         self.standing = Standing::Joining;
         self.joins = world.restarts();
         end.send(&frames::text(&join.to_string()));
+    }
+
+    /// Mostly one's own; else one that is forged, or of an earlier stay. (Where there is a lobby nobody forges: who waits
+    /// is not told under which id.)
+    fn choose_secret(&mut self, world: &World) -> String {
+        let dice = if self.bold { self.random.u8(0..40) } else { u8::MAX };
+        let (id, stay) = world.key.check(&self.room, &self.secret).expect("a good secret");
+        let other = RoomName::new("another").expect("a name");
+        let forged = match dice {
+            0 => world.key.issue(&other, id, stay),
+            1 => ResumeKey::new(b"another").issue(&self.room, id, stay),
+            2 => {
+                let mut text = self.secret.clone();
+                let last = text.pop();
+                text.push(if last == Some('A') { 'E' } else { 'A' });
+                text
+            }
+            3..5 if self.earlier.is_some() => {
+                self.ended = true;
+                return self.earlier.clone().unwrap_or_default();
+            }
+            _ => return self.secret.clone(),
+        };
+        if world.rules.moderated {
+            return self.secret.clone();
+        }
+        self.shown.forged = true;
+        forged
+    }
+
+    /// A token, and whether it is good. Some are good for a short while.
+    fn token(&mut self, world: &World) -> (String, bool) {
+        let dice = if self.bold { self.random.u8(0..20) } else { u8::MAX };
+        let mut left = Duration::from_secs(600);
+        let mut claims = json!({"room": self.room.as_str()});
+        let mut kid = "a";
+        match dice {
+            0 => {}
+            1 => claims["room"] = json!("another"),
+            2 => kid = "b",
+            3..10 => left = Duration::from_millis(self.random.u64(200..4_000)),
+            _ => {}
+        }
+        let until = if dice == 0 { clock() - Duration::from_secs(1) } else { clock() + left };
+        claims["exp"] = json!(until.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64());
+        let is_good = dice > 2;
+        if is_good {
+            self.tokens.push(until);
+        }
+        (world.keys.as_ref().expect("keys").token_of(kid, claims), is_good)
+    }
+
+    /// Whether one of its tokens may still be good.
+    pub fn may_be_in(&self, world: &World) -> bool {
+        world.keys.is_none() || self.tokens.iter().any(|until| *until > clock())
     }
 
     /// Says something that counts; who is cut off says it when it is back.
@@ -206,7 +297,16 @@ impl Client {
             "waiting" => self.standing = Standing::Waiting,
             "ack" => self.arrived(message.ack.expect("an ack")),
             "signal" | "broadcast" => self.hear(&message),
-            "error" => self.refused(&message),
+            "error" => self.refused(&message, world),
+            "go_away" => {
+                assert!(world.drained() && (500..=5_000).contains(&message.reconnect_ms.expect("a hint")), "R32")
+            }
+            "token_expiring" => {
+                if self.random.bool() {
+                    let (token, _) = self.token(world);
+                    self.say(end, json!({"type": "renew", "token": token}));
+                }
+            }
             "pong" => self.pongs += 1,
             "asked" | "switched_off" => {}
             _ => {
@@ -219,15 +319,29 @@ impl Client {
         }
     }
 
-    fn begin(&mut self, message: Message, came_after: std::time::Duration, world: &World) {
+    fn begin(&mut self, message: Message, came_after: Duration, world: &World) {
         assert!(matches!(self.standing, Standing::Joining | Standing::Waiting), "welcomed twice");
-        assert_eq!(message.own.as_deref(), Some(&*self.id), "R11: the id of the secret");
+        assert!(!self.shown.bad_token, "R58: by a token that is not good");
+        let own = message.own.as_deref().expect("an id");
+        if self.shown.forged {
+            assert_eq!(message.not_resumed.as_deref(), Some("resume_invalid"), "R54");
+            assert_ne!(own, self.id, "R11: by a secret that is not good");
+            self.id = own.to_owned();
+            self.earlier = None;
+        } else {
+            assert_eq!(own, self.id, "R11: the id of the secret");
+            self.earlier = Some(self.secret.clone());
+        }
         if self.asked_to_go_on {
             let why = message.not_resumed.as_deref().expect("R54: a reason");
-            let late = came_after + std::time::Duration::from_secs(1) > WINDOW;
+            let late = came_after + Duration::from_secs(1) > WINDOW;
             let restarted = self.joins != self.server;
-            assert!(late || restarted || world.may_lose_sessions(), "R53: back in time, and yet {why}");
+            let token_ended = self.tokens.iter().any(|until| *until <= clock());
+            let excused = late || restarted || token_ended || world.may_lose_sessions();
+            assert!(excused || self.shown.forged || self.ended, "R53: back in time, and yet {why}");
         }
+        self.tokens.drain(..self.tokens.len().saturating_sub(1));
+        self.ended = false;
         self.standing = Standing::In;
         self.secret = message.resume.clone().expect("a secret");
         self.server = self.joins;
@@ -254,9 +368,10 @@ impl Client {
         own.heard.push((stay, n));
     }
 
-    fn refused(&mut self, message: &Message) {
+    fn refused(&mut self, message: &Message, world: &World) {
         let code = message.code.as_deref().expect("a code");
-        assert!(is_documented_error(code) && ERRORS.contains(&code), "{message:?}");
+        let of_tokens = world.keys.is_some() && OF_TOKENS.contains(&code);
+        assert!(is_documented_error(code) && (of_tokens || ERRORS.contains(&code)), "{message:?}");
         if let (Some(n), Some(stay)) = (message.reference, self.stays.last_mut()) {
             stay.sent[n as usize].refused = true;
         }

@@ -46,7 +46,15 @@ fn dice() -> fastrand::Rng {
 impl Talk {
     fn new(place: Option<Place>) -> Self {
         let storm = Duration::ZERO;
-        let world = World::new(Rules { clients: 2, rooms: 1, moderated: false, tight: false, restarts: 0, storm });
+        let world = World::new(Rules {
+            clients: 2,
+            rooms: 1,
+            moderated: false,
+            tight: false,
+            tokens: false,
+            restarts: 0,
+            storm,
+        });
         let room = RoomName::new("room 0").unwrap();
         let pair = [0, 1].map(|who| {
             let random = fastrand::Rng::with_seed(who as u64);

@@ -32,6 +32,7 @@ pub struct Message {
     #[serde(rename = "ref")]
     pub reference: Option<u64>,
     pub waiting: Option<Vec<Guest>>,
+    pub reconnect_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -88,6 +88,7 @@ impl Person {
         let mut me = self.me.lock().unwrap();
         let random = me.random.fork();
         let room = me.room.clone();
+        me.bold = *self.phase.borrow() == Phase::Storm;
         let mut weather = Weather { delay: (me.random.u64(0..60), me.random.u64(0..120)), piece: 0, cut: None };
         if *self.phase.borrow() == Phase::Storm {
             weather.piece = if me.random.bool() { me.random.usize(1..200) } else { 0 };
@@ -177,9 +178,13 @@ impl Person {
                 let code = code.expect("the server says why");
                 assert!(is_documented_close(code), "{code}");
                 // What a behaving client cannot be told.
-                assert!(![1002, 1007, 1009, 1012, 4001, 4010, 4011].contains(&code), "{code}");
-                // A member is closed for good by these; the others are a broken network.
-                if ![CloseCode::PeerTimeout, CloseCode::SlowConsumer].iter().any(|known| *known as u16 == code) {
+                assert!(![1002, 1007, 1009, 4001, 4011].contains(&code), "{code}");
+                assert!(code != CloseCode::GoingAway as u16 || self.world.drained(), "{code}");
+                assert!(code != CloseCode::Unauthorized as u16 || self.world.rules.tokens, "{code}");
+                // It comes back as who it was by these, with another token; a member is closed for good by the others.
+                let passing =
+                    [CloseCode::PeerTimeout, CloseCode::SlowConsumer, CloseCode::GoingAway, CloseCode::Unauthorized];
+                if !passing.iter().any(|known| *known as u16 == code) {
                     me.become_new(&self.world);
                     self.gives_up = *self.phase.borrow() != Phase::Storm;
                 }
@@ -190,6 +195,7 @@ impl Person {
     }
 
     fn turn(&mut self, end: &End) -> Next {
+        self.me.lock().unwrap().bold = false;
         if *self.phase.borrow() != Phase::Leaving {
             end.clear();
             return Next::Stay;
@@ -215,6 +221,7 @@ impl Person {
         if *self.phase.borrow() != Phase::Storm {
             return Next::Stay;
         }
+        self.world.check_loads();
         let stall = {
             let mut me = self.me.lock().unwrap();
             if me.standing != Standing::In {
@@ -255,6 +262,7 @@ impl Person {
                 }
                 95 => {
                     let (id, stay) = me.own_stay(&self.world);
+                    assert!(!self.world.leave(&me.room, id, stay.wrapping_sub(1)), "R55: by a secret of another stay");
                     self.world.leave(&me.room, id, stay);
                     me.forget();
                     return Next::Over;

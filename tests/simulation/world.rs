@@ -1,12 +1,13 @@
 //! One server and its clients, in a time that passes only when nobody has anything to do.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roundtable::access::ResumeKey;
-use roundtable::app::App;
+use roundtable::app::{App, Surroundings};
 use roundtable::config::{Cli, Config};
 use roundtable::conn;
 use roundtable::limits::Kind;
@@ -17,11 +18,30 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::network::{self, End, Weather};
+use crate::tokens::Keys;
 
 /// How long somebody may be lost.
 pub const WINDOW: Duration = Duration::from_secs(5);
 /// After this time a server has found out who is gone: two pings and a quarter more each, and the window.
 pub const SETTLED: Duration = Duration::from_secs(20);
+
+/// How long before its end the holder of a token is told.
+const NOTICE: &str = "1s";
+
+/// When it is at the beginning of each run: the time of day is made up too.
+const MORNING: Duration = Duration::from_secs(1_800_000_000);
+
+/// The fullest outbox of a server that keeps little, in messages, over all seeds.
+pub static FULLEST: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The time of day in the run of this thread.
+pub fn clock() -> SystemTime {
+    UNIX_EPOCH + MORNING + BEGIN.get().map_or(Duration::ZERO, |begin| begin.elapsed())
+}
 
 const KEY: &str = "the same before and after a restart";
 
@@ -34,6 +54,8 @@ pub struct Rules {
     pub moderated: bool,
     /// So little is kept that it does not suffice.
     pub tight: bool,
+    /// Nobody gets in without a token.
+    pub tokens: bool,
     pub restarts: usize,
     /// How long anything is said and cut.
     pub storm: Duration,
@@ -51,7 +73,11 @@ pub enum Phase {
 pub struct World {
     pub rules: Rules,
     pub key: ResumeKey,
+    /// What signs tokens, where they are asked for.
+    pub keys: Option<Keys>,
     config: Config,
+    /// A server has said goodbye, and not been killed.
+    drained: AtomicBool,
     server: Mutex<Option<Server>>,
     served: AtomicUsize,
     stays: AtomicUsize,
@@ -77,12 +103,21 @@ impl World {
             ("ROUNDTABLE_ADDRESS_JOINS", "0"),
             ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
         ];
-        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        BEGIN.set(Some(Instant::now()));
+        let keys = rules.tokens.then(Keys::new);
+        let mut env: Vec<_> = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        if let Some(keys) = &keys {
+            let settings = keys.settings("token").map(|(name, value)| (name.to_owned(), value.to_owned()));
+            env.extend(settings.into_iter().filter(|(name, _)| name != "ROUNDTABLE_TOKEN_NOTICE"));
+            env.push(("ROUNDTABLE_TOKEN_NOTICE".to_owned(), NOTICE.to_owned()));
+        }
         let config = Cli::load(["roundtable".to_owned()], &env).expect("settings").config;
         let world = Self {
             rules,
             key: ResumeKey::new(KEY.as_bytes()),
+            keys,
             config,
+            drained: AtomicBool::new(false),
             server: Mutex::new(None),
             served: AtomicUsize::new(0),
             stays: AtomicUsize::new(0),
@@ -93,7 +128,11 @@ impl World {
     }
 
     pub fn start(&self) {
-        let app = App::new(self.config.clone()).expect("a server");
+        let random = |bytes: &mut [u8]| {
+            fastrand::fill(bytes);
+            Ok(())
+        };
+        let app = App::within(Surroundings { clock, random }, self.config.clone(), None).expect("a server");
         *self.server() = Some(Server { app, tasks: JoinSet::new() });
         self.served.fetch_add(1, Ordering::Relaxed);
     }
@@ -107,14 +146,43 @@ impl World {
         }
     }
 
+    /// Sends everybody away, as before a restart that is wanted.
+    pub fn drain(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+        self.with_app(|app| app.drain());
+    }
+
+    /// Whether any server has said goodbye.
+    pub fn drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// No outbox holds more than it may, whoever does not read.
+    pub fn check_loads(&self) {
+        let Some(Server { app, .. }) = &*self.server() else { return };
+        let bounds = self.config.outbox();
+        for load in app.hub.loads() {
+            // What a new socket had to say before it took over comes on top: an answer, and a ping.
+            assert!(load.waiting.0 <= bounds.waiting.frames + 2, "R18: {load:?}");
+            assert!(load.waiting.1 <= bounds.waiting.bytes + 1_024, "R18: {load:?}");
+            for (frames, bytes) in [load.again, load.replay] {
+                assert!(frames <= bounds.replay.frames && bytes <= bounds.replay.bytes, "R48: {load:?}");
+            }
+            if self.rules.tight {
+                FULLEST.fetch_max(load.waiting.0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// How many servers there have been.
     pub fn restarts(&self) -> usize {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Whether this server may have put somebody out for want of space.
+    /// Whether this server, if it is still there, may have put somebody out for want of space.
     pub fn may_lose_sessions(&self) -> bool {
-        self.rules.tight || self.with_app(|app| app.metrics.slow_consumers.get() > 0)
+        let has_put_out = |server: &Server| server.app.metrics.slow_consumers.get() > 0;
+        self.rules.tight || self.server().as_ref().is_none_or(has_put_out)
     }
 
     pub fn next_stay(&self) -> usize {
@@ -137,11 +205,9 @@ impl World {
         Some(client)
     }
 
-    /// Says goodbye by HTTP, if anybody listens.
-    pub fn leave(&self, room: &RoomName, id: PeerId, stay: u64) {
-        if let Some(server) = &*self.server() {
-            server.app.hub.leave(room, id, stay);
-        }
+    /// Says goodbye by HTTP, if anybody listens; whether that was heard.
+    pub fn leave(&self, room: &RoomName, id: PeerId, stay: u64) -> bool {
+        self.server().as_ref().is_some_and(|server| server.app.hub.leave(room, id, stay))
     }
 
     /// How many connections the server has.

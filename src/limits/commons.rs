@@ -1,0 +1,321 @@
+//! What many may send together: the members of a room, and all connections of the server (R79).
+//!
+//! Nobody is held up by what others send who keeps to its *share*, which is what each would have if all had the same.
+//! What is left of the others' shares is for whoever wants more. All is counted in time: a message takes as much of it
+//! as the rate allows for one, and time that is taken ahead of the clock is a debt, which is waited for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::protocol::RoomName;
+
+/// Rooms without a connection that are kept in mind for what they have sent, at least, before they are looked through.
+const LOOK_AT: usize = 1_024;
+
+/// What many may send together, for long and at once.
+#[derive(Clone, Copy, Debug)]
+pub struct CommonRate {
+    /// Messages a second; 0 for no limit.
+    pub messages: u32,
+    /// Bytes a second; 0 for no limit.
+    pub bytes: u32,
+    /// How many messages are free.
+    pub free_messages: u64,
+    /// How many bytes are free.
+    pub free_bytes: u64,
+}
+
+/// Counts what many send. Without a lock: all sockets of the server come by.
+#[derive(Debug)]
+pub struct Commons {
+    messages: Track,
+    bytes: Track,
+    sharers: AtomicU32,
+    /// Long enough ago that everything is free at first.
+    epoch: Instant,
+    begun: u64,
+}
+
+/// One kind of what is counted, in nanoseconds since [`Commons::epoch`].
+#[derive(Debug)]
+struct Track {
+    /// A second; 0 for no limit.
+    rate: u64,
+    /// How far behind the clock what is paid may be: what is free.
+    free: u64,
+    /// Until when everything is paid that was taken. Ahead of the clock it is a debt.
+    paid: AtomicU64,
+}
+
+/// One connection's part. Dropping it leaves more to the others.
+#[derive(Debug)]
+pub struct Share {
+    of: Arc<Commons>,
+    /// Until when everything is paid, as if all had the same.
+    messages: u64,
+    bytes: u64,
+}
+
+impl Commons {
+    /// Everything is free.
+    pub fn new(rate: CommonRate, now: Instant) -> Arc<Self> {
+        let messages = Track::new(rate.messages, rate.free_messages);
+        let bytes = Track::new(rate.bytes, rate.free_bytes);
+        let begun = messages.free.max(bytes.free);
+        Arc::new(Self { messages, bytes, sharers: AtomicU32::new(0), epoch: now, begun })
+    }
+
+    /// A part for one more. It begins with as much as there is for everybody: who comes anew gets no more by it.
+    pub fn share(self: &Arc<Self>, now: Instant) -> Share {
+        self.sharers.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock(now);
+        let start = |track: &Track| track.paid.load(Ordering::Relaxed).min(now);
+        Share { messages: start(&self.messages), bytes: start(&self.bytes), of: Arc::clone(self) }
+    }
+
+    fn clock(&self, now: Instant) -> u64 {
+        self.begun.saturating_add(nanos(now.saturating_duration_since(self.epoch)))
+    }
+
+    /// Whether nobody shares it, and it is as if nobody ever had.
+    fn is_forgotten(&self, now: Instant) -> bool {
+        let now = self.clock(now);
+        self.sharers.load(Ordering::Relaxed) == 0 && self.messages.is_free(now) && self.bytes.is_free(now)
+    }
+}
+
+impl Track {
+    fn new(rate: u32, free: u64) -> Self {
+        let rate = u64::from(rate);
+        Self { rate, free: cost(rate, free), paid: AtomicU64::new(0) }
+    }
+
+    fn is_free(&self, now: u64) -> bool {
+        self.paid.load(Ordering::Relaxed) <= now.saturating_sub(self.free)
+    }
+
+    /// Takes from what is common and from a share of it; how long to wait before more is taken, in nanoseconds.
+    fn take(&self, share: &mut u64, sharers: u64, now: u64, amount: u64) -> u64 {
+        if self.rate == 0 || amount == 0 {
+            return 0;
+        }
+        let cost = cost(self.rate, amount);
+        let since = now.saturating_sub(self.free);
+        let charge = |paid: u64, cost: u64| paid.max(since).saturating_add(cost);
+        // Debts of one's own are waited for or, where the others have left enough, forgiven.
+        *share = charge((*share).min(now), cost.saturating_mul(sharers));
+        let before = self.paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(charge(paid, cost)));
+        let (Ok(before) | Err(before)) = before;
+        charge(before, cost).min(*share).saturating_sub(now)
+    }
+}
+
+/// How many nanoseconds so much takes.
+fn cost(rate: u64, amount: u64) -> u64 {
+    amount.saturating_mul(1_000_000_000).checked_div(rate).unwrap_or(0)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Share {
+    /// Counts bytes, and the message that they complete, if any; how long to wait before the next read, where all
+    /// have sent too much together, and this one more than its share.
+    pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Duration {
+        let of = &*self.of;
+        let (now, sharers) = (of.clock(now), u64::from(of.sharers.load(Ordering::Relaxed)));
+        let messages = of.messages.take(&mut self.messages, sharers, now, u64::from(is_message));
+        let bytes = of.bytes.take(&mut self.bytes, sharers, now, bytes as u64);
+        Duration::from_nanos(messages.max(bytes))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What all connections of the server have in common, and what those of each room have.
+#[derive(Debug)]
+pub struct AllCommons {
+    server: Arc<Commons>,
+    room: CommonRate,
+    rooms: Mutex<Rooms>,
+}
+
+#[derive(Debug, Default)]
+struct Rooms {
+    /// Those that somebody is in, and those that have sent much of late: to leave and come back makes nothing free.
+    commons: HashMap<RoomName, Arc<Commons>>,
+    /// Looked through for what can be forgotten when it has grown to this.
+    look_at: usize,
+}
+
+impl AllCommons {
+    /// Nobody has sent anything.
+    pub fn new(server: CommonRate, room: CommonRate) -> Self {
+        Self { server: Commons::new(server, Instant::now()), room, rooms: Mutex::default() }
+    }
+
+    /// For a connection to the server.
+    pub fn of_server(&self) -> Share {
+        self.server.share(Instant::now())
+    }
+
+    /// For a connection that is in this room. Under a lock, but only when somebody joins.
+    pub fn of_room(&self, name: &RoomName) -> Share {
+        let now = Instant::now();
+        // Nothing panics under this lock.
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.commons.len() >= rooms.look_at.max(LOOK_AT) {
+            rooms.commons.retain(|_, commons| !commons.is_forgotten(now));
+            rooms.look_at = rooms.commons.len() * 2;
+            let room = rooms.look_at;
+            rooms.commons.shrink_to(room);
+        }
+        let fresh = || Commons::new(self.room, now);
+        rooms.commons.entry(name.clone()).or_insert_with(fresh).share(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RATE: CommonRate =
+        CommonRate { messages: 1_000, bytes: 1_000_000, free_messages: 2_000, free_bytes: 2_000_000 };
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Sends a message of so many bytes each time, as soon as it may.
+    struct Sender {
+        share: Share,
+        bytes: usize,
+        every: Duration,
+        at: Instant,
+        sent: u64,
+        longest: Duration,
+    }
+
+    impl Sender {
+        fn new(commons: &Arc<Commons>, bytes: usize, every: Duration, at: Instant) -> Self {
+            Self { share: commons.share(at), bytes, every, at, sent: 0, longest: Duration::ZERO }
+        }
+
+        fn send(&mut self) {
+            let wait = self.share.take(self.at, true, self.bytes);
+            self.longest = self.longest.max(wait);
+            self.sent += 1;
+            self.at += wait.max(self.every);
+        }
+    }
+
+    /// Lets all of them send until then, each in its turn.
+    fn talk(senders: &mut [Sender], until: Instant) {
+        while let Some(next) = senders.iter_mut().filter(|sender| sender.at < until).min_by_key(|sender| sender.at) {
+            next.send();
+        }
+    }
+
+    /// What has been sent of what there is in that time, beside what is free: in messages and in bytes.
+    fn used(senders: &[Sender], time: Duration) -> [f64; 2] {
+        let messages: u64 = senders.iter().map(|sender| sender.sent).sum();
+        let bytes: u64 = senders.iter().map(|sender| sender.sent * sender.bytes as u64).sum();
+        let seconds = time.as_secs_f64();
+        [messages as f64 / f64::from(RATE.messages) / seconds, bytes as f64 / f64::from(RATE.bytes) / seconds]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Free is at most twice what is said to be: once what is common, and once everybody's share of it.
+        #[test]
+        fn r79_whoever_sends_whatever_all_together_keep_the_rate(
+            kinds in prop::collection::vec((1_usize..20_000, 0_u64..200), 1..12),
+        ) {
+            let start = Instant::now();
+            let commons = Commons::new(RATE, start);
+            let of = |&(bytes, every): &(usize, u64)| {
+                Sender::new(&commons, bytes, Duration::from_millis(every), start)
+            };
+            let mut senders: Vec<_> = kinds.iter().map(of).collect();
+            talk(&mut senders, start + MINUTE);
+            let one_each: usize = kinds.iter().map(|(bytes, _)| bytes).sum();
+            let [messages, bytes] = used(&senders, MINUTE);
+            prop_assert!(messages * 60.0 <= 60.0 + 2.0 * 2.0 + kinds.len() as f64 / 1e3 + 0.01, "{messages}");
+            prop_assert!(bytes * 60.0 <= 60.0 + 2.0 * 2.0 + one_each as f64 / 1e6 + 0.01, "{bytes}");
+        }
+
+        #[test]
+        fn r79_who_keeps_to_its_share_is_never_held_up_and_nothing_is_left_unused(
+            floods in prop::collection::vec(1_usize..20_000, 1..8), quiet in 1_usize..8,
+        ) {
+            let start = Instant::now();
+            let commons = Commons::new(RATE, start);
+            let all = floods.len() + quiet;
+            // A hundred bytes are a tenth of what their share is of bytes.
+            let pace = Duration::from_secs(1) * all as u32 / RATE.messages;
+            let mut senders: Vec<_> = (0..quiet).map(|_| Sender::new(&commons, 100, pace, start)).collect();
+            senders.extend(floods.iter().map(|bytes| Sender::new(&commons, *bytes, Duration::ZERO, start)));
+            talk(&mut senders, start + MINUTE);
+            for sender in &senders[..quiet] {
+                prop_assert_eq!(sender.longest, Duration::ZERO);
+            }
+            let [messages, bytes] = used(&senders, MINUTE);
+            prop_assert!(messages.max(bytes) > 0.999, "{messages} {bytes}");
+        }
+    }
+
+    #[test]
+    fn r79_who_comes_into_a_crowd_has_its_share_soon() {
+        let start = Instant::now();
+        let commons = Commons::new(RATE, start);
+        let mut senders: Vec<_> = (0..4).map(|_| Sender::new(&commons, 1_000, Duration::ZERO, start)).collect();
+        talk(&mut senders, start + MINUTE);
+        senders.push(Sender::new(&commons, 1_000, Duration::ZERO, start + MINUTE));
+        talk(&mut senders, start + MINUTE + Duration::from_secs(10));
+        // A fifth of 1,000 a second.
+        assert!((1_900..=2_600).contains(&senders[4].sent), "{}", senders[4].sent);
+    }
+
+    #[test]
+    fn r79_who_leaves_and_comes_back_gets_no_more_by_it() {
+        let rooms = AllCommons::new(RATE, RATE);
+        let name = RoomName::new("r").unwrap();
+        let now = Instant::now();
+        // In a room that was empty in between.
+        let waits = (0..30).map(|_| {
+            let mut share = rooms.of_room(&name);
+            (0..1_000).find(|_| !share.take(now, true, 1).is_zero()).unwrap_or(1_000)
+        });
+        let taken: Vec<_> = waits.collect();
+        assert!(taken.iter().sum::<usize>() <= 2_100 + 30, "{taken:?}");
+    }
+
+    #[test]
+    fn rooms_that_are_paid_for_are_forgotten() {
+        let rooms = AllCommons::new(RATE, RATE);
+        let room = |at: usize| RoomName::new(&format!("room {at}")).unwrap();
+        let _here = rooms.of_room(&room(0));
+        for at in 0..100_000 {
+            drop(rooms.of_room(&room(at)));
+        }
+        let kept = rooms.rooms.lock().unwrap();
+        assert!(kept.commons.len() <= LOOK_AT + 1 && kept.commons.contains_key(&room(0)), "{}", kept.commons.len());
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let commons =
+            Commons::new(CommonRate { messages: 0, bytes: 0, free_messages: 0, free_bytes: 0 }, Instant::now());
+        let mut share = commons.share(Instant::now());
+        assert!((0..100_000).all(|_| share.take(Instant::now(), true, 65_536).is_zero()));
+    }
+}
