@@ -25,7 +25,7 @@ pub(super) enum Kind {
     /// The engine.
     Single,
     /// Sentinels, which know where it is: the name that they know it by, and what it is to be told, without an address.
-    Sentinel { master: String, engine: ConnectionInfo },
+    Sentinel { master: String, engine: Box<ConnectionInfo> },
     /// A cluster.
     Cluster,
 }
@@ -75,7 +75,7 @@ redis-cluster://"
                 let seeds = hosts
                     .iter()
                     .map(|host| Ok(sentinel(read("", host)?.0, host, name.as_deref(), password.as_deref())));
-                (Kind::Sentinel { master, engine: first.clone() }, seeds.collect::<Result<_, String>>()?)
+                (Kind::Sentinel { master, engine: Box::new(first.clone()) }, seeds.collect::<Result<_, String>>()?)
             }
             kind => {
                 let kind = if kind == "cluster" { Kind::Cluster } else { Kind::Single };
