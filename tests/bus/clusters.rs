@@ -124,7 +124,8 @@ async fn a_node_may_die_and_come_back() {
         a.attach(room).await;
     }
     cluster.nodes[1].0.kill();
-    (a.disconnected().await, b.disconnected().await);
+    a.disconnected().await;
+    b.disconnected().await;
     cluster.nodes[1].0.start_again();
     cluster.is_whole().await;
     // While the cluster agrees about itself, connections come and go.

@@ -27,13 +27,15 @@ async fn subscriptions_are_renewed_when_the_engine_is_back() {
     for _ in 0..2 {
         assert_eq!(metrics.connected.get(), 1);
         engine.process.kill();
-        (a.disconnected().await, b.disconnected().await);
+        a.disconnected().await;
+        b.disconnected().await;
         assert_eq!(metrics.connected.get(), 0);
         let failures = metrics.failures.get();
         assert_eq!(a.try_ask(&rooms[0], places[0].fetch(0)).await, Err(Unavailable));
         assert_eq!(metrics.failures.get(), failures + 1);
         engine.process.start_again();
-        (a.connected().await, b.connected().await);
+        a.connected().await;
+        b.connected().await;
         for (room, place) in rooms.iter().zip(&places) {
             // All subscriptions stand, and what was in the engine is lost.
             b.bus.tell(room, a.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
@@ -54,13 +56,15 @@ async fn what_hung_is_not_carried_out_later() {
     let attach = b.try_ask(&room, Request::Attach { post: other, after: None });
     assert_eq!(tokio::join!(append, attach), (Err(Unavailable), Err(Unavailable)));
     assert!(began.elapsed() >= Duration::from_millis(900) && began.elapsed() < BOUND, "{:?}", began.elapsed());
-    (a.disconnected().await, b.disconnected().await);
+    a.disconnected().await;
+    b.disconnected().await;
     // At once, while it is known to be away.
     let asked = Instant::now();
     assert_eq!(a.try_ask(&room, place.fetch(0)).await, Err(Unavailable));
     assert!(asked.elapsed() < Duration::from_millis(500));
     engine.process.signal("CONT");
-    (a.connected().await, b.connected().await);
+    a.connected().await;
+    b.connected().await;
     // What it was asked while it stood still was in its sockets, and has been read.
     let answer = a.ask(&room, place.fetch(0)).await;
     assert!(matches!(&answer, Answer::Entries { number: 1, entries: Some(log) } if log.len() == 1), "{answer:?}");
