@@ -617,7 +617,10 @@ mod tests {
                 let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| key(&path))).collect();
                 starts.into_iter().map(|start| start.join().unwrap()).collect()
             });
-            assert!(keys.iter().all(|key| key.as_ref().is_some_and(|key| key.len() == 44) && *key == keys[0]), "{keys:?}");
+            assert!(
+                keys.iter().all(|key| key.as_ref().is_some_and(|key| key.len() == 44) && *key == keys[0]),
+                "{keys:?}"
+            );
             std::fs::remove_file(&path).unwrap();
         }
         assert_eq!(key(Path::new("/proc/no/key")), None);
