@@ -33,15 +33,28 @@ test('all that is published is nginx; the engine wants its password and keeps no
   const { Id } = await container('engine');
   assert.match(await docker('exec', Id, 'valkey-cli', 'ping'), /NOAUTH/);
   const ask = (...words) =>
-    docker('exec', Id, 'sh', '-c', 'REDISCLI_AUTH=$(cat /run/engine/password) exec valkey-cli "$@"', 'sh', ...words);
+    docker(
+      'exec',
+      Id,
+      'sh',
+      '-c',
+      'REDISCLI_AUTH=$(cat /run/engine/password) exec valkey-cli "$@"',
+      'sh',
+      ...words,
+    );
   assert.equal(await ask('config', 'get', 'save'), 'save');
   assert.equal(await ask('config', 'get', 'appendonly'), 'appendonly\nno');
-  assert.doesNotMatch(JSON.stringify(await container('engine')), new RegExp(await docker('exec', Id, 'cat', '/run/engine/password')));
+  assert.doesNotMatch(
+    JSON.stringify(await container('engine')),
+    new RegExp(await docker('exec', Id, 'cat', '/run/engine/password')),
+  );
 });
 
 test('a room is one on three servers; who was on one that is killed comes back on another, as the same', async () => {
   const [ada, bob, cyd] = await Promise.all(
-    ['server', 'server2', 'server3'].map(async (service) => Member.join(await directly(service), 'standup', service)),
+    ['server', 'server2', 'server3'].map(async (service) =>
+      Member.join(await directly(service), 'standup', service),
+    ),
   );
   // Whoever came first has been told of the others, and the last has found them.
   const others = [ada, bob, cyd].map(({ welcome }) => welcome.peers.length);

@@ -23,7 +23,9 @@ test('the server of one of two is killed: nobody sees it in the call, and who mu
   await expectSound(grace, 'Ada');
   const ids = () =>
     Promise.all(
-      [ada, grace].map(({ page }) => page.locator('[data-peer-id]').evaluateAll((tiles) => tiles.map((tile) => tile.dataset.peerId))),
+      [ada, grace].map(({ page }) =>
+        page.locator('[data-peer-id]').evaluateAll((tiles) => tiles.map((tile) => tile.dataset.peerId)),
+      ),
     );
   const before = await ids();
   for (const { page } of [ada, grace]) await page.evaluate(() => window.probe.watch());

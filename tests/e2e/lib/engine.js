@@ -15,7 +15,8 @@ export class Engine {
     engine.#process = spawn('redis-server', words, { stdio: 'ignore' });
     const failed = once(engine.#process, 'error').then(([error]) => Promise.reject(error));
     while (!(await Promise.race([engine.#answers(), failed]))) {
-      if (engine.#process.exitCode !== null) throw new Error('redis-server does not start: is its port taken?');
+      if (engine.#process.exitCode !== null)
+        throw new Error('redis-server does not start: is its port taken?');
     }
     return engine;
   }
