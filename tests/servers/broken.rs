@@ -52,7 +52,7 @@ async fn who_dies_with_its_server_is_gone_after_the_window() {
     let mut stage = Stage::set(3, &[]).await;
     let mut crowd = spread(&stage).await;
     // The first of each room, who is on the same server as the fourth.
-    let dies = |number: usize| number % 6 == 0;
+    let dies = |number: usize| number.is_multiple_of(6);
     for (_, person) in crowd.people.iter().enumerate().filter(|(number, _)| dies(*number)) {
         person.vanish();
     }

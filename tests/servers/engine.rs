@@ -42,21 +42,28 @@ impl Engine {
         signal(&self.process, "CONT");
     }
 
-    /// One line of its `INFO`, as a number.
-    pub async fn info(&self, name: &str) -> u64 {
-        let text = self.ask("INFO").await.expect("an engine");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    /// How often it has been asked for this, by whomever: what is said to it, and what scripts say in it.
+    pub async fn calls(&self, command: &str) -> u64 {
+        let text = self.ask("INFO commandstats").await.expect("an engine");
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+    }
+
+    /// How often it has been asked for anything.
+    pub async fn all_calls(&self) -> u64 {
+        let text = self.ask("INFO stats").await.expect("an engine");
+        let line = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        line.unwrap_or_else(|| panic!("no total in {text}")).parse().unwrap()
     }
 
     async fn answers(&self) {
         eventually("the engine's answer", async || self.ask("PING").await.is_some()).await;
     }
 
-    /// What it answers to one word.
-    async fn ask(&self, word: &str) -> Option<String> {
+    /// What it answers to one line.
+    async fn ask(&self, line: &str) -> Option<String> {
         let mut tcp = TcpStream::connect(self.address).await.ok()?;
-        tcp.write_all(format!("{word}\r\nQUIT\r\n").as_bytes()).await.ok()?;
+        tcp.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).await.ok()?;
         let mut text = String::new();
         tcp.read_to_string(&mut text).await.ok()?;
         Some(text)

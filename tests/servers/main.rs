@@ -9,6 +9,7 @@
 mod common;
 
 mod broken;
+mod cost;
 mod crowd;
 mod engine;
 mod front;
