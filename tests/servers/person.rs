@@ -24,7 +24,7 @@ const DEAD: Duration = Duration::from_millis(2_500);
 /// A door that does not open in this time is not tried any longer.
 const DOOR: Duration = Duration::from_millis(1_500);
 /// So long a join may take, if the server it comes from has to be found dead first.
-const JOIN: Duration = Duration::from_secs(8);
+const JOIN: Duration = Duration::from_secs(12);
 /// After so many messages the server is told that they have come.
 const ACK_MESSAGES: u64 = 12;
 
@@ -208,6 +208,9 @@ impl Life {
                     let message: Value = serde_json::from_str(&text).expect("JSON");
                     if message["type"] == "go_away" {
                         wait = Duration::from_millis(message["reconnect_ms"].as_u64().expect("a hint"));
+                    }
+                    if let Some(millis) = message["retry_after_ms"].as_u64().filter(|_| message["re"] == "join") {
+                        wait = Duration::from_millis(millis);
                     }
                     let mut notes = self.notes();
                     let answers = notes.take(message);
