@@ -8,16 +8,14 @@ use crate::stage::Stage;
 /// Who is sent away comes back within five seconds (R32), to find its place kept.
 const WINDOW: (&str, &str) = ("ROUNDTABLE_RESUME_WINDOW", "15s");
 
-/// 1,000 members in 250 rooms where the machine has nothing else to do, and fewer in CI: ROUNDTABLE_LOAD_ROOMS=250.
-fn rooms() -> usize {
-    std::env::var("ROUNDTABLE_LOAD_ROOMS").map_or(60, |rooms| rooms.parse().expect("a number of rooms"))
-}
+/// Of four each: 1,000 members.
+const ROOMS: usize = 250;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_servers_are_restarted_one_after_the_other() {
     let mut stage = Stage::set(3, &[WINDOW]).await;
     let front = stage.front.address;
-    let crowd = Crowd::gather(rooms(), 4, |_| vec![front]).await;
+    let crowd = Crowd::gather(ROOMS, 4, |_| vec![front]).await;
     let mark = crowd.mark();
     let talk = crowd.talk(Duration::from_millis(2));
     for at in 0..3 {
