@@ -8,10 +8,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod broken;
 mod cost;
 mod crowd;
 mod engine;
+mod faults;
 mod front;
 mod load;
 mod person;
