@@ -12,7 +12,7 @@ use roundtable::config::Cli;
 use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Hub, HubRules, Membership, Newcomer};
+use roundtable::hub::{Hub, HubRules, Membership, Newcomer, Said};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -92,7 +92,7 @@ impl Seated {
             outbox: outbox.clone(),
         };
         let room = RoomName::new("bench").expect("a room's name");
-        let membership = hub.join(&room, newcomer).expect("a free seat");
+        let membership = hub.join(&room, newcomer).expect("a free seat").now().expect("no other server");
         Self { membership, outbox, frames: VecDeque::new() }
     }
 
@@ -115,7 +115,9 @@ fn fan_out(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(members), |bench| {
             bench.iter(|| {
                 let sender = &seated[0].membership;
-                sender.broadcast(None, relay(black_box(&text), sender.id())).expect("a member may broadcast");
+                sender
+                    .broadcast(Said::default(), relay(black_box(&text), sender.id()))
+                    .expect("a member may broadcast");
                 seated.iter_mut().for_each(Seated::drain);
             });
         });

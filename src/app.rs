@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use crate::access::{Access, AdminToken, ResumeKey};
 use crate::config::Config;
 use crate::greeter::Greeter;
-use crate::hub::{Hub, HubRules};
+use crate::hub::{Connection as Engine, Hub, HubRules};
 use crate::limits::{DoorRules, Doors};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
@@ -46,9 +46,19 @@ struct Places {
 impl App {
     /// A server with these settings; the error is a sentence for the operator.
     pub fn new(config: Config) -> Result<Arc<Self>, String> {
+        Self::beside_others(config, None)
+    }
+
+    /// The same, one of several where there is an engine.
+    pub fn beside_others(config: Config, engine: Option<Engine>) -> Result<Arc<Self>, String> {
         let metrics = Arc::new(Metrics::new());
         let resume_key = match &config.resume_key {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
+            None if engine.is_some() => {
+                return Err("ROUNDTABLE_RESUME_KEY or ROUNDTABLE_RESUME_KEY_FILE: servers that share rooms need the same \
+                            key, so that whoever loses one comes back by another; set one of 32 random bytes for all of them"
+                    .to_owned());
+            }
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
         let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics)));
@@ -66,7 +76,7 @@ impl App {
             access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?,
             doors: Doors::new(doors),
             admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
-            hub: Hub::telling(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks)),
+            hub: Hub::sharing(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks), engine),
             webhooks,
             metrics,
             resume_key,

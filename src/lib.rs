@@ -36,6 +36,7 @@ pub mod limits;
 mod link;
 pub mod outbox;
 pub mod protocol;
+mod refusal;
 pub mod server;
 pub mod socket;
 pub mod telemetry;

@@ -144,6 +144,17 @@ impl Outbox {
         self.reader.wake();
     }
 
+    /// Goes on with a session whose client is still to come: what has gathered here meanwhile is forgotten.
+    pub fn keep(&self, mut session: Session) {
+        session.pause();
+        self.lock().session = session;
+    }
+
+    /// What a session here may hold.
+    pub fn bounds(&self) -> Bounds {
+        self.lock().session.bounds()
+    }
+
     /// Moves everything that waits into `frames`, which must be empty: what was taken before has gone.
     pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut VecDeque<Outgoing>) -> Poll<Taken> {
         if let Some(taken) = self.take(frames) {

@@ -21,6 +21,7 @@ use tower::ServiceExt;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::{self, PeerAddress};
+use crate::hub::Connection;
 use crate::limits::{Kind, Visit};
 
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
@@ -49,9 +50,14 @@ pub struct Server {
 impl Server {
     /// Binds both listeners. Port 0 takes any free one. The error is a sentence for the operator.
     pub async fn bind(config: Config) -> Result<Self, String> {
+        Self::bind_beside_others(config, None).await
+    }
+
+    /// The same, as one of several servers where there is an engine between them.
+    pub async fn bind_beside_others(config: Config, engine: Option<Connection>) -> Result<Self, String> {
         let public = listen("ROUNDTABLE_LISTEN", config.listen)?;
         let ops = listen("ROUNDTABLE_OPS_LISTEN", config.ops_listen)?;
-        Ok(Self { app: App::new(config)?, public, ops })
+        Ok(Self { app: App::beside_others(config, engine)?, public, ops })
     }
 
     /// Where clients connect.
@@ -83,12 +89,15 @@ impl Server {
         let webhooks = tokio::spawn(async move { tells.webhooks.run().await });
         let renews = Arc::clone(&app);
         let ice = tokio::spawn(async move { renew_ice(&renews).await });
+        let follows = Arc::clone(&app);
+        let engine = tokio::spawn(async move { follows.hub.follow().await });
         shutdown.await;
 
         tracing::info!(connections = app.connections(), "shutting down");
         app.drain();
         let gone = async {
             app.emptied().await;
+            app.hub.settled().await;
             // A panic of the accept loop has been logged; there is nothing left to wait for.
             let _ = public.await;
         };
@@ -97,7 +106,7 @@ impl Server {
         }
         // Last: it says until the end that the server is not ready.
         app.webhooks.settle(WEBHOOK_PATIENCE).await;
-        for task in [ops, keys, webhooks, ice] {
+        for task in [ops, keys, webhooks, ice, engine] {
             task.abort();
         }
         tracing::info!("stopped");

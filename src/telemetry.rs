@@ -51,6 +51,32 @@ struct Code {
     code: &'static str,
 }
 
+/// What the server counts of the engine between servers. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct EngineMetrics {
+    /// 1 while there is a connection.
+    pub connected: Gauge,
+    /// What it was asked.
+    pub requests: Counter,
+    /// What of that was not answered in time, or refused.
+    pub failures: Counter,
+    /// What was published to another server.
+    pub published: Counter,
+    /// What of that was not sent, and what came and found no room.
+    pub lost: Counter,
+}
+
+impl EngineMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("engine");
+        registry.register("connected", "Whether the engine can be reached", self.connected.clone());
+        registry.register("requests", "Requests to the engine", self.requests.clone());
+        registry.register("failures", "Requests that it did not answer in time, or refused", self.failures.clone());
+        registry.register("published", "Messages to other servers", self.published.clone());
+        registry.register("lost", "Messages between servers that found no room", self.lost.clone());
+    }
+}
+
 /// What the server counts. No label grows with rooms or people.
 #[derive(Debug)]
 pub struct Metrics {
@@ -72,6 +98,8 @@ pub struct Metrics {
     pub webhooks_delivered: Counter,
     /// Events that were given up.
     pub webhooks_dropped: Counter,
+    /// Of the engine between servers.
+    pub engine: EngineMetrics,
     closes: Family<Code, Counter<u64, AtomicU64>>,
     registry: Registry,
 }
@@ -94,9 +122,11 @@ impl Metrics {
             resumed: Counter::default(),
             webhooks_delivered: Counter::default(),
             webhooks_dropped: Counter::default(),
+            engine: EngineMetrics::default(),
             closes: Family::default(),
             registry: Registry::default(),
         };
+        metrics.engine.register(&mut registry);
         registry.register("sockets", "Open WebSockets", metrics.sockets.clone());
         registry.register("rooms", "Rooms with somebody in them", metrics.rooms.clone());
         registry.register("members", "Members of all rooms", metrics.members.clone());

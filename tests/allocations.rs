@@ -12,7 +12,7 @@ use roundtable::config::Cli;
 use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Hub, HubRules, Membership, Newcomer};
+use roundtable::hub::{Hub, HubRules, Membership, Newcomer, Said};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -123,7 +123,7 @@ impl Seated {
             outbox: outbox.clone(),
         };
         let room = RoomName::new("allocations").unwrap();
-        let membership = hub.join(&room, newcomer).unwrap();
+        let membership = hub.join(&room, newcomer).unwrap().now().unwrap();
         Self { membership, outbox, frames: VecDeque::new() }
     }
 
@@ -165,7 +165,7 @@ fn a_broadcast_to_fifty_members_allocates_twice() {
     let mut broadcast = || {
         let ((), allocations) = counted(|| {
             let sender = &members[0].membership;
-            sender.broadcast(None, relay(&text, sender.id())).unwrap();
+            sender.broadcast(Said::default(), relay(&text, sender.id())).unwrap();
         });
         members[1..].iter_mut().for_each(Seated::drain);
         allocations

@@ -6,8 +6,8 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use roundtable::protocol::RoomName;
 use roundtable::protocol::client::{Request, parse};
+use roundtable::protocol::{ErrorBody, ErrorCode, RoomName, ServerMessage};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -227,7 +227,16 @@ async fn captured() -> Vec<Value> {
 
     server.shut_down();
     ada.drain_into(&mut seen).await;
+    seen.extend(between_servers());
     seen
+}
+
+/// What only several servers say, as it is written.
+fn between_servers() -> Vec<Value> {
+    let busy =
+        ErrorBody { code: ErrorCode::Busy, message: "", re: Some("join"), reference: None, retry_after_ms: Some(1) };
+    let messages = [ServerMessage::Degraded { active: true }, ServerMessage::Error(busy)];
+    messages.iter().map(|message| json!(message)).collect()
 }
 
 /// What a lost connection brings about.

@@ -12,7 +12,7 @@ use roundtable::config::Cli;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::core::{Grant, Refusal};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Hub, HubRules, Membership, Newcomer};
+use roundtable::hub::{Hub, HubRules, Membership, Newcomer, Said};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{LeaveReason, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -174,7 +174,7 @@ impl World {
         let mut world = Self { hub, room, key, members: Vec::new(), said: 0 };
         for index in 0..MEMBERS {
             let outbox = outbox();
-            let membership = world.hub.join(&world.room, newcomer(index, &outbox, None)).unwrap();
+            let membership = world.hub.join(&world.room, newcomer(index, &outbox, None)).unwrap().now().unwrap();
             world.members.push(Member {
                 id: id(index),
                 stay: 0,
@@ -284,11 +284,11 @@ impl World {
             if let Some(ack) = parsed.ack {
                 member.outbox.acknowledge(ack).unwrap();
             }
-            let from = membership.id();
+            let (from, said) = (membership.id(), Said { number: parsed.number, reference: None });
             let done = match parsed.request.unwrap() {
-                Request::Signal { to, data } => membership.signal(parsed.number, to, server::signal(from, data)),
-                Request::Broadcast { data } => membership.broadcast(parsed.number, server::broadcast(from, data)),
-                Request::State(patch) => membership.change_state(parsed.number, patch),
+                Request::Signal { to, data } => membership.signal(said, to, server::signal(from, data)),
+                Request::Broadcast { data } => membership.broadcast(said, server::broadcast(from, data)),
+                Request::State(patch) => membership.change_state(said, patch),
                 _ => Ok(()),
             };
             // A signal to oneself counts like any other.
@@ -312,7 +312,7 @@ impl World {
         member.up.clear();
         let outbox = outbox();
         let session = Some((member.stay, member.last));
-        let membership = self.hub.join(&self.room, newcomer(who, &outbox, session)).unwrap();
+        let membership = self.hub.join(&self.room, newcomer(who, &outbox, session)).unwrap().now().unwrap();
         member.resuming = true;
         member.outbox = outbox;
         // The old one ends after the new one has begun, and nobody minds.

@@ -6,10 +6,10 @@
 //! that a script finds them on one node of a cluster.
 
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use super::wire::{Entry, Incarnation, Post, ServerId};
 use crate::core::Act;
@@ -17,6 +17,9 @@ use crate::protocol::RoomName;
 
 /// How many entries a room's log keeps. Who lacks an older one asks another server for the room.
 pub const LOG_ENTRIES: usize = 256;
+/// A room's record is kept so long after the last request of a server that is in. Who has one asks at least every
+/// 30 s.
+pub const RECORD_LASTS: Duration = Duration::from_secs(120);
 /// The most acts of one [`Request::Append`].
 pub const BATCH: usize = 64;
 
@@ -134,12 +137,16 @@ pub enum Event {
     Told(RoomName, Bytes),
 }
 
-/// The way to the engine. Its events come by a channel that whoever makes it gives it.
-pub trait Bus: Send + Sync + 'static {
+/// What is still to come from the engine. It is under way already, whether it is waited for or not.
+pub type Reply<T> = BoxFuture<'static, Result<T, Unavailable>>;
+
+/// The way of one server to the engine. Its events come by a channel that whoever makes it gives it; what that has no
+/// room for is lost, but [`Event::Connected`] and [`Event::Disconnected`] are not.
+pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// Carries out a request within a second, or says that it is [`Unavailable`]; then it is not carried out later
     /// either, but for a moment: with each goes the time of the engine's clock until which it is good. Before [`Request::Attach`] the room's
     /// channel of this server is subscribed to, so that no entry after its own is missed for that reason.
-    fn ask(&self, room: &RoomName, request: Request) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
+    fn ask(&self, room: &RoomName, request: Request) -> Reply<Answer>;
 
     /// Publishes to one server, once. What cannot be sent is dropped: a [`Link`](super::link::Link) notices.
     fn tell(&self, room: &RoomName, to: ServerId, bytes: Bytes);
@@ -149,8 +156,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Says that this server lives, for as long as `lease`. Whether it was still said: after `Ok(false)` others may have
     /// put it out of its rooms.
-    fn renew(&self, lease: Duration) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    fn renew(&self, lease: Duration) -> Reply<bool>;
 
     /// Which of these servers live.
-    fn living(&self, servers: &[ServerId]) -> impl Future<Output = Result<Vec<ServerId>, Unavailable>> + Send;
+    fn living(&self, servers: &[ServerId]) -> Reply<Vec<ServerId>>;
+
+    /// The engine's clock since 1970, as this server knows it: what to give a [`Share`](super::Share) for the time. It
+    /// goes on while the engine is away, and may be set, back too, when it is heard of again.
+    fn clock(&self) -> Duration;
 }

@@ -8,21 +8,25 @@
 //!
 //! - [`wire`]: what servers and the engine say to each other
 //! - [`bus`]: what the engine can do, and what it promises
+//! - [`records`]: the same, done in memory
+//! - [`local`]: an engine within the process
 //! - [`replica`]: a copy of a room, and how an entry of the log changes it
 //! - [`link`]: frames from one server to another, none lost, none twice, in order
 //! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
 //! - [`watch`]: which servers are gone
 //!
-//! All of it is pure: time comes in as a value, nothing waits. It is not in the hub yet (docs/ARCHITECTURE.md, "Many
-//! servers").
+//! All of it but the ways to an engine is pure: time comes in as a value, nothing waits. It is not in the hub yet
+//! (docs/ARCHITECTURE.md, "Many servers").
 
 pub mod bus;
 pub mod link;
+pub mod local;
+pub mod records;
 pub mod replica;
 pub mod share;
 pub mod watch;
 pub mod wire;
 
 pub use replica::{Replica, Way};
-pub use share::{Output, Share};
+pub use share::{Happened, Output, Share};
 pub use wire::{Post, ServerId};

@@ -215,6 +215,8 @@ pub enum Refusal {
     StateInvalid(String),
     /// The message's number leaves a gap; this one would be right.
     OutOfSequence(u64),
+    /// What several servers have to decide waits already, as much as may (R78). Said by no room.
+    Busy,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -4,6 +4,8 @@
 //! A [`Session`] outlives its sockets. What is sent waits first, then is kept as replay until the client
 //! acknowledges it; a socket that takes over begins where the client says it was.
 
+mod shipped;
+
 use std::collections::VecDeque;
 
 use crate::protocol::{Frame, Outgoing};
@@ -235,6 +237,11 @@ impl Session {
         self.waiting_bytes = 0;
         self.again = (0, 0);
         std::mem::take(&mut self.waiting)
+    }
+
+    /// What it may hold.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// An empty one with the same bounds, for the socket that loses this one.

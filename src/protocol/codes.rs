@@ -59,6 +59,8 @@ pub enum ErrorCode {
     ServerFull,
     /// More was sent than the server takes, for too long (R75).
     RateLimited,
+    /// What several servers have to put in order waits already, as much as may, or for too long (R78).
+    Busy,
     /// `renew` by somebody who is not here by a token.
     NoToken,
 }
@@ -154,7 +156,8 @@ pub enum CloseCode {
     Ended = 4009,
     /// No token, a bad one, or one that ended (R58, R62).
     Unauthorized = 4010,
-    /// Too many attempts, no place at the moment, or too much sent for too long (R66, R67, R75).
+    /// Too many attempts, no place at the moment, too much sent for too long, or no answer from the other servers (R66,
+    /// R67, R75, R78).
     TryLater = 4011,
 }
 

@@ -176,6 +176,11 @@ pub enum ServerMessage<'a> {
         #[cfg_attr(test, ts(type = "string | number", optional))]
         reference: Option<&'a RawValue>,
     },
+    /// Whether this server is cut off from the others that have the room (R77).
+    Degraded {
+        /// From now on.
+        active: bool,
+    },
     /// The server shuts down (R32).
     GoAway {
         /// Always `shutdown` so far.

@@ -3,7 +3,6 @@
 //! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line.
 
 mod decisions;
-mod engine;
 mod links;
 mod member;
 mod scenario;

@@ -73,7 +73,7 @@ impl Run {
                 let time = Duration::from_millis(world.rng.u64(0..12_000));
                 world.engine_pause = world.now + time;
             }
-            4 if faults.engine_restart => world.engine.restart(),
+            4 if faults.engine_restart => world.engine.forget(),
             _ => {
                 world.resume(slot);
                 world.servers[slot].cut = false;
@@ -267,7 +267,7 @@ impl Run {
             .collect();
         let Some(replica) = replicas.values().next() else {
             assert!(world.members.values().all(|member| member.is == Is::Gone), "in a room that nobody has");
-            return assert!(world.engine.record.is_none(), "a record of nobody");
+            return assert_eq!(world.engine.posts(&world.room), [], "a record of nobody");
         };
         for other in replicas.values() {
             assert_eq!(*other, *replica, "all servers have the same");
@@ -276,7 +276,7 @@ impl Run {
         let mut known = replica.posts().to_vec();
         known.sort_by_key(|post| posts.iter().position(|other| other == post));
         assert_eq!(known, posts, "the room is where its servers are");
-        assert_eq!(world.engine.record.as_ref().map(|record| &*record.posts), Some(replica.posts()));
+        assert_eq!(world.engine.posts(&world.room), replica.posts());
         let room = replica.room();
         let there: Vec<Seat> = room.members().map(|(_, way)| way.seat).collect();
         let is_odd = |member: &&Member| (member.is == Is::In) != there.contains(&member.seat);
@@ -332,6 +332,6 @@ impl Run {
         for server in &self.world.servers {
             assert!(server.share.is_none(), "a share of nobody: {:#?}", server.share);
         }
-        assert!(self.world.engine.record.is_none(), "a record of nobody");
+        assert_eq!(self.world.engine.posts(&self.world.room), [], "a record of nobody");
     }
 }

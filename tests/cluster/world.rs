@@ -8,14 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use roundtable::cluster::bus::{Answer, Request, Unavailable};
+use roundtable::cluster::records::{Limits, Records};
 use roundtable::cluster::share::Rules;
 use roundtable::cluster::watch::Watch;
 use roundtable::cluster::wire::{Entry, Incarnation, Mark};
 use roundtable::cluster::{Output, Post, Replica, ServerId, Share};
 use roundtable::core::{Act, Comeback, Grant, Refusal, Seat};
-use roundtable::protocol::{LeaveReason, PeerName, Role, SettingsPatch, StatePatch};
+use roundtable::protocol::{LeaveReason, PeerName, Role, RoomName, SettingsPatch, StatePatch};
 
-use crate::engine::Engine;
 use crate::member::{Is, Member, id};
 
 pub const CAPACITY: usize = 6;
@@ -63,7 +63,8 @@ pub enum What {
 pub struct World {
     pub rng: Rng,
     pub now: Duration,
-    pub engine: Engine,
+    pub engine: Records,
+    pub room: RoomName,
     /// The engine does nothing until then.
     pub engine_pause: Duration,
     pub servers: Vec<Server>,
@@ -90,7 +91,8 @@ impl World {
     pub fn new(seed: u64, servers: usize) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut world = Self {
-            engine: Engine { log_entries: if rng.bool() { 256 } else { 6 }, ..Engine::default() },
+            engine: Records::new(Limits { entries: if rng.bool() { 256 } else { 6 }, ..Limits::default() }),
+            room: RoomName::new("round").unwrap(),
             rng,
             now: Duration::from_secs(1_000),
             engine_pause: Duration::ZERO,
@@ -245,7 +247,8 @@ impl World {
                 assert_eq!(seat.session, handle);
                 ships.push((seat, to));
             }
-            Output::Adopt { seat, to, session } => {
+            Output::Happened(_) | Output::Dismissed(..) => {}
+            Output::Adopt { seat, to, session, .. } => {
                 assert_eq!((seat.session, session.as_ref()), (*to, seat.session.to_string().as_bytes()));
                 *moved += 1;
                 adopted.push(*to);

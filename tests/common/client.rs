@@ -134,6 +134,20 @@ impl Client {
         assert_eq!(pong["ref"], mark);
     }
 
+    /// The same, whatever of these types has arrived before it.
+    pub async fn expect_nothing_but(&mut self, kinds: &[&str]) {
+        self.pings += 1;
+        let mark = format!("nothing-{}", self.pings);
+        self.send(json!({"type": "ping", "ref": mark})).await;
+        loop {
+            let message = self.next_message().await.expect("a pong");
+            if message["type"] == "pong" && message["ref"] == mark {
+                return;
+            }
+            assert!(kinds.iter().any(|kind| message["type"] == *kind), "{message}");
+        }
+    }
+
     /// The connection's end, which must be next: the close code, `None` without a close frame.
     pub async fn expect_close(&mut self) -> Option<u16> {
         match self.next_frame().await {

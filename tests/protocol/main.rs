@@ -19,6 +19,7 @@ mod leaving;
 mod limits;
 mod relaying;
 mod roster;
+mod servers;
 mod sessions;
 mod state;
 mod webhooks;

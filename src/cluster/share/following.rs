@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::moving::{Awaited, Moves};
-use super::{Emit, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
+use super::{Emit, Happened, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
 use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
@@ -79,7 +79,8 @@ impl<L, C> Share<L, C> {
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
         // What it has that came before is not carried out any more.
         self.appended = 0;
-        replica.refound(mark, time, own, &mut |effect| carry_out(own, true, locals, wakes, effect, emit));
+        let mut first = false;
+        replica.refound(mark, time, own, &mut |effect| carry_out(own, Some(&mut first), locals, wakes, effect, emit));
     }
 
     /// Carries out all entries whose turn has come, and gives the room to whom it was promised.
@@ -152,7 +153,14 @@ impl<L, C> Share<L, C> {
         let Some(replica) = &mut self.replica else { return };
         let is_first = replica.posts().first() == Some(&own);
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
-        let applied = replica.apply(entry, &mut |effect| carry_out(own, is_first, locals, wakes, effect, emit));
+        let before = replica.room().len();
+        let mut first = before == 0;
+        let applied = replica.apply(entry, &mut |effect| {
+            carry_out(own, is_first.then_some(&mut first), locals, wakes, effect, emit);
+        });
+        if is_first && before > 0 && replica.room().is_empty() {
+            emit(Output::Happened(Happened::Closed));
+        }
         match applied {
             Applied::Act(_, _, result) => {
                 if is_tick {
@@ -190,9 +198,14 @@ impl<L, C> Share<L, C> {
             let (context, joins) = self.before(Some(pending), None);
             let Some(replica) = &mut self.replica else { return };
             let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+            let before = replica.room().len();
+            let mut first = before == 0;
             let result = replica.act(now, own, number, act, &mut |effect| {
-                carry_out(own, true, locals, wakes, effect, emit);
+                carry_out(own, Some(&mut first), locals, wakes, effect, emit);
             });
+            if before > 0 && replica.room().is_empty() {
+                emit(Output::Happened(Happened::Closed));
+            }
             if is_tick {
                 self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
             }
@@ -305,7 +318,7 @@ impl<L, C> Share<L, C> {
         let Some(replica) = &self.replica else { return };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
         for (seat, comeback) in &joined {
-            replica.room().greet(*seat, *comeback, &mut |effect| carry_out(own, false, locals, wakes, effect, emit));
+            replica.room().greet(*seat, *comeback, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
         }
         // Who was lost with this server's way to the engine, is not.
         let room = replica.room();
@@ -325,7 +338,7 @@ impl<L, C> Share<L, C> {
         let seats: Vec<Seat> = self.locals.keys().copied().collect();
         let (own, locals, wakes) = (self.own, &mut self.locals, &mut self.wakes);
         for seat in seats {
-            replica.room().show(seat.id, &mut |effect| carry_out(own, false, locals, wakes, effect, emit));
+            replica.room().show(seat.id, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
         }
     }
 }

@@ -28,7 +28,7 @@ use super::link::Link;
 use super::replica::{Replica, Way};
 use super::wire::{Direct, Entry, Incarnation, Post, ServerId};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
-use crate::protocol::CloseCode;
+use crate::protocol::{CloseCode, LeaveReason, Peer};
 use moving::{Awaited, Moving};
 
 /// The most acts that wait for the engine.
@@ -56,9 +56,13 @@ pub struct Rules {
 /// What is to be done, in this order. `L` is the way to a member of this server, `C` what the answer to it needs.
 #[derive(Debug)]
 pub enum Output<'a, L, C> {
-    /// For a member of this server; [`Effect::Departed`] comes on one server of the room alone. [`Effect::WakeAt`] does
-    /// not come.
+    /// For a member of this server. [`Effect::Departed`] and [`Effect::WakeAt`] do not come.
     Effect(Effect<'a, L>),
+    /// Something has happened in the room, on whichever server: to be told to other programs. It comes on one server of
+    /// the room alone.
+    Happened(Happened<'a>),
+    /// Somebody's stay was ended by somebody else, on whichever server it was.
+    Dismissed(Seat, CloseCode),
     /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
     /// it is not.)
     Answer(C, Result<(), Refusal>),
@@ -83,6 +87,8 @@ pub enum Output<'a, L, C> {
         to: &'a L,
         /// As it was given to [`Share::ship`].
         session: Bytes,
+        /// The room, which knows by what it is here.
+        room: &'a Room<Way>,
     },
     /// A member has moved here, and its session does not go on. It is to join, in another session, or to leave.
     Afresh {
@@ -95,6 +101,17 @@ pub enum Output<'a, L, C> {
     Degraded(bool),
     /// It has ended; [`Share::into_joins`] has what is left.
     Over,
+}
+
+/// What other programs may want to know.
+#[derive(Clone, Copy, Debug)]
+pub enum Happened<'a> {
+    /// Somebody is in, the first one of all or not.
+    Joined(&'a Peer, bool),
+    /// Somebody is out; without a reason, because the meeting was ended.
+    Left(&'a Peer, Option<LeaveReason>),
+    /// Nobody is in any more.
+    Closed,
 }
 
 /// Where what a share has to say goes.
@@ -308,6 +325,34 @@ impl<L, C> Share<L, C> {
         self.locals.get(&seat).map(|local| &local.handle)
     }
 
+    /// The way that somebody had here who has gone on to another server, as long as its session has not.
+    pub fn leaving(&self, seat: Seat) -> Option<&L> {
+        self.moving.get(&seat).and_then(Moving::local)
+    }
+
+    /// All that have their session here, the ways to them, and whether they have a socket; who waits to be admitted, too.
+    pub fn locals(&self) -> impl Iterator<Item = (Seat, &L, bool)> {
+        self.locals.iter().map(|(seat, local)| (*seat, &local.handle, local.connected))
+    }
+
+    /// How many members have their session here.
+    pub fn members(&self) -> usize {
+        let Some(replica) = &self.replica else { return 0 };
+        self.locals.keys().filter(|seat| replica.room().seat_of(seat.id) == Some(**seat)).count()
+    }
+
+    /// Whether anything here, a session or one on its way, would be lost with this server.
+    pub fn holds_sessions(&self) -> bool {
+        !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty())
+    }
+
+    /// Sets the way to somebody whose session is here, and nothing else.
+    pub fn divert(&mut self, seat: Seat, to: L) {
+        if let Some(local) = self.locals.get_mut(&seat) {
+            local.handle = to;
+        }
+    }
+
     /// Those who came in before this share was over and have not been let in: for the next one, in another session, since
     /// in this one they may have been in the room unseen.
     pub fn into_joins(self) -> impl Iterator<Item = Pending<L, C>> {
@@ -465,14 +510,22 @@ impl<L, C> Share<L, C> {
 }
 
 /// Carries out what concerns this server's own members.
+///
+/// `news` is there on the server that tells what happens, and says whether nobody was in before.
 fn carry_out<L, C>(
     own: Post,
-    is_first: bool,
+    mut news: Option<&mut bool>,
     locals: &mut BTreeMap<Seat, Local<L>>,
     wakes: &mut BTreeSet<Duration>,
     effect: Effect<'_, Way>,
     emit: Emit<'_, L, C>,
 ) {
+    if let Effect::Close { handle, code: code @ (CloseCode::Removed | CloseCode::Ended) } = &effect {
+        emit(Output::Dismissed(handle.seat, *code));
+    }
+    if let (Effect::Welcome { own, .. }, Some(first)) = (&effect, news.as_deref_mut()) {
+        emit(Output::Happened(Happened::Joined(own, std::mem::take(first))));
+    }
     let is_own = |way: &Way| way.home == Some(own);
     match effect {
         Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers } if is_own(to) => {
@@ -491,7 +544,7 @@ fn carry_out<L, C>(
                 emit(Output::Effect(Effect::Close { handle, code }));
             }
         }
-        Effect::Departed { peer, reason } if is_first => emit(Output::Effect(Effect::Departed { peer, reason })),
+        Effect::Departed { peer, reason } if news.is_some() => emit(Output::Happened(Happened::Left(peer, reason))),
         Effect::WakeAt(at) => drop(wakes.insert(at)),
         Effect::Welcome { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Departed { .. } => {}
     }

@@ -69,6 +69,11 @@ impl Awaited {
 }
 
 impl<L> Moving<L> {
+    /// The way that it has here until its session has gone.
+    pub(super) fn local(&self) -> Option<&L> {
+        self.local.as_ref().map(|local| &local.handle)
+    }
+
     /// The way that it had here.
     pub(super) fn into_local(self) -> Option<Local<L>> {
         self.local
@@ -170,9 +175,9 @@ impl<L, C> Share<L, C> {
         };
         let Some(local) = local else { return };
         let Some(Awaited { held, overrun, .. }) = local.awaits.take() else { return };
-        if let Some(session) = session.filter(|_| !overrun) {
+        if let (Some(session), Some(replica)) = (session.filter(|_| !overrun), &self.replica) {
             let to = &local.handle;
-            emit(Output::Adopt { seat, to, session });
+            emit(Output::Adopt { seat, to, session, room: replica.room() });
             for frame in held {
                 emit(Output::Effect(Effect::Send { seat, to, frame }));
             }

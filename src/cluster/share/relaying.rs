@@ -49,9 +49,14 @@ impl<L, C> Share<L, C> {
         frame: Frame,
         emit: Emit<'_, L, C>,
     ) -> Result<(), Undelivered> {
-        let own = self.own;
+        let (own, is_alone) = (self.own, self.is_alone());
         let Some(replica) = &mut self.replica else { return Err(Undelivered::Refused(Refusal::NotMember)) };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
+        // Everybody is here: nothing to be looked at first, and nothing to be kept.
+        if is_alone {
+            let sent = replica.relay(input, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
+            return sent.map_err(Undelivered::Refused);
+        }
         // First all is looked at, then all is sent: a broadcast goes to everyone or to nobody.
         let (mut here, mut there): (Vec<Seat>, BTreeMap<Post, Vec<Seat>>) = (Vec::new(), BTreeMap::new());
         let looked_at = replica.relay(input, &mut |effect| {
@@ -80,7 +85,7 @@ impl<L, C> Share<L, C> {
         for seat in here {
             if let Ok(to) = room.way_from(seat) {
                 let effect = Effect::Send { seat, to, frame: frame.clone() };
-                carry_out(own, false, locals, wakes, effect, emit);
+                carry_out(own, None, locals, wakes, effect, emit);
             }
         }
         Ok(())
@@ -104,7 +109,7 @@ impl<L, C> Share<L, C> {
                         }
                         let Ok(to) = replica.room().way_from(seat) else { continue };
                         let effect = Effect::Send { seat, to, frame: frame.clone() };
-                        carry_out(own, false, locals, wakes, effect, emit);
+                        carry_out(own, None, locals, wakes, effect, emit);
                     }
                 }
                 Content::Gone(seat, entry) => self.answer(now, from, seat, entry, emit),

@@ -206,7 +206,11 @@ expires_in_ms: number,
 /**
  * The `ref` of the `renew`.
  */
-ref?: string | number, } | { "type": "go_away", 
+ref?: string | number, } | { "type": "degraded", 
+/**
+ * From now on.
+ */
+active: boolean, } | { "type": "go_away", 
 /**
  * Always `shutdown` so far.
  */
@@ -457,7 +461,7 @@ ref?: string | number,
  */
 retry_after_ms?: number, };
 
-export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "too_many_attempts" | "server_full" | "rate_limited" | "no_token";
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "too_many_attempts" | "server_full" | "rate_limited" | "busy" | "no_token";
 
 export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed" | "unauthorized";
 

@@ -22,7 +22,9 @@ impl World {
         }
         let (mut published, appends) = (Vec::new(), matches!(request, Request::Append { .. }));
         self.appends += u64::from(appends);
-        let answer = self.engine.ask(self.now, request, &mut published);
+        let answer = self.engine.ask(self.now, &self.room, request, &mut |to, incarnation, entry| {
+            published.push((to, incarnation, entry));
+        });
         for (to, incarnation, entry) in published {
             self.publish(to, What::Entry(to, incarnation, entry));
         }
@@ -50,9 +52,9 @@ impl World {
             return;
         }
         self.engine.renew(self.now, id, LEASE);
-        let living = self.engine.living(self.now);
         let server = &mut self.servers[slot];
         let known: BTreeSet<ServerId> = server.share.iter().flat_map(Share::servers).collect();
+        let living = self.engine.living(self.now, known.iter().copied()).into_iter().collect();
         let gone = server.watch.look(&known, &living);
         let now = self.now + server.skew;
         self.with(slot, |share, emit| share.gone(now, gone, emit));

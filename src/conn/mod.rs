@@ -1,26 +1,28 @@
 //! What one connection may say. It is first a [`Hello`], which may only join, then a [`Joined`],
 //! which may do the rest. Whatever ends it, its [`Membership`] announces the departure.
 
+mod hello;
+
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::access::{Change, Credentials, Pass};
+use crate::access::{Change, Pass};
 use crate::app::App;
 use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
-use crate::hub::{self, Absence, JoinError, Membership, Newcomer};
-use crate::limits::{Attempt, Visit};
+use crate::hub::{Absence, Membership, Said};
+use crate::limits::Visit;
 use crate::link::{Event, Link, with_jitter};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{
-    CloseCode, ErrorBody, ErrorCode, LeaveReason, MESSAGE_BYTES, Outgoing, PeerId, RoomName, ServerMessage, server,
+    CloseCode, ErrorBody, ErrorCode, LeaveReason, MESSAGE_BYTES, Outgoing, RoomName, ServerMessage, server,
 };
+use crate::refusal::millis;
 use crate::socket::{End, Received, Socket};
+use hello::Hello;
 
-/// After which time somebody asks again who found the server full.
-const FULL_RETRY: Duration = Duration::from_secs(10);
 /// The same of who sent too fast (R75): by then what is free is whole again, twice over.
 const PACE_RETRY: Duration = Duration::from_secs(10);
 
@@ -30,9 +32,9 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
     let mut link = Link::new(&app.config, socket);
     let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
-        Ok((membership, pass)) => {
+        Ok((membership, pass, early)) => {
             link.stop_join_timer();
-            Joined { app: &app, membership, pass }.run(&mut link).await
+            Joined { app: &app, membership, pass }.run(&mut link, early).await
         }
         Err(ending) => ending,
     };
@@ -48,144 +50,8 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
 /// How a connection is to end: the code to close it with, `None` where the client has closed it.
 type Ending = Option<CloseCode>;
 
-/// What a connection that has not joined may do: join.
-struct Hello<'a> {
-    app: &'a Arc<App>,
-    room: RoomName,
-    visit: &'a Visit,
-}
-
 /// The token by which somebody is in, if any.
 type OwnPass = Option<Box<Pass>>;
-
-/// What follows from a message before the join.
-enum Step {
-    Stay,
-    /// To be taken again after this time.
-    Later(Duration),
-    Join(Membership, OwnPass),
-    End(CloseCode),
-}
-
-impl Hello<'_> {
-    async fn run(&self, link: &mut Link) -> Result<(Membership, OwnPass), Ending> {
-        let mut draining = self.app.draining();
-        loop {
-            let event = tokio::select! {
-                event = link.next() => event,
-                () = async { drop(draining.wait_for(|draining| *draining).await) } => {
-                    hub::go_away(link.outbox());
-                    return Err(Some(CloseCode::GoingAway));
-                }
-            };
-            match event {
-                Event::Received(Received::Text(text)) => match self.take_in_time(link, &text).await {
-                    Step::Stay | Step::Later(_) => {}
-                    Step::Join(membership, pass) => return Ok((membership, pass)),
-                    Step::End(code) => return Err(Some(code)),
-                },
-                Event::Received(received) => refuse_binary(link, &received),
-                other => return Err(ending(link, other)),
-            }
-        }
-    }
-
-    /// Whoever tries to join too often is slowed first (R66).
-    async fn take_in_time(&self, link: &Link, text: &str) -> Step {
-        // Nothing of the step may live across the await: every connection would keep room for it.
-        let wait = match self.take(link, text, false) {
-            Step::Later(wait) => wait,
-            step => return step,
-        };
-        // In a box: hardly anybody waits, and everybody's task would keep room for it.
-        Box::pin(tokio::time::sleep(wait)).await;
-        self.take(link, text, true)
-    }
-
-    fn take(&self, link: &Link, text: &str, waited: bool) -> Step {
-        let client::Parsed { reference, request, .. } = client::parse(text);
-        match request {
-            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings }) => {
-                let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
-                match if waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
-                    Attempt::After(Duration::ZERO) => {}
-                    Attempt::After(wait) => return Step::Later(wait),
-                    Attempt::Refused(wait) => {
-                        let message = "Too many attempts to join came from this address.";
-                        refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, Some("join"), reference);
-                        return Step::End(CloseCode::TryLater);
-                    }
-                }
-                let shown = Credentials { token: token.as_deref(), host_key: host_key.as_deref() };
-                let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
-                    Ok(admission) => admission,
-                    Err(denied) => {
-                        // Who shows none has not tried one.
-                        if denied.code != ErrorCode::TokenMissing {
-                            self.visit.guessed();
-                        }
-                        link.refuse(denied.code, &denied.message, Some("join"), reference);
-                        return Step::End(CloseCode::Unauthorized);
-                    }
-                };
-                let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
-                    return Step::End(CloseCode::GoingAway);
-                };
-                let newcomer = Newcomer {
-                    id,
-                    named: admission.name.is_some(),
-                    name: admission.name.unwrap_or(name),
-                    state,
-                    settings,
-                    stay: known.map(|(_, stay)| stay),
-                    last_seq,
-                    disproved: resume.is_some() && known.is_none(),
-                    grant: admission.grant,
-                    outbox: Arc::clone(link.outbox()),
-                };
-                match self.app.hub.join(&self.room, newcomer) {
-                    Ok(membership) => {
-                        // To open a room by its name and to find out that nobody is there are the same.
-                        let by_name =
-                            || !self.room.is_trial() && !self.app.access.is_maker(&self.room, host_key.as_deref());
-                        if membership.made_the_room() && known.is_none() && by_name() {
-                            self.visit.guessed();
-                        }
-                        return Step::Join(membership, admission.pass);
-                    }
-                    Err(JoinError::Full) => {
-                        let message = "The server has as many rooms or members as it takes.";
-                        refuse_for_now(link, ErrorCode::ServerFull, message, FULL_RETRY, Some("join"), reference);
-                        return Step::End(CloseCode::TryLater);
-                    }
-                    Err(JoinError::Dismissed(code)) => return Step::End(code),
-                    Err(JoinError::Draining) => {
-                        hub::go_away(link.outbox());
-                        return Step::End(CloseCode::GoingAway);
-                    }
-                    Err(JoinError::Refused(refusal)) => {
-                        refuse(link, &refusal, Some("join"), reference);
-                        match refusal {
-                            Refusal::RoomFull => return Step::End(CloseCode::RoomFull),
-                            Refusal::RoomLocked => return Step::End(CloseCode::RoomLocked),
-                            _ => {}
-                        }
-                    }
-                }
-            }
-            Ok(Request::Ping) => pong(link, reference),
-            // Of a client that acknowledges in the dark; it does no harm.
-            Ok(Request::Ack) => {}
-            Ok(Request::Leave) => return Step::End(CloseCode::Left),
-            Ok(other) => {
-                let message = "The first message is \"join\".";
-                link.refuse(ErrorCode::JoinFirst, message, Some(other.kind()), reference);
-            }
-            Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
-        }
-        Step::Stay
-    }
-}
 
 /// What a member of a room may do, and who waits to become one.
 struct Joined<'a> {
@@ -195,7 +61,17 @@ struct Joined<'a> {
 }
 
 impl Joined<'_> {
-    async fn run(mut self, link: &mut Link) -> Ending {
+    /// `early` is what came before it was known that it has joined.
+    async fn run(mut self, link: &mut Link, early: Option<Box<Received>>) -> Ending {
+        if let Some(received) = early {
+            match *received {
+                Received::Text(text) if !self.take(link, &text) => {
+                    self.membership.leave(LeaveReason::Left);
+                    return Some(CloseCode::Left);
+                }
+                received => refuse_binary(link, &received),
+            }
+        }
         loop {
             let event = match &mut self.pass {
                 None => link.next().await,
@@ -246,19 +122,19 @@ impl Joined<'_> {
             let message = format!("\"ack\" is up to {sent}, the number of the last message that was sent.");
             link.refuse(ErrorCode::OutOfSequence, &message, kind, reference);
         }
-        let metrics = &self.app.metrics;
+        let (metrics, said) = (&self.app.metrics, Said { number, reference });
         let result = match request {
             Ok(Request::Signal { to, data }) => {
                 metrics.signals.inc();
-                self.membership.signal(number, to, server::signal(self.membership.id(), data))
+                self.membership.signal(said, to, server::signal(self.membership.id(), data))
             }
             Ok(Request::Broadcast { data }) => {
                 metrics.broadcasts.inc();
-                self.membership.broadcast(number, server::broadcast(self.membership.id(), data))
+                self.membership.broadcast(said, server::broadcast(self.membership.id(), data))
             }
-            Ok(Request::State(patch)) => self.membership.change_state(number, patch),
-            Ok(Request::Moderate(act)) => self.membership.moderate(number, act),
-            Ok(Request::Sync) => self.membership.sync(number),
+            Ok(Request::State(patch)) => self.membership.change_state(said, patch),
+            Ok(Request::Moderate(act)) => self.membership.moderate(said, act),
+            Ok(Request::Sync) => self.membership.sync(said),
             Ok(Request::Leave) => return false,
             // What is between this connection and its server.
             Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. }) | Err(_) => {
@@ -323,34 +199,14 @@ async fn next_or_change(link: &mut Link, pass: &mut Pass) -> Result<Event, Chang
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn pong(link: &Link, reference: Option<&RawValue>) {
     link.send(Outgoing::plain(ServerMessage::Pong { reference }.to_frame()));
 }
 
 fn refuse(link: &Link, refusal: &Refusal, re: Option<&str>, reference: Option<&RawValue>) {
-    let sentence;
-    let (code, message) = match refusal {
-        Refusal::RoomFull => (ErrorCode::RoomFull, "The room has as many members as it takes."),
-        Refusal::RoomLocked => (ErrorCode::RoomLocked, "The room is locked."),
-        Refusal::NotAllowed(why) => (ErrorCode::NotAllowed, *why),
-        Refusal::NotAdmitted => (ErrorCode::NotAdmitted, "A host has not admitted this connection yet."),
-        Refusal::PeerNotFound => {
-            (ErrorCode::PeerNotFound, "No peer with this id is in this room: it left, or never was here.")
-        }
-        Refusal::SignalToSelf => (ErrorCode::SignalToSelf, "\"to\" is the sender's own id."),
-        Refusal::StateInvalid(why) => (ErrorCode::StateInvalid, why.as_str()),
-        Refusal::OutOfSequence(next) => {
-            sentence = format!("\"seq\" leaves a gap; the next number is {next}.");
-            (ErrorCode::OutOfSequence, &*sentence)
-        }
-        // The hub has closed this connection, and its close frame is on the way.
-        Refusal::NotMember => return,
-    };
-    link.refuse(code, message, re, reference);
+    if let Some(error) = crate::refusal::error(refusal, re, reference) {
+        link.tell(error);
+    }
 }
 
 /// Says when to come back, which differs by up to a quarter from client to client.
@@ -405,16 +261,5 @@ fn ending(link: &Link, event: Event) -> Ending {
             Some(CloseCode::TryLater)
         }
         Event::Closed(code) => Some(code),
-    }
-}
-
-fn random_id() -> Option<PeerId> {
-    let mut random = [0; PeerId::LEN];
-    match getrandom::fill(&mut random) {
-        Ok(()) => Some(PeerId::from_random(random)),
-        Err(error) => {
-            tracing::error!(%error, "no random numbers: nobody can join");
-            None
-        }
     }
 }

@@ -1,0 +1,179 @@
+//! What the engine keeps and does, in memory: what `bus` promises, for [`Local`](super::local::Local) and for
+//! simulations. The scripts of Redis do the same.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::bus::{Answer, LOG_ENTRIES, RECORD_LASTS, Request};
+use super::wire::{Body, Entry, Incarnation, News, Post, ServerId};
+use crate::protocol::RoomName;
+
+/// Where entries go that are published: to this server, of this record.
+pub type Publish<'a> = &'a mut dyn FnMut(ServerId, Incarnation, Entry);
+
+/// The records of all rooms, and the leases of all servers.
+#[derive(Debug)]
+pub struct Records {
+    rooms: HashMap<RoomName, Record>,
+    leases: BTreeMap<ServerId, Duration>,
+    limits: Limits,
+}
+
+/// How much is kept, and for how long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Entries of a room's log.
+    pub entries: usize,
+    /// A record nobody has asked for anything so long is forgotten.
+    pub lasts: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: LOG_ENTRIES, lasts: RECORD_LASTS }
+    }
+}
+
+#[derive(Debug)]
+struct Record {
+    incarnation: Incarnation,
+    posts: Vec<Post>,
+    number: u64,
+    time: Duration,
+    log: VecDeque<Entry>,
+    /// How long it is kept.
+    until: Duration,
+}
+
+impl Records {
+    /// None.
+    pub fn new(limits: Limits) -> Self {
+        Self { rooms: HashMap::new(), leases: BTreeMap::new(), limits }
+    }
+
+    /// Sets how much is kept from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Forgets everything, as an engine without persistence does when it is begun anew.
+    pub fn forget(&mut self) {
+        self.rooms.clear();
+        self.leases.clear();
+    }
+
+    /// Who is in a room, in the order in which they came; nobody where there is no record.
+    pub fn posts(&self, room: &RoomName) -> &[Post] {
+        self.rooms.get(room).map_or(&[], |record| &record.posts)
+    }
+
+    /// Says that a server lives; whether that was still said.
+    pub fn renew(&mut self, now: Duration, server: ServerId, lease: Duration) -> bool {
+        self.leases.retain(|_, until| *until > now);
+        self.leases.insert(server, now + lease).is_some()
+    }
+
+    /// Which of these servers live.
+    pub fn living(&self, now: Duration, servers: impl IntoIterator<Item = ServerId>) -> Vec<ServerId> {
+        let lives = |server: &ServerId| self.leases.get(server).is_some_and(|until| *until > now);
+        servers.into_iter().filter(lives).collect()
+    }
+
+    /// Carries out a request about a room.
+    pub fn ask(&mut self, now: Duration, room: &RoomName, request: Request, publish: Publish<'_>) -> Answer {
+        if self.rooms.get(room).is_some_and(|record| record.until <= now) {
+            self.rooms.remove(room);
+        }
+        let (post, of) = match &request {
+            Request::Attach { post, after } => return self.attach(now, room, *post, *after, publish),
+            Request::Detach { post, incarnation }
+            | Request::Evict { post, incarnation, .. }
+            | Request::Found { post, incarnation }
+            | Request::Append { post, incarnation, .. }
+            | Request::Fetch { post, incarnation, .. } => (*post, *incarnation),
+        };
+        let Some(record) = self.rooms.get_mut(room).filter(|record| record.incarnation == of) else {
+            return Answer::Unknown;
+        };
+        if !record.posts.contains(&post) {
+            return Answer::NotAttached;
+        }
+        record.until = now + self.limits.lasts;
+        let keep = self.limits.entries;
+        match request {
+            Request::Detach { .. } => record.remove(now, keep, post, News::Detached(post), publish),
+            Request::Evict { victim, .. } => record.remove(now, keep, victim, News::Evicted(victim), publish),
+            Request::Found { .. } => {
+                let body = Body::Posts { posts: record.posts.clone(), news: News::Founded };
+                record.append(now, keep, body, publish);
+            }
+            Request::Append { acts, .. } => {
+                for (own, act) in acts {
+                    record.append(now, keep, Body::Act { post, own, act }, publish);
+                }
+            }
+            Request::Fetch { after, .. } => {
+                let there = record.log.front().map_or(record.number + 1, |entry| entry.number) <= after + 1;
+                let entries = record.log.iter().filter(|entry| entry.number > after).cloned();
+                return Answer::Entries { number: record.number, entries: there.then(|| entries.collect()) };
+            }
+            Request::Attach { .. } => {}
+        }
+        let number = record.number;
+        if record.posts.is_empty() {
+            self.rooms.remove(room);
+        }
+        Answer::Done { number }
+    }
+
+    fn attach(
+        &mut self,
+        now: Duration,
+        room: &RoomName,
+        post: Post,
+        after: Option<Incarnation>,
+        publish: Publish<'_>,
+    ) -> Answer {
+        let until = now + self.limits.lasts;
+        let record = self.rooms.entry(room.clone()).or_insert_with(|| {
+            let born = (now.as_millis() as u64).max(after.map_or(0, |after| after.born.saturating_add(1)));
+            let incarnation = Incarnation { born, founder: post };
+            Record { incarnation, posts: Vec::new(), number: 0, time: now, log: VecDeque::new(), until }
+        });
+        if !record.posts.contains(&post) {
+            if after == Some(record.incarnation) {
+                return Answer::NotAttached;
+            }
+            record.posts.push(post);
+            let body = Body::Posts { posts: record.posts.clone(), news: News::Attached(post) };
+            record.append(now, self.limits.entries, body, publish);
+        }
+        record.until = until;
+        let others = record.posts.iter().copied().filter(|other| *other != post).collect();
+        Answer::Attached { incarnation: record.incarnation, number: record.number, time: record.time, others }
+    }
+}
+
+impl Record {
+    fn remove(&mut self, now: Duration, keep: usize, post: Post, news: News, publish: Publish<'_>) {
+        let before = self.posts.len();
+        self.posts.retain(|other| *other != post);
+        if self.posts.len() < before {
+            let entry = self.append(now, keep, Body::Posts { posts: self.posts.clone(), news }, publish);
+            // Who is out is told as well.
+            publish(post.server, self.incarnation, entry);
+        }
+    }
+
+    fn append(&mut self, now: Duration, keep: usize, body: Body, publish: Publish<'_>) -> Entry {
+        self.number += 1;
+        self.time = self.time.max(now);
+        let entry = Entry { number: self.number, time: self.time, body };
+        for post in &self.posts {
+            publish(post.server, self.incarnation, entry.clone());
+        }
+        self.log.push_back(entry.clone());
+        self.log.drain(..self.log.len().saturating_sub(keep));
+        entry
+    }
+}

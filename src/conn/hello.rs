@@ -1,0 +1,239 @@
+//! A connection that has not joined.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::value::RawValue;
+
+use super::{Ending, OwnPass, ending, pong, refuse, refuse_binary, refuse_for_now};
+use crate::access::Credentials;
+use crate::app::App;
+use crate::core::Refusal;
+use crate::hub::{self, Entrance, JoinError, Joining, Membership, Newcomer};
+use crate::limits::{Attempt, Visit};
+use crate::link::{Event, Link};
+use crate::protocol::client::{self, Request};
+use crate::protocol::{CloseCode, ErrorCode, PeerId, RoomName};
+use crate::socket::Received;
+
+/// After which time somebody asks again who found the server full.
+const FULL_RETRY: Duration = Duration::from_secs(10);
+/// How long other servers may take to decide about somebody (R78).
+const DECIDED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a connection that has not joined may do: join.
+pub(super) struct Hello<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) room: RoomName,
+    pub(super) visit: &'a Visit,
+}
+
+/// A connection that has joined, and what has come of it since.
+type Entered = (Membership, OwnPass, Option<Box<Received>>);
+
+/// What follows from a message before the join.
+enum Step {
+    Stay,
+    /// To be taken again after this time.
+    Later(Duration),
+    Join(Membership, OwnPass),
+    /// Other servers decide.
+    Wait(Box<Wait>),
+    End(CloseCode),
+}
+
+/// A join that is being decided.
+struct Wait {
+    joining: Joining,
+    pass: OwnPass,
+    reference: Option<Box<RawValue>>,
+    /// Whether it is a guess at a room's name, should nobody be there.
+    guesses: bool,
+}
+
+impl Hello<'_> {
+    pub(super) async fn run(&self, link: &mut Link) -> Result<Entered, Ending> {
+        let mut draining = self.app.draining();
+        let mut early: Option<Box<Received>> = None;
+        loop {
+            let event = match early.take() {
+                Some(received) => Event::Received(*received),
+                None => tokio::select! {
+                    event = link.next() => event,
+                    () = async { drop(draining.wait_for(|draining| *draining).await) } => {
+                        hub::go_away(link.outbox());
+                        return Err(Some(CloseCode::GoingAway));
+                    }
+                },
+            };
+            match event {
+                Event::Received(Received::Text(text)) => match self.take_in_time(link, &text).await {
+                    Step::Stay | Step::Later(_) => {}
+                    Step::Join(membership, pass) => return Ok((membership, pass, None)),
+                    // In a box, as below.
+                    Step::Wait(wait) => match Box::pin(self.wait(link, wait)).await? {
+                        (Step::Join(membership, pass), after) => return Ok((membership, pass, after)),
+                        (Step::End(code), _) => return Err(Some(code)),
+                        (Step::Stay | Step::Later(_) | Step::Wait(_), after) => early = after,
+                    },
+                    Step::End(code) => return Err(Some(code)),
+                },
+                Event::Received(received) => refuse_binary(link, &received),
+                other => return Err(ending(link, other)),
+            }
+        }
+    }
+
+    /// Waits for other servers, while the socket is listened to: who hangs up wishes nothing any more. What comes behind
+    /// the join waits, one message of it here.
+    async fn wait(&self, link: &mut Link, wait: Box<Wait>) -> Result<(Step, Option<Box<Received>>), Ending> {
+        let Wait { mut joining, pass, reference, guesses } = *wait;
+        let mut draining = self.app.draining();
+        let mut early = None;
+        let mut deadline = std::pin::pin!(tokio::time::sleep(DECIDED_WITHIN));
+        let decided = loop {
+            tokio::select! {
+                biased;
+                decided = joining.answered() => break decided,
+                () = async { drop(draining.wait_for(|draining| *draining).await) } => {
+                    hub::go_away(link.outbox());
+                    return Err(Some(CloseCode::GoingAway));
+                }
+                () = &mut deadline => break Err(JoinError::Refused(Refusal::Busy)),
+                event = link.next(), if early.is_none() => match event {
+                    Event::Received(Received::Alive) => {}
+                    Event::Received(received) => early = Some(Box::new(received)),
+                    Event::JoinTimeout => break Err(JoinError::Refused(Refusal::Busy)),
+                    other => return Err(ending(link, other)),
+                },
+            }
+        };
+        let step = match decided {
+            Ok(membership) => self.entered(membership, pass, guesses),
+            Err(error) => self.refused(link, &error, reference.as_deref()),
+        };
+        Ok((step, early))
+    }
+
+    /// Whoever tries to join too often is slowed first (R66).
+    async fn take_in_time(&self, link: &Link, text: &str) -> Step {
+        // Nothing of the step may live across the await: every connection would keep room for it.
+        let wait = match self.take(link, text, false) {
+            Step::Later(wait) => wait,
+            step => return step,
+        };
+        // In a box: hardly anybody waits, and everybody's task would keep room for it.
+        Box::pin(tokio::time::sleep(wait)).await;
+        self.take(link, text, true)
+    }
+
+    fn take(&self, link: &Link, text: &str, waited: bool) -> Step {
+        let client::Parsed { reference, request, .. } = client::parse(text);
+        match request {
+            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings }) => {
+                let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
+                match if waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
+                    Attempt::After(Duration::ZERO) => {}
+                    Attempt::After(wait) => return Step::Later(wait),
+                    Attempt::Refused(wait) => {
+                        let message = "Too many attempts to join came from this address.";
+                        refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, Some("join"), reference);
+                        return Step::End(CloseCode::TryLater);
+                    }
+                }
+                let shown = Credentials { token: token.as_deref(), host_key: host_key.as_deref() };
+                let admission = match self.app.access.admit(&self.room, shown, SystemTime::now()) {
+                    Ok(admission) => admission,
+                    Err(denied) => {
+                        // Who shows none has not tried one.
+                        if denied.code != ErrorCode::TokenMissing {
+                            self.visit.guessed();
+                        }
+                        link.refuse(denied.code, &denied.message, Some("join"), reference);
+                        return Step::End(CloseCode::Unauthorized);
+                    }
+                };
+                let Some(id) = known.map(|(id, _)| id).or_else(random_id) else {
+                    return Step::End(CloseCode::GoingAway);
+                };
+                let newcomer = Newcomer {
+                    id,
+                    named: admission.name.is_some(),
+                    name: admission.name.unwrap_or(name),
+                    state,
+                    settings,
+                    stay: known.map(|(_, stay)| stay),
+                    last_seq,
+                    disproved: resume.is_some() && known.is_none(),
+                    grant: admission.grant,
+                    outbox: Arc::clone(link.outbox()),
+                };
+                // To open a room by its name and to find out that nobody is there are the same.
+                let guesses = known.is_none()
+                    && !self.room.is_trial()
+                    && !self.app.access.is_maker(&self.room, host_key.as_deref());
+                let pass = admission.pass;
+                return match self.app.hub.join(&self.room, newcomer) {
+                    Ok(Entrance::In(membership)) => self.entered(membership, pass, guesses),
+                    Ok(Entrance::Waits(joining)) => {
+                        let reference = reference.map(ToOwned::to_owned);
+                        Step::Wait(Box::new(Wait { joining, pass, reference, guesses }))
+                    }
+                    Err(error) => self.refused(link, &error, reference),
+                };
+            }
+            Ok(Request::Ping) => pong(link, reference),
+            // Of a client that acknowledges in the dark; it does no harm.
+            Ok(Request::Ack) => {}
+            Ok(Request::Leave) => return Step::End(CloseCode::Left),
+            Ok(other) => {
+                let message = "The first message is \"join\".";
+                link.refuse(ErrorCode::JoinFirst, message, Some(other.kind()), reference);
+            }
+            Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
+        }
+        Step::Stay
+    }
+
+    fn entered(&self, membership: Membership, pass: OwnPass, guesses: bool) -> Step {
+        if membership.made_the_room() && guesses {
+            self.visit.guessed();
+        }
+        Step::Join(membership, pass)
+    }
+
+    fn refused(&self, link: &Link, error: &JoinError, reference: Option<&RawValue>) -> Step {
+        match error {
+            JoinError::Full => {
+                let message = "The server has as many rooms or members as it takes.";
+                refuse_for_now(link, ErrorCode::ServerFull, message, FULL_RETRY, Some("join"), reference);
+                Step::End(CloseCode::TryLater)
+            }
+            JoinError::Dismissed(code) => Step::End(*code),
+            JoinError::Draining => {
+                hub::go_away(link.outbox());
+                Step::End(CloseCode::GoingAway)
+            }
+            JoinError::Refused(refusal) => {
+                refuse(link, refusal, Some("join"), reference);
+                match refusal {
+                    Refusal::RoomFull => Step::End(CloseCode::RoomFull),
+                    Refusal::RoomLocked => Step::End(CloseCode::RoomLocked),
+                    Refusal::Busy => Step::End(CloseCode::TryLater),
+                    _ => Step::Stay,
+                }
+            }
+        }
+    }
+}
+
+fn random_id() -> Option<PeerId> {
+    let mut random = [0; PeerId::LEN];
+    match getrandom::fill(&mut random) {
+        Ok(()) => Some(PeerId::from_random(random)),
+        Err(error) => {
+            tracing::error!(%error, "no random numbers: nobody can join");
+            None
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! How somebody comes into a room that other servers may have, too: the answer may have to wait for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::shared::{Context, Shared};
+use super::{Hub, JoinError, Membership, Newcomer};
+use crate::cluster::Way;
+use crate::core::session::Session;
+use crate::core::{Act, Comeback, Refusal, Room, Seat};
+use crate::outbox::Outbox;
+use crate::protocol::{LeaveReason, NotResumed, PeerId, RoomName, ServerMessage};
+
+/// What became of a wish to come in.
+#[derive(Debug)]
+pub enum Entrance {
+    /// It is in, or waits to be admitted.
+    In(Membership),
+    /// Other servers are asked.
+    Waits(Joining),
+}
+
+impl Entrance {
+    /// Who is in already: everybody, where the server is alone.
+    pub fn now(self) -> Option<Membership> {
+        match self {
+            Self::In(membership) => Some(membership),
+            Self::Waits(_) => None,
+        }
+    }
+}
+
+/// Who comes in, as far as it is known when it is decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admitted {
+    seat: Seat,
+    made: bool,
+}
+
+type Decided = Result<Admitted, JoinError>;
+
+/// Somebody before the door.
+#[derive(Debug)]
+pub(super) struct Entrant {
+    newcomer: Newcomer,
+    /// Goes on with a session that is to come from another server.
+    pub(super) moves: bool,
+    answer: oneshot::Sender<Decided>,
+}
+
+impl Entrant {
+    /// Somebody has its first message.
+    pub(super) fn admit(entrants: &mut BTreeMap<Seat, Self>, seat: Seat, made: bool) {
+        if let Some(entrant) = entrants.remove(&seat) {
+            // Whoever has hung up meanwhile says so.
+            let _ = entrant.answer.send(Ok(Admitted { seat, made }));
+        }
+    }
+
+    /// The same, unless its session is to come.
+    pub(super) fn admit_newcomer(entrants: &mut BTreeMap<Seat, Self>, seat: Seat) {
+        if entrants.get(&seat).is_some_and(|entrant| !entrant.moves) {
+            Self::admit(entrants, seat, false);
+        }
+    }
+
+    /// Goes on with a session that has come from another server, where it fits.
+    pub(super) fn take_up(
+        entrants: &mut BTreeMap<Seat, Self>,
+        seat: Seat,
+        to: &Outbox,
+        session: &Bytes,
+        room: &Room<Way>,
+    ) -> Result<(), NotResumed> {
+        let session = Session::unship(session, to.bounds());
+        let Some(Self { newcomer, .. }) = entrants.get(&seat) else {
+            // It has hung up: the session waits for its next socket.
+            if let Some(session) = session {
+                to.keep(session);
+            }
+            return Ok(());
+        };
+        // A session is no way around a token (R74).
+        if !newcomer.is_granted_alike(room) {
+            return Err(NotResumed::GrantChanged);
+        }
+        let last = newcomer.last_seq.unwrap_or(u64::MAX);
+        let session = session.filter(|session| session.can_resume(seat.session, last)).ok_or(NotResumed::ResumeLost)?;
+        to.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
+        Self::admit(entrants, seat, false);
+        Ok(())
+    }
+}
+
+impl Newcomer {
+    /// Whether it is what it was when its session began.
+    fn is_granted_alike<H>(&self, room: &Room<H>) -> bool {
+        room.grants_alike(self.id, self.grant, self.named.then_some(&self.name))
+    }
+}
+
+/// Where somebody's session is.
+enum Back {
+    Here(Session),
+    Elsewhere,
+    Nowhere(NotResumed),
+}
+
+impl Shared {
+    fn way_back(&self, seat: Seat, last: u64, newcomer: &Newcomer) -> Back {
+        // Where the room is not known here yet, it is decided when it is.
+        let Some(room) = self.room() else { return Back::Elsewhere };
+        match room.seat_of(seat.id) {
+            None => Back::Nowhere(NotResumed::ResumeExpired),
+            Some(present) if present != seat => Back::Nowhere(NotResumed::ResumeLost),
+            Some(_) if !newcomer.is_granted_alike(room) => Back::Nowhere(NotResumed::GrantChanged),
+            Some(_) => match self.share.local(seat) {
+                None => Back::Elsewhere,
+                Some(outbox) => match outbox.release_to(seat.session, last) {
+                    Some(session) => Back::Here(session),
+                    None => Back::Nowhere(NotResumed::ResumeLost),
+                },
+            },
+        }
+    }
+}
+
+impl Hub {
+    /// Lets somebody in, or asks for it.
+    pub(super) fn knock(
+        self: &Arc<Self>,
+        name: &RoomName,
+        shared: &mut Shared,
+        newcomer: Newcomer,
+    ) -> oneshot::Receiver<Decided> {
+        let (answer, answered) = oneshot::channel();
+        self.come(name, shared, newcomer, None, answer);
+        self.finish(name, shared);
+        answered
+    }
+
+    /// `why`: that it begins afresh is known.
+    pub(super) fn come(
+        self: &Arc<Self>,
+        name: &RoomName,
+        shared: &mut Shared,
+        newcomer: Newcomer,
+        why: Option<NotResumed>,
+        answer: oneshot::Sender<Decided>,
+    ) {
+        let (id, outbox) = (newcomer.id, Arc::clone(&newcomer.outbox));
+        let mut refused = why.or(newcomer.disproved.then_some(NotResumed::ResumeInvalid));
+        if let (None, Some(session), Some(last)) = (why, newcomer.stay, newcomer.last_seq) {
+            let seat = Seat { id, session };
+            match shared.way_back(seat, last, &newcomer) {
+                Back::Here(session) => {
+                    self.metrics.resumed.inc();
+                    outbox.adopt(session, last, |ack| ServerMessage::Resumed { id, ack }.to_frame());
+                    let _ = answer.send(Ok(Admitted { seat, made: false }));
+                    // Never too much: it goes on with something.
+                    let _ = self.act(name, shared, Act::Return { seat }, Some(outbox), None);
+                    return;
+                }
+                Back::Elsewhere => {
+                    shared.entrants.insert(seat, Entrant { newcomer, moves: true, answer });
+                    let context = Some(Context::Entry(seat));
+                    // The same.
+                    let _ = self.act(name, shared, Act::Move { seat }, Some(outbox), context);
+                    return;
+                }
+                Back::Nowhere(why) => refused = Some(why),
+            }
+        }
+        let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
+        let Newcomer { name: own, state, settings, grant, stay, .. } = &newcomer;
+        let comeback = Comeback { known: stay.is_some(), refused };
+        let (own, state, settings, grant) = (own.clone(), state.clone(), settings.clone(), *grant);
+        let join = Act::Join { seat, name: own, state, settings, comeback, grant };
+        shared.entrants.insert(seat, Entrant { newcomer, moves: false, answer });
+        let taken = self.act(name, shared, join, Some(outbox), Some(Context::Entry(seat)));
+        if let Err(refusal) = taken
+            && let Some(entrant) = shared.entrants.remove(&seat)
+        {
+            let _ = entrant.answer.send(Err(JoinError::Refused(refusal)));
+        }
+    }
+
+    /// The room has said no.
+    pub(super) fn turned_away(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat, refusal: Refusal) {
+        let Some(entrant) = shared.entrants.get(&seat) else { return };
+        if entrant.moves {
+            // Its session is no more.
+            let is_there = shared.room().is_some_and(|room| room.way_to(seat.id).is_some());
+            let why = if is_there { NotResumed::ResumeLost } else { NotResumed::ResumeExpired };
+            self.begin_afresh(name, shared, seat, why);
+        } else if let Some(entrant) = shared.entrants.remove(&seat) {
+            let _ = entrant.answer.send(Err(JoinError::Refused(refusal)));
+        }
+    }
+
+    /// A session does not go on here; whoever wished so joins, or is gone.
+    pub(super) fn begin_afresh(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat, why: NotResumed) {
+        match shared.entrants.remove(&seat) {
+            Some(Entrant { newcomer, answer, .. }) => self.come(name, shared, newcomer, Some(why), answer),
+            // Never too much: it ends something.
+            None => drop(self.act(name, shared, Act::Leave { seat, reason: LeaveReason::Closed }, None, None)),
+        }
+    }
+
+    /// The share is over: whoever was before the door comes to the next one.
+    pub(super) fn come_again(self: &Arc<Self>, name: &RoomName, old: Shared, shared: &mut Shared) {
+        for Entrant { newcomer, answer, .. } in old.entrants.into_values() {
+            self.come(name, shared, newcomer, None, answer);
+        }
+        self.finish(name, shared);
+    }
+
+    /// Somebody has hung up before there was an answer.
+    fn abandon(self: &Arc<Self>, name: &RoomName, outbox: &Arc<Outbox>) {
+        self.with_shared(name, |shared| {
+            let is_own = |(_, entrant): &(&Seat, &Entrant)| Arc::ptr_eq(&entrant.newcomer.outbox, outbox);
+            let Some(seat) = shared.entrants.iter().find(is_own).map(|(seat, _)| *seat) else { return };
+            let moves = shared.entrants.remove(&seat).is_some_and(|entrant| entrant.moves);
+            let reason = LeaveReason::Closed;
+            let (act, handle) = if moves {
+                // It may still come for its session, which waits in another outbox.
+                (Act::Lose { seat, reason }, Some(Arc::new(Outbox::new(outbox.bounds()))))
+            } else {
+                (Act::Leave { seat, reason }, None)
+            };
+            // Never too much: it ends something.
+            let _ = self.act(name, shared, act, handle, None);
+            self.finish(name, shared);
+        });
+    }
+}
+
+/// Somebody who wishes to come in and has no answer. Dropping it takes the wish back.
+#[derive(Debug)]
+pub struct Joining {
+    hub: Arc<Hub>,
+    room: RoomName,
+    id: PeerId,
+    outbox: Arc<Outbox>,
+    answer: oneshot::Receiver<Decided>,
+    decided: bool,
+}
+
+impl Joining {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        room: RoomName,
+        id: PeerId,
+        outbox: Arc<Outbox>,
+        answer: oneshot::Receiver<Decided>,
+    ) -> Self {
+        Self { hub, room, id, outbox, answer, decided: false }
+    }
+
+    /// The answer, if it is there.
+    pub(super) fn now(mut self) -> Result<Entrance, JoinError> {
+        match self.answer.try_recv() {
+            Ok(decided) => self.decide(decided).map(Entrance::In),
+            Err(_) => Ok(Entrance::Waits(self)),
+        }
+    }
+
+    /// Waits for the answer. Cancel-safe; called no more once it was answered.
+    pub async fn answered(&mut self) -> Result<Membership, JoinError> {
+        match (&mut self.answer).await {
+            Ok(decided) => self.decide(decided),
+            // Another connection has come by the same secret.
+            Err(_) => Err(JoinError::Refused(Refusal::Busy)),
+        }
+    }
+
+    fn decide(&mut self, decided: Decided) -> Result<Membership, JoinError> {
+        self.decided = true;
+        let Admitted { seat, made } = decided?;
+        debug_assert_eq!(seat.id, self.id);
+        Ok(Membership::new(Arc::clone(&self.hub), self.room.clone(), seat, Arc::clone(&self.outbox), made))
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        if self.decided {
+            return;
+        }
+        self.hub.abandon(&self.room, &self.outbox);
+        // Under the lock it was decided, or given up: there is no third.
+        if let Ok(Ok(Admitted { seat, made })) = self.answer.try_recv() {
+            let membership =
+                Membership::new(Arc::clone(&self.hub), self.room.clone(), seat, Arc::clone(&self.outbox), made);
+            membership.leave(LeaveReason::Closed);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a member of a room does, and what becomes of it when its socket ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::shared::{Context, Shared};
+use super::{Held, Hub};
+use crate::cluster::share::Undelivered;
+use crate::core::session::OutOfSequence;
+use crate::core::{Act, Input, Refusal, Room, Seat};
+use crate::outbox::Outbox;
+use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
+
+/// One member's place in a room, or before its door. Dropping it tells that the connection is lost, whatever ended
+/// it; [`Membership::leave`] says goodbye.
+#[derive(Debug)]
+pub struct Membership {
+    hub: Arc<Hub>,
+    room: RoomName,
+    seat: Seat,
+    outbox: Arc<Outbox>,
+    made: bool,
+    present: bool,
+}
+
+/// A message of a client, apart from what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// Its number, where it has one: a message is carried out once, however often it comes (R50).
+    pub number: Option<u64>,
+    /// Its `ref`, for an answer that comes later.
+    pub reference: Option<&'a RawValue>,
+}
+
+/// What a message asks a room for.
+enum Wish {
+    Signal(Option<PeerId>, Frame),
+    Broadcast(Frame),
+    Act(&'static str, Act),
+}
+
+/// What a member does. An act that other servers have to agree to first is refused later, by a message.
+impl Membership {
+    pub(super) fn new(hub: Arc<Hub>, room: RoomName, seat: Seat, outbox: Arc<Outbox>, made: bool) -> Self {
+        Self { hub, room, seat, outbox, made, present: true }
+    }
+
+    /// This member's id.
+    pub fn id(&self) -> PeerId {
+        self.seat.id
+    }
+
+    /// Whether the room began with this join.
+    pub fn made_the_room(&self) -> bool {
+        self.made
+    }
+
+    /// Passes a frame on to one other member; `None` is nobody.
+    pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
+        self.wish(said, Wish::Signal(to, frame))
+    }
+
+    /// Passes a frame on to all other members.
+    pub fn broadcast(&self, said: Said<'_>, frame: Frame) -> Result<(), Refusal> {
+        self.wish(said, Wish::Broadcast(frame))
+    }
+
+    /// Decides for the room, as a host.
+    pub fn moderate(&self, said: Said<'_>, act: Moderation) -> Result<(), Refusal> {
+        self.wish(said, Wish::Act("moderate", Act::Moderate { seat: self.seat, act }))
+    }
+
+    /// Changes this member's state.
+    pub fn change_state(&self, said: Said<'_>, patch: StatePatch) -> Result<(), Refusal> {
+        self.wish(said, Wish::Act("state", Act::State { seat: self.seat, patch }))
+    }
+
+    /// Sends the roster to this member.
+    pub fn sync(&self, said: Said<'_>) -> Result<(), Refusal> {
+        self.wish(said, Wish::Act("sync", Act::Sync { seat: self.seat }))
+    }
+
+    /// Only counts a message, which is nobody else's affair; whether it is to be answered.
+    pub fn count(&self, number: Option<u64>) -> Result<bool, Refusal> {
+        let Some(number) = number else { return Ok(true) };
+        self.hub.with(&self.room, |held| match held {
+            Held::Own(room) => accept(room, self.seat, number),
+            Held::Shared(shared) => self.accept(shared, Some(number)),
+        })
+    }
+
+    /// Leaves the room.
+    pub fn leave(mut self, reason: LeaveReason) {
+        if !std::mem::take(&mut self.present) {
+            return;
+        }
+        let (room, seat) = (&self.room, self.seat);
+        // `NotMember` where it was superseded or too slow: the hub has said so already.
+        let _ = self.hub.with(room, |held| match held {
+            Held::Own(own) => self.hub.apply(room, own, Input::Leave { seat, reason }),
+            Held::Shared(shared) if shared.speaks(seat, &self.outbox) => {
+                self.hub.act(room, shared, Act::Leave { seat, reason }, None, None)
+            }
+            Held::Shared(_) => Ok(()),
+        });
+    }
+
+    /// Has lost its socket, and leaves for that reason where it does not come back in time.
+    pub fn lose(mut self, reason: LeaveReason) -> Absence {
+        let outbox = self.be_lost(reason);
+        Absence { hub: Arc::clone(&self.hub), room: self.room.clone(), seat: self.seat, outbox }
+    }
+
+    fn wish(&self, said: Said<'_>, wish: Wish) -> Result<(), Refusal> {
+        let (hub, seat) = (&self.hub, self.seat);
+        // Under the lock under which another socket takes over: a message that counts is carried out.
+        let mut rooms = hub.lock(&self.room);
+        match rooms.get_mut(&self.room).ok_or(Refusal::NotMember)? {
+            Held::Own(room) => {
+                if let Some(number) = said.number
+                    && !accept(room, seat, number)?
+                {
+                    return Ok(());
+                }
+                let input = match wish {
+                    Wish::Signal(to, frame) => Input::Signal { from: seat, to, frame },
+                    Wish::Broadcast(frame) => Input::Broadcast { from: seat, frame },
+                    Wish::Act(_, act) => act.into_input(|_| Arc::clone(&self.outbox)),
+                };
+                let result = hub.apply(&self.room, room, input);
+                hub.clear(&mut rooms, &self.room);
+                result
+            }
+            Held::Shared(shared) => {
+                if !self.accept(shared, said.number)? {
+                    return Ok(());
+                }
+                let result = self.wish_of_all(shared, said, wish);
+                hub.clear(&mut rooms, &self.room);
+                result
+            }
+        }
+    }
+
+    fn wish_of_all(&self, shared: &mut Shared, said: Said<'_>, wish: Wish) -> Result<(), Refusal> {
+        let (hub, name, seat) = (&self.hub, &self.room, self.seat);
+        let relayed = match wish {
+            Wish::Signal(to, frame) => {
+                hub.drive(name, shared, |share, now, emit| share.signal(now, seat, to, frame, emit))
+            }
+            Wish::Broadcast(frame) => {
+                hub.drive(name, shared, |share, now, emit| share.broadcast(now, seat, frame, emit))
+            }
+            Wish::Act(kind, act) => {
+                let context = Context::Said(seat, kind, said.reference.map(ToOwned::to_owned));
+                let result = hub.act(name, shared, act, None, Some(context));
+                hub.finish(name, shared);
+                return result;
+            }
+        };
+        // A frame changes nothing; where all are here, there is nothing to wait for either.
+        if !shared.share.is_alone() {
+            hub.set_timer(name, shared);
+        }
+        relayed.map_err(|undelivered| match undelivered {
+            Undelivered::Refused(refusal) => refusal,
+            Undelivered::Busy => Refusal::Busy,
+        })
+    }
+
+    /// Counts a message; whether it is new, and this socket the member's.
+    fn accept(&self, shared: &Shared, number: Option<u64>) -> Result<bool, Refusal> {
+        if !shared.speaks(self.seat, &self.outbox) {
+            return Err(Refusal::NotMember);
+        }
+        let Some(number) = number else { return Ok(true) };
+        if shared.room().is_some_and(|room| matches!(room.way_from(self.seat), Err(Refusal::NotAdmitted))) {
+            return Err(Refusal::NotAdmitted);
+        }
+        self.outbox.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
+    }
+
+    /// Where what it misses waits; `None` where it is no member any more, or has not been one.
+    fn be_lost(&mut self, reason: LeaveReason) -> Option<Arc<Outbox>> {
+        if !std::mem::take(&mut self.present) {
+            return None;
+        }
+        let (room, seat) = (&self.room, self.seat);
+        // `NotMember` where it was superseded or too slow: the hub has said so already.
+        let lost = self.hub.with(room, |held| match held {
+            Held::Own(own) => match own.way_from(seat) {
+                Ok(outbox) => {
+                    // The socket keeps its outbox for what is left to say to it; what it missed waits in another one.
+                    let handle = Arc::new(Outbox::of(outbox.release()));
+                    self.hub.apply(room, own, Input::Lose { seat, reason, handle: Arc::clone(&handle) })?;
+                    Ok(Some(handle))
+                }
+                Err(Refusal::NotAdmitted) => {
+                    self.hub.apply(room, own, Input::Leave { seat, reason })?;
+                    Ok(None)
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Held::Shared(shared) if !shared.speaks(seat, &self.outbox) => Ok(None),
+            Held::Shared(shared) => {
+                let waits = shared.room().is_some_and(|at| matches!(at.way_from(seat), Err(Refusal::NotAdmitted)));
+                if waits {
+                    self.hub.act(room, shared, Act::Leave { seat, reason }, None, None)?;
+                    return Ok(None);
+                }
+                let handle = Arc::new(Outbox::of(self.outbox.release()));
+                self.hub.act(room, shared, Act::Lose { seat, reason }, Some(Arc::clone(&handle)), None)?;
+                Ok(Some(handle))
+            }
+        });
+        lost.ok().flatten()
+    }
+}
+
+/// A member without a socket.
+#[derive(Debug)]
+pub struct Absence {
+    hub: Arc<Hub>,
+    room: RoomName,
+    seat: Seat,
+    outbox: Option<Arc<Outbox>>,
+}
+
+impl Absence {
+    /// How long it lasts at most.
+    pub fn window(&self) -> Duration {
+        self.hub.rules.resume_window
+    }
+
+    /// Ends it at once, unless the member is back.
+    pub fn end(self, reason: LeaveReason) {
+        let (room, seat) = (&self.room, self.seat);
+        // `NotMember` where it is back, which is another seat, or is gone.
+        let _ = self.hub.with(room, |held| match held {
+            Held::Own(own) => self.hub.apply(room, own, Input::Leave { seat, reason }),
+            // Where it is back, it is the same seat, by another way.
+            Held::Shared(shared) if self.outbox.as_ref().is_some_and(|outbox| shared.speaks(seat, outbox)) => {
+                self.hub.act(room, shared, Act::Leave { seat, reason }, None, None)
+            }
+            Held::Shared(_) => Ok(()),
+        });
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.be_lost(LeaveReason::Closed);
+    }
+}
+
+/// Counts a message of a member; whether it is new.
+fn accept(room: &Room<Arc<Outbox>>, seat: Seat, number: u64) -> Result<bool, Refusal> {
+    room.way_from(seat)?.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
+}

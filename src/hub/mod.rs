@@ -1,0 +1,531 @@
+//! All rooms of this server: what happens to them happens under short locks, and what they ask for is carried out.
+//!
+//! - [`own`]: rooms of this server alone
+//! - [`shared`]: rooms that other servers may have, too: where there is an engine
+//! - [`entrance`]: who comes into such a room
+//! - [`engine`]: the way to the engine
+//! - [`membership`]: what a member does
+
+mod engine;
+mod entrance;
+mod membership;
+mod own;
+mod shared;
+
+pub use engine::Connection;
+pub use entrance::{Entrance, Joining};
+pub use membership::{Absence, Membership, Said};
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::cluster::share::Rules;
+use crate::core::{Act, Grant, Input, Refusal, Room, Seat};
+use crate::dismissed::Dismissed;
+use crate::greeter::Greeter;
+use crate::outbox::Outbox;
+use crate::protocol::{
+    CloseCode, LeaveReason, Outgoing, Peer, PeerId, PeerName, RoomName, ServerMessage, Settings, SettingsPatch,
+    StatePatch, Waiting,
+};
+use crate::telemetry::Metrics;
+use crate::webhooks::Webhooks;
+use engine::Engine;
+use shared::Shared;
+
+/// Locks that rooms are spread over; many more than cores, so that two rooms seldom meet.
+const SHARDS: usize = 64;
+/// Milliseconds after which a client is asked to come back (R32).
+const RECONNECT_MS: std::ops::RangeInclusive<u32> = 500..=5_000;
+
+type Rooms = HashMap<RoomName, Held>;
+
+/// A room as this server has it.
+#[derive(Debug)]
+enum Held {
+    /// No other server can have it.
+    Own(Room<Arc<Outbox>>),
+    /// Others may.
+    Shared(Box<Shared>),
+}
+
+/// The rooms of one server.
+#[derive(Debug)]
+pub struct Hub {
+    shards: [Mutex<Rooms>; SHARDS],
+    hasher: RandomState,
+    rules: HubRules,
+    dismissed: Dismissed,
+    draining: AtomicBool,
+    sessions: AtomicU64,
+    started: Instant,
+    greeter: Greeter,
+    metrics: Arc<Metrics>,
+    webhooks: Arc<Webhooks>,
+    /// Where there are other servers.
+    engine: Option<Arc<Engine>>,
+    /// A room holds nobody's session any more, while the server drains.
+    settled: Notify,
+}
+
+/// What holds for all rooms.
+#[derive(Clone, Copy, Debug)]
+pub struct HubRules {
+    /// The most members of a room.
+    pub room_members: usize,
+    /// How long a room keeps the place of a member whose socket is lost (R52).
+    pub resume_window: Duration,
+    /// The most rooms.
+    pub rooms: usize,
+    /// The most members of all rooms.
+    pub members: usize,
+    /// Whether rooms make hosts of their members (R36), rather than leave that to tokens.
+    pub makes_hosts: bool,
+}
+
+/// What a newcomer brings.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its id: fresh, or the one it had before.
+    pub id: PeerId,
+    /// Display name.
+    pub name: PeerName,
+    /// Whether whoever runs the server has said that name.
+    pub named: bool,
+    /// The state to start with.
+    pub state: StatePatch,
+    /// For a room that it makes.
+    pub settings: SettingsPatch,
+    /// Of which stay it has the secret, if any.
+    pub stay: Option<u64>,
+    /// The number of its last message, of that stay, where it wishes to go on with that.
+    pub last_seq: Option<u64>,
+    /// Whether it came with a secret that is not good.
+    pub disproved: bool,
+    /// What it was granted.
+    pub grant: Grant,
+    /// Where its frames go.
+    pub outbox: Arc<Outbox>,
+}
+
+/// A room in a list.
+#[derive(Debug, Serialize)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: String,
+    /// How many are in it.
+    pub members: usize,
+    /// How many wait before it.
+    pub waiting: usize,
+    /// What it is set to.
+    pub settings: Settings,
+}
+
+/// A room, and who is there.
+#[derive(Debug, Serialize)]
+pub struct RoomDetail {
+    /// Its name.
+    pub room: String,
+    /// The roster's version.
+    pub version: u64,
+    /// What it is set to.
+    pub settings: Settings,
+    /// In the order in which they joined.
+    pub members: Vec<Peer>,
+    /// In the order in which they came.
+    pub waiting: Vec<Waiting>,
+}
+
+/// Why nobody could be let in.
+#[derive(Debug, Eq, PartialEq)]
+pub enum JoinError {
+    /// The room said no.
+    Refused(Refusal),
+    /// The server shuts down.
+    Draining,
+    /// The server has as many rooms or members as it takes.
+    Full,
+    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server.
+    Dismissed(CloseCode),
+}
+
+impl HubRules {
+    /// Open rooms of up to so many, without a limit of the server's own.
+    pub fn open(room_members: usize) -> Self {
+        let resume_window = Duration::from_secs(20);
+        Self { room_members, resume_window, rooms: usize::MAX, members: usize::MAX, makes_hosts: true }
+    }
+}
+
+impl Hub {
+    /// A hub without rooms, of which nobody is told.
+    pub fn new(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
+        let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics)));
+        Self::telling(rules, greeter, metrics, webhooks)
+    }
+
+    /// A hub without rooms, that tells what happens in them.
+    pub fn telling(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>, webhooks: Arc<Webhooks>) -> Arc<Self> {
+        Self::sharing(rules, greeter, metrics, webhooks, None)
+    }
+
+    /// The same, whose rooms may be on other servers, too, where there is an engine: then [`Hub::follow`] is to be
+    /// polled.
+    pub fn sharing(
+        rules: HubRules,
+        greeter: Greeter,
+        metrics: Arc<Metrics>,
+        webhooks: Arc<Webhooks>,
+        engine: Option<Connection>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            rules,
+            dismissed: Dismissed::default(),
+            draining: AtomicBool::new(false),
+            // Not from 0: a secret of an earlier server, or of another one, must not fit a stay of this one.
+            sessions: AtomicU64::new(fastrand::u64(..)),
+            started: Instant::now(),
+            greeter,
+            metrics,
+            webhooks,
+            engine: engine.map(Engine::new),
+            settled: Notify::new(),
+        })
+    }
+
+    /// Lets somebody in, or lets them wait where a host has to admit them. Where other servers may have the room, the
+    /// answer may have to wait for them.
+    pub fn join(self: &Arc<Self>, name: &RoomName, newcomer: Newcomer) -> Result<Entrance, JoinError> {
+        let mut rooms = self.lock(name);
+        // Read under the lock: `drain` sets it before it visits this shard.
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(JoinError::Draining);
+        }
+        if let Some(code) = newcomer.stay.and_then(|stay| self.dismissed.how(stay)) {
+            return Err(JoinError::Dismissed(code));
+        }
+        let before = rooms.get(name);
+        let made = before.is_none();
+        // Who is lost, or comes on another socket, has its place.
+        if before.is_none_or(|held| !held.has(newcomer.id)) && self.is_full(made) {
+            return Err(JoinError::Full);
+        }
+        let held = rooms.entry(name.clone()).or_insert_with(|| {
+            self.metrics.rooms.inc();
+            self.begin()
+        });
+        let (id, outbox) = (newcomer.id, Arc::clone(&newcomer.outbox));
+        match held {
+            Held::Own(room) => {
+                let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
+                let entered = self.enter(name, room, seat, newcomer);
+                self.clear(&mut rooms, name);
+                drop(rooms);
+                entered?;
+                Ok(Entrance::In(Membership::new(Arc::clone(self), name.clone(), seat, outbox, made)))
+            }
+            Held::Shared(shared) => {
+                let answer = self.knock(name, shared, newcomer);
+                self.clear(&mut rooms, name);
+                drop(rooms);
+                Joining::new(Arc::clone(self), name.clone(), id, outbox, answer).now()
+            }
+        }
+    }
+
+    /// A room with nobody in it.
+    fn begin(&self) -> Held {
+        let HubRules { room_members: capacity, resume_window: window, makes_hosts, .. } = self.rules;
+        match &self.engine {
+            None => Held::Own(Room::new(capacity, window).making_hosts(makes_hosts)),
+            Some(engine) => Held::Shared(Shared::new(engine, Rules { capacity, window, makes_hosts })),
+        }
+    }
+
+    /// Whether there is no place for one more. Counted without a lock over all: a few may slip in at the same time.
+    fn is_full(&self, with_room: bool) -> bool {
+        let at_limit = |count: &Gauge, limit: usize| usize::try_from(count.get()).is_ok_and(|count| count >= limit);
+        at_limit(&self.metrics.members, self.rules.members)
+            || (with_room && at_limit(&self.metrics.rooms, self.rules.rooms))
+    }
+
+    /// How many are in a room, and what it is set to; `None` where nobody is.
+    pub fn occupancy(&self, room: &RoomName) -> Option<(usize, Settings)> {
+        let rooms = self.lock(room);
+        rooms.get(room)?.view().map(|view| (view.members.len(), view.settings))
+    }
+
+    /// Rooms by name, those behind `after`, `limit` at most; of how many in all, and whether there are more behind.
+    pub fn rooms(&self, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
+        let (mut total, mut found) = (0, Vec::new());
+        for shard in &self.shards {
+            for (name, held) in lock(shard).iter() {
+                let Some(view) = held.view() else { continue };
+                total += 1;
+                if after.is_none_or(|after| name.as_str() > after) {
+                    found.push(RoomSummary {
+                        room: name.as_str().to_owned(),
+                        members: view.members.len(),
+                        waiting: view.waiting.len(),
+                        settings: view.settings,
+                    });
+                }
+            }
+        }
+        found.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found, total, more)
+    }
+
+    /// A room and who is in it; `None` where nobody is.
+    pub fn look(&self, name: &RoomName) -> Option<RoomDetail> {
+        let rooms = self.lock(name);
+        let View { version, settings, members, waiting } = rooms.get(name)?.view()?;
+        Some(RoomDetail {
+            room: name.as_str().to_owned(),
+            version,
+            settings,
+            members: members.into_iter().cloned().collect(),
+            waiting: waiting.into_iter().cloned().collect(),
+        })
+    }
+
+    /// Sends somebody away; `NotMember` where there is no such room. Where others have the room, they have to agree
+    /// first, and it is done a moment later.
+    pub fn evict(self: &Arc<Self>, room: &RoomName, id: PeerId) -> Result<(), Refusal> {
+        self.with(room, |held| match held {
+            Held::Own(own) => self.apply(room, own, Input::Evict { id }),
+            Held::Shared(shared) => {
+                let waits = |at: &Room<crate::cluster::Way>| at.waiting().any(|guest| guest.id == id);
+                match shared.room().filter(|at| !at.is_empty()) {
+                    None => Err(Refusal::NotMember),
+                    Some(at) if at.way_to(id).is_none() && !waits(at) => Err(Refusal::PeerNotFound),
+                    Some(_) => self.act(room, shared, Act::Evict { id }, None, None),
+                }
+            }
+        })
+    }
+
+    /// Sends everybody in a room away; `NotMember` where there is no such room. The same holds where others have it.
+    pub fn close_room(self: &Arc<Self>, room: &RoomName) -> Result<(), Refusal> {
+        self.with(room, |held| match held {
+            Held::Own(own) => self.apply(room, own, Input::End),
+            Held::Shared(shared) if shared.room().is_some_and(|at| !at.is_empty()) => {
+                self.act(room, shared, Act::End, None, None)
+            }
+            Held::Shared(_) => Err(Refusal::NotMember),
+        })
+    }
+
+    /// Gives every member fresh credentials for TURN servers (R73).
+    pub async fn renew_ice(self: &Arc<Self>) {
+        for shard in &self.shards {
+            // Out of the lock before anything is computed.
+            let members: Vec<(RoomName, PeerId)> = lock(shard)
+                .iter()
+                .flat_map(|(name, held)| held.ids_here().into_iter().map(|id| (name.clone(), id)).collect::<Vec<_>>())
+                .collect();
+            for (room, to) in members {
+                let frame = self.greeter.ice_servers(to);
+                // Through the room, which knows where what is for it goes now, with a socket or without. Who has
+                // left meanwhile needs none.
+                let _ = self.with(&room, |held| match held {
+                    Held::Own(own) => self.apply(&room, own, Input::Tell { to, frame }),
+                    Held::Shared(shared) => {
+                        self.tell(&room, shared, to, &frame);
+                        Ok(())
+                    }
+                });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How often that is to be done; `None` where there are no credentials that end.
+    pub fn renew_ice_every(&self) -> Option<Duration> {
+        self.greeter.renew_every()
+    }
+
+    /// The most members of a room.
+    pub fn room_members(&self) -> usize {
+        self.rules.room_members
+    }
+
+    /// Tells everyone that the server goes away, closes their connections and lets nobody in
+    /// any more (R32). Who is lost leaves at once, as nobody can come back; but where there are other servers, all come
+    /// back there, and sessions stay until they are fetched (see [`Hub::settled`]).
+    pub fn drain(self: &Arc<Self>) {
+        self.draining.store(true, Ordering::Relaxed);
+        for shard in &self.shards {
+            let mut rooms = lock(shard);
+            let names: Vec<RoomName> = rooms.keys().cloned().collect();
+            for name in names {
+                match rooms.get_mut(&name) {
+                    Some(Held::Own(room)) => {
+                        room.handles().for_each(|outbox| go_away(outbox));
+                        // Refused by no room.
+                        let _ = self.apply(&name, room, Input::GiveUp);
+                    }
+                    Some(Held::Shared(shared)) => self.send_on(&name, shared),
+                    None => {}
+                }
+                self.clear(&mut rooms, &name);
+            }
+        }
+    }
+
+    /// Waits until no session would be lost with this server, after [`Hub::drain`].
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            let holds = |held: &Held| matches!(held, Held::Shared(shared) if shared.share.holds_sessions());
+            if !self.shards.iter().any(|shard| lock(shard).values().any(holds)) {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn lock(&self, room: &RoomName) -> MutexGuard<'_, Rooms> {
+        let shard = self.hasher.hash_one(room) as usize % SHARDS;
+        lock(&self.shards[shard])
+    }
+
+    /// Does something with a room, under its lock; `NotMember` where there is none.
+    fn with<R>(
+        self: &Arc<Self>,
+        room: &RoomName,
+        does: impl FnOnce(&mut Held) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let mut rooms = self.lock(room);
+        let held = rooms.get_mut(room).ok_or(Refusal::NotMember)?;
+        let result = does(held);
+        if let Held::Shared(shared) = held {
+            self.finish(room, shared);
+        }
+        self.clear(&mut rooms, room);
+        result
+    }
+
+    /// Does something with a shared room, if it is there.
+    fn with_shared(self: &Arc<Self>, room: &RoomName, does: impl FnOnce(&mut Shared)) {
+        let mut rooms = self.lock(room);
+        let Some(Held::Shared(shared)) = rooms.get_mut(room) else { return };
+        does(shared);
+        self.clear(&mut rooms, room);
+    }
+
+    /// The member of that stay says goodbye, by another way than its socket (R55). Whether it was there.
+    pub fn leave(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> bool {
+        let left = self.with(room, |held| match held {
+            Held::Own(own) => {
+                let present = own.way_to(id).filter(|outbox| outbox.is_of(stay)).and(own.seat_of(id));
+                let seat = present.ok_or(Refusal::NotMember)?;
+                if let Some(outbox) = own.way_to(id) {
+                    outbox.close(CloseCode::Left);
+                }
+                self.apply(room, own, Input::Leave { seat, reason: LeaveReason::Left })
+            }
+            Held::Shared(shared) => {
+                let seat = Seat { id, session: stay };
+                shared.room().filter(|at| at.seat_of(id) == Some(seat)).ok_or(Refusal::NotMember)?;
+                if let Some(outbox) = shared.share.local(seat) {
+                    outbox.close(CloseCode::Left);
+                }
+                self.act(room, shared, Act::Leave { seat, reason: LeaveReason::Left }, None, None)
+            }
+        });
+        left.is_ok()
+    }
+
+    /// Forgets a room that is at its end.
+    fn clear(self: &Arc<Self>, rooms: &mut Rooms, name: &RoomName) {
+        let is_over = rooms.get(name).is_some_and(|held| match held {
+            Held::Own(room) => room.is_empty(),
+            Held::Shared(shared) => shared.share.is_over(),
+        });
+        if !is_over {
+            return;
+        }
+        if let Some(Held::Shared(old)) = rooms.remove(name) {
+            self.discount(&old);
+            if let (false, Held::Shared(mut shared)) = (old.entrants.is_empty(), self.begin()) {
+                self.come_again(name, *old, &mut shared);
+                rooms.insert(name.clone(), Held::Shared(shared));
+                return;
+            }
+            old.engine.bus.forget(name);
+            self.settled.notify_waiters();
+        }
+        self.metrics.rooms.dec();
+        if rooms.capacity() > 64 && rooms.len() < rooms.capacity() / 4 {
+            rooms.shrink_to_fit();
+        }
+    }
+}
+
+/// What is to be seen of a room, whoever has it.
+struct View<'a> {
+    version: u64,
+    settings: Settings,
+    members: Vec<&'a Peer>,
+    waiting: Vec<&'a Waiting>,
+}
+
+impl Held {
+    /// `None` where nobody is in.
+    fn view(&self) -> Option<View<'_>> {
+        fn of<H>(room: &Room<H>) -> Option<View<'_>> {
+            (!room.is_empty()).then(|| View {
+                version: room.version(),
+                settings: room.settings(),
+                members: room.members().map(|(peer, _)| peer).collect(),
+                waiting: room.waiting().collect(),
+            })
+        }
+        match self {
+            Self::Own(room) => of(room),
+            Self::Shared(shared) => shared.room().and_then(of),
+        }
+    }
+
+    fn has(&self, id: PeerId) -> bool {
+        match self {
+            Self::Own(room) => room.way_to(id).is_some(),
+            Self::Shared(shared) => shared.room().is_some_and(|room| room.way_to(id).is_some()),
+        }
+    }
+
+    /// Those whose session is on this server.
+    fn ids_here(&self) -> Vec<PeerId> {
+        match self {
+            Self::Own(room) => room.members().map(|(peer, _)| peer.id).collect(),
+            Self::Shared(shared) => shared.share.locals().map(|(seat, ..)| seat.id).collect(),
+        }
+    }
+}
+
+fn lock(shard: &Mutex<Rooms>) -> MutexGuard<'_, Rooms> {
+    // A panic under this lock is a defect of one room; it must not end all others.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says goodbye with a hint that differs from connection to connection (R32).
+pub fn go_away(outbox: &Outbox) {
+    let reconnect_ms = fastrand::u32(RECONNECT_MS);
+    // Where there is no room for the hint, the close code alone has to do.
+    let frame = ServerMessage::GoAway { reason: "shutdown", reconnect_ms }.to_frame();
+    let _ = outbox.add(Outgoing::plain(frame));
+    outbox.close(CloseCode::GoingAway);
+}

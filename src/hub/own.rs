@@ -1,0 +1,115 @@
+//! Rooms of this server alone: each input is decided at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Held, Hub, JoinError, Newcomer};
+use crate::core::{Comeback, Effect, Input, Refusal, Room, Seat};
+use crate::greeter::Greeting;
+use crate::outbox::Outbox;
+use crate::protocol::{CloseCode, LeaveReason, NotResumed, RoomName, ServerMessage};
+
+impl Hub {
+    /// Lets somebody into a room, or goes on with its session.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        name: &RoomName,
+        room: &mut Room<Arc<Outbox>>,
+        seat: Seat,
+        newcomer: Newcomer,
+    ) -> Result<(), JoinError> {
+        let Newcomer { name: own, named, state, settings, stay, last_seq, disproved, grant, outbox: handle, .. } =
+            newcomer;
+        let present = room.way_to(seat.id);
+        let mut comeback = Comeback { known: stay.is_some(), refused: disproved.then_some(NotResumed::ResumeInvalid) };
+        let released = stay.zip(last_seq).and_then(|(stay, last)| {
+            let named = named.then_some(&own);
+            let released = match present {
+                None => Err(NotResumed::ResumeExpired),
+                Some(_) if !room.grants_alike(seat.id, grant, named) => Err(NotResumed::GrantChanged),
+                Some(outbox) => outbox.release_to(stay, last).ok_or(NotResumed::ResumeLost),
+            };
+            released.map_err(|why| comeback.refused = Some(why)).ok().zip(Some(last))
+        });
+        let input = if let Some((session, last)) = released {
+            self.metrics.resumed.inc();
+            handle.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
+            Input::Return { seat, handle }
+        } else {
+            Input::Join { seat, name: own, state, settings, comeback, grant, handle }
+        };
+        self.apply(name, room, input).map_err(JoinError::Refused)
+    }
+
+    /// Applies one input, and what follows from members whose outbox is full: each leaves at
+    /// once, which the others are told, which may fill further outboxes.
+    pub(super) fn apply(
+        self: &Arc<Self>,
+        name: &RoomName,
+        room: &mut Room<Arc<Outbox>>,
+        input: Input<Arc<Outbox>>,
+    ) -> Result<(), Refusal> {
+        let (now, before) = (self.started.elapsed(), room.len());
+        let mut overrun: Vec<Seat> = Vec::new();
+        let mut opens = before == 0;
+        let result = room.handle(now, input, &mut |effect| {
+            if matches!(effect, Effect::Welcome { .. }) && std::mem::take(&mut opens) {
+                self.webhooks.opened(name);
+            }
+            self.carry_out(name, effect, &mut overrun);
+        });
+        while let Some(seat) = overrun.pop() {
+            let leave = Input::Leave { seat, reason: LeaveReason::SlowConsumer };
+            // `NotMember` where it has left already.
+            let _ = room.handle(now, leave, &mut |effect| self.carry_out(name, effect, &mut overrun));
+        }
+        if room.is_empty() && before > 0 {
+            self.webhooks.closed(name);
+        }
+        if room.len() != before {
+            self.metrics.members.inc_by(room.len() as i64 - before as i64);
+        }
+        result
+    }
+
+    fn carry_out(self: &Arc<Self>, name: &RoomName, effect: Effect<'_, Arc<Outbox>>, overrun: &mut Vec<Seat>) {
+        let (seat, to, pushed) = match effect {
+            Effect::Send { seat, to, frame } => (seat, to, to.push(frame)),
+            Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers } => {
+                self.webhooks.joined(name, own);
+                let stay = seat.session;
+                let greeting = Greeting { room: name, version, own, peers, permissions, settings, comeback, stay };
+                (seat, to, to.begin(stay, self.greeter.welcome(greeting)))
+            }
+            Effect::Departed { peer, reason } => return self.webhooks.left(name, peer, reason),
+            Effect::Close { handle, code } => {
+                if let (CloseCode::Removed | CloseCode::Ended, Some(stay)) = (code, handle.stay()) {
+                    self.dismissed.add(stay, code);
+                }
+                return handle.close(code);
+            }
+            Effect::WakeAt(at) => return self.wake(name.clone(), at),
+        };
+        if pushed.is_err() {
+            self.metrics.slow_consumers.inc();
+            to.close(CloseCode::SlowConsumer);
+            overrun.push(seat);
+        }
+    }
+
+    fn wake(self: &Arc<Self>, room: RoomName, at: Duration) {
+        // A member may be dropped with the runtime: then nothing comes any more.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (hub, at) = (Arc::downgrade(self), self.started + at);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(at).await;
+            if let Some(hub) = hub.upgrade() {
+                // The room may be gone by now; another of its name ignores the tick.
+                let _ = hub.with(&room, |held| match held {
+                    Held::Own(own) => hub.apply(&room, own, Input::Tick),
+                    Held::Shared(_) => Ok(()),
+                });
+            }
+        });
+    }
+}

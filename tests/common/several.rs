@@ -1,0 +1,147 @@
+//! Several servers in this process, each with threads of its own, and an engine between them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use roundtable::app::App;
+use roundtable::cluster::ServerId;
+use roundtable::cluster::bus::{Answer, Bus, Reply, Request, Unavailable};
+use roundtable::cluster::local::{Local, LocalEngine};
+use roundtable::hub::Connection;
+use roundtable::protocol::RoomName;
+use roundtable::server::Server;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::client::Client;
+
+/// The way to the engine, which can be cut.
+#[derive(Debug)]
+struct Cuttable {
+    local: Local,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Cuttable {
+    fn or_not<T: Send + 'static>(&self, ask: impl FnOnce(&Local) -> Reply<T>) -> Reply<T> {
+        if self.is_cut.load(Ordering::SeqCst) { std::future::ready(Err(Unavailable)).boxed() } else { ask(&self.local) }
+    }
+}
+
+impl Bus for Cuttable {
+    fn ask(&self, room: &RoomName, request: Request) -> Reply<Answer> {
+        self.or_not(|local| local.ask(room, request))
+    }
+
+    fn tell(&self, room: &RoomName, to: ServerId, bytes: Bytes) {
+        if !self.is_cut.load(Ordering::SeqCst) {
+            self.local.tell(room, to, bytes);
+        }
+    }
+
+    fn forget(&self, room: &RoomName) {
+        self.local.forget(room);
+    }
+
+    fn renew(&self, lease: Duration) -> Reply<bool> {
+        self.or_not(|local| local.renew(lease))
+    }
+
+    fn living(&self, servers: &[ServerId]) -> Reply<Vec<ServerId>> {
+        self.or_not(|local| local.living(servers))
+    }
+
+    fn clock(&self) -> Duration {
+        self.local.clock()
+    }
+}
+
+/// One of several servers.
+pub struct Node {
+    pub address: SocketAddr,
+    pub ops: SocketAddr,
+    pub app: Arc<App>,
+    is_cut: Arc<AtomicBool>,
+    shutdown: Option<oneshot::Sender<()>>,
+    runtime: Option<Runtime>,
+}
+
+impl Node {
+    /// A server beside those that have this engine, too.
+    pub async fn start(engine: &LocalEngine, settings: &[(&str, &str)]) -> Self {
+        let mut all = vec![("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough")];
+        all.extend(settings);
+        let (config, is_cut) = (super::config(&all), Arc::new(AtomicBool::new(false)));
+        let (sender, events) = mpsc::channel(4_096);
+        let server = ServerId(fastrand::u64(..));
+        let bus = Arc::new(Cuttable { local: engine.connect(server, sender), is_cut: is_cut.clone() });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (shutdown, asked) = oneshot::channel::<()>();
+        let (ready, is_ready) = oneshot::channel();
+        runtime.spawn(async move {
+            let connection = Connection { server, bus, events };
+            let server = Server::bind_beside_others(config, Some(connection)).await.expect("free ports");
+            let addresses = (server.address().unwrap(), server.ops_address().unwrap());
+            ready.send((addresses, Arc::clone(server.app()))).ok().unwrap();
+            server
+                .run(async move {
+                    if asked.await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                })
+                .await;
+        });
+        let ((address, ops), app) = super::within("a server", is_ready).await.expect("a server");
+        Self { address, ops, app, is_cut, shutdown: Some(shutdown), runtime: Some(runtime) }
+    }
+
+    pub async fn connect(&self, room: &str) -> Client {
+        Client::connect(self.address, room).await.expect("an upgrade")
+    }
+
+    pub async fn join(&self, room: &str, name: &str) -> Client {
+        let mut client = self.connect(room).await;
+        client.join(name).await;
+        client
+    }
+
+    /// Who has been somewhere comes here; the answer.
+    pub async fn come_back(&self, room: &str, resume: &Value, last: u64) -> (Client, Value) {
+        let mut client = self.connect(room).await;
+        client.send(json!({"type": "join", "name": "Back", "resume": resume, "last_seq": last})).await;
+        let answer = client.next_message().await.expect("an answer");
+        client.last = if answer["type"] == "resumed" { last } else { 0 };
+        (client, answer)
+    }
+
+    /// It is gone from one moment to the next, and says nothing to anybody.
+    pub fn kill(mut self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        self.runtime.take().unwrap().shutdown_background();
+    }
+
+    /// It is asked to end.
+    pub fn shut_down(&mut self) {
+        let _ = self.shutdown.take().expect("a running server").send(());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Two servers and their engine.
+pub async fn two(settings: &[(&str, &str)]) -> (LocalEngine, Node, Node) {
+    let engine = LocalEngine::default();
+    let (a, b) = (Node::start(&engine, settings).await, Node::start(&engine, settings).await);
+    (engine, a, b)
+}

@@ -1,0 +1,108 @@
+//! Who loses its socket comes back at any server.
+
+use serde_json::json;
+
+use crate::common::eventually;
+use crate::common::several::{Node, two};
+use crate::rooms::until;
+
+#[tokio::test]
+async fn who_comes_back_on_another_server_gets_what_it_missed_once() {
+    let (engine, a, b) = two(&[]).await;
+    let c = Node::start(&engine, &[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    let mut eve = c.join("r", "Eve").await;
+    until(&mut bob, "peer_joined").await;
+    bob.send(json!({"type": "broadcast", "data": "before", "seq": 1})).await;
+    until(&mut ada, "broadcast").await;
+    until(&mut eve, "broadcast").await;
+    let (resume, mut last, id) = (bob.welcome["resume"].clone(), bob.last, bob.id().to_owned());
+    drop(bob);
+    until(&mut ada, "link").await;
+    let mut said = 0;
+    // To another server that has the room, to the first one, to one where nobody is any more, and back.
+    for node in [&a, &b, &c, &b] {
+        for _ in 0..20 {
+            for client in [&mut ada, &mut eve] {
+                client.send(json!({"type": "signal", "to": id, "data": said})).await;
+            }
+            said += 1;
+        }
+        let (mut back, answer) = node.come_back("r", &resume, last).await;
+        assert_eq!((&answer["type"], &answer["self"], &answer["ack"]), (&json!("resumed"), &json!(id), &json!(1)));
+        let (mut by_ada, mut by_eve) = (said - 20, said - 20);
+        while by_ada < said || by_eve < said {
+            // The client checks that no number is left out.
+            let message = back.next_message().await.unwrap();
+            if message["type"] == "signal" {
+                let count = if message["from"] == ada.id() { &mut by_ada } else { &mut by_eve };
+                assert_eq!(message["data"], *count, "once and in order");
+                *count += 1;
+            }
+        }
+        // What it says here is heard, and it is known what has arrived before.
+        back.send(json!({"type": "broadcast", "data": "twice", "seq": 1})).await;
+        back.expect_nothing_but(&["link"]).await;
+        last = back.last;
+        drop(back);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_while_its_old_socket_is_open_supersedes_it() {
+    let (_engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = a.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    let (mut back, answer) = b.come_back("r", &bob.welcome["resume"], bob.last).await;
+    assert_eq!(answer["type"], "resumed");
+    assert_eq!(bob.skip_to_close().await, Some(4004));
+    back.send(json!({"type": "broadcast", "data": 1})).await;
+    assert_eq!(ada.expect("broadcast").await["data"], 1, "and nothing in between");
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_go_on_is_begun_afresh_with_the_reason() {
+    let (_engine, a, b) = two(&[("ROUNDTABLE_REPLAY_MESSAGES", "5")]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = a.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    for number in 0..50 {
+        ada.send(json!({"type": "broadcast", "data": number})).await;
+        until(&mut bob, "broadcast").await;
+    }
+    let (mut back, answer) = b.come_back("r", &bob.welcome["resume"], 3).await;
+    assert_eq!(
+        (&answer["type"], &answer["not_resumed"], &answer["self"], &answer["resumed"]),
+        (&json!("welcome"), &json!("resume_lost"), &bob.welcome["self"], &json!(true))
+    );
+    back.expect_nothing().await;
+    ada.send(json!({"type": "broadcast", "data": "again"})).await;
+    assert_eq!(back.expect("broadcast").await["data"], "again");
+}
+
+#[tokio::test]
+async fn a_server_that_is_drained_hands_everybody_on() {
+    let (_engine, mut a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = a.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    a.shut_down();
+    let mut back = Vec::new();
+    for client in [&mut ada, &mut bob] {
+        let away = until(client, "go_away").await;
+        assert!(away["reconnect_ms"].is_u64());
+        assert_eq!(client.expect_close().await, Some(1012));
+    }
+    for client in [&ada, &bob] {
+        let (again, answer) = b.come_back("r", &client.welcome["resume"], client.last).await;
+        assert_eq!((&answer["type"], &answer["self"]), (&json!("resumed"), &client.welcome["self"]), "{answer}");
+        back.push(again);
+    }
+    back[0].send(json!({"type": "broadcast", "data": 1})).await;
+    assert_eq!(until(&mut back[1], "broadcast").await["data"], 1);
+    // Nothing keeps the server that goes.
+    let address = a.ops;
+    eventually("the end", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+}

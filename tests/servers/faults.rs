@@ -1,0 +1,111 @@
+//! Servers die, and the engine goes and comes back.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::several::{Node, two};
+use crate::rooms::until;
+
+#[tokio::test]
+async fn of_a_server_that_is_killed_all_are_lost_and_gone_after_the_window() {
+    // The lease lasts 6 s, and is looked at every two.
+    let (_engine, a, b) = two(&[("ROUNDTABLE_RESUME_WINDOW", "1s")]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    let mut eve = b.join("r", "Eve").await;
+    until(&mut ada, "peer_joined").await;
+    until(&mut ada, "peer_joined").await;
+    b.kill();
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        let link = until(&mut ada, "link").await;
+        assert_eq!(link["link"], "lost");
+        lost.push(link["id"].clone());
+    }
+    assert_eq!((lost.contains(&bob.welcome["self"]), lost.contains(&eve.welcome["self"])), (true, true));
+    // One of them is in time: it keeps its id, and begins afresh, as what it missed is gone with the server.
+    let (_back, answer) = a.come_back("r", &bob.welcome["resume"], bob.last).await;
+    assert_eq!((&answer["not_resumed"], &answer["self"]), (&json!("resume_lost"), &bob.welcome["self"]));
+    loop {
+        let left = until(&mut ada, "peer_left").await;
+        if left["reason"] != "superseded" {
+            assert_eq!((&left["id"], &left["reason"]), (&eve.welcome["self"], &json!("closed")));
+            break;
+        }
+    }
+    bob.drain().await;
+    eve.drain().await;
+}
+
+#[tokio::test]
+async fn without_the_engine_shared_rooms_are_degraded_and_whole_again_after_it() {
+    let (engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    // Alone: nobody notices anything.
+    let mut alone = a.join("alone", "Zoe").await;
+    let mut with = a.join("alone", "Max").await;
+    alone.expect("peer_joined").await;
+    until(&mut ada, "peer_joined").await;
+    engine.set_reachable(false).await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(client.expect("degraded").await["active"], true);
+    }
+    ada.send(json!({"type": "state", "state": {"mic": true}})).await;
+    ada.send(json!({"type": "broadcast", "data": 1})).await;
+    ada.expect_nothing().await;
+    with.send(json!({"type": "state", "state": {"mic": true}})).await;
+    with.send(json!({"type": "broadcast", "data": 2})).await;
+    alone.expect("state").await;
+    alone.expect("broadcast").await;
+    let mut late = a.join("alone", "Late").await;
+    alone.expect("peer_joined").await;
+    late.expect_nothing().await;
+    engine.set_reachable(true).await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(until(client, "degraded").await["active"], false);
+    }
+    // What waited is done, once.
+    until(&mut bob, "broadcast").await;
+    until(&mut ada, "state").await;
+    alone.expect_nothing().await;
+    // An engine that has forgotten everything is told anew, by those who know.
+    engine.set_reachable(false).await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(until(client, "degraded").await["active"], true);
+    }
+    engine.forget();
+    engine.set_reachable(true).await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(until(client, "degraded").await["active"], false);
+    }
+    ada.send(json!({"type": "signal", "to": bob.id(), "data": "whole"})).await;
+    assert_eq!(until(&mut bob, "signal").await["data"], "whole");
+}
+
+#[tokio::test]
+async fn who_joins_while_the_engine_is_away_is_told_to_try_again() {
+    let (engine, a, _b) = two(&[("ROUNDTABLE_JOIN_TIMEOUT", "1s")]).await;
+    engine.set_reachable(false).await;
+    let mut ada = a.connect("r").await;
+    ada.send(json!({"type": "join", "name": "Ada", "ref": 3})).await;
+    let error = ada.expect_error("busy").await;
+    assert_eq!((&error["re"], &error["ref"]), (&json!("join"), &json!(3)));
+    assert!((2_000..=2_500).contains(&error["retry_after_ms"].as_u64().unwrap()), "{error}");
+    assert_eq!(ada.expect_close().await, Some(4011));
+    engine.set_reachable(true).await;
+    let again = tokio::time::timeout(Duration::from_secs(5), a.join("r", "Ada")).await.expect("a room");
+    assert_eq!(again.welcome["peers"], json!([]), "nobody was left behind");
+}
+
+#[tokio::test]
+async fn a_server_that_begins_before_its_engine_waits_for_it() {
+    let engine = roundtable::cluster::local::LocalEngine::default();
+    engine.set_reachable(false).await;
+    let a = Node::start(&engine, &[]).await;
+    let mut ada = a.connect("r").await;
+    ada.send(json!({"type": "join", "name": "Ada"})).await;
+    engine.set_reachable(true).await;
+    ada.expect("welcome").await;
+}

@@ -1,0 +1,9 @@
+//! Several servers in one process, over real sockets, with an engine between them: what clients on different servers
+//! see of one room.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod absence;
+mod faults;
+mod rooms;

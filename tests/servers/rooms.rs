@@ -1,0 +1,163 @@
+//! One room, decided once.
+
+use serde_json::{Value, json};
+
+use crate::common::client::Client;
+use crate::common::several::{Node, two};
+use crate::common::within;
+
+/// The roster as a client that asks for it sees it, with itself.
+async fn roster(client: &mut Client) -> (u64, Vec<String>) {
+    client.send(json!({"type": "sync"})).await;
+    loop {
+        let message = client.next_message().await.expect("a roster");
+        if message["type"] == "roster" {
+            let peers = message["peers"].as_array().unwrap().iter();
+            let ids = peers.map(|peer| peer["id"].as_str().unwrap().to_owned());
+            return (message["version"].as_u64().unwrap(), ids.collect());
+        }
+    }
+}
+
+/// Waits for a message of this type, whatever comes before it.
+pub async fn until(client: &mut Client, kind: &str) -> Value {
+    loop {
+        let message = client.next_message().await.unwrap_or_else(|| panic!("{kind} was expected, not the end"));
+        if message["type"] == kind {
+            return message;
+        }
+    }
+}
+
+async fn try_join(node: &Node, name: &str) -> (Client, Value) {
+    let mut client = node.connect("r").await;
+    client.send(json!({"type": "join", "name": name})).await;
+    let answer = client.next_message().await.expect("an answer");
+    client.welcome = answer.clone();
+    (client, answer)
+}
+
+#[tokio::test]
+async fn two_who_join_the_last_seat_at_once_get_one() {
+    let (_engine, a, b) = two(&[("ROUNDTABLE_ROOM_MEMBERS", "3")]).await;
+    let (_ada, _bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    let ((mut eve, to_eve), (mut zoe, to_zoe)) = tokio::join!(try_join(&a, "Eve"), try_join(&b, "Zoe"));
+    let won = [&to_eve, &to_zoe].iter().filter(|answer| answer["type"] == "welcome").count();
+    assert_eq!(won, 1, "{to_eve} {to_zoe}");
+    let (lost, answer) = if to_eve["type"] == "welcome" { (&mut zoe, to_zoe) } else { (&mut eve, to_eve) };
+    assert_eq!((&answer["code"], lost.expect_close().await), (&json!("room_full"), Some(4003)));
+}
+
+#[tokio::test]
+async fn two_who_come_first_at_once_have_one_host_and_one_roster() {
+    for _ in 0..5 {
+        let (_engine, a, b) = two(&[]).await;
+        let ((mut ada, to_ada), (mut bob, to_bob)) = tokio::join!(try_join(&a, "Ada"), try_join(&b, "Bob"));
+        let mut roles = [to_ada["role"].as_str().unwrap(), to_bob["role"].as_str().unwrap()];
+        roles.sort_unstable();
+        assert_eq!(roles, ["host", "participant"]);
+        let mut eve = b.join("r", "Eve").await;
+        for client in [&mut ada, &mut bob, &mut eve] {
+            while client.version() < 3 {
+                client.welcome["version"] = until(client, "peer_joined").await["version"].clone();
+            }
+        }
+        let ((seen, by_ada), (_, by_bob), (_, by_eve)) =
+            (roster(&mut ada).await, roster(&mut bob).await, roster(&mut eve).await);
+        assert_eq!(seen, 3);
+        let all: Vec<String> = eve.welcome["peers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|peer| peer["id"].as_str().unwrap().to_owned())
+            .chain([eve.id().to_owned()])
+            .collect();
+        for (own, others) in [(ada.id(), by_ada), (bob.id(), by_bob), (eve.id(), by_eve)] {
+            let expected: Vec<_> = all.iter().filter(|id| *id != own).cloned().collect();
+            assert_eq!(others, expected, "the order in which they came");
+        }
+    }
+}
+
+#[tokio::test]
+async fn frames_and_states_go_across() {
+    let (_engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    let mut eve = a.join("r", "Eve").await;
+    until(&mut ada, "peer_joined").await;
+    until(&mut ada, "peer_joined").await;
+    until(&mut bob, "peer_joined").await;
+    for number in 0..200 {
+        ada.send(json!({"type": "signal", "to": bob.id(), "data": number, "seq": number + 1})).await;
+        eve.send(json!({"type": "broadcast", "data": number})).await;
+    }
+    let (mut signals, mut broadcasts) = (0, 0);
+    while signals < 200 || broadcasts < 200 {
+        let message = bob.next_message().await.unwrap();
+        let (count, from) = if message["type"] == "signal" { (&mut signals, &ada) } else { (&mut broadcasts, &eve) };
+        assert_eq!((&message["data"], &message["from"]), (&json!(*count), &json!(from.id())), "once and in order");
+        *count += 1;
+    }
+    bob.send(json!({"type": "state", "state": {"mic": true}})).await;
+    for client in [&mut ada, &mut bob, &mut eve] {
+        assert_eq!(until(client, "state").await["state"], json!({"mic": true}));
+    }
+    ada.send(json!({"type": "signal", "to": "nobody", "data": 1, "ref": 5})).await;
+    assert_eq!(until(&mut ada, "error").await["code"], "peer_not_found");
+}
+
+#[tokio::test]
+async fn hosts_decide_for_all_servers() {
+    let (_engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    // Refused when it is decided, by the message's type and ref.
+    bob.send(json!({"type": "moderate", "action": "settings", "settings": {"locked": true}, "ref": "x", "seq": 1}))
+        .await;
+    let error = until(&mut bob, "error").await;
+    assert_eq!((&error["code"], &error["re"], &error["ref"]), (&json!("not_allowed"), &json!("moderate"), &json!("x")));
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
+    until(&mut bob, "settings").await;
+    let mut guest = b.connect("r").await;
+    guest.send(json!({"type": "join", "name": "Guest"})).await;
+    guest.expect("waiting").await;
+    let lobby = until(&mut ada, "lobby").await;
+    let id = lobby["waiting"][0]["id"].clone();
+    ada.send(json!({"type": "moderate", "action": "admit", "to": id})).await;
+    guest.welcome = guest.expect("welcome").await;
+    assert_eq!(guest.id(), id.as_str().unwrap());
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": false, "locked": true}})).await;
+    until(&mut bob, "settings").await;
+    let (mut late, answer) = try_join(&b, "Late").await;
+    assert_eq!((&answer["code"], late.expect_close().await), (&json!("room_locked"), Some(4006)));
+    ada.send(json!({"type": "moderate", "action": "remove", "to": bob.id()})).await;
+    assert_eq!(bob.skip_to_close().await, Some(4008));
+    // Nowhere does its secret open a door again.
+    for node in [&a, &b] {
+        let mut back = node.connect("r").await;
+        back.send(json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"]})).await;
+        assert_eq!(within("a close", back.skip_to_close()).await, Some(4008));
+    }
+    ada.send(json!({"type": "moderate", "action": "end"})).await;
+    assert_eq!((ada.skip_to_close().await, guest.skip_to_close().await), (Some(4009), Some(4009)));
+}
+
+#[tokio::test]
+async fn who_hangs_up_before_there_is_an_answer_leaves_nobody() {
+    let (engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    engine.set_reachable(false).await;
+    until(&mut ada, "degraded").await;
+    until(&mut bob, "degraded").await;
+    let mut eve = b.connect("r").await;
+    eve.send(json!({"type": "join", "name": "Eve"})).await;
+    eve.close().await;
+    engine.set_reachable(true).await;
+    bob.send(json!({"type": "state", "state": {"mic": true}})).await;
+    until(&mut ada, "state").await;
+    let (_, others) = roster(&mut ada).await;
+    assert_eq!(others, [bob.id()]);
+}
