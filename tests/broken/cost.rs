@@ -33,9 +33,9 @@ async fn a_message_between_two_servers_is_one_publish() {
     let stage = Stage::set(2, &[]).await;
     let joins = stage.engine.all_calls().await;
     let crowd = Crowd::gather(6, 2, |number| stage.doors(number)).await;
-    let before = [stage.engine.all_calls().await, stage.engine.calls("spublish").await];
+    let before = [stage.engine.all_calls().await, stage.engine.calls("publish").await];
     say_much(&crowd).await;
-    let after = [stage.engine.all_calls().await, stage.engine.calls("spublish").await];
+    let after = [stage.engine.all_calls().await, stage.engine.calls("publish").await];
     let messages = (crowd.people.len() * MESSAGES) as u64;
     let publishes = after[1] - before[1];
     println!(

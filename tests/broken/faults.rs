@@ -145,8 +145,9 @@ async fn rooms_alone_on_their_servers_notice_nothing_of_an_engine_that_is_gone()
     let mark = crowd.mark();
     let talk = crowd.talk(EVERY);
     stage.engine.kill();
-    crowd.exchange().await;
+    sleep(3 * WHILE).await;
     drop(talk);
+    crowd.exchange().await;
     crowd.whole(Some(&mark)).await;
     assert_eq!((crowd.new_stays(&mark), crowd.gaps().1), (0, 0), "{}", crowd.fates());
     assert!(crowd.people.iter().all(|person| !person.notes().was_degraded), "{}", crowd.fates());

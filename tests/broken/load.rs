@@ -44,8 +44,7 @@ async fn from_one_server_to_three_and_back() {
     stage.servers[2].begin().await;
     // By these come others, into the same rooms.
     crowd.grow(6, 4, |number| stage.doors(number % 2 + 1));
-    crowd.whole(Some(&mark)).await;
-    let mark = crowd.mark();
+    crowd.until("all are there", |notes| notes.is_in && notes.view.peers.len() == 7).await;
     for at in [0, 1] {
         stage.servers[at].stop().await;
         crowd.until("everybody is somewhere", |notes| notes.is_in).await;
