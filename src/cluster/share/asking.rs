@@ -118,6 +118,7 @@ impl<L, C> Share<L, C> {
             self.offered = self.offered.max(own);
         }
         self.flight = Some(flight);
+        self.asked = true;
         emit(Output::Ask(request));
     }
 

@@ -228,6 +228,8 @@ pub struct Share<L, C> {
     /// Who was in and is out, even where the engine has lost its data and the post does not know.
     removed: BTreeSet<Post>,
     connected: bool,
+    /// The engine may know of it.
+    asked: bool,
     flight: Option<Flight>,
     retry_at: Duration,
     refresh_at: Duration,
@@ -269,6 +271,7 @@ impl<L, C> Share<L, C> {
             victims: BTreeSet::new(),
             removed: BTreeSet::new(),
             connected,
+            asked: false,
             flight: None,
             retry_at: Duration::ZERO,
             refresh_at: Duration::ZERO,
@@ -418,6 +421,10 @@ impl<L, C> Share<L, C> {
         let offered = self.offered;
         self.pending.retain(|pending| pending.own <= offered || !pending.brings(seat));
         let withdrawn = self.pending.len() < before;
+        if !self.asked && self.pending.is_empty() && self.locals.is_empty() {
+            // As if it had never been: while the engine is away, it could not end otherwise.
+            self.end(emit);
+        }
         self.go_on(now, emit);
         withdrawn
     }
