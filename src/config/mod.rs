@@ -681,6 +681,8 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let error = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap_err();
         assert!(error.contains(file), "{error}");
+        let alone = load(&[], &[("ROUNDTABLE_REDIS_URL", "redis://:north@cache")]).unwrap_err();
+        assert!(alone.contains("ROUNDTABLE_RESUME_KEY") && !alone.contains("north"), "{alone}");
         for url in ["redis://:north@a,b", "http://:north@cache", "north"] {
             let error = load(&[], &[("ROUNDTABLE_REDIS_URL", url)]).unwrap_err();
             assert!(error.contains("ROUNDTABLE_REDIS_URL") && !error.contains("north"), "{error}");
