@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::access::{Access, AdminToken, ResumeKey};
-use crate::config::Config;
+use crate::cluster::ServerId;
+use crate::cluster::engine::Redis;
+use crate::cluster::records::Limits;
+use crate::config::{Config, Refused};
 use crate::greeter::Greeter;
-use crate::hub::{Connection as Engine, Hub, HubRules};
+use crate::hub::{Connection, Hub, HubRules};
 use crate::limits::{DoorRules, Doors};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
+
+/// What the engine has sent and nobody has taken yet: what is more is lost, and asked for again.
+const ENGINE_EVENTS: usize = 8_192;
 
 /// One running server.
 #[derive(Debug)]
@@ -49,16 +55,16 @@ impl App {
         Self::beside_others(config, None)
     }
 
-    /// The same, one of several where there is an engine.
-    pub fn beside_others(config: Config, engine: Option<Engine>) -> Result<Arc<Self>, String> {
+    /// The same, with this engine between it and other servers, or with the one that the settings name, if any: then within
+    /// a runtime of tokio.
+    pub fn beside_others(config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
         let metrics = Arc::new(Metrics::new());
+        let engine = match engine {
+            Some(engine) => Some(engine),
+            None => connect(&config, &metrics)?,
+        };
         let resume_key = match &config.resume_key {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
-            None if engine.is_some() => {
-                return Err("ROUNDTABLE_RESUME_KEY or ROUNDTABLE_RESUME_KEY_FILE: servers that share rooms need the same \
-                            key, so that whoever loses one comes back by another; set one of 32 random bytes for all of them"
-                    .to_owned());
-            }
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
         let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics)));
@@ -125,6 +131,19 @@ impl App {
             emptied.await;
         }
     }
+}
+
+/// Begins to connect to the engine that the settings name, if any.
+fn connect(config: &Config, metrics: &Metrics) -> Result<Option<Connection>, String> {
+    let address = config.engine().map_err(|refused| match refused {
+        Refused::Wrong(text) => text,
+        Refused::Shown(text) => text.to_string(),
+    })?;
+    let Some(address) = address else { return Ok(None) };
+    let (server, (sender, events)) = (ServerId(fastrand::u64(..)), mpsc::channel(ENGINE_EVENTS));
+    let bus = Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone());
+    tracing::info!("rooms are shared with other servers, when the engine is reached");
+    Ok(Some(Connection { server, lease: config.lease, bus: Arc::new(bus), events }))
 }
 
 /// A limit as it is set: 0 for none.

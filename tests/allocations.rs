@@ -8,15 +8,19 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use roundtable::access::ResumeKey;
+use roundtable::cluster::ServerId;
+use roundtable::cluster::local::LocalEngine;
+use roundtable::cluster::watch::LEASE;
 use roundtable::config::Cli;
 use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
-use roundtable::hub::{Hub, HubRules, Membership, Newcomer, Said};
+use roundtable::hub::{Connection, Entrance, Hub, HubRules, Membership, Newcomer, Said};
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
 use roundtable::telemetry::Metrics;
+use roundtable::webhooks::Webhooks;
 
 /// The system's allocator, which counts what each thread asks for.
 struct Counting;
@@ -99,6 +103,25 @@ fn greeter() -> Greeter {
     Greeter::new(&config, ResumeKey::new(b"key")).unwrap()
 }
 
+/// Somebody, and the socket's end of its outbox.
+fn newcomer(number: u8) -> (Newcomer, Arc<Outbox>) {
+    let bound = Bound { frames: 1024, bytes: 1 << 20 };
+    let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }));
+    let newcomer = Newcomer {
+        id: PeerId::from_random([number; PeerId::LEN]),
+        name: PeerName::new("Ada").unwrap(),
+        state: StatePatch::default(),
+        settings: SettingsPatch::default(),
+        named: false,
+        stay: None,
+        last_seq: None,
+        disproved: false,
+        grant: Grant::default(),
+        outbox: outbox.clone(),
+    };
+    (newcomer, outbox)
+}
+
 /// A member with the socket's end of its outbox.
 struct Seated {
     membership: Membership,
@@ -108,20 +131,7 @@ struct Seated {
 
 impl Seated {
     fn new(hub: &Arc<Hub>, number: u8) -> Self {
-        let bound = Bound { frames: 1024, bytes: 1 << 20 };
-        let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }));
-        let newcomer = Newcomer {
-            id: PeerId::from_random([number; PeerId::LEN]),
-            name: PeerName::new("Ada").unwrap(),
-            state: StatePatch::default(),
-            settings: SettingsPatch::default(),
-            named: false,
-            stay: None,
-            last_seq: None,
-            disproved: false,
-            grant: Grant::default(),
-            outbox: outbox.clone(),
-        };
+        let (newcomer, outbox) = newcomer(number);
         let room = RoomName::new("allocations").unwrap();
         let membership = hub.join(&room, newcomer).unwrap().now().unwrap();
         Self { membership, outbox, frames: VecDeque::new() }
@@ -175,4 +185,49 @@ fn a_broadcast_to_fifty_members_allocates_twice() {
         broadcast();
     }
     assert_eq!(broadcast(), 2, "the frame, and the count of who shares it");
+}
+
+#[test]
+fn a_room_that_others_could_have_and_have_not_costs_no_allocation_more() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (sender, events) = tokio::sync::mpsc::channel(64);
+        let server = ServerId(1);
+        let bus = Arc::new(LocalEngine::default().connect(server, sender));
+        let metrics = Arc::new(Metrics::new());
+        let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics)));
+        let engine = Some(Connection { server, lease: LEASE, bus, events });
+        let hub = Hub::sharing(HubRules::open(50), greeter(), metrics, webhooks, engine);
+        let follows = Arc::clone(&hub);
+        tokio::spawn(async move { follows.follow().await });
+        let mut members = Vec::new();
+        for number in 0..50 {
+            let (newcomer, outbox) = newcomer(number);
+            let membership = match hub.join(&RoomName::new("allocations").unwrap(), newcomer).unwrap() {
+                Entrance::In(membership) => membership,
+                // The engine is asked for the room once.
+                Entrance::Waits(mut joining) => joining.answered().await.unwrap(),
+            };
+            members.push(Seated { membership, outbox, frames: VecDeque::new() });
+        }
+        let (text, to) = (message("broadcast", 200), members[1].membership.id());
+        for kind in ["broadcast", "signal"] {
+            let mut say = || {
+                let ((), allocations) = counted(|| {
+                    let sender = &members[0].membership;
+                    let frame = relay(&text, sender.id());
+                    let said = Said::default();
+                    if kind == "signal" { sender.signal(said, Some(to), frame) } else { sender.broadcast(said, frame) }
+                        .unwrap();
+                });
+                let heard = if kind == "signal" { 1..2 } else { 1..50 };
+                members[heard].iter_mut().for_each(Seated::drain);
+                allocations
+            };
+            for _ in 0..3 {
+                say();
+            }
+            assert_eq!(say(), 2, "{kind}: the frame, and the count of who shares it");
+        }
+    });
 }

@@ -6,13 +6,14 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use roundtable::protocol::RoomName;
 use roundtable::protocol::client::{Request, parse};
-use roundtable::protocol::{ErrorBody, ErrorCode, RoomName, ServerMessage};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use common::TestServer;
 use common::raw::{FIN, Raw, TEXT};
+use common::several::two;
 use common::tokens::{Keys, later};
 
 fn fixture(name: &str) -> Vec<Value> {
@@ -227,16 +228,21 @@ async fn captured() -> Vec<Value> {
 
     server.shut_down();
     ada.drain_into(&mut seen).await;
-    seen.extend(between_servers());
+    seen.extend(between_servers().await);
     seen
 }
 
-/// What only several servers say, as it is written.
-fn between_servers() -> Vec<Value> {
-    let busy =
-        ErrorBody { code: ErrorCode::Busy, message: "", re: Some("join"), reference: None, retry_after_ms: Some(1) };
-    let messages = [ServerMessage::Degraded { active: true }, ServerMessage::Error(busy)];
-    messages.iter().map(|message| json!(message)).collect()
+/// What only several servers say.
+async fn between_servers() -> Vec<Value> {
+    let (engine, a, b) = two(&[("ROUNDTABLE_JOIN_TIMEOUT", "1s")]).await;
+    let (mut ada, _bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    ada.expect("peer_joined").await;
+    engine.set_reachable(false).await;
+    let mut seen = vec![ada.expect("degraded").await];
+    let mut late = a.connect("r").await;
+    late.send(json!({"type": "join", "name": "Late"})).await;
+    seen.push(late.expect("error").await);
+    seen
 }
 
 /// What a lost connection brings about.

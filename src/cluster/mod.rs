@@ -10,15 +10,17 @@
 //! - [`bus`]: what the engine can do, and what it promises
 //! - [`records`]: the same, done in memory
 //! - [`local`]: an engine within the process
+//! - [`engine`]: Valkey and Redis
 //! - [`replica`]: a copy of a room, and how an entry of the log changes it
 //! - [`link`]: frames from one server to another, none lost, none twice, in order
 //! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
 //! - [`watch`]: which servers are gone
 //!
-//! All of it but the ways to an engine is pure: time comes in as a value, nothing waits. It is not in the hub yet
-//! (docs/ARCHITECTURE.md, "Many servers").
+//! All of it but the ways to an engine is pure: time comes in as a value, nothing waits.
+//! See docs/ARCHITECTURE.md, "Many servers".
 
 pub mod bus;
+pub mod engine;
 pub mod link;
 pub mod local;
 pub mod records;

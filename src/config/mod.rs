@@ -18,9 +18,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::tokens::{KeyOrder, TokenOrder};
 use self::values::{
-    check_token, nearest, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url, parse_zone,
+    check_token, nearest, parse_count, parse_filter, parse_lease, parse_outbox_bytes, parse_time, parse_url, parse_zone,
 };
 use crate::access::AccessMode;
+use crate::cluster::engine::Address;
 use crate::core::session::{Bound, Bounds};
 use crate::http::{Origins, Proxies};
 use crate::ice::{IceServers, TurnAccess, turn_urls};
@@ -269,6 +270,30 @@ pub struct Config {
     /// A file with that secret.
     #[arg(long, value_name = "FILE")]
     pub webhook_secret_file: Option<PathBuf>,
+
+    /// The Valkey or Redis through which several servers share rooms: redis://[user:password@]host[:port][/database], with TLS
+    /// rediss://, or unix:///path; redis-sentinel://host,host?master=name; redis-cluster://host,host. Without one
+    /// this server is alone.
+    #[arg(long, value_name = "SECRET")]
+    pub redis_url: Option<Secret>,
+
+    /// A file with that address, which may have a password.
+    #[arg(long, value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
+
+    /// Certificates (PEM) by which the engine's is checked, in place of those that browsers know.
+    #[arg(long, value_name = "FILE")]
+    pub redis_ca_file: Option<PathBuf>,
+
+    /// How long another server is taken for alive after it has last said so. Who is in its rooms is lost then; it is to be
+    /// longer than a server or its way to the engine may stand still.
+    #[arg(long, value_name = "TIME", default_value = "6s", value_parser = parse_lease)]
+    pub lease: Duration,
+
+    /// Whether this server is ready while the engine is away: rooms that are on it alone go on, new ones do not begin.
+    /// false: a balancer sends people elsewhere.
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    pub ready_without_engine: bool,
 }
 
 /// How log lines look.
@@ -341,6 +366,8 @@ impl Cli {
         cli.config.read_files()?;
         cli.config.check_access()?;
         cli.config.check_webhook()?;
+        cli.config.engine()?;
+        cli.config.check_resume_key()?;
         cli.config.ice_servers().map_err(|why| {
             Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
         })?;
@@ -356,6 +383,9 @@ impl Config {
         read_file("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, turn_secret_file)?;
         read_file("ROUNDTABLE_TURN_PASSWORD", &mut self.turn_password, self.turn_password_file.as_ref())?;
         read_file("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, self.webhook_secret_file.as_ref())?;
+        // As it mounts one where there is no engine.
+        let redis_url_file = self.redis_url_file.as_ref().filter(|path| !is_empty(path));
+        read_file("ROUNDTABLE_REDIS_URL", &mut self.redis_url, redis_url_file)?;
         read_file("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, self.admin_token_file.as_ref())?;
         if let Some(token) = &self.admin_token {
             let wrong = |why| Refused::Wrong(format!("ROUNDTABLE_ADMIN_TOKEN (--admin-token): {why}."));
@@ -365,6 +395,16 @@ impl Config {
         let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else { return Ok(()) };
         make_key(path);
         read_file("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, Some(path).filter(|path| path.exists()))
+    }
+
+    /// Whoever loses a server comes back by another one.
+    fn check_resume_key(&self) -> Result<(), Refused> {
+        if self.redis_url.is_none() || self.resume_key.is_some() {
+            return Ok(());
+        }
+        let text = "ROUNDTABLE_REDIS_URL (--redis-url): servers that share rooms need one ROUNDTABLE_RESUME_KEY, the same \
+                    for all of them: without it nobody comes back by another server than its own.";
+        Err(Refused::Wrong(text.to_owned()))
     }
 
     fn check_webhook(&self) -> Result<(), Refused> {
@@ -384,6 +424,20 @@ impl Config {
     pub fn webhook_target(&self) -> Option<Target> {
         let (url, secret) = (self.webhook_url.clone()?, self.webhook_secret.clone()?);
         Some(Target { url, secret, zone: self.zone })
+    }
+
+    /// Where the engine is through which servers share rooms, if there is one.
+    pub fn engine(&self) -> Result<Option<Address>, Refused> {
+        let wrong = |name: &str, why: String| Refused::Wrong(format!("{name}: {why}."));
+        let ca = match &self.redis_ca_file {
+            Some(path) => Some(std::fs::read(path).map_err(|error| {
+                wrong("ROUNDTABLE_REDIS_CA_FILE (--redis-ca-file)", format!("{}: {error}", path.display()))
+            })?),
+            None => None,
+        };
+        let Some(url) = &self.redis_url else { return Ok(None) };
+        let address = Address::parse(url.expose(), ca.as_deref());
+        address.map(Some).map_err(|why| wrong("ROUNDTABLE_REDIS_URL (--redis-url)", why))
     }
 
     fn turn_access(&self) -> Result<TurnAccess, String> {
@@ -583,6 +637,8 @@ mod tests {
             ("ROUNDTABLE_ICE_URLS", "example.org", "stun:"),
             ("ROUNDTABLE_ICE_URLS", "stun://relay.example", "stun:"),
             ("ROUNDTABLE_TURN_HOST", "turn:relay.example", "stun:host"),
+            ("ROUNDTABLE_LEASE", "10ms", "1s"),
+            ("ROUNDTABLE_READY_WITHOUT_ENGINE", "perhaps", "true, false"),
         ] {
             let error = load(&[], &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");
@@ -644,6 +700,12 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let error = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap_err();
         assert!(error.contains(file), "{error}");
+        let alone = load(&[], &[("ROUNDTABLE_REDIS_URL", "redis://:north@cache")]).unwrap_err();
+        assert!(alone.contains("ROUNDTABLE_RESUME_KEY") && !alone.contains("north"), "{alone}");
+        for url in ["redis://:north@a,b", "http://:north@cache", "north"] {
+            let error = load(&[], &[("ROUNDTABLE_REDIS_URL", url)]).unwrap_err();
+            assert!(error.contains("ROUNDTABLE_REDIS_URL") && !error.contains("north"), "{error}");
+        }
         let help = load(&["--help"], &[("ROUNDTABLE_TURN_SECRET", "north")]).unwrap_err();
         assert!(help.contains("ROUNDTABLE_TURN_SECRET") && !help.contains("north"), "{help}");
     }

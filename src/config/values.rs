@@ -39,6 +39,13 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn parse_lease(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        time if (Duration::from_secs(1)..=Duration::from_secs(5 * 60)).contains(&time) => Ok(time),
+        _ => Err("it is from 1s to 5m".into()),
+    }
+}
+
 pub(super) fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=10_000_000) => Ok(count),

@@ -39,6 +39,11 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
+    // Another server may have its way to the engine, and with it everybody.
+    let config = &app.config;
+    if config.redis_url.is_some() && !config.ready_without_engine && app.metrics.engine.connected.get() == 0 {
+        return (StatusCode::SERVICE_UNAVAILABLE, "without engine\n").into_response();
+    }
     "ready\n".into_response()
 }
 

@@ -3,21 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Held, Hub, lock};
 use crate::cluster::bus::{Answer, Bus, Event, Request, Unavailable};
-use crate::cluster::watch::{LEASE, RENEW, Watch};
+use crate::cluster::watch::Watch;
 use crate::cluster::{Post, ServerId};
 use crate::protocol::RoomName;
+
+/// So often is a lease renewed while it lasts.
+const RENEWALS: u32 = 3;
 
 /// The way to an engine, as whoever makes it hands it over.
 #[derive(Debug)]
 pub struct Connection {
     /// This run of the server.
     pub server: ServerId,
+    /// How long it is taken for alive after it has said so.
+    pub lease: Duration,
     /// What is asked.
     pub bus: Arc<dyn Bus>,
     /// What comes on its own.
@@ -28,6 +34,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub(super) struct Engine {
     server: ServerId,
+    lease: Duration,
     pub(super) bus: Arc<dyn Bus>,
     /// Taken by [`Hub::follow`].
     events: Mutex<Option<mpsc::Receiver<Event>>>,
@@ -37,9 +44,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(Connection { server, bus, events }: Connection) -> Arc<Self> {
+    pub(super) fn new(Connection { server, lease, bus, events }: Connection) -> Arc<Self> {
         Arc::new(Self {
             server,
+            lease,
             bus,
             events: Mutex::new(Some(events)),
             connected: AtomicBool::new(false),
@@ -135,7 +143,7 @@ impl Hub {
 
     /// Says that this server lives, and looks who else does.
     async fn keep_lease(self: &Arc<Self>, engine: &Engine) {
-        let mut every = interval(RENEW);
+        let mut every = interval(engine.lease / RENEWALS);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             every.tick().await;
@@ -143,7 +151,7 @@ impl Hub {
                 continue;
             }
             // Where the lease had run out, so may those of others: the engine was begun anew, or stood still.
-            if engine.bus.renew(LEASE).await != Ok(true) {
+            if engine.bus.renew(engine.lease).await != Ok(true) {
                 engine.watch().interrupted();
             }
             let known = self.known_servers();

@@ -8,12 +8,52 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::shared::{Context, Shared};
-use super::{Hub, JoinError, Membership, Newcomer};
+use super::{Hub, Membership};
 use crate::cluster::Way;
 use crate::core::session::Session;
-use crate::core::{Act, Comeback, Refusal, Room, Seat};
+use crate::core::{Act, Comeback, Grant, Refusal, Room, Seat};
 use crate::outbox::Outbox;
-use crate::protocol::{LeaveReason, NotResumed, PeerId, RoomName, ServerMessage};
+use crate::protocol::{
+    CloseCode, LeaveReason, NotResumed, PeerId, PeerName, RoomName, ServerMessage, SettingsPatch, StatePatch,
+};
+
+/// What a newcomer brings.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its id: fresh, or the one it had before.
+    pub id: PeerId,
+    /// Display name.
+    pub name: PeerName,
+    /// Whether whoever runs the server has said that name.
+    pub named: bool,
+    /// The state to start with.
+    pub state: StatePatch,
+    /// For a room that it makes.
+    pub settings: SettingsPatch,
+    /// Of which stay it has the secret, if any.
+    pub stay: Option<u64>,
+    /// The number of its last message, of that stay, where it wishes to go on with that.
+    pub last_seq: Option<u64>,
+    /// Whether it came with a secret that is not good.
+    pub disproved: bool,
+    /// What it was granted.
+    pub grant: Grant,
+    /// Where its frames go.
+    pub outbox: Arc<Outbox>,
+}
+
+/// Why nobody could be let in.
+#[derive(Debug, Eq, PartialEq)]
+pub enum JoinError {
+    /// The room said no.
+    Refused(Refusal),
+    /// The server shuts down.
+    Draining,
+    /// The server has as many rooms or members as it takes.
+    Full,
+    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server.
+    Dismissed(CloseCode),
+}
 
 /// What became of a wish to come in.
 #[derive(Debug)]
@@ -68,21 +108,21 @@ impl Entrant {
         }
     }
 
-    /// Goes on with a session that has come from another server, where it fits.
+    /// Goes on with a session that has come from another server, where it fits. Whether its client is there.
     pub(super) fn take_up(
         entrants: &mut BTreeMap<Seat, Self>,
         seat: Seat,
         to: &Outbox,
         session: &Bytes,
         room: &Room<Way>,
-    ) -> Result<(), NotResumed> {
+    ) -> Result<bool, NotResumed> {
         let session = Session::unship(session, to.bounds());
         let Some(Self { newcomer, .. }) = entrants.get(&seat) else {
             // It has hung up: the session waits for its next socket.
             if let Some(session) = session {
                 to.keep(session);
             }
-            return Ok(());
+            return Ok(false);
         };
         // A session is no way around a token (R74).
         if !newcomer.is_granted_alike(room) {
@@ -92,7 +132,7 @@ impl Entrant {
         let session = session.filter(|session| session.can_resume(seat.session, last)).ok_or(NotResumed::ResumeLost)?;
         to.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
         Self::admit(entrants, seat, false);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -178,7 +218,7 @@ impl Hub {
         let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
         let Newcomer { name: own, state, settings, grant, stay, .. } = &newcomer;
         let comeback = Comeback { known: stay.is_some(), refused };
-        let (own, state, settings, grant) = (own.clone(), state.clone(), settings.clone(), *grant);
+        let (own, state, settings, grant) = (own.clone(), state.clone(), *settings, *grant);
         let join = Act::Join { seat, name: own, state, settings, comeback, grant };
         shared.entrants.insert(seat, Entrant { newcomer, moves: false, answer });
         let taken = self.act(name, shared, join, Some(outbox), Some(Context::Entry(seat)));
@@ -225,6 +265,9 @@ impl Hub {
             let is_own = |(_, entrant): &(&Seat, &Entrant)| Arc::ptr_eq(&entrant.newcomer.outbox, outbox);
             let Some(seat) = shared.entrants.iter().find(is_own).map(|(seat, _)| *seat) else { return };
             let moves = shared.entrants.remove(&seat).is_some_and(|entrant| entrant.moves);
+            if self.drive(name, shared, |share, now, emit| share.withdraw(now, seat, emit)) {
+                return self.finish(name, shared);
+            }
             let reason = LeaveReason::Closed;
             let (act, handle) = if moves {
                 // It may still come for its session, which waits in another outbox.

@@ -5,16 +5,19 @@
 //! - [`entrance`]: who comes into such a room
 //! - [`engine`]: the way to the engine
 //! - [`membership`]: what a member does
+//! - [`operators`]: what whoever runs the server sees and does
 
 mod engine;
 mod entrance;
 mod membership;
+mod operators;
 mod own;
 mod shared;
 
 pub use engine::Connection;
-pub use entrance::{Entrance, Joining};
+pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use membership::{Absence, Membership, Said};
+pub use operators::{RoomDetail, RoomSummary};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -23,19 +26,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::share::Rules;
-use crate::core::{Act, Grant, Input, Refusal, Room, Seat};
+use crate::core::{Act, Input, Refusal, Room, Seat};
 use crate::dismissed::Dismissed;
 use crate::greeter::Greeter;
 use crate::outbox::Outbox;
-use crate::protocol::{
-    CloseCode, LeaveReason, Outgoing, Peer, PeerId, PeerName, RoomName, ServerMessage, Settings, SettingsPatch,
-    StatePatch, Waiting,
-};
+use crate::protocol::{CloseCode, LeaveReason, Outgoing, PeerId, RoomName, ServerMessage};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 use engine::Engine;
@@ -89,72 +88,6 @@ pub struct HubRules {
     pub members: usize,
     /// Whether rooms make hosts of their members (R36), rather than leave that to tokens.
     pub makes_hosts: bool,
-}
-
-/// What a newcomer brings.
-#[derive(Debug)]
-pub struct Newcomer {
-    /// Its id: fresh, or the one it had before.
-    pub id: PeerId,
-    /// Display name.
-    pub name: PeerName,
-    /// Whether whoever runs the server has said that name.
-    pub named: bool,
-    /// The state to start with.
-    pub state: StatePatch,
-    /// For a room that it makes.
-    pub settings: SettingsPatch,
-    /// Of which stay it has the secret, if any.
-    pub stay: Option<u64>,
-    /// The number of its last message, of that stay, where it wishes to go on with that.
-    pub last_seq: Option<u64>,
-    /// Whether it came with a secret that is not good.
-    pub disproved: bool,
-    /// What it was granted.
-    pub grant: Grant,
-    /// Where its frames go.
-    pub outbox: Arc<Outbox>,
-}
-
-/// A room in a list.
-#[derive(Debug, Serialize)]
-pub struct RoomSummary {
-    /// Its name.
-    pub room: String,
-    /// How many are in it.
-    pub members: usize,
-    /// How many wait before it.
-    pub waiting: usize,
-    /// What it is set to.
-    pub settings: Settings,
-}
-
-/// A room, and who is there.
-#[derive(Debug, Serialize)]
-pub struct RoomDetail {
-    /// Its name.
-    pub room: String,
-    /// The roster's version.
-    pub version: u64,
-    /// What it is set to.
-    pub settings: Settings,
-    /// In the order in which they joined.
-    pub members: Vec<Peer>,
-    /// In the order in which they came.
-    pub waiting: Vec<Waiting>,
-}
-
-/// Why nobody could be let in.
-#[derive(Debug, Eq, PartialEq)]
-pub enum JoinError {
-    /// The room said no.
-    Refused(Refusal),
-    /// The server shuts down.
-    Draining,
-    /// The server has as many rooms or members as it takes.
-    Full,
-    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server.
-    Dismissed(CloseCode),
 }
 
 impl HubRules {
@@ -257,75 +190,6 @@ impl Hub {
         let at_limit = |count: &Gauge, limit: usize| usize::try_from(count.get()).is_ok_and(|count| count >= limit);
         at_limit(&self.metrics.members, self.rules.members)
             || (with_room && at_limit(&self.metrics.rooms, self.rules.rooms))
-    }
-
-    /// How many are in a room, and what it is set to; `None` where nobody is.
-    pub fn occupancy(&self, room: &RoomName) -> Option<(usize, Settings)> {
-        let rooms = self.lock(room);
-        rooms.get(room)?.view().map(|view| (view.members.len(), view.settings))
-    }
-
-    /// Rooms by name, those behind `after`, `limit` at most; of how many in all, and whether there are more behind.
-    pub fn rooms(&self, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
-        let (mut total, mut found) = (0, Vec::new());
-        for shard in &self.shards {
-            for (name, held) in lock(shard).iter() {
-                let Some(view) = held.view() else { continue };
-                total += 1;
-                if after.is_none_or(|after| name.as_str() > after) {
-                    found.push(RoomSummary {
-                        room: name.as_str().to_owned(),
-                        members: view.members.len(),
-                        waiting: view.waiting.len(),
-                        settings: view.settings,
-                    });
-                }
-            }
-        }
-        found.sort_unstable_by(|a, b| a.room.cmp(&b.room));
-        let more = found.len() > limit;
-        found.truncate(limit);
-        (found, total, more)
-    }
-
-    /// A room and who is in it; `None` where nobody is.
-    pub fn look(&self, name: &RoomName) -> Option<RoomDetail> {
-        let rooms = self.lock(name);
-        let View { version, settings, members, waiting } = rooms.get(name)?.view()?;
-        Some(RoomDetail {
-            room: name.as_str().to_owned(),
-            version,
-            settings,
-            members: members.into_iter().cloned().collect(),
-            waiting: waiting.into_iter().cloned().collect(),
-        })
-    }
-
-    /// Sends somebody away; `NotMember` where there is no such room. Where others have the room, they have to agree
-    /// first, and it is done a moment later.
-    pub fn evict(self: &Arc<Self>, room: &RoomName, id: PeerId) -> Result<(), Refusal> {
-        self.with(room, |held| match held {
-            Held::Own(own) => self.apply(room, own, Input::Evict { id }),
-            Held::Shared(shared) => {
-                let waits = |at: &Room<crate::cluster::Way>| at.waiting().any(|guest| guest.id == id);
-                match shared.room().filter(|at| !at.is_empty()) {
-                    None => Err(Refusal::NotMember),
-                    Some(at) if at.way_to(id).is_none() && !waits(at) => Err(Refusal::PeerNotFound),
-                    Some(_) => self.act(room, shared, Act::Evict { id }, None, None),
-                }
-            }
-        })
-    }
-
-    /// Sends everybody in a room away; `NotMember` where there is no such room. The same holds where others have it.
-    pub fn close_room(self: &Arc<Self>, room: &RoomName) -> Result<(), Refusal> {
-        self.with(room, |held| match held {
-            Held::Own(own) => self.apply(room, own, Input::End),
-            Held::Shared(shared) if shared.room().is_some_and(|at| !at.is_empty()) => {
-                self.act(room, shared, Act::End, None, None)
-            }
-            Held::Shared(_) => Err(Refusal::NotMember),
-        })
     }
 
     /// Gives every member fresh credentials for TURN servers (R73).
@@ -475,31 +339,7 @@ impl Hub {
     }
 }
 
-/// What is to be seen of a room, whoever has it.
-struct View<'a> {
-    version: u64,
-    settings: Settings,
-    members: Vec<&'a Peer>,
-    waiting: Vec<&'a Waiting>,
-}
-
 impl Held {
-    /// `None` where nobody is in.
-    fn view(&self) -> Option<View<'_>> {
-        fn of<H>(room: &Room<H>) -> Option<View<'_>> {
-            (!room.is_empty()).then(|| View {
-                version: room.version(),
-                settings: room.settings(),
-                members: room.members().map(|(peer, _)| peer).collect(),
-                waiting: room.waiting().collect(),
-            })
-        }
-        match self {
-            Self::Own(room) => of(room),
-            Self::Shared(shared) => shared.room().and_then(of),
-        }
-    }
-
     fn has(&self, id: PeerId) -> bool {
         match self {
             Self::Own(room) => room.way_to(id).is_some(),

@@ -50,8 +50,6 @@ struct After {
     todo: Vec<Todo>,
     /// Who reads too slowly.
     overrun: Vec<Seat>,
-    /// Who has its first message.
-    greeted: Vec<Seat>,
     /// Whose session has come and does not go on.
     spurned: Vec<(Seat, NotResumed)>,
 }
@@ -159,7 +157,6 @@ impl Hub {
                 if to.begin(stay, self.greeter.welcome(greeting)).is_err() {
                     self.overrun(seat, to, after);
                 }
-                after.greeted.push(seat);
                 Entrant::admit(entrants, seat, made);
             }
             Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }) => go_away(&handle),
@@ -174,10 +171,7 @@ impl Hub {
             Output::Happened(Happened::Closed) => self.webhooks.closed(name),
             Output::Dismissed(seat, code) => self.dismissed.add(seat.session, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
-                Ok(()) => {
-                    self.metrics.resumed.inc();
-                    after.greeted.push(seat);
-                }
+                Ok(is_there) => drop(self.metrics.resumed.inc_by(u64::from(is_there))),
                 Err(why) => after.spurned.push((seat, why)),
             },
             Output::Answer(context, result) => after.todo.push(Todo::Answer(context, result)),
@@ -234,21 +228,13 @@ impl Hub {
                 Todo::Afresh(seat) => self.begin_afresh(name, shared, seat, NotResumed::ResumeLost),
                 Todo::Degraded(active) => {
                     shared.degraded = active;
-                    after.greeted.clear();
                     let frame = ServerMessage::Degraded { active }.to_frame();
                     for (seat, to, _) in shared.share.locals() {
-                        // Who has no first message yet is told behind that.
+                        // Whose session is on its way was told by the server that it was at.
                         if shared.is_member(seat) && !shared.entrants.contains_key(&seat) {
                             self.put(seat, to, frame.clone(), &mut after);
                         }
                     }
-                }
-            }
-        }
-        if shared.degraded {
-            for seat in std::mem::take(&mut after.greeted) {
-                if let Some(to) = shared.share.local(seat) {
-                    self.put(seat, to, ServerMessage::Degraded { active: true }.to_frame(), &mut after);
                 }
             }
         }

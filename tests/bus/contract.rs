@@ -325,7 +325,7 @@ pub async fn leases_end(engine: &impl Engine) {
 }
 
 pub async fn rooms_have_any_name(engine: &impl Engine) {
-    let (mut a, mut b) = (engine.join().await, engine.join().await);
+    let (mut a, b) = (engine.join().await, engine.join().await);
     for name in ["{", "}", "{}", "}{", "a{b}c", "%7D", "a b", "会议 🙂", "{lease}:1", "a:1", "a:log", "*", "[a-z]"]
     {
         let room = RoomName::new(name).unwrap();

@@ -1,6 +1,12 @@
-//! One contract, kept by every engine.
+//! One contract, kept by every engine: the one within the process, real servers of Redis in all the ways there are.
 
+mod clusters;
 mod contract;
+mod model;
+mod outages;
+mod redis;
+mod secured;
+mod sentinels;
 mod server;
 
 /// The engine within the process.
@@ -25,4 +31,12 @@ mod local {
     }
 
     contract::keeps_its_promises!(Local(LocalEngine::default()));
+}
+
+/// One server.
+mod single {
+    use crate::contract;
+    use crate::redis::Single;
+
+    contract::keeps_its_promises!(Single::start());
 }

@@ -1,8 +1,49 @@
-//! Several servers have the room.
+//! Several servers have the room. What holds there beyond the protocol is in `tests/servers/`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::TestServer;
+use crate::common::client::Client;
+use crate::common::http::ask;
+use crate::common::several::two;
+use crate::common::{TestServer, eventually};
+use crate::webhooks::Receiver;
+
+/// Waits for a message of this type, whatever comes before it.
+async fn until(client: &mut Client, kind: &str) -> Value {
+    loop {
+        let message = client.next_message().await.unwrap_or_else(|| panic!("{kind} was expected, not the end"));
+        if message["type"] == kind {
+            return message;
+        }
+    }
+}
+
+#[tokio::test]
+async fn r77_members_are_told_when_their_servers_are_cut_off_and_when_that_is_over() {
+    let (engine, a, b) = two(&[]).await;
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    engine.set_reachable(false).await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(client.expect("degraded").await, json!({"type": "degraded", "active": true}));
+    }
+    // What changes the room waits, and so do messages to the other server.
+    ada.send(json!({"type": "state", "state": {"mic": true}})).await;
+    ada.send(json!({"type": "signal", "to": bob.id(), "data": 1})).await;
+    ada.expect_nothing().await;
+    bob.expect_nothing().await;
+    // Who comes back to its session has missed nothing.
+    let (resume, last) = (bob.welcome["resume"].clone(), bob.last);
+    drop(bob);
+    let (mut bob, answer) = b.come_back("r", &resume, last - 1).await;
+    assert_eq!(answer["type"], "resumed");
+    assert_eq!(bob.expect("degraded").await["active"], true);
+    engine.set_reachable(true).await;
+    assert_eq!(until(&mut bob, "degraded").await["active"], false);
+    assert_eq!(until(&mut ada, "degraded").await["active"], false);
+    assert_eq!(until(&mut bob, "signal").await["data"], 1);
+    until(&mut ada, "state").await;
+}
 
 #[tokio::test]
 async fn r77_a_room_on_one_server_is_never_degraded() {
@@ -16,21 +57,98 @@ async fn r77_a_room_on_one_server_is_never_degraded() {
 }
 
 #[tokio::test]
-async fn r78_nobody_is_busy_where_there_is_one_server() {
-    let server = TestServer::start(&[]).await;
-    let (mut ada, mut bob) = (server.join("r", "Ada").await, server.join("r", "Bob").await);
-    ada.expect("peer_joined").await;
-    for at in 0..200 {
-        ada.send(json!({"type": "state", "state": {"at": at}})).await;
+async fn r78_what_cannot_be_decided_is_refused_to_be_tried_again() {
+    let lifted = [("ROUNDTABLE_MESSAGE_RATE", "0"), ("ROUNDTABLE_BYTE_RATE", "0"), ("ROUNDTABLE_JOIN_TIMEOUT", "1s")];
+    let (engine, a, b) = two(&lifted).await;
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    engine.set_reachable(false).await;
+    until(&mut ada, "degraded").await;
+    for number in 0..1_030 {
+        ada.send(json!({"type": "signal", "to": bob.id(), "data": number, "ref": number})).await;
     }
-    ada.send(json!({"type": "sync"})).await;
-    loop {
-        let message = ada.next_message().await.unwrap();
-        match message["type"].as_str() {
-            Some("state") => {}
-            Some("roster") => break,
+    for number in 1_024..1_030 {
+        let error = ada.expect_error("busy").await;
+        assert_eq!((&error["re"], &error["ref"]), (&json!("signal"), &json!(number)));
+        assert!((2_000..=2_500).contains(&error["retry_after_ms"].as_u64().unwrap()), "{error}");
+    }
+    for number in 0..1_025 {
+        ada.send(json!({"type": "state", "state": {"at": number}, "ref": number})).await;
+    }
+    let error = ada.expect_error("busy").await;
+    assert_eq!((&error["re"], &error["ref"]), (&json!("state"), &json!(1_024)));
+    ada.expect_nothing().await;
+    let mut late = b.connect("r").await;
+    late.send(json!({"type": "join", "name": "Late", "ref": "x"})).await;
+    let error = late.expect_error("busy").await;
+    assert_eq!((&error["re"], &error["ref"]), (&json!("join"), &json!("x")));
+    assert_eq!(late.expect_close().await, Some(4011));
+    // What was taken is carried out, in order.
+    engine.set_reachable(true).await;
+    let (mut signals, mut state) = (0, 0.0);
+    while signals < 1_024 || state < 1_023.0 {
+        let message = bob.next_message().await.unwrap();
+        match message["type"].as_str().unwrap() {
+            "signal" => {
+                assert_eq!(message["data"], signals);
+                signals += 1;
+            }
+            "state" => state = message["state"]["at"].as_f64().unwrap(),
+            "degraded" => {}
+            // Not even that somebody was refused.
             _ => panic!("{message}"),
         }
     }
-    bob.expect("state").await;
+}
+
+#[tokio::test]
+async fn r71_of_all_servers_one_tells_what_happens() {
+    let mut receiver = Receiver::start(0).await;
+    let (_engine, a, b) = two(&receiver.settings()).await;
+    let mut ada = a.join("r", "Ada").await;
+    let bob = b.join("r", "Bob").await;
+    let eve = b.join("r", "Eve").await;
+    until(&mut ada, "peer_joined").await;
+    until(&mut ada, "peer_joined").await;
+    receiver.expect("room_opened").await;
+    for id in [ada.id(), bob.id(), eve.id()] {
+        assert_eq!(receiver.expect("peer_joined").await["peer"]["id"], id);
+    }
+    for mut client in [ada, bob, eve] {
+        client.send(json!({"type": "leave"})).await;
+        assert_eq!(client.skip_to_close().await, Some(1000));
+        let left = receiver.expect("peer_left").await;
+        assert_eq!((&left["peer"]["id"], &left["reason"]), (&client.welcome["self"], &json!("left")));
+    }
+    receiver.expect("room_closed").await;
+    for node in [&a, &b] {
+        eventually("an end", async || node.app.metrics.rooms.get() == 0 && node.app.metrics.members.get() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn r70_operators_see_and_end_a_room_from_any_server_that_has_it() {
+    let token = "north-north-north-north";
+    let (_engine, a, b) = two(&[("ROUNDTABLE_ADMIN_TOKEN", token)]).await;
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    let authorization = format!("Bearer {token}");
+    let call = async |address, method: &str, path: &str| {
+        let path = format!("/signal-api/v1/admin/rooms{path}");
+        ask(address, method, &path, &[("Authorization", &authorization)]).await
+    };
+    for address in [a.address, b.address] {
+        let seen = call(address, "GET", "/r").await.json()["data"].clone();
+        let ids: Vec<_> = seen["members"].as_array().unwrap().iter().map(|member| member["id"].clone()).collect();
+        assert_eq!(ids, [ada.welcome["self"].clone(), bob.welcome["self"].clone()]);
+        assert_eq!(call(address, "GET", "").await.json()["data"]["total"], 1);
+        let nobody = call(address, "DELETE", "/r/peers/AdaAdaAdaAdaAdaAda-1").await;
+        assert_eq!((nobody.status, &nobody.json()["code"]), (404, &json!("PEER_NOT_FOUND")));
+    }
+    assert_eq!(call(a.address, "DELETE", &format!("/r/peers/{}", bob.id())).await.status, 200);
+    assert_eq!(bob.skip_to_close().await, Some(4008));
+    assert_eq!(until(&mut ada, "peer_left").await["reason"], "removed");
+    let mut eve = b.join("r", "Eve").await;
+    assert_eq!(call(b.address, "DELETE", "/r").await.status, 200);
+    assert_eq!((ada.skip_to_close().await, eve.skip_to_close().await), (Some(4009), Some(4009)));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::client::Client;
 use crate::common::several::{Node, two};
-use crate::common::within;
+use crate::common::{eventually, within};
 
 /// The roster as a client that asks for it sees it, with itself.
 async fn roster(client: &mut Client) -> (u64, Vec<String>) {
@@ -155,9 +155,11 @@ async fn who_hangs_up_before_there_is_an_answer_leaves_nobody() {
     let mut eve = b.connect("r").await;
     eve.send(json!({"type": "join", "name": "Eve"})).await;
     eve.close().await;
+    eventually("an end", async || b.app.metrics.sockets.get() == 1).await;
     engine.set_reachable(true).await;
+    assert_eq!(ada.expect("degraded").await["active"], false);
     bob.send(json!({"type": "state", "state": {"mic": true}})).await;
-    until(&mut ada, "state").await;
+    ada.expect("state").await;
     let (_, others) = roster(&mut ada).await;
     assert_eq!(others, [bob.id()]);
 }

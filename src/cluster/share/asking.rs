@@ -114,7 +114,11 @@ impl<L, C> Share<L, C> {
                 }
             }
         };
+        if let Flight::Append(own) = flight {
+            self.offered = self.offered.max(own);
+        }
         self.flight = Some(flight);
+        self.asked = true;
         emit(Output::Ask(request));
     }
 

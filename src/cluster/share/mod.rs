@@ -217,6 +217,8 @@ pub struct Share<L, C> {
     /// The own number of the last act, and of the last that the engine has.
     acted: u64,
     appended: u64,
+    /// The own number of the last that the engine may have.
+    offered: u64,
     retained: VecDeque<(u64, Act)>,
     locals: BTreeMap<Seat, Local<L>>,
     links: BTreeMap<Post, Link>,
@@ -226,6 +228,8 @@ pub struct Share<L, C> {
     /// Who was in and is out, even where the engine has lost its data and the post does not know.
     removed: BTreeSet<Post>,
     connected: bool,
+    /// The engine may know of it.
+    asked: bool,
     flight: Option<Flight>,
     retry_at: Duration,
     refresh_at: Duration,
@@ -258,6 +262,7 @@ impl<L, C> Share<L, C> {
             pending: VecDeque::new(),
             acted: 0,
             appended: 0,
+            offered: 0,
             retained: VecDeque::new(),
             locals: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -266,6 +271,7 @@ impl<L, C> Share<L, C> {
             victims: BTreeSet::new(),
             removed: BTreeSet::new(),
             connected,
+            asked: false,
             flight: None,
             retry_at: Duration::ZERO,
             refresh_at: Duration::ZERO,
@@ -406,6 +412,21 @@ impl<L, C> Share<L, C> {
         self.pending.push_back(Pending { own: self.acted, act, handle, context });
         self.go_on(now, emit);
         Ok(())
+    }
+
+    /// Takes back that somebody comes in, or comes back, where nobody has heard of it. Whether that was so; otherwise it is
+    /// to leave.
+    pub fn withdraw(&mut self, now: Duration, seat: Seat, emit: Emit<'_, L, C>) -> bool {
+        let before = self.pending.len();
+        let offered = self.offered;
+        self.pending.retain(|pending| pending.own <= offered || !pending.brings(seat));
+        let withdrawn = self.pending.len() < before;
+        if !self.asked && self.pending.is_empty() && self.locals.is_empty() {
+            // As if it had never been: while the engine is away, it could not end otherwise.
+            self.end(emit);
+        }
+        self.go_on(now, emit);
+        withdrawn
     }
 
     /// These servers are gone, as far as is known now: their leases have run out.

@@ -1,0 +1,380 @@
+//! [`Bus`] over Valkey or Redis: one server, found by Sentinels or not, or a cluster.
+//!
+//! - [`address`]: what `ROUNDTABLE_REDIS_URL` says
+//! - [`route`]: which servers are the engine now, and which of them has what
+//! - [`node`]: one connection, its queue, and what comes over it
+//! - [`scripts`]: what the engine carries out, and what it answers
+//! - [`clock`]: the engine's time
+//!
+//! One task keeps a [`Session`], which is a connection to each server of the engine with all subscriptions. When any part
+//! of one is of no use any more, all of it is made anew, with the engine looked for from the start: so there is one way
+//! for a broken connection, for another master, and for a cluster whose slots have moved. Between sessions everything is
+//! [`Unavailable`] at once.
+
+mod address;
+mod clock;
+mod node;
+mod route;
+mod scripts;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{join_all, try_join_all};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub use self::address::Address;
+use self::clock::Clock;
+use self::node::{Fault, Node, Order, Published};
+use self::route::Route;
+use self::scripts::{Call, channel, parse_published};
+use super::bus::{Answer, Bus, Event, Reply, Request, Unavailable};
+use super::records::Limits;
+use super::wire::ServerId;
+use crate::protocol::RoomName;
+use crate::telemetry::EngineMetrics;
+
+/// How long a request may take, and how long it is good.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a request is sent that came too late for the engine: this server's idea of its clock was wrong.
+const TRIES: usize = 3;
+/// How often it is seen whether the engine answers, and for how long an answer is awaited.
+const PING_EVERY: Duration = Duration::from_secs(1);
+const PING_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two attempts to connect, doubled from the first to the last, with full jitter.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_LAST: Duration = Duration::from_secs(3);
+/// Who was connected for so long begins with the first again.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// One server's way to the engine, which ends when it is dropped.
+#[derive(Debug)]
+pub struct Redis {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    address: Address,
+    limits: Limits,
+    server: ServerId,
+    events: mpsc::Sender<Event>,
+    metrics: EngineMetrics,
+    clock: Arc<Clock>,
+    session: Mutex<Option<Arc<Session>>>,
+    /// Rooms whose channels of this server are subscribed to, by channel.
+    rooms: Mutex<HashMap<String, RoomName>>,
+    calls: AtomicU64,
+    /// That the engine refuses something has been said, and it has taken nothing since.
+    refuses: AtomicBool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("address", &self.address).field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// All connections to the engine, as long as all of them are of use.
+struct Session {
+    route: Route,
+    nodes: Vec<Node>,
+}
+
+impl Session {
+    /// The connection to the server that has this key.
+    fn node(&self, key: &str) -> Option<&Node> {
+        self.nodes.get(self.route.node(key)?)
+    }
+}
+
+impl Redis {
+    /// Begins to connect, and does so for ever; what comes goes to `events`. Within a runtime of tokio.
+    pub fn connect(
+        address: Address,
+        limits: Limits,
+        server: ServerId,
+        events: mpsc::Sender<Event>,
+        metrics: EngineMetrics,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            address,
+            limits,
+            server,
+            events,
+            metrics,
+            clock: Arc::new(Clock::new()),
+            session: Mutex::default(),
+            rooms: Mutex::default(),
+            calls: AtomicU64::new(0),
+            refuses: AtomicBool::new(false),
+        });
+        let task = tokio::spawn(keep_connected(Arc::clone(&shared)));
+        Self { shared, task }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.task.abort();
+        *self.shared.session() = None;
+    }
+}
+
+impl Bus for Redis {
+    fn ask(&self, room: &RoomName, request: Request) -> Reply<Answer> {
+        let shared = &self.shared;
+        let is_cluster = shared.address.is_cluster();
+        let call = Call::ask(room, &request, shared.limits, is_cluster);
+        let (post, subscribe) = match request {
+            Request::Attach { post, .. } => (post, true),
+            Request::Detach { post, .. }
+            | Request::Evict { post, .. }
+            | Request::Found { post, .. }
+            | Request::Append { post, .. }
+            | Request::Fetch { post, .. } => (post, false),
+        };
+        let subscribe = subscribe.then(|| {
+            let channel = channel(room, shared.server);
+            shared.rooms().insert(channel.clone(), room.clone());
+            channel
+        });
+        shared.run(call, subscribe, move |reply| reply.answer(post))
+    }
+
+    fn tell(&self, room: &RoomName, to: ServerId, bytes: Bytes) {
+        let mut told = Vec::with_capacity(bytes.len() + 1);
+        told.push(b'T');
+        told.extend_from_slice(&bytes);
+        let channel = channel(room, to);
+        self.shared.metrics.published.inc();
+        if !self.shared.put(&channel.clone(), Order::Publish { channel, bytes: told }) {
+            self.shared.metrics.lost.inc();
+        }
+    }
+
+    fn forget(&self, room: &RoomName) {
+        let channel = channel(room, self.shared.server);
+        if self.shared.rooms().remove(&channel).is_some() {
+            // Where there is no connection there is no subscription.
+            self.shared.put(&channel.clone(), Order::Unsubscribe { channel });
+        }
+    }
+
+    fn renew(&self, lease: Duration) -> Reply<bool> {
+        self.shared.run(Call::renew(self.shared.server, lease), None, |reply| reply.renewed())
+    }
+
+    fn living(&self, servers: &[ServerId]) -> Reply<Vec<ServerId>> {
+        if servers.is_empty() {
+            return std::future::ready(Ok(Vec::new())).boxed();
+        }
+        let all = servers.to_vec();
+        self.shared.run(Call::living(servers), None, move |reply| {
+            let living = reply.living()?;
+            Some(all.iter().zip(living).filter(|(_, lives)| *lives).map(|(server, _)| *server).collect())
+        })
+    }
+
+    fn clock(&self) -> Duration {
+        Duration::from_micros(self.shared.clock.now().try_into().unwrap_or_default())
+    }
+}
+
+type Answered = oneshot::Receiver<Result<scripts::Reply, Fault>>;
+
+impl Shared {
+    fn session(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, HashMap<String, RoomName>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, key: &str, order: Order) -> bool {
+        self.session().as_ref().and_then(|session| session.node(key)).is_some_and(|node| node.put(order))
+    }
+
+    fn send(&self, call: &Call, subscribe: Option<&String>) -> Option<Answered> {
+        let (reply, answered) = oneshot::channel();
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let until = self.clock.now() + PATIENCE.as_micros() as i64;
+        let order = Order::Call { call: call.clone(), number, until, subscribe: subscribe.cloned(), reply };
+        self.put(call.key(), order).then_some(answered)
+    }
+
+    /// Has a script carried out.
+    fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        subscribe: Option<String>,
+        read: impl Fn(&scripts::Reply) -> Option<T> + Send + 'static,
+    ) -> Reply<T> {
+        self.metrics.requests.inc();
+        let sent = self.send(&call, subscribe.as_ref());
+        let shared = Arc::clone(self);
+        async move {
+            let answer = tokio::time::timeout(PATIENCE, shared.answer(&call, subscribe.as_ref(), sent)).await;
+            let answer = answer.ok().flatten().and_then(|reply| {
+                let read = read(&reply);
+                if read.is_none() {
+                    tracing::error!(script = ?call.script(), ?reply, "the engine's answer is not understood");
+                }
+                read
+            });
+            answer.ok_or_else(|| {
+                shared.metrics.failures.inc();
+                Unavailable
+            })
+        }
+        .boxed()
+    }
+
+    async fn answer(
+        &self,
+        call: &Call,
+        subscribe: Option<&String>,
+        mut sent: Option<Answered>,
+    ) -> Option<scripts::Reply> {
+        for _ in 0..TRIES {
+            match sent?.await.ok()? {
+                Ok(reply) if !reply.is_late() => {
+                    self.refuses.store(false, Ordering::Relaxed);
+                    return Some(reply);
+                }
+                // By its answer the clock is right now.
+                Ok(_) => sent = self.send(call, subscribe),
+                Err(Fault::Gone) => return None,
+                Err(Fault::Refused(why)) => {
+                    if !self.refuses.swap(true, Ordering::Relaxed) {
+                        tracing::error!(why, "the engine refuses what it is asked");
+                    }
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Something was published to this server.
+    fn published(&self, channel: &str, bytes: Vec<u8>) {
+        let Some(room) = self.rooms().get(channel).cloned() else { return };
+        let bytes = Bytes::from(bytes);
+        let event = match bytes.first() {
+            Some(b'E') => match parse_published(&bytes[1..]) {
+                Ok((incarnation, entry)) => Event::Entry(room, incarnation, entry),
+                Err(why) => return tracing::debug!(why, "an entry is not understood"),
+            },
+            Some(b'T') => Event::Told(room, bytes.slice(1..)),
+            _ => return,
+        };
+        if self.events.try_send(event).is_err() {
+            self.metrics.lost.inc();
+        }
+    }
+
+    async fn connect(self: &Arc<Self>, broken: mpsc::Sender<String>) -> Result<Session, String> {
+        let route = Route::find(&self.address).await?;
+        let mut channels = vec![Vec::new(); route.nodes.len()];
+        for channel in self.rooms().keys() {
+            if let Some(node) = route.node(channel) {
+                channels[node].push(channel.clone());
+            }
+        }
+        let connect = route.nodes.iter().zip(&channels).map(|(info, channels)| {
+            let shared = Arc::downgrade(self);
+            let published: Published = Arc::new(move |channel, bytes| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.published(channel, bytes);
+                }
+            });
+            let node =
+                Node::connect(info, route.is_cluster, channels, Arc::clone(&self.clock), published, broken.clone());
+            node.map(|node| node.map_err(|why| format!("{}: {why}", info.addr())))
+        });
+        let nodes = try_join_all(connect).await?;
+        Ok(Session { route, nodes })
+    }
+}
+
+/// Connects, and connects again, for ever; who listens to the events ends it.
+async fn keep_connected(shared: Arc<Shared>) {
+    let mut longest = BACKOFF_FIRST;
+    // Since when it is gone, as far as that has been said.
+    let mut gone: Option<Instant> = None;
+    loop {
+        let (broken, mut breaks) = mpsc::channel(1);
+        let why = match shared.connect(broken).await {
+            Ok(session) => {
+                let (session, began) = (Arc::new(session), Instant::now());
+                *shared.session() = Some(Arc::clone(&session));
+                shared.metrics.connected.set(1);
+                match gone.take() {
+                    Some(since) => {
+                        tracing::info!(engine = %shared.address, after = ?since.elapsed(), "the engine is back");
+                    }
+                    None => tracing::info!(engine = %shared.address, "connected to the engine"),
+                }
+                if shared.events.send(Event::Connected).await.is_err() {
+                    return;
+                }
+                let why = tokio::select! {
+                    why = breaks.recv() => why.unwrap_or_default(),
+                    why = watch(&shared, &session) => why,
+                };
+                *shared.session() = None;
+                shared.metrics.connected.set(0);
+                if began.elapsed() >= STEADY {
+                    longest = BACKOFF_FIRST;
+                }
+                drop(session);
+                if shared.events.send(Event::Disconnected).await.is_err() {
+                    return;
+                }
+                why
+            }
+            Err(why) => why,
+        };
+        if gone.is_none() {
+            gone = Some(Instant::now());
+            tracing::error!(engine = %shared.address, why, "the engine cannot be reached; connecting goes on");
+        } else {
+            tracing::debug!(engine = %shared.address, why, "the engine still cannot be reached");
+        }
+        tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+        longest = (longest * 2).min(BACKOFF_LAST);
+    }
+}
+
+/// Asks every server from time to time whether it is there; ends when one is not.
+async fn watch(shared: &Shared, session: &Session) -> String {
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        let asked = session.nodes.iter().map(|node| async {
+            let ping = async {
+                loop {
+                    let (reply, answered) = oneshot::channel();
+                    let number = shared.calls.fetch_add(1, Ordering::Relaxed);
+                    let ping = Order::Call { call: Call::ping(), number, until: i64::MAX, subscribe: None, reply };
+                    if node.put(ping) {
+                        return answered.await;
+                    }
+                    // A queue that is full is none that stands still.
+                    tokio::time::sleep(PING_EVERY / 20).await;
+                }
+            };
+            matches!(tokio::time::timeout(PING_PATIENCE, ping).await, Ok(Ok(Ok(_))))
+        });
+        if join_all(asked).await.contains(&false) {
+            return "it does not answer".into();
+        }
+    }
+}

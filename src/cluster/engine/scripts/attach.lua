@@ -1,0 +1,15 @@
+-- ARGV: 8 the earliest time of birth (ms).
+if not incarnation then
+  local born = math.max(math.floor(now / 1000), tonumber(ARGV[8]))
+  incarnation, time = text(born) .. ':' .. post, now
+  redis.call('DEL', log)
+end
+if not is_in(post) then
+  if incarnation == ARGV[7] then
+    return answer('absent')
+  end
+  posts[#posts + 1] = post
+  append_posts('{"attached":' .. json(post) .. '}')
+end
+save()
+return answer('attached', incarnation, text(number), text(time), table.concat(posts, ' '))

@@ -1,0 +1,3 @@
+remove(post, 'detached')
+save()
+return answer('done', text(number))

@@ -1,0 +1,3 @@
+append_posts('"founded"')
+save()
+return answer('done', text(number))

@@ -1,0 +1,76 @@
+-- Before those about a room. KEYS: 1 its record, 2 its log. ARGV: 3 how to publish, 4 how many entries are kept,
+-- 5 how long the record is (ms), 6 the post that asks, 7 the incarnation that it knows.
+local record, log = KEYS[1], KEYS[2]
+local publish, keep, lasts, post = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local stored = redis.call('HMGET', record, 'incarnation', 'number', 'time', 'posts')
+local incarnation = stored[1]
+local number, time, posts = tonumber(stored[2] or 0), tonumber(stored[3] or 0), {}
+for other in string.gmatch(stored[4] or '', '%S+') do
+  posts[#posts + 1] = other
+end
+
+local function is_in(who)
+  for _, other in ipairs(posts) do
+    if other == who then
+      return true
+    end
+  end
+  return false
+end
+
+local function json(who)
+  return (string.gsub(who, '(%d+):(%d+)', '{"server":%1,"life":%2}'))
+end
+
+local function say(who, entry)
+  local channel = record .. ':' .. string.match(who, '%d+')
+  redis.call(publish, channel, 'E' .. incarnation .. '\n' .. entry)
+end
+
+local function append(body)
+  number = number + 1
+  if now > time then
+    time = now
+  end
+  local seconds = math.floor(time / 1000000)
+  local nanos = (time - seconds * 1000000) * 1000
+  local entry = version .. '{"number":' .. text(number) .. ',"time":{"secs":' .. text(seconds) .. ',"nanos":'
+    .. text(nanos) .. '},"body":' .. body .. '}'
+  redis.call('RPUSH', log, entry)
+  redis.call('LTRIM', log, -keep, -1)
+  for _, other in ipairs(posts) do
+    say(other, entry)
+  end
+  return entry
+end
+
+local function append_posts(news)
+  local list = {}
+  for at, other in ipairs(posts) do
+    list[at] = json(other)
+  end
+  return append('{"posts":{"posts":[' .. table.concat(list, ',') .. '],"news":' .. news .. '}}')
+end
+
+local function remove(who, news)
+  for at, other in ipairs(posts) do
+    if other == who then
+      table.remove(posts, at)
+      -- Who is out is told as well.
+      say(who, append_posts('{"' .. news .. '":' .. json(who) .. '}'))
+      return
+    end
+  end
+end
+
+-- Keeps what has changed, or forgets the record of nobody.
+local function save()
+  if #posts == 0 then
+    redis.call('DEL', record, log)
+    return
+  end
+  redis.call('HSET', record, 'incarnation', incarnation, 'number', text(number), 'time', text(time),
+    'posts', table.concat(posts, ' '))
+  redis.call('PEXPIRE', record, lasts)
+  redis.call('PEXPIRE', log, lasts)
+end

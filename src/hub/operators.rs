@@ -1,0 +1,135 @@
+//! What whoever runs the server sees of rooms, and does to them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Held, Hub, lock};
+use crate::cluster::Way;
+use crate::core::{Act, Input, Refusal, Room};
+use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting};
+
+/// A room in a list.
+#[derive(Debug, Serialize)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: String,
+    /// How many are in it.
+    pub members: usize,
+    /// How many wait before it.
+    pub waiting: usize,
+    /// What it is set to.
+    pub settings: Settings,
+}
+
+/// A room, and who is there.
+#[derive(Debug, Serialize)]
+pub struct RoomDetail {
+    /// Its name.
+    pub room: String,
+    /// The roster's version.
+    pub version: u64,
+    /// What it is set to.
+    pub settings: Settings,
+    /// In the order in which they joined.
+    pub members: Vec<Peer>,
+    /// In the order in which they came.
+    pub waiting: Vec<Waiting>,
+}
+
+/// What is to be seen of a room, whoever has it.
+struct View<'a> {
+    version: u64,
+    settings: Settings,
+    members: Vec<&'a Peer>,
+    waiting: Vec<&'a Waiting>,
+}
+
+impl Held {
+    /// `None` where nobody is in.
+    fn view(&self) -> Option<View<'_>> {
+        fn of<H>(room: &Room<H>) -> Option<View<'_>> {
+            (!room.is_empty()).then(|| View {
+                version: room.version(),
+                settings: room.settings(),
+                members: room.members().map(|(peer, _)| peer).collect(),
+                waiting: room.waiting().collect(),
+            })
+        }
+        match self {
+            Self::Own(room) => of(room),
+            Self::Shared(shared) => shared.room().and_then(of),
+        }
+    }
+}
+
+impl Hub {
+    /// How many are in a room, and what it is set to; `None` where nobody is.
+    pub fn occupancy(&self, room: &RoomName) -> Option<(usize, Settings)> {
+        let rooms = self.lock(room);
+        rooms.get(room)?.view().map(|view| (view.members.len(), view.settings))
+    }
+
+    /// Rooms by name, those behind `after`, `limit` at most; of how many in all, and whether there are more behind.
+    pub fn rooms(&self, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
+        let (mut total, mut found) = (0, Vec::new());
+        for shard in &self.shards {
+            for (name, held) in lock(shard).iter() {
+                let Some(view) = held.view() else { continue };
+                total += 1;
+                if after.is_none_or(|after| name.as_str() > after) {
+                    found.push(RoomSummary {
+                        room: name.as_str().to_owned(),
+                        members: view.members.len(),
+                        waiting: view.waiting.len(),
+                        settings: view.settings,
+                    });
+                }
+            }
+        }
+        found.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found, total, more)
+    }
+
+    /// A room and who is in it; `None` where nobody is.
+    pub fn look(&self, name: &RoomName) -> Option<RoomDetail> {
+        let rooms = self.lock(name);
+        let View { version, settings, members, waiting } = rooms.get(name)?.view()?;
+        Some(RoomDetail {
+            room: name.as_str().to_owned(),
+            version,
+            settings,
+            members: members.into_iter().cloned().collect(),
+            waiting: waiting.into_iter().cloned().collect(),
+        })
+    }
+
+    /// Sends somebody away; `NotMember` where there is no such room. Where others have the room, they have to agree
+    /// first, and it is done a moment later.
+    pub fn evict(self: &Arc<Self>, room: &RoomName, id: PeerId) -> Result<(), Refusal> {
+        self.with(room, |held| match held {
+            Held::Own(own) => self.apply(room, own, Input::Evict { id }),
+            Held::Shared(shared) => {
+                let waits = |at: &Room<Way>| at.waiting().any(|guest| guest.id == id);
+                match shared.room().filter(|at| !at.is_empty()) {
+                    None => Err(Refusal::NotMember),
+                    Some(at) if at.way_to(id).is_none() && !waits(at) => Err(Refusal::PeerNotFound),
+                    Some(_) => self.act(room, shared, Act::Evict { id }, None, None),
+                }
+            }
+        })
+    }
+
+    /// Sends everybody in a room away; `NotMember` where there is no such room. The same holds where others have it.
+    pub fn close_room(self: &Arc<Self>, room: &RoomName) -> Result<(), Refusal> {
+        self.with(room, |held| match held {
+            Held::Own(own) => self.apply(room, own, Input::End),
+            Held::Shared(shared) if shared.room().is_some_and(|at| !at.is_empty()) => {
+                self.act(room, shared, Act::End, None, None)
+            }
+            Held::Shared(_) => Err(Refusal::NotMember),
+        })
+    }
+}

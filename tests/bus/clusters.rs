@@ -1,0 +1,146 @@
+//! A cluster of three, each with a third of the rooms.
+
+use bytes::Bytes;
+use roundtable::cluster::bus::{Answer, Event};
+use roundtable::cluster::records::Limits;
+use roundtable::protocol::RoomName;
+
+use crate::contract::Engine;
+use crate::redis::{Folder, Process, connect, free_ports, memory_only, until};
+use crate::server::{Server, act, new_room};
+
+struct Cluster {
+    nodes: Vec<(Process, Folder)>,
+    ports: [u16; 6],
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let ports = free_ports::<6>();
+        let nodes = (0..3).map(|at| {
+            let folder = Folder::new();
+            let (port, bus) = (ports[at].to_string(), ports[at + 3].to_string());
+            let arguments =
+                ["--port", &port, "--cluster-port", &bus, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+            let arguments = [&["--bind", "127.0.0.1"][..], &memory_only(), &arguments].concat();
+            (Process::start("redis-server", &folder, &arguments), folder)
+        });
+        let cluster = Self { nodes: nodes.collect(), ports };
+        let addresses: Vec<String> = ports[..3].iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        for at in 0..3 {
+            cluster.says(at, &["ping"], |text| text.starts_with("PONG")).await;
+        }
+        let mut create = vec!["--cluster", "create"];
+        create.extend(addresses.iter().map(String::as_str));
+        create.push("--cluster-yes");
+        until(&create, |text| text.contains("All 16384 slots covered")).await;
+        cluster.is_whole().await;
+        cluster
+    }
+
+    async fn is_whole(&self) {
+        for at in 0..3 {
+            self.says(at, &["cluster", "info"], |text| {
+                text.contains("cluster_state:ok") && text.contains("cluster_known_nodes:3")
+            })
+            .await;
+        }
+    }
+
+    async fn says(&self, node: usize, command: &[&str], says: impl Fn(&str) -> bool) -> String {
+        let port = self.ports[node].to_string();
+        until(&[&["-h", "127.0.0.1", "-p", &port], command].concat(), says).await
+    }
+
+    async fn say(&self, node: usize, command: &[&str]) -> String {
+        self.says(node, command, |_| true).await.trim().to_owned()
+    }
+
+    /// On which node a room is, and in which slot.
+    async fn place(&self, room: &RoomName) -> (usize, String) {
+        let slot = self.say(0, &["cluster", "keyslot", room.as_str()]).await;
+        let thirds = [5461, 10923, 16384];
+        (thirds.iter().position(|end| slot.parse::<u16>().unwrap() < *end).unwrap(), slot)
+    }
+}
+
+impl Engine for Cluster {
+    fn server(&self, limits: Limits) -> Server {
+        let [one, other, ..] = self.ports;
+        connect(&format!("redis-cluster://127.0.0.1:{one},127.0.0.1:{other}"), None, limits).0
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_keeps_all_promises() {
+    crate::single::all(&Cluster::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_may_move_within_a_cluster() {
+    let cluster = Cluster::start().await;
+    let (mut a, b, room) = (cluster.join().await, cluster.join().await, new_room());
+    let place = a.attach(&room).await;
+    a.ask(&room, place.append(vec![(1, act(1))])).await;
+    a.entry(&room).await;
+
+    let (from, slot) = cluster.place(&room).await;
+    let to = (from + 1) % 3;
+    let (from_id, to_id) = (cluster.say(from, &["cluster", "myid"]).await, cluster.say(to, &["cluster", "myid"]).await);
+    cluster.say(to, &["cluster", "setslot", &slot, "importing", &from_id]).await;
+    cluster.say(from, &["cluster", "setslot", &slot, "migrating", &to_id]).await;
+    let (record, port) = (format!("rt:{{{}}}", room.as_str()), cluster.ports[to].to_string());
+    let log = format!("{record}:log");
+    let moved = cluster.say(from, &["migrate", "127.0.0.1", &port, "", "0", "5000", "keys", &record, &log]).await;
+    assert_eq!(moved, "OK");
+    for node in [to, from, (from + 2) % 3] {
+        assert_eq!(cluster.say(node, &["cluster", "setslot", &slot, "node", &to_id]).await, "OK");
+    }
+
+    // Whose subscription has ended notices, and finds the room where it is.
+    a.disconnected().await;
+    a.connected().await;
+    assert!(
+        matches!(a.ask(&room, place.fetch(1)).await, Answer::Entries { number: 2, entries: Some(log) } if log.len() == 1)
+    );
+    // Who asks at the old place is told, and finds it too.
+    let mut b = b;
+    while b.try_ask(&room, place.fetch(1)).await.is_err() {}
+    while let Ok(event) = b.events.try_recv() {
+        assert!(matches!(event, Event::Connected | Event::Disconnected));
+    }
+    b.bus.tell(&room, a.id, Bytes::from_static(b"hello"));
+    assert_eq!(a.told(&room).await, "hello");
+    a.ask(&room, place.append(vec![(2, act(2))])).await;
+    assert_eq!(a.entry(&room).await.1.number, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_may_die_and_come_back() {
+    let mut cluster = Cluster::start().await;
+    let (mut a, mut b) = (cluster.join().await, cluster.join().await);
+    let rooms: Vec<_> = (0..30).map(|_| new_room()).collect();
+    for room in &rooms {
+        a.attach(room).await;
+    }
+    cluster.nodes[1].0.kill();
+    (a.disconnected().await, b.disconnected().await);
+    cluster.nodes[1].0.start_again();
+    cluster.is_whole().await;
+    // While the cluster agrees about itself, connections come and go.
+    for server in [&mut a, &mut b] {
+        server.connected().await;
+    }
+    for room in &rooms {
+        let told = async {
+            loop {
+                b.bus.tell(room, a.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
+                match a.event().await {
+                    Event::Told(of, bytes) if of == *room => break assert_eq!(bytes, room.as_str()),
+                    _ => {}
+                }
+            }
+        };
+        told.await;
+    }
+}

@@ -1,0 +1,99 @@
+//! The engine is killed, stands still, or is not there yet.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use roundtable::cluster::bus::{Answer, Request, Unavailable};
+use roundtable::cluster::records::Limits;
+
+use crate::contract::Engine;
+use crate::redis::{Single, connect};
+use crate::server::{act, new_room};
+
+/// An answer is given within a second; so much more is for a machine that is busy.
+const BOUND: Duration = Duration::from_millis(1_800);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_are_renewed_when_the_engine_is_back() {
+    let mut engine = Single::start();
+    let (mut a, metrics) = connect(&engine.address, None, Limits::default());
+    a.connected().await;
+    let mut b = engine.join().await;
+    let rooms: Vec<_> = (0..600).map(|_| new_room()).collect();
+    let mut places = Vec::new();
+    for room in &rooms {
+        places.push(a.attach(room).await);
+    }
+    for _ in 0..2 {
+        assert_eq!(metrics.connected.get(), 1);
+        engine.process.kill();
+        (a.disconnected().await, b.disconnected().await);
+        assert_eq!(metrics.connected.get(), 0);
+        let failures = metrics.failures.get();
+        assert_eq!(a.try_ask(&rooms[0], places[0].fetch(0)).await, Err(Unavailable));
+        assert_eq!(metrics.failures.get(), failures + 1);
+        engine.process.start_again();
+        (a.connected().await, b.connected().await);
+        for (room, place) in rooms.iter().zip(&places) {
+            // All subscriptions stand, and what was in the engine is lost.
+            b.bus.tell(room, a.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
+            assert_eq!(a.told(room).await, room.as_str());
+            assert_eq!(a.ask(room, place.fetch(0)).await, Answer::Unknown);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hung_is_not_carried_out_later() {
+    let engine = Single::start();
+    let (mut a, mut b, room) = (engine.join().await, engine.join().await, new_room());
+    let place = a.attach(&room).await;
+    engine.process.signal("STOP");
+    let (began, other) = (Instant::now(), b.post());
+    let append = a.try_ask(&room, place.append(vec![(1, act(1))]));
+    let attach = b.try_ask(&room, Request::Attach { post: other, after: None });
+    assert_eq!(tokio::join!(append, attach), (Err(Unavailable), Err(Unavailable)));
+    assert!(began.elapsed() >= Duration::from_millis(900) && began.elapsed() < BOUND, "{:?}", began.elapsed());
+    (a.disconnected().await, b.disconnected().await);
+    // At once, while it is known to be away.
+    let asked = Instant::now();
+    assert_eq!(a.try_ask(&room, place.fetch(0)).await, Err(Unavailable));
+    assert!(asked.elapsed() < Duration::from_millis(500));
+    engine.process.signal("CONT");
+    (a.connected().await, b.connected().await);
+    // What it was asked while it stood still was in its sockets, and has been read.
+    let answer = a.ask(&room, place.fetch(0)).await;
+    assert!(matches!(&answer, Answer::Entries { number: 1, entries: Some(log) } if log.len() == 1), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_is_short_is_only_a_delay() {
+    let engine = Single::start();
+    let (mut a, room) = (engine.join().await, new_room());
+    let place = a.attach(&room).await;
+    for own in 1..=3 {
+        engine.process.signal("STOP");
+        let append = tokio::spawn(a.bus.ask(&room, place.append(vec![(own, act(own))])));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!append.is_finished());
+        engine.process.signal("CONT");
+        assert_eq!(append.await.unwrap(), Ok(Answer::Done { number: 1 + own }));
+        a.entry(&room).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_begin_before_the_engine() {
+    let mut engine = Single::start();
+    engine.process.kill();
+    let (mut a, metrics) = connect(&engine.address, None, Limits::default());
+    let room = new_room();
+    let (post, after) = (a.post(), None);
+    assert_eq!(a.try_ask(&room, Request::Attach { post, after }).await, Err(Unavailable));
+    a.bus.tell(&room, a.id, Bytes::from_static(b"to nobody"));
+    a.bus.forget(&room);
+    assert_eq!((metrics.connected.get(), metrics.failures.get(), metrics.lost.get()), (0, 1, 1));
+    engine.process.start_again();
+    a.connected().await;
+    assert_eq!(a.attach(&room).await.number, 1);
+}
