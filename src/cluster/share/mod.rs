@@ -347,9 +347,9 @@ impl<L, C> Share<L, C> {
         self.locals.keys().filter(|seat| replica.room().seat_of(seat.id) == Some(**seat)).count()
     }
 
-    /// Whether anything here, a session or one on its way, would be lost with this server.
+    /// Whether anything here would be lost with this server: a session, or what another server has not said to have.
     pub fn holds_sessions(&self) -> bool {
-        !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty())
+        !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty()) || self.lingers()
     }
 
     /// Sets the way to somebody whose session is here, and nothing else.
