@@ -80,6 +80,8 @@ async fn a_session_that_does_not_go_on_is_begun_afresh_with_the_reason() {
         (&json!("welcome"), &json!("resume_lost"), &bob.welcome["self"], &json!(true))
     );
     back.expect_nothing().await;
+    // What is sent before its server knows is for the stay before.
+    assert_eq!(until(&mut ada, "peer_joined").await["peer"]["id"], bob.welcome["self"]);
     ada.send(json!({"type": "broadcast", "data": "again"})).await;
     assert_eq!(back.expect("broadcast").await["data"], "again");
 }
