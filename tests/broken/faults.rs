@@ -13,6 +13,9 @@ const EVERY: Duration = Duration::from_millis(5);
 /// So long people talk before something breaks, and while it is broken.
 const WHILE: Duration = Duration::from_millis(500);
 
+/// Servers find an engine that is back within three seconds, and a lease is to be longer.
+const PATIENT: (&str, &str) = ("ROUNDTABLE_LEASE", "6s");
+
 /// Six rooms of six, two of each on each server, where all of them know of each other and are heard.
 async fn spread(stage: &Stage) -> Crowd {
     let crowd = Crowd::gather(6, 6, |number| stage.doors(number)).await;
@@ -83,7 +86,7 @@ async fn a_server_stands_still_for_longer_than_its_lease() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_is_killed_and_comes_back_with_nothing() {
-    let mut stage = Stage::set(3, &[]).await;
+    let mut stage = Stage::set(3, &[PATIENT]).await;
     let crowd = spread(&stage).await;
     let mark = crowd.mark();
     let talk = crowd.talk(EVERY);
@@ -101,7 +104,7 @@ async fn the_engine_is_killed_and_comes_back_with_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_stands_still() {
-    let stage = Stage::set(3, &[]).await;
+    let stage = Stage::set(3, &[PATIENT]).await;
     let crowd = spread(&stage).await;
     let mark = crowd.mark();
     let talk = crowd.talk(EVERY);
