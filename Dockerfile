@@ -35,6 +35,7 @@ COPY nginx/templates /etc/nginx/templates
 COPY nginx/start /docker-entrypoint.d
 COPY nginx/50x.html /usr/share/nginx/errors/50x.html
 COPY --from=page /build/static/dist /usr/share/nginx/html
+# ROUNDTABLE_UPSTREAMS has several servers in place of the one of ROUNDTABLE_UPSTREAM.
 # Only these are filled into the template: nginx has variables of its own.
 ENV TZ=Asia/Shanghai \
     HTTPS_PORT=19003 \

@@ -3,7 +3,7 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers lint fmt protocol bench image page deny rust node tools
+.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers lint fmt protocol bench cluster image page deny rust node tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ bench: rust ## what one relayed message costs
 
 fuzz: rust ## a long look: ten minutes for each target, or SECONDS_EACH=60
 	fuzz/run $(SECONDS_EACH)
+
+cluster: ## three servers that share their rooms, behind nginx: https://localhost:19003
+	@compose=$$(docker compose version >/dev/null 2>&1 && echo 'docker compose' || echo docker-compose); \
+	set -x; exec $$compose -f docker-compose.yml -f docker-compose.cluster.yml up --build
 
 image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	docker build -t roundtable .

@@ -58,14 +58,14 @@ impl Comparison {
     async fn relayed(&self, size: usize) -> Result<Cell, String> {
         let (copy, copy_address) = raw::start().await?;
         let (server, url) = self.start().await?;
-        let target = Target::resolve(&url).await?;
+        let target = Target::resolve(&[url]).await?;
         let plan = Plan { warm_up: Duration::from_secs(1), window: Duration::from_secs(self.seconds), rate: None };
         let (mut copies, mut servers, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=self.rounds {
             let pairs = raw::pairs(copy_address, self.pairs, size).await.map_err(|error| error.to_string())?;
-            let of_copy = micros(traffic::run(pairs, plan, Some(copy.process)).await?)?;
+            let of_copy = micros(traffic::run(pairs, plan, &[copy.process]).await?)?;
             let pairs = speaker::pairs(&target, self.pairs, size).await?;
-            let of_server = micros(traffic::run(pairs, plan, Some(server.process)).await?)?;
+            let of_server = micros(traffic::run(pairs, plan, &[server.process]).await?)?;
             eprintln!("{size} B, round {round}: copy {of_copy:.2} µs, server {of_server:.2} µs");
             copies.push(of_copy);
             servers.push(of_server);
@@ -78,7 +78,7 @@ impl Comparison {
     async fn memory(&self) -> Result<(f64, f64), String> {
         let (server, url) = self.start().await?;
         let plan = join::Plan { members: self.members, room_size: 4, concurrency: 100, signal_size: Some(SIZES[1]) };
-        let report = join::run(Target::resolve(&url).await?, plan, Some(server.process)).await?;
+        let report = join::run(Target::resolve(&[url]).await?, plan, &[server.process]).await?;
         match (report.idle_kib, report.after_signal_kib) {
             (Some(idle), Some(after_signal)) if report.failures.is_empty() => Ok((idle, after_signal)),
             _ => Err(format!("failures: {}", report.failures)),

@@ -70,8 +70,8 @@ struct Signals {
     arrived: watch::Sender<usize>,
 }
 
-/// Joins members to `target`, keeps them, and measures `server`.
-pub async fn run(target: Target, plan: Plan, server: Option<Process>) -> Result<Report, String> {
+/// Joins members to `target`, keeps them, and measures the servers together, if any.
+pub async fn run(target: Target, plan: Plan, servers: &[Process]) -> Result<Report, String> {
     if plan.room_size < 2 || !plan.members.is_multiple_of(plan.room_size) {
         return Err("a room has at least two members, and all rooms are full".into());
     }
@@ -82,7 +82,7 @@ pub async fn run(target: Target, plan: Plan, server: Option<Process>) -> Result<
         arrived: watch::Sender::new(0),
     });
     let failures = Arc::new(Mutex::new(Failures::default()));
-    let memory = Memory::before(server)?;
+    let memory = Memory::before(servers)?;
     let mut report = Report {
         joined: 0,
         elapsed: Duration::ZERO,
@@ -203,25 +203,27 @@ async fn exchange(signals: &Signals, members: usize) -> usize {
     }
 }
 
-/// The server's memory before anybody joined.
-struct Memory {
-    server: Option<Process>,
+/// The servers' memory before anybody joined.
+struct Memory<'a> {
+    servers: &'a [Process],
     before_kib: u64,
 }
 
-impl Memory {
-    fn before(server: Option<Process>) -> Result<Self, String> {
-        Ok(Self { server, before_kib: rss(server)?.unwrap_or(0) })
+impl<'a> Memory<'a> {
+    fn before(servers: &'a [Process]) -> Result<Self, String> {
+        Ok(Self { servers, before_kib: rss(servers)?.unwrap_or(0) })
     }
 
     fn per_member(&self, members: usize) -> Result<Option<f64>, String> {
-        let now = rss(self.server)?;
+        let now = rss(self.servers)?;
         Ok(now.map(|now| (now as f64 - self.before_kib as f64) / members.max(1) as f64))
     }
 }
 
-fn rss(server: Option<Process>) -> Result<Option<u64>, String> {
-    server.map(Process::rss_kib).transpose().map_err(|error| format!("the server's memory: {error}"))
+fn rss(servers: &[Process]) -> Result<Option<u64>, String> {
+    let sum: std::io::Result<u64> = servers.iter().map(|server| server.rss_kib()).sum();
+    let sum = sum.map_err(|error| format!("the server's memory: {error}"))?;
+    Ok((!servers.is_empty()).then_some(sum))
 }
 
 fn lock(failures: &Mutex<Failures>) -> std::sync::MutexGuard<'_, Failures> {

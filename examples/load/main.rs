@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example load -- join --members 10000 --room-size 4
 //! cargo run --release --example load -- relay --pairs 100 --size 200 --seconds 10 [--rate 20000]
+//! cargo run --release --example load -- relay --url ws://127.0.0.1:18080/signal-api/ws --url ws://127.0.0.1:28080/signal-api/ws
 //! cargo run --release --example load -- broadcast --rooms 10 --room-size 16 --size 200
 //! cargo run --release --example load -- compare --server target/release/roundtable
 //! ```
@@ -31,7 +32,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::Comparison;
-use crate::member::Target;
+use crate::member::{Place, Target};
 use crate::process::{Process, allow_open_files};
 use crate::traffic::Link;
 
@@ -118,12 +119,12 @@ enum Work {
 
 #[derive(Args)]
 struct Server {
-    /// The server's WebSocket address, without TLS.
+    /// The server's WebSocket address, without TLS. Of several servers members take turns.
     #[arg(long, default_value = "ws://127.0.0.1:18080/signal-api/ws")]
-    url: String,
-    /// The server's process id; found by the port where it is not given.
+    url: Vec<String>,
+    /// The server's process id; found by the port where it is not given. Several are measured as one.
     #[arg(long)]
-    pid: Option<i32>,
+    pid: Vec<i32>,
 }
 
 #[derive(Args)]
@@ -157,19 +158,19 @@ async fn run(work: Work) -> Result<bool, String> {
     match work {
         Work::Join { server, members, room_size, concurrency, signal_size } => {
             open_files(members)?;
-            let (target, process) = server.find().await?;
+            let (target, processes) = server.find().await?;
             let plan = join::Plan { members, room_size, concurrency, signal_size };
-            Ok(print_join(join::run(target, plan, process).await?))
+            Ok(print_join(join::run(target, plan, &processes).await?))
         }
         Work::Relay { server, traffic, pairs } => {
             open_files(2 * pairs)?;
-            let (target, process) = server.find().await?;
-            measure(speaker::pairs(&target, pairs, traffic.size).await?, traffic, process).await
+            let (target, processes) = server.find().await?;
+            measure(speaker::pairs(&target, pairs, traffic.size).await?, traffic, processes).await
         }
         Work::Broadcast { server, traffic, rooms, room_size } => {
             open_files(rooms * room_size)?;
-            let (target, process) = server.find().await?;
-            measure(speaker::broadcasters(&target, rooms, room_size, traffic.size).await?, traffic, process).await
+            let (target, processes) = server.find().await?;
+            measure(speaker::broadcasters(&target, rooms, room_size, traffic.size).await?, traffic, processes).await
         }
         Work::Compare { server, env, pairs, members, rounds, seconds } => {
             open_files(members.max(2 * pairs))?;
@@ -181,13 +182,17 @@ async fn run(work: Work) -> Result<bool, String> {
 }
 
 impl Server {
-    async fn find(&self) -> Result<(Target, Option<Process>), String> {
+    async fn find(&self) -> Result<(Target, Vec<Process>), String> {
         let target = Target::resolve(&self.url).await?;
-        let process = self.pid.map(Process).or_else(|| Process::listening_on(target.address.port()));
-        if process.is_none() {
+        let found = |place: &Place| Process::listening_on(place.address.port());
+        let processes: Vec<_> = match &self.pid[..] {
+            [] => target.places().iter().map(found).collect::<Option<_>>().unwrap_or_default(),
+            given => given.iter().copied().map(Process).collect(),
+        };
+        if processes.is_empty() {
             eprintln!("load: no process found that listens there, so neither CPU time nor memory: give --pid");
         }
-        Ok((target, process))
+        Ok((target, processes))
     }
 }
 
@@ -210,13 +215,13 @@ fn print_join(report: join::Report) -> bool {
     report.failures.is_empty()
 }
 
-async fn measure<L: Link>(groups: Vec<Vec<L>>, traffic: Traffic, server: Option<Process>) -> Result<bool, String> {
+async fn measure<L: Link>(groups: Vec<Vec<L>>, traffic: Traffic, servers: Vec<Process>) -> Result<bool, String> {
     let plan = traffic::Plan {
         warm_up: Duration::from_secs(1),
         window: Duration::from_secs(traffic.seconds),
         rate: traffic.rate,
     };
-    let report = traffic::run(groups, plan, server).await?;
+    let report = traffic::run(groups, plan, &servers).await?;
     println!("messages/s   {:.0}", report.rate());
     println!("latency      {}", report.latency);
     if let Some(micros) = report.cpu_micros() {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use futures_util::{SinkExt, StreamExt};
 use roundtable::protocol::ClientMessage;
 use serde::Deserialize;
@@ -29,16 +30,37 @@ const PER_SOURCE: usize = 20_000;
 /// Messages after which they are acknowledged, as the page does it (R48).
 const ACKNOWLEDGED: u64 = 32;
 
-/// Where to connect.
+/// Where to connect: to several servers in turn, so that neighbours of a room are on different ones.
 pub struct Target {
+    places: Vec<Place>,
+}
+
+/// One server.
+pub struct Place {
     url: String,
     /// The server's socket address.
     pub address: SocketAddr,
 }
 
 impl Target {
-    /// Resolves `ws://host:port/path`.
-    pub async fn resolve(url: &str) -> Result<Self, String> {
+    /// Resolves each `ws://host:port/path`.
+    pub async fn resolve(urls: &[String]) -> Result<Self, String> {
+        Ok(Self { places: try_join_all(urls.iter().map(|url| Place::resolve(url))).await? })
+    }
+
+    /// The servers.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// That of member `number`.
+    fn of(&self, number: usize) -> &Place {
+        &self.places[number % self.places.len()]
+    }
+}
+
+impl Place {
+    async fn resolve(url: &str) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
         if uri.scheme_str() != Some("ws") {
             return Err(format!("{url} does not start with ws:// (TLS belongs to the proxy, which is not measured)"));
@@ -101,9 +123,10 @@ impl Member {
     }
 
     async fn enter(target: &Target, room: usize, number: usize) -> Result<Self, String> {
-        let stream = target.connect(number).await.map_err(|error| format!("connect: {error}"))?;
+        let place = target.of(number);
+        let stream = place.connect(number).await.map_err(|error| format!("connect: {error}"))?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
-        let (mut socket, _) = client_async_with_config(target.room(room), stream, Some(config))
+        let (mut socket, _) = client_async_with_config(place.room(room), stream, Some(config))
             .await
             .map_err(|error| format!("upgrade: {error}"))?;
         let name = format!("load {number}");

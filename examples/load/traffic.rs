@@ -96,9 +96,9 @@ impl Seen {
     }
 }
 
-/// Sends through all groups and measures `server`. In each group of at least two one sends and all
+/// Sends through all groups and measures the servers together, if any. In each group of at least two one sends and all
 /// others receive; without a rate they take turns.
-pub async fn run<L: Link>(groups: Vec<Vec<L>>, plan: Plan, server: Option<Process>) -> Result<Report, String> {
+pub async fn run<L: Link>(groups: Vec<Vec<L>>, plan: Plan, servers: &[Process]) -> Result<Report, String> {
     let from = Instant::now() + plan.warm_up;
     let clock = Clock { from, until: from + plan.window, arrived: Arc::default() };
     let mut tasks = JoinSet::new();
@@ -115,8 +115,8 @@ pub async fn run<L: Link>(groups: Vec<Vec<L>>, plan: Plan, server: Option<Proces
             }
         }
     }
-    let before = sample(from, &clock, server).await?;
-    let after = sample(clock.until, &clock, server).await?;
+    let before = sample(from, &clock, servers).await?;
+    let after = sample(clock.until, &clock, servers).await?;
     let mut seen = Seen::new(&clock);
     while let Some(task) = tasks.join_next().await {
         let task = task.map_err(|error| error.to_string())?;
@@ -138,10 +138,12 @@ struct Sample {
     cpu: Option<Duration>,
 }
 
-async fn sample(at: Instant, clock: &Clock, server: Option<Process>) -> Result<Sample, String> {
+async fn sample(at: Instant, clock: &Clock, servers: &[Process]) -> Result<Sample, String> {
     sleep_until(at).await;
-    let cpu = server.map(Process::cpu).transpose().map_err(|error| format!("the server's CPU time: {error}"))?;
-    Ok(Sample { at: Instant::now(), arrived: clock.arrived.load(Ordering::Relaxed), cpu })
+    let cpu: std::io::Result<Duration> = servers.iter().map(|server| server.cpu()).sum();
+    let cpu = cpu.map_err(|error| format!("the server's CPU time: {error}"))?;
+    let arrived = clock.arrived.load(Ordering::Relaxed);
+    Ok(Sample { at: Instant::now(), arrived, cpu: (!servers.is_empty()).then_some(cpu) })
 }
 
 /// Closed loop, one message in flight: one sends, all others receive it, the next one sends.

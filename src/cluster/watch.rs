@@ -10,16 +10,25 @@ pub const LEASE: Duration = Duration::from_secs(6);
 /// How often it says so, and looks at the others.
 pub const RENEW: Duration = Duration::from_secs(2);
 
+/// So many looks after an interruption count for nothing: others come back to an engine up to some seconds later.
+const GRACE: u32 = 2;
+
 /// What one server knows of the others' leases.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// How many looks in a row have not found it.
     missing: BTreeMap<ServerId, u32>,
+    /// How many looks do not count yet.
+    grace: u32,
 }
 
 impl Watch {
     /// Takes one look at those that share a room with this server: who is gone.
     pub fn look(&mut self, known: &BTreeSet<ServerId>, living: &BTreeSet<ServerId>) -> Vec<ServerId> {
+        if self.grace > 0 {
+            self.grace -= 1;
+            return Vec::new();
+        }
         self.missing.retain(|server, _| known.contains(server) && !living.contains(server));
         for server in known.difference(living) {
             *self.missing.entry(*server).or_default() += 1;
@@ -30,6 +39,7 @@ impl Watch {
     /// The engine could not be reached, or was begun anew: what was missing may have been missing for that reason.
     pub fn interrupted(&mut self) {
         self.missing.clear();
+        self.grace = GRACE;
     }
 }
 
@@ -45,7 +55,9 @@ mod tests {
         assert_eq!(watch.look(&all, &all), []);
         assert_eq!(watch.look(&all, &one), []);
         watch.interrupted();
-        assert_eq!(watch.look(&all, &one), []);
+        for _ in 0..=GRACE {
+            assert_eq!(watch.look(&all, &one), []);
+        }
         assert_eq!(watch.look(&all, &one), [ServerId(2)]);
     }
 }

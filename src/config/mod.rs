@@ -569,12 +569,20 @@ fn explain(command: &clap::Command, error: clap::Error) -> Refused {
 }
 
 /// Makes a key where there is none, for this user's eyes only. Where it cannot be kept, the server
-/// runs all the same, with a key that ends with it.
+/// runs all the same, with a key that ends with it. It appears as a whole: of several servers that share the file and
+/// start at once, all read what one of them has made.
 fn make_key(path: &Path) {
+    if path.exists() {
+        return;
+    }
     let mut key = [0; 32];
     let made = getrandom::fill(&mut key).map_err(std::io::Error::from).and_then(|()| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(BASE64_STANDARD.encode(key).as_bytes())
+        let text = BASE64_STANDARD.encode(key);
+        // Names of two that are made at a time differ as their keys do.
+        let half = path.with_extension(format!("{:02x}{:02x}{:02x}{:02x}", key[0], key[1], key[2], key[3]));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
+        let linked = file.write_all(text.as_bytes()).and_then(|()| std::fs::hard_link(&half, path));
+        std::fs::remove_file(&half).and(linked)
     });
     match made {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -665,6 +673,17 @@ mod tests {
         assert_eq!(made.as_ref().map(String::len), Some(44));
         assert_eq!(key(&path), made);
         std::fs::remove_file(&path).unwrap();
+        for _ in 0..20 {
+            let keys: Vec<_> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| key(&path))).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            assert!(
+                keys.iter().all(|key| key.as_ref().is_some_and(|key| key.len() == 44) && *key == keys[0]),
+                "{keys:?}"
+            );
+            std::fs::remove_file(&path).unwrap();
+        }
         assert_eq!(key(Path::new("/proc/no/key")), None);
     }
 
@@ -686,6 +705,8 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let error = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap_err();
         assert!(error.contains(file), "{error}");
+        let alone = load(&[], &[("ROUNDTABLE_REDIS_URL", "redis://:north@cache")]).unwrap_err();
+        assert!(alone.contains("ROUNDTABLE_RESUME_KEY") && !alone.contains("north"), "{alone}");
         for url in ["redis://:north@a,b", "http://:north@cache", "north"] {
             let error = load(&[], &[("ROUNDTABLE_REDIS_URL", url)]).unwrap_err();
             assert!(error.contains("ROUNDTABLE_REDIS_URL") && !error.contains("north"), "{error}");

@@ -125,13 +125,8 @@ impl Hub {
     }
 
     fn connection(self: &Arc<Self>, engine: &Engine, connected: bool) {
-        if engine.connected.swap(connected, Ordering::Relaxed) != connected {
-            if connected {
-                tracing::info!("the engine is reached");
-            } else {
-                tracing::warn!("the engine is out of reach: rooms on several servers wait for it");
-            }
-        }
+        // Said to the operator by whoever connects.
+        engine.connected.store(connected, Ordering::Relaxed);
         engine.watch().interrupted();
         for name in self.shared_names() {
             self.with_shared(&name, |shared| {

@@ -108,21 +108,21 @@ impl Entrant {
         }
     }
 
-    /// Goes on with a session that has come from another server, where it fits.
+    /// Goes on with a session that has come from another server, where it fits. Whether its client is there.
     pub(super) fn take_up(
         entrants: &mut BTreeMap<Seat, Self>,
         seat: Seat,
         to: &Outbox,
         session: &Bytes,
         room: &Room<Way>,
-    ) -> Result<(), NotResumed> {
+    ) -> Result<bool, NotResumed> {
         let session = Session::unship(session, to.bounds());
         let Some(Self { newcomer, .. }) = entrants.get(&seat) else {
             // It has hung up: the session waits for its next socket.
             if let Some(session) = session {
                 to.keep(session);
             }
-            return Ok(());
+            return Ok(false);
         };
         // A session is no way around a token (R74).
         if !newcomer.is_granted_alike(room) {
@@ -132,7 +132,7 @@ impl Entrant {
         let session = session.filter(|session| session.can_resume(seat.session, last)).ok_or(NotResumed::ResumeLost)?;
         to.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
         Self::admit(entrants, seat, false);
-        Ok(())
+        Ok(true)
     }
 }
 

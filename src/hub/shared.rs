@@ -171,7 +171,7 @@ impl Hub {
             Output::Happened(Happened::Closed) => self.webhooks.closed(name),
             Output::Dismissed(seat, code) => self.dismissed.add(seat.session, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
-                Ok(()) => drop(self.metrics.resumed.inc()),
+                Ok(is_there) => drop(self.metrics.resumed.inc_by(u64::from(is_there))),
                 Err(why) => after.spurned.push((seat, why)),
             },
             Output::Answer(context, result) => after.todo.push(Todo::Answer(context, result)),

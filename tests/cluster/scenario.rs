@@ -159,6 +159,16 @@ impl Run {
                 self.world.members.get_mut(&session).unwrap().is = Is::Gone;
                 Act::Leave { seat, reason: LeaveReason::Left }
             }
+            36 => {
+                // Hangs up before there is an answer.
+                self.world.members.get_mut(&session).unwrap().is = Is::Gone;
+                let (mut withdrawn, now) = (false, self.world.now);
+                self.world.with(slot, |share, emit| withdrawn = share.withdraw(now, seat, emit));
+                if withdrawn {
+                    return;
+                }
+                Act::Leave { seat, reason: LeaveReason::Closed }
+            }
             // Comes again elsewhere, while it is still here.
             37 if is == Is::In => return self.join(client),
             38 if is == Is::In => {

@@ -29,6 +29,15 @@ pub fn encode(room: &str) -> String {
     room.bytes().map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
 }
 
+/// A WebSocket to a room over a connection that is there already.
+pub async fn upgrade(tcp: TcpStream, room: &str) -> Result<WebSocketStream<TcpStream>, Error> {
+    let address = tcp.peer_addr()?;
+    let request = format!("ws://{address}/signal-api/ws?room={}", encode(room)).into_client_request()?;
+    let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+    let (socket, _) = tokio_tungstenite::client_async_with_config(request, tcp, Some(config)).await?;
+    Ok(socket)
+}
+
 impl Client {
     pub async fn connect(address: SocketAddr, room: &str) -> Result<Self, Error> {
         Self::over(TcpStream::connect(address).await?, room).await
@@ -36,11 +45,7 @@ impl Client {
 
     /// The same over a connection that is there already.
     pub async fn over(tcp: TcpStream, room: &str) -> Result<Self, Error> {
-        let address = tcp.peer_addr()?;
-        let request = format!("ws://{address}/signal-api/ws?room={}", encode(room)).into_client_request()?;
-        let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
-        let upgrade = tokio_tungstenite::client_async_with_config(request, tcp, Some(config));
-        let (socket, _) = super::within("an upgrade", upgrade).await?;
+        let socket = super::within("an upgrade", upgrade(tcp, room)).await?;
         Ok(Self { socket, welcome: Value::Null, last: 0, seen: Vec::new(), pings: 0 })
     }
 

@@ -45,7 +45,12 @@ impl Running {
 
     pub fn spawn(mut program: Command) -> Self {
         program.env("ROUNDTABLE_LOG_FORMAT", "json").env("ROUNDTABLE_STATIC_DIR", "/nonexistent");
-        program.env("ROUNDTABLE_LISTEN", "127.0.0.1:0").env("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0");
+        // One that is to come back where it was has its own.
+        for listen in ["ROUNDTABLE_LISTEN", "ROUNDTABLE_OPS_LISTEN"] {
+            if !program.get_envs().any(|(name, _)| name == listen) {
+                program.env(listen, "127.0.0.1:0");
+            }
+        }
         let mut child = program.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use roundtable::app::App;
 use roundtable::cluster::ServerId;
-use roundtable::cluster::bus::{Answer, Bus, Reply, Request, Unavailable};
+use roundtable::cluster::bus::{Answer, Bus, Event, Reply, Request, Unavailable};
 use roundtable::cluster::local::{Local, LocalEngine};
 use roundtable::cluster::watch::LEASE;
 use roundtable::hub::Connection;
@@ -68,6 +68,7 @@ pub struct Node {
     pub ops: SocketAddr,
     pub app: Arc<App>,
     is_cut: Arc<AtomicBool>,
+    events: mpsc::Sender<Event>,
     shutdown: Option<oneshot::Sender<()>>,
     runtime: Option<Runtime>,
 }
@@ -78,10 +79,18 @@ impl Node {
         let mut all = vec![("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough")];
         all.extend(settings);
         let (config, is_cut) = (super::config(&all), Arc::new(AtomicBool::new(false)));
-        let (sender, events) = mpsc::channel(4_096);
+        let ((sender, mut published), (arrives, events)) = (mpsc::channel(4_096), mpsc::channel(4_096));
         let server = ServerId(fastrand::u64(..));
         let bus = Arc::new(Cuttable { local: engine.connect(server, sender), is_cut: is_cut.clone() });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (arriving, cut) = (arrives.clone(), is_cut.clone());
+        runtime.spawn(async move {
+            while let Some(event) = published.recv().await {
+                if !cut.load(Ordering::SeqCst) && arriving.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
         let (shutdown, asked) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
         runtime.spawn(async move {
@@ -98,7 +107,7 @@ impl Node {
                 .await;
         });
         let ((address, ops), app) = super::within("a server", is_ready).await.expect("a server");
-        Self { address, ops, app, is_cut, shutdown: Some(shutdown), runtime: Some(runtime) }
+        Self { address, ops, app, is_cut, events: arrives, shutdown: Some(shutdown), runtime: Some(runtime) }
     }
 
     pub async fn connect(&self, room: &str) -> Client {
@@ -118,6 +127,13 @@ impl Node {
         let answer = client.next_message().await.expect("an answer");
         client.last = if answer["type"] == "resumed" { last } else { 0 };
         (client, answer)
+    }
+
+    /// It cannot reach the engine, or can again.
+    pub async fn cut_off(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
+        let event = if is_cut { Event::Disconnected } else { Event::Connected };
+        self.events.send(event).await.expect("a running server");
     }
 
     /// It is gone from one moment to the next, and says nothing to anybody.

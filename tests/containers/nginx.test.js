@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Sandbox, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
+import { Member } from './lib/member.js';
 import { get, handshake, script } from './lib/web.js';
 
 const sandbox = new Sandbox();
@@ -151,4 +152,62 @@ test('the process has no rights, and its version is nobody’s business', async 
   assert.equal(await docker('exec', name, 'id', '-u'), '101');
   assert.match(await docker('exec', name, 'grep', 'CapEff', '/proc/1/status'), /:\s*0+$/);
   assert.equal((await get(await script(await base(name)))).headers.server, 'nginx');
+});
+
+test('of several servers a room has one, the next where that is gone, and its own again when it is back', async () => {
+  const network = sandbox.name('n');
+  sandbox.undo(() => docker('network', 'rm', network));
+  await docker('network', 'create', network);
+  // Each says by the size of its rooms who it is, and lets people ask for as many as they like.
+  const server = (alias, size) => {
+    const settings = ['-e', `ROUNDTABLE_ROOM_MEMBERS=${size}`, '-e', 'ROUNDTABLE_ADDRESS_JOINS=0'];
+    return sandbox.start('--network', network, '--network-alias', alias, ...settings, 'roundtable');
+  };
+  const [, second] = [await server('one', 11), await server('two', 12)];
+  const name = await start('--network', network, '-e', 'ROUNDTABLE_UPSTREAMS=one:18080 weight=2,two:18080');
+  await answering(name);
+  const address = await base(name);
+  const look = async (room) => JSON.parse((await get(`${address}signal-api/v1/rooms/${room}`)).body).data;
+  const whose = async (room) => (await look(room)).members_max;
+
+  const rooms = Array.from({ length: 30 }, (_, number) => `room-${number}`);
+  await until('both answer', async () => new Set(await Promise.all(rooms.map(whose))).size === 2);
+  const first = await Promise.all(rooms.map(whose));
+  assert.deepEqual(await Promise.all(rooms.map(whose)), first);
+  assert.ok(first.filter((size) => size === 11).length > 15, `twice the weight, and ${first}`);
+
+  // Sockets go where the questions about their room go.
+  const [ones, twos] = [11, 12].map((size) => rooms[first.indexOf(size)]);
+  const members = await Promise.all([ones, twos].map((room) => Member.join(address, room, 'Ada')));
+  for (const room of [ones, twos]) assert.equal((await look(room)).members, 1);
+
+  await docker('kill', second);
+  await members[1].closed;
+  assert.ok(members[0].isOpen);
+  assert.deepEqual(new Set(await Promise.all(rooms.map(whose))), new Set([11]));
+  await (await Member.join(address, twos, 'Ada')).leave();
+
+  await docker('start', second);
+  await until('each has its server again', async () => `${await Promise.all(rooms.map(whose))}` === `${first}`);
+  await members[0].leave();
+});
+
+test('what is no list of servers is refused in plain words', async () => {
+  const wrong = {
+    one: "has 'one'",
+    'one:18080,http://two:18080': "has 'http://two:18080'",
+    'one:70000': 'has the port 70000',
+    'one:18080 weight=0': "has 'weight=0'",
+    'one:18080 weight=2 backup': "has 'one:18080 weight=2 backup'",
+    'one:18080; }': "has 'one:18080;",
+    'one:18080,one:18080': 'has one:18080 twice',
+    ',': 'names no server',
+  };
+  await Promise.all(
+    Object.entries(wrong).map(async ([value, why]) => {
+      const said = await refusal('-e', `ROUNDTABLE_UPSTREAMS=${value}`);
+      assert.ok(said.includes(`ROUNDTABLE_UPSTREAMS ${why}`), said);
+      assert.match(said, /it should be servers as host:port, .*server1:18080 weight=2,server2:18080/);
+    }),
+  );
 });

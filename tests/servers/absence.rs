@@ -1,9 +1,11 @@
 //! Who loses its socket comes back at any server.
 
+use roundtable::cluster::local::LocalEngine;
 use serde_json::json;
 
 use crate::common::eventually;
 use crate::common::several::{Node, two};
+use crate::common::tokens::{Keys, later};
 use crate::rooms::until;
 
 #[tokio::test]
@@ -78,6 +80,8 @@ async fn a_session_that_does_not_go_on_is_begun_afresh_with_the_reason() {
         (&json!("welcome"), &json!("resume_lost"), &bob.welcome["self"], &json!(true))
     );
     back.expect_nothing().await;
+    // What is sent before its server knows is for the stay before.
+    assert_eq!(until(&mut ada, "peer_joined").await["peer"]["id"], bob.welcome["self"]);
     ada.send(json!({"type": "broadcast", "data": "again"})).await;
     assert_eq!(back.expect("broadcast").await["data"], "again");
 }
@@ -105,4 +109,32 @@ async fn a_server_that_is_drained_hands_everybody_on() {
     // Nothing keeps the server that goes.
     let address = a.ops;
     eventually("the end", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+}
+
+#[tokio::test]
+async fn a_session_on_another_server_is_no_way_around_a_token() {
+    let keys = Keys::new();
+    let engine = LocalEngine::default();
+    let settings = keys.settings("open-hosts-by-token");
+    let (a, b, c) = (
+        Node::start(&engine, &settings).await,
+        Node::start(&engine, &settings).await,
+        Node::start(&engine, &settings).await,
+    );
+    let token = keys.token(json!({"room": "r", "role": "host", "exp": later(60.0)}));
+    let mut bob = b.join("r", "Bob").await;
+    // One server knows the room already, the other has to ask first.
+    for node in [&b, &c] {
+        let mut ada = a.connect("r").await;
+        ada.join_with(json!({"type": "join", "name": "Ada", "token": token})).await;
+        assert_eq!(until(&mut bob, "peer_joined").await["peer"]["role"], "host");
+        let (mut back, answer) = node.come_back("r", &ada.welcome["resume"], ada.last).await;
+        assert_eq!(
+            (&answer["type"], &answer["not_resumed"], &answer["role"], &answer["self"]),
+            (&json!("welcome"), &json!("grant_changed"), &json!("participant"), &ada.welcome["self"])
+        );
+        until(&mut bob, "peer_joined").await;
+        back.send(json!({"type": "leave"})).await;
+        assert_eq!(back.skip_to_close().await, Some(1000));
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::common::eventually;
 use crate::common::several::{Node, two};
 use crate::rooms::until;
 
@@ -108,4 +109,46 @@ async fn a_server_that_begins_before_its_engine_waits_for_it() {
     ada.send(json!({"type": "join", "name": "Ada"})).await;
     engine.set_reachable(true).await;
     ada.expect("welcome").await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_cut_off_and_put_out_does_not_speak_for_who_is_gone() {
+    let (_engine, a, b) = two(&[("ROUNDTABLE_RESUME_WINDOW", "1s")]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    let mut eve = b.join("r", "Eve").await;
+    until(&mut ada, "peer_joined").await;
+    until(&mut ada, "peer_joined").await;
+    b.cut_off(true).await;
+    assert_eq!(until(&mut bob, "degraded").await["active"], true);
+    bob.send(json!({"type": "broadcast", "data": "from the other side"})).await;
+    assert_eq!(until(&mut eve, "broadcast").await["data"], "from the other side");
+    // The others have waited for its lease, and then for the window.
+    let (first, second) = (until(&mut ada, "peer_left").await, until(&mut ada, "peer_left").await);
+    assert_ne!(first["id"], second["id"]);
+    b.cut_off(false).await;
+    for client in [&mut bob, &mut eve] {
+        until(client, "go_away").await;
+        assert_eq!(client.expect_close().await, Some(1012));
+    }
+    ada.expect_nothing().await;
+    let mut back = Vec::new();
+    for client in [&bob, &eve] {
+        let (again, answer) = b.come_back("r", &client.welcome["resume"], client.last).await;
+        assert_eq!((&answer["not_resumed"], &answer["self"]), (&json!("resume_expired"), &client.welcome["self"]));
+        assert_eq!(ada.expect("peer_joined").await["peer"]["id"], client.welcome["self"]);
+        back.push(again);
+    }
+}
+
+#[tokio::test]
+async fn rooms_that_could_not_begin_leave_nothing() {
+    let (engine, a, _b) = two(&[]).await;
+    engine.set_reachable(false).await;
+    for number in 0..20 {
+        let mut client = a.connect(&format!("room-{number}")).await;
+        client.send(json!({"type": "join", "name": "Ada"})).await;
+        client.close().await;
+    }
+    eventually("an end", async || a.app.metrics.rooms.get() == 0).await;
 }

@@ -5,5 +5,6 @@
 mod common;
 
 mod absence;
+mod engine;
 mod faults;
 mod rooms;

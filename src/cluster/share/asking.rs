@@ -118,6 +118,7 @@ impl<L, C> Share<L, C> {
             self.offered = self.offered.max(own);
         }
         self.flight = Some(flight);
+        self.asked = true;
         emit(Output::Ask(request));
     }
 
@@ -226,9 +227,13 @@ impl<L, C> Share<L, C> {
 
     /// Whether there is nothing left to stay for.
     fn is_done(&self, now: Duration) -> bool {
+        self.deserted.is_some_and(|since| !self.lingers() || since + LINGER <= now)
+    }
+
+    /// Whether something is on its way to a server that is in.
+    pub(super) fn lingers(&self) -> bool {
         let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
-        let lingers = || self.links.iter().any(|(post, link)| posts.contains(post) && !link.is_idle());
-        self.deserted.is_some_and(|since| !lingers() || since + LINGER <= now)
+        self.links.iter().any(|(post, link)| posts.contains(post) && !link.is_idle())
     }
 
     /// Keeps an act that was carried out in mind.

@@ -41,6 +41,8 @@ impl<L, C> Share<L, C> {
                     self.adopt(now, *replica, emit);
                 }
             }
+            // Was put out and does not know yet: nobody is to hear it speak for who is gone.
+            Direct::Link(packet) if self.removed.contains(&packet.from) => {}
             Direct::Link(packet) if packet.to == self.own && !self.is_over() => {
                 let (own, other) = (self.own, packet.from);
                 let link = self.links.entry(other).or_insert_with(|| Link::new(own, other));

@@ -228,6 +228,8 @@ pub struct Share<L, C> {
     /// Who was in and is out, even where the engine has lost its data and the post does not know.
     removed: BTreeSet<Post>,
     connected: bool,
+    /// The engine may know of it.
+    asked: bool,
     flight: Option<Flight>,
     retry_at: Duration,
     refresh_at: Duration,
@@ -269,6 +271,7 @@ impl<L, C> Share<L, C> {
             victims: BTreeSet::new(),
             removed: BTreeSet::new(),
             connected,
+            asked: false,
             flight: None,
             retry_at: Duration::ZERO,
             refresh_at: Duration::ZERO,
@@ -344,9 +347,9 @@ impl<L, C> Share<L, C> {
         self.locals.keys().filter(|seat| replica.room().seat_of(seat.id) == Some(**seat)).count()
     }
 
-    /// Whether anything here, a session or one on its way, would be lost with this server.
+    /// Whether anything here would be lost with this server: a session, or what another server has not said to have.
     pub fn holds_sessions(&self) -> bool {
-        !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty())
+        !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty()) || self.lingers()
     }
 
     /// Sets the way to somebody whose session is here, and nothing else.
@@ -418,6 +421,10 @@ impl<L, C> Share<L, C> {
         let offered = self.offered;
         self.pending.retain(|pending| pending.own <= offered || !pending.brings(seat));
         let withdrawn = self.pending.len() < before;
+        if !self.asked && self.pending.is_empty() && self.locals.is_empty() {
+            // As if it had never been: while the engine is away, it could not end otherwise.
+            self.end(emit);
+        }
         self.go_on(now, emit);
         withdrawn
     }

@@ -23,6 +23,7 @@ describe('addresses', () => {
     expect(address.base.href).toBe(base);
     expect(address.socket('x')).toBe(socket);
     expect(address.http('welcome')).toBe(`${base}signal-api/v1/welcome`);
+    expect(address.leave('x')).toBe(`${base}signal-api/v1/leave?room=x`);
     expect(address.room('x')).toBe(`${base}r/x`);
   });
 
@@ -40,6 +41,8 @@ describe('addresses', () => {
       expect(roomOfPage(address.room(room), address.base)).toBe(room);
       expect(roomOfInput(address.room(room))).toBe(room);
       expect(new URL(address.socket(room)).searchParams.get('room')).toBe(room);
+      // To a balancer both name it in the same letters.
+      expect(new URL(address.leave(room)).search).toBe(new URL(address.socket(room)).search);
     },
   );
 

@@ -19,6 +19,8 @@ export interface Address {
   socket(room: string): string;
   /** An HTTP answer under `signal-api/v1/`. */
   http(path: string): string;
+  /** Where a page that is closed says goodbye. The room stands in it for a balancer that keeps rooms on one server. */
+  leave(room: string): string;
   /** The page of a room, to be shared. */
   room(room: string): string;
 }
@@ -35,6 +37,7 @@ export function addressOf(page: string, toBase: string, development = false): Ad
   base.search = '';
   base.hash = '';
   const api = development ? new URL(DEVELOPMENT_API) : new URL('signal-api/', base);
+  const http = (path: string): string => new URL(`v1/${path}`, api).href;
   return {
     base,
     socket(room) {
@@ -43,7 +46,8 @@ export function addressOf(page: string, toBase: string, development = false): Ad
       url.search = `room=${encodeURIComponent(room)}`;
       return url.href;
     },
-    http: (path) => new URL(`v1/${path}`, api).href,
+    http,
+    leave: (room) => http(`leave?room=${encodeURIComponent(room)}`),
     room: (room) => new URL(`r/${encodeURIComponent(room)}`, base).href,
   };
 }

@@ -231,7 +231,7 @@ export class Meeting implements MeetingControls {
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
       checkUrl: this.#address.http('check'),
-      leaveUrl: this.#address.http('leave'),
+      leaveUrl: this.#address.leave(this.#room),
       room: this.#room,
       connect,
       fetch,

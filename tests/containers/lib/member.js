@@ -7,11 +7,11 @@ export class Member {
   #arrived = [];
   #waiting = [];
 
-  /** Connects and joins; `welcome` is the server's answer. */
-  static async join(base, room, name) {
+  /** Connects and joins, with these further fields; `welcome` is the server's answer. */
+  static async join(base, room, name, more = {}) {
     const member = new Member(new URL(`signal-api/ws?room=${encodeURIComponent(room)}`, base));
     await member.opened;
-    member.send({ type: 'join', name });
+    member.send({ type: 'join', name, ...more });
     member.welcome = await member.next('welcome');
     return member;
   }

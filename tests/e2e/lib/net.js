@@ -48,13 +48,20 @@ export class Wire {
   #cut = false;
   #held = false;
   #listener;
+  #server;
 
   static async to(server) {
     const wire = new Wire();
+    wire.lead(server);
     wire.#listener = await listen(
-      net.createServer((near) => wire.#connect(near, net.connect(server.port, '127.0.0.1'))),
+      net.createServer((near) => wire.#connect(near, net.connect(wire.#server.port, '127.0.0.1'))),
     );
     return wire;
+  }
+
+  /** From now on connections go to this server, as a balancer's do when another one has failed. */
+  lead(server) {
+    this.#server = server;
   }
 
   get url() {

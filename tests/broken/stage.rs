@@ -1,0 +1,158 @@
+//! Servers, an engine between them, what lies between it and each, and nginx before them: all of it real.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use tokio::sync::MutexGuard;
+
+use crate::common::program::{BINARY, Running, program};
+use crate::common::proxy::{Proxy, Weather};
+use crate::common::{eventually, http, metric};
+use crate::engine::Engine;
+use crate::front::Front;
+
+/// One stage at a time: what is tried on one would be late on another.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Short enough for tests, and long enough for a machine that is busy.
+const SETTINGS: [(&str, &str); 8] = [
+    ("ROUNDTABLE_RESUME_KEY", "the same on all servers, as it has to be"),
+    ("ROUNDTABLE_RESUME_WINDOW", "3s"),
+    ("ROUNDTABLE_PING_INTERVAL", "1s"),
+    ("ROUNDTABLE_LEASE", "1s"),
+    ("ROUNDTABLE_ADDRESS_CONNECTIONS", "0"),
+    ("ROUNDTABLE_ADDRESS_JOINS", "0"),
+    ("ROUNDTABLE_MESSAGE_RATE", "0"),
+    ("ROUNDTABLE_BYTE_RATE", "0"),
+];
+
+pub struct Stage {
+    pub servers: Vec<Server>,
+    pub engine: Engine,
+    pub front: Front,
+    _turn: MutexGuard<'static, ()>,
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    /// What lies between it and the engine.
+    pub way: Proxy,
+    settings: Vec<(String, String)>,
+    running: Option<Running>,
+}
+
+impl Stage {
+    /// So many servers that run, with these settings beside the stage's own, which they win over.
+    pub async fn set(servers: usize, settings: &[(&str, &str)]) -> Self {
+        let turn = TURN.lock().await;
+        let engine = Engine::start(place()).await;
+        let mut all = Vec::new();
+        for _ in 0..servers {
+            all.push(Server::start(engine.address, settings).await);
+        }
+        let addresses: Vec<_> = all.iter().map(|server| server.address).collect();
+        let front = Front::start([place(), place()], &addresses).await;
+        Self { servers: all, engine, front, _turn: turn }
+    }
+
+    /// All servers, for the how manyth person, who begins at another one than the one before.
+    pub fn doors(&self, number: usize) -> Vec<SocketAddr> {
+        let count = self.servers.len();
+        (0..count).map(|at| self.servers[(number + at) % count].address).collect()
+    }
+
+    /// Of all servers that run together.
+    pub async fn sum(&self, name: &str) -> u64 {
+        let mut sum = 0;
+        for server in &self.servers {
+            if let Some(running) = &server.running {
+                sum += metric(running.ops, name).await;
+            }
+        }
+        sum
+    }
+
+    /// The servers have as many members as there are people, and none of anybody else.
+    pub async fn counts(&self, people: usize) {
+        for name in ["roundtable_sockets", "roundtable_members"] {
+            eventually(name, async || self.sum(name).await == people as u64).await;
+        }
+    }
+}
+
+impl Server {
+    async fn start(engine: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let way = Proxy::before(engine).await;
+        let address = place();
+        let own =
+            [("ROUNDTABLE_LISTEN", address.to_string()), ("ROUNDTABLE_REDIS_URL", format!("redis://{}", way.address))];
+        let all = SETTINGS.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = all.chain(own.map(|(name, value)| (name.to_owned(), value))).collect();
+        let mut server = Self { address, way, settings, running: None };
+        server.begin().await;
+        server
+    }
+
+    /// How many members it has.
+    pub async fn members(&self) -> u64 {
+        metric(self.running.as_ref().expect("a server that runs").ops, "roundtable_members").await
+    }
+
+    /// Where it was, as a new process.
+    pub async fn begin(&mut self) {
+        let settings: Vec<_> = self.settings.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let running = Running::spawn(program(BINARY, &settings));
+        let ops = running.ops;
+        self.running = Some(running);
+        eventually("a server that is ready", async || http::ask(ops, "GET", "/readyz", &[]).await.status == 200).await;
+    }
+
+    /// As by kill -9.
+    pub fn kill(&mut self) {
+        self.running.take().expect("a server that runs");
+    }
+
+    /// As by a stop of its container: when it has ended by itself.
+    pub async fn stop(&mut self) {
+        let mut running = self.running.take().expect("a server that runs");
+        running.signal("TERM");
+        assert!(running.ended().await.success());
+    }
+
+    /// Stands still: connections to it stay open, and nothing is answered.
+    pub fn pause(&self) {
+        signal(&self.running.as_ref().expect("a server that runs").child, "STOP");
+    }
+
+    pub fn wake(&self) {
+        signal(&self.running.as_ref().expect("a server that runs").child, "CONT");
+    }
+
+    /// Nothing passes between it and the engine, and nobody is told.
+    pub fn cut_off(&self) {
+        self.way.set(Weather { deaf_client: true, deaf_server: true, ..Weather::default() });
+    }
+
+    pub fn mend(&self) {
+        self.way.set(Weather::default());
+    }
+}
+
+pub fn signal(process: &Child, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// An address of this machine that is free, and stays so while who listens there is being started anew: below the ports
+/// that systems give to outgoing connections.
+fn place() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return SocketAddr::from(([127, 0, 0, 1], port));
+        }
+    }
+}

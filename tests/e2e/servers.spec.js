@@ -1,0 +1,56 @@
+// Two people in one call, each on another server, and one of these is killed.
+
+import { Engine } from './lib/engine.js';
+import { Wire } from './lib/net.js';
+import { Server } from './lib/server.js';
+import { expect, expectAllSeen, expectSignaling, expectSound, test } from './lib/test.js';
+
+/** Longer than a picture of the slowest camera lasts on a busy machine, and shorter than any connection takes to be made. */
+const STALL_MS = 1_000;
+
+test('the server of one of two is killed: nobody sees it in the call, and who mutes then is seen to be muted', async ({
+  person,
+}) => {
+  const engine = await Engine.start();
+  const settings = { ROUNDTABLE_REDIS_URL: engine.url, ROUNDTABLE_RESUME_KEY: 'the same on both' };
+  const servers = [await new Server(settings).start(), await new Server(settings).start()];
+  // Where a balancer would be.
+  const wires = [await Wire.to(servers[0]), await Wire.to(servers[1])];
+  const [ada, grace] = [await person('Ada'), await person('Grace')];
+  await ada.join(wires[0].url, 'apart', { audio: true });
+  await grace.join(wires[1].url, 'apart', { audio: true });
+  await expectAllSeen([ada, grace]);
+  await expectSound(grace, 'Ada');
+  const ids = () =>
+    Promise.all(
+      [ada, grace].map(({ page }) =>
+        page.locator('[data-peer-id]').evaluateAll((tiles) => tiles.map((tile) => tile.dataset.peerId)),
+      ),
+    );
+  const before = await ids();
+  for (const { page } of [ada, grace]) await page.evaluate(() => window.probe.watch());
+
+  await servers[0].kill();
+  await expectSignaling(ada, 'lost');
+  wires[0].lead(servers[1]);
+  await expectSignaling(ada, 'open');
+  await expect(grace.tile('Ada')).not.toHaveAttribute('data-away');
+
+  for (const [one, other] of [
+    [ada, grace],
+    [grace, ada],
+  ]) {
+    await one.button('mic').click();
+    await expect(other.tile(one.name)).toHaveAttribute('data-mic', 'off');
+    await one.button('mic').click();
+    await expect(other.tile(one.name)).toHaveAttribute('data-mic', 'on');
+    const { stalled } = await one.page.evaluate(() => window.probe.watched());
+    expect(stalled[other.name], `${one.name} sees ${other.name}`).toBeLessThan(STALL_MS);
+  }
+  await expectSound(grace, 'Ada');
+  expect(await ids()).toEqual(before);
+
+  for (const wire of wires) wire.close();
+  await Promise.all(servers.map((server) => server.kill()));
+  engine.stop();
+});

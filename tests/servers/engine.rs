@@ -1,0 +1,78 @@
+//! The same with a real engine, as the settings name it.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use crate::common::{TestServer, eventually};
+use crate::rooms::until;
+
+/// Redis, from Debian's package. It is killed at the end.
+struct Redis(Child, u16);
+
+impl Redis {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self(Self::spawn(port), port)
+    }
+
+    fn spawn(port: u16) -> Child {
+        let arguments = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()];
+        let mut command = Command::new("redis-server");
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("redis-server; tests/tools installs it")
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.0 = Self::spawn(self.1);
+    }
+
+    async fn server(&self) -> TestServer {
+        let url = format!("redis://127.0.0.1:{}", self.1);
+        let key = "the same for all of them, and long enough";
+        TestServer::start(&[("ROUNDTABLE_REDIS_URL", &url), ("ROUNDTABLE_RESUME_KEY", key)]).await
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[tokio::test]
+async fn servers_share_a_room_through_redis_which_is_killed_and_comes_back_empty() {
+    let mut engine = Redis::start();
+    let (a, b) = (engine.server().await, engine.server().await);
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    for number in 0..100 {
+        ada.send(json!({"type": "signal", "to": bob.id(), "data": number})).await;
+        assert_eq!(until(&mut bob, "signal").await["data"], number);
+    }
+    engine.kill();
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(until(client, "degraded").await["active"], true);
+    }
+    ada.send(json!({"type": "signal", "to": bob.id(), "data": "waits"})).await;
+    engine.start_again();
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(until(client, "degraded").await["active"], false);
+    }
+    assert_eq!(until(&mut bob, "signal").await["data"], "waits");
+    // Who comes back does so on either server.
+    let (resume, last) = (bob.welcome["resume"].clone(), bob.last);
+    drop(bob);
+    let mut back = a.connect("r").await;
+    back.send(json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": last})).await;
+    back.expect("resumed").await;
+    eventually("all are here", async || a.metric("roundtable_members").await == 2).await;
+    assert_eq!(b.metric("roundtable_members").await, 0);
+}
