@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -16,6 +17,9 @@ use crate::outbox::Outbox;
 use crate::protocol::{
     CloseCode, LeaveReason, NotResumed, PeerId, PeerName, RoomName, ServerMessage, SettingsPatch, StatePatch,
 };
+
+/// Who waited at a server that was put out of the room knocks again after this time.
+const COME_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a newcomer brings.
 #[derive(Debug)]
@@ -253,6 +257,7 @@ impl Hub {
 
     /// The share is over: whoever was before the door comes to the next one.
     pub(super) fn come_again(self: &Arc<Self>, name: &RoomName, old: Shared, shared: &mut Shared) {
+        shared.share.hold_off(shared.engine.bus.clock() + COME_AGAIN);
         for Entrant { newcomer, answer, .. } in old.entrants.into_values() {
             self.come(name, shared, newcomer, None, answer);
         }
