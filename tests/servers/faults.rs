@@ -132,6 +132,13 @@ async fn a_server_that_was_cut_off_and_put_out_does_not_speak_for_who_is_gone() 
         assert_eq!(client.expect_close().await, Some(1012));
     }
     ada.expect_nothing().await;
+    let mut back = Vec::new();
+    for client in [&bob, &eve] {
+        let (again, answer) = b.come_back("r", &client.welcome["resume"], client.last).await;
+        assert_eq!((&answer["not_resumed"], &answer["self"]), (&json!("resume_expired"), &client.welcome["self"]));
+        assert_eq!(ada.expect("peer_joined").await["peer"]["id"], client.welcome["self"]);
+        back.push(again);
+    }
 }
 
 #[tokio::test]
