@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use roundtable::cluster::bus::{Answer, Request, Unavailable};
+use roundtable::cluster::bus::{Answer, Event, Request, Unavailable};
 use roundtable::cluster::records::Limits;
 
 use crate::contract::Engine;
-use crate::redis::{Single, connect};
+use crate::redis::{Single, connect, until};
 use crate::server::{act, new_room};
 
 /// An answer is given within a second; so much more is for a machine that is busy.
@@ -100,4 +100,43 @@ async fn a_server_may_begin_before_the_engine() {
     engine.process.start_again();
     a.connected().await;
     assert_eq!(a.attach(&room).await.number, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_is_not_subscribed_to() {
+    let engine = Single::start();
+    let (mut a, room) = (engine.join().await, new_room());
+    let (socket, channel) = (engine.address.replace("unix://", ""), format!("rt:{{{}}}:{}", room.as_str(), a.id.0));
+    let subscribers = ["-s", &socket, "pubsub", "numsub", &channel];
+    a.attach(&room).await;
+    until(&subscribers, |text| text.trim().ends_with('1')).await;
+    a.bus.forget(&room);
+    until(&subscribers, |text| text.trim().ends_with('0')).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finds_no_room_is_lost_and_counted() {
+    let engine = Single::start();
+    let (mut a, metrics) = connect(&engine.address, None, Limits::default());
+    a.connected().await;
+    let mut b = engine.join().await;
+    let room = new_room();
+    b.attach(&room).await;
+    engine.process.signal("STOP");
+    let long = Bytes::from(vec![b'x'; 1 << 20]);
+    for _ in 0..60 {
+        a.bus.tell(&room, b.id, long.clone());
+    }
+    assert_eq!(metrics.published.get(), 60);
+    assert!((40..60).contains(&metrics.lost.get()), "{}", metrics.lost.get());
+    engine.process.signal("CONT");
+    // What had room arrives, unless the stop was long enough to be noticed.
+    let mut came = 0;
+    while came + metrics.lost.get() < 60 {
+        match b.event().await {
+            Event::Told(_, bytes) => came += u64::from(bytes == long),
+            Event::Disconnected => return,
+            other => panic!("{other:?}"),
+        }
+    }
 }
