@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Held, Hub, lock};
@@ -39,6 +39,8 @@ pub(super) struct Engine {
     /// Taken by [`Hub::follow`].
     events: Mutex<Option<mpsc::Receiver<Event>>>,
     connected: AtomicBool,
+    /// The engine can be reached, and is to hear at once that this server lives.
+    reached: Notify,
     lives: AtomicU64,
     watch: Mutex<Watch>,
 }
@@ -51,6 +53,7 @@ impl Engine {
             bus,
             events: Mutex::new(Some(events)),
             connected: AtomicBool::new(false),
+            reached: Notify::new(),
             lives: AtomicU64::new(0),
             watch: Mutex::default(),
         })
@@ -127,6 +130,7 @@ impl Hub {
     fn connection(self: &Arc<Self>, engine: &Engine, connected: bool) {
         // Said to the operator by whoever connects.
         engine.connected.store(connected, Ordering::Relaxed);
+        engine.reached.notify_one();
         engine.watch().interrupted();
         for name in self.shared_names() {
             self.with_shared(&name, |shared| {
@@ -141,7 +145,10 @@ impl Hub {
         let mut every = interval(engine.lease / RENEWALS);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            every.tick().await;
+            tokio::select! {
+                _ = every.tick() => {}
+                () = engine.reached.notified() => {}
+            }
             if !engine.is_connected() {
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -16,6 +17,9 @@ use crate::outbox::Outbox;
 use crate::protocol::{
     CloseCode, LeaveReason, NotResumed, PeerId, PeerName, RoomName, ServerMessage, SettingsPatch, StatePatch,
 };
+
+/// Who waited at a server that was put out of the room knocks again after this time.
+const COME_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a newcomer brings.
 #[derive(Debug)]
@@ -89,6 +93,8 @@ pub(super) struct Entrant {
     newcomer: Newcomer,
     /// Goes on with a session that is to come from another server.
     pub(super) moves: bool,
+    /// That it begins afresh is known: not to be tried again by the next share.
+    why: Option<NotResumed>,
     answer: oneshot::Sender<Decided>,
 }
 
@@ -206,7 +212,7 @@ impl Hub {
                     return;
                 }
                 Back::Elsewhere => {
-                    shared.entrants.insert(seat, Entrant { newcomer, moves: true, answer });
+                    shared.entrants.insert(seat, Entrant { newcomer, moves: true, why: None, answer });
                     let context = Some(Context::Entry(seat));
                     // The same.
                     let _ = self.act(name, shared, Act::Move { seat }, Some(outbox), context);
@@ -220,7 +226,7 @@ impl Hub {
         let comeback = Comeback { known: stay.is_some(), refused };
         let (own, state, settings, grant) = (own.clone(), state.clone(), *settings, *grant);
         let join = Act::Join { seat, name: own, state, settings, comeback, grant };
-        shared.entrants.insert(seat, Entrant { newcomer, moves: false, answer });
+        shared.entrants.insert(seat, Entrant { newcomer, moves: false, why: refused, answer });
         let taken = self.act(name, shared, join, Some(outbox), Some(Context::Entry(seat)));
         if let Err(refusal) = taken
             && let Some(entrant) = shared.entrants.remove(&seat)
@@ -253,8 +259,9 @@ impl Hub {
 
     /// The share is over: whoever was before the door comes to the next one.
     pub(super) fn come_again(self: &Arc<Self>, name: &RoomName, old: Shared, shared: &mut Shared) {
-        for Entrant { newcomer, answer, .. } in old.entrants.into_values() {
-            self.come(name, shared, newcomer, None, answer);
+        shared.share.hold_off(shared.engine.bus.clock() + COME_AGAIN);
+        for Entrant { newcomer, why, answer, .. } in old.entrants.into_values() {
+            self.come(name, shared, newcomer, why, answer);
         }
         self.finish(name, shared);
     }

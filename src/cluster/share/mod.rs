@@ -429,6 +429,11 @@ impl<L, C> Share<L, C> {
         withdrawn
     }
 
+    /// Asks the engine for nothing before this time: this server was put out, and may be again until its lease is known.
+    pub fn hold_off(&mut self, until: Duration) {
+        self.retry_at = until;
+    }
+
     /// These servers are gone, as far as is known now: their leases have run out.
     pub fn gone(&mut self, now: Duration, servers: impl IntoIterator<Item = ServerId>, emit: Emit<'_, L, C>) {
         self.victims = servers.into_iter().collect();
