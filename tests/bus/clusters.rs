@@ -1,5 +1,7 @@
 //! A cluster of three, each with a third of the rooms.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use roundtable::cluster::bus::{Answer, Event};
 use roundtable::cluster::records::Limits;
@@ -7,43 +9,49 @@ use roundtable::protocol::RoomName;
 
 use crate::contract::Engine;
 use crate::redis::{Folder, Process, connect, free_ports, memory_only, until};
-use crate::server::{Server, act, new_room};
+use crate::server::{LONG, Server, act, new_room};
 
 struct Cluster {
     nodes: Vec<(Process, Folder)>,
-    ports: [u16; 6],
+    ports: Vec<u16>,
 }
 
 impl Cluster {
     async fn start() -> Self {
-        let ports = free_ports::<6>();
-        let nodes = (0..3).map(|at| {
+        Self::start_with(0).await
+    }
+
+    /// With so many replicas of each.
+    async fn start_with(replicas: usize) -> Self {
+        let count = 3 * (1 + replicas);
+        let (ports, buses) = (free_ports::<6>(), free_ports::<6>());
+        let nodes = (0..count).map(|at| {
             let folder = Folder::new();
-            let (port, bus) = (ports[at].to_string(), ports[at + 3].to_string());
+            let (port, bus) = (ports[at].to_string(), buses[at].to_string());
             let arguments =
                 ["--port", &port, "--cluster-port", &bus, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
             let arguments = [&["--bind", "127.0.0.1"][..], &memory_only(), &arguments].concat();
             (Process::start("redis-server", &folder, &arguments), folder)
         });
-        let cluster = Self { nodes: nodes.collect(), ports };
-        let addresses: Vec<String> = ports[..3].iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        for at in 0..3 {
+        let cluster = Self { nodes: nodes.collect(), ports: ports[..count].to_vec() };
+        let addresses: Vec<String> = cluster.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        for at in 0..count {
             cluster.says(at, &["ping"], |text| text.starts_with("PONG")).await;
         }
         let mut create = vec!["--cluster", "create"];
         create.extend(addresses.iter().map(String::as_str));
-        create.push("--cluster-yes");
+        let replicas = replicas.to_string();
+        create.extend(["--cluster-replicas", &replicas, "--cluster-yes"]);
         until(&create, |text| text.contains("All 16384 slots covered")).await;
         cluster.is_whole().await;
         cluster
     }
 
     async fn is_whole(&self) {
-        for at in 0..3 {
-            self.says(at, &["cluster", "info"], |text| {
-                text.contains("cluster_state:ok") && text.contains("cluster_known_nodes:3")
-            })
-            .await;
+        let known = format!("cluster_known_nodes:{}", self.ports.len());
+        for at in 0..self.ports.len() {
+            let whole = |text: &str| text.contains("cluster_state:ok") && text.contains(&known);
+            self.says(at, &["cluster", "info"], whole).await;
         }
     }
 
@@ -66,7 +74,7 @@ impl Cluster {
 
 impl Engine for Cluster {
     fn server(&self, limits: Limits) -> Server {
-        let [one, other, ..] = self.ports;
+        let (one, other) = (self.ports[0], self.ports[1]);
         connect(&format!("redis-cluster://127.0.0.1:{one},127.0.0.1:{other}"), None, limits).0
     }
 }
@@ -115,6 +123,21 @@ async fn a_room_may_move_within_a_cluster() {
     assert_eq!(a.entry(&room).await.1.number, 3);
 }
 
+/// What one tells arrives at another, at last: while a cluster agrees about itself, connections come and go.
+async fn reaches(from: &Server, to: &mut Server, room: &RoomName) {
+    let began = Instant::now();
+    loop {
+        assert!(began.elapsed() < LONG, "{room:?}");
+        from.bus.tell(room, to.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
+        let wait = Duration::from_millis(200);
+        while let Ok(Some(event)) = tokio::time::timeout(wait, to.events.recv()).await {
+            if matches!(event, Event::Told(of, bytes) if of == *room && bytes == room.as_str()) {
+                return;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_may_die_and_come_back() {
     let mut cluster = Cluster::start().await;
@@ -124,23 +147,35 @@ async fn a_node_may_die_and_come_back() {
         a.attach(room).await;
     }
     cluster.nodes[1].0.kill();
-    (a.disconnected().await, b.disconnected().await);
+    a.disconnected().await;
+    b.disconnected().await;
     cluster.nodes[1].0.start_again();
     cluster.is_whole().await;
-    // While the cluster agrees about itself, connections come and go.
-    for server in [&mut a, &mut b] {
-        server.connected().await;
-    }
     for room in &rooms {
-        let told = async {
-            loop {
-                b.bus.tell(room, a.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
-                match a.event().await {
-                    Event::Told(of, bytes) if of == *room => break assert_eq!(bytes, room.as_str()),
-                    _ => {}
-                }
-            }
-        };
-        told.await;
+        reaches(&b, &mut a, room).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_may_take_a_nodes_place() {
+    let mut cluster = Cluster::start_with(1).await;
+    // They have what their masters have.
+    for at in 0..6 {
+        cluster.says(at, &["role"], |role| role.starts_with("master") || role.contains("connected")).await;
+    }
+    let (mut a, mut b) = (cluster.join().await, cluster.join().await);
+    let rooms: Vec<_> = (0..30).map(|_| new_room()).collect();
+    for room in &rooms {
+        a.attach(room).await;
+    }
+    let mut master = 0;
+    while !cluster.say(master, &["role"]).await.starts_with("master") {
+        master += 1;
+    }
+    cluster.nodes[master].0.kill();
+    a.disconnected().await;
+    b.disconnected().await;
+    for room in &rooms {
+        reaches(&b, &mut a, room).await;
     }
 }

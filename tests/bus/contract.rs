@@ -263,7 +263,9 @@ pub async fn messages_go_to_one_server(engine: &impl Engine) {
     let (mut a, mut b, mut c, room) = (engine.join().await, engine.join().await, engine.join().await, new_room());
     let (first, second) = (a.attach(&room).await, b.attach(&room).await);
     let third = c.attach(&room).await;
-    (a.entry(&room).await, a.entry(&room).await, b.entry(&room).await);
+    a.entry(&room).await;
+    a.entry(&room).await;
+    b.entry(&room).await;
     let texts: Vec<Bytes> = (0..1_000).map(|at| format!("message {at}").into()).collect();
     for text in &texts {
         a.bus.tell(&room, b.id, text.clone());

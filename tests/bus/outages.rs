@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use roundtable::cluster::bus::{Answer, Request, Unavailable};
+use roundtable::cluster::bus::{Answer, Event, Request, Unavailable};
 use roundtable::cluster::records::Limits;
 
 use crate::contract::Engine;
-use crate::redis::{Single, connect};
+use crate::redis::{Single, connect, until};
 use crate::server::{act, new_room};
 
 /// An answer is given within a second; so much more is for a machine that is busy.
@@ -27,13 +27,15 @@ async fn subscriptions_are_renewed_when_the_engine_is_back() {
     for _ in 0..2 {
         assert_eq!(metrics.connected.get(), 1);
         engine.process.kill();
-        (a.disconnected().await, b.disconnected().await);
+        a.disconnected().await;
+        b.disconnected().await;
         assert_eq!(metrics.connected.get(), 0);
         let failures = metrics.failures.get();
         assert_eq!(a.try_ask(&rooms[0], places[0].fetch(0)).await, Err(Unavailable));
         assert_eq!(metrics.failures.get(), failures + 1);
         engine.process.start_again();
-        (a.connected().await, b.connected().await);
+        a.connected().await;
+        b.connected().await;
         for (room, place) in rooms.iter().zip(&places) {
             // All subscriptions stand, and what was in the engine is lost.
             b.bus.tell(room, a.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
@@ -54,13 +56,15 @@ async fn what_hung_is_not_carried_out_later() {
     let attach = b.try_ask(&room, Request::Attach { post: other, after: None });
     assert_eq!(tokio::join!(append, attach), (Err(Unavailable), Err(Unavailable)));
     assert!(began.elapsed() >= Duration::from_millis(900) && began.elapsed() < BOUND, "{:?}", began.elapsed());
-    (a.disconnected().await, b.disconnected().await);
+    a.disconnected().await;
+    b.disconnected().await;
     // At once, while it is known to be away.
     let asked = Instant::now();
     assert_eq!(a.try_ask(&room, place.fetch(0)).await, Err(Unavailable));
     assert!(asked.elapsed() < Duration::from_millis(500));
     engine.process.signal("CONT");
-    (a.connected().await, b.connected().await);
+    a.connected().await;
+    b.connected().await;
     // What it was asked while it stood still was in its sockets, and has been read.
     let answer = a.ask(&room, place.fetch(0)).await;
     assert!(matches!(&answer, Answer::Entries { number: 1, entries: Some(log) } if log.len() == 1), "{answer:?}");
@@ -96,4 +100,43 @@ async fn a_server_may_begin_before_the_engine() {
     engine.process.start_again();
     a.connected().await;
     assert_eq!(a.attach(&room).await.number, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_is_not_subscribed_to() {
+    let engine = Single::start();
+    let (mut a, room) = (engine.join().await, new_room());
+    let (socket, channel) = (engine.address.replace("unix://", ""), format!("rt:{{{}}}:{}", room.as_str(), a.id.0));
+    let subscribers = ["-s", &socket, "pubsub", "numsub", &channel];
+    a.attach(&room).await;
+    until(&subscribers, |text| text.trim().ends_with('1')).await;
+    a.bus.forget(&room);
+    until(&subscribers, |text| text.trim().ends_with('0')).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finds_no_room_is_lost_and_counted() {
+    let engine = Single::start();
+    let (mut a, metrics) = connect(&engine.address, None, Limits::default());
+    a.connected().await;
+    let mut b = engine.join().await;
+    let room = new_room();
+    b.attach(&room).await;
+    engine.process.signal("STOP");
+    let long = Bytes::from(vec![b'x'; 1 << 20]);
+    for _ in 0..60 {
+        a.bus.tell(&room, b.id, long.clone());
+    }
+    assert_eq!(metrics.published.get(), 60);
+    assert!((40..60).contains(&metrics.lost.get()), "{}", metrics.lost.get());
+    engine.process.signal("CONT");
+    // What had room arrives, unless the stop was long enough to be noticed.
+    let mut came = 0;
+    while came + metrics.lost.get() < 60 {
+        match b.event().await {
+            Event::Told(_, bytes) => came += u64::from(bytes == long),
+            Event::Disconnected => return,
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -55,8 +55,10 @@ async fn another_takes_the_engines_place() {
     let (mut a, mut b, room) = (engine.join().await, engine.join().await, new_room());
     a.attach(&room).await;
     engine.master.kill();
-    (a.disconnected().await, b.disconnected().await);
-    (a.connected().await, b.connected().await);
+    a.disconnected().await;
+    b.disconnected().await;
+    a.connected().await;
+    b.connected().await;
     b.bus.tell(&room, a.id, bytes::Bytes::from_static(b"hello"));
     assert_eq!(a.told(&room).await, "hello");
     assert_eq!(b.attach(&new_room()).await.number, 1);

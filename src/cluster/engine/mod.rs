@@ -226,7 +226,7 @@ impl Shared {
             let answer = answer.ok().flatten().and_then(|reply| {
                 let read = read(&reply);
                 if read.is_none() {
-                    tracing::error!(script = ?call.script(), ?reply, "the engine's answer is not understood");
+                    tracing::error!(script = ?call.script(), "the engine's answer is not understood");
                 }
                 read
             });
@@ -271,7 +271,8 @@ impl Shared {
         let event = match bytes.first() {
             Some(b'E') => match parse_published(&bytes[1..]) {
                 Ok((incarnation, entry)) => Event::Entry(room, incarnation, entry),
-                Err(why) => return tracing::debug!(why, "an entry is not understood"),
+                // Why may say what is private.
+                Err(_) => return tracing::warn!("an entry that was published is not understood"),
             },
             Some(b'T') => Event::Told(room, bytes.slice(1..)),
             _ => return,
@@ -281,7 +282,8 @@ impl Shared {
         }
     }
 
-    async fn connect(self: &Arc<Self>, broken: mpsc::Sender<String>) -> Result<Session, String> {
+    /// A session, and the channels that it has subscribed to.
+    async fn connect(self: &Arc<Self>, broken: mpsc::Sender<String>) -> Result<(Session, Vec<String>), String> {
         let route = Route::find(&self.address).await?;
         let mut channels = vec![Vec::new(); route.nodes.len()];
         for channel in self.rooms().keys() {
@@ -301,7 +303,7 @@ impl Shared {
             node.map(|node| node.map_err(|why| format!("{}: {why}", info.addr())))
         });
         let nodes = try_join_all(connect).await?;
-        Ok(Session { route, nodes })
+        Ok((Session { route, nodes }, channels.concat()))
     }
 }
 
@@ -313,9 +315,15 @@ async fn keep_connected(shared: Arc<Shared>) {
     loop {
         let (broken, mut breaks) = mpsc::channel(1);
         let why = match shared.connect(broken).await {
-            Ok(session) => {
+            Ok((session, subscribed)) => {
                 let (session, began) = (Arc::new(session), Instant::now());
                 *shared.session() = Some(Arc::clone(&session));
+                // Rooms that were forgotten meanwhile.
+                for channel in subscribed {
+                    if !shared.rooms().contains_key(&channel) {
+                        shared.put(&channel.clone(), Order::Unsubscribe { channel });
+                    }
+                }
                 shared.metrics.connected.set(1);
                 match gone.take() {
                     Some(since) => {
@@ -376,5 +384,40 @@ async fn watch(shared: &Shared, session: &Session) -> String {
         if join_all(asked).await.contains(&false) {
             return "it does not answer".into();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::cluster::wire::Post;
+
+    #[tokio::test]
+    async fn a_request_that_came_too_late_for_a_wrong_clock_is_sent_again() {
+        let folder = std::env::temp_dir().join(format!("roundtable-engine-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let socket = folder.join("engine.sock");
+        let mut engine = Command::new("redis-server");
+        engine.args(["--port", "0", "--save", "", "--logfile", "/dev/null", "--unixsocket"]).arg(&socket);
+        let mut engine = engine.spawn().unwrap();
+        let (sender, mut events) = mpsc::channel(64);
+        let address = Address::parse(&format!("unix://{}", socket.display()), None).unwrap();
+        let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default());
+        assert!(matches!(events.recv().await, Some(Event::Connected)));
+        let (clock, room) = (&redis.shared.clock, RoomName::new("round").unwrap());
+        let right = clock.now();
+        for (life, wrong) in [(1, -3_600_000_000), (2, 3_600_000_000)] {
+            let now = Instant::now();
+            clock.heard(now, now, right + wrong);
+            let post = Post { server: ServerId(1), life };
+            let answer = redis.ask(&room, Request::Attach { post, after: None }).await;
+            assert!(matches!(answer, Ok(Answer::Attached { number, .. }) if number == life), "{answer:?}");
+            assert!((0..60_000_000).contains(&(clock.now() - right)), "the clock is right again");
+        }
+        engine.kill().unwrap();
+        engine.wait().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
