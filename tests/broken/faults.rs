@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::crowd::Crowd;
 use crate::person::Notes;
@@ -39,14 +39,15 @@ async fn each_server_is_killed_in_turn() {
         let talk = crowd.talk(EVERY);
         sleep(WHILE).await;
         stage.servers[at].kill();
+        let killed = Instant::now();
         sleep(WHILE).await;
         drop(talk);
         crowd.whole(Some(&mark)).await;
+        println!("killed: all are whole again after {:?}, the longest gap was {:?}", killed.elapsed(), crowd.gaps().0);
         let begun_afresh = crowd.new_stays(&mark) as u64;
         assert!(begun_afresh <= on_it, "{begun_afresh} of {on_it} who were on it\n{}", crowd.fates());
         stage.servers[at].begin().await;
     }
-    println!("killed: longest gap and gaps {:?}", crowd.gaps());
     well(&stage, &crowd).await;
 }
 
