@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** The program under test. */
-export const BINARY = process.env.E2E_SERVER ?? at('../../../target/release/roundtable');
+export const BINARY = process.env.E2E_SERVER ?? at('../../../target/debug/roundtable');
 
 /** The folder of the built page. */
 export const DIST = process.env.E2E_DIST ?? at('../../../static/dist');
