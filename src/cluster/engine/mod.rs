@@ -389,10 +389,22 @@ async fn watch(shared: &Shared, session: &Session) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
     use crate::cluster::wire::Post;
+
+    /// Ends with the test, however that ends.
+    struct Engine(Child, PathBuf);
+
+    impl Drop for Engine {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+            let _ = std::fs::remove_dir_all(&self.1);
+        }
+    }
 
     #[tokio::test]
     async fn a_request_that_came_too_late_for_a_wrong_clock_is_sent_again() {
@@ -400,8 +412,8 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("engine.sock");
         let mut engine = Command::new("redis-server");
-        engine.args(["--port", "0", "--save", "", "--logfile", "/dev/null", "--unixsocket"]).arg(&socket);
-        let mut engine = engine.spawn().unwrap();
+        engine.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket).stdout(Stdio::null());
+        let _engine = Engine(engine.spawn().unwrap(), folder);
         let (sender, mut events) = mpsc::channel(64);
         let address = Address::parse(&format!("unix://{}", socket.display()), None).unwrap();
         let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default());
@@ -416,8 +428,5 @@ mod tests {
             assert!(matches!(answer, Ok(Answer::Attached { number, .. }) if number == life), "{answer:?}");
             assert!((0..60_000_000).contains(&(clock.now() - right)), "the clock is right again");
         }
-        engine.kill().unwrap();
-        engine.wait().unwrap();
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }
