@@ -189,6 +189,8 @@ impl Life {
         let mut deadline = Instant::now() + JOIN;
         loop {
             let frame = tokio::select! {
+                // What is there has come in time, however late this is.
+                biased;
                 frame = socket.next() => frame,
                 Some(said) = self.said.recv() => {
                     let text = self.notes().text_of(&said);

@@ -1,6 +1,6 @@
 //! The same with a real engine, as the settings name it.
 
-use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
@@ -8,19 +8,23 @@ use serde_json::json;
 use crate::common::{TestServer, eventually};
 use crate::rooms::until;
 
-/// Redis, from Debian's package. It is killed at the end.
-struct Redis(Child, u16);
+/// Redis, from Debian's package, at a socket in the file system: nobody else takes that while it is away. It is killed at the end.
+struct Redis(Child, PathBuf);
 
 impl Redis {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self(Self::spawn(port), port)
+        let path = std::env::temp_dir().join(format!("roundtable-servers-{}.sock", std::process::id()));
+        Self(Self::spawn(&path), path)
     }
 
-    fn spawn(port: u16) -> Child {
-        let arguments = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()];
+    fn spawn(path: &PathBuf) -> Child {
         let mut command = Command::new("redis-server");
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().expect("redis-server; tests/tools installs it")
     }
 
@@ -30,11 +34,11 @@ impl Redis {
     }
 
     fn start_again(&mut self) {
-        self.0 = Self::spawn(self.1);
+        self.0 = Self::spawn(&self.1);
     }
 
     async fn server(&self) -> TestServer {
-        let url = format!("redis://127.0.0.1:{}", self.1);
+        let url = format!("unix://{}", self.1.display());
         let key = "the same for all of them, and long enough";
         TestServer::start(&[("ROUNDTABLE_REDIS_URL", &url), ("ROUNDTABLE_RESUME_KEY", key)]).await
     }
@@ -43,6 +47,7 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
+        let _ = std::fs::remove_file(&self.1);
     }
 }
 

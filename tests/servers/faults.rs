@@ -11,7 +11,7 @@ use crate::rooms::until;
 #[tokio::test]
 async fn of_a_server_that_is_killed_all_are_lost_and_gone_after_the_window() {
     // The lease lasts 6 s, and is looked at every two.
-    let (_engine, a, b) = two(&[("ROUNDTABLE_RESUME_WINDOW", "1s")]).await;
+    let (_engine, a, b) = two(&[("ROUNDTABLE_RESUME_WINDOW", "4s")]).await;
     let mut ada = a.join("r", "Ada").await;
     let mut bob = b.join("r", "Bob").await;
     let mut eve = b.join("r", "Eve").await;
