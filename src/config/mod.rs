@@ -40,7 +40,8 @@ const WELCOME_BYTES: usize = 5 * 1024;
 
 /// What is no setting of the server but may stand in its environment: what nginx and the compose
 /// file read, and what Kubernetes tells every container of a service that is called `roundtable`.
-const OTHERS: [&str; 4] = ["ROUNDTABLE_HOST", "ROUNDTABLE_UPSTREAM", "ROUNDTABLE_PORT", "ROUNDTABLE_SERVICE_HOST"];
+const OTHERS: [&str; 5] =
+    ["ROUNDTABLE_HOST", "ROUNDTABLE_UPSTREAM", "ROUNDTABLE_UPSTREAMS", "ROUNDTABLE_PORT", "ROUNDTABLE_SERVICE_HOST"];
 const OTHERS_BEGIN: [&str; 2] = ["ROUNDTABLE_PORT_", "ROUNDTABLE_SERVICE_PORT"];
 
 /// A WebRTC signaling server and the browser meeting it serves.

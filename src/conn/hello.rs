@@ -110,6 +110,12 @@ impl Hello<'_> {
             }
         };
         let step = match decided {
+            // It came too late to be sent on with all others. Without its socket, its session is fetched from elsewhere.
+            Ok(membership) if self.app.is_draining() => {
+                drop(membership);
+                hub::go_away(link.outbox());
+                Step::End(CloseCode::GoingAway)
+            }
             Ok(membership) => self.entered(membership, pass, guesses),
             Err(error) => self.refused(link, &error, reference.as_deref()),
         };

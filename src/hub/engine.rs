@@ -42,6 +42,8 @@ pub(super) struct Engine {
     /// The engine can be reached, and is to hear at once that this server lives.
     reached: Notify,
     lives: AtomicU64,
+    /// Another server has sent what is not understood, and nothing else since.
+    puzzled: AtomicBool,
     watch: Mutex<Watch>,
 }
 
@@ -55,6 +57,7 @@ impl Engine {
             connected: AtomicBool::new(false),
             reached: Notify::new(),
             lives: AtomicU64::new(0),
+            puzzled: AtomicBool::new(false),
             watch: Mutex::default(),
         })
     }
@@ -119,8 +122,9 @@ impl Hub {
             }),
             Event::Told(name, bytes) => self.with_shared(&name, |shared| {
                 let told = self.drive(&name, shared, |share, now, emit| share.told(now, &bytes, emit));
-                if let Err(error) = told {
-                    tracing::warn!(%error, "another server sent what is not understood");
+                // Once, and not what: it is somebody's.
+                if !engine.puzzled.swap(told.is_err(), Ordering::Relaxed) && told.is_err() {
+                    tracing::warn!("another server sends what is not understood: is it of another version?");
                 }
                 self.finish(&name, shared);
             }),

@@ -123,8 +123,9 @@ impl Entrant {
         room: &Room<Way>,
     ) -> Result<bool, NotResumed> {
         let session = Session::unship(session, to.bounds());
-        let Some(Self { newcomer, .. }) = entrants.get(&seat) else {
-            // It has hung up: the session waits for its next socket.
+        let comes = entrants.get(&seat).filter(|entrant| std::ptr::eq(&*entrant.newcomer.outbox, to));
+        let Some(Self { newcomer, .. }) = comes else {
+            // It has hung up, or come once more by another socket: the session waits for that one.
             if let Some(session) = session {
                 to.keep(session);
             }

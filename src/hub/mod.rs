@@ -249,11 +249,15 @@ impl Hub {
         }
     }
 
-    /// Waits until no session would be lost with this server, after [`Hub::drain`].
+    /// Waits until no session would be lost with this server, and the engine knows that it is in no room any more, after
+    /// [`Hub::drain`]: whom others wait for they would wait for in vain.
     pub async fn settled(&self) {
         loop {
             let settled = self.settled.notified();
-            let holds = |held: &Held| matches!(held, Held::Shared(shared) if shared.share.holds_sessions());
+            let holds = |held: &Held| match held {
+                Held::Own(_) => false,
+                Held::Shared(shared) => shared.engine.is_connected() || shared.share.holds_sessions(),
+            };
             if !self.shards.iter().any(|shard| lock(shard).values().any(holds)) {
                 return;
             }

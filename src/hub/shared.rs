@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::task::AbortHandle;
 
 use super::engine::Engine;
 use super::entrance::Entrant;
@@ -36,8 +37,8 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     /// Who has come to the door and has no answer.
     pub(super) entrants: BTreeMap<Seat, Entrant>,
-    /// The earliest timer that runs.
-    wake: Option<Duration>,
+    /// The timer that runs, and for when.
+    wake: Option<(Duration, AbortHandle)>,
     /// What the members here were told (R77).
     degraded: bool,
     /// How many members are in the metrics.
@@ -293,23 +294,28 @@ impl Hub {
     }
 
     pub(super) fn set_timer(self: &Arc<Self>, name: &RoomName, shared: &mut Shared) {
-        let Some(at) = shared.share.wake_at().filter(|at| shared.wake.is_none_or(|wake| *at < wake)) else { return };
+        let Some(at) = shared.share.wake_at().filter(|at| shared.wake.as_ref().is_none_or(|(wake, _)| at < wake))
+        else {
+            return;
+        };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        shared.wake = Some(at);
         // Clocks are read in finer steps than timers go.
         let wait = at.saturating_sub(shared.engine.bus.clock()).max(Duration::from_millis(1));
         let (hub, name, post) = (Arc::downgrade(self), name.clone(), shared.post());
-        runtime.spawn(async move {
+        let timer = runtime.spawn(async move {
             tokio::time::sleep(wait).await;
             let Some(hub) = hub.upgrade() else { return };
             hub.with_shared(&name, |shared| {
-                if shared.post() == post && shared.wake == Some(at) {
+                if shared.post() == post && shared.wake.as_ref().is_some_and(|(wake, _)| *wake == at) {
                     shared.wake = None;
                     hub.drive(&name, shared, |share, now, emit| share.tick(now, emit));
                     hub.finish(&name, shared);
                 }
             });
         });
+        if let Some((_, later)) = shared.wake.replace((at, timer.abort_handle())) {
+            later.abort();
+        }
     }
 
     /// It is over: nobody is counted any more.

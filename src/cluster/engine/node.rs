@@ -71,6 +71,11 @@ impl Order {
         }
     }
 
+    /// Whether this server would be taken for gone without it.
+    fn is_vital(&self) -> bool {
+        matches!(self, Self::Call { call, .. } if matches!(call.script(), Script::Renew | Script::Living | Script::Ping))
+    }
+
     /// How many answers come.
     fn answers(&self) -> usize {
         if matches!(self, Self::Call { subscribe: Some(_), .. }) { 2 } else { 1 }
@@ -150,7 +155,12 @@ impl Node {
     /// Puts something into the queue; `false` where it is full, or the connection has ended.
     pub(super) fn put(&self, order: Order) -> bool {
         let cost = order.cost();
-        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > BYTES || self.orders.try_send(order).is_err() {
+        // However much members have to say, there is room for what keeps this server alive.
+        let (orders, bytes) = if order.is_vital() { (0, BYTES) } else { (ORDERS / 4, BYTES / 4 * 3) };
+        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > bytes
+            || self.orders.capacity() <= orders
+            || self.orders.try_send(order).is_err()
+        {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
             return false;
         }

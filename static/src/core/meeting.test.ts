@@ -546,6 +546,11 @@ describe('a room on several servers', () => {
     sockets.last.end();
     clock.advance(60_000);
     sockets.last.open();
+    sockets.last.receive({ type: 'resumed', self: ADA, ack: 0 });
+    expect(meeting.view.degraded).toBe(true);
+    sockets.last.end();
+    clock.advance(60_000);
+    sockets.last.open();
     sockets.last.receive(welcome(ADA, { peers: [peer(GRACE)] }));
     expect(meeting.view.degraded).toBe(false);
   });

@@ -15,8 +15,10 @@ import { FINAL_CLOSES, joinFailure, PROTOCOL_ERROR_CLOSES, tokenEnd, TRY_LATER_C
 import { parse, Session } from './session';
 import type { Failure, FailureCode, SignalingState } from './types';
 
-/** From the attempt to the `welcome`; the server waits as long for a `join` (R13). */
+/** From the attempt to the open socket. */
 const OPEN_MS = 10_000;
+/** From there to the `welcome`. Servers that share a room may take 10 s to decide, and then say so (R78). */
+const DECIDE_MS = 15_000;
 /** Between questions while in the lobby, where no `welcome` has told the server's own interval yet. */
 const LOBBY_HEARTBEAT_MS = 25_000;
 
@@ -147,12 +149,9 @@ export class SignalingClient {
   }
 
   #connect(): void {
-    const { clock, connect, url } = this.#options;
-    clock.clearTimeout(this.#timer);
+    const { connect, url } = this.#options;
     this.#stage = 'opening';
-    this.#timer = clock.setTimeout(() => {
-      this.#lose();
-    }, OPEN_MS);
+    this.#giveUpIn(OPEN_MS);
     let socket: Socket;
     try {
       socket = connect(url);
@@ -164,6 +163,7 @@ export class SignalingClient {
     this.#socket = socket;
     socket.onopen = () => {
       this.#stage = 'joining';
+      this.#giveUpIn(DECIDE_MS);
       this.#join(socket);
     };
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
@@ -172,6 +172,15 @@ export class SignalingClient {
     socket.onclose = ({ code }) => {
       this.#ended(code);
     };
+  }
+
+  /** Whatever is awaited of this socket has come by then. */
+  #giveUpIn(milliseconds: number): void {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    this.#timer = clock.setTimeout(() => {
+      this.#lose();
+    }, milliseconds);
   }
 
   #join(socket: Socket): void {

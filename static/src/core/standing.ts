@@ -49,8 +49,6 @@ export function nextStanding(
     }
     case 'degraded':
       return { ...standing, degraded: message.active };
-    case 'resumed':
-      return { ...standing, degraded: false };
     case 'welcome':
       // Who comes is told of servers apart after this. Hosts are shown the lobby anew, if there is anyone in it. A server that has begun anew gives the roles anew.
       if (before === undefined || roster.role === before)
