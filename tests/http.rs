@@ -361,6 +361,23 @@ async fn operators_have_their_own_listener() {
 }
 
 #[tokio::test]
+async fn a_server_may_be_not_ready_without_its_engine() {
+    // Nobody is there.
+    let url = ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1");
+    for (settings, status) in [
+        (&[url][..], 200),
+        (&[url, ("ROUNDTABLE_READY_WITHOUT_ENGINE", "false")], 503),
+        (&[("ROUNDTABLE_READY_WITHOUT_ENGINE", "false")], 200),
+    ] {
+        let server = TestServer::start(settings).await;
+        assert_eq!(ask(server.ops, "GET", "/readyz", &[]).await.status, status, "{settings:?}");
+        assert_eq!(ask(server.ops, "GET", "/healthz", &[]).await.status, 200, "it lives");
+        let metrics = ask(server.ops, "GET", "/metrics", &[]).await.text();
+        assert!(metrics.contains("roundtable_engine_connected 0"), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_is_no_http_or_too_long_is_refused() {
     let server = TestServer::start(&[]).await;
     let long = format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: {}\r\n\r\n", "x".repeat(20_000));

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use roundtable::cluster::bus::Bus;
@@ -17,6 +17,7 @@ use crate::contract::Engine;
 use crate::server::{LONG, Server, new_id};
 
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
+static PORTS: AtomicU32 = AtomicU32::new(0);
 
 /// A folder of its own, gone with the test.
 pub struct Folder(pub PathBuf);
@@ -40,10 +41,17 @@ impl Drop for Folder {
     }
 }
 
-/// Ports that were free a moment ago, and different ones.
+/// Ports that nobody else is given: below those that the system gives to connections.
 pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    [(); COUNT].map(|()| {
+        loop {
+            let begin = 20_000 + std::process::id() % 100 * 100;
+            let port = (begin + PORTS.fetch_add(1, Ordering::Relaxed)) as u16;
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }
 
 /// A process that is killed at the end.

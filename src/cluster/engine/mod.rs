@@ -51,6 +51,8 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two attempts to connect, doubled from the first to the last, with full jitter.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_LAST: Duration = Duration::from_secs(3);
+/// Of one outage, so many reasons are said.
+const REASONS: usize = 4;
 /// Who was connected for so long begins with the first again.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -310,8 +312,8 @@ impl Shared {
 /// Connects, and connects again, for ever; who listens to the events ends it.
 async fn keep_connected(shared: Arc<Shared>) {
     let mut longest = BACKOFF_FIRST;
-    // Since when it is gone, as far as that has been said.
-    let mut gone: Option<Instant> = None;
+    // Since when it is gone, and for what reasons, as far as that has been said.
+    let (mut gone, mut said): (Option<Instant>, Vec<String>) = (None, Vec::new());
     loop {
         let (broken, mut breaks) = mpsc::channel(1);
         let why = match shared.connect(broken).await {
@@ -325,6 +327,7 @@ async fn keep_connected(shared: Arc<Shared>) {
                     }
                 }
                 shared.metrics.connected.set(1);
+                said.clear();
                 match gone.take() {
                     Some(since) => {
                         tracing::info!(engine = %shared.address, after = ?since.elapsed(), "the engine is back");
@@ -351,9 +354,11 @@ async fn keep_connected(shared: Arc<Shared>) {
             }
             Err(why) => why,
         };
-        if gone.is_none() {
-            gone = Some(Instant::now());
+        gone.get_or_insert_with(Instant::now);
+        // Once for each reason: one that does not listen yet may turn out to want another password.
+        if said.len() < REASONS && !said.contains(&why) {
             tracing::error!(engine = %shared.address, why, "the engine cannot be reached; connecting goes on");
+            said.push(why);
         } else {
             tracing::debug!(engine = %shared.address, why, "the engine still cannot be reached");
         }
