@@ -2,11 +2,12 @@
 //!
 //! - [`address`]: what `ROUNDTABLE_REDIS_URL` says
 //! - [`route`]: which servers are the engine now, and which of them has what
+//! - [`session`]: all connections, kept for ever
 //! - [`node`]: one connection, its queue, and what comes over it
 //! - [`scripts`]: what the engine carries out, and what it answers
 //! - [`clock`]: the engine's time
 //!
-//! One task keeps a [`Session`], which is a connection to each server of the engine with all subscriptions. When any part
+//! One task keeps a [`Session`](session::Session), which is a connection to each server of the engine with all subscriptions. When any part
 //! of one is of no use any more, all of it is made anew, with the engine looked for from the start: so there is one way
 //! for a broken connection, for another master, and for a cluster whose slots have moved. Between sessions everything is
 //! [`Unavailable`] at once.
@@ -16,6 +17,7 @@ mod clock;
 mod node;
 mod route;
 mod scripts;
+mod session;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,16 +27,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{join_all, try_join_all};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 pub use self::address::Address;
 use self::clock::Clock;
-use self::node::{Fault, Node, Order, Published};
-use self::route::Route;
+use self::node::{Fault, Order};
 use self::scripts::{Call, channel, parse_published};
+use self::session::Session;
 use super::bus::{Answer, Bus, Event, Reply, Request, Unavailable};
 use super::records::Limits;
 use super::wire::ServerId;
@@ -45,16 +45,6 @@ use crate::telemetry::EngineMetrics;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a request is sent that came too late for the engine: this server's idea of its clock was wrong.
 const TRIES: usize = 3;
-/// How often it is seen whether the engine answers, and for how long an answer is awaited.
-const PING_EVERY: Duration = Duration::from_secs(1);
-const PING_PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts to connect, doubled from the first to the last, with full jitter.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_LAST: Duration = Duration::from_secs(3);
-/// Of one outage, so many reasons are said.
-const REASONS: usize = 4;
-/// Who was connected for so long begins with the first again.
-const STEADY: Duration = Duration::from_secs(5);
 
 /// One server's way to the engine, which ends when it is dropped.
 #[derive(Debug)]
@@ -84,19 +74,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// All connections to the engine, as long as all of them are of use.
-struct Session {
-    route: Route,
-    nodes: Vec<Node>,
-}
-
-impl Session {
-    /// The connection to the server that has this key.
-    fn node(&self, key: &str) -> Option<&Node> {
-        self.nodes.get(self.route.node(key)?)
-    }
-}
-
 impl Redis {
     /// Begins to connect, and does so for ever; what comes goes to `events`. Within a runtime of tokio.
     pub fn connect(
@@ -118,7 +95,7 @@ impl Redis {
             calls: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
         });
-        let task = tokio::spawn(keep_connected(Arc::clone(&shared)));
+        let task = tokio::spawn(session::keep(Arc::clone(&shared)));
         Self { shared, task }
     }
 }
@@ -283,119 +260,14 @@ impl Shared {
             self.metrics.lost.inc();
         }
     }
-
-    /// A session, and the channels that it has subscribed to.
-    async fn connect(self: &Arc<Self>, broken: mpsc::Sender<String>) -> Result<(Session, Vec<String>), String> {
-        let route = Route::find(&self.address).await?;
-        let mut channels = vec![Vec::new(); route.nodes.len()];
-        for channel in self.rooms().keys() {
-            if let Some(node) = route.node(channel) {
-                channels[node].push(channel.clone());
-            }
-        }
-        let connect = route.nodes.iter().zip(&channels).map(|(info, channels)| {
-            let shared = Arc::downgrade(self);
-            let published: Published = Arc::new(move |channel, bytes| {
-                if let Some(shared) = shared.upgrade() {
-                    shared.published(channel, bytes);
-                }
-            });
-            let node =
-                Node::connect(info, route.is_cluster, channels, Arc::clone(&self.clock), published, broken.clone());
-            node.map(|node| node.map_err(|why| format!("{}: {why}", info.addr())))
-        });
-        let nodes = try_join_all(connect).await?;
-        Ok((Session { route, nodes }, channels.concat()))
-    }
-}
-
-/// Connects, and connects again, for ever; who listens to the events ends it.
-async fn keep_connected(shared: Arc<Shared>) {
-    let mut longest = BACKOFF_FIRST;
-    // Since when it is gone, and for what reasons, as far as that has been said.
-    let (mut gone, mut said): (Option<Instant>, Vec<String>) = (None, Vec::new());
-    loop {
-        let (broken, mut breaks) = mpsc::channel(1);
-        let why = match shared.connect(broken).await {
-            Ok((session, subscribed)) => {
-                let (session, began) = (Arc::new(session), Instant::now());
-                *shared.session() = Some(Arc::clone(&session));
-                // Rooms that were forgotten meanwhile.
-                for channel in subscribed {
-                    if !shared.rooms().contains_key(&channel) {
-                        shared.put(&channel.clone(), Order::Unsubscribe { channel });
-                    }
-                }
-                shared.metrics.connected.set(1);
-                said.clear();
-                match gone.take() {
-                    Some(since) => {
-                        tracing::info!(engine = %shared.address, after = ?since.elapsed(), "the engine is back");
-                    }
-                    None => tracing::info!(engine = %shared.address, "connected to the engine"),
-                }
-                if shared.events.send(Event::Connected).await.is_err() {
-                    return;
-                }
-                let why = tokio::select! {
-                    why = breaks.recv() => why.unwrap_or_default(),
-                    why = watch(&shared, &session) => why,
-                };
-                *shared.session() = None;
-                shared.metrics.connected.set(0);
-                if began.elapsed() >= STEADY {
-                    longest = BACKOFF_FIRST;
-                }
-                drop(session);
-                if shared.events.send(Event::Disconnected).await.is_err() {
-                    return;
-                }
-                why
-            }
-            Err(why) => why,
-        };
-        gone.get_or_insert_with(Instant::now);
-        // Once for each reason: one that does not listen yet may turn out to want another password.
-        if said.len() < REASONS && !said.contains(&why) {
-            tracing::error!(engine = %shared.address, why, "the engine cannot be reached; connecting goes on");
-            said.push(why);
-        } else {
-            tracing::debug!(engine = %shared.address, why, "the engine still cannot be reached");
-        }
-        tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
-        longest = (longest * 2).min(BACKOFF_LAST);
-    }
-}
-
-/// Asks every server from time to time whether it is there; ends when one is not.
-async fn watch(shared: &Shared, session: &Session) -> String {
-    loop {
-        tokio::time::sleep(PING_EVERY).await;
-        let asked = session.nodes.iter().map(|node| async {
-            let ping = async {
-                loop {
-                    let (reply, answered) = oneshot::channel();
-                    let number = shared.calls.fetch_add(1, Ordering::Relaxed);
-                    let ping = Order::Call { call: Call::ping(), number, until: i64::MAX, subscribe: None, reply };
-                    if node.put(ping) {
-                        return answered.await;
-                    }
-                    // A queue that is full is none that stands still.
-                    tokio::time::sleep(PING_EVERY / 20).await;
-                }
-            };
-            matches!(tokio::time::timeout(PING_PATIENCE, ping).await, Ok(Ok(Ok(_))))
-        });
-        if join_all(asked).await.contains(&false) {
-            return "it does not answer".into();
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::cluster::wire::Post;
