@@ -364,9 +364,10 @@ async fn operators_have_their_own_listener() {
 async fn a_server_may_be_not_ready_without_its_engine() {
     // Nobody is there.
     let url = ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1");
+    let key = ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough");
     for (settings, status) in [
-        (&[url][..], 200),
-        (&[url, ("ROUNDTABLE_READY_WITHOUT_ENGINE", "false")], 503),
+        (&[url, key][..], 200),
+        (&[url, key, ("ROUNDTABLE_READY_WITHOUT_ENGINE", "false")], 503),
         (&[("ROUNDTABLE_READY_WITHOUT_ENGINE", "false")], 200),
     ] {
         let server = TestServer::start(settings).await;
