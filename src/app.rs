@@ -167,7 +167,7 @@ impl App {
 
 /// Begins to connect to the engine that the settings name, if any.
 fn connect(config: &Config, metrics: &Metrics) -> Result<Option<Connection>, String> {
-    let address = config.engine().map_err(|refused| match refused {
+    let address = config.engine.address().map_err(|refused| match refused {
         Refused::Wrong(text) => text,
         Refused::Shown(text) => text.to_string(),
     })?;
@@ -175,7 +175,7 @@ fn connect(config: &Config, metrics: &Metrics) -> Result<Option<Connection>, Str
     let (server, (sender, events)) = (ServerId(fastrand::u64(..)), mpsc::channel(ENGINE_EVENTS));
     let bus = Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone());
     tracing::info!("rooms are shared with other servers, when the engine is reached");
-    Ok(Some(Connection { server, lease: config.lease, bus: Arc::new(bus), events }))
+    Ok(Some(Connection { server, lease: config.engine.lease, bus: Arc::new(bus), events }))
 }
 
 /// A limit as it is set: 0 for none.

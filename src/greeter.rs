@@ -43,7 +43,7 @@ pub struct Greeting<'a> {
 impl Greeter {
     /// With a key that makes secrets to come back with. The error says what is wrong with a URL.
     pub fn new(config: &Config, resume_key: ResumeKey) -> Result<Self, String> {
-        Ok(Self { config: config.clone(), ice: config.ice_servers()?, resume_key })
+        Ok(Self { config: config.clone(), ice: config.relays.ice_servers()?, resume_key })
     }
 
     /// Fresh credentials for the same servers (R73).

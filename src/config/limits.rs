@@ -2,7 +2,8 @@
 
 use clap::CommandFactory;
 
-use super::{Cli, Config, env_name};
+use super::load::env_name;
+use super::{Cli, Config};
 
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
 const LIMITS: [(&str, &str, &str); 39] = [

@@ -1,5 +1,6 @@
 //! What one setting's text may be. Each error is a sentence that says what would be right.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -9,6 +10,11 @@ use super::Secret;
 /// The name that is most like `text`.
 pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
+}
+
+/// Whether a file is there and has nothing in it.
+pub(super) fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
 }
 
 pub(super) fn parse_zone(text: &str) -> Result<Tz, String> {

@@ -41,7 +41,10 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     }
     // Another server may have its way to the engine, and with it everybody.
     let config = &app.config;
-    if config.redis_url.is_some() && !config.ready_without_engine && app.metrics.engine.connected.get() == 0 {
+    if config.engine.redis_url.is_some()
+        && !config.engine.ready_without_engine
+        && app.metrics.engine.connected.get() == 0
+    {
         return (StatusCode::SERVICE_UNAVAILABLE, "without engine\n").into_response();
     }
     "ready\n".into_response()

@@ -1,0 +1,83 @@
+//! STUN and TURN servers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::load::Refused;
+use super::secret::{Secret, read_secret};
+use super::values::{is_empty, parse_time};
+use crate::ice::{IceServers, TurnAccess, turn_urls};
+
+/// The settings.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Relays {
+    /// STUN and TURN servers for the browsers, separated by commas:
+    /// stun:relay.example.org:3478,turn:relay.example.org:3478?transport=udp
+    #[arg(long, value_name = "URLS", default_value = "", hide_default_value = true)]
+    pub ice_urls: String,
+
+    /// Name or address of a TURN server: short for three URLs, of STUN, TURN over UDP and TURN over TCP.
+    #[arg(long, value_name = "HOST")]
+    pub turn_host: Option<String>,
+
+    /// Its port.
+    #[arg(long, value_name = "PORT", default_value = "3478", value_parser = clap::value_parser!(u16).range(1..))]
+    pub turn_port: u16,
+
+    /// How long a credential for a TURN server is good that is made by its secret. Members get fresh ones
+    /// four times as often.
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = parse_time)]
+    pub turn_lifetime: Duration,
+
+    /// A user of a TURN server that has no such secret, the same for everybody.
+    #[arg(long, value_name = "NAME")]
+    pub turn_username: Option<String>,
+
+    /// That user's password, which every client learns.
+    #[arg(long, value_name = "SECRET")]
+    pub turn_password: Option<Secret>,
+
+    /// A file with that password.
+    #[arg(long, value_name = "FILE")]
+    pub turn_password_file: Option<PathBuf>,
+
+    /// The secret shared with the TURN server (coturn: static-auth-secret).
+    #[arg(long, value_name = "SECRET")]
+    pub turn_secret: Option<Secret>,
+
+    /// A file with that secret.
+    #[arg(long, value_name = "FILE")]
+    pub turn_secret_file: Option<PathBuf>,
+}
+
+impl Relays {
+    pub(super) fn read_files(&mut self) -> Result<(), Refused> {
+        // Compose mounts an empty file where nobody has a TURN server.
+        let secret_file = self.turn_secret_file.as_ref().filter(|path| !is_empty(path));
+        read_secret("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, secret_file)?;
+        read_secret("ROUNDTABLE_TURN_PASSWORD", &mut self.turn_password, self.turn_password_file.as_ref())
+    }
+
+    /// The STUN and TURN servers; the error says which URL is wrong.
+    pub fn ice_servers(&self) -> Result<IceServers, String> {
+        let mut urls = self.turn_host.as_deref().map_or_else(Vec::new, |host| turn_urls(host, self.turn_port));
+        urls.extend(self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned));
+        IceServers::new(&urls, self.turn_access()?)
+    }
+
+    fn turn_access(&self) -> Result<TurnAccess, String> {
+        match (&self.turn_secret, &self.turn_username, &self.turn_password) {
+            (None, None, None) => Ok(TurnAccess::Unknown),
+            (Some(secret), None, None) => {
+                Ok(TurnAccess::Shared { secret: secret.clone(), lifetime: self.turn_lifetime })
+            }
+            (None, Some(username), Some(password)) => {
+                Ok(TurnAccess::Static { username: username.clone(), password: password.clone() })
+            }
+            _ => {
+                Err("set either ROUNDTABLE_TURN_SECRET, or ROUNDTABLE_TURN_USERNAME and ROUNDTABLE_TURN_PASSWORD"
+                    .into())
+            }
+        }
+    }
+}
