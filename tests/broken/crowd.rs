@@ -66,10 +66,7 @@ impl Crowd {
             let notes = person.notes();
             notes.snapshot.as_ref() == Some(&notes.view)
         };
-        while !self.people.iter().all(answered) {
-            assert!(begun.elapsed() < 2 * PATIENCE, "a snapshot is another one\n{}", self.fates());
-            sleep(Duration::from_millis(20)).await;
-        }
+        self.wait_for("a snapshot is the same", || self.people.iter().all(answered)).await;
         self.faultless();
     }
 
@@ -107,6 +104,14 @@ impl Crowd {
         }))
     }
 
+    /// Until they have said so many more.
+    pub async fn says(&self, more: usize) {
+        let of = |person: &Arc<Person>| person.notes().stays.iter().map(|stay| stay.sent.len()).sum::<usize>();
+        let said = || self.people.iter().map(of).sum::<usize>();
+        let enough = said() + more;
+        self.wait_for("more is said", || said() >= enough).await;
+    }
+
     /// Everybody says something to each other and to all, and all of it is heard.
     pub async fn exchange(&self) {
         let mark = self.mark();
@@ -128,8 +133,13 @@ impl Crowd {
 
     /// Until this is true of so many.
     pub async fn until_some(&self, what: &str, least: usize, holds: impl Fn(&Notes) -> bool) {
+        let number = || self.people.iter().filter(|person| holds(&person.notes())).count();
+        self.wait_for(what, || number() >= least).await;
+    }
+
+    async fn wait_for(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
-        while self.people.iter().filter(|person| holds(&person.notes())).count() < least {
+        while !holds() {
             assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}\n{}", self.fates());
             sleep(Duration::from_millis(20)).await;
         }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::common::eventually;
 use crate::crowd::Crowd;
+use crate::engine::Engine;
 use crate::person::Notes;
 use crate::stage::Stage;
 
 /// Between two messages of a crowd.
 const EVERY: Duration = Duration::from_millis(5);
-/// So long people talk before something breaks, and while it is broken.
-const WHILE: Duration = Duration::from_millis(500);
+/// So much is said before something breaks, and again when it is broken or mended.
+const TALK: usize = 100;
 
 /// Servers find an engine that is back within three seconds, and a lease is to be longer.
 const PATIENT: (&str, &str) = ("ROUNDTABLE_LEASE", "6s");
@@ -21,6 +23,33 @@ async fn spread(stage: &Stage) -> Crowd {
     let crowd = Crowd::gather(6, 6, |number| stage.doors(number)).await;
     crowd.exchange().await;
     crowd
+}
+
+/// People talk before, while and after something breaks, and all are whole when they have ended; how many of them have
+/// begun afresh.
+async fn through(crowd: &Crowd, fault: impl AsyncFnOnce()) -> usize {
+    let mark = crowd.mark();
+    let talk = crowd.talk(EVERY);
+    crowd.says(TALK).await;
+    fault().await;
+    crowd.says(TALK).await;
+    drop(talk);
+    crowd.whole(Some(&mark)).await;
+    crowd.new_stays(&mark)
+}
+
+/// The engine goes in some way and comes back in some other, and all are told of both.
+async fn without_engine(stage: &mut Stage, goes: impl FnOnce(&mut Engine), comes: impl AsyncFnOnce(&mut Engine)) {
+    let crowd = spread(stage).await;
+    let begun_afresh = through(&crowd, async || {
+        goes(&mut stage.engine);
+        crowd.until("everybody is told", |notes| notes.degraded).await;
+        crowd.says(TALK).await;
+        comes(&mut stage.engine).await;
+        crowd.until("everybody is told that it is over", |notes| !notes.degraded).await;
+    });
+    assert_eq!(begun_afresh.await, 0, "nobody's server was gone\n{}", crowd.fates());
+    well(stage, &crowd).await;
 }
 
 /// What is left when all is over: everybody is heard by everybody, and nobody else is counted anywhere.
@@ -34,17 +63,14 @@ async fn each_server_is_killed_in_turn() {
     let mut stage = Stage::set(3, &[]).await;
     let crowd = spread(&stage).await;
     for at in 0..3 {
-        let mark = crowd.mark();
         let on_it = stage.servers[at].members().await;
-        let talk = crowd.talk(EVERY);
-        sleep(WHILE).await;
-        stage.servers[at].kill();
-        let killed = Instant::now();
-        sleep(WHILE).await;
-        drop(talk);
-        crowd.whole(Some(&mark)).await;
+        let mut killed = Instant::now();
+        let begun_afresh = through(&crowd, async || {
+            killed = Instant::now();
+            stage.servers[at].kill();
+        });
+        let begun_afresh = begun_afresh.await as u64;
         println!("killed: all are whole again after {:?}, the longest gap was {:?}", killed.elapsed(), crowd.gaps().0);
-        let begun_afresh = crowd.new_stays(&mark) as u64;
         assert!(begun_afresh <= on_it, "{begun_afresh} of {on_it} who were on it\n{}", crowd.fates());
         stage.servers[at].begin().await;
     }
@@ -71,73 +97,41 @@ async fn who_dies_with_its_server_is_gone_after_the_window() {
 async fn a_server_stands_still_for_longer_than_its_lease() {
     let stage = Stage::set(3, &[]).await;
     let crowd = spread(&stage).await;
-    let mark = crowd.mark();
-    let on_it = stage.servers[1].members().await;
-    let talk = crowd.talk(EVERY);
-    sleep(WHILE).await;
-    stage.servers[1].pause();
-    crowd.until_some("those who were on it are elsewhere", on_it as usize, |notes| !notes.gaps.is_empty()).await;
-    stage.servers[1].wake();
-    sleep(WHILE).await;
-    drop(talk);
-    crowd.whole(Some(&mark)).await;
-    assert!(crowd.new_stays(&mark) as u64 <= on_it, "others than its own began afresh\n{}", crowd.fates());
+    let on_it = stage.servers[1].members().await as usize;
+    let begun_afresh = through(&crowd, async || {
+        stage.servers[1].pause();
+        crowd.until_some("those who were on it are elsewhere", on_it, |notes| !notes.gaps.is_empty()).await;
+        stage.servers[1].wake();
+    });
+    assert!(begun_afresh.await <= on_it, "others than its own began afresh\n{}", crowd.fates());
     well(&stage, &crowd).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_is_killed_and_comes_back_with_nothing() {
     let mut stage = Stage::set(3, &[PATIENT]).await;
-    let crowd = spread(&stage).await;
-    let mark = crowd.mark();
-    let talk = crowd.talk(EVERY);
-    sleep(WHILE).await;
-    stage.engine.kill();
-    crowd.until("everybody is told", |notes| notes.degraded).await;
-    stage.engine.restart().await;
-    crowd.until("everybody is told that it is over", |notes| !notes.degraded).await;
-    sleep(WHILE).await;
-    drop(talk);
-    crowd.whole(Some(&mark)).await;
-    assert_eq!(crowd.new_stays(&mark), 0, "nobody's server was gone\n{}", crowd.fates());
-    well(&stage, &crowd).await;
+    without_engine(&mut stage, Engine::kill, Engine::restart).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_stands_still() {
-    let stage = Stage::set(3, &[PATIENT]).await;
-    let crowd = spread(&stage).await;
-    let mark = crowd.mark();
-    let talk = crowd.talk(EVERY);
-    sleep(WHILE).await;
-    stage.engine.pause();
-    crowd.until("everybody is told", |notes| notes.degraded).await;
-    stage.engine.wake();
-    crowd.until("everybody is told that it is over", |notes| !notes.degraded).await;
-    sleep(WHILE).await;
-    drop(talk);
-    crowd.whole(Some(&mark)).await;
-    assert_eq!(crowd.new_stays(&mark), 0, "nobody's server was gone\n{}", crowd.fates());
-    well(&stage, &crowd).await;
+    let mut stage = Stage::set(3, &[PATIENT]).await;
+    without_engine(&mut stage, |engine| engine.pause(), async |engine| engine.wake()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_is_cut_off_from_the_engine() {
     let stage = Stage::set(3, &[]).await;
     let crowd = spread(&stage).await;
-    let mark = crowd.mark();
-    let on_it = stage.servers[2].members().await;
-    let talk = crowd.talk(EVERY);
-    sleep(WHILE).await;
-    stage.servers[2].cut_off();
+    let on_it = stage.servers[2].members().await as usize;
     // The others have put it out: its members have lost their link for them.
     let misses = |notes: &Notes| notes.view.peers.iter().filter(|peer| peer.lost).count() >= 2;
-    crowd.until_some("its members are lost", on_it as usize, misses).await;
-    stage.servers[2].mend();
-    sleep(WHILE).await;
-    drop(talk);
-    crowd.whole(Some(&mark)).await;
-    assert!(crowd.new_stays(&mark) as u64 <= on_it, "others than its own began afresh\n{}", crowd.fates());
+    let begun_afresh = through(&crowd, async || {
+        stage.servers[2].cut_off();
+        crowd.until_some("its members are lost", on_it, misses).await;
+        stage.servers[2].mend();
+    });
+    assert!(begun_afresh.await <= on_it, "others than its own began afresh\n{}", crowd.fates());
     well(&stage, &crowd).await;
 }
 
@@ -146,14 +140,13 @@ async fn rooms_alone_on_their_servers_notice_nothing_of_an_engine_that_is_gone()
     let mut stage = Stage::set(3, &[]).await;
     let front = stage.front.address;
     let crowd = Crowd::gather(12, 3, |_| vec![front]).await;
-    let mark = crowd.mark();
-    let talk = crowd.talk(EVERY);
-    stage.engine.kill();
-    sleep(3 * WHILE).await;
-    drop(talk);
+    let begun_afresh = through(&crowd, async || stage.engine.kill()).await;
+    // Long enough for each server to have noticed.
+    for server in &stage.servers {
+        eventually("a server without engine", async || server.metric("roundtable_engine_connected").await == 0).await;
+    }
     crowd.exchange().await;
-    crowd.whole(Some(&mark)).await;
-    assert_eq!((crowd.new_stays(&mark), crowd.gaps().1), (0, 0), "{}", crowd.fates());
+    assert_eq!((begun_afresh, crowd.gaps().1), (0, 0), "{}", crowd.fates());
     assert!(crowd.people.iter().all(|person| !person.notes().was_degraded), "{}", crowd.fates());
     stage.engine.restart().await;
     well(&stage, &crowd).await;
@@ -167,7 +160,7 @@ async fn nginx_is_restarted() {
     let mark = crowd.mark();
     let talk = crowd.talk(EVERY);
     for _ in 0..3 {
-        sleep(WHILE).await;
+        crowd.says(TALK).await;
         stage.front.restart().await;
         crowd.until("everybody is back", |notes| notes.is_in).await;
     }

@@ -96,7 +96,11 @@ impl Server {
 
     /// How many members it has.
     pub async fn members(&self) -> u64 {
-        metric(self.running.as_ref().expect("a server that runs").ops, "roundtable_members").await
+        self.metric("roundtable_members").await
+    }
+
+    pub async fn metric(&self, name: &str) -> u64 {
+        metric(self.running.as_ref().expect("a server that runs").ops, name).await
     }
 
     /// Where it was, as a new process.
