@@ -95,12 +95,13 @@ async fn who_dies_with_its_server_is_gone_after_the_window() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_stands_still_for_longer_than_its_lease() {
-    let stage = Stage::set(3, &[]).await;
+    let mut stage = Stage::set(3, &[]).await;
     let crowd = spread(&stage).await;
     let on_it = stage.servers[1].members().await as usize;
     let begun_afresh = through(&crowd, async || {
         stage.servers[1].pause();
         crowd.until_some("those who were on it are elsewhere", on_it, |notes| !notes.gaps.is_empty()).await;
+        stage.servers[0].says("servers that share rooms with this one are gone");
         stage.servers[1].wake();
     });
     assert!(begun_afresh.await <= on_it, "others than its own began afresh\n{}", crowd.fates());

@@ -103,6 +103,12 @@ impl Server {
         metric(self.running.as_ref().expect("a server that runs").ops, name).await
     }
 
+    /// Until it has logged something with this text.
+    pub fn says(&mut self, text: &str) {
+        let running = self.running.as_mut().expect("a server that runs");
+        tokio::task::block_in_place(|| running.line(text));
+    }
+
     /// Where it was, as a new process.
     pub async fn begin(&mut self) {
         let settings: Vec<_> = self.settings.iter().map(|(name, value)| (&**name, &**value)).collect();
