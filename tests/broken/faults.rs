@@ -101,7 +101,9 @@ async fn a_server_stands_still_for_longer_than_its_lease() {
     let begun_afresh = through(&crowd, async || {
         stage.servers[1].pause();
         crowd.until_some("those who were on it are elsewhere", on_it, |notes| !notes.gaps.is_empty()).await;
-        stage.servers[0].says("servers that share rooms with this one are gone");
+        // By whoever notices it first; the other hears of it.
+        let given_up = async || stage.servers.iter_mut().any(|server| server.has_said("with this one are gone"));
+        eventually("it is given up", given_up).await;
         stage.servers[1].wake();
     });
     assert!(begun_afresh.await <= on_it, "others than its own began afresh\n{}", crowd.fates());

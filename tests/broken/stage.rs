@@ -103,10 +103,8 @@ impl Server {
         metric(self.running.as_ref().expect("a server that runs").ops, name).await
     }
 
-    /// Until it has logged something with this text.
-    pub fn says(&mut self, text: &str) {
-        let running = self.running.as_mut().expect("a server that runs");
-        tokio::task::block_in_place(|| running.line(text));
+    pub fn has_said(&mut self, text: &str) -> bool {
+        self.running.as_mut().is_some_and(|running| running.has_said(text))
     }
 
     /// Where it was, as a new process.
