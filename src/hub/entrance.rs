@@ -55,7 +55,8 @@ pub enum JoinError {
     Draining,
     /// The server has as many rooms or members as it takes.
     Full,
-    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server.
+    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server, or with which another
+    /// connection came later.
     Dismissed(CloseCode),
 }
 
@@ -167,6 +168,8 @@ impl Shared {
             Some(_) if !newcomer.is_granted_alike(room) => Back::Nowhere(NotResumed::GrantChanged),
             Some(_) => match self.share.local(seat) {
                 None => Back::Elsewhere,
+                // On its way to the socket before.
+                Some(_) if self.share.awaits(seat) => Back::Elsewhere,
                 Some(outbox) => match outbox.release_to(seat.session, last) {
                     Some(session) => Back::Here(session),
                     None => Back::Nowhere(NotResumed::ResumeLost),
@@ -325,7 +328,7 @@ impl Joining {
         match (&mut self.answer).await {
             Ok(decided) => self.decide(decided),
             // Another connection has come by the same secret.
-            Err(_) => Err(JoinError::Refused(Refusal::Busy)),
+            Err(_) => Err(JoinError::Dismissed(CloseCode::Superseded)),
         }
     }
 

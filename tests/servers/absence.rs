@@ -65,6 +65,34 @@ async fn who_comes_while_its_old_socket_is_open_supersedes_it() {
 }
 
 #[tokio::test]
+async fn who_comes_twice_while_its_session_is_on_its_way_gets_it_by_the_later_socket() {
+    let (_engine, a, b) = two(&[]).await;
+    let mut bob = a.join("r", "Bob").await;
+    let mut ada = b.join("r", "Ada").await;
+    until(&mut bob, "peer_joined").await;
+    let (resume, last, id) = (bob.welcome["resume"].clone(), bob.last, bob.id().to_owned());
+    drop(bob);
+    assert_eq!(until(&mut ada, "link").await["link"], "lost");
+    ada.send(json!({"type": "signal", "to": id, "data": "missed"})).await;
+    ada.expect_nothing().await;
+    // Its old server says nothing for now, so that the session stays under way.
+    a.cut_off(true).await;
+    let join = json!({"type": "join", "name": "Back", "resume": resume, "last_seq": last});
+    let mut first = b.connect("r").await;
+    first.send(join.clone()).await;
+    assert_eq!(until(&mut ada, "link").await["link"], "ok", "the room knows where it will be");
+    let mut second = b.connect("r").await;
+    second.send(join).await;
+    assert_eq!(first.expect_close().await, Some(4004));
+    a.cut_off(false).await;
+    assert_eq!(second.expect("resumed").await["self"], id);
+    second.last = last;
+    while second.next_message().await.unwrap()["data"] != "missed" {}
+    ada.send(json!({"type": "signal", "to": id, "data": "heard"})).await;
+    assert_eq!(until(&mut second, "signal").await["data"], "heard");
+}
+
+#[tokio::test]
 async fn a_session_that_does_not_go_on_is_begun_afresh_with_the_reason() {
     let (_engine, a, b) = two(&[("ROUNDTABLE_REPLAY_MESSAGES", "5")]).await;
     let mut ada = a.join("r", "Ada").await;

@@ -331,6 +331,11 @@ impl<L, C> Share<L, C> {
         self.locals.get(&seat).map(|local| &local.handle)
     }
 
+    /// Whether the session of somebody who is here is still on its way.
+    pub fn awaits(&self, seat: Seat) -> bool {
+        self.locals.get(&seat).is_some_and(|local| local.awaits.is_some())
+    }
+
     /// The way that somebody had here who has gone on to another server, as long as its session has not.
     pub fn leaving(&self, seat: Seat) -> Option<&L> {
         self.moving.get(&seat).and_then(Moving::local)
