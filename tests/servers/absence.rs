@@ -134,9 +134,29 @@ async fn a_server_that_is_drained_hands_everybody_on() {
     }
     back[0].send(json!({"type": "broadcast", "data": 1})).await;
     assert_eq!(until(&mut back[1], "broadcast").await["data"], 1);
-    // Nothing keeps the server that goes.
+    // Nothing keeps the server that goes, and nothing of it is left: the room is its other server's alone.
     let address = a.ops;
     eventually("the end", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+    b.cut_off(true).await;
+    for client in &mut back {
+        client.expect_nothing_but(&["link"]).await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_come_in_while_the_server_drains_is_sent_on() {
+    let (_engine, mut a, b) = two(&[]).await;
+    let mut bob = b.join("r", "Bob").await;
+    let mut ada = a.connect("r").await;
+    // What it asks the engine hangs.
+    a.cut_off(true).await;
+    ada.send(json!({"type": "join", "name": "Ada"})).await;
+    ada.send(json!({"type": "ping"})).await;
+    a.shut_down();
+    assert!(ada.expect("go_away").await["reconnect_ms"].is_u64());
+    assert_eq!(ada.expect_close().await, Some(1012));
+    let ada = b.join("r", "Ada").await;
+    assert_eq!(bob.expect("peer_joined").await["peer"]["id"], *ada.id(), "and nobody before");
 }
 
 #[tokio::test]
