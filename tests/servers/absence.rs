@@ -3,9 +3,9 @@
 use roundtable::cluster::local::LocalEngine;
 use serde_json::json;
 
-use crate::common::eventually;
 use crate::common::several::{Node, two};
 use crate::common::tokens::{Keys, later};
+use crate::common::{eventually, metric};
 use crate::rooms::until;
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn who_waits_to_come_in_while_the_server_drains_is_sent_on() {
     // What it asks the engine hangs.
     a.cut_off(true).await;
     ada.send(json!({"type": "join", "name": "Ada"})).await;
-    ada.send(json!({"type": "ping"})).await;
+    eventually("that it is asked", async || metric(a.ops, "roundtable_rooms").await == 1).await;
     a.shut_down();
     assert!(ada.expect("go_away").await["reconnect_ms"].is_u64());
     assert_eq!(ada.expect_close().await, Some(1012));
