@@ -87,6 +87,27 @@ async fn a_stop_that_is_short_is_only_a_delay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_much_members_say_there_is_room_for_the_lease() {
+    let engine = Single::start();
+    let (mut a, metrics) = connect(&engine.address, None, Limits::default());
+    a.connected().await;
+    let (mut b, room) = (engine.join().await, new_room());
+    b.attach(&room).await;
+    let (lost, words) = (metrics.lost.get(), Bytes::from_static(b"word"));
+    engine.process.signal("STOP");
+    while metrics.lost.get() == lost {
+        a.bus.tell(&room, b.id, words.clone());
+    }
+    let lease = Duration::from_secs(60);
+    let renewed = tokio::spawn(a.bus.renew(lease));
+    engine.process.signal("CONT");
+    assert_eq!(renewed.await.unwrap(), Ok(false), "it had none before");
+    assert_eq!(a.bus.renew(lease).await, Ok(true));
+    // And what there was room for has come.
+    assert_eq!(b.told(&room).await, words);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_begin_before_the_engine() {
     let mut engine = Single::start();
     engine.process.kill();
