@@ -65,8 +65,7 @@ image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	docker build -t roundtable-nginx --target nginx .
 	docker build -t roundtable-turn turn
 
-page: static/node_modules/.package-lock.json ## build the page into static/dist
-	cd static && npm run build
+page: static/dist/index.html ## build the page into static/dist
 
 deny: rust ## licences, sources and known holes of the dependencies; wants cargo-deny
 	@cargo deny --version >/dev/null 2>&1 || { echo "make deny needs cargo-deny: cargo install cargo-deny --locked"; exit 1; }
@@ -74,6 +73,8 @@ deny: rust ## licences, sources and known holes of the dependencies; wants cargo
 
 # --- what the others stand on
 
+static/dist/index.html: $(shell find static -name node_modules -prune -o -name dist -prune -o -type f -print) static/node_modules/.package-lock.json
+	cd static && npm run build
 
 static/node_modules/.package-lock.json: static/package.json static/package-lock.json | node
 	cd static && npm ci --no-audit --no-fund
