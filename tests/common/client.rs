@@ -49,6 +49,13 @@ impl Client {
         Ok(Self { socket, welcome: Value::Null, last: 0, seen: Vec::new(), pings: 0 })
     }
 
+    /// Somebody who is in the room.
+    pub async fn enter(address: SocketAddr, room: &str, name: &str) -> Self {
+        let mut client = Self::connect(address, room).await.expect("an upgrade");
+        client.join(name).await;
+        client
+    }
+
     pub fn id(&self) -> &str {
         self.welcome["self"].as_str().expect("a joined client")
     }

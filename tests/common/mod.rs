@@ -72,9 +72,7 @@ impl TestServer {
 
     /// A connection that has joined; its `welcome` is kept.
     pub async fn join(&self, room: &str, name: &str) -> Client {
-        let mut client = self.connect(room).await;
-        client.join(name).await;
-        client
+        Client::enter(self.address, room, name).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

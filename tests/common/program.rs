@@ -101,9 +101,7 @@ impl Running {
     }
 
     pub async fn join(&self, room: &str) -> Client {
-        let mut client = Client::connect(self.address, room).await.unwrap();
-        client.join("Ada").await;
-        client
+        Client::enter(self.address, room, "Ada").await
     }
 }
 

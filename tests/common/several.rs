@@ -115,9 +115,7 @@ impl Node {
     }
 
     pub async fn join(&self, room: &str, name: &str) -> Client {
-        let mut client = self.connect(room).await;
-        client.join(name).await;
-        client
+        Client::enter(self.address, room, name).await
     }
 
     /// Who has been somewhere comes here; the answer.
