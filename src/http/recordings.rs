@@ -126,7 +126,7 @@ async fn begin(
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
-    if !app.hub.is_host(&room, host, Some(stay)) {
+    if !app.hub.is_host(&room, host, stay) {
         let message = "Only a host who is in the room records it here.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", message));
     }
@@ -228,7 +228,7 @@ async fn finish(State(app): State<Arc<App>>, Upload { store, id, .. }: Upload) -
 pub(crate) async fn sweep(app: &Arc<App>) {
     let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
     let now = (app.surroundings.clock)();
-    let swept = blocking(move || store.sweep(now, |whose| hub.is_host(&whose.room, whose.host, None))).await;
+    let swept = blocking(move || store.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await;
     for Whose { room, host } in swept.unwrap_or_default() {
         let _ = app.hub.tell_recorded(&room, host, false);
     }

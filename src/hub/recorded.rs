@@ -33,15 +33,20 @@ impl Held {
 }
 
 impl Hub {
-    /// Whether that peer is in the room as a host; in that very stay, where one is named.
-    pub fn is_host(&self, room: &RoomName, id: PeerId, stay: Option<u64>) -> bool {
+    /// Whether that peer is in the room, in that very stay, as a host.
+    pub fn is_host(&self, room: &RoomName, id: PeerId, stay: u64) -> bool {
         let rooms = self.lock(room);
         let Some((held, seen)) = rooms.get(room).and_then(|held| Some((held, held.seen(id)?))) else { return false };
-        let same = |stay| match held {
+        let same = match held {
             Held::Own(own) => own.way_to(id).is_some_and(|outbox| outbox.is_of(stay)),
             Held::Shared(_) => seen.seat.session == stay,
         };
-        seen.role == Role::Host && stay.is_none_or(same)
+        seen.role == Role::Host && same
+    }
+
+    /// Whether that peer is in the room, as whatever: a server that has begun anew gives the roles anew.
+    pub fn is_in(&self, room: &RoomName, id: PeerId) -> bool {
+        self.lock(room).get(room).is_some_and(|held| held.seen(id).is_some())
     }
 
     /// Tells the room that this member records it to the server, or does no more. Nothing happens where it is known, or

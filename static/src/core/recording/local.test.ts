@@ -27,6 +27,7 @@ function make(): LocalRecording {
     store,
     ability: studio,
     clock: new FakeClock(),
+    server: () => undefined,
     ownSound: () => [own, null],
     onChange: () => (changes += 1),
     report: (problem) => problems.push(problem),
