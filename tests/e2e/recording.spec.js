@@ -1,8 +1,8 @@
 // What one sees and hears goes to a file of one's own, and everybody knows.
 
-import { readFile } from "node:fs/promises";
-import { play, playBytes } from "./lib/play.js";
-import { expect, expectPictures, expectSound, test } from "./lib/test.js";
+import { readFile } from 'node:fs/promises';
+import { play, playBytes } from './lib/play.js';
+import { expect, expectPictures, expectSound, test } from './lib/test.js';
 
 /** A page whose save dialog always answers with a place of its own: a headless browser has no dialogs. */
 const withPlace = () => {
@@ -16,9 +16,7 @@ const withPlace = () => {
 /** A page whose person closes the save dialog. */
 const withoutWill = () => {
   window.showSaveFilePicker = () =>
-    Promise.reject(
-      new DOMException("The user aborted a request.", "AbortError"),
-    );
+    Promise.reject(new DOMException('The user aborted a request.', 'AbortError'));
 };
 
 /** A page that keeps files in memory, as browsers do that cannot write to the disk. */
@@ -28,74 +26,60 @@ const withoutPicker = () => delete window.showSaveFilePicker;
 const withFullDisk = () => {
   window.showSaveFilePicker = async () => ({
     createWritable: async () => ({
-      write: () =>
-        Promise.reject(new DOMException("full", "QuotaExceededError")),
-      close: () => Promise.reject(new TypeError("errored")),
+      write: () => Promise.reject(new DOMException('full', 'QuotaExceededError')),
+      close: () => Promise.reject(new TypeError('errored')),
       abort: () => Promise.resolve(),
     }),
   });
 };
 
-const sign = (person) => person.page.locator("[data-recording]");
+const sign = (person) => person.page.locator('[data-recording]');
 
 async function record(person) {
-  await person.page.keyboard.press("r");
-  await person.button("confirm").click();
+  await person.page.keyboard.press('r');
+  await person.button('confirm').click();
 }
 
 /** Somebody who records. */
-async function recorder(
-  person,
-  server,
-  room,
-  script,
-  options = { audio: true },
-) {
-  const ada = await person("Ada");
+async function recorder(person, server, room, script, options = { audio: true }) {
+  const ada = await person('Ada');
   await ada.page.addInitScript(script);
   await ada.join(server.url, room, options);
   await expect(ada.ownTile).toBeVisible();
   return ada;
 }
 
-test("a recording holds everyone, and everyone is told", async ({
-  join,
-  person,
-  server,
-}) => {
-  const ada = await recorder(person, server, "rec", withPlace);
-  const grace = await join("Grace", "rec", { audio: true });
-  await expectPictures(ada, "Grace");
-  await expectSound(ada, "Grace");
+test('a recording holds everyone, and everyone is told', async ({ join, person, server }) => {
+  const ada = await recorder(person, server, 'rec', withPlace);
+  const grace = await join('Grace', 'rec', { audio: true });
+  await expectPictures(ada, 'Grace');
+  await expectSound(ada, 'Grace');
   // What is heard in the file is Grace's, and not Ada's own.
-  await ada.button("mic").click();
+  await ada.button('mic').click();
   await record(ada);
 
-  await expect(sign(ada)).toContainText("Recorded by: You");
-  await expect(sign(grace)).toContainText("Recorded by: Ada");
-  await expect(grace.tile("Ada")).toHaveAttribute("data-records", "");
-  await expect(
-    grace.page.getByRole("status").filter({ hasText: "Recorded by: Ada" }),
-  ).toHaveCount(1);
+  await expect(sign(ada)).toContainText('Recorded by: You');
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+  await expect(grace.tile('Ada')).toHaveAttribute('data-records', '');
+  await expect(grace.page.getByRole('status').filter({ hasText: 'Recorded by: Ada' })).toHaveCount(1);
 
   // Who comes later is told, too, and is in it.
-  const kofi = await join("Kofi", "rec");
-  await expect(sign(kofi)).toContainText("Recorded by: Ada");
-  await expectPictures(ada, "Kofi");
+  const kofi = await join('Kofi', 'rec');
+  await expect(sign(kofi)).toContainText('Recorded by: Ada');
+  await expectPictures(ada, 'Kofi');
   // A device that is exchanged does not end it.
-  await grace.button("camera").click();
-  await grace.button("camera").click();
-  await expectPictures(ada, "Grace");
+  await grace.button('camera').click();
+  await grace.button('camera').click();
+  await expectPictures(ada, 'Grace');
 
   const started = await ada.page.evaluate(() => performance.now());
-  await expectPictures(ada, "Kofi");
-  await expectPictures(ada, "Kofi");
-  const least =
-    ((await ada.page.evaluate(() => performance.now())) - started) / 1_000;
-  await ada.page.keyboard.press("r");
+  await expectPictures(ada, 'Kofi');
+  await expectPictures(ada, 'Kofi');
+  const least = ((await ada.page.evaluate(() => performance.now())) - started) / 1_000;
+  await ada.page.keyboard.press('r');
   await expect(sign(ada)).toHaveCount(0);
   await expect(sign(grace)).toHaveCount(0);
-  await expect(ada.page.locator(".saving")).toHaveCount(0);
+  await expect(ada.page.locator('.saving')).toHaveCount(0);
 
   const name = await ada.page.evaluate(() => window.asked);
   expect(name).toMatch(/^rec \d{4}-\d\d-\d\d \d\d\.\d\d\.(mp4|webm)$/);
@@ -110,8 +94,7 @@ test("a recording holds everyone, and everyone is told", async ({
   expect(file.seconds).toBeGreaterThan(least);
   expect(Math.abs(file.seconds - file.soundSeconds)).toBeLessThan(1);
   // The camera that Chromium makes up is green.
-  const green = ([red, green, blue]) =>
-    green > 60 && green > 1.4 * red && green > 1.4 * blue;
+  const green = ([red, green, blue]) => green > 60 && green > 1.4 * red && green > 1.4 * blue;
   expect(seen.map((colours) => colours.map(green))).toEqual([
     [true, true, false],
     [true, true, true],
@@ -119,26 +102,21 @@ test("a recording holds everyone, and everyone is told", async ({
   expect(file.loudness).toBeGreaterThan(0.02);
 });
 
-test("without a disk it is kept in memory, says so before, and is saved on leaving", async ({
+test('without a disk it is kept in memory, says so before, and is saved on leaving', async ({
   person,
   server,
 }) => {
-  const ada = await recorder(person, server, "memory", withoutPicker);
-  await ada.page.keyboard.press("r");
-  await expect(ada.page.getByRole("dialog")).toContainText(
-    "up to 512 MB or some 28 minutes",
-  );
-  await ada.button("confirm").click();
+  const ada = await recorder(person, server, 'memory', withoutPicker);
+  await ada.page.keyboard.press('r');
+  await expect(ada.page.getByRole('dialog')).toContainText('up to 512 MB or some 28 minutes');
+  await ada.button('confirm').click();
   await expect(sign(ada)).toBeVisible();
-  const download = ada.page.waitForEvent("download");
+  const download = ada.page.waitForEvent('download');
   // Long enough for a second of it.
   const now = await ada.page.evaluate(() => performance.now());
-  await ada.page.waitForFunction(
-    (from) => performance.now() > from + 2_000,
-    now,
-  );
-  await ada.button("leave").click();
-  await expect(ada.button("rejoin")).toBeVisible();
+  await ada.page.waitForFunction((from) => performance.now() > from + 2_000, now);
+  await ada.button('leave').click();
+  await expect(ada.button('rejoin')).toBeVisible();
   const saved = await download;
   expect(saved.suggestedFilename()).toMatch(/^memory .*\.(mp4|webm)$/);
   const file = await playBytes(ada.page, await readFile(await saved.path()));
@@ -147,36 +125,26 @@ test("without a disk it is kept in memory, says so before, and is saved on leavi
   expect(file.loudness).toBeGreaterThan(0.02);
 });
 
-test("who closes the dialog records nothing; what cannot be written is told", async ({
-  person,
-  server,
-}) => {
-  const ada = await recorder(person, server, "will", withoutWill);
-  await ada.page.keyboard.press("r");
-  await ada.button("cancel").click();
-  await expect(ada.page.getByRole("dialog")).toHaveCount(0);
+test('who closes the dialog records nothing; what cannot be written is told', async ({ person, server }) => {
+  const ada = await recorder(person, server, 'will', withoutWill);
+  await ada.page.keyboard.press('r');
+  await ada.button('cancel').click();
+  await expect(ada.page.getByRole('dialog')).toHaveCount(0);
   await record(ada);
-  await expect(ada.page.getByRole("dialog")).toHaveCount(0);
+  await expect(ada.page.getByRole('dialog')).toHaveCount(0);
   await expect(sign(ada)).toHaveCount(0);
-  await expect(
-    ada.page.locator(".saving, [data-failure^=recording]"),
-  ).toHaveCount(0);
+  await expect(ada.page.locator('.saving, [data-failure^=recording]')).toHaveCount(0);
 
-  const grace = await recorder(person, server, "full", withFullDisk);
+  const grace = await recorder(person, server, 'full', withFullDisk);
   await record(grace);
-  await expect(grace.failure("recording_failed")).toBeVisible();
+  await expect(grace.failure('recording_failed')).toBeVisible();
   await expect(sign(grace)).toHaveCount(0);
-  await grace.button("dismiss").click();
-  await expect(grace.failure("recording_failed")).toHaveCount(0);
+  await grace.button('dismiss').click();
+  await expect(grace.failure('recording_failed')).toHaveCount(0);
 });
 
-test("a browser that cannot record says so", async ({ person, server }) => {
-  const ada = await recorder(
-    person,
-    server,
-    "cannot",
-    () => delete window.MediaRecorder,
-  );
+test('a browser that cannot record says so', async ({ person, server }) => {
+  const ada = await recorder(person, server, 'cannot', () => delete window.MediaRecorder);
   await record(ada);
-  await expect(ada.failure("recording_unsupported")).toBeVisible();
+  await expect(ada.failure('recording_unsupported')).toBeVisible();
 });

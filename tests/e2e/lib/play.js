@@ -6,36 +6,28 @@
  */
 export async function play({ name, places = [[640, 360]] }) {
   const folder = await navigator.storage.getDirectory();
-  const file = name
-    ? await (await folder.getFileHandle(name)).getFile()
-    : window.downloaded;
-  const video = document.createElement("video");
+  const file = name ? await (await folder.getFileHandle(name)).getFile() : window.downloaded;
+  const video = document.createElement('video');
   video.muted = true;
   video.src = URL.createObjectURL(file);
-  const once = (event) =>
-    new Promise((resolve) =>
-      video.addEventListener(event, resolve, { once: true }),
-    );
-  const loaded = Promise.race([once("loadeddata"), once("error")]);
+  const once = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
+  const loaded = Promise.race([once('loadeddata'), once('error')]);
   await loaded;
   if (video.error) return { error: video.error.message };
   if (video.duration === Infinity) {
     // A file that was written as it grew does not say how long it is: its end does.
-    const seeked = once("seeked");
+    const seeked = once('seeked');
     video.currentTime = 1e6;
     await seeked;
   }
-  const seconds = Math.min(
-    video.duration,
-    video.currentTime > 0 ? video.currentTime : video.duration,
-  );
-  const canvas = document.createElement("canvas");
-  const brush = canvas.getContext("2d");
+  const seconds = Math.min(video.duration, video.currentTime > 0 ? video.currentTime : video.duration);
+  const canvas = document.createElement('canvas');
+  const brush = canvas.getContext('2d');
   const { videoWidth: width, videoHeight: height } = video;
   Object.assign(canvas, { width, height });
   const seen = [];
   for (const part of [0.05, 0.95]) {
-    const seeked = once("seeked");
+    const seeked = once('seeked');
     video.currentTime = part * seconds;
     await seeked;
     brush.drawImage(video, 0, 0);
@@ -43,19 +35,14 @@ export async function play({ name, places = [[640, 360]] }) {
       places.map(([x, y]) => {
         const { data } = brush.getImageData(x - 60, y - 60, 120, 120);
         return [0, 1, 2].map((colour) =>
-          Math.round(
-            data.filter((_, i) => i % 4 === colour).reduce((a, b) => a + b) /
-              120 ** 2,
-          ),
+          Math.round(data.filter((_, i) => i % 4 === colour).reduce((a, b) => a + b) / 120 ** 2),
         );
       }),
     );
   }
   const context = new OfflineAudioContext(1, 48_000, 48_000);
   const sound = await context.decodeAudioData(await file.arrayBuffer());
-  const loudness = sound
-    .getChannelData(0)
-    .reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const loudness = sound.getChannelData(0).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   return {
     seconds,
     soundSeconds: sound.duration,
@@ -70,11 +57,9 @@ export async function play({ name, places = [[640, 360]] }) {
 export function playBytes(page, bytes) {
   return page.evaluate(
     async ([bytes, source]) => {
-      window.downloaded = new Blob([
-        Uint8Array.from(atob(bytes), (each) => each.charCodeAt(0)),
-      ]);
+      window.downloaded = new Blob([Uint8Array.from(atob(bytes), (each) => each.charCodeAt(0))]);
       return (0, eval)(`(${source})`)({});
     },
-    [bytes.toString("base64"), play.toString()],
+    [bytes.toString('base64'), play.toString()],
   );
 }

@@ -47,16 +47,15 @@ export async function ask<T>(
   try {
     const answer = await send(url, { ...request, signal: abort.signal });
     const text = await answer.text();
-    return { status: answer.status, ...envelope<T>(text) };
+    return { ...envelope(text), status: answer.status };
   } finally {
     clock.clearTimeout(timer);
   }
 }
 
-function envelope<T>(text: string): { code?: unknown; data?: T } {
+function envelope(text: string): object {
   try {
-    const { code, data } = JSON.parse(text) as { code?: unknown; data?: T };
-    return { code, ...(data !== undefined && { data }) };
+    return JSON.parse(text) as object;
   } catch {
     // A proxy's own page.
     return {};
