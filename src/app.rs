@@ -14,6 +14,7 @@ use crate::config::{Config, Refused};
 use crate::greeter::Greeter;
 use crate::hub::{Connection, Hub, HubRules};
 use crate::limits::{AllCommons, DoorRules, Doors};
+use crate::recordings::Recordings;
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 
@@ -39,6 +40,8 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     /// What each address has open and has tried.
     pub doors: Arc<Doors>,
+    /// What hosts record here, where they may.
+    pub recordings: Option<Arc<Recordings>>,
     /// What all connections may send together, and those of each room.
     pub commons: AllCommons,
     /// Where time and dice come from.
@@ -95,6 +98,8 @@ impl App {
         let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics)));
         let greeter = Greeter::new(&config, resume_key.clone())?;
         let keys = config.token_keys_file.clone();
+        let recordings = config.recordings.rules(config.zone);
+        let recordings = recordings.map(|rules| Recordings::open(rules, (surroundings.clock)())).transpose()?;
         let rules = HubRules {
             room_members: config.room_members,
             resume_window: config.resume_window,
@@ -114,6 +119,7 @@ impl App {
             commons: AllCommons::new(config.rates.server(), config.rates.room(config.room_members)),
             admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
             hub: Hub::sharing(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks), engine),
+            recordings: recordings.map(Arc::new),
             webhooks,
             metrics,
             resume_key,

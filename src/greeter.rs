@@ -78,7 +78,7 @@ impl Greeter {
                 room_members: self.config.room_members as u32,
             },
             heartbeat_seconds: self.config.heartbeat_seconds(),
-            features: self.config.features(),
+            features: &self.config.features(),
             server: self.config.server_info(),
         };
         ServerMessage::Welcome(welcome).to_frame()

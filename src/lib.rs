@@ -13,7 +13,7 @@
 //! - [`conn`]: what one connection may say, on a link of [`socket`], [`outbox`] and clock
 //! - [`hub`]: all rooms, under short locks
 //!
-//! [`greeter`] writes welcomes, [`webhooks`] tells another program. [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all
+//! [`greeter`] writes welcomes, [`webhooks`] tells another program, [`recordings`] keeps what hosts record. [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all
 //! connections share. Dependencies run one way: server → http → conn → hub → core → protocol.
 
 #![forbid(unsafe_code)]
@@ -36,6 +36,7 @@ pub mod limits;
 mod link;
 pub mod outbox;
 pub mod protocol;
+pub mod recordings;
 mod refusal;
 pub mod server;
 pub mod socket;

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{self, PeerAddress};
+use crate::http::{self, Patience, PeerAddress};
 use crate::hub::Connection;
 use crate::limits::{Kind, Visit};
 
@@ -33,6 +33,8 @@ const HEADER_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long the end waits for what another program is still to be told.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// How late a recording may be finished or deleted.
+const RECORDINGS_SWEEP: Duration = Duration::from_secs(2);
 /// Connections that may wait to be accepted: a room's reconnect, or a thousand rooms'.
 const BACKLOG: u32 = 4096;
 
@@ -91,6 +93,8 @@ impl Server {
         let ice = tokio::spawn(async move { renew_ice(&renews).await });
         let follows = Arc::clone(&app);
         let engine = tokio::spawn(async move { follows.hub.follow().await });
+        let keeps = Arc::clone(&app);
+        let recordings = tokio::spawn(async move { sweep_recordings(&keeps).await });
         shutdown.await;
 
         tracing::info!(connections = app.connections(), "shutting down");
@@ -106,7 +110,7 @@ impl Server {
         }
         // Last: it says until the end that the server is not ready.
         app.webhooks.settle(WEBHOOK_PATIENCE).await;
-        for task in [ops, keys, webhooks, ice, engine] {
+        for task in [ops, keys, webhooks, ice, engine, recordings] {
             task.abort();
         }
         tracing::info!("stopped");
@@ -119,6 +123,14 @@ async fn renew_ice(app: &App) {
     loop {
         tokio::time::sleep(every).await;
         app.hub.renew_ice().await;
+    }
+}
+
+/// As long as it is polled.
+async fn sweep_recordings(app: &Arc<App>) {
+    loop {
+        tokio::time::sleep(RECORDINGS_SWEEP).await;
+        http::sweep_recordings(app).await;
     }
 }
 
@@ -213,8 +225,11 @@ async fn serve(
 ) {
     // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
     let _ = stream.set_nodelay(true);
+    let patience = Patience::default();
+    let asked = patience.clone();
     let router = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddress(from));
+        request.extensions_mut().insert(asked.clone());
         request
     });
     let mut connection = pin!(
@@ -228,7 +243,10 @@ async fn serve(
     let over = async {
         tokio::select! {
             () = is_true(&mut stopping) => {}
-            () = tokio::time::sleep(longest) => {}
+            () = async {
+                tokio::time::sleep(longest).await;
+                tokio::time::sleep(patience.time()).await;
+            } => {}
         }
     };
     let ended = tokio::select! {

@@ -16,7 +16,7 @@ use common::{TestServer, http, within};
 async fn a_room_is_forgotten_when_its_last_member_is_gone() {
     let server = TestServer::start(&[]).await;
     let room = RoomName::new("r").unwrap();
-    let members = || server.app.hub.occupancy(&room).map(|(members, _)| members);
+    let members = || server.app.hub.occupancy(&room).map(|occupancy| occupancy.members);
     assert_eq!(members(), None);
     let mut ada = server.join("r", "Ada").await;
     let mut bob = server.join("r", "Bob").await;

@@ -6,7 +6,7 @@ use super::load::env_name;
 use super::{Cli, Config};
 
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
-const LIMITS: [(&str, &str, &str); 39] = [
+const LIMITS: [(&str, &str, &str); 46] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
     ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
     ("ROUNDTABLE_MEMBERS", "members", "memory"),
@@ -34,6 +34,13 @@ const LIMITS: [(&str, &str, &str); 39] = [
     ("ROUNDTABLE_PING_INTERVAL", "time", "dead connections are found after two"),
     ("ROUNDTABLE_DRAIN_TIMEOUT", "time", "a shutdown ends"),
     ("ROUNDTABLE_WEBHOOK_QUEUE", "events", "another program that is down costs no more memory"),
+    ("ROUNDTABLE_RECORDINGS_QUOTA", "bytes", "all recordings together do not fill the disk"),
+    ("ROUNDTABLE_RECORDINGS_MAX_BYTES", "bytes", "one recording ends, whoever forgot it"),
+    ("ROUNDTABLE_RECORDINGS_AT_A_TIME", "recordings", "memory and the disk's speed: up to 4 MiB each on the way"),
+    ("ROUNDTABLE_RECORDINGS_SILENCE", "time", "a recording that nobody goes on with is finished"),
+    ("ROUNDTABLE_RECORDINGS_KEEP", "time", "recordings are deleted"),
+    ("", "4194304 bytes, and 30 s, for a piece of a recording", "fixed: memory (R92)"),
+    ("", "10000 recordings", "fixed: memory; with the smallest of them, too"),
     ("", "65536 bytes a message", "fixed: part of the protocol (R29)"),
     ("", "16384 bytes a request's head", "fixed: no request is longer"),
     ("", "as many requests an address as WebSockets", "fixed: one address does not take all of them"),
@@ -100,6 +107,11 @@ impl Config {
             "ROUNDTABLE_PING_INTERVAL" => time(self.ping_interval),
             "ROUNDTABLE_DRAIN_TIMEOUT" => time(self.drain_timeout),
             "ROUNDTABLE_WEBHOOK_QUEUE" => self.webhook_queue.to_string(),
+            "ROUNDTABLE_RECORDINGS_QUOTA" => self.recordings.recordings_quota.to_string(),
+            "ROUNDTABLE_RECORDINGS_MAX_BYTES" => self.recordings.recordings_max_bytes.to_string(),
+            "ROUNDTABLE_RECORDINGS_AT_A_TIME" => self.recordings.recordings_at_a_time.to_string(),
+            "ROUNDTABLE_RECORDINGS_SILENCE" => time(self.recordings.recordings_silence),
+            "ROUNDTABLE_RECORDINGS_KEEP" => time(self.recordings.recordings_keep),
             _ => return None,
         })
     }

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use self::engine::EngineSettings;
 pub use self::load::Refused;
 use self::rates::Rates;
+pub use self::recordings::RecordingSettings;
 pub use self::relays::Relays;
 pub use self::secret::Secret;
 use self::secret::{make_key, read_secret};
@@ -19,7 +20,7 @@ use self::values::{check_token, parse_count, parse_filter, parse_outbox_bytes, p
 use crate::access::AccessMode;
 use crate::core::session::{Bound, Bounds};
 use crate::http::{Origins, Proxies};
-use crate::protocol::{FEATURES, FEATURES_WITH_TOKENS, ServerInfo};
+use crate::protocol::{FEATURE_RECORDINGS, FEATURES, FEATURES_WITH_TOKENS, ServerInfo};
 use crate::telemetry;
 use crate::webhooks::Target;
 
@@ -27,6 +28,7 @@ mod engine;
 mod limits;
 mod load;
 mod rates;
+mod recordings;
 mod relays;
 mod secret;
 mod tokens;
@@ -242,6 +244,10 @@ pub struct Config {
     /// The engine through which several servers share rooms.
     #[command(flatten)]
     pub engine: EngineSettings,
+
+    /// Recordings that are kept here.
+    #[command(flatten)]
+    pub recordings: RecordingSettings,
 }
 
 /// How log lines look.
@@ -310,8 +316,14 @@ impl Config {
     }
 
     /// What the server can do beyond the minimum.
-    pub fn features(&self) -> &'static [&'static str] {
-        if self.access == AccessMode::Open { FEATURES } else { FEATURES_WITH_TOKENS }
+    pub fn features(&self) -> Vec<&'static str> {
+        let always = if self.access == AccessMode::Open { FEATURES } else { FEATURES_WITH_TOKENS };
+        let mut features = always.to_vec();
+        if self.recordings.recordings_dir.is_some() {
+            features.push(FEATURE_RECORDINGS);
+            features.sort_unstable();
+        }
+        features
     }
 
     /// What an outbox holds.

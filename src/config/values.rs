@@ -45,6 +45,23 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Of what is kept for longer than anything runs.
+pub(super) fn parse_days(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() && time <= Duration::from_secs(3_650 * 24 * 60 * 60) => Ok(time),
+        Ok(_) => Err("it is more than 0 and up to 3650days".into()),
+        Err(_) => Err("a time is a number and a unit, such as 12h, 7days or 4weeks".into()),
+    }
+}
+
+/// Of what lies on a disk.
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(bytes @ 1..=1_000_000_000_000_000) => Ok(bytes),
+        _ => Err("it is a whole number of bytes from 1 to 1000000000000000".into()),
+    }
+}
+
 pub(super) fn parse_lease(text: &str) -> Result<Duration, String> {
     match parse_time(text)? {
         time if (Duration::from_secs(1)..=Duration::from_secs(5 * 60)).contains(&time) => Ok(time),

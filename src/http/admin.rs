@@ -1,4 +1,4 @@
-//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70). Not there without a token.
+//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70, R96). Not there without a token.
 
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{room}", get(room).delete(close))
         .route("/rooms/{room}/peers/{id}", delete(remove))
         .route("/drain", post(drain))
+        .merge(super::recordings::admin_router())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(app), check))
@@ -58,19 +59,39 @@ async fn check(
     ([(header::WWW_AUTHENTICATE, "Bearer")], error).into_response()
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-#[derive(Deserialize)]
-struct Page {
-    after: Option<String>,
-    limit: Option<usize>,
+/// A part of a list. Its `limit` is checked.
+pub(super) struct Page {
+    pub(super) after: Option<String>,
+    pub(super) limit: usize,
+}
+
+impl FromRequestParts<Arc<App>> for Page {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &Arc<App>) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        struct Asked {
+            after: Option<String>,
+            limit: Option<usize>,
+        }
+        let invalid = |why: String| ApiError::new(StatusCode::BAD_REQUEST, "PARAMETER_INVALID", why);
+        let asked: Result<Query<Asked>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        let Query(Asked { after, limit }) = asked.map_err(|error| invalid(error.body_text()))?;
+        let limit = limit.unwrap_or(PAGE);
+        if !(1..=LONGEST_PAGE).contains(&limit) {
+            return Err(invalid(format!("\"limit\" is from 1 to {LONGEST_PAGE}.")));
+        }
+        Ok(Self { after, limit })
+    }
 }
 
 /// R69: by name, so that a page follows on another whatever happens meanwhile.
-async fn rooms(State(app): State<Arc<App>>, page: Result<Query<Page>, QueryRejection>) -> Result<Response, ApiError> {
+async fn rooms(State(app): State<Arc<App>>, Page { after, limit }: Page) -> Response {
     #[derive(Serialize)]
     struct Data {
         rooms: Vec<crate::hub::RoomSummary>,
@@ -78,15 +99,9 @@ async fn rooms(State(app): State<Arc<App>>, page: Result<Query<Page>, QueryRejec
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     }
-    let invalid = |why: String| ApiError::new(StatusCode::BAD_REQUEST, "PARAMETER_INVALID", why);
-    let Query(page) = page.map_err(|error| invalid(error.body_text()))?;
-    let limit = page.limit.unwrap_or(PAGE);
-    if !(1..=LONGEST_PAGE).contains(&limit) {
-        return Err(invalid(format!("\"limit\" is from 1 to {LONGEST_PAGE}.")));
-    }
-    let (rooms, total, more) = app.hub.rooms(page.after.as_deref(), limit);
+    let (rooms, total, more) = app.hub.rooms(after.as_deref(), limit);
     let next = more.then(|| rooms.last().map(|room| room.room.clone())).flatten();
-    Ok(success(Data { rooms, total, next }))
+    success(Data { rooms, total, next })
 }
 
 /// The room of a path.
@@ -144,7 +159,7 @@ fn no_room() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "ROOM_NOT_FOUND", "Nobody is in a room of this name.")
 }
 
-fn done() -> Response<Body> {
+pub(super) fn done() -> Response<Body> {
     #[derive(Serialize)]
     struct Nothing {}
     success(Nothing {})

@@ -22,7 +22,8 @@ use tower_http::cors::{Any, CorsLayer};
 use crate::app::{App, Place};
 use crate::conn;
 use crate::http::PeerAddress;
-use crate::http::admin;
+use crate::http::{admin, recordings};
+use crate::hub::Occupancy;
 use crate::limits::{Attempt, Kind, Visit};
 use crate::protocol::RoomName;
 use crate::socket::Socket;
@@ -45,6 +46,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/ws", get(upgrade))
         // Without the leave of other pages.
         .nest("/v1/admin", admin::router(app))
+        .nest("/v1/recordings", recordings::router())
         .nest("/v1", v1)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -129,7 +131,7 @@ async fn welcome(State(app): State<Arc<App>>) -> Response {
         server: crate::protocol::ServerInfo<'a>,
         features: &'a [&'a str],
     }
-    success(Data { server: app.config.server_info(), features: app.config.features() })
+    success(Data { server: app.config.server_info(), features: &app.config.features() })
 }
 
 /// R76: what the upgrade would be answered with. The place that it takes is free again with the answer.
@@ -156,6 +158,7 @@ async fn room(
         locked: bool,
         members: usize,
         members_max: usize,
+        recorded: bool,
     }
     let Path(name) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
@@ -166,13 +169,14 @@ async fn room(
     if present.is_none() {
         app.doors.guessed(client, Instant::now());
     }
-    let (members, settings) = present.unwrap_or_default();
+    let Occupancy { members, settings, recorded } = present.unwrap_or_default();
     Ok(success(Data {
         room: room.as_str(),
         open: present.is_some(),
         locked: settings.locked,
         members,
         members_max: app.hub.room_members(),
+        recorded,
     }))
 }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
@@ -14,6 +16,22 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// The other end of a connection, as the system tells it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
+/// How much longer than others a connection may last, because what is fetched by it is large.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patience(Arc<AtomicU64>);
+
+impl Patience {
+    /// At least so much longer.
+    pub(crate) fn extend(&self, time: Duration) {
+        self.0.fetch_max(time.as_secs(), Ordering::Relaxed);
+    }
+
+    /// How much it is now.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
 
 /// Proxies that are believed: networks in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3), separated by commas.
 #[derive(Clone, Debug, Default)]

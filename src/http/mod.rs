@@ -6,11 +6,13 @@ mod api;
 mod client;
 mod leave;
 mod ops;
+mod recordings;
 mod site;
 
-pub(crate) use client::PeerAddress;
 pub use client::{Origins, Proxies};
+pub(crate) use client::{Patience, PeerAddress};
 pub use ops::{ask_ready, ops_router};
+pub(crate) use recordings::sweep as sweep_recordings;
 
 use std::sync::Arc;
 

@@ -6,18 +6,20 @@
 //! - [`engine`]: the way to the engine
 //! - [`membership`]: what a member does
 //! - [`operators`]: what whoever runs the server sees and does
+//! - [`recorded`]: that a room is recorded
 
 mod engine;
 mod entrance;
 mod membership;
 mod operators;
 mod own;
+mod recorded;
 mod shared;
 
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use membership::{Absence, Membership, Said};
-pub use operators::{RoomDetail, RoomSummary};
+pub use operators::{Occupancy, RoomDetail, RoomSummary};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -4,12 +4,24 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::recorded::says_so;
 use super::{Held, Hub, lock};
 use crate::cluster::Way;
 use crate::core::session::Load;
 use crate::core::{Act, Input, Refusal, Room};
 use crate::outbox::Outbox;
 use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting};
+
+/// What anybody may know of a room (R35).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Occupancy {
+    /// How many are in it.
+    pub members: usize,
+    /// What it is set to.
+    pub settings: Settings,
+    /// Whether a host records it to the server.
+    pub recorded: bool,
+}
 
 /// A room in a list.
 #[derive(Debug, Serialize)]
@@ -76,10 +88,12 @@ impl Hub {
         self.shards.iter().flat_map(|shard| lock(shard).values().flat_map(of_room).collect::<Vec<_>>()).collect()
     }
 
-    /// How many are in a room, and what it is set to; `None` where nobody is.
-    pub fn occupancy(&self, room: &RoomName) -> Option<(usize, Settings)> {
+    /// How many are in a room, what it is set to, and whether it is recorded here; `None` where nobody is.
+    pub fn occupancy(&self, room: &RoomName) -> Option<Occupancy> {
         let rooms = self.lock(room);
-        rooms.get(room)?.view().map(|view| (view.members.len(), view.settings))
+        let View { settings, members, .. } = rooms.get(room)?.view()?;
+        let recorded = members.iter().any(|peer| says_so(&peer.state));
+        Some(Occupancy { members: members.len(), settings, recorded })
     }
 
     /// Rooms by name, those behind `after`, `limit` at most; of how many in all, and whether there are more behind.

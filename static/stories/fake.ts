@@ -40,8 +40,8 @@ export class FakeMeeting implements MeetingControls {
   /** Whoever confirms is shown as recording; nothing is written. */
   readonly recording: RecordingControls = {
     limit: 512 * 1024 ** 2,
-    start: () => {
-      this.show({ recording: { state: 'on', since: Date.now() } });
+    start: (_, place = 'device') => {
+      this.show({ recording: { state: 'on', since: Date.now(), place } });
       return Promise.resolve();
     },
     stop: () => {

@@ -36,6 +36,7 @@ function person(index: number, change: Partial<Person> = {}): Person {
     role: 'participant',
     hand: false,
     recording: false,
+    recordsToServer: false,
     link: 'connected',
     resting: false,
     speaking: false,
@@ -57,6 +58,8 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     screen: { ...off, available: true },
     preview: picture(210),
     people: [],
+    recordingPlaces: ['device'],
+    recorded: false,
     role: 'participant',
     settings: { locked: false, lobby: false, talk: false },
     speaking: false,
@@ -177,8 +180,17 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   recording: () =>
     joined({
       people: [person(0), person(1, { recording: true }), person(2)],
-      recording: { state: 'on', since: Date.now() },
+      recording: { state: 'on', since: Date.now(), place: 'device' },
     }),
+  'recording-host': () => joined({ people: people(2), role: 'host', recordingPlaces: ['device', 'server'] }),
+  'recording-consent': () =>
+    joined({ people: [person(0, { role: 'host', recording: true, recordsToServer: true }), person(1)] }),
+  'recording-stayed': () =>
+    joined({
+      people: people(2),
+      recording: { state: 'on', since: Date.now(), place: 'device', trouble: { code: 'upload_full' } },
+    }),
+  'lobby-recorded': () => view({ kind: 'lobby' }, { recorded: true }),
   reactions: () =>
     joined({
       people: people(3),

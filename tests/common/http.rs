@@ -45,6 +45,27 @@ pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&s
     within(target, read(&mut tcp)).await
 }
 
+/// Any body, in one piece.
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Answer {
+    let body = body.as_ref();
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    // Who is refused by the head alone is answered before all of the body is taken.
+    let _ = tcp.write_all(body).await;
+    within(target, read(&mut tcp)).await
+}
+
 /// A body, as a page's last words.
 pub async fn post(address: SocketAddr, target: &str, body: &str) -> Answer {
     post_over(TcpStream::connect(address).await.unwrap(), "", target, body).await

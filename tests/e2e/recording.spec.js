@@ -1,6 +1,7 @@
 // What one sees and hears goes to a file of one's own, and everybody knows.
 
 import { readFile } from 'node:fs/promises';
+import { play, playBytes } from './lib/play.js';
 import { expect, expectPictures, expectSound, test } from './lib/test.js';
 
 /** A page whose save dialog always answers with a place of its own: a headless browser has no dialogs. */
@@ -46,52 +47,6 @@ async function recorder(person, server, room, script, options = { audio: true })
   await ada.join(server.url, room, options);
   await expect(ada.ownTile).toBeVisible();
   return ada;
-}
-
-/**
- * Plays a file in the page; runs there. At the beginning and at the end: the mean colour of some places. And how loud
- * the sound is at its loudest, 0 to 1.
- */
-async function play({ name, places = [[640, 360]] }) {
-  const folder = await navigator.storage.getDirectory();
-  const file = name ? await (await folder.getFileHandle(name)).getFile() : window.downloaded;
-  const video = document.createElement('video');
-  video.muted = true;
-  video.src = URL.createObjectURL(file);
-  const once = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
-  const loaded = Promise.race([once('loadeddata'), once('error')]);
-  await loaded;
-  if (video.error) return { error: video.error.message };
-  if (video.duration === Infinity) {
-    // A file that was written as it grew does not say how long it is: its end does.
-    const seeked = once('seeked');
-    video.currentTime = 1e6;
-    await seeked;
-  }
-  const seconds = Math.min(video.duration, video.currentTime > 0 ? video.currentTime : video.duration);
-  const canvas = document.createElement('canvas');
-  const brush = canvas.getContext('2d');
-  const { videoWidth: width, videoHeight: height } = video;
-  Object.assign(canvas, { width, height });
-  const seen = [];
-  for (const part of [0.05, 0.95]) {
-    const seeked = once('seeked');
-    video.currentTime = part * seconds;
-    await seeked;
-    brush.drawImage(video, 0, 0);
-    seen.push(
-      places.map(([x, y]) => {
-        const { data } = brush.getImageData(x - 60, y - 60, 120, 120);
-        return [0, 1, 2].map((colour) =>
-          Math.round(data.filter((_, i) => i % 4 === colour).reduce((a, b) => a + b) / 120 ** 2),
-        );
-      }),
-    );
-  }
-  const context = new OfflineAudioContext(1, 48_000, 48_000);
-  const sound = await context.decodeAudioData(await file.arrayBuffer());
-  const loudness = sound.getChannelData(0).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return { seconds, soundSeconds: sound.duration, width, height, seen, loudness };
 }
 
 test('a recording holds everyone, and everyone is told', async ({ join, person, server }) => {
@@ -164,14 +119,7 @@ test('without a disk it is kept in memory, says so before, and is saved on leavi
   await expect(ada.button('rejoin')).toBeVisible();
   const saved = await download;
   expect(saved.suggestedFilename()).toMatch(/^memory .*\.(mp4|webm)$/);
-  const bytes = [...(await readFile(await saved.path()))];
-  const file = await ada.page.evaluate(
-    async ([bytes, source]) => {
-      window.downloaded = new Blob([new Uint8Array(bytes)]);
-      return (0, eval)(`(${source})`)({});
-    },
-    [bytes, play.toString()],
-  );
+  const file = await playBytes(ada.page, await readFile(await saved.path()));
   expect(file).toMatchObject({ width: 1280, height: 720 });
   expect(file.seconds).toBeGreaterThan(1.5);
   expect(file.loudness).toBeGreaterThan(0.02);

@@ -6,6 +6,7 @@ import type { Fetch } from './diagnosis';
 import type { LevelReader } from './equipment';
 import type { MediaFactory } from './peer';
 import type { RecordingAbility } from './recording/local';
+import type { Send } from './recording/server';
 import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
 
@@ -28,6 +29,8 @@ export interface Environment {
   readonly fetch: Fetch;
   /** Posts a text, even where the page ends meanwhile. */
   readonly post: (url: string, text: string) => void;
+  /** The same with everything that recordings on the server need; absent where there are none. */
+  readonly send?: Send;
   readonly clock: Clock;
   /** `undefined` in an insecure context. */
   readonly mediaDevices: MediaDevicesLike | undefined;
@@ -54,6 +57,7 @@ export function browserEnvironment(): Environment {
       // Nobody is left to hear of a failure.
       fetch(url, { method: 'POST', body, keepalive: true, cache: 'no-store' }).catch(() => undefined);
     },
+    send: (url, request) => fetch(url, { ...request, cache: 'no-store' }),
     clock: realClock,
     mediaDevices: navigator.mediaDevices,
     display: displayMedia(),

@@ -39,7 +39,7 @@ beforeEach(() => {
     mediaDevices: devices,
     display: devices,
     media: fakeMedia(network),
-    files: { canSave: () => true, save: () => Promise.resolve(undefined) },
+    files: { canSave: () => true, save: () => Promise.resolve(undefined), download: () => undefined },
     newLevelReader: () => ({ read: () => 0.1, close: () => undefined }),
     watchPage: (listener) => {
       page = listener;
@@ -60,6 +60,8 @@ test('the lobby has no socket and nobody in it', () => {
   expect(meeting.view).toEqual({
     room: 'standup',
     phase: { kind: 'lobby' },
+    recorded: false,
+    recordingPlaces: ['device'],
     signaling: 'closed',
     mic: { on: false, pending: false },
     camera: { on: false, pending: false },

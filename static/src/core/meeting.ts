@@ -12,6 +12,7 @@ import { personOf } from './person';
 import { Presence } from './presence';
 import { Reactions } from './reactions';
 import { LocalRecording } from './recording/local';
+import { isRecorded, keepsRecordings, type RecordingServer } from './recording/server';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
 import { SignalingClient } from './signaling';
@@ -60,6 +61,8 @@ export class Meeting implements MeetingControls {
   readonly reactions: Reactions;
   readonly #upgrade: Upgrade;
   #outdated: string | undefined;
+  #features: readonly string[] = [];
+  #recorded = false;
   readonly #page: PageLife;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
@@ -82,7 +85,7 @@ export class Meeting implements MeetingControls {
     this.#own = new OwnDevices(environment);
     this.#presence = new Presence({
       own: this.#own,
-      signs: () => ({ hand: this.#standing.hand, recording: this.recording.on }),
+      signs: () => ({ hand: this.#standing.hand, recording: this.recording.sign }),
       maySend: () => this.#maySend,
       settings: options.settings,
       token: options.token,
@@ -119,6 +122,10 @@ export class Meeting implements MeetingControls {
       store: environment.files,
       ability: environment.recording,
       clock: environment.clock,
+      server: () => {
+        const [way, resume] = [this.#recordingServer, this.#signaling?.resume];
+        return way && resume !== undefined ? { way, resume } : undefined;
+      },
       ownSound: () => [this.#own.mic.track, this.#own.screen.tracks.screenSound],
       onChange: () => {
         this.#announce();
@@ -212,7 +219,18 @@ export class Meeting implements MeetingControls {
     this.#showPath({ state: 'checking' });
     const socketUrl = (room: string): string => this.#address.socket(room);
     const checkUrl = this.#address.http('check');
+    const server = this.#recordingServer;
+    const recorded = server ? isRecorded(server) : Promise.resolve(false);
+    void recorded.then((recorded) => {
+      this.#recorded = recorded;
+      this.#publish();
+    });
     this.#showPath(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
+  }
+
+  get #recordingServer(): RecordingServer | undefined {
+    const { send, clock } = this.#environment;
+    return send && { send, clock, address: this.#address, room: this.#room };
   }
 
   join(name: string): void {
@@ -351,6 +369,7 @@ export class Meeting implements MeetingControls {
     if (message.type === 'welcome') {
       this.#presence.welcomed(message.permissions);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
+      this.#features = message.features;
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
       this.#announce();
@@ -455,6 +474,9 @@ export class Meeting implements MeetingControls {
       degraded: this.#standing.degraded,
       ...(this.#standing.notice && { notice: this.#standing.notice }),
       ...(this.recording.view && { recording: this.recording.view }),
+      recordingPlaces:
+        this.#roster.role === 'host' && keepsRecordings(this.#features) ? ['device', 'server'] : ['device'],
+      recorded: this.#recorded,
       reactions: this.reactions.shown,
       ...(this.#outdated !== undefined && { outdated: this.#outdated }),
       chat: this.chat.entries,

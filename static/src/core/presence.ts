@@ -11,13 +11,13 @@ type Sending = (typeof SENDING)[number];
 const NOT_PERMITTED: Failure = { code: 'not_permitted' };
 
 /** What Roundtable's page says about itself (R20). */
-type OwnState = Readonly<Record<Sending | 'hand' | 'recording', boolean>>;
+type OwnState = Readonly<Record<Sending | 'hand', boolean> & { recording: boolean | 'server' }>;
 
 /** What a `Presence` is made of. */
 export interface PresenceOptions {
   readonly own: OwnDevices;
   /** What else is told of one's state. */
-  readonly signs: () => Readonly<Record<'hand' | 'recording', boolean>>;
+  readonly signs: () => Pick<OwnState, 'hand' | 'recording'>;
   /** Listeners send nothing (R42). */
   readonly maySend: () => boolean;
   readonly settings: SettingsPatch | undefined;

@@ -109,6 +109,11 @@ export class SignalingClient {
     return this.#state;
   }
 
+  /** The secret of the present session, once there is one: what it proves is that one is in the room. */
+  get resume(): string | undefined {
+    return this.#resume;
+  }
+
   /** Connects and joins, until `leave`. */
   start(): void {
     if (this.#stage !== 'closed') return;

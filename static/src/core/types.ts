@@ -66,6 +66,10 @@ export type FailureCode =
   | 'recording_limit' // the largest size was reached; the file is whole
   | 'recording_cut' // the disk took no more; the file holds what was kept before
   | 'recording_failed' // nothing could be saved
+  | 'upload_refused' // the server takes no recording now (R91)
+  | 'upload_full' // its disk takes no more: the rest stays here (R93)
+  | 'upload_limit' // it takes no larger one: the rest stays here
+  | 'upload_lost' // it cannot be reached, or has ended the recording: the rest stays here
   | 'page_slept'; // the machine or the tab was suspended, and is back
 
 /** A failure with what a developer would want to see beside it. */
@@ -95,6 +99,8 @@ export interface Person {
   readonly hand: boolean;
   /** Records what they see and hear. */
   readonly recording: boolean;
+  /** And sends it to the server, for whoever runs that (R94). */
+  readonly recordsToServer: boolean;
   readonly link: LinkState;
   /** There is no connection, and none is wanted: both are listeners (R42). Neither chat nor files go there. */
   readonly resting: boolean;
@@ -231,11 +237,20 @@ export interface ReactionControls {
   react(sign: ReactionSign): void;
 }
 
+/** Where a recording goes. */
+export type RecordingPlace = 'device' | 'server';
+
 /** One's own recording; there is none where it is off. */
 export type RecordingView =
   | { readonly state: 'starting' | 'saving' }
   /** `since`: in milliseconds since 1970. */
-  | { readonly state: 'on'; readonly since: number }
+  | {
+      readonly state: 'on';
+      readonly since: number;
+      readonly place: RecordingPlace;
+      /** Why it does not go to the server any more, as it was meant to. */
+      readonly trouble?: Failure;
+    }
   /** Until it is dismissed. */
   | { readonly state: 'failed'; readonly failure: Failure };
 
@@ -247,8 +262,9 @@ export interface RecordingControls {
    * Asks where to put the file, and records until `stop` or the end of the meeting. To be called in a gesture.
    *
    * @param scene what is seen and heard; asked many times a second
+   * @param place where to; on this device where nothing is said
    */
-  start(scene: () => Scene): Promise<void>;
+  start(scene: () => Scene, place?: RecordingPlace): Promise<void>;
   stop(): void;
   /** Forgets what failed. */
   dismiss(): void;
@@ -318,6 +334,10 @@ export interface MeetingView {
   /** Until it is dismissed. */
   readonly notice?: Notice;
   readonly recording?: RecordingView;
+  /** Where one may record to: to the server only as a host, where it keeps recordings (R91). */
+  readonly recordingPlaces: readonly RecordingPlace[];
+  /** Before the room: it is recorded to the server at the moment (R94). */
+  readonly recorded: boolean;
   /** Oldest first. */
   readonly reactions: readonly Reaction[];
   /** The server's version, where it has been upgraded since the page came. */
@@ -354,7 +374,7 @@ export interface MeetingControls {
   choose(kind: DeviceKind, id: string): Promise<void>;
   /** Tells how loud the microphone is, from 0 to 1, until the returned function is called. */
   watchLevel(listener: (level: number) => void): () => void;
-  /** Looks whether server and relay can be reached; the result is in `path`. */
+  /** Looks whether server and relay can be reached, and whether the meeting is recorded; the results are in `path` and `recorded`. */
   checkPath(): Promise<void>;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;

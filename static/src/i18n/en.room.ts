@@ -105,6 +105,11 @@ export const enRoom = {
     disk: 'What you see and hear goes to a file that you choose next, until you stop.',
     memory:
       'This browser keeps what you see and hear in memory, up to {size} MB or some {minutes} minutes, and saves it as a download when you stop.',
+    server:
+      'What you see and hear goes to the server as it is made, until you stop. Whoever runs the server has the recording.',
+    where: 'Where the recording goes',
+    places: { device: 'On this device', server: 'On the server' },
+    consent: '{names} is recording this meeting to the server. By staying you agree to it.',
     start: 'Record',
     saving: 'Saving the recording…',
   },
@@ -272,6 +277,22 @@ export const enRoom = {
     recording_failed: {
       sentence: 'The recording could not be saved.',
       action: 'Look at the free space, or choose another folder.',
+    },
+    upload_refused: {
+      sentence: 'The server takes no recording now.',
+      action: 'Record on this device instead, or try again later.',
+    },
+    upload_full: {
+      sentence: 'The server has no more room for recordings.',
+      action: 'The rest is kept on this device and saved as a download when you stop.',
+    },
+    upload_limit: {
+      sentence: 'The recording is as large as the server takes.',
+      action: 'The rest is kept on this device and saved as a download when you stop.',
+    },
+    upload_lost: {
+      sentence: 'The server does not take the recording any more.',
+      action: 'The rest is kept on this device and saved as a download when you stop.',
     },
     servers_apart: {
       sentence: 'The servers of this meeting cannot reach one another.',

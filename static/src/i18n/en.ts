@@ -34,6 +34,7 @@ export const en = {
     starting: 'Starting the camera…',
     cameraOff: 'Camera is off',
     noDevices: 'You can join all the same: you will see and hear the others.',
+    recorded: 'This meeting is being recorded to the server. By joining you agree to it.',
   },
   waiting: {
     title: 'A host will let you in',

@@ -97,6 +97,10 @@ export const zhCNRoom: RoomMessages = {
     disk: '接下来请选择一个文件，你看到和听到的内容会写入其中，直到你停止。',
     memory:
       '这个浏览器会把你看到和听到的内容保存在内存中，最多 {size} MB，大约 {minutes} 分钟，停止时以下载方式保存。',
+    server: '你看到和听到的内容会边录边传到服务器，直到你停止。录制文件由服务器管理员保管。',
+    where: '录制保存到哪里',
+    places: { device: '这台设备', server: '服务器' },
+    consent: '{names} 正在录制本次会议并保存到服务器，留在会议中即表示同意。',
     start: '开始录制',
     saving: '正在保存录制内容…',
   },
@@ -238,6 +242,19 @@ export const zhCNRoom: RoomMessages = {
       action: '请清理磁盘空间后重新录制。',
     },
     recording_failed: { sentence: '录制内容没能保存。', action: '请检查剩余空间，或换一个文件夹。' },
+    upload_refused: { sentence: '服务器现在无法接收录制。', action: '请改为录制到这台设备，或稍后再试。' },
+    upload_full: {
+      sentence: '服务器的录制空间已满。',
+      action: '其余部分保存在这台设备上，停止录制时会下载。',
+    },
+    upload_limit: {
+      sentence: '录制已达到服务器允许的大小。',
+      action: '其余部分保存在这台设备上，停止录制时会下载。',
+    },
+    upload_lost: {
+      sentence: '服务器不再接收这次录制。',
+      action: '其余部分保存在这台设备上，停止录制时会下载。',
+    },
     servers_apart: {
       sentence: '会议所在的几台服务器暂时无法互相联系。',
       action: '通话不受影响；谁加入、离开或静音，会在恢复后显示。',

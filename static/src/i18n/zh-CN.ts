@@ -25,6 +25,7 @@ export const zhCN: LobbyMessages = {
     starting: '正在打开摄像头…',
     cameraOff: '摄像头已关闭',
     noDevices: '没有设备也可以加入：你能看到和听到其他人。',
+    recorded: '本次会议正在录制并保存到服务器，加入即表示同意。',
   },
   waiting: {
     title: '等待主持人同意',

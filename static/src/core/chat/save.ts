@@ -21,6 +21,8 @@ export interface FileStore {
   canSave(size: number): boolean;
   /** Asks where a file goes; `undefined` when the person would rather not. To be called in a gesture. */
   save(file: FileFacts): Promise<FileSink | undefined>;
+  /** Saves what is whole already, without asking. */
+  download(blob: Blob, name: string): void;
 }
 
 /** The largest file where it must be kept in memory. */
@@ -38,6 +40,7 @@ export const browserFiles: FileStore = {
     const pick = picker();
     return pick ? toDisk(pick, file) : Promise.resolve(toMemory(file));
   },
+  download,
 };
 
 function picker(): Picker | undefined {

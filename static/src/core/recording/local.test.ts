@@ -4,7 +4,9 @@ import { FakeClock, settled } from '../testing/clock';
 import { FakeStore } from '../testing/files';
 import { FakeTrack } from '../testing/rtc';
 import { FakeStudio } from '../testing/studio';
+import { addressOf } from '../address';
 import { LocalRecording } from './local';
+import type { RecordingServer, Send } from './server';
 
 const own = new FakeTrack('audio') as unknown as MediaStreamTrack;
 const scene = () => ({ tiles: [], sounds: [] });
@@ -13,12 +15,14 @@ let studio: FakeStudio;
 let store: FakeStore;
 let problems: unknown[];
 let changes: number;
+let way: RecordingServer | undefined;
 
 beforeEach(() => {
   studio = new FakeStudio();
   store = new FakeStore();
   problems = [];
   changes = 0;
+  way = undefined;
 });
 
 function make(): LocalRecording {
@@ -27,6 +31,7 @@ function make(): LocalRecording {
     store,
     ability: studio,
     clock: new FakeClock(),
+    server: () => way && { way, resume: 'a secret' },
     ownSound: () => [own, null],
     onChange: () => (changes += 1),
     report: (problem) => problems.push(problem),
@@ -113,6 +118,45 @@ test('what goes wrong has a code, until it is dismissed or tried again', async (
   studio.encoder?.onEnd();
   await settled();
   expect(recording.view).toEqual({ state: 'failed', failure: { code: 'recording_failed' } });
+});
+
+test('to a server that takes none, nothing begins', async () => {
+  const recording = make();
+  await recording.start(scene, 'server');
+  expect(recording.view).toEqual({ state: 'failed', failure: { code: 'upload_refused' } });
+  expect([recording.sign, studio.encoder]).toEqual([false, undefined]);
+});
+
+test('what the server takes goes there, is told as such until it is there, and stays here where it takes no more', async () => {
+  studio.mimes = ['video/mp4;codecs=avc1.42E01F,opus', 'video/webm'];
+  let full = false;
+  const send: Send = (url) => {
+    const put = url.includes('offset') && !url.includes('/finish');
+    const data = put ? { length: 10 } : { id: 'i', upload: 'u' };
+    const envelope = put && full ? { code: 'STORAGE_FULL' } : { code: 'SUCCESS', data };
+    return Promise.resolve({
+      status: put && full ? 507 : 200,
+      text: () => Promise.resolve(JSON.stringify(envelope)),
+    });
+  };
+  way = { address: addressOf('https://meet.example/r/x', '../'), room: 'x', send, clock: new FakeClock() };
+  const recording = make();
+  await recording.start(scene, 'server');
+  expect(recording.view).toMatchObject({ state: 'on', place: 'server' });
+  expect(recording.sign).toBe('server');
+  studio.piece(10);
+  await settled();
+  full = true;
+  studio.piece(5);
+  await settled();
+  expect(recording.view).toMatchObject({ state: 'on', place: 'device', trouble: { code: 'upload_full' } });
+  expect(recording.sign).toBe(true);
+  recording.stop();
+  studio.encoder?.onEnd();
+  await settled();
+  expect(recording.view).toBeUndefined();
+  expect(store.downloads).toMatchObject([{ name: expect.stringMatching(/\.webm$/) as string }]);
+  expect(store.saved).toEqual([]);
 });
 
 test('only memory has a limit', () => {

@@ -1,12 +1,13 @@
 /**
- * The recording of what one sees and hears, to a file of one's own: what of it must be there before it
- * is wanted. The rest is loaded when a recording begins.
+ * The recording of what one sees and hears, to a file of one's own or to the server: what of it must be there before
+ * it is wanted. The rest is loaded when a recording begins.
  */
-import { type FileStore, MEMORY_BYTES } from '../chat/save';
+import { type FileSink, type FileStore, MEMORY_BYTES } from '../chat/save';
 import { safeName } from '../chat/wire';
 import type { Clock } from '../clock';
-import type { FailureCode, RecordingControls, RecordingView } from '../types';
+import type { FailureCode, RecordingControls, RecordingPlace, RecordingView } from '../types';
 import type { Recording, RecordingEnd } from './recording';
+import type { RecordingServer } from './server';
 import type { Scene, Studio } from './types';
 
 /**
@@ -20,6 +21,9 @@ const MIMES = [
   'video/webm',
   'video/mp4',
 ];
+
+/** What the server takes: only WebM can be played up to wherever it was cut, in every browser that makes it. */
+const SERVER_MIMES = ['video/webm;codecs=vp8,opus', 'video/webm'];
 
 const FAILURES: Readonly<Record<Exclude<RecordingEnd, 'saved'>, FailureCode>> = {
   limit: 'recording_limit',
@@ -41,6 +45,8 @@ export interface LocalRecordingOptions {
   /** `undefined` where nothing can be recorded. */
   readonly ability: RecordingAbility | undefined;
   readonly clock: Clock;
+  /** The way to the server, and the secret of one's own session there; `undefined` while there is none. */
+  readonly server: () => { readonly way: RecordingServer; readonly resume: string } | undefined;
   /** One's own sound, which is not played here. */
   readonly ownSound: () => readonly (MediaStreamTrack | null)[];
   /** `view` is another. */
@@ -53,6 +59,9 @@ export class LocalRecording implements RecordingControls {
   readonly #options: LocalRecordingOptions;
   #view: RecordingView | undefined;
   #recording: Recording | undefined;
+  #place: RecordingPlace = 'device';
+  /** As much is kept on this device as may be. */
+  #full = false;
   /** Counts what was asked for, so that one that begins too late does not. */
   #wish = 0;
 
@@ -64,35 +73,41 @@ export class LocalRecording implements RecordingControls {
     return this.#view;
   }
 
-  /** What the others are to be told. */
   get on(): boolean {
     return this.#view?.state === 'on';
+  }
+
+  /** What the others are to be told: to the server until everything is there (R94). */
+  get sign(): boolean | 'server' {
+    const busy = this.on || this.#view?.state === 'saving';
+    return busy && this.#place === 'server' ? 'server' : this.on;
   }
 
   get limit(): number {
     return this.#options.store.canSave(Infinity) ? Infinity : MEMORY_BYTES;
   }
 
-  async start(scene: () => Scene): Promise<void> {
+  async start(scene: () => Scene, place: RecordingPlace = 'device'): Promise<void> {
     if (this.#view !== undefined && this.#view.state !== 'failed') return;
-    const { ability, store, room, clock, report } = this.#options;
-    const mime = MIMES.find((each) => ability?.supports(each));
+    const { ability, clock, report } = this.#options;
+    const mimes = place === 'server' ? SERVER_MIMES : MIMES;
+    const mime = mimes.find((each) => ability?.supports(each));
     if (ability === undefined || mime === undefined) {
       this.#fail('recording_unsupported');
       return;
     }
     this.#wish += 1;
     const wish = this.#wish;
+    this.#place = place;
+    this.#full = false;
     this.#show({ state: 'starting' });
     try {
       // First of all, because browsers ask only in a gesture, which is soon forgotten.
-      const sink = await store.save({
-        name: fileName(room, mime, clock.now()),
-        size: 0,
-        mime: mime.split(';')[0] ?? '',
-      });
+      const sink = await (place === 'server' ? this.#toServer(mime) : this.#toDevice(mime));
       if (sink === undefined) {
-        if (wish === this.#wish) this.#show(undefined);
+        if (wish !== this.#wish) return;
+        if (place === 'server') this.#fail('upload_refused');
+        else this.#show(undefined);
         return;
       }
       try {
@@ -105,7 +120,8 @@ export class LocalRecording implements RecordingControls {
           studio,
           mime,
           sink,
-          limit: this.limit,
+          // What the server does not take has a limit of its own.
+          limit: place === 'server' ? Infinity : this.limit,
           scene: () => this.#with(scene()),
           onEnd: (end, error) => {
             if (error !== undefined) report(error);
@@ -116,11 +132,42 @@ export class LocalRecording implements RecordingControls {
         sink.abort();
         throw error;
       }
-      this.#show({ state: 'on', since: clock.now() });
+      this.#show({ state: 'on', since: clock.now(), place });
     } catch (error) {
       report(error);
-      if (wish === this.#wish) this.#fail('recording_failed');
+      if (wish === this.#wish) this.#fail(place === 'server' ? 'upload_refused' : 'recording_failed');
     }
+  }
+
+  #toDevice(mime: string): Promise<FileSink | undefined> {
+    return this.#options.store.save(this.#file(mime));
+  }
+
+  async #toServer(mime: string): Promise<FileSink | undefined> {
+    const { server, store } = this.#options;
+    const known = server();
+    if (known === undefined) return undefined;
+    const { beginUpload } = await import('./upload');
+    return beginUpload(known.way, known.resume, {
+      limit: MEMORY_BYTES,
+      onLocal: (code) => {
+        this.#place = 'device';
+        if (this.#view?.state === 'on') this.#show({ ...this.#view, place: 'device', trouble: { code } });
+        else this.#options.onChange();
+      },
+      onFull: () => {
+        this.#full = true;
+        this.stop();
+      },
+      saveRest: (rest) => {
+        store.download(rest, this.#file(mime).name);
+      },
+    });
+  }
+
+  #file(mime: string): { name: string; size: number; mime: string } {
+    const { room, clock } = this.#options;
+    return { name: fileName(room, mime, clock.now()), size: 0, mime: mime.split(';')[0] ?? '' };
   }
 
   /** Ends it; the file is whole a moment later. */
@@ -143,7 +190,8 @@ export class LocalRecording implements RecordingControls {
 
   #ended(end: RecordingEnd): void {
     this.#recording = undefined;
-    if (end === 'saved') this.#show(undefined);
+    if (end === 'saved' && !this.#full) this.#show(undefined);
+    else if (end === 'saved') this.#fail('recording_limit');
     else this.#fail(FAILURES[end]);
   }
 

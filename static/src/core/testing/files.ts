@@ -25,6 +25,12 @@ export class FakeStore implements FileStore {
     return release;
   }
 
+  readonly downloads: { name: string; blob: Blob }[] = [];
+
+  download(blob: Blob, name: string): void {
+    this.downloads.push({ name, blob });
+  }
+
   save({ name }: { name: string }): Promise<FileSink | undefined> {
     if (this.answer === 'no') return Promise.resolve(undefined);
     if (this.answer === 'broken') return Promise.reject(new Error('no disk'));

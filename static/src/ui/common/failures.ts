@@ -47,5 +47,9 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   recording_limit: 'advice',
   recording_cut: 'advice',
   recording_failed: 'advice',
+  upload_refused: 'advice',
+  upload_full: 'advice',
+  upload_limit: 'advice',
+  upload_lost: 'advice',
   page_slept: 'advice',
 };

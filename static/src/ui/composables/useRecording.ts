@@ -1,5 +1,5 @@
 import { computed, ref, type ComputedRef, type Ref } from 'vue';
-import type { MeetingView, RecordingControls, Scene, SceneTile } from '../../core/types';
+import type { MeetingView, RecordingControls, RecordingPlace, Scene, SceneTile } from '../../core/types';
 import { PICTURE } from '../../core/recording/types';
 import { useText } from '../../i18n';
 import { hue, initials } from '../common/person';
@@ -17,7 +17,7 @@ export interface RecordingDesk {
   /** Asks, or stops. */
   readonly toggle: () => void;
   /** The person wants to. To be called in a gesture. */
-  readonly start: () => void;
+  readonly start: (place: RecordingPlace) => void;
 }
 
 /** Records the stage as it is shown here; one's own picture as the others see it, not mirrored. */
@@ -77,9 +77,9 @@ export function useRecording(
       if (on.value) controls.stop();
       else if (view().recording === undefined) asking.value = true;
     },
-    start: () => {
+    start: (place) => {
       asking.value = false;
-      void controls.start(scene);
+      void controls.start(scene, place);
     },
   };
 }

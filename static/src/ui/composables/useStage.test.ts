@@ -11,6 +11,7 @@ const person = (id: string, role: Role): Person => ({
   speaking: false,
   hand: false,
   recording: false,
+  recordsToServer: false,
   link: 'connected',
   resting: false,
   away: false,

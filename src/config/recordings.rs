@@ -1,0 +1,53 @@
+//! Recordings that are kept on the server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::values::{parse_bytes, parse_count, parse_days, parse_time};
+use crate::recordings::Rules;
+
+/// The settings.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RecordingSettings {
+    /// Folder for recordings that hosts send here, this server's alone. Without one recordings stay with who makes them.
+    #[arg(long, value_name = "DIR")]
+    pub recordings_dir: Option<PathBuf>,
+
+    /// Bytes that all recordings together may have: 20 GiB.
+    #[arg(long, value_name = "BYTES", default_value = "21474836480", value_parser = parse_bytes)]
+    pub recordings_quota: u64,
+
+    /// Bytes that one recording may have: 2 GiB, some two hours.
+    #[arg(long, value_name = "BYTES", default_value = "2147483648", value_parser = parse_bytes)]
+    pub recordings_max_bytes: u64,
+
+    /// Recordings that may be made at a time.
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = parse_count)]
+    pub recordings_at_a_time: usize,
+
+    /// How long a recording waits for its next piece, or for its host to come back, before it is finished: longer than
+    /// a restart of the server.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_time)]
+    pub recordings_silence: Duration,
+
+    /// How long a finished recording is kept before it is deleted.
+    #[arg(long, value_name = "TIME", default_value = "7days", value_parser = parse_days)]
+    pub recordings_keep: Duration,
+}
+
+impl RecordingSettings {
+    /// What holds for them; `None` where there are none.
+    pub fn rules(&self, zone: Tz) -> Option<Rules> {
+        Some(Rules {
+            dir: self.recordings_dir.clone()?,
+            quota: self.recordings_quota,
+            largest: self.recordings_max_bytes,
+            at_a_time: self.recordings_at_a_time,
+            silence: self.recordings_silence,
+            keep: self.recordings_keep,
+            zone,
+        })
+    }
+}

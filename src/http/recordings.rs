@@ -1,0 +1,332 @@
+//! `/signal-api/v1/recordings`: what hosts record to the server (R91 to R94), and what whoever runs it does with that
+//! (R96).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
+
+use super::admin::{self, Page, bearer};
+use super::api::{ApiError, knock, method_not_allowed, not_found, success};
+use super::client::{Patience, PeerAddress};
+use crate::app::App;
+use crate::core::Refusal;
+use crate::protocol::RoomName;
+use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Whose};
+
+/// A room's name of 64 characters, every one escaped, and a secret.
+const BODY_BYTES: usize = 2 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a piece: 4 MiB by a line of 1 Mbit/s. Its client may send smaller ones.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a file that whoever runs the server fetches: 2 GiB by a line of 5 Mbit/s.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", post(begin))
+        .route("/{id}", get(length).put(append))
+        .route("/{id}/finish", post(finish))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+}
+
+/// Whoever comes here has shown the admin's token.
+pub(super) fn admin_router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/recordings", get(list))
+        .route("/recordings/{id}", delete(remove))
+        .route("/recordings/{id}/file", get(file))
+}
+
+/// The store, where there is one.
+struct Store(Arc<Recordings>);
+
+impl FromRequestParts<Arc<App>> for Store {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(_: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let message = "This server keeps no recordings: whoever runs it has to set ROUNDTABLE_RECORDINGS_DIR.";
+        app.recordings.clone().map(Self).ok_or(ApiError::new(StatusCode::NOT_FOUND, "RECORDINGS_OFF", message))
+    }
+}
+
+/// R92: the recording of a path, for whoever has its secret. A guess is held up as at the door (R66).
+struct Upload {
+    store: Arc<Recordings>,
+    id: String,
+    bytes: u64,
+    finished: bool,
+}
+
+impl FromRequestParts<Arc<App>> for Upload {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let Store(store) = Store::from_request_parts(parts, app).await?;
+        let Path(names): Path<std::collections::HashMap<String, String>> =
+            Path::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
+        let id = names.get("id").cloned().unwrap_or_default();
+        let secret = bearer(&parts.headers).unwrap_or_default();
+        if let Ok((bytes, finished)) = store.length(&id, secret) {
+            return Ok(Self { store, id, bytes, finished });
+        }
+        let Extension(PeerAddress(peer)) =
+            Extension::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
+        let client = app.config.trusted_proxies.client(peer, &parts.headers);
+        knock(app, client, false).await?;
+        app.doors.guessed(client, Instant::now());
+        Err(Refused::Unknown.into())
+    }
+}
+
+#[derive(Deserialize)]
+struct Wish {
+    room: String,
+    resume: String,
+}
+
+/// R91: only a host who is in the room, by the secret of its own session.
+async fn begin(
+    State(app): State<Arc<App>>,
+    Store(store): Store,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Data {
+        id: String,
+        upload: String,
+        piece_bytes: usize,
+        recording_bytes: u64,
+    }
+    let invalid = |why| ApiError::new(StatusCode::BAD_REQUEST, "BODY_INVALID", why);
+    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES)).await;
+    let body = body.ok().and_then(Result::ok).ok_or_else(|| invalid("The body is at once, and has up to 2 KiB."))?;
+    let Wish { room, resume } =
+        serde_json::from_slice(&body).map_err(|_| invalid(r#"The body is {"room":"…","resume":"…"}."#))?;
+    let room = RoomName::new(&room).map_err(ApiError::room_invalid)?;
+    let known = app.resume_key.check(&room, &resume);
+    let client = app.config.trusted_proxies.client(peer, &headers);
+    knock(&app, client, known.is_some()).await?;
+    let (host, stay) = known.ok_or_else(|| {
+        app.doors.guessed(client, Instant::now());
+        let message = "This secret is not of this room, or not of this server.";
+        ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
+    })?;
+    if !app.hub.is_host(&room, host, stay) {
+        let message = "Only a host who is in the room records it here.";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", message));
+    }
+    let (whose, began) = (Whose { room, host }, Arc::clone(&store));
+    let asked = whose.clone();
+    let now = (app.surroundings.clock)();
+    let Begun { id, secret: upload } = blocking(move || began.begin(asked, now)).await??;
+    // Nobody is recorded who could not know.
+    if let Err(refusal) = app.hub.tell_recorded(&whose.room, whose.host, true) {
+        let (store, id) = (Arc::clone(&store), id.clone());
+        blocking(move || store.delete(&id)).await??;
+        return Err(untold(&refusal));
+    }
+    tracing::info!(id, "a recording has begun");
+    Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes: store.rules().largest }))
+}
+
+fn untold(refusal: &Refusal) -> ApiError {
+    match refusal {
+        Refusal::Busy => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", "The servers that share this room are busy.")
+        }
+        _ => {
+            let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
+            ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Length {
+    length: u64,
+    finished: bool,
+}
+
+async fn length(Upload { bytes: length, finished, .. }: Upload) -> Response {
+    success(Length { length, finished })
+}
+
+#[derive(Deserialize)]
+struct Offset {
+    offset: u64,
+}
+
+/// R92, R93: one piece, as a whole or not at all.
+async fn append(
+    State(app): State<Arc<App>>,
+    Upload { store, id, .. }: Upload,
+    offset: Result<Query<Offset>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let Ok(Query(Offset { offset })) = offset else {
+        let message = "The address needs where the piece begins: ?offset=<bytes>.";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "PARAMETER_INVALID", message));
+    };
+    let too_large = || {
+        let message = format!("A piece has up to {PIECE_BYTES} bytes.");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "PIECE_TOO_LARGE", message)
+    };
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|length| length > PIECE_BYTES) {
+        return Err(too_large());
+    }
+    let turn = store.turn(&id)?;
+    let piece = tokio::time::timeout(PIECE_TIMEOUT, async {
+        // One of a recording is in memory at a time, however often its client begins anew.
+        let turn = turn.lock_owned().await;
+        to_bytes(body, PIECE_BYTES).await.map(|piece| (turn, piece))
+    });
+    let late = || {
+        let message = "The piece did not come within 30 s. Send smaller ones.";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "PIECE_TOO_SLOW", message)
+    };
+    // Longer than it may be, or cut: nobody hears of the latter.
+    let (turn, piece) = piece.await.map_err(|_| late())?.map_err(|_| too_large())?;
+    let (written, whole, now) = (Arc::clone(&store), id.clone(), (app.surroundings.clock)());
+    let length = blocking(move || written.append(&whole, offset, &piece, now)).await??;
+    drop(turn);
+    if let Some(Whose { room, host }) = store.whose(&id) {
+        // Also after a restart, and where its client has said otherwise. A room that is busy is told by the next piece.
+        let _ = app.hub.tell_recorded(&room, host, true);
+    }
+    Ok(success(Length { length, finished: false }))
+}
+
+async fn finish(State(app): State<Arc<App>>, Upload { store, id, .. }: Upload) -> Result<Response, ApiError> {
+    let whose = store.whose(&id);
+    let now = (app.surroundings.clock)();
+    let length = blocking(move || store.end(&id, now)).await??;
+    if let Some(Whose { room, host }) = whose {
+        // Where the room is busy, what is shown is over when its host leaves.
+        let _ = app.hub.tell_recorded(&room, host, false);
+    }
+    Ok(success(Length { length, finished: true }))
+}
+
+/// R95: ends what nobody goes on with, deletes what is old, and tells the rooms.
+pub(crate) async fn sweep(app: &Arc<App>) {
+    let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
+    let now = (app.surroundings.clock)();
+    let swept = blocking(move || store.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await;
+    for Whose { room, host } in swept.unwrap_or_default() {
+        let _ = app.hub.tell_recorded(&room, host, false);
+    }
+}
+
+/// R96.
+async fn list(Store(store): Store, Page { after, limit }: Page) -> Response {
+    #[derive(Serialize)]
+    struct Data {
+        recordings: Vec<Summary>,
+        total: usize,
+        bytes: u64,
+        quota: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    let (recordings, total, bytes, more) = store.list(after.as_deref(), limit);
+    let next = more.then(|| recordings.last().map(|recording| recording.id.clone())).flatten();
+    success(Data { recordings, total, bytes, quota: store.rules().quota, next })
+}
+
+async fn file(
+    Store(store): Store,
+    Path(id): Path<String>,
+    Extension(patience): Extension<Patience>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let path = store.path(&id).ok_or_else(no_recording)?;
+    patience.extend(DOWNLOAD_TIMEOUT);
+    let Ok(mut response) = ServeFile::new(path).oneshot(request).await;
+    if response.status() == StatusCode::NOT_FOUND {
+        // It was finished or deleted in this moment.
+        return Err(no_recording());
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/webm"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let name = HeaderValue::from_str(&format!("attachment; filename=\"{id}.webm\"")).map_err(|_| no_recording())?;
+    headers.insert(header::CONTENT_DISPOSITION, name);
+    Ok(response.map(Body::new))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Store(store): Store,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let whose = store.whose(&id);
+    let deleted = blocking(move || store.delete(&id)).await?;
+    deleted.map_err(|refused| if matches!(refused, Refused::Unknown) { no_recording() } else { refused.into() })?;
+    if let Some(Whose { room, host }) = whose {
+        let _ = app.hub.tell_recorded(&room, host, false);
+    }
+    Ok(admin::done())
+}
+
+fn no_recording() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "RECORDING_NOT_FOUND", "There is no recording with this id.")
+}
+
+/// Off the threads on which everything else runs.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let gap;
+        let (status, code, message) = match refused {
+            Refused::Unknown => {
+                let message = "This needs the header `Authorization: Bearer <upload>` with the recording's own secret.";
+                (StatusCode::FORBIDDEN, "UPLOAD_INVALID", message)
+            }
+            Refused::Over => (StatusCode::CONFLICT, "RECORDING_OVER", "This recording is finished."),
+            Refused::Gap(length) => {
+                gap = format!("This recording has {length} bytes: the next piece begins there.");
+                (StatusCode::CONFLICT, "OFFSET_INVALID", &*gap)
+            }
+            Refused::TooLarge(largest) => {
+                gap = format!("A recording has up to {largest} bytes (ROUNDTABLE_RECORDINGS_MAX_BYTES).");
+                (StatusCode::PAYLOAD_TOO_LARGE, "RECORDING_TOO_LARGE", &*gap)
+            }
+            Refused::Quota => {
+                let message = "All recordings together have as much as they may (ROUNDTABLE_RECORDINGS_QUOTA).";
+                (StatusCode::INSUFFICIENT_STORAGE, "QUOTA_EXCEEDED", message)
+            }
+            Refused::TooMany => {
+                let message = "As many recordings are being made as may (ROUNDTABLE_RECORDINGS_AT_A_TIME).";
+                (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_RECORDINGS", message)
+            }
+            Refused::DiskFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "The disk of the recordings takes no more.")
+            }
+            Refused::Broken(error) => {
+                tracing::error!(%error, "a recording cannot be written");
+                return Self::internal();
+            }
+        };
+        Self::new(status, code, message)
+    }
+}

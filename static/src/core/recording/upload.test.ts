@@ -1,0 +1,193 @@
+import { beforeEach, expect, test } from 'vitest';
+import { addressOf } from '../address';
+import { FakeClock, settled } from '../testing/clock';
+import { isRecorded, type RecordingServer, type Send } from './server';
+import { beginUpload, type Upload } from './upload';
+
+/** A server of recordings that a test can break. */
+class FakeServer {
+  stored: number[] = [];
+  finished = 0;
+  readonly asked: string[] = [];
+  /** Answers in place of those that are right, the next one first; `lost` has been carried out all the same. */
+  readonly troubles: ('away' | 'lost' | [number, string])[] = [];
+  features: string[] = ['recordings'];
+  recorded = false;
+
+  readonly send: Send = async (url, { method, headers, body }) => {
+    const { pathname, searchParams } = new URL(url);
+    expect(url).not.toMatch(/resume|secret/);
+    this.asked.push(`${method} ${pathname.replace('/signal-api/v1/', '')}`);
+    const trouble = this.troubles.shift();
+    if (trouble === 'away') throw new TypeError('network');
+    if (Array.isArray(trouble)) return answer(trouble[0], { code: trouble[1], message: '' });
+    const data = await this.#data(method, pathname, searchParams, headers?.authorization, body);
+    if (trouble === 'lost') throw new TypeError('network');
+    return answer(200, { code: 'SUCCESS', data });
+  };
+
+  async #data(
+    method: string,
+    path: string,
+    query: URLSearchParams,
+    authorization: string | undefined,
+    body: string | Blob | undefined,
+  ): Promise<unknown> {
+    if (path.endsWith('/welcome')) return { name: 'roundtable', features: this.features };
+    if (path.includes('/rooms/')) return { recorded: this.recorded };
+    expect(query.get('room')).toBe('stand up');
+    if (path.endsWith('/recordings')) {
+      expect(JSON.parse(body as string)).toEqual({ room: 'stand up', resume: 'a resume secret' });
+      return { id: 'id', upload: 'an upload secret' };
+    }
+    expect(authorization).toBe('Bearer an upload secret');
+    if (path.endsWith('/finish')) this.finished += 1;
+    else if (method === 'PUT' && Number(query.get('offset')) === this.stored.length)
+      this.stored.push(...new Uint8Array(await (body as Blob).arrayBuffer()));
+    return { length: this.stored.length };
+  }
+}
+
+function answer(status: number, envelope: object): { status: number; text: () => Promise<string> } {
+  return { status, text: () => Promise.resolve(JSON.stringify(envelope)) };
+}
+
+const CLUSTER = [0x1f, 0x43, 0xb6, 0x75];
+const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
+
+let server: FakeServer;
+let clock: FakeClock;
+let way: RecordingServer;
+let told: string[];
+let rest: Blob | undefined;
+
+beforeEach(() => {
+  server = new FakeServer();
+  clock = new FakeClock();
+  const address = addressOf('https://meet.example/r/x', '../');
+  way = { address, room: 'stand up', send: server.send, clock };
+  told = [];
+  rest = undefined;
+});
+
+async function begun(limit = 1_000): Promise<Upload> {
+  const upload = await beginUpload(way, 'a resume secret', {
+    limit,
+    onLocal: (code) => told.push(code),
+    onFull: () => told.push('full'),
+    saveRest: (blob) => (rest = blob),
+  });
+  if (upload === undefined) throw new Error('refused');
+  return upload;
+}
+
+/** Lets all that waits have its time. */
+async function pass(milliseconds: number): Promise<void> {
+  for (let passed = 0; passed < milliseconds; passed += 500) {
+    await settled();
+    clock.advance(500);
+  }
+  await settled();
+}
+
+test('pieces go one after the other, and it is finished when all are there', async () => {
+  const upload = await begun();
+  await upload.write([bytes(1, 2)]);
+  await upload.write([bytes(3), bytes(4, 5)]);
+  await upload.close();
+  expect([server.stored, server.finished]).toEqual([[1, 2, 3, 4, 5], 1]);
+  expect([told, rest]).toEqual([[], undefined]);
+});
+
+test('over a lost answer and a server that is away it goes on, each byte once', async () => {
+  const upload = await begun();
+  server.troubles.push('lost', 'away', [502, 'UNAVAILABLE'], [503, 'DRAINING'], [429, 'TOO_MANY_ATTEMPTS']);
+  await upload.write([bytes(1, 2, 3)]);
+  await upload.write([bytes(4)]);
+  await pass(60_000);
+  await upload.write([bytes(5)]);
+  await upload.close();
+  expect(server.stored).toEqual([1, 2, 3, 4, 5]);
+  expect(told).toEqual([]);
+});
+
+test.each([
+  [507, 'STORAGE_FULL', 'upload_full'],
+  [507, 'QUOTA_EXCEEDED', 'upload_full'],
+  [413, 'RECORDING_TOO_LARGE', 'upload_limit'],
+  [409, 'RECORDING_OVER', 'upload_lost'],
+  [403, 'UPLOAD_INVALID', 'upload_lost'],
+])('%i %s: the rest stays here, and can be played by itself', async (status, code, expected) => {
+  const upload = await begun();
+  await upload.write([bytes(7, 7, ...CLUSTER, 1)]);
+  await settled();
+  server.troubles.push([status, code]);
+  await upload.write([bytes(2, ...CLUSTER, 3)]);
+  await settled();
+  expect(told).toEqual([expected]);
+  // What there is on the server is whole; nothing more goes there.
+  expect(server.finished).toBe(1);
+  await upload.write([bytes(4)]);
+  await upload.close();
+  expect(server.stored).toEqual([7, 7, ...CLUSTER, 1]);
+  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual([7, 7, ...CLUSTER, 3, 4]);
+});
+
+test('where the server takes nothing at all, the whole file is here', async () => {
+  const upload = await begun();
+  server.troubles.push([507, 'STORAGE_FULL']);
+  await upload.write([bytes(7, ...CLUSTER, 1)]);
+  await upload.close();
+  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual([7, ...CLUSTER, 1]);
+});
+
+test('a server that stays away at the end is not waited for for ever', async () => {
+  const upload = await begun();
+  server.troubles.push(...Array.from({ length: 100 }, () => 'away' as const));
+  await upload.write([bytes(1)]);
+  const closed = upload.close();
+  await pass(40_000);
+  await closed;
+  expect(told).toEqual(['upload_lost']);
+  expect(rest?.size).toBe(1);
+});
+
+test('neither what waits nor what stays here is without a bound', async () => {
+  const upload = await begun(100 * 1024 ** 2);
+  server.troubles.push(...Array.from({ length: 100 }, () => 'away' as const));
+  await upload.write([new Uint8Array(64 * 1024 ** 2)]);
+  expect(told).toEqual([]);
+  await upload.write([bytes(1)]);
+  expect(told).toEqual(['upload_lost']);
+  await upload.write([new Uint8Array(40 * 1024 ** 2)]);
+  expect(told).toEqual(['upload_lost', 'full']);
+});
+
+test('a server that has lost what it had gets no file with a hole', async () => {
+  const upload = await begun();
+  await upload.write([bytes(1, 2, 3)]);
+  await settled();
+  server.stored = [1];
+  await upload.write([bytes(4)]);
+  await settled();
+  expect(told).toEqual(['upload_lost']);
+  expect(server.stored).toEqual([1]);
+});
+
+test('a server that takes none says so before it begins', async () => {
+  server.troubles.push([503, 'TOO_MANY_RECORDINGS']);
+  await expect(begun()).rejects.toThrow('refused');
+});
+
+test('who is before the door learns that it is recorded, where the server can', async () => {
+  expect(await isRecorded(way)).toBe(false);
+  server.recorded = true;
+  expect(await isRecorded(way)).toBe(true);
+  server.features = [];
+  server.asked.length = 0;
+  expect(await isRecorded(way)).toBe(false);
+  // Nothing is asked about a room that cannot be recorded.
+  expect(server.asked).toEqual(['GET welcome']);
+  server.troubles.push('away');
+  expect(await isRecorded(way)).toBe(false);
+});

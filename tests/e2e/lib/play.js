@@ -1,0 +1,65 @@
+// Whether what was recorded can be played.
+
+/**
+ * Plays a file in the page; runs there. At the beginning and at the end: the mean colour of some places. And how loud
+ * the sound is at its loudest, 0 to 1.
+ */
+export async function play({ name, places = [[640, 360]] }) {
+  const folder = await navigator.storage.getDirectory();
+  const file = name ? await (await folder.getFileHandle(name)).getFile() : window.downloaded;
+  const video = document.createElement('video');
+  video.muted = true;
+  video.src = URL.createObjectURL(file);
+  const once = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
+  const loaded = Promise.race([once('loadeddata'), once('error')]);
+  await loaded;
+  if (video.error) return { error: video.error.message };
+  if (video.duration === Infinity) {
+    // A file that was written as it grew does not say how long it is: its end does.
+    const seeked = once('seeked');
+    video.currentTime = 1e6;
+    await seeked;
+  }
+  const seconds = Math.min(video.duration, video.currentTime > 0 ? video.currentTime : video.duration);
+  const canvas = document.createElement('canvas');
+  const brush = canvas.getContext('2d');
+  const { videoWidth: width, videoHeight: height } = video;
+  Object.assign(canvas, { width, height });
+  const seen = [];
+  for (const part of [0.05, 0.95]) {
+    const seeked = once('seeked');
+    video.currentTime = part * seconds;
+    await seeked;
+    brush.drawImage(video, 0, 0);
+    seen.push(
+      places.map(([x, y]) => {
+        const { data } = brush.getImageData(x - 60, y - 60, 120, 120);
+        return [0, 1, 2].map((colour) =>
+          Math.round(data.filter((_, i) => i % 4 === colour).reduce((a, b) => a + b) / 120 ** 2),
+        );
+      }),
+    );
+  }
+  const context = new OfflineAudioContext(1, 48_000, 48_000);
+  const sound = await context.decodeAudioData(await file.arrayBuffer());
+  const loudness = sound.getChannelData(0).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return {
+    seconds,
+    soundSeconds: sound.duration,
+    width,
+    height,
+    seen,
+    loudness,
+  };
+}
+
+/** Plays a file that is not in the page. */
+export function playBytes(page, bytes) {
+  return page.evaluate(
+    async ([bytes, source]) => {
+      window.downloaded = new Blob([Uint8Array.from(atob(bytes), (each) => each.charCodeAt(0))]);
+      return (0, eval)(`(${source})`)({});
+    },
+    [bytes.toString('base64'), play.toString()],
+  );
+}

@@ -1,0 +1,136 @@
+// A host records to the server: everybody knows, a restart takes nothing, and what was recorded can be played.
+
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join as path } from 'node:path';
+import { playBytes } from './lib/play.js';
+import { Server } from './lib/server.js';
+import { expect, expectPictures, expectSignaling, expectSound, test as base } from './lib/test.js';
+
+const TOKEN = 'north-north-north-north';
+
+/** A server that keeps recordings in a folder of its own. */
+const test = base.extend({
+  server: async ({ settings }, use) => {
+    const folder = await mkdtemp(path(tmpdir(), 'roundtable-recordings-'));
+    const own = {
+      ROUNDTABLE_RECORDINGS_DIR: folder,
+      ROUNDTABLE_ADMIN_TOKEN: TOKEN,
+      ROUNDTABLE_RESUME_KEY: 'a key that stays',
+    };
+    const server = await new Server({ ...own, ...settings }).start();
+    await use(server);
+    await server.kill();
+    await rm(folder, { recursive: true, force: true });
+  },
+});
+
+const sign = (person) => person.page.locator('[data-recording]');
+const consent = (person) => person.page.locator('[data-consent]');
+
+function admin(server, way) {
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  return fetch(new URL(`signal-api/v1/admin/recordings${way}`, server.url), {
+    headers,
+  });
+}
+
+/** The only recording there is. */
+async function recording(server) {
+  const { data } = await (await admin(server, '')).json();
+  expect(data.recordings).toHaveLength(1);
+  return data.recordings[0];
+}
+
+async function recordToServer(person) {
+  await person.page.keyboard.press('r');
+  await person.page.locator('[data-place="server"]').check();
+  await expect(person.page.getByRole('dialog')).toContainText('Whoever runs the server has the recording');
+  await person.button('confirm').click();
+}
+
+test('everybody knows, the server is killed meanwhile, and the file plays from the beginning to the end', async ({
+  join,
+  person,
+  server,
+}) => {
+  const ada = await join('Ada', 'kept', { audio: true });
+  const grace = await join('Grace', 'kept', { audio: true });
+  await expectPictures(ada, 'Grace');
+  await expectSound(ada, 'Grace');
+  // Only hosts are asked where to.
+  await grace.page.keyboard.press('r');
+  await expect(grace.button('confirm')).toBeVisible();
+  await expect(grace.page.locator('[data-place]')).toHaveCount(0);
+  await grace.button('cancel').click();
+
+  const started = performance.now();
+  await recordToServer(ada);
+  await expect(sign(ada)).toContainText('Recorded by: You');
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+  await expect(consent(grace)).toContainText('Ada is recording this meeting to the server');
+  await expect(consent(ada)).toHaveCount(0);
+  await grace.button('dismiss-consent').click();
+  await expect(consent(grace)).toHaveCount(0);
+  const kofi = await person('Kofi');
+  await kofi.page.goto(new URL('r/kept', server.url).href);
+  await expect(kofi.page.locator('[data-recorded]')).toContainText('By joining you agree');
+
+  const bytes = async () => (await recording(server)).bytes;
+  await expect.poll(bytes).toBeGreaterThan(0);
+  await server.kill();
+  await expectSignaling(ada, 'lost');
+  await server.start();
+  const before = await bytes();
+  await expectSignaling(ada, 'open');
+  await expectSignaling(grace, 'open');
+  await expect.poll(bytes).toBeGreaterThan(before);
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+
+  const least = (performance.now() - started) / 1_000 - 2;
+  await ada.page.keyboard.press('r');
+  await expect(sign(ada)).toHaveCount(0);
+  await expect(sign(grace)).toHaveCount(0);
+  await expect(ada.page.locator('.saving, [data-failure]')).toHaveCount(0);
+  const { id, ended, bytes: size } = await recording(server);
+  expect(ended).not.toBeNull();
+  const whole = Buffer.from(await (await admin(server, `/${id}/file`)).arrayBuffer());
+  expect(whole).toHaveLength(size);
+  const { seen, ...file } = await playBytes(ada.page, whole);
+  expect(file).toMatchObject({ width: 1280, height: 720 });
+  expect(file.seconds).toBeGreaterThan(least);
+  expect(Math.abs(file.seconds - file.soundSeconds)).toBeLessThan(1);
+  expect(file.loudness).toBeGreaterThan(0.02);
+  // Up to where the server was killed, and behind it, there is a picture.
+  expect(seen.flat().every((colours) => Math.max(...colours) > 30)).toBe(true);
+});
+
+test.describe('a server whose room for recordings ends', () => {
+  test.use({ settings: { ROUNDTABLE_RECORDINGS_QUOTA: '300000' } });
+
+  test('the rest stays on the device, and can be played by itself', async ({ join, server }) => {
+    const ada = await join('Ada', 'full', { audio: true });
+    await expect(ada.ownTile).toBeVisible();
+    await recordToServer(ada);
+    await expect(ada.failure('upload_full')).toContainText('The rest is kept on this device');
+    // It goes on, and says so.
+    await expect(sign(ada)).toContainText('Recorded by: You');
+    const now = await ada.page.evaluate(() => performance.now());
+    await ada.page.waitForFunction((from) => performance.now() > from + 2_500, now);
+    const download = ada.page.waitForEvent('download');
+    await ada.page.keyboard.press('r');
+    const rest = await playBytes(ada.page, await readFile(await (await download).path()));
+    expect(rest.error).toBeUndefined();
+    expect(rest).toMatchObject({ width: 1280, height: 720 });
+    expect(rest.seconds).toBeGreaterThan(2);
+    // What the server has got ends there, and plays, too.
+    await expect.poll(async () => (await recording(server)).ended).not.toBeNull();
+    const { id } = await recording(server);
+    const first = await playBytes(
+      ada.page,
+      Buffer.from(await (await admin(server, `/${id}/file`)).arrayBuffer()),
+    );
+    expect(first.error).toBeUndefined();
+    expect(first.width).toBe(1280);
+  });
+});

@@ -1,0 +1,439 @@
+//! R91 to R96: what hosts record to the server.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::common::client::Client;
+use crate::common::http::{Answer, ask, send};
+use crate::common::program::{BINARY, Running, program};
+use crate::common::{TestServer, eventually};
+
+const TOKEN: &str = "north-north-north-north";
+const RECORDINGS: &str = "/signal-api/v1/recordings";
+
+/// A folder of this test alone, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("roundtable-recordings-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// The files with this end, by name.
+    fn files(&self, end: &str) -> Vec<PathBuf> {
+        let mut found: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.retain(|path| path.to_str().unwrap().ends_with(end));
+        found.sort();
+        found
+    }
+
+    fn only(&self, end: &str) -> PathBuf {
+        let files = self.files(end);
+        assert_eq!(files.len(), 1, "{files:?}");
+        files[0].clone()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn keeping(folder: &Folder, settings: &[(&str, &str)]) -> TestServer {
+    let own = [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_ADMIN_TOKEN", TOKEN)];
+    TestServer::start(&[settings, &own].concat()).await
+}
+
+async fn begin(address: SocketAddr, room: &str, resume: &Value) -> Answer {
+    send(address, "POST", RECORDINGS, &[], json!({"room": room, "resume": resume}).to_string()).await
+}
+
+/// A recording that is being made.
+#[derive(Clone)]
+struct Upload {
+    address: SocketAddr,
+    id: String,
+    secret: String,
+}
+
+impl Upload {
+    async fn new(address: SocketAddr, room: &str, host: &Client) -> Self {
+        let answer = begin(address, room, &host.welcome["resume"]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let data = &answer.json()["data"];
+        assert_eq!(data["piece_bytes"], 4 * 1024 * 1024);
+        let text = |name: &str| data[name].as_str().unwrap().to_owned();
+        Self { address, id: text("id"), secret: text("upload") }
+    }
+
+    async fn call(&self, method: &str, more: &str, body: impl AsRef<[u8]>) -> Answer {
+        let authorization = format!("Bearer {}", self.secret);
+        let target = format!("{RECORDINGS}/{}{more}", self.id);
+        send(self.address, method, &target, &[("Authorization", &authorization)], body).await
+    }
+
+    async fn put(&self, offset: usize, piece: impl AsRef<[u8]>) -> Answer {
+        self.call("PUT", &format!("?offset={offset}"), piece).await
+    }
+
+    /// The length that an answer tells.
+    async fn put_well(&self, offset: usize, piece: impl AsRef<[u8]>) -> Value {
+        length(&self.put(offset, piece).await)
+    }
+}
+
+fn length(answer: &Answer) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["data"]["length"].clone()
+}
+
+fn assert_refused(answer: &Answer, status: u16, code: &str) {
+    assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{}", answer.text());
+}
+
+async fn admin(server: &TestServer, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let authorization = format!("Bearer {TOKEN}");
+    let target = format!("/signal-api/v1/admin{path}");
+    ask(server.address, method, &target, &[headers, &[("Authorization", authorization.as_str())]].concat()).await
+}
+
+/// Bytes that say where they stand.
+fn media(from: usize, to: usize) -> Vec<u8> {
+    (from..to).map(|at| (at * 31 + (at >> 8)) as u8).collect()
+}
+
+#[tokio::test]
+async fn r91_a_host_who_is_in_the_room_begins_and_nobody_else() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
+    let ada = server.join("r", "Ada").await;
+    assert!(ada.welcome["features"].as_array().unwrap().contains(&json!("recordings")));
+    let eve = server.join("r", "Eve").await;
+    let resume = &ada.welcome["resume"];
+    assert_refused(&begin(server.address, "r", &eve.welcome["resume"]).await, 403, "HOSTS_ONLY");
+    assert_refused(&begin(server.address, "r", &json!("a guess")).await, 403, "RESUME_INVALID");
+    assert_refused(&begin(server.address, "other", resume).await, 403, "RESUME_INVALID");
+    assert_refused(&begin(server.address, "a/b", resume).await, 400, "ROOM_INVALID");
+    assert_refused(&send(server.address, "POST", RECORDINGS, &[], "[]").await, 400, "BODY_INVALID");
+    let long = format!(r#"{{"room":"r","resume":"{}"}}"#, "x".repeat(3_000));
+    assert_refused(&send(server.address, "POST", RECORDINGS, &[], long).await, 400, "BODY_INVALID");
+    assert_eq!(folder.files("").len(), 0);
+
+    let upload = Upload::new(server.address, "r", &ada).await;
+    // Another page of the same host begins anew: what there was of it is finished, and nothing of it is nothing.
+    upload.put_well(0, media(0, 10)).await;
+    let again = Upload::new(server.address, "r", &ada).await;
+    assert_refused(&upload.put(10, b"x").await, 409, "RECORDING_OVER");
+    assert_eq!(fs::read(folder.only(".webm")).unwrap(), media(0, 10));
+    assert_eq!(length(&again.call("POST", "/finish", "").await), 0);
+    assert_eq!(folder.files(".json").len(), 1);
+
+    // The secret of a stay that is over opens nothing, also where its peer is back.
+    let room = ada.welcome["resume"].clone();
+    drop(ada);
+    let mut back = server.connect("r").await;
+    back.join_with(json!({"type": "join", "name": "Ada", "resume": room})).await;
+    assert_eq!(back.welcome["resumed"], true);
+    assert_refused(&begin(server.address, "r", &room).await, 403, "HOSTS_ONLY");
+
+    let off = TestServer::start(&[]).await;
+    let host = off.join("r", "Ada").await;
+    assert!(!host.welcome["features"].as_array().unwrap().contains(&json!("recordings")));
+    assert_refused(&begin(off.address, "r", &host.welcome["resume"]).await, 404, "RECORDINGS_OFF");
+}
+
+#[tokio::test]
+async fn r92_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_from_the_length() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
+    let ada = server.join("r", "Ada").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    assert_eq!(length(&upload.call("GET", "", "").await), 0);
+    assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
+    // The same again, and one that overlaps: nothing is written.
+    assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
+    assert_eq!(upload.put_well(500, media(500, 1_500)).await, 1_000);
+    assert_refused(&upload.put(1_001, b"x").await, 409, "OFFSET_INVALID");
+    assert_refused(&upload.call("PUT", "", b"x").await, 400, "PARAMETER_INVALID");
+    assert_refused(&upload.call("PUT", "?offset=-1", b"x").await, 400, "PARAMETER_INVALID");
+    assert_eq!(upload.put_well(1_000, media(1_000, 2_000)).await, 2_000);
+    // Another secret, and another recording: the same.
+    let guess = Upload { secret: "a guess".into(), ..upload.clone() };
+    let other = Upload { id: "20260102T030405Z-000000000000".into(), ..upload.clone() };
+    for wrong in [guess, other] {
+        assert_refused(&wrong.put(2_000, b"x").await, 403, "UPLOAD_INVALID");
+        assert_refused(&wrong.call("GET", "", "").await, 403, "UPLOAD_INVALID");
+        assert_refused(&wrong.call("POST", "/finish", "").await, 403, "UPLOAD_INVALID");
+    }
+    let bare = send(server.address, "PUT", &format!("{RECORDINGS}/{}?offset=2000", upload.id), &[], b"x").await;
+    assert_refused(&bare, 403, "UPLOAD_INVALID");
+    // A piece whose connection ends is no piece.
+    let mut cut = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "PUT {RECORDINGS}/{}?offset=2000 HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nContent-Length: 100\r\n\r\nhalf",
+        upload.id, upload.secret
+    );
+    cut.write_all(head.as_bytes()).await.unwrap();
+    drop(cut);
+    assert_eq!(upload.put_well(2_000, media(2_000, 3_000)).await, 3_000);
+
+    assert_eq!(length(&upload.call("POST", "/finish", "").await), 3_000);
+    assert_eq!(length(&upload.call("POST", "/finish", "").await), 3_000);
+    let told = upload.call("GET", "", "").await.json();
+    assert_eq!(told["data"], json!({"length": 3_000, "finished": true}));
+    assert_refused(&upload.put(3_000, b"x").await, 409, "RECORDING_OVER");
+    assert_eq!(fs::read(folder.only(".webm")).unwrap(), media(0, 3_000));
+    // The record says nothing of who it was, and does not open it.
+    let record = fs::read_to_string(folder.only(".json")).unwrap();
+    assert!(!record.contains("Ada") && !record.contains(&upload.secret), "{record}");
+    assert_eq!(folder.files(".part").len(), 0);
+}
+
+#[tokio::test]
+async fn r92_what_was_acknowledged_outlives_the_program() {
+    let folder = Folder::new();
+    let settings = [("ROUNDTABLE_RECORDINGS_DIR", folder.path())];
+    let mut running = Running::start(&settings);
+    let ada = running.join("r").await;
+    let upload = Upload::new(running.address, "r", &ada).await;
+    assert_eq!(upload.put_well(0, media(0, 100_000)).await, 100_000);
+    // It is killed while a piece comes, and another one was torn on its way to the disk.
+    let mut half = TcpStream::connect(running.address).await.unwrap();
+    let head = format!(
+        "PUT {RECORDINGS}/{}?offset=100000 HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nContent-Length: 9999\r\n\r\nhalf",
+        upload.id, upload.secret
+    );
+    half.write_all(head.as_bytes()).await.unwrap();
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(folder.only(".webm.part"))
+        .map(|mut file| {
+            std::io::Write::write_all(&mut file, b"torn").unwrap();
+        })
+        .unwrap();
+
+    let again = Running::start(&settings);
+    let upload = Upload { address: again.address, ..upload };
+    assert_eq!(length(&upload.call("GET", "", "").await), 100_000);
+    assert_eq!(upload.put_well(100_000, media(100_000, 150_000)).await, 150_000);
+    assert_eq!(length(&upload.call("POST", "/finish", "").await), 150_000);
+    assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 150_000));
+}
+
+#[tokio::test]
+async fn r93_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
+    let folder = Folder::new();
+    let bounds = [
+        ("ROUNDTABLE_RECORDINGS_QUOTA", "10000"),
+        ("ROUNDTABLE_RECORDINGS_MAX_BYTES", "6000"),
+        ("ROUNDTABLE_RECORDINGS_AT_A_TIME", "2"),
+        ("ROUNDTABLE_ADDRESS_JOINS", "0"),
+    ];
+    let server = keeping(&folder, &bounds).await;
+    let (ada, eve, zoe) = (server.join("a", "Ada").await, server.join("e", "Eve").await, server.join("z", "Zoe").await);
+    let first = Upload::new(server.address, "a", &ada).await;
+    assert_refused(&first.put(0, vec![0; 4 * 1024 * 1024 + 1]).await, 413, "PIECE_TOO_LARGE");
+    assert_eq!(first.put_well(0, media(0, 6_000)).await, 6_000);
+    assert_refused(&first.put(6_000, b"x").await, 413, "RECORDING_TOO_LARGE");
+    let second = Upload::new(server.address, "e", &eve).await;
+    let third = begin(server.address, "z", &zoe.welcome["resume"]).await;
+    assert_refused(&third, 503, "TOO_MANY_RECORDINGS");
+    assert!(third.header("retry-after").is_some());
+    assert_eq!(second.put_well(0, media(0, 3_000)).await, 3_000);
+    assert_refused(&second.put(3_000, media(0, 1_001)).await, 507, "QUOTA_EXCEEDED");
+    assert_eq!(second.put_well(3_000, media(3_000, 4_000)).await, 4_000);
+    assert_eq!(length(&first.call("POST", "/finish", "").await), 6_000);
+    assert_refused(&begin(server.address, "z", &zoe.welcome["resume"]).await, 507, "QUOTA_EXCEEDED");
+    assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 6_000));
+    assert!(fs::read(folder.only(".part")).unwrap() == media(0, 4_000));
+}
+
+#[tokio::test]
+async fn r93_a_full_disk_is_told_and_nothing_is_torn() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let ada = server.join("r", "Ada").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    upload.put_well(0, media(0, 1_000)).await;
+    // The kernel's own full disk, in the place of the file.
+    let (part, aside) = (folder.only(".part"), folder.0.join("aside"));
+    fs::rename(&part, &aside).unwrap();
+    symlink("/dev/full", &part).unwrap();
+    assert_refused(&upload.put(1_000, media(1_000, 2_000)).await, 507, "STORAGE_FULL");
+    fs::rename(&aside, &part).unwrap();
+    assert_eq!(upload.put_well(1_000, media(1_000, 2_000)).await, 2_000);
+
+    // A disk that takes a part of a piece: files have up to 64 KiB there, and whoever writes more is told.
+    let small = Folder::new();
+    let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", small.path())]);
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\"", BINARY]);
+    let running = Running::spawn(shell);
+    let ada = running.join("r").await;
+    let upload = Upload::new(running.address, "r", &ada).await;
+    upload.put_well(0, media(0, 40_000)).await;
+    assert_refused(&upload.put(40_000, media(40_000, 80_000)).await, 507, "STORAGE_FULL");
+    assert!(fs::read(small.only(".part")).unwrap() == media(0, 40_000));
+    assert_eq!(upload.put_well(40_000, media(40_000, 60_000)).await, 60_000);
+    assert_eq!(length(&upload.call("POST", "/finish", "").await), 60_000);
+    assert!(fs::read(small.only(".webm")).unwrap() == media(0, 60_000));
+}
+
+#[tokio::test]
+async fn r94_everybody_in_the_room_and_before_it_is_told_by_the_server() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let mut ada = server.join("r", "Ada").await;
+    let mut eve = server.join("r", "Eve").await;
+    let recorded = async || server.get("/signal-api/v1/rooms/r").await.json()["data"]["recorded"].clone();
+    assert_eq!(recorded().await, false);
+    let upload = Upload::new(server.address, "r", &ada).await;
+    let told = eve.expect("state").await;
+    assert_eq!((&told["id"], &told["state"]), (&json!(ada.id()), &json!({"recording": "server"})));
+    assert_eq!(recorded().await, true);
+    let zoe = server.join("r", "Zoe").await;
+    assert_eq!(zoe.welcome["peers"][0]["state"], json!({"recording": "server"}));
+    // Whoever says otherwise is put right by the next piece.
+    eve.expect("peer_joined").await;
+    ada.send(json!({"type": "state", "state": {"recording": null}})).await;
+    assert_eq!(eve.expect("state").await["state"], json!({}));
+    upload.put_well(0, b"x").await;
+    assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
+    upload.call("POST", "/finish", "").await;
+    assert_eq!(eve.expect("state").await["state"], json!({}));
+    assert_eq!(recorded().await, false);
+
+    // Where nobody can be told, nobody is recorded.
+    let state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
+    let mut full = server.connect("full").await;
+    full.join_with(json!({"type": "join", "name": "Full", "state": state})).await;
+    assert_refused(&begin(server.address, "full", &full.welcome["resume"]).await, 409, "STATE_INVALID");
+    assert_eq!(folder.files(".part").len(), 0);
+}
+
+#[tokio::test]
+async fn r95_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
+    let folder = Folder::new();
+    let server = keeping(
+        &folder,
+        &[
+            ("ROUNDTABLE_RECORDINGS_SILENCE", "1s"),
+            ("ROUNDTABLE_RESUME_WINDOW", "1s"),
+            ("ROUNDTABLE_RECORDINGS_KEEP", "2days"),
+        ],
+    )
+    .await;
+    let ada = server.join("r", "Ada").await;
+    let mut eve = server.join("r", "Eve").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    upload.put_well(0, media(0, 100)).await;
+    // Nothing more comes: the server ends it by itself, and says so.
+    assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
+    assert_eq!(eve.expect("state").await["state"], json!({}));
+    assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 100));
+    assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
+
+    // Pieces come, and their host is gone.
+    let other = server.join("other", "Zoe").await;
+    let upload = Upload::new(server.address, "other", &other).await;
+    upload.put_well(0, b"x").await;
+    drop(other);
+    let mut at = 1;
+    eventually("its end", async || {
+        let answer = upload.put(at, b"x").await;
+        at += 1;
+        if answer.status != 200 {
+            assert_refused(&answer, 409, "RECORDING_OVER");
+        }
+        answer.status != 200
+    })
+    .await;
+
+    // By the clock of two days later, nothing is left; a minute before there was.
+    let later = |minutes: i64| SystemTime::now() + Duration::from_secs(((2 * 24 * 60 + minutes) * 60) as u64);
+    let store = server.app.recordings.as_ref().unwrap();
+    assert_eq!(folder.files(".webm").len(), 2);
+    store.sweep(later(-5), |_| true);
+    assert_eq!(folder.files(".webm").len(), 2);
+    store.sweep(later(5), |_| true);
+    assert_eq!(folder.files("").len(), 0);
+}
+
+#[tokio::test]
+async fn r96_whoever_runs_the_server_lists_fetches_and_deletes() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[("TZ", "Asia/Shanghai")]).await;
+    let mut hosts = Vec::new();
+    for room in ["a", "b", "c"] {
+        let host = server.join(room, "Ada").await;
+        let upload = Upload::new(server.address, room, &host).await;
+        upload.put_well(0, media(0, 1_000)).await;
+        hosts.push((host, upload));
+    }
+    hosts[0].1.call("POST", "/finish", "").await;
+    let page = admin(&server, "GET", "/recordings?limit=2", &[]).await.json()["data"].clone();
+    assert_eq!((&page["total"], &page["bytes"]), (&json!(3), &json!(3_000)));
+    let rest = admin(&server, "GET", &format!("/recordings?after={}", page["next"].as_str().unwrap()), &[]).await;
+    let rest = rest.json()["data"].clone();
+    assert_eq!(rest.get("next"), None);
+    let all: Vec<Value> =
+        [&page, &rest].iter().flat_map(|page| page["recordings"].as_array().unwrap().clone()).collect();
+    let mut rooms: Vec<&str> = all.iter().map(|recording| recording["room"].as_str().unwrap()).collect();
+    rooms.sort_unstable();
+    assert_eq!(rooms, ["a", "b", "c"]);
+    let finished = all.iter().find(|recording| recording["room"] == "a").unwrap();
+    assert!(finished["begun"].as_str().unwrap().ends_with("+08:00"), "{finished}");
+    assert!(finished["ended"].is_string());
+    let growing = all.iter().find(|recording| recording["room"] == "b").unwrap();
+    assert_eq!((&growing["ended"], &growing["bytes"]), (&Value::Null, &json!(1_000)));
+
+    let file = |recording: &Value| format!("/recordings/{}/file", recording["id"].as_str().unwrap());
+    let whole = admin(&server, "GET", &file(finished), &[]).await;
+    assert_eq!((whole.status, whole.header("content-type")), (200, Some("video/webm")));
+    let name = format!("attachment; filename=\"{}.webm\"", finished["id"].as_str().unwrap());
+    assert_eq!(whole.header("content-disposition"), Some(&*name));
+    assert!(whole.body == media(0, 1_000));
+    // Also what still grows, and a part of it.
+    let part = admin(&server, "GET", &file(growing), &[("Range", "bytes=10-19")]).await;
+    assert_eq!((part.status, part.header("content-range")), (206, Some("bytes 10-19/1000")));
+    assert!(part.body == media(10, 20));
+
+    for wrong in ["nothing", "..%2F..%2Fetc%2Fpasswd", "%2E%2E"] {
+        assert_refused(
+            &admin(&server, "GET", &format!("/recordings/{wrong}/file"), &[]).await,
+            404,
+            "RECORDING_NOT_FOUND",
+        );
+        assert_refused(
+            &admin(&server, "DELETE", &format!("/recordings/{wrong}"), &[]).await,
+            404,
+            "RECORDING_NOT_FOUND",
+        );
+    }
+    let target = format!("/signal-api/v1/admin{}", file(finished));
+    assert_refused(&ask(server.address, "GET", &target, &[]).await, 401, "UNAUTHORIZED");
+    for recording in [finished, growing] {
+        let path = format!("/recordings/{}", recording["id"].as_str().unwrap());
+        assert_eq!(admin(&server, "DELETE", &path, &[]).await.status, 200);
+        assert_refused(&admin(&server, "GET", &format!("{path}/file"), &[]).await, 404, "RECORDING_NOT_FOUND");
+    }
+    assert_refused(&hosts[1].1.put(1_000, b"x").await, 403, "UPLOAD_INVALID");
+    assert_eq!(folder.files("").len(), 2);
+    assert!(Path::new(folder.path()).exists());
+}
