@@ -156,7 +156,7 @@ impl Link {
         }
         self.heard |= bytes > 0;
         let now = Instant::now();
-        match self.meter.take(now, is_message, bytes) {
+        match self.meter.take(now, u32::from(is_message), bytes) {
             Pace::Free => return false,
             Pace::Held(wait) => {
                 self.read_after = Some(now + wait);

@@ -33,7 +33,7 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
     let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
-            link.enter_room(app.commons.of_room(&hello.room));
+            link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
             Joined { app: &app, membership, pass }.run(&mut link, early).await
         }
         Err(ending) => ending,

@@ -12,6 +12,12 @@ impl<H> Room<H> {
         lost.chain(self.waking.then_some(self.quiet_until))
     }
 
+    /// The ways to all who have a socket: members that are not lost, and who waits.
+    pub fn connected(&self) -> impl Iterator<Item = &H> {
+        let members = self.members.values().filter(|member| member.lost.is_none());
+        members.map(|member| &member.handle).chain(self.guests())
+    }
+
     /// The ways to all who wait, in the order in which they came.
     pub fn guests(&self) -> impl Iterator<Item = &H> {
         self.house.guests()

@@ -10,6 +10,7 @@ use super::{Held, Hub};
 use crate::cluster::share::Undelivered;
 use crate::core::session::OutOfSequence;
 use crate::core::{Act, Input, Refusal, Room, Seat};
+use crate::limits::Elsewhere;
 use crate::outbox::Outbox;
 use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
 
@@ -55,6 +56,14 @@ impl Membership {
     /// Whether the room began with this join.
     pub fn made_the_room(&self) -> bool {
         self.made
+    }
+
+    /// How many others in the room have their socket on another server, now and later.
+    pub fn elsewhere(&self) -> Elsewhere {
+        match self.hub.lock(&self.room).get(&self.room) {
+            Some(Held::Shared(shared)) => shared.elsewhere.clone(),
+            _ => Elsewhere::default(),
+        }
     }
 
     /// Passes a frame on to one other member; `None` is nobody.

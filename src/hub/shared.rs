@@ -16,6 +16,7 @@ use crate::cluster::share::{Busy, Emit, Happened, Rules};
 use crate::cluster::{Output, Post, ServerId, Share};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
 use crate::greeter::Greeting;
+use crate::limits::Elsewhere;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, Frame, LeaveReason, NotResumed, PeerId, RoomName, ServerMessage};
 
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     degraded: bool,
     /// How many members are in the metrics.
     counted: usize,
+    /// For what all may send together (R79).
+    pub(super) elsewhere: Elsewhere,
 }
 
 /// What cannot be done while a share speaks.
@@ -71,6 +74,7 @@ impl Shared {
             wake: None,
             degraded: false,
             counted: 0,
+            elsewhere: Elsewhere::default(),
         })
     }
 
@@ -287,6 +291,7 @@ impl Hub {
         let members = shared.share.members();
         self.metrics.members.inc_by(members as i64 - shared.counted as i64);
         shared.counted = members;
+        shared.elsewhere.set(shared.share.connected_elsewhere());
         if self.draining.load(Ordering::Relaxed) && !shared.share.holds_sessions() {
             self.settled.notify_waiters();
         }

@@ -221,6 +221,8 @@ pub struct Share<L, C> {
     offered: u64,
     retained: VecDeque<(u64, Act)>,
     locals: BTreeMap<Seat, Local<L>>,
+    /// Everybody's session is here: a frame is for nobody else, and nothing is to be looked at first.
+    all_here: bool,
     links: BTreeMap<Post, Link>,
     wakes: BTreeSet<Duration>,
     ticked: Duration,
@@ -265,6 +267,7 @@ impl<L, C> Share<L, C> {
             offered: 0,
             retained: VecDeque::new(),
             locals: BTreeMap::new(),
+            all_here: false,
             links: BTreeMap::new(),
             wakes: BTreeSet::new(),
             ticked: Duration::ZERO,
@@ -345,6 +348,12 @@ impl<L, C> Share<L, C> {
     pub fn members(&self) -> usize {
         let Some(replica) = &self.replica else { return 0 };
         self.locals.keys().filter(|seat| replica.room().seat_of(seat.id) == Some(**seat)).count()
+    }
+
+    /// How many have their socket on another server, as far as this one knows.
+    pub fn connected_elsewhere(&self) -> usize {
+        let Some(replica) = &self.replica else { return 0 };
+        replica.room().connected().filter(|way| way.home != Some(self.own)).count()
     }
 
     /// Whether anything here would be lost with this server: a session, or what another server has not said to have.
@@ -508,12 +517,19 @@ impl<L, C> Share<L, C> {
         self.move_on(now, emit);
         self.want(now, emit);
         self.pump(now, emit);
+        self.all_here = self.is_all_here();
         let cut_off =
             self.replica.is_some() && !self.is_alone() && !(self.connected && matches!(self.stage, Stage::In));
         if !self.is_over() && cut_off != self.degraded && !self.locals.is_empty() {
             self.degraded = cut_off;
             emit(Output::Degraded(cut_off));
         }
+    }
+
+    /// Where the engine has lost its data, those of servers that are not back are not, though this one is alone.
+    fn is_all_here(&self) -> bool {
+        let is_here = |way: &Way| way.home.is_none_or(|home| home == self.own);
+        self.is_alone() && self.replica.as_ref().is_some_and(|replica| replica.room().handles().all(is_here))
     }
 
     /// Ends: whoever is here is sent to where the room is now.
