@@ -554,10 +554,13 @@ impl<H> Room<H> {
         self.check(seat)?;
         self.announce_states(now, emit);
         let member = self.check(seat)?;
-        let (role, settings) = (member.peer.role, self.house.settings);
-        let roster = ServerMessage::Roster { version: self.version, peers: self.others(seat.id), role, settings };
-        emit(member.send(roster.to_frame()));
+        emit(member.send(self.roster(member)));
         Ok(())
+    }
+
+    pub(super) fn roster(&self, member: &Member<H>) -> Frame {
+        let (role, settings) = (member.peer.role, self.house.settings);
+        ServerMessage::Roster { version: self.version, peers: self.others(member.peer.id), role, settings }.to_frame()
     }
 
     pub(super) fn others(&self, id: PeerId) -> Vec<&Peer> {

@@ -123,7 +123,7 @@ impl Hub {
         result
     }
 
-    /// The same for an act of this server's.
+    /// The same for an act of this server's. Whether other servers are asked.
     pub(super) fn act(
         self: &Arc<Self>,
         name: &RoomName,
@@ -131,7 +131,7 @@ impl Hub {
         act: Act,
         handle: Option<Arc<Outbox>>,
         context: Option<Context>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let taken = self.drive(name, shared, |share, now, emit| share.act(now, act, handle, context, emit));
         taken.map_err(|Busy| Refusal::Busy)
     }

@@ -353,7 +353,9 @@ impl World {
             server.share = Some(Share::new(post, RULES, server.connected));
         }
         let now = self.now + server.skew;
-        self.with(slot, |share, emit| share.act(now, act, handle, context, emit).unwrap());
+        self.with(slot, |share, emit| {
+            share.act(now, act, handle, context, emit).unwrap();
+        });
         self.check();
     }
 

@@ -378,6 +378,8 @@ impl<L, C> Share<L, C> {
     /// or moves here ([`Act::Return`] is for whose session is here, [`Act::Move`] for others), and to where what it misses
     /// waits for who is lost. Whoever comes in needs a `context`: a move is refused where the session is no more, and that
     /// member is to join.
+    ///
+    /// Whether it waits for other servers.
     pub fn act(
         &mut self,
         now: Duration,
@@ -385,7 +387,14 @@ impl<L, C> Share<L, C> {
         handle: Option<L>,
         context: Option<C>,
         emit: Emit<'_, L, C>,
-    ) -> Result<(), Busy> {
+    ) -> Result<bool, Busy> {
+        if let Act::Sync { seat } = act
+            && let Some(shown) = self.show_now(seat)
+        {
+            emit(Output::Effect(shown));
+            context.into_iter().for_each(|context| emit(Output::Answer(context, Ok(()))));
+            return Ok(false);
+        }
         // Bounded by the members there are: what ends something, or goes on.
         let must =
             matches!(act, Act::Lose { .. } | Act::Return { .. } | Act::Move { .. } | Act::Leave { .. } | Act::Tick);
@@ -419,8 +428,18 @@ impl<L, C> Share<L, C> {
         };
         self.acted += 1;
         self.pending.push_back(Pending { own: self.acted, act, handle, context });
+        let own = self.acted;
         self.go_on(now, emit);
-        Ok(())
+        Ok(self.pending.iter().any(|pending| pending.own == own))
+    }
+
+    /// The roster for a member of this server, where this copy's is right as it is: nothing waits to be announced with it,
+    /// and nothing of the member's own to be done before. Otherwise all have to do the same.
+    fn show_now(&self, seat: Seat) -> Option<Effect<'_, L>> {
+        let local = self.locals.get(&seat).filter(|local| local.awaits.is_none())?;
+        let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat));
+        let frame = self.replica.as_ref().filter(|_| !says)?.room().roster_now(seat)?;
+        Some(Effect::Send { seat, to: &local.handle, frame })
     }
 
     /// Takes back that somebody comes in, or comes back, where nobody has heard of it. Whether that was so; otherwise it is
