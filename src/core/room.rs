@@ -217,6 +217,8 @@ pub enum Refusal {
     OutOfSequence(u64),
     /// What several servers have to decide waits already, as much as may (R78). Said by no room.
     Busy,
+    /// It comes with the secret of a stay that was ended (R56). Said by no room.
+    Dismissed(CloseCode),
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

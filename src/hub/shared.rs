@@ -174,7 +174,7 @@ impl Hub {
             }
             Output::Happened(Happened::Left(peer, reason)) => self.webhooks.left(name, peer, reason),
             Output::Happened(Happened::Closed) => self.webhooks.closed(name),
-            Output::Dismissed(seat, code) => self.dismissed.add(seat.session, code),
+            Output::Dismissed(stay, code) => self.dismissed.add(stay, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
                 Ok(is_there) => drop(self.metrics.resumed.inc_by(u64::from(is_there))),
                 Err(why) => after.spurned.push((seat, why)),

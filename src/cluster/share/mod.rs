@@ -61,8 +61,8 @@ pub enum Output<'a, L, C> {
     /// Something has happened in the room, on whichever server: to be told to other programs. It comes on one server of
     /// the room alone.
     Happened(Happened<'a>),
-    /// Somebody's stay was ended by somebody else, on whichever server it was.
-    Dismissed(Seat, CloseCode),
+    /// This stay was ended by somebody else, on whichever server it was.
+    Dismissed(u64, CloseCode),
     /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
     /// it is not.)
     Answer(C, Result<(), Refusal>),
@@ -582,7 +582,7 @@ fn carry_out<L, C>(
     emit: Emit<'_, L, C>,
 ) {
     if let Effect::Close { handle, code: code @ (CloseCode::Removed | CloseCode::Ended) } = &effect {
-        emit(Output::Dismissed(handle.seat, *code));
+        emit(Output::Dismissed(handle.seat.session, *code));
     }
     if let (Effect::Welcome { own, .. }, Some(first)) = (&effect, news.as_deref_mut()) {
         emit(Output::Happened(Happened::Joined(own, std::mem::take(first))));
