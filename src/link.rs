@@ -156,10 +156,23 @@ impl Link {
         }
         self.heard |= bytes > 0;
         let now = Instant::now();
-        match self.meter.take(now, is_message, bytes) {
+        let pace = self.meter.take(now, u32::from(is_message), bytes);
+        self.keep(now, pace)
+    }
+
+    /// The message that has come last counts as so many more (R81).
+    pub(crate) fn charge(&mut self, messages: u32) {
+        let now = Instant::now();
+        let pace = self.meter.take(now, messages, 0);
+        self.keep(now, pace);
+    }
+
+    /// Whether reading is paused, or to end.
+    fn keep(&mut self, now: Instant, pace: Pace) -> bool {
+        match pace {
             Pace::Free => return false,
             Pace::Held(wait) => {
-                self.read_after = Some(now + wait);
+                self.read_after = self.read_after.max(Some(now + wait));
                 self.set_timer();
             }
             Pace::TooMuch => self.too_fast = true,

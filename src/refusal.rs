@@ -30,7 +30,7 @@ pub(crate) fn error(refusal: &Refusal, re: Option<&str>, reference: Option<&RawV
         }
         Refusal::Busy => (ErrorCode::Busy, "The servers that share this room have not decided in time."),
         // The hub has closed this connection, and its close frame is on the way.
-        Refusal::NotMember => return None,
+        Refusal::NotMember | Refusal::Dismissed(_) => return None,
     };
     let retry_after_ms = (*refusal == Refusal::Busy).then(|| millis(with_jitter(BUSY_RETRY)));
     Some(ServerMessage::Error(ErrorBody { code, message, re, reference, retry_after_ms }).to_frame())

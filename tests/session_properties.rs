@@ -288,7 +288,7 @@ impl World {
             let done = match parsed.request.unwrap() {
                 Request::Signal { to, data } => membership.signal(said, to, server::signal(from, data)),
                 Request::Broadcast { data } => membership.broadcast(said, server::broadcast(from, data)),
-                Request::State(patch) => membership.change_state(said, patch),
+                Request::State(patch) => membership.change_state(said, patch).map(drop),
                 _ => Ok(()),
             };
             // A signal to oneself counts like any other.

@@ -11,6 +11,7 @@
 //! - [`records`]: the same, done in memory
 //! - [`local`]: an engine within the process
 //! - [`engine`]: Valkey and Redis
+//! - [`ended`]: whose stay was ended by somebody else
 //! - [`replica`]: a copy of a room, and how an entry of the log changes it
 //! - [`link`]: frames from one server to another, none lost, none twice, in order
 //! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
@@ -20,6 +21,7 @@
 //! See docs/ARCHITECTURE.md, "Many servers".
 
 pub mod bus;
+pub mod ended;
 pub mod engine;
 pub mod link;
 pub mod local;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ended::Ended;
 use super::wire::{Body, Entry, Incarnation, Mark, News, Post};
 use crate::core::{Act, Effect, Input, Refusal, Room, Seat};
-use crate::protocol::LeaveReason;
+use crate::protocol::{CloseCode, LeaveReason};
 
 /// By so much a roster's version goes ahead when a room's record is made anew: of more than anybody can have seen and the
 /// founder has not.
@@ -31,6 +32,7 @@ pub struct Replica {
     posts: Vec<Post>,
     /// The own number of the last act of each server that was carried out.
     own: Vec<(Post, u64)>,
+    ended: Ended,
     room: Room<Way>,
 }
 
@@ -48,12 +50,18 @@ pub enum Applied {
 impl Replica {
     /// The copy of whoever makes a room's record, or its first after nobody knew the room.
     pub fn new(mark: Mark, clock: Duration, posts: Vec<Post>, room: Room<Way>) -> Self {
-        Self { incarnation: mark.incarnation, number: mark.number, clock, posts, own: Vec::new(), room }
+        let (own, ended) = (Vec::new(), Ended::default());
+        Self { incarnation: mark.incarnation, number: mark.number, clock, posts, own, ended, room }
     }
 
     /// The room.
     pub fn room(&self) -> &Room<Way> {
         &self.room
+    }
+
+    /// Whose stay was ended by somebody else.
+    pub fn ended(&self) -> &Ended {
+        &self.ended
     }
 
     /// Up to where everything has been carried out.
@@ -101,6 +109,7 @@ impl Replica {
                 if news == News::Founded {
                     self.room = self.room.emptied();
                     self.own.clear();
+                    self.ended = Ended::default();
                 }
                 let gone: Vec<Post> = self.posts.iter().copied().filter(|post| !posts.contains(post)).collect();
                 self.posts = posts;
@@ -140,8 +149,21 @@ impl Replica {
         if is_stale {
             return Some(Err(Refusal::NotMember));
         }
+        if let Act::Join { stay: Some(stay), .. } = &act
+            && let Some(code) = self.ended.how(*stay)
+        {
+            return Some(Err(Refusal::Dismissed(code)));
+        }
         let input = act.into_input(|seat| Way { seat, home: Some(post) });
-        Some(self.room.handle(self.clock, input, emit))
+        let mut ended = Vec::new();
+        let result = self.room.handle(self.clock, input, &mut |effect| {
+            if let Effect::Close { handle, code: code @ (CloseCode::Removed | CloseCode::Ended) } = &effect {
+                ended.push((handle.seat.session, *code));
+            }
+            emit(effect);
+        });
+        self.ended.add(ended);
+        Some(result)
     }
 
     /// Passes a frame on. It changes nothing.

@@ -26,6 +26,9 @@ use hello::Hello;
 /// The same of who sent too fast (R75): by then what is free is whole again, twice over.
 const PACE_RETRY: Duration = Duration::from_secs(10);
 
+/// What other servers have to put in order counts as so many messages (R81): it costs the engine about as much.
+const ORDERED: u32 = 10;
+
 /// Serves one connection from its upgrade to its end.
 pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
     app.metrics.sockets.inc();
@@ -33,7 +36,7 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
     let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
-            link.enter_room(app.commons.of_room(&hello.room));
+            link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
             Joined { app: &app, membership, pass }.run(&mut link, early).await
         }
         Err(ending) => ending,
@@ -123,6 +126,8 @@ impl Joined<'_> {
             link.refuse(ErrorCode::OutOfSequence, &message, kind, reference);
         }
         let (metrics, said) = (&self.app.metrics, Said { number, reference });
+        let mut ordered = false;
+        let mut asked = |result: Result<bool, Refusal>| result.map(|asked| ordered = asked);
         let result = match request {
             Ok(Request::Signal { to, data }) => {
                 metrics.signals.inc();
@@ -132,9 +137,9 @@ impl Joined<'_> {
                 metrics.broadcasts.inc();
                 self.membership.broadcast(said, server::broadcast(self.membership.id(), data))
             }
-            Ok(Request::State(patch)) => self.membership.change_state(said, patch),
-            Ok(Request::Moderate(act)) => self.membership.moderate(said, act),
-            Ok(Request::Sync) => self.membership.sync(said),
+            Ok(Request::State(patch)) => asked(self.membership.change_state(said, patch)),
+            Ok(Request::Moderate(act)) => asked(self.membership.moderate(said, act)),
+            Ok(Request::Sync) => asked(self.membership.sync(said)),
             Ok(Request::Leave) => return false,
             // What is between this connection and its server.
             Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. }) | Err(_) => {
@@ -147,6 +152,9 @@ impl Joined<'_> {
         };
         if let Err(refusal) = result {
             refuse(link, &refusal, kind, reference);
+        }
+        if ordered {
+            link.charge(ORDERED - 1);
         }
         if number.is_some() {
             link.owe_ack();

@@ -24,6 +24,8 @@ pub enum Act {
         comeback: Comeback,
         /// What it was granted.
         grant: Grant,
+        /// Of which stay it has the secret: one that was ended opens no door (R56).
+        stay: Option<u64>,
     },
     /// See [`Input::Lose`].
     Lose {
@@ -98,7 +100,7 @@ impl Act {
     /// The same for a room. `way` leads to [`Act::seat`], where that is called for.
     pub fn into_input<H>(self, way: impl FnOnce(Seat) -> H) -> Input<H> {
         match self {
-            Self::Join { seat, name, state, settings, comeback, grant } => {
+            Self::Join { seat, name, state, settings, comeback, grant, stay: _ } => {
                 Input::Join { seat, name, state, settings, comeback, grant, handle: way(seat) }
             }
             Self::Lose { seat, reason } => Input::Lose { seat, reason, handle: way(seat) },

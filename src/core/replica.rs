@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use super::room::{Comeback, Effect, Room, Seat};
-use crate::protocol::{PeerId, Role, ServerMessage};
+use crate::protocol::{Frame, PeerId, Role, ServerMessage};
 
 impl<H> Room<H> {
     /// When [`super::Input::Tick`] is due, of all that was asked for by [`Effect::WakeAt`]: for who has not heard it.
     pub fn wakes(&self) -> impl Iterator<Item = Duration> {
         let lost = self.members.values().filter_map(|member| member.lost.map(|(until, _)| until));
         lost.chain(self.waking.then_some(self.quiet_until))
+    }
+
+    /// The ways to all who have a socket: members that are not lost, and who waits.
+    pub fn connected(&self) -> impl Iterator<Item = &H> {
+        let members = self.members.values().filter(|member| member.lost.is_none());
+        members.map(|member| &member.handle).chain(self.guests())
     }
 
     /// The ways to all who wait, in the order in which they came.
@@ -46,13 +52,16 @@ impl<H> Room<H> {
     /// Sends the roster as it is, and announces nothing, unlike [`super::Input::Sync`]: the room stays as it was.
     pub fn show(&self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get(&id) else { return };
-        let (role, settings) = (member.peer.role, self.house.settings);
-        let roster = ServerMessage::Roster { version: self.version, peers: self.others(id), role, settings };
-        emit(member.send(roster.to_frame()));
-        if role == Role::Host {
+        emit(member.send(self.roster(member)));
+        if member.peer.role == Role::Host {
             // Also where nobody waits any more.
             emit(member.send(self.lobby_frame()));
         }
+    }
+
+    /// What [`super::Input::Sync`] answers, where that would change nothing: no state waits to be announced.
+    pub fn roster_now(&self, seat: Seat) -> Option<Frame> {
+        self.check(seat).ok().filter(|_| self.changed.is_empty()).map(|member| self.roster(member))
     }
 
     /// Welcomes a member that came in without anybody here to say so; whoever waits is told that.

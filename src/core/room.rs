@@ -217,6 +217,8 @@ pub enum Refusal {
     OutOfSequence(u64),
     /// What several servers have to decide waits already, as much as may (R78). Said by no room.
     Busy,
+    /// It comes with the secret of a stay that was ended (R56). Said by no room.
+    Dismissed(CloseCode),
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -554,10 +556,13 @@ impl<H> Room<H> {
         self.check(seat)?;
         self.announce_states(now, emit);
         let member = self.check(seat)?;
-        let (role, settings) = (member.peer.role, self.house.settings);
-        let roster = ServerMessage::Roster { version: self.version, peers: self.others(seat.id), role, settings };
-        emit(member.send(roster.to_frame()));
+        emit(member.send(self.roster(member)));
         Ok(())
+    }
+
+    pub(super) fn roster(&self, member: &Member<H>) -> Frame {
+        let (role, settings) = (member.peer.role, self.house.settings);
+        ServerMessage::Roster { version: self.version, peers: self.others(member.peer.id), role, settings }.to_frame()
     }
 
     pub(super) fn others(&self, id: PeerId) -> Vec<&Peer> {

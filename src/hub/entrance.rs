@@ -228,8 +228,8 @@ impl Hub {
         let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
         let Newcomer { name: own, state, settings, grant, stay, .. } = &newcomer;
         let comeback = Comeback { known: stay.is_some(), refused };
-        let (own, state, settings, grant) = (own.clone(), state.clone(), *settings, *grant);
-        let join = Act::Join { seat, name: own, state, settings, comeback, grant };
+        let (own, state, settings, grant, stay) = (own.clone(), state.clone(), *settings, *grant, *stay);
+        let join = Act::Join { seat, name: own, state, settings, comeback, grant, stay };
         shared.entrants.insert(seat, Entrant { newcomer, moves: false, why: refused, answer });
         let taken = self.act(name, shared, join, Some(outbox), Some(Context::Entry(seat)));
         if let Err(refusal) = taken
@@ -248,7 +248,10 @@ impl Hub {
             let why = if is_there { NotResumed::ResumeLost } else { NotResumed::ResumeExpired };
             self.begin_afresh(name, shared, seat, why);
         } else if let Some(entrant) = shared.entrants.remove(&seat) {
-            let _ = entrant.answer.send(Err(JoinError::Refused(refusal)));
+            let _ = entrant.answer.send(Err(match refusal {
+                Refusal::Dismissed(code) => JoinError::Dismissed(code),
+                refusal => JoinError::Refused(refusal),
+            }));
         }
     }
 

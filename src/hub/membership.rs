@@ -10,6 +10,7 @@ use super::{Held, Hub};
 use crate::cluster::share::Undelivered;
 use crate::core::session::OutOfSequence;
 use crate::core::{Act, Input, Refusal, Room, Seat};
+use crate::limits::Elsewhere;
 use crate::outbox::Outbox;
 use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
 
@@ -57,28 +58,36 @@ impl Membership {
         self.made
     }
 
+    /// How many others in the room have their socket on another server, now and later.
+    pub fn elsewhere(&self) -> Elsewhere {
+        match self.hub.lock(&self.room).get(&self.room) {
+            Some(Held::Shared(shared)) => shared.elsewhere.clone(),
+            _ => Elsewhere::default(),
+        }
+    }
+
     /// Passes a frame on to one other member; `None` is nobody.
     pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
-        self.wish(said, Wish::Signal(to, frame))
+        self.wish(said, Wish::Signal(to, frame)).map(drop)
     }
 
     /// Passes a frame on to all other members.
     pub fn broadcast(&self, said: Said<'_>, frame: Frame) -> Result<(), Refusal> {
-        self.wish(said, Wish::Broadcast(frame))
+        self.wish(said, Wish::Broadcast(frame)).map(drop)
     }
 
-    /// Decides for the room, as a host.
-    pub fn moderate(&self, said: Said<'_>, act: Moderation) -> Result<(), Refusal> {
+    /// Decides for the room, as a host. Whether other servers are asked, as in the next two.
+    pub fn moderate(&self, said: Said<'_>, act: Moderation) -> Result<bool, Refusal> {
         self.wish(said, Wish::Act("moderate", Act::Moderate { seat: self.seat, act }))
     }
 
     /// Changes this member's state.
-    pub fn change_state(&self, said: Said<'_>, patch: StatePatch) -> Result<(), Refusal> {
+    pub fn change_state(&self, said: Said<'_>, patch: StatePatch) -> Result<bool, Refusal> {
         self.wish(said, Wish::Act("state", Act::State { seat: self.seat, patch }))
     }
 
     /// Sends the roster to this member.
-    pub fn sync(&self, said: Said<'_>) -> Result<(), Refusal> {
+    pub fn sync(&self, said: Said<'_>) -> Result<bool, Refusal> {
         self.wish(said, Wish::Act("sync", Act::Sync { seat: self.seat }))
     }
 
@@ -101,7 +110,7 @@ impl Membership {
         let _ = self.hub.with(room, |held| match held {
             Held::Own(own) => self.hub.apply(room, own, Input::Leave { seat, reason }),
             Held::Shared(shared) if shared.speaks(seat, &self.outbox) => {
-                self.hub.act(room, shared, Act::Leave { seat, reason }, None, None)
+                self.hub.act(room, shared, Act::Leave { seat, reason }, None, None).map(drop)
             }
             Held::Shared(_) => Ok(()),
         });
@@ -113,7 +122,8 @@ impl Membership {
         Absence { hub: Arc::clone(&self.hub), room: self.room.clone(), seat: self.seat, outbox }
     }
 
-    fn wish(&self, said: Said<'_>, wish: Wish) -> Result<(), Refusal> {
+    /// Whether other servers are asked.
+    fn wish(&self, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
         let (hub, seat) = (&self.hub, self.seat);
         // Under the lock under which another socket takes over: a message that counts is carried out.
         let mut rooms = hub.lock(&self.room);
@@ -122,7 +132,7 @@ impl Membership {
                 if let Some(number) = said.number
                     && !accept(room, seat, number)?
                 {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let input = match wish {
                     Wish::Signal(to, frame) => Input::Signal { from: seat, to, frame },
@@ -131,11 +141,11 @@ impl Membership {
                 };
                 let result = hub.apply(&self.room, room, input);
                 hub.clear(&mut rooms, &self.room);
-                result
+                result.map(|()| false)
             }
             Held::Shared(shared) => {
                 if !self.accept(shared, said.number)? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let result = self.wish_of_all(shared, said, wish);
                 hub.clear(&mut rooms, &self.room);
@@ -144,7 +154,7 @@ impl Membership {
         }
     }
 
-    fn wish_of_all(&self, shared: &mut Shared, said: Said<'_>, wish: Wish) -> Result<(), Refusal> {
+    fn wish_of_all(&self, shared: &mut Shared, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
         let (hub, name, seat) = (&self.hub, &self.room, self.seat);
         let relayed = match wish {
             Wish::Signal(to, frame) => {
@@ -164,7 +174,7 @@ impl Membership {
         if !shared.share.is_alone() {
             hub.set_timer(name, shared);
         }
-        relayed.map_err(|undelivered| match undelivered {
+        relayed.map(|()| false).map_err(|undelivered| match undelivered {
             Undelivered::Refused(refusal) => refusal,
             Undelivered::Busy => Refusal::Busy,
         })
@@ -242,7 +252,7 @@ impl Absence {
             Held::Own(own) => self.hub.apply(room, own, Input::Leave { seat, reason }),
             // Where it is back, it is the same seat, by another way.
             Held::Shared(shared) if self.outbox.as_ref().is_some_and(|outbox| shared.speaks(seat, outbox)) => {
-                self.hub.act(room, shared, Act::Leave { seat, reason }, None, None)
+                self.hub.act(room, shared, Act::Leave { seat, reason }, None, None).map(drop)
             }
             Held::Shared(_) => Ok(()),
         });

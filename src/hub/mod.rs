@@ -313,7 +313,7 @@ impl Hub {
                 if let Some(outbox) = shared.share.local(seat) {
                     outbox.close(CloseCode::Left);
                 }
-                self.act(room, shared, Act::Leave { seat, reason: LeaveReason::Left }, None, None)
+                self.act(room, shared, Act::Leave { seat, reason: LeaveReason::Left }, None, None).map(drop)
             }
         });
         left.is_ok()

@@ -142,7 +142,7 @@ impl Hub {
                 match shared.room().filter(|at| !at.is_empty()) {
                     None => Err(Refusal::NotMember),
                     Some(at) if at.way_to(id).is_none() && !waits(at) => Err(Refusal::PeerNotFound),
-                    Some(_) => self.act(room, shared, Act::Evict { id }, None, None),
+                    Some(_) => self.act(room, shared, Act::Evict { id }, None, None).map(drop),
                 }
             }
         })
@@ -153,7 +153,7 @@ impl Hub {
         self.with(room, |held| match held {
             Held::Own(own) => self.apply(room, own, Input::End),
             Held::Shared(shared) if shared.room().is_some_and(|at| !at.is_empty()) => {
-                self.act(room, shared, Act::End, None, None)
+                self.act(room, shared, Act::End, None, None).map(drop)
             }
             Held::Shared(_) => Err(Refusal::NotMember),
         })

@@ -16,6 +16,7 @@ use crate::cluster::share::{Busy, Emit, Happened, Rules};
 use crate::cluster::{Output, Post, ServerId, Share};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
 use crate::greeter::Greeting;
+use crate::limits::Elsewhere;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, Frame, LeaveReason, NotResumed, PeerId, RoomName, ServerMessage};
 
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     degraded: bool,
     /// How many members are in the metrics.
     counted: usize,
+    /// For what all may send together (R79).
+    pub(super) elsewhere: Elsewhere,
 }
 
 /// What cannot be done while a share speaks.
@@ -71,6 +74,7 @@ impl Shared {
             wake: None,
             degraded: false,
             counted: 0,
+            elsewhere: Elsewhere::default(),
         })
     }
 
@@ -119,7 +123,7 @@ impl Hub {
         result
     }
 
-    /// The same for an act of this server's.
+    /// The same for an act of this server's. Whether other servers are asked.
     pub(super) fn act(
         self: &Arc<Self>,
         name: &RoomName,
@@ -127,7 +131,7 @@ impl Hub {
         act: Act,
         handle: Option<Arc<Outbox>>,
         context: Option<Context>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let taken = self.drive(name, shared, |share, now, emit| share.act(now, act, handle, context, emit));
         taken.map_err(|Busy| Refusal::Busy)
     }
@@ -170,7 +174,7 @@ impl Hub {
             }
             Output::Happened(Happened::Left(peer, reason)) => self.webhooks.left(name, peer, reason),
             Output::Happened(Happened::Closed) => self.webhooks.closed(name),
-            Output::Dismissed(seat, code) => self.dismissed.add(seat.session, code),
+            Output::Dismissed(stay, code) => self.dismissed.add(stay, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
                 Ok(is_there) => drop(self.metrics.resumed.inc_by(u64::from(is_there))),
                 Err(why) => after.spurned.push((seat, why)),
@@ -287,6 +291,7 @@ impl Hub {
         let members = shared.share.members();
         self.metrics.members.inc_by(members as i64 - shared.counted as i64);
         shared.counted = members;
+        shared.elsewhere.set(shared.share.connected_elsewhere());
         if self.draining.load(Ordering::Relaxed) && !shared.share.holds_sessions() {
             self.settled.notify_waiters();
         }

@@ -40,6 +40,25 @@ pub struct Commons {
     begun: u64,
 }
 
+/// How many share a room on other servers: what is common is divided as they are, so that all servers together keep to
+/// it, and none has to ask another. Whoever knows says so, and all shares that it was given to go by it.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere(Arc<AtomicU32>);
+
+impl Elsewhere {
+    /// So many, from now on.
+    pub fn set(&self, count: usize) {
+        self.0.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+}
+
+/// All who share something.
+#[derive(Clone, Copy)]
+struct Sharers {
+    here: u64,
+    all: u64,
+}
+
 /// One kind of what is counted, in nanoseconds since [`Commons::epoch`].
 #[derive(Debug)]
 struct Track {
@@ -55,6 +74,7 @@ struct Track {
 #[derive(Debug)]
 pub struct Share {
     of: Arc<Commons>,
+    elsewhere: Elsewhere,
     /// Until when everything is paid, as if all had the same.
     messages: u64,
     bytes: u64,
@@ -70,11 +90,11 @@ impl Commons {
     }
 
     /// A part for one more. It begins with as much as there is for everybody: who comes anew gets no more by it.
-    pub fn share(self: &Arc<Self>, now: Instant) -> Share {
+    pub fn share(self: &Arc<Self>, elsewhere: Elsewhere, now: Instant) -> Share {
         self.sharers.fetch_add(1, Ordering::Relaxed);
         let now = self.clock(now);
         let start = |track: &Track| track.paid.load(Ordering::Relaxed).min(now);
-        Share { messages: start(&self.messages), bytes: start(&self.bytes), of: Arc::clone(self) }
+        Share { messages: start(&self.messages), bytes: start(&self.bytes), of: Arc::clone(self), elsewhere }
     }
 
     fn clock(&self, now: Instant) -> u64 {
@@ -99,7 +119,7 @@ impl Track {
     }
 
     /// Takes from what is common and from a share of it; how long to wait before more is taken, in nanoseconds.
-    fn take(&self, share: &mut u64, sharers: u64, now: u64, amount: u64) -> u64 {
+    fn take(&self, share: &mut u64, sharers: Sharers, now: u64, amount: u64) -> u64 {
         if self.rate == 0 || amount == 0 {
             return 0;
         }
@@ -107,7 +127,10 @@ impl Track {
         let since = now.saturating_sub(self.free);
         let charge = |paid: u64, cost: u64| paid.max(since).saturating_add(cost);
         // Debts of one's own are waited for or, where the others have left enough, forgiven.
-        *share = charge((*share).min(now), cost.saturating_mul(sharers));
+        let of_all = cost.saturating_mul(sharers.all);
+        *share = charge((*share).min(now), of_all);
+        // Here is only as much of it as those here are of all.
+        let cost = of_all / sharers.here;
         let before = self.paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(charge(paid, cost)));
         let (Ok(before) | Err(before)) = before;
         charge(before, cost).min(*share).saturating_sub(now)
@@ -124,12 +147,14 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Share {
-    /// Counts bytes, and the message that they complete, if any; how long to wait before the next read, where all
-    /// have sent too much together, and this one more than its share.
-    pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Duration {
+    /// Counts messages and bytes; how long to wait before the next read, where all have sent too much together, and
+    /// this one more than its share.
+    pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Duration {
         let of = &*self.of;
-        let (now, sharers) = (of.clock(now), u64::from(of.sharers.load(Ordering::Relaxed)));
-        let messages = of.messages.take(&mut self.messages, sharers, now, u64::from(is_message));
+        let here = u64::from(of.sharers.load(Ordering::Relaxed)).max(1);
+        let sharers = Sharers { here, all: here + u64::from(self.elsewhere.0.load(Ordering::Relaxed)) };
+        let now = of.clock(now);
+        let messages = of.messages.take(&mut self.messages, sharers, now, u64::from(messages));
         let bytes = of.bytes.take(&mut self.bytes, sharers, now, bytes as u64);
         Duration::from_nanos(messages.max(bytes))
     }
@@ -165,11 +190,11 @@ impl AllCommons {
 
     /// For a connection to the server.
     pub fn of_server(&self) -> Share {
-        self.server.share(Instant::now())
+        self.server.share(Elsewhere::default(), Instant::now())
     }
 
-    /// For a connection that is in this room. Under a lock, but only when somebody joins.
-    pub fn of_room(&self, name: &RoomName) -> Share {
+    /// For a connection that is in this room, which so many share elsewhere. Under a lock, but only when somebody joins.
+    pub fn of_room(&self, name: &RoomName, elsewhere: Elsewhere) -> Share {
         let now = Instant::now();
         // Nothing panics under this lock.
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +205,7 @@ impl AllCommons {
             rooms.commons.shrink_to(room);
         }
         let fresh = || Commons::new(self.room, now);
-        rooms.commons.entry(name.clone()).or_insert_with(fresh).share(now)
+        rooms.commons.entry(name.clone()).or_insert_with(fresh).share(elsewhere, now)
     }
 }
 
@@ -206,11 +231,22 @@ mod tests {
 
     impl Sender {
         fn new(commons: &Arc<Commons>, bytes: usize, every: Duration, at: Instant) -> Self {
-            Self { share: commons.share(at), bytes, every, at, sent: 0, longest: Duration::ZERO }
+            Self::beside(commons, &Elsewhere::default(), bytes, every, at)
+        }
+
+        fn beside(
+            commons: &Arc<Commons>,
+            elsewhere: &Elsewhere,
+            bytes: usize,
+            every: Duration,
+            at: Instant,
+        ) -> Self {
+            let share = commons.share(elsewhere.clone(), at);
+            Self { share, bytes, every, at, sent: 0, longest: Duration::ZERO }
         }
 
         fn send(&mut self) {
-            let wait = self.share.take(self.at, true, self.bytes);
+            let wait = self.share.take(self.at, 1, self.bytes);
             self.longest = self.longest.max(wait);
             self.sent += 1;
             self.at += wait.max(self.every);
@@ -271,6 +307,43 @@ mod tests {
             let [messages, bytes] = used(&senders, MINUTE);
             prop_assert!(messages.max(bytes) > 0.999, "{messages} {bytes}");
         }
+
+        #[test]
+        fn r79_on_several_servers_all_together_keep_the_rate_and_who_keeps_to_its_share_is_never_held_up(
+            servers in prop::collection::vec((prop::collection::vec(1_usize..20_000, 1..5), 0_usize..4), 1..5),
+        ) {
+            let start = Instant::now();
+            let all: usize = servers.iter().map(|(floods, quiet)| floods.len() + quiet).sum();
+            let pace = Duration::from_secs(1) * all as u32 / RATE.messages;
+            let (mut senders, mut modest) = (Vec::new(), Vec::new());
+            for (floods, quiet) in &servers {
+                let (commons, elsewhere) = (Commons::new(RATE, start), Elsewhere::default());
+                elsewhere.set(all - floods.len() - quiet);
+                let of = |bytes, every| Sender::beside(&commons, &elsewhere, bytes, every, start);
+                senders.extend(floods.iter().map(|bytes| of(*bytes, Duration::ZERO)));
+                modest.extend((0..*quiet).map(|_| of(100, pace)));
+            }
+            let floods = senders.len();
+            senders.extend(modest);
+            talk(&mut senders, start + MINUTE);
+            for sender in &senders[floods..] {
+                prop_assert_eq!(sender.longest, Duration::ZERO);
+            }
+            // Free is what it is on one server; and each may be ahead by one message, which costs here as many times more
+            // as there are others elsewhere.
+            let [messages, bytes] = used(&senders, MINUTE);
+            prop_assert!(messages * 60.0 <= 60.0 + 2.0 * 2.0 + all as f64 / 1e3 + 0.01, "{messages}");
+            prop_assert!(bytes * 60.0 <= 60.0 + 2.0 * 2.0 + all as f64 * 2e4 / 1e6 + 0.01, "{bytes}");
+            // On no server anything is left unused of its part.
+            let mut floods = &senders[..floods];
+            for (here, quiet) in &servers {
+                let of_server = floods.split_off(..here.len()).unwrap();
+                let part = (here.len() + quiet) as f64 / all as f64;
+                let quiet = *quiet as f64 / all as f64;
+                let [messages, bytes] = used(of_server, MINUTE);
+                prop_assert!((messages + quiet).max(bytes + quiet / 10.0) > 0.999 * part, "{messages} {bytes} {part}");
+            }
+        }
     }
 
     #[test]
@@ -292,8 +365,8 @@ mod tests {
         let now = Instant::now();
         // In a room that was empty in between.
         let waits = (0..30).map(|_| {
-            let mut share = rooms.of_room(&name);
-            (0..1_000).find(|_| !share.take(now, true, 1).is_zero()).unwrap_or(1_000)
+            let mut share = rooms.of_room(&name, Elsewhere::default());
+            (0..1_000).find(|_| !share.take(now, 1, 1).is_zero()).unwrap_or(1_000)
         });
         let taken: Vec<_> = waits.collect();
         assert!(taken.iter().sum::<usize>() <= 2_100 + 30, "{taken:?}");
@@ -303,9 +376,9 @@ mod tests {
     fn rooms_that_are_paid_for_are_forgotten() {
         let rooms = AllCommons::new(RATE, RATE);
         let room = |at: usize| RoomName::new(&format!("room {at}")).unwrap();
-        let _here = rooms.of_room(&room(0));
+        let _here = rooms.of_room(&room(0), Elsewhere::default());
         for at in 0..100_000 {
-            drop(rooms.of_room(&room(at)));
+            drop(rooms.of_room(&room(at), Elsewhere::default()));
         }
         let kept = rooms.rooms.lock().unwrap();
         assert!(kept.commons.len() <= LOOK_AT + 1 && kept.commons.contains_key(&room(0)), "{}", kept.commons.len());
@@ -315,7 +388,7 @@ mod tests {
     fn zero_is_no_limit() {
         let commons =
             Commons::new(CommonRate { messages: 0, bytes: 0, free_messages: 0, free_bytes: 0 }, Instant::now());
-        let mut share = commons.share(Instant::now());
-        assert!((0..100_000).all(|_| share.take(Instant::now(), true, 65_536).is_zero()));
+        let mut share = commons.share(Elsewhere::default(), Instant::now());
+        assert!((0..100_000).all(|_| share.take(Instant::now(), 1, 65_536).is_zero()));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use commons::{AllCommons, CommonRate, Commons, Share};
+pub use commons::{AllCommons, CommonRate, Commons, Elsewhere, Share};
 pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
 
 /// Who has not been held up for so long keeps its rate again: what came before counts no more (R75).
@@ -66,13 +66,11 @@ impl Meter {
         self.of_room = Some(of_room);
     }
 
-    /// Counts bytes, and the message that they complete, if any; says whether to wait before the
-    /// next read.
-    pub fn take(&mut self, now: Instant, is_message: bool, bytes: usize) -> Pace {
-        let messages = self.messages.take(now, f64::from(u8::from(is_message)));
-        let own = messages.max(self.bytes.take(now, bytes as f64));
+    /// Counts messages and bytes; says whether to wait before the next read.
+    pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
+        let own = self.messages.take(now, f64::from(messages)).max(self.bytes.take(now, bytes as f64));
         let in_common = self.of_room.iter_mut().chain([&mut self.of_server]);
-        let wait = in_common.map(|share| share.take(now, is_message, bytes)).fold(own, Duration::max);
+        let wait = in_common.map(|share| share.take(now, messages, bytes)).fold(own, Duration::max);
         if wait.is_zero() {
             return Pace::Free;
         }
@@ -138,17 +136,17 @@ mod tests {
     /// Of a peer that has the server for itself.
     fn meter(rate: Rate, now: Instant) -> Meter {
         let lifted = CommonRate { messages: 0, bytes: 0, free_messages: 0, free_bytes: 0 };
-        Meter::new(rate, Commons::new(lifted, now).share(now), now)
+        Meter::new(rate, Commons::new(lifted, now).share(Elsewhere::default(), now), now)
     }
 
     #[test]
     fn r31_a_burst_is_free_and_the_rate_is_kept_afterwards() {
         let start = Instant::now();
         let mut meter = meter(RATE, start);
-        assert!((0..1_000).all(|_| meter.take(start, true, 10_000) == Pace::Free), "the burst is free");
+        assert!((0..1_000).all(|_| meter.take(start, 1, 10_000) == Pace::Free), "the burst is free");
         let mut now = start;
         for _ in 0..2_000 {
-            if let Pace::Held(wait) = meter.take(now, true, 10_000) {
+            if let Pace::Held(wait) = meter.take(now, 1, 10_000) {
                 now += wait;
             }
         }
@@ -160,7 +158,7 @@ mod tests {
     fn zero_is_no_limit() {
         let start = Instant::now();
         let mut meter = meter(Rate { messages: 0, patience: Duration::ZERO, ..RATE }, start);
-        assert!((0..1_000_000).all(|_| meter.take(start, true, 65_536) == Pace::Free));
+        assert!((0..1_000_000).all(|_| meter.take(start, 1, 65_536) == Pace::Free));
     }
 
     /// Sends so many messages a second for so long, as far as it is listened to; when it was too much.
@@ -168,7 +166,7 @@ mod tests {
         let begun = *now;
         for at in 0..rate * seconds {
             *now = (*now).max(begun + Duration::from_secs(1) * at / rate);
-            match meter.take(*now, true, 100) {
+            match meter.take(*now, 1, 100) {
                 Pace::Free => {}
                 Pace::Held(wait) => *now += wait,
                 Pace::TooMuch => return Some(*now - begun),

@@ -123,7 +123,8 @@ pub enum LeaveReason {
 }
 
 /// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u16)]
 pub enum CloseCode {
     /// After `leave`.

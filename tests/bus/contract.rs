@@ -118,6 +118,7 @@ pub async fn acts_get_numbers(engine: &impl Engine) {
             settings: Default::default(),
             comeback: Default::default(),
             grant: Default::default(),
+            stay: Some(u64::MAX),
         },
         other => panic!("{other:?}"),
     };

@@ -86,6 +86,23 @@ fn a_room_on_one_server_asks_for_no_order() {
 }
 
 #[test]
+fn a_roster_is_shown_without_asking_others_where_nothing_is_to_be_announced() {
+    let mut world = World::new(4, 2);
+    let members: Vec<u64> = (0..2).map(|client| world.join(client, client, state())).collect();
+    world.run(SOON);
+    let (seat, appends) = (world.seat(members[0]), world.appends);
+    world.act(0, Act::Sync { seat }, None, None);
+    let shown = |world: &World| world.members[&members[0]].shown;
+    assert_eq!((shown(&world), world.appends), (1, appends), "at once");
+    // Behind what is not decided yet it waits for that.
+    world.act(0, Act::State { seat, patch: StatePatch::from([("mic", Some(StateValue::Flag(true)))]) }, None, None);
+    world.act(0, Act::Sync { seat }, None, None);
+    assert_eq!(shown(&world), 1);
+    world.run(SOON);
+    assert_eq!((shown(&world), world.appends > appends), (2, true));
+}
+
+#[test]
 fn a_frame_goes_to_the_one_server_that_has_its_receiver() {
     let mut world = World::new(2, 4);
     let members: Vec<u64> = (0..3).map(|client| world.join(client, client, state())).collect();

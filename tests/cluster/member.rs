@@ -41,6 +41,8 @@ pub struct Member {
     /// Of whom, and which number, in the order in which they came.
     pub got: Vec<(u64, u64)>,
     pub degraded: bool,
+    /// How often it was shown the roster.
+    pub shown: usize,
 }
 
 impl Member {
@@ -58,6 +60,7 @@ impl Member {
             lobby: Vec::new(),
             got: Vec::new(),
             degraded: false,
+            shown: 0,
         }
     }
 
@@ -100,6 +103,7 @@ impl Member {
                     .push((message["data"]["from"].as_u64().unwrap(), message["data"]["n"].as_u64().unwrap()));
             }
             "roster" => {
+                self.shown += 1;
                 self.version = message["version"].as_u64().unwrap();
                 (self.role, self.settings) = (message["role"].clone(), message["settings"].clone());
                 if self.role != "host" {

@@ -64,6 +64,7 @@ fn act(rng: &mut Rng, sessions: &mut u64, seats: &mut BTreeMap<u8, Seat>) -> Act
                 settings: SettingsPatch { locked: None, lobby: Some(rng.bool()), talk: Some(rng.bool()) },
                 comeback: Comeback { known: rng.bool(), refused: None },
                 grant: Grant { role, permissions },
+                stay: None,
             }
         }
         5 => Act::Leave { seat, reason: LeaveReason::Left },

@@ -299,13 +299,13 @@ impl World {
                 .filter(|member| member.slot == slot && member.is_in())
                 .for_each(|member| member.is = Is::Gone);
             for join in joins {
-                let Act::Join { seat, name, state, settings, comeback, grant } = join.act else { continue };
+                let Act::Join { seat, name, state, settings, comeback, grant, stay } = join.act else { continue };
                 let old = self.members.get_mut(&seat.session).unwrap();
                 let client = std::mem::replace(&mut old.is, Is::Gone) != Is::Gone;
                 let (client, seat) = (client.then_some(old.client), Seat { session: self.next(), ..seat });
                 if let Some(client) = client {
                     self.members.insert(seat.session, Member::new(seat, client, slot));
-                    let act = Act::Join { seat, name, state, settings, comeback, grant };
+                    let act = Act::Join { seat, name, state, settings, comeback, grant, stay };
                     self.act(slot, act, Some(seat.session), Some((seat.session, false)));
                 }
             }
@@ -330,15 +330,18 @@ impl World {
     /// A client comes in; the number of its stay.
     pub fn join(&mut self, slot: usize, client: usize, state: StatePatch) -> u64 {
         let seat = Seat { id: id(client), session: self.next() };
-        let known = self.members.values().any(|member| member.client == client && member.version > 0);
+        // Whoever has been in has a secret, of the last time.
+        let mut before = self.members.values().filter(|member| member.client == client && member.version > 0);
+        let stay = before.next_back().map(|member| member.seat.session);
         self.members.insert(seat.session, Member::new(seat, client, slot));
         let join = Act::Join {
             seat,
             name: PeerName::new("Ada").unwrap(),
             state,
             settings: SettingsPatch::default(),
-            comeback: Comeback { known, refused: None },
+            comeback: Comeback { known: stay.is_some(), refused: None },
             grant: Grant::default(),
+            stay,
         };
         self.act(slot, join, Some(seat.session), Some((seat.session, false)));
         seat.session
@@ -353,7 +356,9 @@ impl World {
             server.share = Some(Share::new(post, RULES, server.connected));
         }
         let now = self.now + server.skew;
-        self.with(slot, |share, emit| share.act(now, act, handle, context, emit).unwrap());
+        self.with(slot, |share, emit| {
+            share.act(now, act, handle, context, emit).unwrap();
+        });
         self.check();
     }
 
@@ -364,9 +369,14 @@ impl World {
 
     fn answer(&mut self, (session, comes): (u64, bool), result: &Result<(), Refusal>) {
         let member = self.members.get_mut(&session).unwrap();
+        let client = member.client;
         // Of who comes in, or comes back.
         if result.is_err() && (member.is == Is::Joining || comes) {
             member.is = Is::Gone;
+        }
+        if matches!(result, Err(Refusal::Dismissed(_))) {
+            // Comes as a stranger the next time.
+            self.members.values_mut().filter(|member| member.client == client).for_each(|member| member.version = 0);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use roundtable::limits::{Commons, Meter, Pace};
+use roundtable::limits::{Commons, Elsewhere, Meter, Pace};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -336,11 +336,11 @@ fn r75_a_join_into_a_full_room_is_not_even_slowed() {
     let room = Commons::new(config.rates.room(config.room_members), now);
     // All of them at the same time: R79.
     for _ in 0..config.room_members {
-        let mut meter = Meter::new(rate, server.share(now), now);
-        meter.enter(room.share(now));
+        let mut meter = Meter::new(rate, server.share(Elsewhere::default(), now), now);
+        meter.enter(room.share(Elsewhere::default(), now));
         for _ in 0..49 {
-            assert_eq!(meter.take(now, true, 11_000), Pace::Free);
-            assert!((0..4).all(|_| meter.take(now, true, 280) == Pace::Free));
+            assert_eq!(meter.take(now, 1, 11_000), Pace::Free);
+            assert!((0..4).all(|_| meter.take(now, 1, 280) == Pace::Free));
         }
     }
     assert_eq!(rate.patience, Duration::from_secs(30));

@@ -102,6 +102,50 @@ async fn r78_what_cannot_be_decided_is_refused_to_be_tried_again() {
 }
 
 #[tokio::test]
+async fn r81_what_servers_have_to_put_in_order_counts_as_ten() {
+    // A hundred messages are free.
+    let settings =
+        [("ROUNDTABLE_MESSAGE_RATE", "20"), ("ROUNDTABLE_RATE_BURST", "5s"), ("ROUNDTABLE_RATE_PATIENCE", "1s")];
+    let (_engine, a, b) = two(&settings).await;
+    let mut zoe = a.join("alone", "Zoe").await;
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    let say = async |client: &mut Client, kind: &str| {
+        for number in 0..60 {
+            client.send(json!({"type": kind, "state": {"at": number}})).await;
+        }
+        client.send(json!({"type": "ping"})).await;
+    };
+    // Alone, or to be shown what is there: one each.
+    for (client, kind) in [(&mut zoe, "state"), (&mut bob, "sync")] {
+        say(client, kind).await;
+        until(client, "pong").await;
+    }
+    say(&mut ada, "state").await;
+    loop {
+        let message = ada.next_message().await.expect("an error");
+        assert_ne!(message["type"], "pong", "sixty are six hundred");
+        if message["type"] == "error" {
+            assert_eq!(message["code"], "rate_limited", "{message}");
+            break;
+        }
+    }
+    assert_eq!(ada.skip_to_close().await, Some(4011));
+}
+
+#[tokio::test]
+async fn r81_a_roster_is_shown_while_servers_are_cut_off() {
+    let (engine, a, b) = two(&[]).await;
+    let (mut ada, bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    engine.set_reachable(false).await;
+    until(&mut ada, "degraded").await;
+    ada.send(json!({"type": "sync"})).await;
+    let roster = ada.expect("roster").await;
+    assert_eq!((&roster["version"], &roster["peers"][0]["id"]), (&json!(2), &bob.welcome["self"]));
+}
+
+#[tokio::test]
 async fn r71_of_all_servers_one_tells_what_happens() {
     let mut receiver = Receiver::start(0).await;
     let (_engine, a, b) = two(&receiver.settings()).await;

@@ -7,4 +7,5 @@ mod common;
 mod absence;
 mod engine;
 mod faults;
+mod rates;
 mod rooms;

@@ -144,6 +144,32 @@ async fn hosts_decide_for_all_servers() {
 }
 
 #[tokio::test]
+async fn who_was_removed_is_known_to_a_server_that_gets_the_room_later() {
+    let (engine, a, b) = two(&[]).await;
+    let c = Node::start(&engine, &[]).await;
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, a.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    ada.send(json!({"type": "moderate", "action": "remove", "to": bob.id()})).await;
+    assert_eq!(bob.skip_to_close().await, Some(4008));
+    // One gets the room now, and has it for itself soon.
+    let mut eve = b.join("r", "Eve").await;
+    ada.send(json!({"type": "leave"})).await;
+    assert_eq!(ada.skip_to_close().await, Some(1000));
+    assert_eq!(until(&mut eve, "role").await["role"], "host");
+    eventually("an end", async || a.app.metrics.rooms.get() == 0).await;
+    // The other gets it by this very attempt.
+    for node in [&b, &c] {
+        for last in [None, Some(bob.last)] {
+            let mut back = node.connect("r").await;
+            back.send(json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"], "last_seq": last})).await;
+            assert_eq!(within("a close", back.skip_to_close()).await, Some(4008));
+        }
+    }
+    // Nobody has seen him come.
+    eve.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn who_hangs_up_before_there_is_an_answer_leaves_nobody() {
     let (engine, a, b) = two(&[]).await;
     let mut ada = a.join("r", "Ada").await;

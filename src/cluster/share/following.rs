@@ -281,6 +281,7 @@ impl<L, C> Share<L, C> {
     /// Takes the room as another server has it.
     fn adopt(&mut self, now: Duration, replica: Replica, emit: Emit<'_, L, C>) {
         let (own, done) = (self.own, replica.own(self.own));
+        replica.ended().all().for_each(|(stay, code)| emit(Output::Dismissed(stay, code)));
         self.stage = Stage::In;
         self.wakes = replica.room().wakes().collect();
         // What this server has done and that one has not heard of is done again.

@@ -61,8 +61,8 @@ pub enum Output<'a, L, C> {
     /// Something has happened in the room, on whichever server: to be told to other programs. It comes on one server of
     /// the room alone.
     Happened(Happened<'a>),
-    /// Somebody's stay was ended by somebody else, on whichever server it was.
-    Dismissed(Seat, CloseCode),
+    /// This stay was ended by somebody else, on whichever server it was.
+    Dismissed(u64, CloseCode),
     /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
     /// it is not.)
     Answer(C, Result<(), Refusal>),
@@ -221,6 +221,8 @@ pub struct Share<L, C> {
     offered: u64,
     retained: VecDeque<(u64, Act)>,
     locals: BTreeMap<Seat, Local<L>>,
+    /// Everybody's session is here: a frame is for nobody else, and nothing is to be looked at first.
+    all_here: bool,
     links: BTreeMap<Post, Link>,
     wakes: BTreeSet<Duration>,
     ticked: Duration,
@@ -265,6 +267,7 @@ impl<L, C> Share<L, C> {
             offered: 0,
             retained: VecDeque::new(),
             locals: BTreeMap::new(),
+            all_here: false,
             links: BTreeMap::new(),
             wakes: BTreeSet::new(),
             ticked: Duration::ZERO,
@@ -352,6 +355,12 @@ impl<L, C> Share<L, C> {
         self.locals.keys().filter(|seat| replica.room().seat_of(seat.id) == Some(**seat)).count()
     }
 
+    /// How many have their socket on another server, as far as this one knows.
+    pub fn connected_elsewhere(&self) -> usize {
+        let Some(replica) = &self.replica else { return 0 };
+        replica.room().connected().filter(|way| way.home != Some(self.own)).count()
+    }
+
     /// Whether anything here would be lost with this server: a session, or what another server has not said to have.
     pub fn holds_sessions(&self) -> bool {
         !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty()) || self.lingers()
@@ -374,6 +383,8 @@ impl<L, C> Share<L, C> {
     /// or moves here ([`Act::Return`] is for whose session is here, [`Act::Move`] for others), and to where what it misses
     /// waits for who is lost. Whoever comes in needs a `context`: a move is refused where the session is no more, and that
     /// member is to join.
+    ///
+    /// Whether it waits for other servers.
     pub fn act(
         &mut self,
         now: Duration,
@@ -381,7 +392,14 @@ impl<L, C> Share<L, C> {
         handle: Option<L>,
         context: Option<C>,
         emit: Emit<'_, L, C>,
-    ) -> Result<(), Busy> {
+    ) -> Result<bool, Busy> {
+        if let Act::Sync { seat } = act
+            && let Some(shown) = self.show_now(seat)
+        {
+            emit(Output::Effect(shown));
+            context.into_iter().for_each(|context| emit(Output::Answer(context, Ok(()))));
+            return Ok(false);
+        }
         // Bounded by the members there are: what ends something, or goes on.
         let must =
             matches!(act, Act::Lose { .. } | Act::Return { .. } | Act::Move { .. } | Act::Leave { .. } | Act::Tick);
@@ -415,8 +433,18 @@ impl<L, C> Share<L, C> {
         };
         self.acted += 1;
         self.pending.push_back(Pending { own: self.acted, act, handle, context });
+        let own = self.acted;
         self.go_on(now, emit);
-        Ok(())
+        Ok(self.pending.iter().any(|pending| pending.own == own))
+    }
+
+    /// The roster for a member of this server, where this copy's is right as it is: nothing waits to be announced with it,
+    /// and nothing of the member's own to be done before. Otherwise all have to do the same.
+    fn show_now(&self, seat: Seat) -> Option<Effect<'_, L>> {
+        let local = self.locals.get(&seat).filter(|local| local.awaits.is_none())?;
+        let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat));
+        let frame = self.replica.as_ref().filter(|_| !says)?.room().roster_now(seat)?;
+        Some(Effect::Send { seat, to: &local.handle, frame })
     }
 
     /// Takes back that somebody comes in, or comes back, where nobody has heard of it. Whether that was so; otherwise it is
@@ -513,12 +541,19 @@ impl<L, C> Share<L, C> {
         self.move_on(now, emit);
         self.want(now, emit);
         self.pump(now, emit);
+        self.all_here = self.is_all_here();
         let cut_off =
             self.replica.is_some() && !self.is_alone() && !(self.connected && matches!(self.stage, Stage::In));
         if !self.is_over() && cut_off != self.degraded && !self.locals.is_empty() {
             self.degraded = cut_off;
             emit(Output::Degraded(cut_off));
         }
+    }
+
+    /// Where the engine has lost its data, those of servers that are not back are not, though this one is alone.
+    fn is_all_here(&self) -> bool {
+        let is_here = |way: &Way| way.home.is_none_or(|home| home == self.own);
+        self.is_alone() && self.replica.as_ref().is_some_and(|replica| replica.room().handles().all(is_here))
     }
 
     /// Ends: whoever is here is sent to where the room is now.
@@ -552,7 +587,7 @@ fn carry_out<L, C>(
     emit: Emit<'_, L, C>,
 ) {
     if let Effect::Close { handle, code: code @ (CloseCode::Removed | CloseCode::Ended) } = &effect {
-        emit(Output::Dismissed(handle.seat, *code));
+        emit(Output::Dismissed(handle.seat.session, *code));
     }
     if let (Effect::Welcome { own, .. }, Some(first)) = (&effect, news.as_deref_mut()) {
         emit(Output::Happened(Happened::Joined(own, std::mem::take(first))));

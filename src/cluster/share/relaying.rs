@@ -49,12 +49,11 @@ impl<L, C> Share<L, C> {
         frame: Frame,
         emit: Emit<'_, L, C>,
     ) -> Result<(), Undelivered> {
-        let (own, is_alone) = (self.own, self.is_alone());
+        let own = self.own;
         let Some(replica) = &mut self.replica else { return Err(Undelivered::Refused(Refusal::NotMember)) };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
-        // Everybody is here: nothing to be looked at first, and nothing to be kept. (Where the engine has lost its data, those
-        // of servers that are not back are not.)
-        if is_alone && replica.room().handles().all(|way| way.home.is_none_or(|home| home == own)) {
+        // Nothing to be looked at first, and nothing to be kept.
+        if self.all_here {
             let sent = replica.relay(input, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
             return sent.map_err(Undelivered::Refused);
         }

@@ -1,0 +1,39 @@
+//! What members may send, where their room is on several servers.
+
+use serde_json::json;
+
+use crate::common::several::{Node, two};
+use crate::rooms::until;
+
+/// 400 messages a second of a room, and 200 are free.
+const ROOM_RATE: &[(&str, &str)] = &[
+    ("ROUNDTABLE_ROOM_MESSAGE_RATE", "400"),
+    ("ROUNDTABLE_ROOM_MEMBERS", "2"),
+    ("ROUNDTABLE_MESSAGE_RATE", "100000"),
+    ("ROUNDTABLE_RATE_BURST", "1ms"),
+];
+
+#[tokio::test]
+async fn a_room_on_two_servers_has_one_rate() {
+    let (engine, a, b) = two(ROOM_RATE).await;
+    let c = Node::start(&engine, ROOM_RATE).await;
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    let mut carl = c.join("alone", "Carl").await;
+    // All three send without end. Carl's room is the measure: it is on one server.
+    let said = |node: &Node| node.app.metrics.broadcasts.get();
+    for number in 0..3_000 {
+        carl.send(json!({"type": "broadcast", "data": number})).await;
+    }
+    for number in 0..3_000 {
+        ada.send(json!({"type": "broadcast", "data": number})).await;
+        bob.send(json!({"type": "broadcast", "data": number})).await;
+    }
+    let before = said(&c);
+    let (by_ada, by_bob) = (said(&a), said(&b));
+    crate::common::eventually("messages of Carl's", async || said(&c) >= before + 800).await;
+    let (by_ada, by_bob, by_carl) = (said(&a) - by_ada, said(&b) - by_bob, said(&c) - before);
+    // Each alone would have as much as Carl.
+    assert!((by_ada + by_bob) * 2 < by_carl * 3, "{by_ada} and {by_bob}, where {by_carl} are right");
+    assert!(by_ada > by_carl / 4 && by_bob > by_carl / 4, "each its part: {by_ada}, {by_bob} of {by_carl}");
+}
