@@ -10,6 +10,7 @@ mod site;
 
 pub(crate) use client::PeerAddress;
 pub use client::{Origins, Proxies};
+pub(crate) use ops::reachable;
 pub use ops::{ask_ready, ops_router};
 
 use std::sync::Arc;
