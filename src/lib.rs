@@ -13,8 +13,9 @@
 //! - [`conn`]: what one connection may say, on a link of [`socket`], [`outbox`] and clock
 //! - [`hub`]: all rooms, under short locks
 //!
-//! [`greeter`] writes welcomes, [`webhooks`] tells another program, [`recordings`] keeps what hosts record. [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all
-//! connections share. Dependencies run one way: server → http → conn → hub → core → protocol.
+//! [`greeter`] writes welcomes, [`webhooks`] tells another program, [`recordings`] keeps what hosts record. [`config`],
+//! [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all connections share. Dependencies run
+//! one way: server → http → conn → hub → core → protocol. [`doctor`] is a client of all of it.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -28,6 +29,7 @@ pub mod config;
 pub mod conn;
 pub mod core;
 mod dismissed;
+pub mod doctor;
 pub mod greeter;
 pub mod http;
 pub mod hub;

@@ -5,37 +5,34 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use roundtable::config::{Cli, Command, Refused};
-use roundtable::{http, server::Server, telemetry};
+use roundtable::{doctor, http, server::Server, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// What a process opens anyway.
-const OTHER_FILES: u64 = 1_000;
-
-/// What is asked for where connections have no limit.
-const ANY_CONNECTIONS: u64 = 1_000_000;
 
 fn main() -> ExitCode {
     let env: Vec<_> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
-    let cli = match Cli::load(std::env::args(), &env) {
-        Ok(cli) => cli,
+    let loaded = match Cli::load(std::env::args(), &env) {
         Err(Refused::Shown(text)) => text.exit(),
-        Err(Refused::Wrong(text)) => {
+        Err(Refused::Wrong(text)) => Err(text),
+        Ok(cli) => Ok(cli),
+    };
+    // It says what is wrong with settings, too.
+    if let Some(order) = Cli::doctor(std::env::args()) {
+        let settings = loaded.as_ref().map(|cli| &cli.config).map_err(String::as_str);
+        return within_runtime(doctor::run(&order, settings)).unwrap_or_else(|text| {
+            eprintln!("roundtable: {text}");
+            ExitCode::from(2)
+        });
+    }
+    let cli = match loaded {
+        Ok(cli) => cli,
+        Err(text) => {
             eprintln!("roundtable: {text}");
             return ExitCode::from(2);
         }
     };
-    let result = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => {
-            let result = runtime.block_on(run(cli));
-            // Without waiting for reads of files that may never end, as of a network mount.
-            runtime.shutdown_background();
-            result
-        }
-        Err(error) => Err(format!("cannot start: {error}")),
-    };
-    match result {
+    match within_runtime(run(cli)).and_then(|result| result) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!("roundtable: {text}");
@@ -44,10 +41,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn within_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
+    let result = runtime.block_on(work);
+    // Without waiting for reads of files that may never end, as of a network mount.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
 async fn run(cli: Cli) -> Result<(), String> {
     let config = cli.config;
     match cli.command {
-        None => {}
+        // The doctor has its own way: it goes on without settings.
+        None | Some(Command::Doctor(_)) => {}
         Some(Command::Health) => return http::ask_ready(config.ops_listen).await,
         Some(Command::Token(order)) => return print(order.make(config.token_keys_file, SystemTime::now())?),
         Some(Command::Limits) => return print(config.limits_table()),
@@ -55,7 +61,7 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
     telemetry::init_logs(&config);
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    raise_file_limit(config.connections, config.requests);
+    raise_file_limit(config.open_files());
     let server = Server::bind(config).await?;
     let addresses = (server.address(), server.ops_address());
     if let (Ok(listen), Ok(ops)) = addresses {
@@ -79,10 +85,7 @@ fn print(text: String) -> Result<(), String> {
 }
 
 /// Each connection is an open file, and the usual limit is 1,024.
-fn raise_file_limit(connections: usize, requests: usize) {
-    let connections = if connections == 0 { ANY_CONNECTIONS } else { connections as u64 };
-    // There are two listeners for requests.
-    let wanted = connections + 2 * requests as u64 + OTHER_FILES;
+fn raise_file_limit(wanted: u64) {
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
             tracing::warn!(limit, wanted, "fewer open files are allowed (ulimit -n) than ROUNDTABLE_CONNECTIONS needs");

@@ -5,6 +5,12 @@ use clap::CommandFactory;
 use super::load::env_name;
 use super::{Cli, Config};
 
+/// What a process opens anyway.
+const OTHER_FILES: u64 = 1_000;
+
+/// What is asked for where connections have no limit.
+const ANY_CONNECTIONS: u64 = 1_000_000;
+
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
 const LIMITS: [(&str, &str, &str); 46] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
@@ -75,6 +81,13 @@ impl Config {
             format!("{}{}", cells.collect::<String>(), row[4])
         };
         rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// How many files a server with these limits may have open: each connection is one.
+    pub fn open_files(&self) -> u64 {
+        let connections = if self.connections == 0 { ANY_CONNECTIONS } else { self.connections as u64 };
+        // There are two listeners for requests.
+        connections + 2 * self.requests as u64 + OTHER_FILES
     }
 
     fn limit(&self, name: &str) -> Option<String> {

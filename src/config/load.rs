@@ -1,9 +1,9 @@
 //! How settings are read, from flags and the environment, and what is said of wrong ones.
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::Cli;
+use super::{Cli, Command, DoctorOrder};
 use super::values::nearest;
 
 /// What is no setting of the server but may stand in its environment: what nginx and the compose
@@ -46,6 +46,16 @@ impl Cli {
             Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
         })?;
         Ok(cli)
+    }
+}
+
+impl Cli {
+    /// The order to look for what is wrong, if that is what the arguments are: whatever the environment says.
+    pub fn doctor(args: impl IntoIterator<Item = String>) -> Option<DoctorOrder> {
+        match Self::try_parse_from(args).ok()?.command {
+            Some(Command::Doctor(order)) => Some(order),
+            _ => None,
+        }
     }
 }
 

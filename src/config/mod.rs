@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use self::doctor::DoctorOrder;
 pub use self::engine::EngineSettings;
 pub use self::load::Refused;
 use self::rates::Rates;
@@ -24,6 +25,7 @@ use crate::protocol::{FEATURE_RECORDINGS, FEATURES, FEATURES_WITH_TOKENS, Server
 use crate::telemetry;
 use crate::webhooks::Target;
 
+mod doctor;
 mod engine;
 mod limits;
 mod load;
@@ -68,6 +70,12 @@ pub enum Command {
     TokenKey(KeyOrder),
     /// Print every limit: what it is set to, its default, its unit, and what it is for.
     Limits,
+    /// Find what is wrong, and say what mends it.
+    ///
+    /// With the meeting's address it looks from outside, as a browser does: name, certificate, proxy, WebSocket,
+    /// relays. Without one it looks at this machine's settings. Exit code 0: all well; 1: something was found; 2:
+    /// something could not be looked at.
+    Doctor(DoctorOrder),
 }
 
 /// All settings of a server.

@@ -11,6 +11,7 @@ mod site;
 
 pub use client::{Origins, Proxies};
 pub(crate) use client::{Patience, PeerAddress};
+pub(crate) use ops::reachable;
 pub use ops::{ask_ready, ops_router};
 pub(crate) use recordings::sweep as sweep_recordings;
 

@@ -70,7 +70,7 @@ pub async fn ask_ready(listen: SocketAddr) -> Result<(), String> {
 }
 
 /// Where a listener on all addresses is reached from its own machine.
-fn reachable(ip: IpAddr) -> IpAddr {
+pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -1,0 +1,304 @@
+//! What can be wrong, by name: what it means, and what mends it. The page `/diag` finds things by the same names.
+
+use serde::Serialize;
+
+/// The name of a finding.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The page comes without TLS.
+    PlainHttp,
+    /// DNS does not know the name.
+    NameNotFound,
+    /// Nothing takes connections there.
+    PortClosed,
+    /// What takes connections there does not speak TLS.
+    NoTls,
+    /// The certificate is for another name.
+    CertificateName,
+    /// The certificate is not valid now.
+    CertificateExpired,
+    /// Nobody whom browsers know has signed the certificate.
+    CertificateUntrusted,
+    /// Something else answers.
+    WrongAddress,
+    /// The page is there and the signaling is not.
+    WrongPath,
+    /// The proxy reaches no server.
+    ServerDown,
+    /// The proxy takes out what makes a WebSocket.
+    UpgradeHeadersMissing,
+    /// There is no WebSocket for another reason.
+    WebsocketFailed,
+    /// The server does not take the page's origin.
+    OriginRefused,
+    /// The server takes no more, of all or of this address.
+    LimitReached,
+    /// The token does not let in.
+    TokenRefused,
+    /// The way is cut before the next ping.
+    ProxyTimeout,
+    /// Two clocks differ.
+    ClockSkew,
+    /// The STUN server does not answer.
+    StunUnreachable,
+    /// The TURN server does not answer.
+    RelayUnreachable,
+    /// The TURN server does not take the credentials.
+    RelaySecretWrong,
+    /// The TURN server gives no port.
+    RelayRefused,
+    /// Nothing comes through the relay's ports.
+    RelayPortsClosed,
+    /// The relay tells an address that is not its own.
+    RelayAddressWrong,
+    /// The relay does not reach itself.
+    RelayNotToItself,
+    /// `TZ` is no zone.
+    UnknownZone,
+    /// A file of the settings cannot be read.
+    FileUnreadable,
+    /// Another setting is wrong.
+    SettingWrong,
+    /// Another program has the port.
+    PortTaken,
+    /// The page's files are not there.
+    PageMissing,
+    /// Redis or Valkey is not reached.
+    EngineUnreachable,
+    /// Fewer files may be open than there may be connections.
+    FileLimitLow,
+    /// The browser has no WebRTC.
+    WebrtcMissing,
+    /// The browser does not let the page have camera and microphone.
+    DevicesBlocked,
+    /// There is no camera or no microphone.
+    DevicesMissing,
+}
+
+/// All of them, in the order in which they are looked for.
+pub const FINDINGS: [Finding; 34] = {
+    use Finding::*;
+    [
+        PlainHttp,
+        NameNotFound,
+        PortClosed,
+        NoTls,
+        CertificateName,
+        CertificateExpired,
+        CertificateUntrusted,
+        WrongAddress,
+        WrongPath,
+        ServerDown,
+        UpgradeHeadersMissing,
+        WebsocketFailed,
+        OriginRefused,
+        LimitReached,
+        TokenRefused,
+        ProxyTimeout,
+        ClockSkew,
+        StunUnreachable,
+        RelayUnreachable,
+        RelaySecretWrong,
+        RelayRefused,
+        RelayPortsClosed,
+        RelayAddressWrong,
+        RelayNotToItself,
+        UnknownZone,
+        FileUnreadable,
+        SettingWrong,
+        PortTaken,
+        PageMissing,
+        EngineUnreachable,
+        FileLimitLow,
+        WebrtcMissing,
+        DevicesBlocked,
+        DevicesMissing,
+    ]
+};
+
+impl Finding {
+    /// Its name, as programs and documents have it.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default()
+    }
+
+    /// One sentence of what is wrong, and one of what mends it.
+    pub fn texts(self) -> (&'static str, &'static str) {
+        use Finding::*;
+        match self {
+            PlainHttp => (
+                "The page comes over plain http, so browsers keep camera and microphone shut.",
+                "Serve it with https: the Compose stack does (port 19003), or a proxy with a certificate.",
+            ),
+            NameNotFound => (
+                "DNS does not know this name.",
+                "Check its spelling, and that it has an A or AAAA record with the server's public address.",
+            ),
+            PortClosed => (
+                "Nothing takes connections at this address and port.",
+                "Check that the server runs and its port is published (Docker: -p), and open the port in the firewall.",
+            ),
+            NoTls => (
+                "What answers at this port does not speak TLS.",
+                "Use the port that has https (Compose: 19003), or http:// where there is no TLS.",
+            ),
+            CertificateName => (
+                "The certificate is for another name.",
+                "Open it under a name that the certificate has, or get a certificate for this one.",
+            ),
+            CertificateExpired => (
+                "The certificate is not valid at this time.",
+                "Renew it, put the new files where the old ones are, and reload the proxy; check this machine's clock.",
+            ),
+            CertificateUntrusted => (
+                "Nobody whom browsers trust has signed the certificate.",
+                "Get one from a known authority, and give the proxy the full chain; of your own authority: --ca-file.",
+            ),
+            WrongAddress => (
+                "What answers at this address is not Roundtable.",
+                "Check host, port and path: it is the address at which the page with New meeting opens.",
+            ),
+            WrongPath => (
+                "The path /signal-api/ at this address does not lead to the signaling server.",
+                "Let the proxy pass /signal-api/ on as it is: nginx: location /signal-api/ with proxy_pass that ends \
+                 with the port, without a slash.",
+            ),
+            ServerDown => (
+                "The proxy does not reach the signaling server.",
+                "Start the server, and check the host and port to which the proxy passes /signal-api/ (18080).",
+            ),
+            UpgradeHeadersMissing => (
+                "The proxy does not pass WebSockets on.",
+                "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \
+                 \"upgrade\";",
+            ),
+            WebsocketFailed => (
+                "The server answers HTTP, but no WebSocket could be opened.",
+                "Check what stands between here and the server: proxies, firewalls and their logs.",
+            ),
+            OriginRefused => (
+                "The server does not take connections from pages at this address.",
+                "Let the proxy pass the host as it is (nginx: proxy_set_header Host $http_host;), or name the origin in \
+                 ROUNDTABLE_ALLOWED_ORIGINS.",
+            ),
+            LimitReached => (
+                "The server takes no more, of all or of this address.",
+                "Try again later; `roundtable limits` shows the limits, and behind a proxy ROUNDTABLE_TRUSTED_PROXIES \
+                 is to have its address.",
+            ),
+            TokenRefused => (
+                "The token does not let in.",
+                "Make one that is good for all rooms: roundtable token --room '*'; server and maker need the same key.",
+            ),
+            ProxyTimeout => (
+                "Something on the way cuts a silent WebSocket before the server's next ping.",
+                "Set the proxy's timeout above the ping (nginx: proxy_read_timeout 90s;), or ROUNDTABLE_PING_INTERVAL \
+                 below it.",
+            ),
+            ClockSkew => (
+                "The server's clock and the one here differ, by which tokens and credentials end too early or too late.",
+                "Let both set their clocks by NTP.",
+            ),
+            StunUnreachable => (
+                "The STUN server does not answer.",
+                "Check that it runs, its name, and that its UDP port (3478) is open.",
+            ),
+            RelayUnreachable => (
+                "The relay does not answer.",
+                "Check that coturn runs, that TURN_HOST is the address which others see, and that its port (3478 UDP and \
+                 TCP, 5349 for TLS) is open.",
+            ),
+            RelaySecretWrong => (
+                "The relay does not take the credentials.",
+                "Give signaling server and relay the same secret (TURN_SECRET_FILE) and the right time, and restart both.",
+            ),
+            RelayRefused => (
+                "The relay takes the credentials and gives no port.",
+                "Give it more ports (TURN_RELAY_PORTS) and a larger quota (TURN_USER_QUOTA); its log says more.",
+            ),
+            RelayPortsClosed => (
+                "The relay gives a port, and nothing comes through it.",
+                "Open the relay's UDP ports (TURN_RELAY_PORTS, 49160-49259) in the firewall, for every source.",
+            ),
+            RelayAddressWrong => (
+                "The relay tells an address at which it is not reached.",
+                "Set TURN_HOST (coturn: external-ip) to the public address of its machine.",
+            ),
+            RelayNotToItself => (
+                "Two people who both need the relay do not reach each other through it.",
+                "Allow the relay its own address as a peer (coturn: allowed-peer-ip).",
+            ),
+            UnknownZone => (
+                "TZ is no known time zone.",
+                "Set an IANA name such as Asia/Shanghai.",
+            ),
+            FileUnreadable => (
+                "A file that the settings name cannot be read.",
+                "Check its path (in a container: that it is mounted) and that the server's user may read it.",
+            ),
+            SettingWrong => (
+                "A setting is wrong, and the server does not start with it.",
+                "Correct it as said; roundtable --help lists all settings.",
+            ),
+            PortTaken => (
+                "Another program has the server's address.",
+                "Stop that program, or set ROUNDTABLE_LISTEN to another port.",
+            ),
+            PageMissing => (
+                "The folder of the page has no index.html: people get no page.",
+                "Build it with `make page`, or set ROUNDTABLE_STATIC_DIR to a built one.",
+            ),
+            EngineUnreachable => (
+                "Valkey or Redis is not reached: no room that servers share can begin.",
+                "Check that it runs, and host, port, password and TLS in ROUNDTABLE_REDIS_URL.",
+            ),
+            FileLimitLow => (
+                "Fewer files may be open than the server takes connections.",
+                "Raise the limit (ulimit -Hn; Docker: --ulimit nofile=; systemd: LimitNOFILE=), or lower \
+                 ROUNDTABLE_CONNECTIONS.",
+            ),
+            WebrtcMissing => (
+                "This browser cannot hold video calls.",
+                "Use a current Chrome, Edge, Firefox or Safari.",
+            ),
+            DevicesBlocked => (
+                "The browser does not let this page use camera and microphone.",
+                "Allow both with the icon beside the address, and reload the page.",
+            ),
+            DevicesMissing => (
+                "The browser finds no camera or no microphone that works.",
+                "Check the plug, and that no other program holds it.",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/static/src/protocol/findings.ts");
+
+    /// `make protocol` writes the file anew.
+    #[test]
+    fn typescript_names_are_fresh() {
+        let names = <Finding as ts_rs::TS>::decl(&ts_rs::Config::default());
+        let text = format!("// Generated from src/doctor/findings.rs by `make protocol`; do not edit.\n\nexport {names}\n");
+        if std::env::var_os("ROUNDTABLE_WRITE_PROTOCOL").is_some() {
+            std::fs::write(PATH, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(PATH).unwrap_or_default();
+        assert!(found == text, "{PATH} is stale: run `make protocol`");
+    }
+
+    #[test]
+    fn all_have_names_and_texts_of_their_own() {
+        let names: HashSet<_> = FINDINGS.iter().map(|finding| finding.name()).collect();
+        let texts: HashSet<_> = FINDINGS.iter().map(|finding| finding.texts()).collect();
+        assert_eq!((names.len(), texts.len()), (FINDINGS.len(), FINDINGS.len()));
+    }
+}

@@ -1,0 +1,363 @@
+//! A server as its clients see it: name, connection, certificate, HTTP, WebSocket, a join, a ping, the relays.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use chrono::{DateTime, Utc};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::findings::Finding;
+use super::relays;
+use super::report::{Found, Report};
+use super::web::{self, Answer, PATIENCE, Stream, Trust};
+use crate::config::DoctorOrder;
+use crate::protocol::IceServer;
+
+/// Clocks may differ by so much: tokens and credentials bear it.
+const SKEW: Duration = Duration::from_secs(30);
+/// How much later than it says a server's ping may come, and how long is waited for one at all.
+const PING_LATE: Duration = Duration::from_secs(5);
+const PING_PATIENCE: Duration = Duration::from_secs(120);
+/// The longest message: a welcome to an empty room is far shorter.
+const MESSAGE_BYTES: usize = 256 * 1024;
+/// The longest token that is read.
+const TOKEN_BYTES: usize = 16 * 1024;
+
+/// The server's address, taken apart.
+struct Target {
+    tls: bool,
+    host: String,
+    port: u16,
+    /// As `Host` and `Origin` have it.
+    authority: String,
+    /// Begins and ends with a slash.
+    base: String,
+}
+
+impl Target {
+    fn new(page: &Uri) -> Self {
+        let tls = page.scheme_str() == Some("https");
+        let host = page.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let path = page.path();
+        // Of a room's page, and of an address of the API, the folder that both are in.
+        let base = ["/r/", "/signal-api"].iter().find_map(|inner| path.split_once(inner)).map_or(path, |(base, _)| base);
+        Self {
+            tls,
+            host,
+            port: page.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            authority: page.authority().map(ToString::to_string).unwrap_or_default(),
+            base: format!("{}/", base.trim_end_matches('/')),
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}://{}{}{path}", if self.tls { "https" } else { "http" }, self.authority, self.base)
+    }
+
+    /// As a browser says it, without a default port.
+    fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        let usual = if self.tls { ":443" } else { ":80" };
+        format!("{scheme}://{}", self.authority.strip_suffix(usual).unwrap_or(&self.authority))
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let origin = self.origin();
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+        HeaderMap::from_iter([(header::HOST, value(host)), (header::ORIGIN, value(&origin))])
+    }
+
+    /// To whom a browser would give a camera without TLS.
+    fn is_local(&self) -> bool {
+        let local = |ip: std::net::IpAddr| ip.is_loopback();
+        self.host == "localhost" || self.host.ends_with(".localhost") || self.host.parse().is_ok_and(local)
+    }
+}
+
+struct Outside<'a> {
+    target: Target,
+    trust: Trust,
+    order: &'a DoctorOrder,
+    report: &'a mut Report,
+    /// Whether what is said to the server is for nobody else.
+    private: bool,
+}
+
+/// Looks at all of it, as far as the way is there.
+pub(super) async fn look(page: &Uri, order: &DoctorOrder, report: &mut Report) {
+    let trust = match Trust::new(order.ca_file.as_deref()) {
+        Ok(trust) => trust,
+        Err(why) => return report.missed("certificates", why),
+    };
+    let mut outside = Outside { target: Target::new(page), trust, order, report, private: false };
+    if let Err(found) = outside.look().await {
+        outside.report.found(found);
+    }
+}
+
+impl Outside<'_> {
+    /// An error is a finding behind which there is nothing more to see.
+    async fn look(&mut self) -> Result<(), Found> {
+        if !self.target.tls && !self.target.is_local() {
+            self.report.found(Found::new(Finding::PlainHttp, self.target.url(""), "browsers except only localhost"));
+        }
+        self.look_at_connection().await?;
+        self.look_at_api().await?;
+        let Some((mut socket, welcome)) = self.look_at_socket().await? else { return Ok(()) };
+        let servers: Vec<IceServer> = ice_servers(&welcome);
+        let longest = Duration::from_secs(welcome["heartbeat_seconds"].as_u64().unwrap_or(25)) + PING_LATE;
+        let longest = longest.min(PING_PATIENCE);
+        if !self.order.quick {
+            self.report.busy(&format!("waiting for the server's ping, up to {} s (--quick: not)", longest.as_secs()));
+        }
+        let begun = Instant::now();
+        let relays = relays::look(&servers, &self.trust, self.report);
+        if self.order.quick {
+            relays.await;
+        } else {
+            let (pinged, ()) = tokio::join!(timeout(longest, until_ping(&mut socket)), relays);
+            let pinged = pinged.unwrap_or_else(|_| Err(format!("no ping within {} s", longest.as_secs())));
+            match pinged {
+                Ok(after) => self.report.well("ping", format!("it came after {:.1} s", (after - begun).as_secs_f64())),
+                Err(why) => self.report.found(Found::new(Finding::ProxyTimeout, self.target.url("signal-api/ws"), why)),
+            }
+        }
+        let _ = timeout(PATIENCE, socket.send(Message::text(r#"{"type":"leave"}"#))).await;
+        Ok(())
+    }
+
+    async fn look_at_connection(&mut self) -> Result<(), Found> {
+        let begun = Instant::now();
+        let (tcp, address) = web::connect(&self.target.host, self.target.port).await?;
+        self.report.well("connection", format!("{address} answers after {} ms", begun.elapsed().as_millis()));
+        if !self.target.tls {
+            self.private = self.target.is_local();
+            return Ok(());
+        }
+        let about = self.target.authority.clone();
+        match web::secure(tcp, &self.target.host, &self.trust, &about).await?.1 {
+            Some(found) => self.report.found(found),
+            None => {
+                self.private = true;
+                self.report.well("certificate", format!("browsers trust it for {}", self.target.host));
+            }
+        }
+        Ok(())
+    }
+
+    /// Another connection of the same kind.
+    async fn connect(&self) -> Result<Stream, Found> {
+        let (tcp, _) = web::connect(&self.target.host, self.target.port).await?;
+        if !self.target.tls {
+            return Ok(Box::new(tcp));
+        }
+        Ok(web::secure(tcp, &self.target.host, &self.trust, &self.target.authority).await?.0)
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Result<Answer, Found> {
+        let answer = web::ask(self.connect().await?, method, path, self.target.headers()).await;
+        let url = format!("{}{path}", self.target.origin());
+        answer.map_err(|why| Found::new(Finding::WrongAddress, url, why))
+    }
+
+    /// R34 and R76: who answers, what time it has, and whether it would take a WebSocket from its own page.
+    async fn look_at_api(&mut self) -> Result<(), Found> {
+        let begun = Utc::now();
+        let path = format!("{}signal-api/v1/welcome", self.target.base);
+        let answer = self.ask("GET", &path).await?;
+        let ended = Utc::now();
+        let data = match answer.envelope() {
+            Some((code, data)) if code == "SUCCESS" && data["name"] == "roundtable" => data,
+            _ => return Err(self.who_answers(&answer).await),
+        };
+        let version = data["version"].as_str().unwrap_or("?");
+        self.report.well("server", format!("Roundtable {version}"));
+        if let Some(time) = data["time"].as_str().and_then(|time| DateTime::parse_from_rfc3339(time).ok()) {
+            let (early, late) = (begun.signed_duration_since(time), time.signed_duration_since(ended));
+            let skew = early.max(late).to_std().unwrap_or_default();
+            if skew > SKEW {
+                let side = if early > late { "behind" } else { "ahead" };
+                let why = format!("it is {} s {side}: {time}", skew.as_secs());
+                self.report.found(Found::new(Finding::ClockSkew, self.target.authority.clone(), why));
+            } else {
+                self.report.well("clock", "the server's is the one here, within half a minute");
+            }
+        }
+        let path = format!("{}signal-api/v1/check", self.target.base);
+        let answer = self.ask("POST", &path).await?;
+        match answer.envelope() {
+            Some((code, _)) if code == "SUCCESS" => Ok(()),
+            Some((code, _)) => Err(self.refused(&code, answer.status)),
+            None => Err(self.who_answers(&answer).await),
+        }
+    }
+
+    /// What something else than the server is that answers.
+    async fn who_answers(&self, answer: &Answer) -> Found {
+        let about = self.target.url("signal-api/");
+        let status = answer.status;
+        if matches!(status.as_u16(), 502..=504) && !answer.body.contains("<title>Roundtable") {
+            return Found::new(Finding::ServerDown, about, format!("the answer is {status}"));
+        }
+        let page = self.ask("GET", &self.target.base).await;
+        if page.is_ok_and(|page| page.body.contains("<title>Roundtable")) {
+            return Found::new(Finding::WrongPath, about, format!("the page is there, and the answer here is {status}"));
+        }
+        let root = self.ask("GET", "/signal-api/v1/welcome").await;
+        let hint = match root.ok().and_then(|answer| answer.envelope()) {
+            Some((_, data)) if data["name"] == "roundtable" => format!("; {}/ is", self.target.origin()),
+            _ => String::new(),
+        };
+        Found::new(Finding::WrongAddress, self.target.url(""), format!("the answer is {status}{hint}"))
+    }
+
+    /// What a code of R33 means.
+    fn refused(&self, code: &str, status: StatusCode) -> Found {
+        let finding = match code {
+            "ORIGIN_NOT_ALLOWED" => Finding::OriginRefused,
+            "UPGRADE_REQUIRED" => Finding::UpgradeHeadersMissing,
+            "SERVER_FULL" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_ATTEMPTS" => Finding::LimitReached,
+            "DRAINING" | "UNAVAILABLE" => Finding::ServerDown,
+            _ => Finding::WebsocketFailed,
+        };
+        let about = if finding == Finding::OriginRefused { self.target.origin() } else { self.target.url("signal-api/ws") };
+        Found::new(finding, about, format!("the answer is {status} {code}"))
+    }
+
+    /// A WebSocket that has joined, and its welcome; `None` where nobody comes in without a token.
+    async fn look_at_socket(&mut self) -> Result<Option<(WebSocketStream<Stream>, Value)>, Found> {
+        let room = format!("check-{:016x}", fastrand::u64(..));
+        let url = self.target.url(&format!("signal-api/ws?room={room}")).replacen("http", "ws", 1);
+        let about = self.target.url("signal-api/ws");
+        let failed = |why: String| Found::new(Finding::WebsocketFailed, about.clone(), why);
+        let mut request = url.into_client_request().map_err(|error| failed(error.to_string()))?;
+        request.headers_mut().extend(self.target.headers());
+        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES)).read_buffer_size(4096);
+        let shake = client_async_with_config(request, self.connect().await?, Some(config));
+        let mut socket = match timeout(PATIENCE, shake).await {
+            Ok(Ok((socket, _))) => socket,
+            Ok(Err(Error::Http(response))) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                let answer = Answer { status: response.status(), body: String::from_utf8_lossy(body).into_owned() };
+                let code = answer.envelope().map(|(code, _)| code).unwrap_or_default();
+                return Err(self.refused(&code, answer.status));
+            }
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => return Err(failed(format!("no answer within {PATIENCE:?}"))),
+        };
+        self.report.well("websocket", "it opens");
+        let mut join = json!({"type": "join", "name": "doctor"});
+        if let Some(path) = &self.order.token_file {
+            match self.token(path) {
+                Ok(token) => join["token"] = token.into(),
+                Err(why) => {
+                    self.report.missed("join", why);
+                    return Ok(None);
+                }
+            }
+        }
+        socket.send(Message::text(join.to_string())).await.map_err(|error| failed(error.to_string()))?;
+        let answer = timeout(PATIENCE, answer(&mut socket)).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer to a join within {PATIENCE:?}"))).map_err(failed)?;
+        match (answer["type"].as_str(), answer["code"].as_str()) {
+            (Some("welcome"), _) => {
+                self.report.well("join", "a room of its own let it in");
+                Ok(Some((socket, answer)))
+            }
+            (_, Some("token_missing")) => {
+                self.report.missed("join", "nobody comes in without a token: give one by --token-file");
+                Ok(None)
+            }
+            (_, Some(code)) if code.starts_with("token_") => Err(Found::new(Finding::TokenRefused, about, code)),
+            (_, Some(code @ ("too_many_attempts" | "server_full" | "busy"))) => {
+                Err(Found::new(Finding::LimitReached, about, code))
+            }
+            (kind, code) => Err(failed(format!("a join is answered by {:?}", code.or(kind).unwrap_or_default()))),
+        }
+    }
+
+    fn token(&self, path: &Path) -> Result<String, String> {
+        if !self.private {
+            return Err("the token is kept back: the connection is not one that browsers trust".into());
+        }
+        let wrong = |why: String| format!("--token-file: {}: {why}", path.display());
+        let token = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        if token.len() > TOKEN_BYTES {
+            return Err(wrong("it is no token: it is too long".into()));
+        }
+        Ok(token.trim().to_owned())
+    }
+}
+
+/// The next message of the server.
+async fn answer(socket: &mut WebSocketStream<Stream>) -> Result<Value, String> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => {
+                return serde_json::from_str(&text).map_err(|error| error.to_string());
+            }
+            Some(Ok(Message::Close(frame))) => {
+                let reason = frame.map(|frame| frame.code.to_string()).unwrap_or_default();
+                return Err(format!("it is closed: {reason}"));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err("it is closed".into()),
+        }
+    }
+}
+
+/// When the server pinged; the error is how the connection ended before.
+async fn until_ping(socket: &mut WebSocketStream<Stream>) -> Result<Instant, String> {
+    let begun = Instant::now();
+    let cut = |why: &str| Err(format!("it was cut after {:.1} s: {why}", begun.elapsed().as_secs_f64()));
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Ping(_))) => return Ok(Instant::now()),
+            Some(Ok(Message::Close(Some(frame)))) => return cut(&frame.code.to_string()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return cut(&error.to_string()),
+            None => return cut("the end"),
+        }
+    }
+}
+
+fn ice_servers(welcome: &Value) -> Vec<IceServer> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let servers = welcome["ice_servers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let servers = servers.iter().map(|server| IceServer {
+        urls: server["urls"].as_array().into_iter().flatten().filter_map(text).collect(),
+        username: text(&server["username"]),
+        credential: text(&server["credential"]),
+    });
+    servers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_address_of_a_meeting_names_its_server() {
+        for (page, api, origin) in [
+            ("https://meet.example", "https://meet.example/signal-api/", "https://meet.example"),
+            ("https://meet.example:443/r/standup?x=1", "https://meet.example:443/signal-api/", "https://meet.example"),
+            ("http://[::1]:7/a/b", "http://[::1]:7/a/b/signal-api/", "http://[::1]:7"),
+            ("http://a/meet/signal-api/v1/welcome", "http://a/meet/signal-api/", "http://a"),
+        ] {
+            let target = Target::new(&page.parse().unwrap());
+            assert_eq!((target.url("signal-api/"), target.origin()), (api.to_owned(), origin.to_owned()));
+        }
+        let is_local = |page: &str| Target::new(&page.parse().unwrap()).is_local();
+        assert!(is_local("http://localhost:1") && is_local("http://[::1]:1") && is_local("http://127.9.9.9/"));
+        assert!(!is_local("http://0.0.0.0:1") && !is_local("http://meet.example"));
+    }
+}

@@ -1,0 +1,133 @@
+//! What was looked at, what was found, and what could not be looked at: told at once to people, at the end to programs.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::findings::Finding;
+
+/// Something that is wrong, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    finding: Finding,
+    about: String,
+    detail: String,
+}
+
+impl Found {
+    /// `about` is the address, file or setting; `detail` what was seen, without secrets.
+    pub(super) fn new(finding: Finding, about: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { finding, about: about.into(), detail: detail.into() }
+    }
+
+    /// The same at the address where it was met first.
+    pub(super) fn about(self, about: &str) -> Self {
+        Self { about: about.to_owned(), ..self }
+    }
+
+    /// What a closed port means for what is behind it; anything else stays what it is.
+    pub(super) fn as_other(self, finding: Finding, about: &str) -> Self {
+        let finding = if self.finding == Finding::PortClosed { finding } else { self.finding };
+        Self { finding, ..self.about(about) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Look {
+    look: &'static str,
+    said: String,
+}
+
+/// All that one run has to say.
+#[derive(Debug)]
+pub(super) struct Report {
+    json: bool,
+    looks: Vec<Look>,
+    found: Vec<Found>,
+    missed: Vec<Look>,
+}
+
+impl Report {
+    /// For programs, or for people.
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, looks: Vec::new(), found: Vec::new(), missed: Vec::new() }
+    }
+
+    /// Something is well, or is what it is.
+    pub(super) fn well(&mut self, look: &'static str, said: impl Into<String>) {
+        let said = said.into();
+        self.say(&format!("  ok  {look}: {said}"));
+        self.looks.push(Look { look, said });
+    }
+
+    /// Something is under way that takes its time.
+    pub(super) fn busy(&self, what: &str) {
+        self.say(&format!("  ..  {what}"));
+    }
+
+    /// Something is wrong. The same thing at the same place is said once.
+    pub(super) fn found(&mut self, found: Found) {
+        if self.found.iter().any(|known| known.finding == found.finding && known.about == found.about) {
+            return;
+        }
+        let (what, fix) = found.finding.texts();
+        let name = found.finding.name();
+        self.say(&format!(
+            "FOUND {name}: {}\n      {what} ({})\n      Fix: {fix}",
+            plain(&found.about),
+            plain(&found.detail)
+        ));
+        self.found.push(found);
+    }
+
+    /// Something could not be looked at.
+    pub(super) fn missed(&mut self, look: &'static str, said: impl Into<String>) {
+        let said = said.into();
+        self.say(&format!("  ??  {look}: not looked at: {}", plain(&said)));
+        self.missed.push(Look { look, said });
+    }
+
+    /// The last word, and the exit code: 0 all well, 1 something found, 2 something not looked at.
+    pub(super) fn end(self) -> ExitCode {
+        let code: u8 = match (self.found.is_empty(), self.missed.is_empty()) {
+            (false, _) => 1,
+            (true, false) => 2,
+            (true, true) => 0,
+        };
+        if self.json {
+            let findings = self.found.iter().map(|found| {
+                let (what, fix) = found.finding.texts();
+                json!({
+                    "name": found.finding.name(), "about": found.about, "detail": found.detail, "what": what, "fix": fix,
+                })
+            });
+            let findings: Vec<_> = findings.collect();
+            print(&json!({"findings": findings, "looked_at": self.looks, "not_looked_at": self.missed}).to_string());
+        } else {
+            print(match code {
+                0 => "All well.",
+                1 => "See what was found above. docs/DOCTOR.md has all findings.",
+                _ => "Nothing wrong was found, but not everything could be looked at.",
+            });
+        }
+        ExitCode::from(code)
+    }
+
+    fn say(&self, line: &str) {
+        if !self.json {
+            print(line);
+        }
+    }
+}
+
+/// Of what a server says, nothing steers a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+}
+
+/// Whoever has hung up hears nothing more.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

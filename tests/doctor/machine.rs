@@ -1,0 +1,88 @@
+//! This machine's own settings, and what they name.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use crate::common::program::{BINARY, Running, program, run, text};
+use crate::stage::{Folder, Process, doctor, free_port, own, said};
+
+#[test]
+fn all_is_well_with_an_engine_a_running_server_and_keys() {
+    let folder = Folder::new();
+    let port = free_port();
+    let mut redis = Command::new("redis-server");
+    redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]).current_dir(folder.path(""));
+    let redis = Process::start(redis, SocketAddr::from(([127, 0, 0, 1], port)));
+    let url = format!("redis://127.0.0.1:{port}");
+    let server = Running::start(&[]);
+    let listen = server.address.to_string();
+    let keys = folder.write("keys.json", "{\"keys\":[]}");
+    let settings = [
+        ("ROUNDTABLE_REDIS_URL", url.as_str()),
+        ("ROUNDTABLE_RESUME_KEY", "the-same-for-all"),
+        ("ROUNDTABLE_LISTEN", &listen),
+        ("ROUNDTABLE_TOKEN_KEYS_FILE", &keys),
+        ("TZ", "Asia/Shanghai"),
+    ];
+    let well = own(&folder, &settings);
+    well.all_well();
+    assert!(well.looked_at("engine") && well.text.contains("a server runs at"), "{well:?}");
+
+    drop(redis);
+    own(&folder, &settings).only("engine_unreachable", "ROUNDTABLE_REDIS_URL");
+}
+
+#[test]
+fn settings_that_a_server_does_not_start_with() {
+    let folder = Folder::new();
+    own(&folder, &[("TZ", "Asia/Beijing")]).only("unknown_zone", "TZ");
+    own(&folder, &[("ROUNDTABLE_PING_INTERVAL", "soon")]).only("setting_wrong", "ROUNDTABLE_PING_INTERVAL");
+    own(&folder, &[("ROUNDTABLE_LISTN", "127.0.0.1:0")]).only("setting_wrong", "ROUNDTABLE_LISTN");
+    let missing = folder.path("nothing");
+    let file = own(&folder, &[("ROUNDTABLE_TURN_SECRET_FILE", &missing)]);
+    file.only("file_unreadable", "ROUNDTABLE_TURN_SECRET_FILE");
+    let keys = [("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", missing.as_str())];
+    own(&folder, &keys).only("file_unreadable", &missing);
+    own(&folder, &[("ROUNDTABLE_STATIC_DIR", &missing)]).only("page_missing", &missing);
+}
+
+#[test]
+fn another_program_has_the_port() {
+    let folder = Folder::new();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = other.local_addr().unwrap().to_string();
+    // It takes one connection and ends it.
+    let taken = std::thread::spawn(move || drop(other.accept()));
+    own(&folder, &[("ROUNDTABLE_LISTEN", &listen)]).only("port_taken", &listen);
+    taken.join().unwrap();
+}
+
+#[test]
+fn fewer_files_than_connections() {
+    let folder = Folder::new();
+    let page = folder.write("index.html", "");
+    let settings = [
+        ("ROUNDTABLE_STATIC_DIR", page.trim_end_matches("/index.html")),
+        ("ROUNDTABLE_LISTEN", "127.0.0.1:0"),
+        ("ROUNDTABLE_REQUESTS", "10"),
+    ];
+    let limited = |connections: &str| {
+        let mut shell = program("/bin/sh", &settings);
+        shell.args(["-c", "ulimit -n 2000; exec \"$0\" doctor --json", BINARY]);
+        said(&shell.env("ROUNDTABLE_CONNECTIONS", connections).output().unwrap())
+    };
+    limited("100").all_well();
+    limited("5000").only("file_limit_low", "ROUNDTABLE_CONNECTIONS");
+}
+
+#[test]
+fn people_read_what_is_wrong_and_what_mends_it() {
+    let output = run(&["doctor"], &[("TZ", "Asia/Beijing")]);
+    let said = text(&output.stdout);
+    assert!(said.contains("FOUND unknown_zone: TZ") && said.contains("Fix: Set an IANA name"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    // What is no address could not be looked at, and settings of this machine are nothing to another one.
+    assert_eq!(run(&["doctor", "ftp://meet.example"], &[]).status.code(), Some(2));
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    doctor(&[&closed], &[("TZ", "Asia/Beijing")]).only("port_closed", "127.0.0.1");
+}

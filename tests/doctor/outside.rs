@@ -1,0 +1,154 @@
+//! A server as its clients see it, behind proxies that were written by hand.
+
+use crate::common::program::{Running, run, text};
+use crate::stage::{Folder, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx};
+
+/// What passes a WebSocket on as it should be.
+fn proxied(upstream: &str) -> String {
+    format!(
+        "proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header \
+         Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+    )
+}
+
+#[test]
+fn all_is_well_by_a_proxy_with_tls_and_a_relay() {
+    let folder = Folder::new();
+    let ca = folder.authority();
+    let certificate = folder.certificate("tls.crt", "DNS:localhost,IP:127.0.0.1", NOW);
+    let turn = Turn::start(&folder, &[]);
+    let urls = format!("stun:127.0.0.1:{},{},{}", turn.port, turn.url("udp"), turn.url("tcp"));
+    let settings =
+        [("ROUNDTABLE_ICE_URLS", urls.as_str()), ("ROUNDTABLE_TURN_SECRET", SECRET), ("ROUNDTABLE_PING_INTERVAL", "1s")];
+    let server = Running::start(&settings);
+    let upstream = proxied(&server.address.to_string());
+    let tls = format!("ssl_certificate {certificate}; ssl_certificate_key {};", folder.path("key"));
+    let block = format!("{tls} location / {{ {upstream} proxy_read_timeout 30s; }}");
+    let below = format!("{tls} location /meet/ {{ {} }}", upstream.replace("; proxy_http_version", "/; proxy_http_version"));
+    let (_nginx, ports) = nginx(&folder, &[&block, &below]);
+    let well = doctor(&["--ca-file", &ca, &format!("https://localhost:{}/r/standup", ports[0])], &[]);
+    well.all_well();
+    for look in ["connection", "certificate", "server", "clock", "websocket", "join", "ping", "relay"] {
+        assert!(well.looked_at(look), "{look} in {well:?}");
+    }
+    doctor(&["--quick", "--ca-file", &ca, &format!("https://localhost:{}/meet/", ports[1])], &[]).all_well();
+}
+
+#[test]
+fn proxies_that_are_set_wrong() {
+    let folder = Folder::new();
+    let server = Running::start(&[]);
+    let address = server.address.to_string();
+    let (right, closed) = (proxied(&address), format!("127.0.0.1:{}", free_port()));
+    let past = "return 200 '{\"code\":\"SUCCESS\",\"data\":{\"name\":\"roundtable\",\"version\":\"0\",\
+                \"time\":\"2020-01-01T00:00:00Z\"}}';";
+    let cases = [
+        ("", format!("location / {{ {right} }}")),
+        ("upgrade_headers_missing", format!("location / {{ proxy_pass http://{address}; proxy_set_header Host $http_host; }}")),
+        ("origin_refused", format!("location / {{ {} }}", right.replace("$http_host", "$host"))),
+        ("wrong_path", format!("location / {{ {right} }} location /signal-api/ {{ proxy_pass http://{address}/; }}")),
+        ("server_down", format!("location / {{ {} }}", proxied(&closed))),
+        ("wrong_address", "location / { return 200 'Hello'; }".to_owned()),
+        ("websocket_failed", format!("location / {{ {right} }} location /signal-api/ws {{ return 400; }}")),
+        ("clock_skew", format!("location / {{ {right} }} location = /signal-api/v1/welcome {{ {past} }}")),
+    ];
+    let blocks = cases.each_ref().map(|(_, block)| block.as_str());
+    let (_nginx, ports) = nginx(&folder, &blocks);
+    for ((name, block), port) in cases.iter().zip(ports) {
+        let said = doctor(&["--quick", &format!("http://127.0.0.1:{port}")], &[]);
+        match *name {
+            "" => said.all_well(),
+            name => {
+                eprintln!("{block}");
+                said.only(name, "127.0.0.1");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_timeout_shorter_than_the_ping() {
+    let folder = Folder::new();
+    let server = Running::start(&[("ROUNDTABLE_PING_INTERVAL", "20s")]);
+    let block = format!("location / {{ {} proxy_read_timeout 1s; }}", proxied(&server.address.to_string()));
+    let (_nginx, ports) = nginx(&folder, &[&block]);
+    let page = format!("http://127.0.0.1:{}", ports[0]);
+    doctor(&[&page], &[]).only("proxy_timeout", &page);
+    doctor(&["--quick", &page], &[]).all_well();
+}
+
+#[test]
+fn certificates_that_browsers_do_not_take() {
+    let folder = Folder::new();
+    let ca = folder.authority();
+    let server = Running::start(&[]);
+    let upstream = proxied(&server.address.to_string());
+    let block = |file: &str| {
+        let key = folder.path("key");
+        format!("ssl_certificate {file}; ssl_certificate_key {key}; location / {{ {upstream} }}")
+    };
+    let blocks = [
+        block(&folder.certificate("good.crt", "DNS:localhost", NOW)),
+        block(&folder.certificate("other.crt", "DNS:meet.example", NOW)),
+        block(&folder.certificate("old.crt", "DNS:localhost", ONCE)),
+        format!("location / {{ {upstream} }}"),
+    ];
+    let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
+    let look = |port: u16, args: &[&str]| {
+        doctor(&[args, &["--quick", &format!("https://localhost:{port}")]].concat(), &[])
+    };
+    look(ports[0], &["--ca-file", &ca]).all_well();
+    look(ports[0], &[]).only("certificate_untrusted", "localhost");
+    look(ports[1], &["--ca-file", &ca]).only("certificate_name", "localhost");
+    look(ports[2], &["--ca-file", &ca]).only("certificate_expired", "localhost");
+    look(ports[3], &[]).only("no_tls", "localhost");
+    // The rest is looked at all the same, and a token is kept back.
+    let token = folder.write("token", SECRET);
+    let said = look(ports[0], &["--token-file", &token]);
+    assert_eq!(said.findings.len(), 1, "{said:?}");
+    assert!(said.looked_at("websocket") && said.text.contains("is kept back"), "{said:?}");
+}
+
+#[test]
+fn plain_http_a_name_that_is_none_and_a_closed_port() {
+    let server = Running::start(&[]);
+    // Loopback too, but no address that a browser would take for this machine.
+    let plain = format!("http://0.0.0.0:{}", server.address.port());
+    doctor(&["--quick", &plain], &[]).only("plain_http", &plain);
+    doctor(&["--quick", "http://nobody.invalid:1"], &[]);
+    let said = doctor(&["--quick", "https://nobody.invalid"], &[]);
+    said.only("name_not_found", "nobody.invalid");
+    let closed = format!("127.0.0.1:{}", free_port());
+    doctor(&["--quick", &format!("http://{closed}")], &[]).only("port_closed", &closed);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_more() {
+    let server = Running::start(&[("ROUNDTABLE_CONNECTIONS", "1")]);
+    let page = format!("http://{}", server.address);
+    doctor(&["--quick", &page], &[]).all_well();
+    // The doctor has left by then, or this one would not come in.
+    let _ada = server.join("standup").await;
+    doctor(&["--quick", &page], &[]).only("limit_reached", &page);
+}
+
+#[test]
+fn a_server_for_those_with_a_token() {
+    let folder = Folder::new();
+    let [keys, others] = ["keys.json", "others.json"].map(|name| {
+        let path = folder.path(name);
+        assert!(run(&["token-key", "--key-file", &path], &[]).status.success());
+        path
+    });
+    let token = |name: &str, keys: &str| {
+        let made = run(&["token", "--room", "*", "--key-file", keys], &[]);
+        folder.write(name, &text(&made.stdout))
+    };
+    let server = Running::start(&[("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", &keys)]);
+    let page = format!("http://{}", server.address);
+    let without = doctor(&["--quick", &page], &[]);
+    assert!(without.code == 2 && without.text.contains("--token-file"), "{without:?}");
+    let (good, bad) = (token("good", &keys), token("bad", &others));
+    doctor(&["--quick", "--token-file", &good, &page], &[]).all_well();
+    doctor(&["--quick", "--token-file", &bad, &page], &[]).only("token_refused", &page);
+}

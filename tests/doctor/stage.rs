@@ -1,0 +1,224 @@
+//! What a server stands among, for real, and with the mistakes that people make: nginx, coturn, certificates.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::DEADLINE;
+use crate::common::program::{BINARY, program, text};
+
+/// What the relays know.
+pub const SECRET: &str = "not-to-be-shown-to-anybody";
+
+/// What one run of the doctor said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub findings: Vec<(String, String)>,
+    pub json: Value,
+    pub text: String,
+}
+
+impl Said {
+    /// Nothing was found, and all was looked at.
+    pub fn all_well(&self) {
+        assert!(self.code == 0 && self.findings.is_empty(), "{self:#?}");
+    }
+
+    /// This was found, there, and nothing else.
+    pub fn only(&self, name: &str, about: &str) {
+        let names: Vec<&str> = self.findings.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((self.code, names), (1, vec![name]), "{self:#?}");
+        assert!(self.findings[0].1.contains(about), "{self:#?}");
+    }
+
+    pub fn looked_at(&self, look: &str) -> bool {
+        self.json["looked_at"].as_array().unwrap().iter().any(|done| done["look"] == look)
+    }
+}
+
+/// Runs it with these arguments, for programs.
+pub fn doctor(args: &[&str], settings: &[(&str, &str)]) -> Said {
+    said(&program(BINARY, settings).arg("doctor").arg("--json").args(args).output().unwrap())
+}
+
+pub fn said(output: &Output) -> Said {
+    let all = text(&output.stdout);
+    let json: Value = serde_json::from_str(&all).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let field = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    let findings = json["findings"].as_array().unwrap().iter();
+    let findings = findings.map(|finding| (field(finding, "name"), field(finding, "about"))).collect();
+    assert!(!all.contains(SECRET) && !text(&output.stderr).contains(SECRET), "{output:?}");
+    Said { code: output.status.code().unwrap(), findings, json, text: all }
+}
+
+/// Looks at this machine, where all but these settings is well.
+pub fn own(folder: &Folder, settings: &[(&str, &str)]) -> Said {
+    let page = folder.page();
+    let well = [
+        ("ROUNDTABLE_STATIC_DIR", page.as_str()),
+        ("ROUNDTABLE_LISTEN", "127.0.0.1:0"),
+        ("ROUNDTABLE_CONNECTIONS", "100"),
+        ("ROUNDTABLE_REQUESTS", "10"),
+    ];
+    let set = |name: &str| settings.iter().any(|(known, _)| *known == name);
+    let rest: Vec<_> = well.into_iter().filter(|(name, _)| !set(name)).collect();
+    doctor(&[], &[settings, &rest].concat())
+}
+
+/// A folder of its own, gone in the end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("roundtable-doctor-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    /// A folder with a page.
+    fn page(&self) -> String {
+        self.write("index.html", "<title>Roundtable</title>");
+        self.0.to_str().unwrap().to_owned()
+    }
+
+    fn openssl(&self, line: &str) {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(&self.0).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    }
+
+    /// An authority of our own: `ca.crt`.
+    pub fn authority(&self) -> String {
+        let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\npolicy = any\ndefault_md = sha256\n\
+                      new_certs_dir = .\nunique_subject = no\n[any]\ncommonName = optional\n";
+        self.write("ca.cnf", config);
+        self.write("index.txt", "");
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        self.openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -subj /CN=ours -days 3"));
+        self.openssl(&format!("req {key} -keyout key -out request -subj /CN=server"));
+        self.path("ca.crt")
+    }
+
+    /// A certificate by it for these names, in a file of this name, good for these days.
+    pub fn certificate(&self, file: &str, names: &str, days: [&str; 2]) -> String {
+        self.write("names", &format!("subjectAltName={names}"));
+        let [start, end] = days.map(|day| format!("{day}000000Z"));
+        self.openssl(&format!(
+            "ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -rand_serial -in request -out {file} \
+             -startdate {start} -enddate {end} -extfile names"
+        ));
+        self.path(file)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Days on which a certificate is good, and was.
+pub const NOW: [&str; 2] = ["20200101", "20700101"];
+pub const ONCE: [&str; 2] = ["20200101", "20200102"];
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A process that takes connections, killed in the end.
+pub struct Process(Child);
+
+impl Process {
+    pub fn start(mut command: Command, listens: SocketAddr) -> Self {
+        let name = format!("{command:?}");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error} (tests/tools installs it)"));
+        let begun = Instant::now();
+        while TcpStream::connect(listens).is_err() {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < DEADLINE, "{name} does not answer: {ended:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self(child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// nginx with one server for each text of a `server` block, on ports of their own.
+pub fn nginx(folder: &Folder, blocks: &[&str]) -> (Process, Vec<u16>) {
+    let ports: Vec<u16> = blocks.iter().map(|_| free_port()).collect();
+    let mut conf = format!("pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n", folder.path(""));
+    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        conf.push_str(&format!("{kind}_temp_path {};\n", folder.path(kind)));
+    }
+    for (block, port) in blocks.iter().zip(&ports) {
+        let tls = if block.contains("ssl_certificate") { " ssl" } else { "" };
+        conf.push_str(&format!("server {{ listen 127.0.0.1:{port}{tls};\n{block}\n}}\n"));
+    }
+    let path = folder.write("nginx.conf", &format!("{conf}}}\n"));
+    let mut command = Command::new("nginx");
+    command.args(["-c", &path, "-g", "daemon off; master_process off;"]);
+    (Process::start(command, SocketAddr::from(([127, 0, 0, 1], ports[0]))), ports)
+}
+
+/// coturn on the loopback network.
+pub struct Turn {
+    pub port: u16,
+    _process: Process,
+}
+
+impl Turn {
+    /// With these options behind those that are right.
+    pub fn start(folder: &Folder, more: &[&str]) -> Self {
+        let port = free_port();
+        // Below what systems give to outgoing connections.
+        let first = 10_000 + port % 20_000;
+        let options = [
+            "-n --listening-ip=127.0.0.1 --use-auth-secret --realm=test --allow-loopback-peers --no-cli --no-dtls",
+            &format!("--static-auth-secret={SECRET} --listening-port={port} --min-port={first} --max-port={}", first + 99),
+            &format!("--userdb={0}-db --pidfile={0}-pid --log-file=/dev/null", folder.path(&port.to_string())),
+        ];
+        let mut command = Command::new("turnserver");
+        command.args(options.iter().flat_map(|line| line.split(' '))).args(more);
+        if !more.iter().any(|option| option.starts_with("--relay-ip")) {
+            command.arg("--relay-ip=127.0.0.1");
+        }
+        if !more.iter().any(|option| option.starts_with("--cert")) {
+            command.arg("--no-tls");
+        }
+        Self { port, _process: Process::start(command, SocketAddr::from(([127, 0, 0, 1], port))) }
+    }
+
+    pub fn url(&self, transport: &str) -> String {
+        format!("turn:127.0.0.1:{}?transport={transport}", self.port)
+    }
+
+    /// Looks at it from this machine, with this secret.
+    pub fn seen(&self, folder: &Folder, secret: &str, transport: &str) -> Said {
+        let url = self.url(transport);
+        own(folder, &[("ROUNDTABLE_ICE_URLS", &url), ("ROUNDTABLE_TURN_SECRET", secret)])
+    }
+}
