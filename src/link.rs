@@ -15,6 +15,7 @@ use crate::limits::{Meter, Pace, Share};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket, give_way};
+use crate::telemetry::{Limit, Metrics};
 
 /// Pings in a row without a sign of life after which a peer is dead (R26).
 const MISSED_PINGS: u8 = 2;
@@ -49,7 +50,12 @@ pub(crate) enum Event {
 pub(crate) struct Link {
     socket: Socket,
     outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
     meter: Meter,
+    /// When the last message was read.
+    read_at: Instant,
+    /// The most that waited in the outbox since the last ping.
+    waited: usize,
     /// Nothing is read before this time: the peer sent too fast (R31), or many together did (R79).
     read_after: Option<Instant>,
     /// It did so for too long.
@@ -72,13 +78,16 @@ pub(crate) struct Link {
 impl Link {
     /// In a box, because it is handed on from stage to stage of a connection, and a future keeps
     /// room for every place that a value has been in.
-    pub(crate) fn new(config: &Config, of_server: Share, socket: Socket) -> Box<Self> {
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, of_server: Share, socket: Socket) -> Box<Self> {
         let now = Instant::now();
         let join_by = now + config.join_timeout;
         let ping_at = now + with_jitter(config.ping_interval);
         Box::new(Self {
             socket,
             outbox: Arc::new(Outbox::new(config.outbox())),
+            metrics,
+            read_at: now,
+            waited: 0,
             meter: Meter::new(config.rates.member(), of_server, now),
             read_after: None,
             too_fast: false,
@@ -97,6 +106,16 @@ impl Link {
     /// Where the hub puts what this connection is to send.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// What the server counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// When the last message was read: the clock was looked at for its meter.
+    pub(crate) fn read_at(&self) -> Instant {
+        self.read_at
     }
 
     /// The peer has joined a room, and shares with the others there what they may send.
@@ -156,6 +175,7 @@ impl Link {
         }
         self.heard |= bytes > 0;
         let now = Instant::now();
+        self.read_at = now;
         let pace = self.meter.take(now, u32::from(is_message), bytes);
         self.keep(now, pace)
     }
@@ -172,6 +192,7 @@ impl Link {
         match pace {
             Pace::Free => return false,
             Pace::Held(wait) => {
+                self.metrics.limited(Limit::Rate);
                 self.read_after = self.read_after.max(Some(now + wait));
                 self.set_timer();
             }
@@ -198,11 +219,27 @@ impl Link {
                 }
             }
             match self.outbox.poll_take(cx, self.socket.queue()) {
-                Poll::Ready(Taken::Frames) => {}
+                Poll::Ready(Taken::Frames) => self.count_sent(),
                 Poll::Ready(Taken::End(code)) => return Poll::Ready(Event::Closed(code)),
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Counts what was just taken from the outbox: the socket's queue was empty before.
+    fn count_sent(&mut self) {
+        let queue = self.socket.queue();
+        self.waited = self.waited.max(queue.len());
+        for out in queue.iter() {
+            if let Outgoing::Message(_, frame) = out {
+                self.metrics.messages.sent(frame.kind(), frame.payload().len());
+            }
+        }
+    }
+
+    /// Counts how full the outbox was since this was last done: with each ping, and at the end.
+    pub(crate) fn count_waited(&mut self) {
+        self.metrics.messages.waited(std::mem::take(&mut self.waited));
     }
 
     fn on_timer(&mut self, now: Instant) -> Option<Event> {
@@ -224,6 +261,7 @@ impl Link {
                 return Some(Event::PeerTimeout);
             }
             self.unanswered += 1;
+            self.count_waited();
             self.ping_at = now + with_jitter(self.ping_interval);
             self.send(Outgoing::Ping);
         }
@@ -265,6 +303,7 @@ impl Link {
 
     /// Tells the client that a message was not carried out (R28): counted, because the message counts too.
     pub(crate) fn refuse(&self, code: ErrorCode, message: &str, re: Option<&str>, reference: Option<&RawValue>) {
+        self.metrics.error(code);
         let body = ErrorBody { code, message, re, reference, retry_after_ms: None };
         self.tell(ServerMessage::Error(body).to_frame());
     }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::http::{self, Patience, PeerAddress};
 use crate::hub::Connection;
 use crate::limits::{Kind, Visit};
+use crate::telemetry::Limit;
 
 /// How much sooner a client has to send a request's head where half of the places are taken: who holds them without a
 /// word is not to keep others waiting.
@@ -196,7 +197,7 @@ async fn accept(
 /// Counts a connection by its address, but those of trusted proxies, which come for many.
 fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     let Some(app) = app.filter(|app| !app.config.trusted_proxies.trusts(from)) else { return Ok(None) };
-    app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or(())
+    app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or_else(|| app.metrics.limited(Limit::Connections))
 }
 
 /// What a listener takes.

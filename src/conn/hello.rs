@@ -15,6 +15,7 @@ use crate::link::{Event, Link};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{CloseCode, ErrorCode, PeerId, RoomName};
 use crate::socket::Received;
+use crate::telemetry::Limit;
 
 /// After which time somebody asks again who found the server full.
 const FULL_RETRY: Duration = Duration::from_secs(10);
@@ -126,7 +127,10 @@ impl Hello<'_> {
     async fn take_in_time(&self, link: &Link, text: &str) -> Step {
         // Nothing of the step may live across the await: every connection would keep room for it.
         let wait = match self.take(link, text, false) {
-            Step::Later(wait) => wait,
+            Step::Later(wait) => {
+                self.app.metrics.limited(Limit::Attempts);
+                wait
+            }
             step => return step,
         };
         // In a box: hardly anybody waits, and everybody's task would keep room for it.
@@ -136,6 +140,10 @@ impl Hello<'_> {
 
     fn take(&self, link: &Link, text: &str, waited: bool) -> Step {
         let client::Parsed { reference, request, .. } = client::parse(text);
+        if !waited {
+            let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
+            self.app.metrics.messages.received(kind, text.len());
+        }
         match request {
             Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings }) => {
                 let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
@@ -143,6 +151,7 @@ impl Hello<'_> {
                     Attempt::After(Duration::ZERO) => {}
                     Attempt::After(wait) => return Step::Later(wait),
                     Attempt::Refused(wait) => {
+                        self.app.metrics.join(ErrorCode::TooManyAttempts.as_str());
                         let message = "Too many attempts to join came from this address.";
                         refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, Some("join"), reference);
                         return Step::End(CloseCode::TryLater);
@@ -152,6 +161,7 @@ impl Hello<'_> {
                 let admission = match self.app.access.admit(&self.room, shown, (self.app.surroundings.clock)()) {
                     Ok(admission) => admission,
                     Err(denied) => {
+                        self.app.metrics.join(denied.code.as_str());
                         // Who shows none has not tried one.
                         if denied.code != ErrorCode::TokenMissing {
                             self.visit.guessed();
@@ -197,12 +207,18 @@ impl Hello<'_> {
                 let message = "The first message is \"join\".";
                 link.refuse(ErrorCode::JoinFirst, message, Some(other.kind()), reference);
             }
-            Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
+            Err(bad) => {
+                if bad.re == Some("join") {
+                    self.app.metrics.join(bad.code.as_str());
+                }
+                link.refuse(bad.code, &bad.message, bad.re, reference);
+            }
         }
         Step::Stay
     }
 
     fn entered(&self, membership: Membership, pass: OwnPass, guesses: bool) -> Step {
+        self.app.metrics.join("joined");
         if membership.made_the_room() && guesses {
             self.visit.guessed();
         }
@@ -210,6 +226,15 @@ impl Hello<'_> {
     }
 
     fn refused(&self, link: &Link, error: &JoinError, reference: Option<&RawValue>) -> Step {
+        let counted = match error {
+            JoinError::Full => Some(ErrorCode::ServerFull.as_str()),
+            JoinError::Dismissed(code) => Some(code.as_str()),
+            JoinError::Draining => Some(CloseCode::GoingAway.as_str()),
+            JoinError::Refused(refusal) => crate::refusal::code(refusal).map(ErrorCode::as_str),
+        };
+        if let Some(outcome) = counted {
+            self.app.metrics.join(outcome);
+        }
         match error {
             JoinError::Full => {
                 let message = "The server has as many rooms or members as it takes.";

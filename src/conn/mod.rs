@@ -21,6 +21,7 @@ use crate::protocol::{
 };
 use crate::refusal::millis;
 use crate::socket::{End, Received, Socket};
+use crate::telemetry::Relayed;
 use hello::Hello;
 
 /// The same of who sent too fast (R75): by then what is free is whole again, twice over.
@@ -32,7 +33,7 @@ const ORDERED: u32 = 10;
 /// Serves one connection from its upgrade to its end.
 pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
     app.metrics.sockets.inc();
-    let mut link = Link::new(&app.config, app.commons.of_server(), socket);
+    let mut link = Link::new(&app.config, Arc::clone(&app.metrics), app.commons.of_server(), socket);
     let hello = Hello { app: &app, room, visit: &visit };
     let ending = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
@@ -41,6 +42,7 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
         }
         Err(ending) => ending,
     };
+    link.count_waited();
     let code = match ending {
         // In a box: the place for it would be kept by every connection for its whole life.
         Some(code) => Some(Box::pin(link.close(code)).await),
@@ -125,17 +127,20 @@ impl Joined<'_> {
             let message = format!("\"ack\" is up to {sent}, the number of the last message that was sent.");
             link.refuse(ErrorCode::OutOfSequence, &message, kind, reference);
         }
-        let (metrics, said) = (&self.app.metrics, Said { number, reference });
+        let (messages, said) = (&self.app.metrics.messages, Said { number, reference });
+        let nth = messages.received(kind, text.len());
         let mut ordered = false;
         let mut asked = |result: Result<bool, Refusal>| result.map(|asked| ordered = asked);
         let result = match request {
             Ok(Request::Signal { to, data }) => {
-                metrics.signals.inc();
-                self.membership.signal(said, to, server::signal(self.membership.id(), data))
+                let result = self.membership.signal(said, to, server::signal(self.membership.id(), data));
+                messages.relayed(Relayed::Signal, nth, link.read_at());
+                result
             }
             Ok(Request::Broadcast { data }) => {
-                metrics.broadcasts.inc();
-                self.membership.broadcast(said, server::broadcast(self.membership.id(), data))
+                let result = self.membership.broadcast(said, server::broadcast(self.membership.id(), data));
+                messages.relayed(Relayed::Broadcast, nth, link.read_at());
+                result
             }
             Ok(Request::State(patch)) => asked(self.membership.change_state(said, patch)),
             Ok(Request::Moderate(act)) => asked(self.membership.moderate(said, act)),
@@ -214,7 +219,7 @@ fn pong(link: &Link, reference: Option<&RawValue>) {
 }
 
 fn refuse(link: &Link, refusal: &Refusal, re: Option<&str>, reference: Option<&RawValue>) {
-    if let Some(error) = crate::refusal::error(refusal, re, reference) {
+    if let Some(error) = crate::refusal::error(link.metrics(), refusal, re, reference) {
         link.tell(error);
     }
 }
@@ -228,6 +233,7 @@ fn refuse_for_now(
     re: Option<&str>,
     reference: Option<&RawValue>,
 ) {
+    link.metrics().error(code);
     let retry_after_ms = Some(millis(with_jitter(wait)));
     link.tell(ServerMessage::Error(ErrorBody { code, message, re, reference, retry_after_ms }).to_frame());
 }

@@ -22,6 +22,7 @@ use tower_http::cors::{Any, CorsLayer};
 use crate::app::{App, Place};
 use crate::conn;
 use crate::http::PeerAddress;
+use crate::http::measure::EnvelopeCode;
 use crate::http::{admin, recordings};
 use crate::hub::Occupancy;
 use crate::limits::{Attempt, Kind, Visit};
@@ -102,6 +103,7 @@ impl IntoResponse for ApiError {
         }
         let envelope = Envelope { code: self.code, message: &self.message };
         let mut response = (self.status, Json(envelope)).into_response();
+        response.extensions_mut().insert(EnvelopeCode(self.code));
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {

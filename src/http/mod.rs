@@ -5,6 +5,7 @@ mod admin;
 mod api;
 mod client;
 mod leave;
+mod measure;
 mod ops;
 mod recordings;
 mod site;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -54,9 +56,10 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/signal-api/", any(api::not_found))
         .fallback_service(site::service(&app.config.static_dir))
         .layer(CatchPanicLayer::custom(|_| internal_error()));
-    HEADERS.into_iter().fold(router, |router, (name, value)| {
+    let router = HEADERS.into_iter().fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
-    })
+    });
+    router.layer(from_fn_with_state(Arc::clone(app), measure::measure))
 }
 
 fn internal_error() -> Response {

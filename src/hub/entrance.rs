@@ -208,7 +208,7 @@ impl Hub {
             let seat = Seat { id, session };
             match shared.way_back(seat, last, &newcomer) {
                 Back::Here(session) => {
-                    self.metrics.resumed.inc();
+                    self.metrics.resume(None);
                     outbox.adopt(session, last, |ack| ServerMessage::Resumed { id, ack }.to_frame());
                     let _ = answer.send(Ok(Admitted { seat, made: false }));
                     // Never too much: it goes on with something.

@@ -32,7 +32,7 @@ impl Hub {
             released.map_err(|why| comeback.refused = Some(why)).ok().zip(Some(last))
         });
         let input = if let Some((session, last)) = released {
-            self.metrics.resumed.inc();
+            self.metrics.resume(None);
             handle.adopt(session, last, |ack| ServerMessage::Resumed { id: seat.id, ack }.to_frame());
             Input::Return { seat, handle }
         } else {
@@ -76,6 +76,9 @@ impl Hub {
         let (seat, to, pushed) = match effect {
             Effect::Send { seat, to, frame } => (seat, to, to.push(frame)),
             Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers } => {
+                if comeback.refused.is_some() {
+                    self.metrics.resume(comeback.refused);
+                }
                 self.webhooks.joined(name, own);
                 let stay = seat.session;
                 let greeting = Greeting { room: name, version, own, peers, permissions, settings, comeback, stay };

@@ -60,7 +60,7 @@ impl Hub {
             let patch = StatePatch::from([(KEY, on.then(|| StateValue::Text(SERVER.into())))]);
             match held {
                 Held::Own(own) => self.apply(room, own, Input::State { seat, patch }),
-                Held::Shared(shared) => self.act(room, shared, Act::State { seat, patch }, None, None),
+                Held::Shared(shared) => self.act(room, shared, Act::State { seat, patch }, None, None).map(drop),
             }
         });
         match told {

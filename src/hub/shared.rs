@@ -157,6 +157,9 @@ impl Hub {
                 }
             }
             Output::Effect(Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers }) => {
+                if comeback.refused.is_some() {
+                    self.metrics.resume(comeback.refused);
+                }
                 let (stay, made) = (seat.session, peers.is_empty());
                 let greeting = Greeting { room: name, version, own, peers, permissions, settings, comeback, stay };
                 if to.begin(stay, self.greeter.welcome(greeting)).is_err() {
@@ -176,7 +179,8 @@ impl Hub {
             Output::Happened(Happened::Closed) => self.webhooks.closed(name),
             Output::Dismissed(stay, code) => self.dismissed.add(stay, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
-                Ok(is_there) => drop(self.metrics.resumed.inc_by(u64::from(is_there))),
+                Ok(true) => self.metrics.resume(None),
+                Ok(false) => {}
                 Err(why) => after.spurned.push((seat, why)),
             },
             Output::Answer(context, result) => after.todo.push(Todo::Answer(context, result)),
@@ -215,7 +219,7 @@ impl Hub {
                         _ => None,
                     });
                     let to = shared.share.local(seat).or_else(|| shared.share.leaving(seat)).or(ships);
-                    let error = crate::refusal::error(&refusal, Some(re), reference.as_deref());
+                    let error = crate::refusal::error(&self.metrics, &refusal, Some(re), reference.as_deref());
                     if let Some((to, error)) = to.zip(error) {
                         self.put(seat, to, error, &mut after);
                     }

@@ -65,6 +65,42 @@ pub enum ErrorCode {
     NoToken,
 }
 
+impl ErrorCode {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::MissingField => "missing_field",
+            Self::BadField => "bad_field",
+            Self::UnknownType => "unknown_type",
+            Self::BinaryUnsupported => "binary_unsupported",
+            Self::JoinFirst => "join_first",
+            Self::AlreadyJoined => "already_joined",
+            Self::NameInvalid => "name_invalid",
+            Self::StateInvalid => "state_invalid",
+            Self::PeerNotFound => "peer_not_found",
+            Self::SignalToSelf => "signal_to_self",
+            Self::RoomFull => "room_full",
+            Self::RoomLocked => "room_locked",
+            Self::NotAllowed => "not_allowed",
+            Self::NotAdmitted => "not_admitted",
+            Self::OutOfSequence => "out_of_sequence",
+            Self::MessageTooLarge => "message_too_large",
+            Self::TokenMissing => "token_missing",
+            Self::TokenInvalid => "token_invalid",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenWrongRoom => "token_wrong_room",
+            Self::TokenRevoked => "token_revoked",
+            Self::TooManyAttempts => "too_many_attempts",
+            Self::ServerFull => "server_full",
+            Self::RateLimited => "rate_limited",
+            Self::Busy => "busy",
+            Self::NoToken => "no_token",
+        }
+    }
+}
+
 /// Why a session did not go on (R54).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +114,18 @@ pub enum NotResumed {
     ResumeLost,
     /// What the `join` shows grants something else than what the session began with.
     GrantChanged,
+}
+
+impl NotResumed {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ResumeInvalid => "resume_invalid",
+            Self::ResumeExpired => "resume_expired",
+            Self::ResumeLost => "resume_lost",
+            Self::GrantChanged => "grant_changed",
+        }
+    }
 }
 
 /// Whether a member has a socket (R52).
@@ -182,6 +230,23 @@ impl CloseCode {
             Self::Ended => "ended",
             Self::Unauthorized => "unauthorized",
             Self::TryLater => "try_later",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_on_the_wire() {
+        for name in ["bad_json", "state_invalid", "token_not_yet_valid", "too_many_attempts", "no_token"] {
+            let code: ErrorCode = serde_json::from_str(&format!("{name:?}")).unwrap();
+            assert_eq!(code.as_str(), name);
+        }
+        for name in ["resume_invalid", "resume_expired", "resume_lost", "grant_changed"] {
+            let why: NotResumed = serde_json::from_str(&format!("{name:?}")).unwrap();
+            assert_eq!(why.as_str(), name);
         }
     }
 }

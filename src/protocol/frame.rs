@@ -68,6 +68,13 @@ impl Frame {
         &self.0
     }
 
+    /// The message's type; empty where the JSON does not begin with it, as that of every server does.
+    pub fn kind(&self) -> &str {
+        let kind = self.0.strip_prefix(br#"{"type":""#).unwrap_or_default();
+        let end = kind.iter().position(|byte| *byte == b'"').unwrap_or(0);
+        std::str::from_utf8(&kind[..end]).unwrap_or_default()
+    }
+
     /// Bytes of a queue's bound that this frame takes: its own, and the longest head.
     pub fn cost(&self) -> usize {
         HEAD_BYTES + self.0.len()

@@ -199,7 +199,7 @@ impl Shared {
     ) -> Reply<T> {
         self.metrics.requests.inc();
         let sent = self.send(&call, subscribe.as_ref());
-        let shared = Arc::clone(self);
+        let (shared, asked) = (Arc::clone(self), tokio::time::Instant::now());
         async move {
             let answer = tokio::time::timeout(PATIENCE, shared.answer(&call, subscribe.as_ref(), sent)).await;
             let answer = answer.ok().flatten().and_then(|reply| {
@@ -209,6 +209,9 @@ impl Shared {
                 }
                 read
             });
+            if answer.is_some() {
+                shared.metrics.times.observe_time(asked.elapsed());
+            }
             answer.ok_or_else(|| {
                 shared.metrics.failures.inc();
                 Unavailable

@@ -1,0 +1,181 @@
+//! All that the server counts, and how it is shown.
+
+use std::fmt;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::{EngineMetrics, MessageMetrics, RequestMetrics};
+use crate::protocol::{CloseCode, ErrorCode, NotResumed};
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Bounded {
+    limit: &'static str,
+}
+
+/// A limit that holds clients up, or keeps them out, without an error.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// A socket is read later (R31, R79).
+    Rate,
+    /// An attempt to join is answered later (R66).
+    Attempts,
+    /// A connection is closed without a word: its address has too many.
+    Connections,
+}
+
+/// What the server counts. No label grows with rooms or people.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Open WebSockets.
+    pub sockets: Gauge,
+    /// Rooms with somebody in them.
+    pub rooms: Gauge,
+    /// Members of all rooms.
+    pub members: Gauge,
+    /// Members closed because they read too slowly.
+    pub slow_consumers: Counter,
+    /// Events that another program has taken.
+    pub webhooks_delivered: Counter,
+    /// Events that were given up.
+    pub webhooks_dropped: Counter,
+    /// Of the engine between servers.
+    pub engine: EngineMetrics,
+    /// Of messages.
+    pub messages: MessageMetrics,
+    /// Of requests over HTTP.
+    pub requests: RequestMetrics,
+    joins: Family<Outcome, Counter>,
+    resumes: Family<Outcome, Counter>,
+    errors: Family<Code, Counter>,
+    limited: Family<Bounded, Counter>,
+    closes: Family<Code, Counter>,
+    registry: Registry,
+}
+
+impl Metrics {
+    /// All zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("roundtable");
+        let messages = MessageMetrics::new(&mut registry);
+        let requests = RequestMetrics::new(&mut registry);
+        let metrics = Self {
+            sockets: Gauge::default(),
+            rooms: Gauge::default(),
+            members: Gauge::default(),
+            slow_consumers: Counter::default(),
+            webhooks_delivered: Counter::default(),
+            webhooks_dropped: Counter::default(),
+            engine: EngineMetrics::default(),
+            messages,
+            requests,
+            joins: Family::default(),
+            resumes: Family::default(),
+            errors: Family::default(),
+            limited: Family::default(),
+            closes: Family::default(),
+            registry: Registry::default(),
+        };
+        metrics.engine.register(&mut registry);
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The server's version", build);
+        registry.register("sockets", "Open WebSockets", metrics.sockets.clone());
+        registry.register("rooms", "Rooms with somebody in them", metrics.rooms.clone());
+        registry.register("members", "Members of all rooms", metrics.members.clone());
+        registry.register(
+            "slow_consumers",
+            "Members closed because their outbox was full",
+            metrics.slow_consumers.clone(),
+        );
+        registry.register("joins", "Attempts to join by outcome", metrics.joins.clone());
+        registry.register("resumes", "Attempts to go on with a session by outcome", metrics.resumes.clone());
+        registry.register("errors", "Errors told over WebSockets", metrics.errors.clone());
+        registry.register(
+            "limited",
+            "What was held up or kept out by a limit, without an error",
+            metrics.limited.clone(),
+        );
+        registry.register("webhooks_delivered", "Events that were taken", metrics.webhooks_delivered.clone());
+        registry.register("webhooks_dropped", "Events that were given up", metrics.webhooks_dropped.clone());
+        registry.register(
+            "closes",
+            "Ended WebSockets by close code; \"client\" where the client ended it",
+            metrics.closes.clone(),
+        );
+        // Shown from the beginning, so that the first of each is an increase.
+        drop(metrics.joins.get_or_create(&Outcome { outcome: "joined" }));
+        let resumes =
+            [NotResumed::ResumeInvalid, NotResumed::ResumeExpired, NotResumed::ResumeLost, NotResumed::GrantChanged];
+        for outcome in resumes.map(NotResumed::as_str).into_iter().chain(["resumed"]) {
+            drop(metrics.resumes.get_or_create(&Outcome { outcome }));
+        }
+        for limit in [Limit::Rate, Limit::Attempts, Limit::Connections] {
+            drop(metrics.limited.get_or_create(&Bounded { limit: limit.as_str() }));
+        }
+        Self { registry, ..metrics }
+    }
+
+    /// Counts somebody who came in, or the error with which it did not: `joined`, an [`ErrorCode`] or a [`CloseCode`].
+    pub fn join(&self, outcome: &'static str) {
+        self.joins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a session that went on over another socket, or why one did not.
+    pub fn resume(&self, refused: Option<NotResumed>) {
+        let outcome = refused.map_or("resumed", NotResumed::as_str);
+        self.resumes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts an error that a client was told.
+    pub fn error(&self, code: ErrorCode) {
+        self.errors.get_or_create(&Code { code: code.as_str() }).inc();
+    }
+
+    /// Counts what was held up or kept out.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&Bounded { limit: limit.as_str() }).inc();
+    }
+
+    /// Counts an ended WebSocket.
+    pub fn closed(&self, code: Option<CloseCode>) {
+        let code = code.map_or("client", CloseCode::as_str);
+        self.closes.get_or_create(&Code { code }).inc();
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Limit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Attempts => "attempts",
+            Self::Connections => "connections",
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Logs in the zone of `TZ`, and metrics. docs/METRICS.md lists all of these.
+
+mod engine;
+mod histogram;
+mod logs;
+mod messages;
+mod metrics;
+mod requests;
+
+pub use engine::EngineMetrics;
+pub use histogram::Histogram;
+pub use logs::{init_logs, timestamp};
+pub use messages::{MessageMetrics, Relayed};
+pub use metrics::{Limit, Metrics};
+pub use requests::RequestMetrics;

@@ -1,0 +1,175 @@
+//! docs/METRICS.md against what a running server shows, in both directions.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use common::{TestServer, eventually, http};
+
+const DOCUMENT: &str = include_str!("../docs/METRICS.md");
+const PROTOCOL: &str = include_str!("../docs/PROTOCOL.md");
+
+/// A metric: its type, and the values of each of its labels.
+#[derive(Debug, Default)]
+struct Shown {
+    kind: String,
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The rows of the tables: name, type, labels, meaning.
+fn documented() -> BTreeMap<&'static str, [&'static str; 3]> {
+    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `roundtable_"));
+    let rows = rows.map(|row| {
+        let [_, name, kind, labels, meaning, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        (quoted(name)[0], [kind.trim(), labels.trim(), meaning.trim()])
+    });
+    rows.collect()
+}
+
+/// The text format of OpenMetrics, as far as it is used.
+fn shown(text: &str) -> BTreeMap<String, Shown> {
+    let (mut all, mut current) = (BTreeMap::<String, Shown>::new(), String::new());
+    for line in text.lines() {
+        if let Some(described) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = described.split_once(' ').unwrap();
+            current = match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            };
+            let shown = Shown { kind: kind.to_owned(), ..Shown::default() };
+            assert!(all.insert(current.clone(), shown).is_none(), "{current} is there twice");
+        } else if !line.starts_with('#') {
+            let labels = line.split_once('{').map_or("", |(_, rest)| rest.rsplit_once('}').unwrap().0);
+            for label in labels.split("\",").filter(|label| !label.is_empty()) {
+                let (name, value) = label.split_once("=\"").unwrap();
+                if name != "le" {
+                    let values = all.get_mut(&current).unwrap().labels.entry(name.to_owned()).or_default();
+                    values.insert(value.trim_end_matches('"').to_owned());
+                }
+            }
+        }
+    }
+    all
+}
+
+async fn text_of(server: &TestServer) -> String {
+    http::ask(server.ops, "GET", "/metrics", &[]).await.text()
+}
+
+/// A server of which every metric has something to show.
+async fn used() -> TestServer {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join("a-room-of-their-own", "Ada").await;
+    let mut bob = server.join("a-room-of-their-own", "Bob").await;
+    ada.expect("peer_joined").await;
+    ada.send(json!({"type": "signal", "to": bob.id(), "data": {"sdp": "x"}})).await;
+    bob.expect("signal").await;
+    ada.send(json!({"type": "broadcast", "data": 1})).await;
+    bob.expect("broadcast").await;
+    ada.send(json!({"type": "dance"})).await;
+    ada.expect_error("unknown_type").await;
+    let mut eve = server.connect("a-room-of-their-own").await;
+    eve.send(json!({"type": "join", "name": ""})).await;
+    eve.expect_error("name_invalid").await;
+    bob.send(json!({"type": "leave"})).await;
+    bob.drain().await;
+    for target in ["/signal-api/v1/rooms/a-room-of-their-own", "/signal-api/v1/nothing", "/r/a-room-of-their-own"] {
+        http::ask(server.address, "GET", target, &[]).await;
+    }
+    http::ask(server.address, "BREW", "/signal-api/v1/welcome", &[]).await;
+    eventually("Bob's end is counted", async || text_of(&server).await.contains("roundtable_closes_total")).await;
+    server
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_every_documented_metric_is_there() {
+    let server = used().await;
+    let (shown, documented) = (shown(&text_of(&server).await), documented());
+    assert_eq!(shown.keys().map(String::as_str).collect::<Vec<_>>(), documented.keys().copied().collect::<Vec<_>>());
+    for (name, Shown { kind, labels }) in &shown {
+        let [documented_kind, documented_labels, meaning] = documented[name.as_str()];
+        assert_eq!(kind, documented_kind, "{name}");
+        let names: BTreeSet<_> = quoted(documented_labels).into_iter().collect();
+        assert_eq!(labels.keys().map(String::as_str).collect::<BTreeSet<_>>(), names, "{name}");
+        for (label, value) in labels.iter().flat_map(|(label, values)| values.iter().map(move |value| (label, value))) {
+            let known = match label.as_str() {
+                "version" => value == env!("CARGO_PKG_VERSION"),
+                "status" => value.parse::<u16>().is_ok_and(|status| (100..600).contains(&status)),
+                // Routes are listed once, for both metrics.
+                "route" => quoted(documented["roundtable_http_requests_total"][2]).contains(&value.as_str()),
+                _ => {
+                    quoted(meaning).contains(&value.as_str())
+                        || quoted(documented["roundtable_messages_total"][2]).contains(&value.as_str())
+                        || PROTOCOL.contains(&format!("`{value}`"))
+                        || PROTOCOL.contains(&format!("\"{value}\""))
+                }
+            };
+            assert!(known, "{name} has {label}={value:?}, of which nothing is written");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_follow_the_conventions_and_nothing_says_who_or_where() {
+    let server = used().await;
+    let text = text_of(&server).await;
+    for (name, Shown { kind, .. }) in shown(&text) {
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+        let unit = ["_seconds", "_bytes", "_messages", "_ratio", "_pixels", "_bits_per_second", "_frames_per_second"];
+        assert!(kind != "histogram" || unit.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
+    }
+    for private in ["a-room-of-their-own", "Ada", "127.0.0.1", "BREW"] {
+        assert!(!text.contains(private), "{private} is in the metrics");
+    }
+}
+
+#[tokio::test]
+async fn what_is_counted_is_what_happened() {
+    let server = used().await;
+    for (metric, expected) in [
+        ("roundtable_joins_total{outcome=\"joined\"}", 2),
+        ("roundtable_joins_total{outcome=\"name_invalid\"}", 1),
+        ("roundtable_resumes_total{outcome=\"resumed\"}", 0),
+        ("roundtable_errors_total{code=\"unknown_type\"}", 1),
+        ("roundtable_messages_total{direction=\"received\",type=\"signal\"}", 1),
+        ("roundtable_messages_total{direction=\"sent\",type=\"signal\"}", 1),
+        ("roundtable_messages_total{direction=\"received\",type=\"invalid\"}", 1),
+        ("roundtable_messages_total{direction=\"sent\",type=\"other\"}", 0),
+        ("roundtable_message_bytes_total{direction=\"received\",type=\"broadcast\"}", 29),
+        ("roundtable_relay_duration_seconds_count{type=\"signal\"}", 1),
+        ("roundtable_closes_total{code=\"left\"}", 1),
+        ("roundtable_http_requests_total{route=\"/signal-api/ws\",method=\"GET\",status=\"101\"}", 3),
+        ("roundtable_http_requests_total{route=\"none\",method=\"GET\",status=\"404\"}", 1),
+        ("roundtable_http_requests_total{route=\"page\",method=\"GET\",status=\"503\"}", 1),
+        ("roundtable_http_errors_total{code=\"METHOD_NOT_ALLOWED\"}", 1),
+    ] {
+        server.metric_becomes(metric, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_and_one_that_does_not_are_told_apart() {
+    let server = TestServer::start(&[]).await;
+    let ada = server.join("r", "Ada").await;
+    let resume = ada.welcome["resume"].clone();
+    let _bob = server.join("r", "Bob").await;
+    drop(ada);
+    let mut again = server.connect("r").await;
+    again.send(json!({"type": "join", "name": "Ada", "resume": resume, "last_seq": 0})).await;
+    again.expect("resumed").await;
+    let mut forged = server.connect("r").await;
+    forged.send(json!({"type": "join", "name": "Ada", "resume": "forged", "last_seq": 0})).await;
+    forged.expect("welcome").await;
+    for outcome in ["resumed", "resume_invalid"] {
+        server.metric_becomes(&format!("roundtable_resumes_total{{outcome=\"{outcome}\"}}"), 1).await;
+    }
+    server.metric_becomes("roundtable_joins_total{outcome=\"joined\"}", 4).await;
+}
