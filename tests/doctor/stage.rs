@@ -170,7 +170,8 @@ impl Drop for Process {
 /// nginx with one server for each text of a `server` block, on ports of their own.
 pub fn nginx(folder: &Folder, blocks: &[&str]) -> (Process, Vec<u16>) {
     let ports: Vec<u16> = blocks.iter().map(|_| free_port()).collect();
-    let mut conf = format!("pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n", folder.path(""));
+    let mut conf =
+        format!("pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n", folder.path(""));
     for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         conf.push_str(&format!("{kind}_temp_path {};\n", folder.path(kind)));
     }
@@ -198,7 +199,10 @@ impl Turn {
         let first = 10_000 + port % 20_000;
         let options = [
             "-n --listening-ip=127.0.0.1 --use-auth-secret --realm=test --allow-loopback-peers --no-cli --no-dtls",
-            &format!("--static-auth-secret={SECRET} --listening-port={port} --min-port={first} --max-port={}", first + 99),
+            &format!(
+                "--static-auth-secret={SECRET} --listening-port={port} --min-port={first} --max-port={}",
+                first + 99
+            ),
             &format!("--userdb={0}-db --pidfile={0}-pid --log-file=/dev/null", folder.path(&port.to_string())),
         ];
         let mut command = Command::new("turnserver");

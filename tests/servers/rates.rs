@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::common::several::{Node, two};
+use crate::common::{eventually, metric};
 use crate::rooms::until;
 
 /// 400 messages a second of a room, and 200 are free.
@@ -13,6 +14,8 @@ const ROOM_RATE: &[(&str, &str)] = &[
     ("ROUNDTABLE_RATE_BURST", "1ms"),
 ];
 
+const BROADCASTS: &str = "roundtable_messages_total{direction=\"received\",type=\"broadcast\"}";
+
 #[tokio::test]
 async fn a_room_on_two_servers_has_one_rate() {
     let (engine, a, b) = two(ROOM_RATE).await;
@@ -21,7 +24,7 @@ async fn a_room_on_two_servers_has_one_rate() {
     until(&mut ada, "peer_joined").await;
     let mut carl = c.join("alone", "Carl").await;
     // All three send without end. Carl's room is the measure: it is on one server.
-    let said = |node: &Node| node.app.metrics.broadcasts.get();
+    let said = async |node: &Node| metric(node.ops, BROADCASTS).await;
     for number in 0..3_000 {
         carl.send(json!({"type": "broadcast", "data": number})).await;
     }
@@ -29,10 +32,10 @@ async fn a_room_on_two_servers_has_one_rate() {
         ada.send(json!({"type": "broadcast", "data": number})).await;
         bob.send(json!({"type": "broadcast", "data": number})).await;
     }
-    let before = said(&c);
-    let (by_ada, by_bob) = (said(&a), said(&b));
-    crate::common::eventually("messages of Carl's", async || said(&c) >= before + 800).await;
-    let (by_ada, by_bob, by_carl) = (said(&a) - by_ada, said(&b) - by_bob, said(&c) - before);
+    let before = said(&c).await;
+    let (by_ada, by_bob) = (said(&a).await, said(&b).await);
+    eventually("messages of Carl's", async || said(&c).await >= before + 800).await;
+    let (by_ada, by_bob, by_carl) = (said(&a).await - by_ada, said(&b).await - by_bob, said(&c).await - before);
     // Each alone would have as much as Carl.
     assert!((by_ada + by_bob) * 2 < by_carl * 3, "{by_ada} and {by_bob}, where {by_carl} are right");
     assert!(by_ada > by_carl / 4 && by_bob > by_carl / 4, "each its part: {by_ada}, {by_bob} of {by_carl}");
