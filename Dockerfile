@@ -6,6 +6,9 @@
 #   --build-arg CARGO_REGISTRY_MIRROR=sparse+https://mirrors.example/crates.io-index/
 #   --build-arg NPM_REGISTRY=https://registry.example/
 #
+# What the images say of themselves, filled in by scripts/images (make image): IMAGE_REVISION, the commit; IMAGE_CREATED, the
+# time as RFC 3339 has it; IMAGE_SOURCE, the address of the source.
+#
 # Empty means the name beside FROM: docker-compose 1 passes what is not set as empty.
 ARG NODE_IMAGE
 ARG RUST_IMAGE
@@ -23,9 +26,6 @@ RUN npm run build
 
 # --- nginx, before the binary: the classic builder makes every stage above its target
 FROM ${NGINX_IMAGE:-nginxinc/nginx-unprivileged:1.28} AS nginx
-LABEL org.opencontainers.image.title="roundtable-nginx" \
-      org.opencontainers.image.description="TLS and the page of Roundtable, in front of its signaling server" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 # The base image runs as user 101, who must own what a new volume is made from.
 USER root
 RUN mkdir -p /var/lib/roundtable/certs && chown 101:101 /var/lib/roundtable/certs && rm -rf /usr/share/nginx/html
@@ -47,6 +47,17 @@ VOLUME /var/lib/roundtable/certs
 EXPOSE 19003 19080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
     CMD ["curl", "-fsS", "http://127.0.0.1:19080/nginx-health"]
+# Last, as they differ from build to build.
+ARG IMAGE_REVISION
+ARG IMAGE_CREATED
+ARG IMAGE_SOURCE
+LABEL org.opencontainers.image.title="roundtable-nginx" \
+      org.opencontainers.image.description="TLS and the page of Roundtable, in front of its signaling server" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$IMAGE_REVISION" \
+      org.opencontainers.image.created="$IMAGE_CREATED" \
+      org.opencontainers.image.source="$IMAGE_SOURCE"
 
 # --- the binary
 FROM ${RUST_IMAGE:-rust:1.95-bookworm} AS binary
@@ -71,9 +82,6 @@ RUN cargo build --release --locked
 
 # --- the server: the last stage, so that a plain build makes it
 FROM ${DEBIAN_IMAGE:-debian:bookworm-slim} AS server
-LABEL org.opencontainers.image.title="roundtable" \
-      org.opencontainers.image.description="A WebRTC signaling server and the browser meeting it serves" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 # What a new volume is made from. The server keeps one file there: the key with which people come back
 # to their calls after it was started anew.
 RUN mkdir /var/lib/roundtable && chown 10001:10001 /var/lib/roundtable
@@ -87,3 +95,14 @@ EXPOSE 18080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["roundtable", "health"]
 ENTRYPOINT ["roundtable"]
+# Last, as they differ from build to build.
+ARG IMAGE_REVISION
+ARG IMAGE_CREATED
+ARG IMAGE_SOURCE
+LABEL org.opencontainers.image.title="roundtable" \
+      org.opencontainers.image.description="A WebRTC signaling server and the browser meeting it serves" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$IMAGE_REVISION" \
+      org.opencontainers.image.created="$IMAGE_CREATED" \
+      org.opencontainers.image.source="$IMAGE_SOURCE"
