@@ -3,8 +3,8 @@
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Cli, Command, DoctorOrder};
 use super::values::nearest;
+use super::{Cli, Command, DoctorOrder};
 
 /// What is no setting of the server but may stand in its environment: what nginx and the compose
 /// file read, and what Kubernetes tells every container of a service that is called `roundtable`.

@@ -230,10 +230,7 @@ impl Finding {
                 "Two people who both need the relay do not reach each other through it.",
                 "Allow the relay its own address as a peer (coturn: allowed-peer-ip).",
             ),
-            UnknownZone => (
-                "TZ is no known time zone.",
-                "Set an IANA name such as Asia/Shanghai.",
-            ),
+            UnknownZone => ("TZ is no known time zone.", "Set an IANA name such as Asia/Shanghai."),
             FileUnreadable => (
                 "A file that the settings name cannot be read.",
                 "Check its path (in a container: that it is mounted) and that the server's user may read it.",
@@ -259,10 +256,9 @@ impl Finding {
                 "Raise the limit (ulimit -Hn; Docker: --ulimit nofile=; systemd: LimitNOFILE=), or lower \
                  ROUNDTABLE_CONNECTIONS.",
             ),
-            WebrtcMissing => (
-                "This browser cannot hold video calls.",
-                "Use a current Chrome, Edge, Firefox or Safari.",
-            ),
+            WebrtcMissing => {
+                ("This browser cannot hold video calls.", "Use a current Chrome, Edge, Firefox or Safari.")
+            }
             DevicesBlocked => (
                 "The browser does not let this page use camera and microphone.",
                 "Allow both with the icon beside the address, and reload the page.",
@@ -287,7 +283,8 @@ mod tests {
     #[test]
     fn typescript_names_are_fresh() {
         let names = <Finding as ts_rs::TS>::decl(&ts_rs::Config::default());
-        let text = format!("// Generated from src/doctor/findings.rs by `make protocol`; do not edit.\n\nexport {names}\n");
+        let text =
+            format!("// Generated from src/doctor/findings.rs by `make protocol`; do not edit.\n\nexport {names}\n");
         if std::env::var_os("ROUNDTABLE_WRITE_PROTOCOL").is_some() {
             std::fs::write(PATH, &text).unwrap();
         }

@@ -47,7 +47,8 @@ impl Target {
         let host = page.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let path = page.path();
         // Of a room's page, and of an address of the API, the folder that both are in.
-        let base = ["/r/", "/signal-api"].iter().find_map(|inner| path.split_once(inner)).map_or(path, |(base, _)| base);
+        let base =
+            ["/r/", "/signal-api"].iter().find_map(|inner| path.split_once(inner)).map_or(path, |(base, _)| base);
         Self {
             tls,
             host,
@@ -209,7 +210,11 @@ impl Outside<'_> {
         }
         let page = self.ask("GET", &self.target.base).await;
         if page.is_ok_and(|page| page.body.contains("<title>Roundtable")) {
-            return Found::new(Finding::WrongPath, about, format!("the page is there, and the answer here is {status}"));
+            return Found::new(
+                Finding::WrongPath,
+                about,
+                format!("the page is there, and the answer here is {status}"),
+            );
         }
         let root = self.ask("GET", "/signal-api/v1/welcome").await;
         let hint = match root.ok().and_then(|answer| answer.envelope()) {
@@ -228,7 +233,8 @@ impl Outside<'_> {
             "DRAINING" | "UNAVAILABLE" => Finding::ServerDown,
             _ => Finding::WebsocketFailed,
         };
-        let about = if finding == Finding::OriginRefused { self.target.origin() } else { self.target.url("signal-api/ws") };
+        let about =
+            if finding == Finding::OriginRefused { self.target.origin() } else { self.target.url("signal-api/ws") };
         Found::new(finding, about, format!("the answer is {status} {code}"))
     }
 
@@ -266,7 +272,8 @@ impl Outside<'_> {
         }
         socket.send(Message::text(join.to_string())).await.map_err(|error| failed(error.to_string()))?;
         let answer = timeout(PATIENCE, answer(&mut socket)).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("no answer to a join within {PATIENCE:?}"))).map_err(failed)?;
+        let answer =
+            answer.unwrap_or_else(|_| Err(format!("no answer to a join within {PATIENCE:?}"))).map_err(failed)?;
         match (answer["type"].as_str(), answer["code"].as_str()) {
             (Some("welcome"), _) => {
                 self.report.well("join", "a room of its own let it in");

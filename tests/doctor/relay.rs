@@ -70,8 +70,7 @@ fn tls_and_a_certificate_for_another_name() {
     for (names, finding) in [("DNS:localhost", None), ("DNS:elsewhere.example", Some("certificate_name"))] {
         let certificate = folder.certificate("relay.crt", names, NOW);
         let (tls, key) = (free_port(), folder.path("key"));
-        let options =
-            [format!("--tls-listening-port={tls}"), format!("--cert={certificate}"), format!("--pkey={key}")];
+        let options = [format!("--tls-listening-port={tls}"), format!("--cert={certificate}"), format!("--pkey={key}")];
         let _turn = Turn::start(&folder, &options.each_ref().map(String::as_str));
         let url = format!("turns:localhost:{tls}?transport=tcp");
         let settings = [("ROUNDTABLE_ICE_URLS", url.as_str()), ("ROUNDTABLE_TURN_SECRET", SECRET)];

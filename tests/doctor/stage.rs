@@ -107,7 +107,7 @@ impl Folder {
     /// An authority of our own: `ca.crt`.
     pub fn authority(&self) -> String {
         let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\npolicy = any\ndefault_md = sha256\n\
-                      new_certs_dir = .\nunique_subject = no\n[any]\ncommonName = optional\n";
+                      new_certs_dir = .\nrand_serial = yes\nunique_subject = no\n[any]\ncommonName = optional\n";
         self.write("ca.cnf", config);
         self.write("index.txt", "");
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
@@ -121,7 +121,7 @@ impl Folder {
         self.write("names", &format!("subjectAltName={names}"));
         let [start, end] = days.map(|day| format!("{day}000000Z"));
         self.openssl(&format!(
-            "ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -rand_serial -in request -out {file} \
+            "ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -in request -out {file} \
              -startdate {start} -enddate {end} -extfile names"
         ));
         self.path(file)
@@ -170,7 +170,8 @@ impl Drop for Process {
 /// nginx with one server for each text of a `server` block, on ports of their own.
 pub fn nginx(folder: &Folder, blocks: &[&str]) -> (Process, Vec<u16>) {
     let ports: Vec<u16> = blocks.iter().map(|_| free_port()).collect();
-    let mut conf = format!("pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n", folder.path(""));
+    let mut conf =
+        format!("pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n", folder.path(""));
     for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         conf.push_str(&format!("{kind}_temp_path {};\n", folder.path(kind)));
     }
@@ -198,7 +199,10 @@ impl Turn {
         let first = 10_000 + port % 20_000;
         let options = [
             "-n --listening-ip=127.0.0.1 --use-auth-secret --realm=test --allow-loopback-peers --no-cli --no-dtls",
-            &format!("--static-auth-secret={SECRET} --listening-port={port} --min-port={first} --max-port={}", first + 99),
+            &format!(
+                "--static-auth-secret={SECRET} --listening-port={port} --min-port={first} --max-port={}",
+                first + 99
+            ),
             &format!("--userdb={0}-db --pidfile={0}-pid --log-file=/dev/null", folder.path(&port.to_string())),
         ];
         let mut command = Command::new("turnserver");
