@@ -1,5 +1,7 @@
 //! A server as its clients see it, behind proxies that were written by hand.
 
+use crate::common::client::Client;
+use crate::common::eventually;
 use crate::common::program::{Running, run, text};
 use crate::stage::{Folder, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx};
 
@@ -132,8 +134,13 @@ async fn a_server_that_takes_no_more() {
     let server = Running::start(&[("ROUNDTABLE_CONNECTIONS", "1")]);
     let page = format!("http://{}", server.address);
     doctor(&["--quick", &page], &[]).all_well();
-    // The doctor has left by then, or this one would not come in.
-    let _ada = server.join("standup").await;
+    // The doctor leaves, or this one would not come in.
+    let mut ada = None;
+    eventually("a place", async || {
+        ada = Client::connect(server.address, "standup").await.ok();
+        ada.is_some()
+    })
+    .await;
     doctor(&["--quick", &page], &[]).only("limit_reached", &page);
 }
 
