@@ -47,7 +47,7 @@ function compiledTexts(): Plugin {
     // After the types have gone.
     enforce: 'post',
     async transform(code, id) {
-      if (!/\/i18n\/(en|zh-CN)(\.room)?\.ts$/.test(id)) return;
+      if (!/\/i18n\/(en|zh-CN)(\.room|\.diag)?\.ts$/.test(id)) return;
       const texts = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Record<
         string,
         Texts

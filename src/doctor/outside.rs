@@ -131,7 +131,12 @@ impl Outside<'_> {
                 Err(why) => self.report.found(Found::new(Finding::ProxyTimeout, self.target.url("signal-api/ws"), why)),
             }
         }
-        let _ = timeout(PATIENCE, socket.send(Message::text(r#"{"type":"leave"}"#))).await;
+        // Until the server has closed it: its place is free then.
+        let _ = timeout(PATIENCE, async {
+            let _ = socket.send(Message::text(r#"{"type":"leave"}"#)).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        })
+        .await;
         Ok(())
     }
 

@@ -19,12 +19,13 @@ const view = stories[story]?.();
 
 const page =
   view === undefined
-    ? h(LandingPage, { 'data-phase': 'landing' })
+    ? h(LandingPage, { 'data-phase': 'landing', diag: './diag' })
     : h(RoomPage, {
         meeting: new FakeMeeting(view),
         options: { autojoin: false, ...(name !== null && { name }) },
         link: `https://meet.example.org/r/${view.room}`,
         home: './',
+        diag: './diag',
       });
 
 await loadTexts();

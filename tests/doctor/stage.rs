@@ -107,7 +107,7 @@ impl Folder {
     /// An authority of our own: `ca.crt`.
     pub fn authority(&self) -> String {
         let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\npolicy = any\ndefault_md = sha256\n\
-                      new_certs_dir = .\nunique_subject = no\n[any]\ncommonName = optional\n";
+                      new_certs_dir = .\nrand_serial = yes\nunique_subject = no\n[any]\ncommonName = optional\n";
         self.write("ca.cnf", config);
         self.write("index.txt", "");
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
@@ -121,7 +121,7 @@ impl Folder {
         self.write("names", &format!("subjectAltName={names}"));
         let [start, end] = days.map(|day| format!("{day}000000Z"));
         self.openssl(&format!(
-            "ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -rand_serial -in request -out {file} \
+            "ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -in request -out {file} \
              -startdate {start} -enddate {end} -extfile names"
         ));
         self.path(file)

@@ -23,6 +23,8 @@ export interface Address {
   leave(room: string): string;
   /** The page of a room, to be shared. */
   room(room: string): string;
+  /** The page that looks for what is wrong. */
+  readonly diag: string;
 }
 
 /**
@@ -49,6 +51,7 @@ export function addressOf(page: string, toBase: string, development = false): Ad
     http,
     leave: (room) => http(`leave?room=${encodeURIComponent(room)}`),
     room: (room) => new URL(`r/${encodeURIComponent(room)}`, base).href,
+    diag: new URL('diag', base).href,
   };
 }
 

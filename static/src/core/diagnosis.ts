@@ -20,8 +20,20 @@ export interface DiagnosisOptions {
 
 interface Envelope {
   readonly code?: unknown;
-  readonly data?: { readonly name?: unknown } | null;
+  readonly data?: { readonly name?: unknown; readonly time?: unknown } | null;
 }
+
+/** What comes of asking whether a WebSocket would be let in. */
+export type CheckAnswer =
+  | { readonly kind: 'none'; readonly detail: string }
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      /** `undefined` where it is no answer of a server of ours. */
+      readonly code: string | undefined;
+      readonly data: Envelope['data'];
+      readonly retryMs: number;
+    };
 
 /** What a refused upgrade means for a person. */
 const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
@@ -45,11 +57,7 @@ export class Diagnosis {
     const { fetch, checkUrl, clock } = this.#options;
     const question = new AbortController();
     this.#question = question;
-    const timer = clock.setTimeout(() => {
-      question.abort(new Error('no answer in time'));
-    }, TIMEOUT_MS);
-    const failure = await diagnose(fetch, checkUrl, question.signal);
-    clock.clearTimeout(timer);
+    const failure = diagnose(checkUrl, await askCheck(fetch, checkUrl, clock, question));
     if (this.#question !== question) return;
     this.#question = undefined;
     tell(failure);
@@ -61,29 +69,48 @@ export class Diagnosis {
   }
 }
 
-/**
- * Why a signaling server cannot be reached: a browser does not say why a WebSocket failed, so
- * `POST v1/check` is asked (R76).
- */
-async function diagnose(fetch: Fetch, checkUrl: string, signal: AbortSignal): Promise<Failure> {
-  let status: number;
-  let body: string;
-  let retryMs: number;
+/** Asks `POST v1/check` (R76), as a browser does not say why a WebSocket failed. Never rejects. */
+export async function askCheck(
+  fetch: Fetch,
+  checkUrl: string,
+  clock: Clock,
+  question = new AbortController(),
+): Promise<CheckAnswer> {
+  const timer = clock.setTimeout(() => {
+    question.abort(new Error('no answer in time'));
+  }, TIMEOUT_MS);
   try {
-    const response = await fetch(checkUrl, { method: 'POST', signal });
-    status = response.status;
-    // In seconds: the server says no dates (RFC 9110 §10.2.3).
-    retryMs = Number(response.headers.get('retry-after') ?? 0) * 1_000;
-    body = await response.text();
+    const response = await fetch(checkUrl, { method: 'POST', signal: question.signal });
+    const envelope = parse(await response.text());
+    return {
+      kind: 'answer',
+      status: response.status,
+      code: typeof envelope?.code === 'string' ? envelope.code : undefined,
+      data: envelope?.data,
+      // In seconds: the server says no dates (RFC 9110 §10.2.3).
+      retryMs: Number(response.headers.get('retry-after') ?? 0) * 1_000,
+    };
   } catch (error) {
-    return { code: 'server_unreachable', detail: String(error) };
+    return { kind: 'none', detail: String(error) };
+  } finally {
+    clock.clearTimeout(timer);
   }
-  const envelope = parse(body);
-  const code = REFUSALS.get(envelope?.code);
+}
+
+/** What a code with which an upgrade is refused means for a person. */
+export function refusalOf(code: string | undefined): FailureCode | undefined {
+  return REFUSALS.get(code);
+}
+
+/** Why a signaling server cannot be reached. */
+function diagnose(checkUrl: string, answer: CheckAnswer): Failure {
+  if (answer.kind === 'none') return { code: 'server_unreachable', detail: answer.detail };
+  const { status, retryMs } = answer;
+  const code = refusalOf(answer.code);
   if (code) return { code, ...(retryMs > 0 && { retryMs }) };
   // The server shuts down, or is down and the proxy before it says so in its own words.
   if (status >= 500) return { code: 'server_unreachable', detail: `HTTP ${status}` };
-  if (envelope?.code === 'SUCCESS' && envelope.data?.name === 'roundtable') {
+  if (answer.code === 'SUCCESS' && answer.data?.name === 'roundtable') {
     return { code: 'server_unreachable', detail: 'the server answers HTTP, but not WebSocket' };
   }
   return { code: 'wrong_address', detail: checkUrl };

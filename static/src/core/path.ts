@@ -42,7 +42,9 @@ export async function checkPath(options: PathOptions): Promise<PathReport> {
  * The servers that a member is told of (R7); `unknown` where the server answers and tells of none, `undefined` where
  * signaling is not reached.
  */
-function askIceServers(options: PathOptions): Promise<readonly IceServer[] | 'unknown' | undefined> {
+export function askIceServers(
+  options: Omit<PathOptions, 'fetch' | 'checkUrl'>,
+): Promise<readonly IceServer[] | 'unknown' | undefined> {
   const { socketUrl, connect, media, clock } = options;
   return new Promise((resolve) => {
     let socket: Socket;

@@ -1,4 +1,5 @@
 import type { FailureCode } from '../core/types';
+import type { DiagMessages } from './en.diag';
 import type { RoomMessages } from './en.room';
 
 /** One plain sentence, and what to do about it. */
@@ -21,6 +22,7 @@ export const en = {
     open: 'Join',
     invalid: 'That is no meeting name or link. A name has 1 to 64 characters, without / \\ ? and #.',
     note: 'Sound and picture go straight from browser to browser.',
+    diag: 'Check the connection',
   },
   lobby: {
     title: 'Ready to join?',
@@ -60,6 +62,7 @@ export const en = {
     unknown: 'Server reached. Whether it has a relay shows only in the meeting.',
     failed: 'Calls will not work from here yet.',
     again: 'Check again',
+    more: 'Find out why',
   },
   permission: {
     title: 'How to allow it in this browser',
@@ -226,4 +229,4 @@ export const en = {
 export type LobbyMessages = typeof en;
 
 /** Every text that a language must have. */
-export type Messages = LobbyMessages & RoomMessages;
+export type Messages = LobbyMessages & RoomMessages & DiagMessages;

@@ -2,6 +2,7 @@ import { registerMessageResolver, resolveValue } from '@intlify/core-base';
 import { createI18n, useI18n } from 'petite-vue-i18n';
 import { remember, remembered } from '../remembered';
 import type { LobbyMessages, Messages } from './en';
+import type { DiagMessages } from './en.diag';
 import type { RoomMessages } from './en.room';
 
 /** A language of the page. */
@@ -30,16 +31,28 @@ export const i18n = createI18n<[Messages], Locale, false>({
   messages: {} as Record<Locale, Messages>,
 });
 
-/** The room's texts come beside the room, not before the person can do something. */
-const TEXTS: Readonly<
-  Record<Locale, readonly [lobby: () => Promise<LobbyMessages>, room: () => Promise<RoomMessages>]>
-> = {
-  en: [async () => (await import('./en')).en, async () => (await import('./en.room')).enRoom],
-  'zh-CN': [async () => (await import('./zh-CN')).zhCN, async () => (await import('./zh-CN.room')).zhCNRoom],
+interface Parts {
+  readonly lobby: () => Promise<LobbyMessages>;
+  readonly room: () => Promise<RoomMessages>;
+  readonly diag: () => Promise<DiagMessages>;
+}
+
+/** The texts of a part come beside it, not before the person can do something. */
+const TEXTS: Readonly<Record<Locale, Parts>> = {
+  en: {
+    lobby: async () => (await import('./en')).en,
+    room: async () => (await import('./en.room')).enRoom,
+    diag: async () => (await import('./en.diag')).enDiag,
+  },
+  'zh-CN': {
+    lobby: async () => (await import('./zh-CN')).zhCN,
+    room: async () => (await import('./zh-CN.room')).zhCNRoom,
+    diag: async () => (await import('./zh-CN.diag')).zhCNDiag,
+  },
 };
 
 let wanted = preferred();
-let inRoom = false;
+const shown = new Set<'room' | 'diag'>();
 let loading = Promise.resolve();
 
 /** Shows what is wanted by then; one after the other, so that the last wish is what stays. */
@@ -48,11 +61,15 @@ function load(): Promise<void> {
     .catch(() => undefined)
     .then(async () => {
       const locale = wanted;
-      const [lobby, room] = TEXTS[locale];
-      const [first, more] = await Promise.all([lobby(), inRoom ? room() : undefined]);
+      const { lobby, room, diag } = TEXTS[locale];
+      const [first, more, looks] = await Promise.all([
+        lobby(),
+        shown.has('room') ? room() : undefined,
+        shown.has('diag') ? diag() : undefined,
+      ]);
       // A failure stands where it can happen first.
       const failures = { ...first.failures, ...more?.failures };
-      i18n.global.setLocaleMessage(locale, { ...first, ...more, failures } as Messages);
+      i18n.global.setLocaleMessage(locale, { ...first, ...more, ...looks, failures } as Messages);
       i18n.global.locale.value = locale;
       document.documentElement.lang = locale;
     });
@@ -66,7 +83,13 @@ export function loadTexts(): Promise<void> {
 
 /** Loads the texts of the room, in every language from now on. */
 export function loadRoomTexts(): Promise<void> {
-  inRoom = true;
+  shown.add('room');
+  return load();
+}
+
+/** Loads the texts of the page that looks for what is wrong, in the same way. */
+export function loadDiagTexts(): Promise<void> {
+  shown.add('diag');
   return load();
 }
 

@@ -13,6 +13,7 @@ export const zhCN: LobbyMessages = {
     open: '加入',
     invalid: '这不是有效的会议名称或链接。名称为 1 至 64 个字符，不能含有 / \\ ? 和 #。',
     note: '声音和画面在浏览器之间直接传输。',
+    diag: '检查连接',
   },
   lobby: {
     title: '准备好加入了吗？',
@@ -51,6 +52,7 @@ export const zhCN: LobbyMessages = {
     unknown: '服务器已连通；有没有中继，要加入会议后才知道。',
     failed: '目前无法通话。',
     again: '重新检查',
+    more: '查明原因',
   },
   permission: {
     title: '如何在这个浏览器中允许',

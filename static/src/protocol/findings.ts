@@ -1,0 +1,3 @@
+// Generated from src/doctor/findings.rs by `make protocol`; do not edit.
+
+export type Finding = "plain_http" | "name_not_found" | "port_closed" | "no_tls" | "certificate_name" | "certificate_expired" | "certificate_untrusted" | "wrong_address" | "wrong_path" | "server_down" | "upgrade_headers_missing" | "websocket_failed" | "origin_refused" | "limit_reached" | "token_refused" | "proxy_timeout" | "clock_skew" | "stun_unreachable" | "relay_unreachable" | "relay_secret_wrong" | "relay_refused" | "relay_ports_closed" | "relay_address_wrong" | "relay_not_to_itself" | "unknown_zone" | "file_unreadable" | "setting_wrong" | "port_taken" | "page_missing" | "engine_unreachable" | "file_limit_low" | "webrtc_missing" | "devices_blocked" | "devices_missing";
