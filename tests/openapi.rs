@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use common::client::encode;
-use common::http::{Answer, ask, begin, finish, post};
+use common::folder::Folder;
+use common::http::{Answer, ask, begin, finish, post, send};
+use common::program::{BINARY, Running, program};
 use common::{TestServer, eventually};
 use roundtable::protocol::{Link, RoomName};
 
@@ -35,6 +37,14 @@ impl Checked {
         let operation = &self.document["paths"][template][method.to_lowercase()];
         let response = &operation["responses"][answer.status.to_string()];
         assert!(response.is_object(), "{what} is not in the document: {}", answer.text());
+        let content = &response["content"];
+        if !content["application/json"].is_object() {
+            // A file, or nothing.
+            let kind = content.as_object().and_then(|kinds| kinds.keys().next()).map(String::as_str);
+            assert!(kind.is_none() || answer.header("content-type") == kind, "{what}");
+            self.seen.insert(format!("{what} -"));
+            return;
+        }
         let body = answer.json();
         self.validate(&response["content"]["application/json"]["schema"], &body, &what);
         assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
@@ -166,8 +176,15 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     let _only = crowded.connect("r").await;
     checked.check("POST", "/check", &ask(crowded.address, "POST", "/signal-api/v1/check", &[]).await);
 
+    recordings(&mut checked).await;
+
     // Without the token, and then once too often: a guess at the token takes ten of the two that are free.
-    let limits = [("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "1")];
+    let folder = Folder::new();
+    let limits = [
+        ("ROUNDTABLE_ADMIN_TOKEN", TOKEN),
+        ("ROUNDTABLE_ADDRESS_JOINS", "1"),
+        ("ROUNDTABLE_RECORDINGS_DIR", folder.path()),
+    ];
     let strict = TestServer::start(&limits).await;
     for status in [401, 429] {
         for line in checked.named() {
@@ -184,7 +201,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
                 ask(strict.address, "GET", "/signal-api/v1/admin/rooms", &[]).await;
             }
             let answer = match template {
-                "/leave" => post(asked.address, &target, r#"{"room":"r","resume":"a guess"}"#).await,
+                "/leave" | "/recordings" => post(asked.address, &target, r#"{"room":"r","resume":"a guess"}"#).await,
                 _ => ask(asked.address, method, &target, &[]).await,
             };
             assert_eq!(answer.status, status, "{line}");
@@ -194,6 +211,126 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     let named = checked.named();
     let unseen: Vec<_> = named.difference(&checked.seen).collect();
     assert!(unseen.is_empty(), "named, and never answered: {unseen:?}");
+}
+
+/// What hosts and whoever runs the server do with recordings, and what goes wrong there.
+async fn recordings(checked: &mut Checked) {
+    let (folder, full) = (Folder::new(), Folder::new());
+    let settings = |bounds: &[(&'static str, &'static str)]| {
+        let common = [("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
+        [&common, bounds].concat()
+    };
+    let bounds = [
+        ("ROUNDTABLE_RECORDINGS_AT_A_TIME", "2"),
+        ("ROUNDTABLE_RECORDINGS_MAX_BYTES", "100"),
+        ("ROUNDTABLE_RECORDINGS_QUOTA", "150"),
+    ];
+    let server =
+        TestServer::start(&[&settings(&bounds)[..], &[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]].concat()).await;
+    let off = TestServer::start(&settings(&[])).await;
+    let base = "/signal-api/v1";
+    let wish = |room: &str, resume: &Value| json!({"room": room, "resume": resume}).to_string();
+    let mut hosts = Vec::new();
+    for room in ["a", "b", "c"] {
+        hosts.push(server.join(room, "Ada").await);
+    }
+    let resume = |host: usize| hosts[host].welcome["resume"].clone();
+    let guest = server.join("a", "Eve").await;
+    let mut full_state = server.connect("full").await;
+    let state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
+    full_state.join_with(json!({"type": "join", "name": "Full", "state": state})).await;
+    let mut begun = Vec::new();
+    for (address, body) in [
+        (server.address, wish("full", &full_state.welcome["resume"])),
+        (server.address, wish("a", &resume(0))),
+        (server.address, wish("b", &resume(1))),
+        (server.address, wish("c", &resume(2))),
+        (server.address, wish("a", &guest.welcome["resume"])),
+        (server.address, wish("a", &json!("a guess"))),
+        (server.address, wish("", &resume(0))),
+        (server.address, "[]".to_owned()),
+        (off.address, wish("a", &resume(0))),
+    ] {
+        let answer = post(address, &format!("{base}/recordings"), &body).await;
+        checked.check("POST", "/recordings", &answer);
+        if answer.status == 200 {
+            begun.push(answer.json()["data"].clone());
+        }
+    }
+    let [first, second] = &begun[..] else { panic!("{begun:?}") };
+    // A disk that takes nothing at all.
+    let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", full.path())]);
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\"", BINARY]);
+    let running = Running::spawn(shell);
+    let host = running.join("a").await;
+    let body = wish("a", &host.welcome["resume"]);
+    checked.check("POST", "/recordings", &post(running.address, &format!("{base}/recordings"), &body).await);
+
+    let part = folder.file(&format!("{}.webm.part", second["id"].as_str().unwrap()));
+    for (recording, method, more, body) in [
+        (first, "PUT", "?offset=0", vec![0; 90]),
+        (first, "PUT", "?offset=91", vec![0]),
+        (first, "PUT", "?offset=90", vec![0; 11]),
+        (first, "PUT", "?offset=90", vec![0; 4 * 1024 * 1024 + 1]),
+        (first, "PUT", "?offset=90", vec![]),
+        (first, "PUT", "", vec![0]),
+        (first, "GET", "", vec![]),
+        (second, "PUT", "?offset=0", vec![0; 61]),
+        (&json!({"id": "none", "upload": "none"}), "PUT", "?offset=0", vec![0]),
+        (&json!({"id": "none", "upload": "none"}), "GET", "", vec![]),
+        (&json!({"id": "none", "upload": "none"}), "POST", "/finish", vec![]),
+        (second, "PUT", "?offset=0", vec![1]),
+        (first, "POST", "/finish", vec![]),
+        (first, "PUT", "?offset=90", vec![0]),
+    ] {
+        let target = format!("/recordings/{}{more}", recording["id"].as_str().unwrap());
+        let authorization = format!("Bearer {}", recording["upload"].as_str().unwrap());
+        let template = if more == "/finish" { "/recordings/{id}/finish" } else { "/recordings/{id}" };
+        if body == [1] {
+            std::fs::remove_file(&part).unwrap();
+            std::os::unix::fs::symlink("/dev/full", &part).unwrap();
+        }
+        for address in [off.address, server.address] {
+            let headers = [("Authorization", &*authorization)];
+            checked.check(method, template, &send(address, method, &format!("{base}{target}"), &headers, &body).await);
+        }
+    }
+    // All that there may be is there.
+    std::fs::remove_file(&part).unwrap();
+    std::fs::write(&part, "").unwrap();
+    let put = format!("{base}/recordings/{}?offset=0", second["id"].as_str().unwrap());
+    let authorization = format!("Bearer {}", second["upload"].as_str().unwrap());
+    checked.check(
+        "PUT",
+        "/recordings/{id}",
+        &send(server.address, "PUT", &put, &[("Authorization", &authorization)], [0; 60]).await,
+    );
+    let finish = put.replace("?offset=0", "/finish");
+    send(server.address, "POST", &finish, &[("Authorization", &authorization)], "").await;
+    checked.check(
+        "POST",
+        "/recordings",
+        &post(server.address, &format!("{base}/recordings"), &wish("c", &resume(2))).await,
+    );
+
+    let id = first["id"].as_str().unwrap();
+    let admin = format!("Bearer {TOKEN}");
+    for (method, template, path, range) in [
+        ("GET", "/admin/recordings", "/admin/recordings?limit=1".to_owned(), ""),
+        ("GET", "/admin/recordings", "/admin/recordings?limit=0".to_owned(), ""),
+        ("GET", "/admin/recordings/{id}/file", format!("/admin/recordings/{id}/file"), ""),
+        ("GET", "/admin/recordings/{id}/file", format!("/admin/recordings/{id}/file"), "bytes=1-2"),
+        ("GET", "/admin/recordings/{id}/file", format!("/admin/recordings/{id}/file"), "bytes=900-"),
+        ("GET", "/admin/recordings/{id}/file", "/admin/recordings/none/file".to_owned(), ""),
+        ("DELETE", "/admin/recordings/{id}", format!("/admin/recordings/{id}"), ""),
+        ("DELETE", "/admin/recordings/{id}", "/admin/recordings/none".to_owned(), ""),
+    ] {
+        let headers = [("Authorization", &*admin), ("Range", range)];
+        let headers = if range.is_empty() { &headers[..1] } else { &headers[..] };
+        for address in [off.address, server.address] {
+            checked.check(method, template, &ask(address, method, &format!("{base}{path}"), headers).await);
+        }
+    }
 }
 
 #[tokio::test]

@@ -134,26 +134,15 @@ async fn begin(
     let asked = whose.clone();
     let now = (app.surroundings.clock)();
     let Begun { id, secret: upload } = blocking(move || began.begin(asked, now)).await??;
-    // Nobody is recorded who could not know.
-    if let Err(refusal) = app.hub.tell_recorded(&whose.room, whose.host, true) {
+    // Nobody is recorded who could not know. Where servers are busy, the first piece tells it.
+    if matches!(app.hub.tell_recorded(&whose.room, whose.host, true), Err(Refusal::StateInvalid(_))) {
         let (store, id) = (Arc::clone(&store), id.clone());
         blocking(move || store.delete(&id)).await??;
-        return Err(untold(&refusal));
+        let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
+        return Err(ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message));
     }
     tracing::info!(id, "a recording has begun");
     Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes: store.rules().largest }))
-}
-
-fn untold(refusal: &Refusal) -> ApiError {
-    match refusal {
-        Refusal::Busy => {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", "The servers that share this room are busy.")
-        }
-        _ => {
-            let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
-            ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -197,12 +186,15 @@ async fn append(
         let turn = turn.lock_owned().await;
         to_bytes(body, PIECE_BYTES).await.map(|piece| (turn, piece))
     });
-    let late = || {
-        let message = "The piece did not come within 30 s. Send smaller ones.";
-        ApiError::new(StatusCode::REQUEST_TIMEOUT, "PIECE_TOO_SLOW", message)
+    let invalid = || {
+        let message = "A piece has at least one byte and comes within 30 s. Send smaller ones.";
+        ApiError::new(StatusCode::BAD_REQUEST, "BODY_INVALID", message)
     };
     // Longer than it may be, or cut: nobody hears of the latter.
-    let (turn, piece) = piece.await.map_err(|_| late())?.map_err(|_| too_large())?;
+    let (turn, piece) = piece.await.map_err(|_| invalid())?.map_err(|_| too_large())?;
+    if piece.is_empty() {
+        return Err(invalid());
+    }
     let (written, whole, now) = (Arc::clone(&store), id.clone(), (app.surroundings.clock)());
     let length = blocking(move || written.append(&whole, offset, &piece, now)).await??;
     drop(turn);

@@ -201,7 +201,7 @@ impl Recordings {
                 return Err(Refused::Gap(here));
             }
             entry.touched = now;
-            if offset < here || more == 0 {
+            if offset < here {
                 return Ok(here);
             }
             if here + more > self.rules.largest {

@@ -15,5 +15,6 @@ mod faults;
 mod front;
 mod load;
 mod person;
+mod pieces;
 mod stage;
 mod view;

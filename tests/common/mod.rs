@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod client;
+pub mod folder;
 pub mod http;
 pub mod program;
 pub mod proxy;

@@ -65,11 +65,12 @@ async fn r35_a_room_tells_whether_one_could_join_and_not_who_is_there() {
         assert_eq!(answer.json()["code"], "SUCCESS");
         answer.json()["data"].clone()
     };
-    let closed = json!({"room": room, "open": false, "locked": false, "members": 0, "members_max": 3});
+    let closed =
+        json!({"room": room, "open": false, "locked": false, "members": 0, "members_max": 3, "recorded": false});
     assert_eq!(ask(&server).await, closed);
     let ada = server.join(room, "Ada").await;
     let _bob = server.join(room, "Bob").await;
-    let open = json!({"room": room, "open": true, "locked": false, "members": 2, "members_max": 3});
+    let open = json!({"room": room, "open": true, "locked": false, "members": 2, "members_max": 3, "recorded": false});
     assert_eq!(ask(&server).await, open);
     ada.close().await;
     crate::common::eventually("a departure", async || ask(&server).await["members"] == 1).await;
