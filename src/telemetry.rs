@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -20,7 +21,12 @@ use crate::protocol::CloseCode;
 /// The present time in a zone with its offset, RFC 3339 to the millisecond. The zones are
 /// compiled in: an image needs no zone files.
 pub fn timestamp(zone: Tz) -> String {
-    Utc::now().with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Millis, false)
+    timestamp_of(SystemTime::now(), zone)
+}
+
+/// The same for another time.
+pub fn timestamp_of(time: SystemTime, zone: Tz) -> String {
+    DateTime::<Utc>::from(time).with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
 struct ZonedTime(Tz);

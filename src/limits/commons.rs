@@ -234,13 +234,7 @@ mod tests {
             Self::beside(commons, &Elsewhere::default(), bytes, every, at)
         }
 
-        fn beside(
-            commons: &Arc<Commons>,
-            elsewhere: &Elsewhere,
-            bytes: usize,
-            every: Duration,
-            at: Instant,
-        ) -> Self {
+        fn beside(commons: &Arc<Commons>, elsewhere: &Elsewhere, bytes: usize, every: Duration, at: Instant) -> Self {
             let share = commons.share(elsewhere.clone(), at);
             Self { share, bytes, every, at, sent: 0, longest: Duration::ZERO }
         }

@@ -8,6 +8,7 @@ pub mod http;
 pub mod program;
 pub mod proxy;
 pub mod raw;
+pub mod receiver;
 pub mod several;
 pub mod tokens;
 
