@@ -10,10 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use chrono_tz::Tz;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::cluster::Post;
+use crate::cluster::share::{Happened, News};
+use crate::cluster::wire::{Incarnation, Mark};
 use crate::config::Secret;
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
 use crate::telemetry::{self, Metrics};
@@ -88,6 +91,12 @@ enum Reason {
     Ended(&'static str),
 }
 
+impl From<Option<LeaveReason>> for Reason {
+    fn from(reason: Option<LeaveReason>) -> Self {
+        reason.map_or(Self::Ended("ended"), Self::Left)
+    }
+}
+
 impl Webhooks {
     /// Tells nobody, where there is no target.
     pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
@@ -105,34 +114,51 @@ impl Webhooks {
         Self { line, metrics }
     }
 
+    /// Something has happened in a room that several servers may have.
+    pub fn happened(&self, room: &RoomName, news: &News) {
+        let when = (UNIX_EPOCH + news.time, news.by.map_or_else(new_id, |(mark, at)| id_of(mark, at)));
+        match &news.what {
+            Happened::Opened => self.put(when, "room_opened", room, None, None),
+            Happened::Joined(peer) => self.put(when, "peer_joined", room, Some(peer), None),
+            Happened::Left(peer, reason) => self.put(when, "peer_left", room, Some(peer), Some((*reason).into())),
+            Happened::Closed => self.put(when, "room_closed", room, None, None),
+        }
+    }
+
     /// A room began.
     pub fn opened(&self, room: &RoomName) {
-        self.put("room_opened", room, None, None);
+        self.put(now(), "room_opened", room, None, None);
     }
 
     /// A room ended.
     pub fn closed(&self, room: &RoomName) {
-        self.put("room_closed", room, None, None);
+        self.put(now(), "room_closed", room, None, None);
     }
 
     /// Somebody is in.
     pub fn joined(&self, room: &RoomName, peer: &Peer) {
-        self.put("peer_joined", room, Some(peer), None);
+        self.put(now(), "peer_joined", room, Some(peer), None);
     }
 
     /// Somebody is out; without a reason, because the meeting was ended.
     pub fn left(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
-        let reason = reason.map_or(Reason::Ended("ended"), Reason::Left);
-        self.put("peer_left", room, Some(peer), Some(reason));
+        self.put(now(), "peer_left", room, Some(peer), Some(reason.into()));
     }
 
-    fn put(&self, event: &'static str, room: &RoomName, peer: Option<&Peer>, reason: Option<Reason>) {
+    fn put(
+        &self,
+        (time, id): (SystemTime, String),
+        event: &'static str,
+        room: &RoomName,
+        peer: Option<&Peer>,
+        reason: Option<Reason>,
+    ) {
         let Some(line) = self.line.as_ref().filter(|_| !room.is_trial()) else { return };
         let who = |peer: &Peer| Who { id: peer.id, name: peer.name.as_str().to_owned(), role: peer.role };
         let event = Event {
-            id: std::iter::repeat_with(fastrand::alphanumeric).take(20).collect(),
+            id,
             event,
-            time: telemetry::timestamp(line.target.zone),
+            time: telemetry::timestamp_of(time, line.target.zone),
             room: room.as_str().to_owned(),
             peer: peer.map(who),
             reason,
@@ -188,6 +214,22 @@ impl Webhooks {
         // What is left then is lost with the process.
         let _ = tokio::time::timeout(patience, settled).await;
     }
+}
+
+/// When it happens that this server alone can tell, and under which id.
+fn now() -> (SystemTime, String) {
+    (SystemTime::now(), new_id())
+}
+
+fn new_id() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(20).collect()
+}
+
+/// The same on every server that may tell it.
+fn id_of(Mark { incarnation, number }: Mark, at: usize) -> String {
+    let Incarnation { born, founder: Post { server, life } } = incarnation;
+    let digest = Sha256::digest(format!("{born}:{}:{life}:{number}:{at}", server.0));
+    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Sends one event until it is taken; the error is why it was given up.

@@ -32,5 +32,5 @@ pub mod watch;
 pub mod wire;
 
 pub use replica::{Replica, Way};
-pub use share::{Happened, Output, Share};
+pub use share::{Output, Share};
 pub use wire::{Post, ServerId};

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{Ending, OwnPass, ending, pong, refuse, refuse_binary, refuse_for_now};
 use crate::access::Credentials;
 use crate::app::App;
+use crate::cluster::share::DECIDED_WITHIN;
 use crate::core::Refusal;
 use crate::hub::{self, Entrance, JoinError, Joining, Membership, Newcomer};
 use crate::limits::{Attempt, Visit};
@@ -19,8 +20,6 @@ use crate::telemetry::Limit;
 
 /// After which time somebody asks again who found the server full.
 const FULL_RETRY: Duration = Duration::from_secs(10);
-/// How long other servers may take to decide about somebody (R78).
-const DECIDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a connection that has not joined may do: join.
 pub(super) struct Hello<'a> {

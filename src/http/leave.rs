@@ -49,7 +49,7 @@ pub(super) async fn leave(
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
     // Who is gone already has got what it wished.
-    let left = app.hub.leave(&room, id, stay);
+    let left = app.hub.leave(&room, id, stay).heard().await;
     #[derive(serde::Serialize)]
     struct Data {
         left: bool,

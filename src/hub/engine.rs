@@ -71,6 +71,11 @@ impl Engine {
         self.connected.load(Ordering::Relaxed)
     }
 
+    /// Its lease, the looks that have to find it missing, and those that count for nothing behind an interruption.
+    pub(super) fn gone_within(&self) -> Duration {
+        3 * self.lease
+    }
+
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 //! - [`own`]: rooms of this server alone
 //! - [`shared`]: rooms that other servers may have, too: where there is an engine
 //! - [`entrance`]: who comes into such a room
+//! - [`goodbye`]: who says goodbye by another way than its socket
 //! - [`engine`]: the way to the engine
 //! - [`membership`]: what a member does
 //! - [`operators`]: what whoever runs the server sees and does
@@ -10,6 +11,7 @@
 
 mod engine;
 mod entrance;
+mod goodbye;
 mod membership;
 mod operators;
 mod own;
@@ -18,6 +20,7 @@ mod shared;
 
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
+pub use goodbye::Goodbye;
 pub use membership::{Absence, Membership, Said};
 pub use operators::{Occupancy, RoomDetail, RoomSummary};
 
@@ -32,11 +35,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::share::Rules;
-use crate::core::{Act, Input, Refusal, Room, Seat};
+use crate::core::{Input, Refusal, Room, Seat};
 use crate::dismissed::Dismissed;
 use crate::greeter::Greeter;
 use crate::outbox::Outbox;
-use crate::protocol::{CloseCode, LeaveReason, Outgoing, PeerId, RoomName, ServerMessage};
+use crate::protocol::{CloseCode, Outgoing, PeerId, RoomName, ServerMessage};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 use engine::Engine;
@@ -183,7 +186,10 @@ impl Hub {
         let HubRules { room_members: capacity, resume_window: window, makes_hosts, .. } = self.rules;
         match &self.engine {
             None => Held::Own(Room::new(capacity, window).making_hosts(makes_hosts)),
-            Some(engine) => Held::Shared(Shared::new(engine, Rules { capacity, window, makes_hosts })),
+            Some(engine) => {
+                let rules = Rules { capacity, window, makes_hosts, gone_within: engine.gone_within() };
+                Held::Shared(Shared::new(engine, rules))
+            }
         }
     }
 
@@ -294,29 +300,6 @@ impl Hub {
         let Some(Held::Shared(shared)) = rooms.get_mut(room) else { return };
         does(shared);
         self.clear(&mut rooms, room);
-    }
-
-    /// The member of that stay says goodbye, by another way than its socket (R55). Whether it was there.
-    pub fn leave(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> bool {
-        let left = self.with(room, |held| match held {
-            Held::Own(own) => {
-                let present = own.way_to(id).filter(|outbox| outbox.is_of(stay)).and(own.seat_of(id));
-                let seat = present.ok_or(Refusal::NotMember)?;
-                if let Some(outbox) = own.way_to(id) {
-                    outbox.close(CloseCode::Left);
-                }
-                self.apply(room, own, Input::Leave { seat, reason: LeaveReason::Left })
-            }
-            Held::Shared(shared) => {
-                let seat = Seat { id, session: stay };
-                shared.room().filter(|at| at.seat_of(id) == Some(seat)).ok_or(Refusal::NotMember)?;
-                if let Some(outbox) = shared.share.local(seat) {
-                    outbox.close(CloseCode::Left);
-                }
-                self.act(room, shared, Act::Leave { seat, reason: LeaveReason::Left }, None, None).map(drop)
-            }
-        });
-        left.is_ok()
     }
 
     /// Forgets a room that is at its end.

@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
 use super::entrance::Entrant;
 use super::{Hub, go_away};
-use crate::cluster::share::{Busy, Emit, Happened, Rules};
+use crate::cluster::share::{Busy, Emit, Rules};
 use crate::cluster::{Output, Post, ServerId, Share};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
 use crate::greeter::Greeting;
@@ -29,6 +30,8 @@ pub(super) enum Context {
     Entry(Seat),
     /// Who has said something: a message of this type, with this `ref`.
     Said(Seat, &'static str, Option<Box<RawValue>>),
+    /// Who has said goodbye here and is elsewhere.
+    Goodbye(oneshot::Sender<bool>),
 }
 
 /// This server's part in a room, and what the hub needs beside it.
@@ -93,7 +96,7 @@ impl Shared {
     }
 
     /// Whether that session is in the room, and not before its door.
-    fn is_member(&self, seat: Seat) -> bool {
+    pub(super) fn is_member(&self, seat: Seat) -> bool {
         self.room().is_some_and(|room| room.seat_of(seat.id) == Some(seat))
     }
 
@@ -169,14 +172,7 @@ impl Hub {
             }
             Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }) => go_away(&handle),
             Output::Effect(Effect::Close { handle, code }) => handle.close(code),
-            Output::Happened(Happened::Joined(peer, first)) => {
-                if first {
-                    self.webhooks.opened(name);
-                }
-                self.webhooks.joined(name, peer);
-            }
-            Output::Happened(Happened::Left(peer, reason)) => self.webhooks.left(name, peer, reason),
-            Output::Happened(Happened::Closed) => self.webhooks.closed(name),
+            Output::Happened(news) => self.webhooks.happened(name, &news),
             Output::Dismissed(stay, code) => self.dismissed.add(stay, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
                 Ok(true) => self.metrics.resume(None),
@@ -212,6 +208,8 @@ impl Hub {
                 Todo::Answer(Context::Entry(seat), Ok(())) => Entrant::admit_newcomer(&mut shared.entrants, seat),
                 Todo::Answer(Context::Entry(seat), Err(refusal)) => self.turned_away(name, shared, seat, refusal),
                 Todo::Answer(Context::Said(..), Ok(())) => {}
+                // Whoever has hung up meanwhile does not mind.
+                Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
                 Todo::Answer(Context::Said(seat, re, reference), Err(refusal)) => {
                     // Its session may be leaving for another server, in this very moment.
                     let ships = todo.as_slice().iter().find_map(|todo| match todo {

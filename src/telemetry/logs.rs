@@ -1,8 +1,9 @@
 //! Log lines, and the time as it stands in them.
 
 use std::fmt;
+use std::time::SystemTime;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -13,7 +14,12 @@ use crate::config::{Config, LogFormat};
 /// The present time in a zone with its offset, RFC 3339 to the millisecond. The zones are
 /// compiled in: an image needs no zone files.
 pub fn timestamp(zone: Tz) -> String {
-    Utc::now().with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Millis, false)
+    timestamp_of(SystemTime::now(), zone)
+}
+
+/// The same for another time.
+pub fn timestamp_of(time: SystemTime, zone: Tz) -> String {
+    DateTime::<Utc>::from(time).with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
 struct ZonedTime(Tz);

@@ -9,7 +9,7 @@ mod requests;
 
 pub use engine::EngineMetrics;
 pub use histogram::Histogram;
-pub use logs::{init_logs, timestamp};
+pub use logs::{init_logs, timestamp, timestamp_of};
 pub use messages::{MessageMetrics, Relayed};
 pub use metrics::{Limit, Metrics};
 pub use requests::RequestMetrics;

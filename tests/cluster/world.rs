@@ -20,7 +20,8 @@ use crate::member::{Is, Member, id};
 
 pub const CAPACITY: usize = 6;
 pub const WINDOW: Duration = Duration::from_secs(8);
-const RULES: Rules = Rules { capacity: CAPACITY, window: WINDOW, makes_hosts: true };
+const RULES: Rules =
+    Rules { capacity: CAPACITY, window: WINDOW, makes_hosts: true, gone_within: Duration::from_secs(18) };
 /// A request without an answer is given up after this time.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// It is carried out until then: clocks differ.

@@ -9,6 +9,7 @@ pub mod http;
 pub mod program;
 pub mod proxy;
 pub mod raw;
+pub mod receiver;
 pub mod several;
 pub mod tokens;
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::common::TestServer;
 use crate::common::client::Client;
 use crate::common::http::ask;
+use crate::common::receiver::Receiver;
 use crate::common::tokens::{Keys, later};
-use crate::webhooks::Receiver;
 
 const ROOM: &str = "r";
 const OPERATOR: &str = "north-north-north-north";

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::common::client::Client;
 use crate::common::http::ask;
+use crate::common::receiver::Receiver;
 use crate::common::several::two;
 use crate::common::{TestServer, eventually};
-use crate::webhooks::Receiver;
 
 /// Waits for a message of this type, whatever comes before it.
 async fn until(client: &mut Client, kind: &str) -> Value {

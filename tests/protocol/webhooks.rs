@@ -1,87 +1,12 @@
 //! R71 and R72: another program is told, against one that is real and fails at first.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
-use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
-use sha2::Sha256;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use serde_json::json;
 
 use crate::common::client::Client;
+use crate::common::receiver::{Receiver, SECRET};
 use crate::common::{TestServer, within};
-
-const SECRET: &str = "north-north-north-north";
-
-/// A program that is told. It takes nothing until it has been asked `failures` times.
-pub(crate) struct Receiver {
-    url: String,
-    taken: mpsc::UnboundedReceiver<(HeaderMap, Bytes)>,
-    asked: Arc<AtomicU32>,
-}
-
-type Shared = (Arc<AtomicU32>, u32, mpsc::UnboundedSender<(HeaderMap, Bytes)>);
-
-impl Receiver {
-    pub(crate) async fn start(failures: u32) -> Self {
-        let (sender, taken) = mpsc::unbounded_channel();
-        let asked = Arc::new(AtomicU32::new(0));
-        let take = async |State((asked, failures, sender)): State<Shared>, headers: HeaderMap, body: Bytes| {
-            if asked.fetch_add(1, Ordering::Relaxed) < failures {
-                return StatusCode::SERVICE_UNAVAILABLE;
-            }
-            sender.send((headers, body)).unwrap();
-            StatusCode::NO_CONTENT
-        };
-        let router = Router::new().route("/events", post(take)).with_state((Arc::clone(&asked), failures, sender));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let service = hyper_util::service::TowerToHyperService::new(router.clone());
-                let io = hyper_util::rt::TokioIo::new(stream);
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
-            }
-        });
-        Self { url: format!("http://{address}/events"), taken, asked }
-    }
-
-    /// The settings of a server that tells this program.
-    pub(crate) fn settings(&self) -> [(&str, &str); 2] {
-        [("ROUNDTABLE_WEBHOOK_URL", &self.url), ("ROUNDTABLE_WEBHOOK_SECRET", SECRET)]
-    }
-
-    /// A server that tells this program.
-    async fn server(&self) -> TestServer {
-        TestServer::start(&self.settings()).await
-    }
-
-    /// The next event, of this kind, whose signature is good.
-    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
-        let (headers, body) = within(kind, self.taken.recv()).await.unwrap();
-        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let signature = header("roundtable-signature");
-        let (time, hex) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
-        let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-        let mac = mac.chain_update(time).chain_update(".").chain_update(&body).finalize().into_bytes();
-        assert_eq!(mac.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), hex);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        assert!(now.abs_diff(time.parse().unwrap()) < 30, "signed when it was sent: {time}");
-        let event: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&event["event"], &event["id"]), (&json!(kind), &json!(header("roundtable-delivery"))), "{event}");
-        assert_eq!((header("roundtable-event"), header("content-type")), (kind.into(), "application/json".into()));
-        event
-    }
-}
 
 async fn leave(mut client: Client) {
     client.send(json!({"type": "leave"})).await;

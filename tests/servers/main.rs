@@ -7,5 +7,6 @@ mod common;
 mod absence;
 mod engine;
 mod faults;
+mod goodbyes;
 mod rates;
 mod rooms;

@@ -10,6 +10,7 @@ use roundtable::access::ResumeKey;
 use roundtable::app::{App, Surroundings};
 use roundtable::config::{Cli, Config};
 use roundtable::conn;
+use roundtable::hub::Goodbye;
 use roundtable::limits::Kind;
 use roundtable::protocol::{PeerId, RoomName};
 use roundtable::socket::Socket;
@@ -207,7 +208,7 @@ impl World {
 
     /// Says goodbye by HTTP, if anybody listens; whether that was heard.
     pub fn leave(&self, room: &RoomName, id: PeerId, stay: u64) -> bool {
-        self.server().as_ref().is_some_and(|server| server.app.hub.leave(room, id, stay))
+        self.server().as_ref().is_some_and(|server| matches!(server.app.hub.leave(room, id, stay), Goodbye::Said(true)))
     }
 
     /// How many connections the server has.

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::moving::{Awaited, Moves};
-use super::{Emit, Happened, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
+use super::{Emit, Happenings, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
 use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
 use crate::core::{Act, Comeback, Seat};
-use crate::protocol::CloseCode;
+use crate::protocol::{CloseCode, LeaveReason};
 
 impl<L, C> Share<L, C> {
     /// Another server has sent something about this room. The error says why it is not understood; nothing was done.
@@ -81,8 +81,7 @@ impl<L, C> Share<L, C> {
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
         // What it has that came before is not carried out any more.
         self.appended = 0;
-        let mut first = false;
-        replica.refound(mark, time, own, &mut |effect| carry_out(own, Some(&mut first), locals, wakes, effect, emit));
+        replica.refound(mark, time, own, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
     }
 
     /// Carries out all entries whose turn has come, and gives the room to whom it was promised.
@@ -130,7 +129,7 @@ impl<L, C> Share<L, C> {
     }
 
     fn apply(&mut self, now: Duration, entry: Entry, emit: Emit<'_, L, C>) {
-        let (own, number) = (self.own, entry.number);
+        let (own, number, time) = (self.own, entry.number, entry.time);
         if matches!(self.stage, Stage::Catching { .. }) {
             let (Body::Posts { posts, .. }, Some(incarnation)) = (entry.body, self.incarnation) else { return };
             self.close_all(emit);
@@ -149,27 +148,34 @@ impl<L, C> Share<L, C> {
         };
         let pending = mine.and_then(|own| take_pending(&mut self.pending, own));
         let is_tick = matches!(entry.body, Body::Act { act: Act::Tick, .. });
+        let leaves = match entry.body {
+            Body::Act { act: Act::Leave { seat, reason: LeaveReason::Left }, .. } => Some(seat),
+            _ => None,
+        };
         let seat = pending.as_ref().and_then(|pending| pending.act.seat());
         let moves = self.moves(&entry);
         let (context, joins) = self.before(pending, moves.as_ref());
         let Some(replica) = &mut self.replica else { return };
-        let is_first = replica.posts().first() == Some(&own);
+        let teller = replica.posts().first().copied();
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
-        let before = replica.room().len();
-        let mut first = before == 0;
+        let mut happened = Happenings::in_room(replica.room());
         let applied = replica.apply(entry, &mut |effect| {
-            carry_out(own, is_first.then_some(&mut first), locals, wakes, effect, emit);
+            carry_out(own, Some(&mut happened), locals, wakes, effect, emit);
         });
-        if is_first && before > 0 && replica.room().is_empty() {
-            emit(Output::Happened(Happened::Closed));
-        }
+        let news = happened.into_news(replica.room(), time, Some(replica.mark()));
+        let clock = replica.clock();
+        self.tell_or_keep(teller == Some(own), news, emit);
         match applied {
             Applied::Act(_, _, result) => {
                 if is_tick {
-                    self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
+                    self.wakes = self.wakes.split_off(&(clock + Duration::from_nanos(1)));
                 }
                 if let (Ok(()), Some(moves)) = (&result, moves) {
                     self.moved(now, &moves, emit);
+                }
+                if let (Ok(()), Some(local)) = (&result, leaves.and_then(|seat| self.locals.remove(&seat))) {
+                    // Where it did not say so by its socket.
+                    local.close(CloseCode::Left, emit);
                 }
                 self.after(result, context, seat.filter(|_| joins), emit);
             }
@@ -186,6 +192,9 @@ impl<L, C> Share<L, C> {
                 if let News::Evicted(post) = news {
                     self.removed.insert(post);
                 }
+                // Who goes of its own will has told.
+                let has_gone = matches!(news, News::Detached(post) if Some(post) == teller);
+                self.tell_on(teller, has_gone, emit);
                 self.posts_changed(emit);
             }
         }
@@ -200,17 +209,15 @@ impl<L, C> Share<L, C> {
             let (context, joins) = self.before(Some(pending), None);
             let Some(replica) = &mut self.replica else { return };
             let (locals, wakes) = (&mut self.locals, &mut self.wakes);
-            let before = replica.room().len();
-            let mut first = before == 0;
+            let mut happened = Happenings::in_room(replica.room());
             let result = replica.act(now, own, number, act, &mut |effect| {
-                carry_out(own, Some(&mut first), locals, wakes, effect, emit);
+                carry_out(own, Some(&mut happened), locals, wakes, effect, emit);
             });
-            if before > 0 && replica.room().is_empty() {
-                emit(Output::Happened(Happened::Closed));
-            }
             if is_tick {
                 self.wakes = self.wakes.split_off(&(replica.clock() + Duration::from_nanos(1)));
             }
+            let news = happened.into_news(replica.room(), now, None);
+            self.tell_or_keep(true, news, emit);
             if let Some(result) = result {
                 self.after(result, context, seat.filter(|_| joins), emit);
             }
@@ -315,7 +322,9 @@ impl<L, C> Share<L, C> {
                 _ => {}
             }
         }
+        let teller = self.teller();
         self.replica = Some(replica);
+        self.tell_on(teller, teller.is_none(), emit);
         self.settle_moves(now, emit);
         self.forget_strangers(emit);
         let Some(replica) = &self.replica else { return };

@@ -15,8 +15,10 @@ mod asking;
 mod following;
 mod moving;
 mod relaying;
+mod telling;
 
 pub use relaying::Undelivered;
+pub use telling::{Happened, News, UNTOLD};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -28,11 +30,14 @@ use super::link::Link;
 use super::replica::{Replica, Way};
 use super::wire::{Direct, Entry, Incarnation, Post, ServerId};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
-use crate::protocol::{CloseCode, LeaveReason, Peer};
+use crate::protocol::CloseCode;
 use moving::{Awaited, Moving};
+use telling::Happenings;
 
+/// How long other servers may take to decide about somebody (R55, R78).
+pub const DECIDED_WITHIN: Duration = Duration::from_secs(10);
 /// The most acts that wait for the engine.
-const PENDING: usize = 1024;
+pub const PENDING: usize = 1024;
 /// So many of one's own acts are kept after they were carried out, in case the engine loses its data.
 const RETAINED: usize = 64;
 /// A room is asked for so often until it comes.
@@ -51,6 +56,8 @@ pub struct Rules {
     pub window: Duration,
     /// Whether rooms make hosts of their members.
     pub makes_hosts: bool,
+    /// After which time a server that has died is put out of its rooms at the latest, with a good way to the engine.
+    pub gone_within: Duration,
 }
 
 /// What is to be done, in this order. `L` is the way to a member of this server, `C` what the answer to it needs.
@@ -60,7 +67,7 @@ pub enum Output<'a, L, C> {
     Effect(Effect<'a, L>),
     /// Something has happened in the room, on whichever server: to be told to other programs. It comes on one server of
     /// the room alone.
-    Happened(Happened<'a>),
+    Happened(News),
     /// This stay was ended by somebody else, on whichever server it was.
     Dismissed(u64, CloseCode),
     /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
@@ -101,17 +108,6 @@ pub enum Output<'a, L, C> {
     Degraded(bool),
     /// It has ended; [`Share::into_joins`] has what is left.
     Over,
-}
-
-/// What other programs may want to know.
-#[derive(Clone, Copy, Debug)]
-pub enum Happened<'a> {
-    /// Somebody is in, the first one of all or not.
-    Joined(&'a Peer, bool),
-    /// Somebody is out; without a reason, because the meeting was ended.
-    Left(&'a Peer, Option<LeaveReason>),
-    /// Nobody is in any more.
-    Closed,
 }
 
 /// Where what a share has to say goes.
@@ -224,6 +220,8 @@ pub struct Share<L, C> {
     /// Everybody's session is here: a frame is for nobody else, and nothing is to be looked at first.
     all_here: bool,
     links: BTreeMap<Post, Link>,
+    /// What the server that tells may not have told.
+    untold: VecDeque<News>,
     wakes: BTreeSet<Duration>,
     ticked: Duration,
     victims: BTreeSet<ServerId>,
@@ -269,6 +267,7 @@ impl<L, C> Share<L, C> {
             locals: BTreeMap::new(),
             all_here: false,
             links: BTreeMap::new(),
+            untold: VecDeque::new(),
             wakes: BTreeSet::new(),
             ticked: Duration::ZERO,
             victims: BTreeSet::new(),
@@ -577,10 +576,10 @@ impl<L, C> Share<L, C> {
 
 /// Carries out what concerns this server's own members.
 ///
-/// `news` is there on the server that tells what happens, and says whether nobody was in before.
+/// What happens by it is noted in `news`, where it is an act.
 fn carry_out<L, C>(
     own: Post,
-    mut news: Option<&mut bool>,
+    mut news: Option<&mut Happenings>,
     locals: &mut BTreeMap<Seat, Local<L>>,
     wakes: &mut BTreeSet<Duration>,
     effect: Effect<'_, Way>,
@@ -589,8 +588,10 @@ fn carry_out<L, C>(
     if let Effect::Close { handle, code: code @ (CloseCode::Removed | CloseCode::Ended) } = &effect {
         emit(Output::Dismissed(handle.seat.session, *code));
     }
-    if let (Effect::Welcome { own, .. }, Some(first)) = (&effect, news.as_deref_mut()) {
-        emit(Output::Happened(Happened::Joined(own, std::mem::take(first))));
+    match (&effect, news.as_deref_mut()) {
+        (Effect::Welcome { own, .. }, Some(news)) => news.joined(own),
+        (Effect::Departed { peer, reason }, Some(news)) => news.left(peer, *reason),
+        _ => {}
     }
     let is_own = |way: &Way| way.home == Some(own);
     match effect {
@@ -610,7 +611,6 @@ fn carry_out<L, C>(
                 emit(Output::Effect(Effect::Close { handle, code }));
             }
         }
-        Effect::Departed { peer, reason } if news.is_some() => emit(Output::Happened(Happened::Left(peer, reason))),
         Effect::WakeAt(at) => drop(wakes.insert(at)),
         Effect::Welcome { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Departed { .. } => {}
     }
