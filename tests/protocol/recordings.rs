@@ -194,6 +194,7 @@ async fn r92_what_was_acknowledged_outlives_the_program() {
         .unwrap();
 
     let again = Running::start(&settings);
+    assert_eq!(fs::metadata(folder.only(".part")).unwrap().len(), 100_000);
     let upload = Upload { address: again.address, ..upload };
     assert_eq!(length(&upload.call("GET", "", "").await), 100_000);
     assert_eq!(upload.put_well(100_000, media(100_000, 150_000)).await, 150_000);
