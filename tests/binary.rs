@@ -33,6 +33,15 @@ fn a_wrong_setting_is_told_and_the_exit_code_is_2() {
         (&[], &[("ROUNDTABLE_ALLOWED_ORIGINS", "a.example/b")], &["ROUNDTABLE_ALLOWED_ORIGINS", "https://app.example"]),
         (&[], &[("ROUNDTABLE_ADDRESS_JOINS", "-1")], &["ROUNDTABLE_ADDRESS_JOINS", "-1"]),
         (&[], &[("ROUNDTABLE_ADMIN_TOKEN", "short")], &["ROUNDTABLE_ADMIN_TOKEN", "16"]),
+        (
+            &[],
+            &[
+                ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1"),
+                ("ROUNDTABLE_RESUME_KEY", "the same for all of them"),
+                ("ROUNDTABLE_ROOM_MEMBERS", "500"),
+            ],
+            &["ROUNDTABLE_ROOM_MEMBERS", "500", "ROUNDTABLE_REDIS_URL", "from 1 to"],
+        ),
         (&[], &[("ROUNDTABLE_WEBHOOK_URL", "app.example")], &["ROUNDTABLE_WEBHOOK_URL", "https://app.example/events"]),
         (&[], &[("ROUNDTABLE_WEBHOOK_URL", "http://a.example/")], &["ROUNDTABLE_WEBHOOK_SECRET"]),
         (&[], &[("ROUNDTABLE_TURN_USERNAME", "ada")], &["ROUNDTABLE_ICE_URLS", "ROUNDTABLE_TURN_PASSWORD"]),

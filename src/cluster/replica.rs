@@ -6,13 +6,25 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ended::Ended;
-use super::wire::{Body, Entry, Incarnation, Mark, News, Post};
+use super::wire::{Body, Entry, Incarnation, MAX_BYTES, Mark, News, Post};
 use crate::core::{Act, Effect, Input, Refusal, Room, Seat};
-use crate::protocol::{CloseCode, LeaveReason};
+use crate::protocol::{CloseCode, KEY_CHARS, LeaveReason, NAME_CHARS, STATE_KEYS, TEXT_CHARS};
 
 /// By so much a roster's version goes ahead when a room's record is made anew: of more than anybody can have seen and the
 /// founder has not.
 const LEAP: u64 = 1 << 20;
+
+/// Bytes of a character, as JSON: those that it escapes and a name or a text may have are shorter.
+const CHAR: usize = 4;
+/// Four quotes, a colon and a comma.
+const PUNCTUATION: usize = 6;
+/// Bytes of somebody in a copy, at most: what it says of itself, and ids, numbers and the names of fields.
+const PERSON: usize = STATE_KEYS * (KEY_CHARS + CHAR * TEXT_CHARS + PUNCTUATION) + CHAR * NAME_CHARS + 640;
+/// The same of all that is not somebody's: who is remembered, the servers.
+const ELSE: usize = 64 * 1024;
+/// The most members of a room of which a copy can be sent to another server, with as many who wait, whatever they all
+/// say of themselves.
+pub const ROOM_MEMBERS: usize = (MAX_BYTES - ELSE) / (2 * PERSON);
 
 /// Where somebody is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -13,7 +13,7 @@ use crate::protocol::Frame;
 
 /// What stands before everything: who speaks another version is not understood, and not misunderstood.
 pub(super) const VERSION: u8 = b'1';
-/// The longest that is read. A room of 50 with full states is below 200 KiB.
+/// The longest that is read. A room of 50 with full states is below 600 KiB, with as many who wait.
 pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// One run of a server: random at its start, so that none comes back as who it was.

@@ -7,6 +7,7 @@ use super::load::Refused;
 use super::secret::{Secret, read_secret};
 use super::values::{is_empty, parse_lease};
 use crate::cluster::engine::Address;
+use crate::cluster::replica::ROOM_MEMBERS;
 
 /// The settings.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,6 +42,17 @@ impl EngineSettings {
         // Compose mounts an empty file where there is no engine.
         let url_file = self.redis_url_file.as_ref().filter(|path| !is_empty(path));
         read_secret("ROUNDTABLE_REDIS_URL", &mut self.redis_url, url_file)
+    }
+
+    /// A server that comes into a room gets a copy of it from another one.
+    pub(super) fn check(&self, room_members: usize) -> Result<(), Refused> {
+        if self.redis_url.is_none() || room_members <= ROOM_MEMBERS {
+            return Ok(());
+        }
+        Err(Refused::Wrong(format!(
+            "ROUNDTABLE_ROOM_MEMBERS (--room-members): {room_members} are too many for a room that servers share: with \
+             ROUNDTABLE_REDIS_URL it is from 1 to {ROOM_MEMBERS}."
+        )))
     }
 
     /// Where the engine is, if there is one.

@@ -4,6 +4,13 @@ use clap::CommandFactory;
 
 use super::load::env_name;
 use super::{Cli, Config};
+use crate::cluster::bus::LOG_ENTRIES;
+use crate::cluster::engine::{BYTES, ORDERS};
+use crate::cluster::link::{LINK_BYTES, LINK_PARCELS};
+use crate::cluster::share::{DECIDED_WITHIN, HELD, PENDING, UNTOLD};
+use crate::cluster::wire::MAX_BYTES;
+use crate::cluster::{ended, replica};
+use crate::core::session::SHIPPED_BYTES;
 
 /// What a process opens anyway.
 const OTHER_FILES: u64 = 1_000;
@@ -61,6 +68,27 @@ const LIMITS: [(&str, &str, &str); 46] = [
     ("", "10 s an attempt, 5 min an event", "fixed: another program that hangs is given up (R72)"),
 ];
 
+/// The same between servers, all of them fixed.
+fn between_servers() -> [(String, &'static str); 11] {
+    let seconds = DECIDED_WITHIN.as_secs();
+    [
+        (format!("{} members of a room on several servers", replica::ROOM_MEMBERS), "a server can send it to another"),
+        (format!("{PENDING} acts of a room that wait for the engine"), "an engine that is away costs no more memory"),
+        (format!("{ORDERS} orders, {BYTES} bytes, that wait for the engine"), "the same, of all rooms"),
+        (format!("{LOG_ENTRIES} entries of a room's log"), "the engine's memory; who lacks one asks a server"),
+        (format!("{LINK_PARCELS} frames, {LINK_BYTES} bytes, to another server"), "of a room, and not acknowledged"),
+        (format!("{MAX_BYTES} bytes a message between servers"), "what is longer is not read"),
+        (format!("{SHIPPED_BYTES} bytes a session on its way"), "it fits in such a message"),
+        (format!("{HELD} frames for a session on its way"), "a session that does not come costs no more memory"),
+        (format!("{seconds} s for a join that other servers decide"), "nobody waits for ever (R78)"),
+        (
+            format!("{} removed stays a room's servers remember", ended::REMEMBERED),
+            "memory; R56 holds for the last ones",
+        ),
+        (format!("{UNTOLD} events of a room remembered by all its servers"), "memory; R71 holds for the last ones"),
+    ]
+}
+
 impl Config {
     /// One line for each limit.
     pub fn limits_table(&self) -> String {
@@ -73,6 +101,9 @@ impl Config {
             let now = if now == "0" { "none".to_owned() } else { now };
             let name = if name.is_empty() { "-" } else { name };
             rows.push([name.to_owned(), now, default.to_owned(), unit.to_owned(), why.to_owned()]);
+        }
+        for (unit, why) in between_servers() {
+            rows.push(["-".to_owned(), "-".to_owned(), "-".to_owned(), unit, format!("fixed: {why}")]);
         }
         let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
         let widths: [usize; 4] = std::array::from_fn(width);
@@ -138,7 +169,7 @@ mod tests {
     fn every_limit_with_a_setting_is_one_and_has_a_default() {
         let config = Cli::load(["roundtable".to_owned()], &[("ROUNDTABLE_ADDRESS_JOINS".into(), "0".into())]).unwrap();
         let table = config.config.limits_table();
-        assert_eq!(table.lines().count(), LIMITS.len() + 1);
+        assert_eq!(table.lines().count(), LIMITS.len() + between_servers().len() + 1);
         for (name, ..) in LIMITS.iter().filter(|(name, ..)| !name.is_empty()) {
             let row = table.lines().find(|row| row.split_whitespace().next() == Some(name)).unwrap();
             let cells: Vec<_> = row.split_whitespace().collect();

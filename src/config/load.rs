@@ -42,6 +42,7 @@ impl Cli {
         cli.config.check_webhook()?;
         cli.config.engine.address()?;
         cli.config.check_resume_key()?;
+        cli.config.engine.check(cli.config.room_members)?;
         cli.config.relays.ice_servers().map_err(|why| {
             Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
         })?;

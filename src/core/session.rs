@@ -6,6 +6,8 @@
 
 mod shipped;
 
+pub use shipped::SHIPPED_BYTES;
+
 use std::collections::VecDeque;
 
 use crate::protocol::{Frame, Outgoing};

@@ -20,6 +20,7 @@ pub use frame::{Frame, Head, Outgoing};
 pub use moderation::{Ask, Moderation, Permissions, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
 pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
+pub(crate) use state::{KEY_CHARS, TEXT_CHARS};
 pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 
 /// The longest message in bytes that a client may send (R29). A Chromium offer with four

@@ -10,9 +10,9 @@ use super::names::is_displayable;
 /// Keys in a peer's state (R20).
 pub const STATE_KEYS: usize = 16;
 /// Characters of a key.
-const KEY_CHARS: usize = 32;
+pub(crate) const KEY_CHARS: usize = 32;
 /// Characters of a text value.
-const TEXT_CHARS: usize = 64;
+pub(crate) const TEXT_CHARS: usize = 64;
 
 /// One value of a state.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

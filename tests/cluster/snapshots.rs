@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
+use roundtable::cluster::replica::ROOM_MEMBERS;
+use roundtable::cluster::wire::{Direct, Incarnation, MAX_BYTES, Mark};
+use roundtable::cluster::{Post, Replica, ServerId};
 use roundtable::core::{Act, Comeback, Effect, Grant, Refusal, Room, Seat};
 use roundtable::protocol::{
     LeaveReason, Moderation, PeerId, PeerName, Permissions, Role, SettingsPatch, StatePatch, StateValue, Switch,
@@ -114,4 +117,62 @@ fn what_is_read_back_goes_on_alike() {
             }
         }
     }
+}
+
+/// Somebody who says of itself all that it may.
+fn talkative(number: u64) -> Act {
+    let digit = |at: u32| (number >> (6 * at)) as u8 % 64;
+    let id = PeerId::from_random(std::array::from_fn(|at| digit(at.min(3) as u32)));
+    let text = "\u{1f600}".repeat(64);
+    let state: serde_json::Map<_, _> = (0..16).map(|key| (format!("k{key:0>31}"), text.clone().into())).collect();
+    Act::Join {
+        seat: Seat { id, session: u64::MAX - number },
+        name: PeerName::new(&text).unwrap(),
+        state: StatePatch::parse(&serde_json::to_string(&state).unwrap()).unwrap(),
+        settings: SettingsPatch::default(),
+        comeback: Comeback::default(),
+        grant: Grant::default(),
+        stay: None,
+    }
+}
+
+#[test]
+fn the_fullest_room_that_may_be_set_fits_into_a_message() {
+    let post = |number| Post { server: ServerId(u64::MAX - number), life: u64::MAX };
+    let mark = Mark { incarnation: Incarnation { born: u64::MAX, founder: post(0) }, number: u64::MAX / 2 };
+    let (now, posts) = (Duration::from_nanos(u64::MAX), (0..16).map(post).collect());
+    let mut replica = Replica::new(mark, now, posts, Room::new(ROOM_MEMBERS, Duration::from_secs(20)));
+    let mut own = 0;
+    let mut act = |act: Act| {
+        own += 1;
+        replica.act(now, post(0), u64::MAX / 2 + own, act, &mut |_| {}).unwrap().unwrap();
+    };
+    let seat = |join: &Act| join.seat().unwrap();
+    let host = talkative(0);
+    let host_seat = seat(&host);
+    act(host);
+    // All that is remembered of those who were there.
+    for number in 1..=600 {
+        let join = talkative(number);
+        let gone = seat(&join);
+        act(join);
+        if number % 2 == 0 {
+            act(Act::Leave { seat: gone, reason: LeaveReason::Left });
+        } else {
+            act(Act::Moderate { seat: host_seat, act: Moderation::Remove { to: gone.id } });
+        }
+    }
+    let (members, guests) = (ROOM_MEMBERS as u64, 2 * ROOM_MEMBERS as u64);
+    (1..members - 1).for_each(|number| act(talkative(1_000 + number)));
+    let settings = SettingsPatch { locked: None, lobby: Some(true), talk: Some(false) };
+    act(Act::Moderate { seat: host_seat, act: Moderation::Settings { settings } });
+    (members..guests).for_each(|number| act(talkative(1_000 + number)));
+    // Before a full room nobody more waits; who was there before comes in past those who do.
+    act(talkative(600));
+    (1..members - 1).for_each(|number| {
+        act(Act::Lose { seat: seat(&talkative(1_000 + number)), reason: LeaveReason::ProtocolError });
+    });
+    assert_eq!((replica.room().len(), replica.room().waiting().count()), (ROOM_MEMBERS, ROOM_MEMBERS));
+    let bytes = Direct::Replica(Box::new(replica)).encode().len();
+    assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES / 10 * 8, "{bytes} of {MAX_BYTES}");
 }

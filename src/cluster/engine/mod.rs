@@ -32,6 +32,7 @@ use tokio::task::JoinHandle;
 
 pub use self::address::Address;
 use self::clock::Clock;
+pub use self::node::{BYTES, ORDERS};
 use self::node::{Fault, Order};
 use self::scripts::{Call, channel, parse_published};
 use self::session::Session;

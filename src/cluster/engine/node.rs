@@ -16,9 +16,9 @@ use super::route;
 use super::scripts::{Call, Reply, Script};
 
 /// Orders that may wait.
-const ORDERS: usize = 8 * 1024;
+pub const ORDERS: usize = 8 * 1024;
 /// Bytes of them.
-const BYTES: usize = 16 * 1024 * 1024;
+pub const BYTES: usize = 16 * 1024 * 1024;
 /// The most of one batch.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;

@@ -17,6 +17,7 @@ mod moving;
 mod relaying;
 mod telling;
 
+pub use moving::HELD;
 pub use relaying::Undelivered;
 pub use telling::{Happened, News, UNTOLD};
 

@@ -21,7 +21,7 @@ use crate::core::{Act, Effect, Seat};
 use crate::protocol::{CloseCode, Frame};
 
 /// The most frames that are held for a member whose session has not come.
-const HELD: usize = 1024;
+pub const HELD: usize = 1024;
 /// After this time a session does not go on: a server that was to say something has not.
 const MOVE_WITHIN: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,7 @@ use super::{Bounds, Session};
 use crate::protocol::{Frame, Outgoing};
 
 /// The longest in bytes. Longer ones do not go on: what servers read of each other has a bound, too.
-const SHIPPED_BYTES: usize = 1_900_000;
+pub const SHIPPED_BYTES: usize = 1_900_000;
 
 /// What stands before the frames, in a line of its own.
 #[derive(Deserialize, Serialize)]
