@@ -126,7 +126,7 @@ impl Way<'_> {
     async fn connect(&self, silent: Finding) -> Result<(Transport, SocketAddr), Found> {
         let Place { host, port, tcp, tls } = &self.place;
         if *tcp {
-            let (stream, at) = web::connect(host, *port).await.map_err(|found| found.as_other(silent, self.url))?;
+            let (stream, at) = web::connect(host, *port).await.map_err(|found| found.behind(silent, self.url))?;
             if !tls {
                 return Ok((Transport::Stream(Box::new(stream)), at));
             }

@@ -28,7 +28,7 @@ impl Found {
     }
 
     /// What a closed port means for what is behind it; anything else stays what it is.
-    pub(super) fn as_other(self, finding: Finding, about: &str) -> Self {
+    pub(super) fn behind(self, finding: Finding, about: &str) -> Self {
         let finding = if self.finding == Finding::PortClosed { finding } else { self.finding };
         Self { finding, ..self.about(about) }
     }

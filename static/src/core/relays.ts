@@ -4,7 +4,7 @@ import type { Clock } from './clock';
 import type { MediaFactory } from './peer';
 
 const GATHER_MS = 8_000;
-const PASS_MS = 10_000;
+const PASS_MS = 8_000;
 
 interface Tools {
   readonly media: Pick<MediaFactory, 'newPeerConnection'>;
