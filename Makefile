@@ -3,7 +3,7 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers lint fmt protocol bench cluster image page deny rust node tools
+.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny rust node tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ dev: rust static/node_modules/.package-lock.json ## server and page, rebuilt as 
 	cargo build --locked
 	@trap 'kill 0' EXIT; ROUNDTABLE_ALLOWED_ORIGINS=http://localhost:5173,http://127.0.0.1:5173 target/debug/roundtable & cd static && npm run dev
 
-test: tools test-rust test-fuzz test-web test-e2e test-containers ## everything that CI does; installs what is missing
+test: tools test-rust test-fuzz test-web test-e2e test-containers test-deploy ## everything that CI does; installs what is missing
 
 test-rust: rust ## format, lints and tests of the server
 	cargo fmt --check
@@ -37,6 +37,9 @@ test-e2e: ## calls in real browsers
 
 test-containers: ## the images and the stack
 	tests/containers/run
+
+test-deploy: ## nginx on the machine itself, Kubernetes
+	tests/deploy/run
 
 lint: rust static/node_modules/.package-lock.json ## formats and lints, without a test
 	cargo fmt --check
@@ -61,9 +64,7 @@ cluster: ## three servers that share their rooms, behind nginx: https://localhos
 	set -x; exec $$compose -f docker-compose.yml -f docker-compose.cluster.yml up --build
 
 image: ## all images: roundtable, roundtable-nginx and roundtable-turn
-	docker build -t roundtable .
-	docker build -t roundtable-nginx --target nginx .
-	docker build -t roundtable-turn turn
+	scripts/images
 
 page: static/dist/index.html ## build the page into static/dist
 
