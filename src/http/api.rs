@@ -44,7 +44,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/ws", get(upgrade))
         // Without the leave of other pages.
-        .nest("/v1/admin", admin::router(app))
+        .merge(admin::router(app))
         .nest("/v1", v1)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -17,7 +17,7 @@ mod shared;
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use membership::{Absence, Membership, Said};
-pub use operators::{RoomDetail, RoomSummary};
+pub use operators::{Placed, RoomDetail, RoomSummary};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

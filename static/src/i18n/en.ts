@@ -1,4 +1,5 @@
 import type { FailureCode } from '../core/types';
+import type { AdminMessages } from './en.admin';
 import type { RoomMessages } from './en.room';
 
 /** One plain sentence, and what to do about it. */
@@ -225,4 +226,4 @@ export const en = {
 export type LobbyMessages = typeof en;
 
 /** Every text that a language must have. */
-export type Messages = LobbyMessages & RoomMessages;
+export type Messages = LobbyMessages & RoomMessages & AdminMessages;

@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import { en } from './en';
+import { enAdmin } from './en.admin';
 import { enRoom } from './en.room';
 import { zhCN } from './zh-CN';
+import { zhCNAdmin } from './zh-CN.admin';
 import { zhCNRoom } from './zh-CN.room';
 
 interface Tree {
@@ -20,6 +22,7 @@ function placeholders(tree: Tree, path = ''): [string, string[]][] {
 it('fills the same things into both languages', () => {
   expect(placeholders(zhCN)).toEqual(placeholders(en));
   expect(placeholders(zhCNRoom)).toEqual(placeholders(enRoom));
+  expect(placeholders(zhCNAdmin)).toEqual(placeholders(enAdmin));
 });
 
 it('says nothing twice, before the room and in it', () => {

@@ -2,6 +2,7 @@ import { registerMessageResolver, resolveValue } from '@intlify/core-base';
 import { createI18n, useI18n } from 'petite-vue-i18n';
 import { remember, remembered } from '../remembered';
 import type { LobbyMessages, Messages } from './en';
+import type { AdminMessages } from './en.admin';
 import type { RoomMessages } from './en.room';
 
 /** A language of the page. */
@@ -30,16 +31,29 @@ export const i18n = createI18n<[Messages], Locale, false>({
   messages: {} as Record<Locale, Messages>,
 });
 
+/** A language's texts: first those that every page has. */
+interface Texts {
+  readonly lobby: () => Promise<LobbyMessages>;
+  readonly room: () => Promise<RoomMessages>;
+  readonly admin: () => Promise<AdminMessages>;
+}
+
 /** The room's texts come beside the room, not before the person can do something. */
-const TEXTS: Readonly<
-  Record<Locale, readonly [lobby: () => Promise<LobbyMessages>, room: () => Promise<RoomMessages>]>
-> = {
-  en: [async () => (await import('./en')).en, async () => (await import('./en.room')).enRoom],
-  'zh-CN': [async () => (await import('./zh-CN')).zhCN, async () => (await import('./zh-CN.room')).zhCNRoom],
+const TEXTS: Readonly<Record<Locale, Texts>> = {
+  en: {
+    lobby: async () => (await import('./en')).en,
+    room: async () => (await import('./en.room')).enRoom,
+    admin: async () => (await import('./en.admin')).enAdmin,
+  },
+  'zh-CN': {
+    lobby: async () => (await import('./zh-CN')).zhCN,
+    room: async () => (await import('./zh-CN.room')).zhCNRoom,
+    admin: async () => (await import('./zh-CN.admin')).zhCNAdmin,
+  },
 };
 
 let wanted = preferred();
-let inRoom = false;
+let [inRoom, forOperator] = [false, false];
 let loading = Promise.resolve();
 
 /** Shows what is wanted by then; one after the other, so that the last wish is what stays. */
@@ -48,11 +62,15 @@ function load(): Promise<void> {
     .catch(() => undefined)
     .then(async () => {
       const locale = wanted;
-      const [lobby, room] = TEXTS[locale];
-      const [first, more] = await Promise.all([lobby(), inRoom ? room() : undefined]);
+      const { lobby, room, admin } = TEXTS[locale];
+      const [first, more, operator] = await Promise.all([
+        lobby(),
+        inRoom ? room() : undefined,
+        forOperator ? admin() : undefined,
+      ]);
       // A failure stands where it can happen first.
       const failures = { ...first.failures, ...more?.failures };
-      i18n.global.setLocaleMessage(locale, { ...first, ...more, failures } as Messages);
+      i18n.global.setLocaleMessage(locale, { ...first, ...more, ...operator, failures } as Messages);
       i18n.global.locale.value = locale;
       document.documentElement.lang = locale;
     });
@@ -67,6 +85,12 @@ export function loadTexts(): Promise<void> {
 /** Loads the texts of the room, in every language from now on. */
 export function loadRoomTexts(): Promise<void> {
   inRoom = true;
+  return load();
+}
+
+/** Loads the texts of the operator's page. */
+export function loadAdminTexts(): Promise<void> {
+  forOperator = true;
   return load();
 }
 
