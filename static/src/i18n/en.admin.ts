@@ -43,7 +43,7 @@ export const enAdmin = {
     next: 'Next page',
     previous: 'Page before',
     count: '{n} person | {n} people',
-    waits: '{n} waits | {n} wait',
+    waits: '{n} waiting',
     locked: 'Locked',
     lobby: 'Lobby',
     talk: 'Talk',
