@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::access::{Access, AdminToken, ResumeKey};
 use crate::cluster::ServerId;
@@ -46,6 +47,8 @@ pub struct App {
     pub commons: AllCommons,
     /// Where time and dice come from.
     pub surroundings: Surroundings,
+    /// When it began.
+    pub started: Instant,
     draining: watch::Sender<bool>,
     places: Arc<Places>,
 }
@@ -124,6 +127,7 @@ impl App {
             metrics,
             resume_key,
             surroundings,
+            started: Instant::now(),
             draining: watch::Sender::new(false),
             places: Arc::default(),
             config,

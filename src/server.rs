@@ -85,7 +85,9 @@ impl Server {
         };
         let ops =
             tokio::spawn(accept(ops, http::ops_router(&app), bounds, None, watch::Sender::new(false).subscribe()));
-        let public = tokio::spawn(accept(public, http::router(&app), bounds, Some(Arc::clone(&app)), app.draining()));
+        // Not `App::draining`: whoever drains a server by the admin API goes on asking it.
+        let (stop, stopped) = watch::channel(false);
+        let public = tokio::spawn(accept(public, http::router(&app), bounds, Some(Arc::clone(&app)), stopped));
         let keyed = Arc::clone(&app);
         let keys = tokio::spawn(async move { keyed.access.follow_keys(signal(SignalKind::hangup()).ok()).await });
         let tells = Arc::clone(&app);
@@ -100,6 +102,7 @@ impl Server {
 
         tracing::info!(connections = app.connections(), "shutting down");
         app.drain();
+        stop.send_replace(true);
         let gone = async {
             app.emptied().await;
             app.hub.settled().await;

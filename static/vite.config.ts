@@ -47,7 +47,7 @@ function compiledTexts(): Plugin {
     // After the types have gone.
     enforce: 'post',
     async transform(code, id) {
-      if (!/\/i18n\/(en|zh-CN)(\.room|\.diag)?\.ts$/.test(id)) return;
+      if (!/\/i18n\/(en|zh-CN)(\.(room|diag|admin))?\.ts$/.test(id)) return;
       const texts = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Record<
         string,
         Texts
@@ -103,6 +103,8 @@ function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<str
  * page shares with something loaded later: thirty files, which compress worse by a twentieth.
  */
 function firstLoad(id: string, graph: Rolldown.ChunkingContext): string | null {
+  // What begins a page is in a file of its own: another page that shares the rest must not begin it.
+  if (id === at('src/main.ts')) return null;
   if (imports('src/main.ts', graph).has(id)) return 'main';
   if (!imports('src/ui/pages/RoomPage.vue', graph).has(id)) return null;
   return imports('src/ui/pages/LandingPage.vue', graph).has(id) ? 'pages' : 'room';
@@ -128,7 +130,7 @@ export default defineConfig(({ command }) => ({
     // For scripts/size.js.
     manifest: true,
     rolldownOptions: {
-      input: { landing: at('index.html'), room: at('r/index.html') },
+      input: { landing: at('index.html'), room: at('r/index.html'), admin: at('admin.html') },
       output: { codeSplitting: { groups: [{ name: firstLoad, debugName: 'first load' }] } },
     },
   },

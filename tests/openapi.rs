@@ -101,7 +101,8 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     ada.expect("settings").await;
     // Who is lost is shown, too.
     drop(server.join("other", "Lost").await);
-    let lost = async || server.app.hub.look(&RoomName::new("other").unwrap()).unwrap().members[0].link == Link::Lost;
+    let lost =
+        async || server.app.hub.look(&RoomName::new("other").unwrap()).unwrap().members[0].peer.link == Link::Lost;
     eventually("a loss", lost).await;
     let mut guest = server.connect(room).await;
     guest.send(json!({"type": "join", "name": "Grace"})).await;
@@ -123,6 +124,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
         (&server, "GET", "/rooms/{room}", format!("/rooms/{here}")),
         (&server, "GET", "/rooms/{room}", "/rooms/never".to_owned()),
         (&server, "GET", "/rooms/{room}", "/rooms/%FF".to_owned()),
+        (&server, "GET", "/admin/server", "/admin/server".to_owned()),
         (&server, "GET", "/admin/rooms", "/admin/rooms".to_owned()),
         (&server, "GET", "/admin/rooms", "/admin/rooms?limit=1".to_owned()),
         (&server, "GET", "/admin/rooms", "/admin/rooms?limit=0".to_owned()),

@@ -1,6 +1,7 @@
 //! What servers and the engine say to each other: JSON with a version before it, and behind it, where a member's frame
 //! is passed on, that frame's bytes as they are.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,13 @@ pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct ServerId(pub u64);
+
+/// As operators are shown it.
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// A server's place in a room. `life` counts the server's places, over all rooms: none is ever taken twice, so that who
 /// was put out does not speak in the name of who came back.

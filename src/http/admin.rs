@@ -1,4 +1,4 @@
-//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70, R96). Not there without a token.
+//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70, R95 to R98). Not there without a token.
 
 use std::sync::Arc;
 
@@ -8,16 +8,17 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, FromRequestParts, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::api::{ApiError, knock, method_not_allowed, not_found, success};
 use super::client::PeerAddress;
+use super::site;
 use crate::app::App;
 use crate::core::Refusal;
-use crate::protocol::{PeerId, RoomName};
+use crate::protocol::{PeerId, ROOM_CHARS, RoomName, ServerInfo};
 
 /// Rooms of a page, where nothing else is asked for, and at most.
 const PAGE: usize = 100;
@@ -27,7 +28,8 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     if app.admin.is_none() {
         return Router::new();
     }
-    Router::new()
+    let api = Router::new()
+        .route("/server", get(server))
         .route("/rooms", get(rooms))
         .route("/rooms/{room}", get(room).delete(close))
         .route("/rooms/{room}/peers/{id}", delete(remove))
@@ -35,7 +37,66 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(super::recordings::admin_router())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(from_fn_with_state(Arc::clone(app), check))
+        .layer(from_fn_with_state(Arc::clone(app), check));
+    Router::new()
+        .route("/v1/admin/", get(page))
+        // Its addresses are relative: they mean nothing without the slash.
+        .route("/v1/admin", get(async || Redirect::temporary("admin/")))
+        // From here and not from the site's root: there a proxy may have a page of another build.
+        .route("/v1/admin/favicon.svg", get(file))
+        .route("/v1/admin/assets/{file}", get(file))
+        .nest("/v1/admin", api)
+}
+
+/// R95: the page, which holds nothing that is not in the source.
+async fn page(State(app): State<Arc<App>>, request: Request) -> Response {
+    match site::file_response(&app.config.static_dir, &request.into_parts().0, "/admin.html").await {
+        missing if missing.status() == StatusCode::NOT_FOUND => site::no_page(),
+        page => page,
+    }
+}
+
+/// A file of the page.
+async fn file(State(app): State<Arc<App>>, request: Request) -> Response {
+    let request = request.into_parts().0;
+    // As it was written, which the folder decodes itself.
+    let path = request.uri.path().strip_prefix("/v1/admin").unwrap_or_default();
+    match site::file_response(&app.config.static_dir, &request, path).await {
+        missing if missing.status() == StatusCode::NOT_FOUND => not_found().await.into_response(),
+        file => file,
+    }
+}
+
+/// R96: what this server is and has.
+async fn server(State(app): State<Arc<App>>) -> Response {
+    #[derive(Serialize)]
+    struct Engine {
+        server: String,
+        connected: bool,
+    }
+    #[derive(Serialize)]
+    struct Data {
+        #[serde(flatten)]
+        info: ServerInfo<'static>,
+        zone: &'static str,
+        uptime_seconds: u64,
+        sockets: usize,
+        rooms: i64,
+        members: i64,
+        draining: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        engine: Option<Engine>,
+    }
+    success(Data {
+        info: app.config.server_info(),
+        zone: app.config.zone.name(),
+        uptime_seconds: app.started.elapsed().as_secs(),
+        sockets: app.connections(),
+        rooms: app.metrics.rooms.get(),
+        members: app.metrics.members.get(),
+        draining: app.is_draining(),
+        engine: app.hub.among().map(|(server, connected)| Engine { server: server.to_string(), connected }),
+    })
 }
 
 /// R68: nobody learns anything without the token, not even which addresses there are.
@@ -90,8 +151,18 @@ impl FromRequestParts<Arc<App>> for Page {
     }
 }
 
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    search: String,
+}
+
 /// R69: by name, so that a page follows on another whatever happens meanwhile.
-async fn rooms(State(app): State<Arc<App>>, Page { after, limit }: Page) -> Response {
+async fn rooms(
+    State(app): State<Arc<App>>,
+    search: Result<Query<Search>, QueryRejection>,
+    Page { after, limit }: Page,
+) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data {
         rooms: Vec<crate::hub::RoomSummary>,
@@ -99,9 +170,14 @@ async fn rooms(State(app): State<Arc<App>>, Page { after, limit }: Page) -> Resp
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     }
-    let (rooms, total, more) = app.hub.rooms(after.as_deref(), limit);
+    let invalid = |why: String| ApiError::new(StatusCode::BAD_REQUEST, "PARAMETER_INVALID", why);
+    let Query(Search { search }) = search.map_err(|error| invalid(error.body_text()))?;
+    if search.chars().count() > ROOM_CHARS {
+        return Err(invalid(format!("\"search\" has up to {ROOM_CHARS} characters, as a room's name.")));
+    }
+    let (rooms, total, more) = app.hub.rooms(&search, after.as_deref(), limit);
     let next = more.then(|| rooms.last().map(|room| room.room.clone())).flatten();
-    success(Data { rooms, total, next })
+    Ok(success(Data { rooms, total, next }))
 }
 
 /// The room of a path.

@@ -46,7 +46,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/ws", get(upgrade))
         // Without the leave of other pages.
-        .nest("/v1/admin", admin::router(app))
+        .merge(admin::router(app))
         .nest("/v1/recordings", recordings::router())
         .nest("/v1", v1)
         .fallback(not_found)

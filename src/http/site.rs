@@ -55,12 +55,15 @@ async fn serve(dir: &Path, request: Parts) -> Response {
         Fallback::NotFound => (StatusCode::NOT_FOUND, "404 Not Found\n").into_response(),
         Fallback::Root(up) => Redirect::temporary(&up).into_response(),
         Fallback::Page(page) => match file_response(dir, &request, page).await {
-            missing if missing.status() == StatusCode::NOT_FOUND => {
-                (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, REVALIDATE)], Html(NO_DIST)).into_response()
-            }
+            missing if missing.status() == StatusCode::NOT_FOUND => no_page(),
             response => response,
         },
     }
+}
+
+/// In place of a page that the folder does not have.
+pub(super) fn no_page() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, REVALIDATE)], Html(NO_DIST)).into_response()
 }
 
 /// What a missing path gets.
@@ -89,7 +92,8 @@ fn fallback(path: &str) -> Fallback {
     }
 }
 
-async fn file_response(dir: &Path, request: &Parts, path: &str) -> Response {
+/// A file of the folder; 404 where there is none.
+pub(super) async fn file_response(dir: &Path, request: &Parts, path: &str) -> Response {
     let mut inner = Request::new(Body::empty());
     inner.method_mut().clone_from(&request.method);
     inner.headers_mut().clone_from(&request.headers);

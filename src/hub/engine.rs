@@ -67,6 +67,10 @@ impl Engine {
         Post { server: self.server, life: self.lives.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
+    pub(super) fn server(&self) -> ServerId {
+        self.server
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }

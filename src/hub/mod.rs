@@ -22,7 +22,7 @@ pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use goodbye::Goodbye;
 pub use membership::{Absence, Membership, Said};
-pub use operators::{Occupancy, RoomDetail, RoomSummary};
+pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

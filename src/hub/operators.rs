@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::recorded::says_so;
 use super::{Held, Hub, lock};
-use crate::cluster::Way;
+use crate::cluster::{ServerId, Way};
 use crate::core::session::Load;
 use crate::core::{Act, Input, Refusal, Room};
 use crate::outbox::Outbox;
@@ -46,38 +46,54 @@ pub struct RoomDetail {
     /// What it is set to.
     pub settings: Settings,
     /// In the order in which they joined.
-    pub members: Vec<Peer>,
+    pub members: Vec<Placed>,
     /// In the order in which they came.
     pub waiting: Vec<Waiting>,
+}
+
+/// A member, and where it is.
+#[derive(Debug, Serialize)]
+pub struct Placed {
+    /// As the others see it.
+    #[serde(flatten)]
+    pub peer: Peer,
+    /// The server that has its session, where there may be several; `None` too where that server is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// What is to be seen of a room, whoever has it.
 struct View<'a> {
     version: u64,
     settings: Settings,
-    members: Vec<&'a Peer>,
+    members: Vec<(&'a Peer, Option<ServerId>)>,
     waiting: Vec<&'a Waiting>,
 }
 
 impl Held {
     /// `None` where nobody is in.
     fn view(&self) -> Option<View<'_>> {
-        fn of<H>(room: &Room<H>) -> Option<View<'_>> {
+        fn of<H>(room: &Room<H>, home: impl Fn(&H) -> Option<ServerId>) -> Option<View<'_>> {
             (!room.is_empty()).then(|| View {
                 version: room.version(),
                 settings: room.settings(),
-                members: room.members().map(|(peer, _)| peer).collect(),
+                members: room.members().map(|(peer, handle)| (peer, home(handle))).collect(),
                 waiting: room.waiting().collect(),
             })
         }
         match self {
-            Self::Own(room) => of(room),
-            Self::Shared(shared) => shared.room().and_then(of),
+            Self::Own(room) => of(room, |_| None),
+            Self::Shared(shared) => of(shared.room()?, |way| Some(way.home?.server)),
         }
     }
 }
 
 impl Hub {
+    /// Where there is an engine between servers: who this one is, and whether the engine can be reached.
+    pub fn among(&self) -> Option<(ServerId, bool)> {
+        self.engine.as_ref().map(|engine| (engine.server(), engine.is_connected()))
+    }
+
     /// How full the outboxes of everybody are, lost or not.
     pub fn loads(&self) -> Vec<Load> {
         let load = |outbox: &Arc<Outbox>| outbox.load();
@@ -92,15 +108,18 @@ impl Hub {
     pub fn occupancy(&self, room: &RoomName) -> Option<Occupancy> {
         let rooms = self.lock(room);
         let View { settings, members, .. } = rooms.get(room)?.view()?;
-        let recorded = members.iter().any(|peer| says_so(&peer.state));
+        let recorded = members.iter().any(|(peer, _)| says_so(&peer.state));
         Some(Occupancy { members: members.len(), settings, recorded })
     }
 
-    /// Rooms by name, those behind `after`, `limit` at most; of how many in all, and whether there are more behind.
-    pub fn rooms(&self, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
+    /// Rooms by name, those behind `after`, `limit` at most, of those with `search` in their names, whatever its case; of
+    /// how many in all, and whether there are more behind.
+    pub fn rooms(&self, search: &str, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
         let (mut total, mut found) = (0, Vec::new());
+        let search = search.to_lowercase();
+        let sought = |name: &RoomName| search.is_empty() || name.as_str().to_lowercase().contains(&search);
         for shard in &self.shards {
-            for (name, held) in lock(shard).iter() {
+            for (name, held) in lock(shard).iter().filter(|(name, _)| sought(name)) {
                 let Some(view) = held.view() else { continue };
                 total += 1;
                 if after.is_none_or(|after| name.as_str() > after) {
@@ -127,7 +146,10 @@ impl Hub {
             room: name.as_str().to_owned(),
             version,
             settings,
-            members: members.into_iter().cloned().collect(),
+            members: members
+                .into_iter()
+                .map(|(peer, server)| Placed { peer: peer.clone(), server: server.map(|id| id.to_string()) })
+                .collect(),
             waiting: waiting.into_iter().cloned().collect(),
         })
     }

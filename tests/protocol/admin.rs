@@ -1,10 +1,14 @@
-//! R68 to R70: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
+//! R68 to R70, R95, R96: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
+
+use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::TestServer;
 use crate::common::client::encode;
 use crate::common::http::{Answer, ask};
+use crate::common::several::{Node, two};
+use crate::common::{TestServer, eventually};
 
 const TOKEN: &str = "north-north-north-north";
 
@@ -12,14 +16,31 @@ async fn admin(settings: &[(&str, &str)]) -> TestServer {
     TestServer::start(&[settings, &[("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]].concat()).await
 }
 
-async fn call(server: &TestServer, method: &str, path: &str, token: &str) -> Answer {
+/// Where a server is.
+trait At {
+    fn at(&self) -> SocketAddr;
+}
+
+impl At for TestServer {
+    fn at(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl At for Node {
+    fn at(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn call(server: &impl At, method: &str, path: &str, token: &str) -> Answer {
     let authorization = format!("Bearer {token}");
     let path = format!("/signal-api/v1/admin{path}");
-    ask(server.address, method, &path, &[("Authorization", &authorization)]).await
+    ask(server.at(), method, &path, &[("Authorization", &authorization)]).await
 }
 
 /// The data of an answer that is one.
-async fn data(server: &TestServer, method: &str, path: &str) -> Value {
+async fn data(server: &impl At, method: &str, path: &str) -> Value {
     let answer = call(server, method, path, TOKEN).await;
     assert_eq!((answer.status, &answer.json()["code"]), (200, &json!("SUCCESS")), "{method} {path}");
     answer.json()["data"].clone()
@@ -73,6 +94,13 @@ async fn r69_rooms_are_listed_by_name_in_pages() {
     let names: Vec<_> = rest["rooms"].as_array().unwrap().iter().map(|room| room["room"].clone()).collect();
     assert_eq!((names, rest.get("next")), (vec![json!("c d"), json!("圆桌")], None));
     assert_eq!(data(&server, "GET", &format!("/rooms?after={}", encode("圆桌"))).await["rooms"], json!([]));
+    // Those with it in their names; a page of them is as any other.
+    let found = data(&server, "GET", "/rooms?search=C%20D").await;
+    assert_eq!((&found["total"], &found["rooms"][0]["room"]), (&json!(1), &json!("c d")));
+    let found = data(&server, "GET", &format!("/rooms?search={}&limit=1&after=c%20d", encode("桌"))).await;
+    assert_eq!((&found["total"], &found["rooms"][0]["room"], found.get("next")), (&json!(1), &json!("圆桌"), None));
+    assert_eq!(data(&server, "GET", "/rooms?search=never").await, json!({"total": 0, "rooms": []}));
+    refused(&server, "GET", &format!("/rooms?search={}", "x".repeat(65)), 400, "PARAMETER_INVALID").await;
     for bad in ["limit=0", "limit=1001", "limit=x", "limit=-1"] {
         refused(&server, "GET", &format!("/rooms?{bad}"), 400, "PARAMETER_INVALID").await;
     }
@@ -127,4 +155,71 @@ async fn r70_peers_are_removed_rooms_closed_and_the_server_drained() {
     zoe.expect("go_away").await;
     assert_eq!(zoe.expect_close().await, Some(1012));
     assert_eq!(ask(server.ops, "GET", "/readyz", &[]).await.status, 503);
+}
+
+#[tokio::test]
+async fn r95_the_page_asks_for_no_token_and_has_its_files_beside_it() {
+    let dist = Path::new(env!("CARGO_TARGET_TMPDIR")).join("r95");
+    std::fs::create_dir_all(dist.join("assets")).unwrap();
+    for (file, text) in [("index.html", "meeting"), ("admin.html", "operator"), ("assets/a-1.js", "script")] {
+        std::fs::write(dist.join(file), text).unwrap();
+    }
+    let dist = ("ROUNDTABLE_STATIC_DIR", dist.to_str().unwrap());
+    // Enough for one guess, which a page that is opened often is not.
+    let server = admin(&[dist, ("ROUNDTABLE_ADDRESS_JOINS", "5")]).await;
+    for _ in 0..20 {
+        let page = server.get("/signal-api/v1/admin/").await;
+        assert_eq!((page.status, page.text().as_str()), (200, "operator"));
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+        assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'self'"));
+    }
+    let script = server.get("/signal-api/v1/admin/assets/a-1.js").await;
+    assert_eq!((script.status, script.text().as_str()), (200, "script"));
+    assert!(script.header("cache-control").unwrap().contains("immutable"));
+    for missing in ["assets/never.js", "assets/..%2fadmin.html", "assets/%2e%2e%2fadmin.html"] {
+        let answer = server.get(&format!("/signal-api/v1/admin/{missing}")).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("NOT_FOUND")), "{missing}");
+    }
+    let bare = server.get("/signal-api/v1/admin").await;
+    assert_eq!((bare.status, bare.header("location")), (307, Some("admin/")));
+    data(&server, "GET", "/server").await;
+
+    let off = TestServer::start(&[dist]).await;
+    for path in ["", "/", "/assets/a-1.js", "/favicon.svg"] {
+        let answer = off.get(&format!("/signal-api/v1/admin{path}")).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("NOT_FOUND")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn r96_the_server_says_what_it_is_and_has() {
+    let server = admin(&[("TZ", "Asia/Kathmandu")]).await;
+    let (_ada, _eve) = (server.join("a", "Ada").await, server.join("b", "Eve").await);
+    let _guest = server.connect("b").await;
+    let told = data(&server, "GET", "/server").await;
+    assert_eq!((&told["sockets"], &told["rooms"], &told["members"]), (&json!(3), &json!(2), &json!(2)));
+    assert_eq!((&told["zone"], &told["draining"]), (&json!("Asia/Kathmandu"), &json!(false)));
+    assert!(told["time"].as_str().unwrap().ends_with("+05:45"), "{told}");
+    assert_eq!((told["version"].as_str(), told.get("engine")), (Some(env!("CARGO_PKG_VERSION")), None));
+    let later = async || data(&server, "GET", "/server").await["uptime_seconds"].as_u64() > Some(0);
+    eventually("a second", later).await;
+    data(&server, "POST", "/drain").await;
+    assert_eq!(data(&server, "GET", "/server").await["draining"], json!(true));
+}
+
+#[tokio::test]
+async fn r96_of_several_servers_each_says_which_it_is_and_who_is_where() {
+    let (_engine, one, two) = two(&[("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]).await;
+    let (_ada, _eve) = (one.join("r", "Ada").await, two.join("r", "Eve").await);
+    let (first, second) = (data(&one, "GET", "/server").await, data(&two, "GET", "/server").await);
+    assert_eq!((&first["engine"]["connected"], &first["members"]), (&json!(true), &json!(1)));
+    assert_ne!(first["engine"]["server"], second["engine"]["server"]);
+    let homes = async |server: &Node| {
+        let room = data(server, "GET", "/rooms/r").await;
+        let home = |member: &Value| (member["name"].clone(), member["server"].clone());
+        room["members"].as_array().unwrap().iter().map(home).collect::<Vec<_>>()
+    };
+    let here =
+        vec![(json!("Ada"), first["engine"]["server"].clone()), (json!("Eve"), second["engine"]["server"].clone())];
+    eventually("both servers show both", async || homes(&one).await == here && homes(&two).await == here).await;
 }

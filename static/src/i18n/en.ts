@@ -1,4 +1,5 @@
 import type { FailureCode } from '../core/types';
+import type { AdminMessages } from './en.admin';
 import type { DiagMessages } from './en.diag';
 import type { RoomMessages } from './en.room';
 
@@ -229,4 +230,4 @@ export const en = {
 export type LobbyMessages = typeof en;
 
 /** Every text that a language must have. */
-export type Messages = LobbyMessages & RoomMessages & DiagMessages;
+export type Messages = LobbyMessages & RoomMessages & DiagMessages & AdminMessages;

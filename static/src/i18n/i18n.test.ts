@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
 import { en } from './en';
+import { enAdmin } from './en.admin';
 import { enDiag } from './en.diag';
 import { enRoom } from './en.room';
 import { zhCN } from './zh-CN';
+import { zhCNAdmin } from './zh-CN.admin';
 import { zhCNDiag } from './zh-CN.diag';
 import { zhCNRoom } from './zh-CN.room';
 
@@ -23,6 +25,7 @@ it('fills the same things into both languages', () => {
   expect(placeholders(zhCN)).toEqual(placeholders(en));
   expect(placeholders(zhCNRoom)).toEqual(placeholders(enRoom));
   expect(placeholders(zhCNDiag)).toEqual(placeholders(enDiag));
+  expect(placeholders(zhCNAdmin)).toEqual(placeholders(enAdmin));
 });
 
 it('says nothing twice, before the room and in it', () => {

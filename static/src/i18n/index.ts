@@ -2,6 +2,7 @@ import { registerMessageResolver, resolveValue } from '@intlify/core-base';
 import { createI18n, useI18n } from 'petite-vue-i18n';
 import { remember, remembered } from '../remembered';
 import type { LobbyMessages, Messages } from './en';
+import type { AdminMessages } from './en.admin';
 import type { DiagMessages } from './en.diag';
 import type { RoomMessages } from './en.room';
 
@@ -35,6 +36,7 @@ interface Parts {
   readonly lobby: () => Promise<LobbyMessages>;
   readonly room: () => Promise<RoomMessages>;
   readonly diag: () => Promise<DiagMessages>;
+  readonly admin: () => Promise<AdminMessages>;
 }
 
 /** The texts of a part come beside it, not before the person can do something. */
@@ -43,16 +45,18 @@ const TEXTS: Readonly<Record<Locale, Parts>> = {
     lobby: async () => (await import('./en')).en,
     room: async () => (await import('./en.room')).enRoom,
     diag: async () => (await import('./en.diag')).enDiag,
+    admin: async () => (await import('./en.admin')).enAdmin,
   },
   'zh-CN': {
     lobby: async () => (await import('./zh-CN')).zhCN,
     room: async () => (await import('./zh-CN.room')).zhCNRoom,
     diag: async () => (await import('./zh-CN.diag')).zhCNDiag,
+    admin: async () => (await import('./zh-CN.admin')).zhCNAdmin,
   },
 };
 
 let wanted = preferred();
-const shown = new Set<'room' | 'diag'>();
+const shown = new Set<'room' | 'diag' | 'admin'>();
 let loading = Promise.resolve();
 
 /** Shows what is wanted by then; one after the other, so that the last wish is what stays. */
@@ -61,15 +65,17 @@ function load(): Promise<void> {
     .catch(() => undefined)
     .then(async () => {
       const locale = wanted;
-      const { lobby, room, diag } = TEXTS[locale];
-      const [first, more, looks] = await Promise.all([
+      const { lobby, ...parts } = TEXTS[locale];
+      const [first, room, diag, admin] = await Promise.all([
         lobby(),
-        shown.has('room') ? room() : undefined,
-        shown.has('diag') ? diag() : undefined,
+        shown.has('room') ? parts.room() : undefined,
+        shown.has('diag') ? parts.diag() : undefined,
+        shown.has('admin') ? parts.admin() : undefined,
       ]);
       // A failure stands where it can happen first.
-      const failures = { ...first.failures, ...more?.failures };
-      i18n.global.setLocaleMessage(locale, { ...first, ...more, ...looks, failures } as Messages);
+      const failures = { ...first.failures, ...room?.failures };
+      const texts = { ...first, ...room, ...diag, ...admin, failures };
+      i18n.global.setLocaleMessage(locale, texts as Messages);
       i18n.global.locale.value = locale;
       document.documentElement.lang = locale;
     });
@@ -90,6 +96,12 @@ export function loadRoomTexts(): Promise<void> {
 /** Loads the texts of the page that looks for what is wrong, in the same way. */
 export function loadDiagTexts(): Promise<void> {
   shown.add('diag');
+  return load();
+}
+
+/** Loads the texts of the operator's page, in the same way. */
+export function loadAdminTexts(): Promise<void> {
+  shown.add('admin');
   return load();
 }
 

@@ -1,0 +1,151 @@
+/** What the operator's page asks the server (R68 to R70, R96). The token goes in a header, and nowhere else. */
+import type { Role, Settings, StateValue } from '../protocol/messages';
+
+/** How long an answer may take: a server that is asked too often holds one up for 5 s. */
+const ANSWER_MS = 10_000;
+/** Rooms of a page. */
+const PAGE = 50;
+/** Where a refusal does not say when to come again. */
+const RETRY_SECONDS = 5;
+
+/** R96. */
+export interface ServerOverview {
+  readonly version: string;
+  /** RFC 3339 with the offset of `zone`. */
+  readonly time: string;
+  readonly zone: string;
+  readonly uptime_seconds: number;
+  readonly sockets: number;
+  readonly rooms: number;
+  readonly members: number;
+  readonly draining: boolean;
+  /** Only where rooms are shared with other servers. */
+  readonly engine?: { readonly server: string; readonly connected: boolean };
+}
+
+/** A room in the list. */
+export interface RoomSummary {
+  readonly room: string;
+  readonly members: number;
+  readonly waiting: number;
+  readonly settings: Settings;
+}
+
+/** A part of the list. */
+export interface RoomPage {
+  readonly rooms: readonly RoomSummary[];
+  readonly total: number;
+  /** What the next page is behind. */
+  readonly next?: string;
+}
+
+/** Somebody in a room. */
+export interface Member {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly state: Readonly<Partial<Record<string, StateValue>>>;
+  readonly link?: 'lost';
+  /** The server that has its session, where that is known. */
+  readonly server?: string;
+}
+
+/** A room and who is there. */
+export interface RoomDetail {
+  readonly room: string;
+  readonly settings: Settings;
+  readonly members: readonly Member[];
+  readonly waiting: readonly { readonly id: string; readonly name: string }[];
+}
+
+/** Why something was not answered. */
+export type Trouble =
+  | { readonly kind: 'token' }
+  /** Asked too often: come again later. */
+  | { readonly kind: 'slow'; readonly seconds: number }
+  /** The room or the person is not there any more. */
+  | { readonly kind: 'gone' }
+  /** No answer, or none of this server. */
+  | { readonly kind: 'away' };
+
+/** Thrown where the answer is not what was asked for. */
+export class AdminError extends Error {
+  constructor(readonly trouble: Trouble) {
+    super(trouble.kind);
+  }
+}
+
+/** The part of `fetch` that this uses. */
+export type Fetch = (
+  url: string,
+  options: { method: string; headers: Record<string, string>; signal: AbortSignal; cache: 'no-store' },
+) => Promise<Pick<Response, 'status' | 'headers' | 'json'>>;
+
+/** The server, for whoever has its token. */
+export class AdminApi {
+  readonly #base: URL;
+  readonly #token: string;
+  readonly #fetch: Fetch;
+
+  /** @param base the page's own folder */
+  constructor(base: URL, token: string, ask: Fetch = (url, options) => fetch(url, options)) {
+    this.#base = base;
+    this.#token = token;
+    this.#fetch = ask;
+  }
+
+  server(): Promise<ServerOverview> {
+    return this.#ask('GET', 'server');
+  }
+
+  rooms(search: string, after: string | undefined): Promise<RoomPage> {
+    const query = new URLSearchParams({ limit: String(PAGE) });
+    if (search !== '') query.set('search', search);
+    if (after !== undefined) query.set('after', after);
+    return this.#ask('GET', `rooms?${query}`);
+  }
+
+  room(room: string): Promise<RoomDetail> {
+    return this.#ask('GET', `rooms/${encodeURIComponent(room)}`);
+  }
+
+  async remove(room: string, id: string): Promise<void> {
+    await this.#ask('DELETE', `rooms/${encodeURIComponent(room)}/peers/${encodeURIComponent(id)}`);
+  }
+
+  async end(room: string): Promise<void> {
+    await this.#ask('DELETE', `rooms/${encodeURIComponent(room)}`);
+  }
+
+  async drain(): Promise<void> {
+    await this.#ask('POST', 'drain');
+  }
+
+  async #ask<Data>(method: string, path: string): Promise<Data> {
+    // A header takes no other characters, and no token of a server has them.
+    if (!/^[\x21-\x7e]+$/.test(this.#token)) throw new AdminError({ kind: 'token' });
+    let answer: Awaited<ReturnType<Fetch>>;
+    let body: { code?: unknown; data?: Data };
+    try {
+      answer = await this.#fetch(new URL(path, this.#base).href, {
+        method,
+        headers: { authorization: `Bearer ${this.#token}` },
+        signal: AbortSignal.timeout(ANSWER_MS),
+        cache: 'no-store',
+      });
+      body = (await answer.json()) as typeof body;
+    } catch {
+      throw new AdminError({ kind: 'away' });
+    }
+    if (body.code === 'SUCCESS' && body.data !== undefined) return body.data;
+    throw new AdminError(troubleOf(answer, body.code));
+  }
+}
+
+function troubleOf(answer: Pick<Response, 'status' | 'headers'>, code: unknown): Trouble {
+  if (code === 'UNAUTHORIZED') return { kind: 'token' };
+  if (code === 'ROOM_NOT_FOUND' || code === 'PEER_NOT_FOUND') return { kind: 'gone' };
+  if (answer.status !== 429) return { kind: 'away' };
+  const seconds = Number(answer.headers.get('retry-after') ?? '');
+  return { kind: 'slow', seconds: seconds > 0 ? Math.ceil(seconds) : RETRY_SECONDS };
+}

@@ -1,0 +1,28 @@
+import { createApp } from 'vue';
+import { i18n, loadAdminTexts } from '../i18n';
+import { insist, sayLate } from '../late';
+import AdminPage from '../ui/admin/AdminPage.vue';
+import { forgetFailedStyles } from '../ui/common/part';
+import '../ui/styles/tokens.css';
+import '../ui/styles/base.css';
+import '../ui/styles/controls.css';
+import { realClock } from '../core/clock';
+import { AdminApi } from './api';
+import { Operator, type OperatorView } from './operator';
+
+const base = new URL('./', location.href);
+
+/** Asks while the page is there to be seen. */
+function operate(show: (view: OperatorView) => void): Operator {
+  const operator = new Operator((token) => new AdminApi(base, token), realClock, show);
+  document.addEventListener('visibilitychange', () => {
+    operator.setVisible(!document.hidden);
+  });
+  return operator;
+}
+
+forgetFailedStyles();
+await insist(loadAdminTexts, () => {
+  sayLate(document.querySelector('#app'));
+});
+createApp(AdminPage, { operate }).use(i18n).mount('#app');
