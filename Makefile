@@ -3,7 +3,7 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny rust node tools
+.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny upgrade backup logs rust node tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,16 @@ cluster: ## three servers that share their rooms, behind nginx: https://localhos
 
 image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	scripts/images
+
+upgrade: ## build what is here and restart the stack, without an end to any call; CLUSTER=1: the three servers, one by one
+	scripts/upgrade $(if $(CLUSTER),-f docker-compose.yml -f docker-compose.cluster.yml)
+
+backup: ## one archive of what cannot be made anew: keys, certificates, .env; TO=folder
+	scripts/backup $(TO)
+
+logs: ## what the stack's containers say, as they say it
+	@compose=$$(docker compose version >/dev/null 2>&1 && echo 'docker compose' || echo docker-compose); \
+	exec $$compose logs -f --tail=100
 
 page: static/dist/index.html ## build the page into static/dist
 

@@ -1,10 +1,12 @@
 // The image `roundtable` alone, as `docker run` starts it.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
 import { Sandbox, docker, healthy, inspect, logs, published, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
-import { get, script } from './lib/web.js';
+import { freePort, get, script } from './lib/web.js';
 
 const sandbox = new Sandbox();
 const hardened = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
@@ -26,7 +28,41 @@ test('the image says what it is', async () => {
   assert.ok(Config.Env.includes('TZ=Asia/Shanghai'));
   assert.deepEqual(Config.Healthcheck.Test, ['CMD', 'roundtable', 'health']);
   assert.equal(Config.StopSignal, 'SIGTERM');
-  assert.equal(Config.Labels['org.opencontainers.image.title'], 'roundtable');
+});
+
+test('the images say their version, commit, time and licence', async () => {
+  const [, version] = /^version = "(.+)"$/m.exec(await readFile(new URL('../../Cargo.toml', import.meta.url), 'utf8'));
+  for (const image of ['roundtable', 'roundtable-nginx', 'roundtable-turn']) {
+    const { Labels } = (await inspect(image)).Config;
+    const said = (what) => Labels[`org.opencontainers.image.${what}`];
+    assert.equal(said('title'), image);
+    assert.equal(said('version'), version, image);
+    assert.match(said('revision'), /^[0-9a-f]{40}(-dirty)?$/, image);
+    assert.match(said('created'), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, image);
+    assert.ok(said('licenses') && said('description') && said('source') !== undefined, image);
+  }
+});
+
+test('the server’s own layers are under 100 MB', async (t) => {
+  // What the image adds to its base: that one is a stand-in in some places, and no measure.
+  const base = process.env.DEBIAN_IMAGE || 'debian:bookworm-slim';
+  const [all, below] = [(await inspect('roundtable')).Size, (await inspect(base)).Size];
+  t.diagnostic(`image ${(all / 1e6).toFixed(1)} MB, of which the base ${(below / 1e6).toFixed(1)} MB`);
+  assert.ok(all > below, `${all} > ${below}`);
+  assert.ok(all - below < 100e6, `${all - below} bytes`);
+});
+
+test('in the host’s network it listens on the loopback, as it is told', async () => {
+  const [port, ops] = [await freePort(), await freePort()];
+  const listen = ['-e', `ROUNDTABLE_LISTEN=127.0.0.1:${port}`, '-e', `ROUNDTABLE_OPS_LISTEN=127.0.0.1:${ops}`];
+  const there = await sandbox.start(...hardened, '--network', 'host', ...listen, 'roundtable');
+  await healthy(there);
+  await (await Member.join(`http://127.0.0.1:${port}/`, 'standup', 'Ada')).leave();
+  assert.match((await get(`http://127.0.0.1:${ops}/metrics`)).body, /# TYPE/);
+  const outside = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === 'IPv4' && !internal);
+  for (const one of [port, ops]) {
+    await assert.rejects(get(`http://${outside.address}:${one}/`), { code: 'ECONNREFUSED' });
+  }
 });
 
 test('a user without rights on a read-only root serves the page and the API', async () => {

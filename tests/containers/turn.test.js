@@ -62,6 +62,29 @@ before(async () => {
 });
 after(() => sandbox.clear());
 
+test('the stack’s secret is in its file alone: in no image, no container’s settings, no log', async () => {
+  const key = (await docker('exec', (await container('server')).Id, 'cat', '/var/lib/roundtable/resume.key')).trim();
+  assert.ok(key.length >= 32);
+  const secrets = [secret, key];
+  const clean = (what, text) => {
+    assert.ok(text.length > 100, `${what} says nothing`);
+    for (const one of secrets) assert.ok(!text.includes(one), what);
+  };
+  for (const service of ['server', 'nginx', 'turn']) {
+    const { Id } = await container(service);
+    clean(`inspect ${service}`, await docker('inspect', Id));
+    clean(`logs ${service}`, await logs(Id));
+  }
+  for (const image of ['roundtable', 'roundtable-nginx', 'roundtable-turn']) {
+    clean(`history ${image}`, await docker('history', '--no-trunc', image));
+    // The layers lie in it as they are. What the image surely has is found the same way.
+    const title = `"org.opencontainers.image.title":"${image}"`;
+    const words = [title, ...secrets].map((one) => `-e '${one}'`).join(' ');
+    const found = await run('sh', ['-c', `docker save ${image} | grep -a -o -F ${words} | sort -u`]);
+    assert.equal(found, title, image);
+  }
+});
+
 test('it runs without rights, writes into memory alone, and is not in the server’s network', async () => {
   const { Id, Config, HostConfig, NetworkSettings } = await container('turn');
   assert.equal(Config.User, '65534:65534');
