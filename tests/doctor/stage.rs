@@ -1,7 +1,7 @@
 //! What a server stands among, for real, and with the mistakes that people make: nginx, coturn, certificates.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -213,7 +213,22 @@ impl Turn {
         if !more.iter().any(|option| option.starts_with("--cert")) {
             command.arg("--no-tls");
         }
-        Self { port, _process: Process::start(command, SocketAddr::from(([127, 0, 0, 1], port))) }
+        let turn = Self { port, _process: Process::start(command, SocketAddr::from(([127, 0, 0, 1], port))) };
+        turn.answers_udp();
+        turn
+    }
+
+    /// It listens to TCP first: asks for a binding (RFC 8489) until there is an answer.
+    fn answers_udp(&self) {
+        let mut request = [0x11; 20];
+        request[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42]);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let begun = Instant::now();
+        let asks = || socket.send_to(&request, ("127.0.0.1", self.port)).and_then(|_| socket.recv(&mut [0; 200]));
+        while asks().is_err() {
+            assert!(begun.elapsed() < DEADLINE, "coturn does not answer over UDP");
+        }
     }
 
     pub fn url(&self, transport: &str) -> String {
