@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::engine::EngineSettings;
 pub use self::load::Refused;
+use self::quality::Quality;
 use self::rates::Rates;
 pub use self::relays::Relays;
 pub use self::secret::Secret;
@@ -26,6 +27,7 @@ use crate::webhooks::Target;
 mod engine;
 mod limits;
 mod load;
+mod quality;
 mod rates;
 mod relays;
 mod secret;
@@ -187,6 +189,10 @@ pub struct Config {
     /// How fast anybody may send.
     #[command(flatten)]
     pub rates: Rates,
+
+    /// What clients report of their calls.
+    #[command(flatten)]
+    pub quality: Quality,
 
     /// Who may join: "open", whoever knows a room's name, and who makes a room is its host; "token", nobody
     /// without a token; "open-hosts-by-token", whoever knows the name, while only tokens make hosts.
