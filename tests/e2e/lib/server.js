@@ -1,24 +1,23 @@
 // The server under test, started as users start it, on ports that are free.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** The program under test. */
-export const BINARY =
-  process.env.E2E_SERVER ?? at("../../../target/debug/roundtable");
+export const BINARY = process.env.E2E_SERVER ?? at('../../../target/debug/roundtable');
 
 /** The folder of the built page. */
-export const DIST = process.env.E2E_DIST ?? at("../../../static/dist");
+export const DIST = process.env.E2E_DIST ?? at('../../../static/dist');
 
 /** A server that can be killed, and comes back where it was. */
 export class Server {
   #env;
   #process;
   /** `127.0.0.1:<port>`; any free port at the first start. */
-  #listen = "127.0.0.1:0";
+  #listen = '127.0.0.1:0';
   /** The operators' listener. */
   #ops;
 
@@ -26,13 +25,13 @@ export class Server {
     this.#env = {
       PATH: process.env.PATH,
       ROUNDTABLE_STATIC_DIR: DIST,
-      ROUNDTABLE_LOG_FORMAT: "json",
+      ROUNDTABLE_LOG_FORMAT: 'json',
       ...settings,
     };
   }
 
   get port() {
-    return Number(this.#listen.split(":")[1]);
+    return Number(this.#listen.split(':')[1]);
   }
 
   get url() {
@@ -46,20 +45,18 @@ export class Server {
       env: {
         ...this.#env,
         ROUNDTABLE_LISTEN: this.#listen,
-        ROUNDTABLE_OPS_LISTEN: "127.0.0.1:0",
+        ROUNDTABLE_OPS_LISTEN: '127.0.0.1:0',
       },
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
     const lines = createInterface(this.#process.stdout);
     const serving = new Promise((resolve, reject) => {
-      lines.on("line", (line) => {
+      lines.on('line', (line) => {
         const { message, listen, ops } = JSON.parse(line);
-        if (message === "serving") resolve([listen, ops]);
+        if (message === 'serving') resolve([listen, ops]);
       });
-      this.#process.once("error", reject);
-      this.#process.once("exit", (code) =>
-        reject(new Error(`The server ended with ${code}.`)),
-      );
+      this.#process.once('error', reject);
+      this.#process.once('exit', (code) => reject(new Error(`The server ended with ${code}.`)));
     });
     [this.#listen, this.#ops] = await serving;
     return this;
@@ -68,16 +65,15 @@ export class Server {
   /** One sample of its metrics; 0 where it is not there. */
   async metric(name) {
     const text = await (await fetch(`http://${this.#ops}/metrics`)).text();
-    const line = text.split("\n").find((each) => each.startsWith(`${name} `));
-    return Number(line?.split(" ")[1] ?? 0);
+    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+    return Number(line?.split(' ')[1] ?? 0);
   }
 
   /** Ends it as a power cut does, without a word to anyone. */
   async kill() {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null)
-      return;
-    const ended = once(this.#process, "exit");
-    this.#process.kill("SIGKILL");
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, 'exit');
+    this.#process.kill('SIGKILL');
     await ended;
   }
 }
