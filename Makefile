@@ -3,7 +3,7 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny upgrade backup logs rust node tools
+.PHONY: help run dev test test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny upgrade backup logs rust node tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test-rust: rust ## format, lints and tests of the server
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo test --locked
+
+test-monitoring: rust ## dashboards and alerts, with a real Prometheus; part of test-rust
+	cargo test --locked --test monitoring
 
 test-fuzz: rust ## a short look for input that breaks the server
 	fuzz/run 10

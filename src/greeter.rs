@@ -78,6 +78,7 @@ impl Greeter {
                 room_members: self.config.room_members as u32,
             },
             heartbeat_seconds: self.config.heartbeat_seconds(),
+            quality_seconds: self.config.quality.seconds(),
             features: &self.config.features(),
             server: self.config.server_info(),
         };

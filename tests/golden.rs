@@ -61,10 +61,11 @@ fn client_messages_are_understood() {
                 acts.insert(message["action"].as_str().unwrap().to_owned());
             }
             Request::Renew { token } => assert_eq!(token, message["token"].as_str().unwrap(), "{name}"),
+            Request::Quality(links) => assert_eq!(json!(links), message["links"], "{name}"),
             Request::State(_) | Request::Sync | Request::Ping | Request::Ack | Request::Leave => {}
         }
     }
-    let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "renew", "signal", "state", "sync"];
+    let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "quality", "renew", "signal", "state", "sync"];
     assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
     let all = ["admit", "ask", "end", "refuse", "remove", "role", "settings", "switch_off"];
     assert!(acts.iter().eq(all), "every act is among the fixtures: {acts:?}");

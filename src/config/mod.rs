@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use self::doctor::DoctorOrder;
 pub use self::engine::EngineSettings;
 pub use self::load::Refused;
+use self::quality::Quality;
 use self::rates::Rates;
 pub use self::recordings::RecordingSettings;
 pub use self::relays::Relays;
@@ -29,6 +30,7 @@ mod doctor;
 mod engine;
 mod limits;
 mod load;
+mod quality;
 mod rates;
 mod recordings;
 mod relays;
@@ -197,6 +199,10 @@ pub struct Config {
     /// How fast anybody may send.
     #[command(flatten)]
     pub rates: Rates,
+
+    /// What clients report of their calls.
+    #[command(flatten)]
+    pub quality: Quality,
 
     /// Who may join: "open", whoever knows a room's name, and who makes a room is its host; "token", nobody
     /// without a token; "open-hosts-by-token", whoever knows the name, while only tokens make hosts.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::access::{Change, Pass};
 use crate::app::App;
@@ -17,7 +18,7 @@ use crate::limits::Visit;
 use crate::link::{Event, Link, with_jitter};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{
-    CloseCode, ErrorBody, ErrorCode, LeaveReason, MESSAGE_BYTES, Outgoing, RoomName, ServerMessage, server,
+    CloseCode, ErrorBody, ErrorCode, LeaveReason, LinkReport, MESSAGE_BYTES, Outgoing, RoomName, ServerMessage, server,
 };
 use crate::refusal::millis;
 use crate::socket::{End, Received, Socket};
@@ -38,7 +39,7 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
     let ending = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
             link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
-            Joined { app: &app, membership, pass }.run(&mut link, early).await
+            Joined { app: &app, membership, pass, reported_at: None }.run(&mut link, early).await
         }
         Err(ending) => ending,
     };
@@ -63,6 +64,8 @@ struct Joined<'a> {
     app: &'a Arc<App>,
     membership: Membership,
     pass: OwnPass,
+    /// When the last report of quality was read.
+    reported_at: Option<Instant>,
 }
 
 impl Joined<'_> {
@@ -147,7 +150,8 @@ impl Joined<'_> {
             Ok(Request::Sync) => asked(self.membership.sync(said)),
             Ok(Request::Leave) => return false,
             // What is between this connection and its server.
-            Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. }) | Err(_) => {
+            Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. } | Request::Quality(_))
+            | Err(_) => {
                 let counted = self.membership.count(number);
                 if counted == Ok(true) {
                     self.answer(link, request, reference);
@@ -175,9 +179,25 @@ impl Joined<'_> {
                 link.refuse(ErrorCode::AlreadyJoined, message, Some("join"), reference);
             }
             Ok(Request::Renew { token }) => self.renew(link, &token, reference),
+            Ok(Request::Quality(links)) => self.report(link, &links, reference),
             Ok(_) => {}
             Err(bad) => link.refuse(bad.code, &bad.message, bad.re, reference),
         }
+    }
+
+    /// R81, R82: counted, and told to nobody.
+    fn report(&mut self, link: &Link, links: &[LinkReport], reference: Option<&RawValue>) {
+        let interval = self.app.config.quality.quality_interval;
+        let now = link.read_at();
+        let message = if interval.is_zero() {
+            "This server takes no reports of quality: its welcome has no \"quality_seconds\"."
+        } else if self.reported_at.is_some_and(|before| now - before < interval / 2) {
+            "Reports of quality come half of \"quality_seconds\" apart at least."
+        } else {
+            self.reported_at = Some(now);
+            return self.app.metrics.quality.report(links);
+        };
+        link.refuse(ErrorCode::NotAllowed, message, Some("quality"), reference);
     }
 
     /// R61: a token that is refused leaves the one before it as it is.

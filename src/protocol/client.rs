@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
+use super::{ErrorCode, LINKS, LinkReport, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
 /// The longest `ref` in bytes of JSON (R4): 64 and two quotes.
 const REF_BYTES: usize = 66;
@@ -83,6 +83,11 @@ pub enum ClientMessage<'a> {
         /// The other one.
         token: &'a str,
     },
+    /// How good one's call is, for whoever runs the server (R81).
+    Quality {
+        /// One for each of the others.
+        links: &'a [LinkReport],
+    },
     /// Leaves the room (R24).
     Leave,
 }
@@ -134,6 +139,8 @@ pub enum Request<'a> {
         /// Not checked yet.
         token: Cow<'a, str>,
     },
+    /// Count how good the sender's links are: within their bounds.
+    Quality(Vec<LinkReport>),
     /// Leave.
     Leave,
 }
@@ -151,6 +158,7 @@ impl Request<'_> {
             Self::Ping => "ping",
             Self::Ack => "ack",
             Self::Renew { .. } => "renew",
+            Self::Quality(_) => "quality",
             Self::Leave => "leave",
         }
     }
@@ -303,6 +311,7 @@ fn request<'a>(text: &'a str, header: Header<'a>) -> Result<Request<'a>, Bad> {
             let token = header.token.ok_or_else(|| Bad::missing("token", Some("renew")))?.0;
             Ok(Request::Renew { token })
         }
+        "quality" => parse_quality(text).map(Request::Quality),
         "leave" => Ok(Request::Leave),
         other => Err(Bad::new(ErrorCode::UnknownType, None, format!("No message has the type {:?}.", shorten(other)))),
     }
@@ -318,6 +327,20 @@ fn parse_fields<'a, T: Deserialize<'a>>(json: &'a str, re: &'static str) -> Resu
         let code = if why.starts_with("missing field") { ErrorCode::MissingField } else { ErrorCode::BadField };
         Bad::new(code, Some(re), format!("A message of the type {re:?} is not as it should be: {why}."))
     })
+}
+
+fn parse_quality(text: &str) -> Result<Vec<LinkReport>, Bad> {
+    #[derive(Deserialize)]
+    struct Report {
+        links: Vec<LinkReport>,
+    }
+    let Report { links } = parse_fields(text, "quality")?;
+    let bad = |why: String| Bad::new(ErrorCode::BadField, Some("quality"), format!("In a report, {why}."));
+    if links.len() > LINKS {
+        return Err(bad(format!("\"links\" has up to {LINKS}")));
+    }
+    links.iter().try_for_each(LinkReport::check).map_err(bad)?;
+    Ok(links)
 }
 
 fn check_ref(raw: &RawValue) -> Result<&RawValue, Bad> {
@@ -343,7 +366,7 @@ fn unreadable<'a>(text: &'a str, error: &serde_json::Error) -> Parsed<'a> {
 }
 
 fn known(quoted: &str) -> Option<&'static str> {
-    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "ack", "renew", "leave"]
+    ["join", "moderate", "signal", "broadcast", "state", "sync", "ping", "ack", "renew", "quality", "leave"]
         .into_iter()
         .find(|kind| quoted.trim_matches('"') == *kind)
 }

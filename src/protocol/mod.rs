@@ -9,6 +9,7 @@ pub mod codes;
 pub mod frame;
 pub mod moderation;
 mod names;
+mod quality;
 pub mod server;
 mod state;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use codes::{CloseCode, ErrorCode, LeaveReason, Link, NotResumed};
 pub use frame::{Frame, Head, Outgoing};
 pub use moderation::{Ask, Moderation, Permissions, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
+pub use quality::{LINKS, LinkReport};
 pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
 pub(crate) use state::{KEY_CHARS, TEXT_CHARS};
 pub use state::{STATE_KEYS, State, StatePatch, StateValue};

@@ -29,6 +29,7 @@ fn generated() -> String {
         LeaveReason::decl(&config),
         Link::decl(&config),
         NotResumed::decl(&config),
+        LinkReport::decl(&config),
     ];
     let mut text = String::from("// Generated from src/protocol by `make protocol`; do not edit.\n\n");
     text.push_str("export type State = { [key in string]?: StateValue };\n\n");

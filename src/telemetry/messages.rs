@@ -11,8 +11,20 @@ use super::Histogram;
 /// Of how many messages of a type one is timed, the first among them.
 const TIMED: u64 = 16;
 /// What a client may send, the most frequent first; and whatever is none of these.
-const RECEIVED: &[&str] =
-    &["signal", "broadcast", "ack", "ping", "state", "join", "moderate", "sync", "renew", "leave", "invalid"];
+const RECEIVED: &[&str] = &[
+    "signal",
+    "broadcast",
+    "ack",
+    "ping",
+    "state",
+    "quality",
+    "join",
+    "moderate",
+    "sync",
+    "renew",
+    "leave",
+    "invalid",
+];
 /// What the server sends, likewise.
 const SENT: &[&str] = &[
     "signal",

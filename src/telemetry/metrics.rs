@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::{EngineMetrics, MessageMetrics, RequestMetrics};
+use super::{EngineMetrics, MessageMetrics, QualityMetrics, RequestMetrics};
 use crate::protocol::{CloseCode, ErrorCode, NotResumed};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -59,6 +59,8 @@ pub struct Metrics {
     pub messages: MessageMetrics,
     /// Of requests over HTTP.
     pub requests: RequestMetrics,
+    /// Of calls.
+    pub quality: QualityMetrics,
     joins: Family<Outcome, Counter>,
     resumes: Family<Outcome, Counter>,
     errors: Family<Code, Counter>,
@@ -73,6 +75,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("roundtable");
         let messages = MessageMetrics::new(&mut registry);
         let requests = RequestMetrics::new(&mut registry);
+        let quality = QualityMetrics::new(&mut registry);
         let metrics = Self {
             sockets: Gauge::default(),
             rooms: Gauge::default(),
@@ -83,6 +86,7 @@ impl Metrics {
             engine: EngineMetrics::default(),
             messages,
             requests,
+            quality,
             joins: Family::default(),
             resumes: Family::default(),
             errors: Family::default(),

@@ -5,6 +5,7 @@ mod histogram;
 mod logs;
 mod messages;
 mod metrics;
+mod quality;
 mod requests;
 
 pub use engine::EngineMetrics;
@@ -12,4 +13,5 @@ pub use histogram::Histogram;
 pub use logs::{init_logs, timestamp, timestamp_of};
 pub use messages::{MessageMetrics, Relayed};
 pub use metrics::{Limit, Metrics};
+pub use quality::QualityMetrics;
 pub use requests::RequestMetrics;

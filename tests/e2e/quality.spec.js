@@ -143,3 +143,32 @@ test('a server that swaps fingerprints gives itself away by another code', async
   }
   expect(await safetyWords(ada, 'Grace')).not.toEqual(await safetyWords(grace, 'Ada'));
 });
+
+test.describe('R81', () => {
+  test.use({ settings: { ROUNDTABLE_QUALITY_INTERVAL: '2s' } });
+
+  test('what calls are like arrives in the metrics of the server', async ({ join, server }) => {
+    test.skip(!server.metric, 'the metrics of a stack stay inside');
+    const ada = await join('Ada', 'reported', { audio: true });
+    const grace = await join('Grace', 'reported', { audio: true });
+    await expectPictures(ada, 'Grace');
+    await expectPictures(grace, 'Ada');
+    const metric = (name) => server.metric(`roundtable_quality_${name}`);
+    // One first picture of each end, and never again.
+    await expect.poll(() => metric('first_frame_seconds_count')).toBe(2);
+    await expect.poll(() => metric('links_total{path="direct"}')).toBeGreaterThan(3);
+    for (const name of [
+      'round_trip_seconds',
+      'jitter_seconds',
+      'height_pixels',
+      'received_frames_per_second',
+    ]) {
+      await expect.poll(() => metric(`${name}_count`), { message: name }).toBeGreaterThan(1);
+    }
+    expect(await metric('first_frame_seconds_count')).toBe(2);
+    expect(await metric('first_frame_seconds_bucket{le="20.0"}')).toBe(2);
+    expect(await metric('received_bits_per_second_sum')).toBeGreaterThan(20_000);
+    expect(await server.metric('roundtable_errors_total{code="not_allowed"}')).toBe(0);
+    expect(await server.metric('roundtable_errors_total{code="bad_field"}')).toBe(0);
+  });
+});

@@ -67,6 +67,7 @@ fn write(text: &str, request: &Request<'_>, ack: Option<u64>) -> String {
         Request::Ping => ClientMessage::Ping,
         Request::Ack => ClientMessage::Ack { ack: ack.unwrap() },
         Request::Renew { token } => ClientMessage::Renew { token },
+        Request::Quality(links) => ClientMessage::Quality { links },
         Request::Leave => ClientMessage::Leave,
     };
     serde_json::to_string(&message).unwrap()

@@ -109,7 +109,7 @@ async fn r7_welcome_brings_everything_to_start_with() {
         "settings": {"locked": false, "lobby": false, "talk": false}, "resume": null, "resumed": false,
         "ice_servers": [{"urls": ["stun:s.example:3478"]}, null],
         "limits": {"message_bytes": 65536, "name_chars": 64, "state_keys": 16, "room_members": 7},
-        "heartbeat_seconds": 25, "features": ["hosts", "resume", "session", "state", "sync"],
+        "heartbeat_seconds": 25, "quality_seconds": 10, "features": ["hosts", "resume", "session", "state", "sync"],
         "server": {"name": "roundtable", "version": env!("CARGO_PKG_VERSION"), "time": null},
     });
     assert_eq!(welcome, expected);

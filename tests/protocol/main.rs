@@ -17,6 +17,7 @@ mod ice;
 mod joining;
 mod leaving;
 mod limits;
+mod quality;
 mod recordings;
 mod relaying;
 mod roster;

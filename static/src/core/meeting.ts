@@ -11,8 +11,10 @@ import { checkPath } from './path';
 import { personOf } from './person';
 import { Presence } from './presence';
 import { Reactions } from './reactions';
+
 import { LocalRecording } from './recording/local';
 import { isRecorded, keepsRecordings, type RecordingServer } from './recording/server';
+import { Reporter } from './report';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
 import { SignalingClient } from './signaling';
@@ -74,6 +76,7 @@ export class Meeting implements MeetingControls {
   /** When to make up for what the servers did not take. */
   #catchUp: number | undefined;
   readonly #speakers: Speakers;
+  readonly #reporter: Reporter;
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
@@ -104,6 +107,11 @@ export class Meeting implements MeetingControls {
       onChange: () => {
         this.#publish();
       },
+    });
+    this.#reporter = new Reporter({
+      clock: environment.clock,
+      links: () => this.#mesh?.statistics ?? [],
+      send: (links) => this.#signaling?.mention({ type: 'quality', links }),
     });
     this.#upgrade = new Upgrade(version);
     this.reactions = new Reactions({
@@ -368,6 +376,7 @@ export class Meeting implements MeetingControls {
     if (before.role !== 'listener' && !this.#maySend) this.#own.close();
     if (message.type === 'welcome') {
       this.#presence.welcomed(message.permissions);
+      this.#reporter.start(message.quality_seconds);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
       this.#features = message.features;
       this.#phase = { kind: 'joined', selfId: message.self };
@@ -434,6 +443,7 @@ export class Meeting implements MeetingControls {
     this.#catchUp = undefined;
     // First: what it shows is about to go.
     this.recording.stop();
+    this.#reporter.stop();
     this.reactions.clear();
     this.#mesh?.close();
     this.#roster = emptyRoster;

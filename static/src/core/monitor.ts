@@ -10,6 +10,8 @@ const SETTLED_SAMPLES = 4;
 /** What is measured. */
 export interface MeasuredPeer {
   readonly link: LinkState;
+  /** When the link began, of the same clock. */
+  readonly since: number;
   stats(): Promise<Pick<RTCStatsReport, 'forEach'> | undefined>;
 }
 
@@ -85,7 +87,10 @@ export class Monitor {
       if (!stats || !this.#options.peers().has(id)) return;
       const { samples = [], counters: before } = this.#histories.get(id) ?? {};
       const counters = countersOf(stats, at);
-      const next = [...samples.filter((sample) => at - sample.at < HISTORY_MS), sampleOf(counters, before)];
+      const next = [
+        ...samples.filter((sample) => at - sample.at < HISTORY_MS),
+        sampleOf(counters, before, peer.since),
+      ];
       this.#histories.set(id, { samples: next, counters, quality: qualityOf(peer.link, next) });
     } catch (error) {
       this.#options.onError(error);

@@ -60,6 +60,8 @@ export class Peer {
   readonly stream: MediaStream;
   /** The tracks of the screen and its sound. */
   readonly screen: MediaStream;
+  /** When it was made, in milliseconds of its clock. */
+  readonly since: number;
   readonly #options: PeerOptions;
   readonly #offers: boolean;
   #configuration: RTCConfiguration;
@@ -75,6 +77,7 @@ export class Peer {
 
   constructor(options: PeerOptions) {
     this.#options = options;
+    this.since = options.clock.now();
     this.#offers = options.selfId < options.id;
     this.#configuration = options.configuration;
     this.#tracks = options.tracks;

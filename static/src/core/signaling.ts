@@ -127,6 +127,11 @@ export class SignalingClient {
     if (this.#stage === 'welcomed') this.#socket?.send(text);
   }
 
+  /** Sends what is not worth to be said again (R81): now, outside the count, or not at all. */
+  mention(message: ClientMessage): void {
+    if (this.#stage === 'welcomed') this.#say(message);
+  }
+
   /** Leaves the room for good (R24); also where the page ends, or the socket is lost (R55). */
   leave(pageEnds = false): void {
     this.#goodbye(pageEnds);

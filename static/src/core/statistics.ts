@@ -57,6 +57,8 @@ export interface Sample {
   readonly received: Received;
   readonly sent: Sent;
   readonly path?: Path;
+  /** From the link's beginning to its first picture, where there is one and the browser tells. */
+  readonly firstFrameMs?: number;
 }
 
 /** What a sample is counted from: the browser's counters only ever grow. */
@@ -75,8 +77,11 @@ export function countersOf(stats: Pick<RTCStatsReport, 'forEach'>, at: number): 
   return { at, reports };
 }
 
-/** The sample of `now`. Without a `before`, or after a connection was made anew, rates count from its beginning. */
-export function sampleOf(now: Counters, before: Counters | undefined): Sample {
+/**
+ * The sample of `now`. Without a `before`, or after a connection was made anew, rates count from its beginning.
+ * `since` is when the link began.
+ */
+export function sampleOf(now: Counters, before: Counters | undefined, since?: number): Sample {
   const context: Context = { now, before, seconds: before ? (now.at - before.at) / 1_000 : undefined };
   const pair = chosenPair(now.reports);
   const roundTrip = number(pair?.currentRoundTripTime) ?? remoteRoundTrip(now.reports);
@@ -87,7 +92,18 @@ export function sampleOf(now: Counters, before: Counters | undefined): Sample {
     received: receivedOf(context),
     sent: sentOf(context, pair),
     ...(path && { path }),
+    ...firstFrame(now, since),
   };
+}
+
+/** The browser tells for how long there have been pictures: the sum of the times between them. */
+function firstFrame({ at, reports }: Counters, since: number | undefined): Pick<Sample, 'firstFrameMs'> {
+  const between = ofType(reports, 'inbound-rtp')
+    .filter((report) => (number(report.framesDecoded) ?? 0) > 0)
+    .map((report) => number(report.totalInterFrameDelay))
+    .filter((value) => value !== undefined);
+  if (since === undefined || between.length === 0) return {};
+  return { firstFrameMs: Math.max(0, Math.round(at - Math.max(...between) * 1_000 - since)) };
 }
 
 interface Context {

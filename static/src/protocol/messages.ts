@@ -56,7 +56,11 @@ ack: number, } | { "type": "renew",
 /**
  * The other one.
  */
-token: string, } | { "type": "leave" };
+token: string, } | { "type": "quality", 
+/**
+ * One for each of the others.
+ */
+links: Array<LinkReport>, } | { "type": "leave" };
 
 export type ServerMessage = { "type": "welcome" } & Welcome | { "type": "peer_joined", 
 /**
@@ -274,6 +278,10 @@ limits: Limits,
  */
 heartbeat_seconds: number, 
 /**
+ * How often to report how good one's call is; not at all where it is absent (R81).
+ */
+quality_seconds?: number, 
+/**
  * What the server can do beyond the minimum.
  */
 features: Array<string>, 
@@ -468,3 +476,49 @@ export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "sup
 export type Link = "ok" | "lost";
 
 export type NotResumed = "resume_invalid" | "resume_expired" | "resume_lost" | "grant_changed";
+
+export type LinkReport = { 
+/**
+ * To the other one and back, in milliseconds: up to 60,000.
+ */
+round_trip_ms?: number, 
+/**
+ * Packets that did not arrive here: 0 to 100.
+ */
+loss_percent?: number, 
+/**
+ * The most of what arrives here, in milliseconds: up to 60,000.
+ */
+jitter_ms?: number, 
+/**
+ * How often the picture stood still: up to 1,000.
+ */
+freezes?: number, 
+/**
+ * For how long in all, in milliseconds: up to 600,000.
+ */
+frozen_ms?: number, 
+/**
+ * Of the picture that arrives: up to 16,384.
+ */
+width?: number, 
+/**
+ * The same.
+ */
+height?: number, 
+/**
+ * Pictures a second: up to 240.
+ */
+fps?: number, 
+/**
+ * What arrives, in kbit/s: up to 10,000,000.
+ */
+kbps?: number, 
+/**
+ * Whether it goes by a TURN server.
+ */
+relayed?: boolean, 
+/**
+ * From the beginning of the link to its first picture, in milliseconds, once for each link: up to 600,000.
+ */
+first_frame_ms?: number, };

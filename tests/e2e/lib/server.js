@@ -18,6 +18,8 @@ export class Server {
   #process;
   /** `127.0.0.1:<port>`; any free port at the first start. */
   #listen = '127.0.0.1:0';
+  /** The operators' listener. */
+  #ops;
 
   constructor(settings = {}) {
     this.#env = {
@@ -40,20 +42,31 @@ export class Server {
   async start(settings = {}) {
     Object.assign(this.#env, settings);
     this.#process = spawn(BINARY, {
-      env: { ...this.#env, ROUNDTABLE_LISTEN: this.#listen, ROUNDTABLE_OPS_LISTEN: '127.0.0.1:0' },
+      env: {
+        ...this.#env,
+        ROUNDTABLE_LISTEN: this.#listen,
+        ROUNDTABLE_OPS_LISTEN: '127.0.0.1:0',
+      },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const lines = createInterface(this.#process.stdout);
     const serving = new Promise((resolve, reject) => {
       lines.on('line', (line) => {
-        const { message, listen } = JSON.parse(line);
-        if (message === 'serving') resolve(listen);
+        const { message, listen, ops } = JSON.parse(line);
+        if (message === 'serving') resolve([listen, ops]);
       });
       this.#process.once('error', reject);
       this.#process.once('exit', (code) => reject(new Error(`The server ended with ${code}.`)));
     });
-    this.#listen = await serving;
+    [this.#listen, this.#ops] = await serving;
     return this;
+  }
+
+  /** One sample of its metrics; 0 where it is not there. */
+  async metric(name) {
+    const text = await (await fetch(`http://${this.#ops}/metrics`)).text();
+    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+    return Number(line?.split(' ')[1] ?? 0);
   }
 
   /** Ends it as a power cut does, without a word to anyone. */

@@ -1,0 +1,96 @@
+//! What clients report of their calls, as numbers of all of them together.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Histogram;
+use crate::protocol::LinkReport;
+
+const ROUND_TRIPS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0];
+const LOSSES: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+const JITTERS: &[f64] = &[0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5];
+const FROZEN: &[f64] = &[0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+const HEIGHTS: &[f64] = &[90.0, 180.0, 270.0, 360.0, 480.0, 540.0, 720.0, 1_080.0, 1_440.0, 2_160.0];
+const FRAME_RATES: &[f64] = &[1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 60.0];
+const BIT_RATES: &[f64] = &[32e3, 64e3, 128e3, 256e3, 512e3, 1e6, 2e6, 4e6, 8e6];
+const FIRST_FRAMES: &[f64] = &[0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Path {
+    path: &'static str,
+}
+
+/// Of links: one in each report of each end.
+#[derive(Debug)]
+pub struct QualityMetrics {
+    reports: Counter,
+    links: Family<Path, Counter>,
+    freezes: Counter,
+    round_trips: Histogram,
+    losses: Histogram,
+    jitters: Histogram,
+    frozen: Histogram,
+    heights: Histogram,
+    frame_rates: Histogram,
+    bit_rates: Histogram,
+    first_frames: Histogram,
+}
+
+impl QualityMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("quality");
+        let mut histogram = |name: &str, help: &str, unit: Unit, bounds| {
+            let histogram = Histogram::new(bounds);
+            registry.register_with_unit(name, help, unit, histogram.clone());
+            histogram
+        };
+        let other = |unit: &str| Unit::Other(unit.into());
+        let metrics = Self {
+            round_trips: histogram("round_trip", "Between two people", Unit::Seconds, ROUND_TRIPS),
+            losses: histogram("loss", "Packets that did not arrive, of all", other("ratio"), LOSSES),
+            jitters: histogram("jitter", "How unevenly packets arrive", Unit::Seconds, JITTERS),
+            frozen: histogram("frozen", "How long the picture stood still", Unit::Seconds, FROZEN),
+            heights: histogram("height", "Lines of the picture received", other("pixels"), HEIGHTS),
+            frame_rates: histogram("received", "Pictures received", other("frames_per_second"), FRAME_RATES),
+            bit_rates: histogram("received", "What is received", other("bits_per_second"), BIT_RATES),
+            first_frames: histogram("first_frame", "To the first picture", Unit::Seconds, FIRST_FRAMES),
+            reports: Counter::default(),
+            links: Family::default(),
+            freezes: Counter::default(),
+        };
+        registry.register("reports", "Reports of clients", metrics.reports.clone());
+        registry.register("links", "Links in reports by the way they go", metrics.links.clone());
+        registry.register("freezes", "How often a picture stood still", metrics.freezes.clone());
+        for path in ["direct", "relayed", "unknown"] {
+            drop(metrics.links.get_or_create(&Path { path }));
+        }
+        metrics
+    }
+
+    /// Counts a report whose numbers are within their bounds.
+    pub fn report(&self, links: &[LinkReport]) {
+        self.reports.inc();
+        for link in links {
+            let path = link.relayed.map_or("unknown", |relayed| if relayed { "relayed" } else { "direct" });
+            self.links.get_or_create(&Path { path }).inc();
+            self.freezes.inc_by(link.freezes.unwrap_or_default().into());
+            let of = |value: Option<u32>, unit: f64| value.map(|value| f64::from(value) * unit);
+            for (histogram, value) in [
+                (&self.round_trips, of(link.round_trip_ms, 1e-3)),
+                (&self.losses, link.loss_percent.map(|loss| loss / 100.0)),
+                (&self.jitters, of(link.jitter_ms, 1e-3)),
+                (&self.frozen, of(link.frozen_ms, 1e-3)),
+                (&self.heights, of(link.height, 1.0)),
+                (&self.frame_rates, of(link.fps, 1.0)),
+                (&self.bit_rates, of(link.kbps, 1e3)),
+                (&self.first_frames, of(link.first_frame_ms, 1e-3)),
+            ] {
+                if let Some(value) = value {
+                    histogram.observe(value);
+                }
+            }
+        }
+    }
+}
