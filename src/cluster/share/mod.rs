@@ -580,7 +580,7 @@ impl<L, C> Share<L, C> {
 /// What happens by it is noted in `news`, where it is an act.
 fn carry_out<L, C>(
     own: Post,
-    mut news: Option<&mut Happenings>,
+    news: Option<&mut Happenings>,
     locals: &mut BTreeMap<Seat, Local<L>>,
     wakes: &mut BTreeSet<Duration>,
     effect: Effect<'_, Way>,
@@ -589,7 +589,7 @@ fn carry_out<L, C>(
     if let Effect::Close { handle, code: code @ (CloseCode::Removed | CloseCode::Ended) } = &effect {
         emit(Output::Dismissed(handle.seat.session, *code));
     }
-    match (&effect, news.as_deref_mut()) {
+    match (&effect, news) {
         (Effect::Welcome { own, .. }, Some(news)) => news.joined(own),
         (Effect::Departed { peer, reason }, Some(news)) => news.left(peer, *reason),
         _ => {}
