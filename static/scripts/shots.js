@@ -46,6 +46,7 @@ const ALL = [
     'recording-saved',
     'servers-apart',
   ],
+  ...['operator', 'operator+remove', 'operator+drain'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
 const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };

@@ -3,13 +3,15 @@
  * `&name=Ada` fills in the name.
  */
 import { createApp, h } from 'vue';
-import { i18n, loadTexts } from '../src/i18n';
+import { i18n, loadAdminTexts, loadTexts } from '../src/i18n';
 import '../src/ui/styles/tokens.css';
 import '../src/ui/styles/base.css';
 import '../src/ui/styles/controls.css';
+import AdminPage from '../src/ui/admin/AdminPage.vue';
 import LandingPage from '../src/ui/pages/LandingPage.vue';
 import RoomPage from '../src/ui/pages/RoomPage.vue';
 import { FakeMeeting } from './fake';
+import { operate } from './operator';
 import { stories } from './stories';
 
 const query = new URLSearchParams(location.search);
@@ -18,17 +20,19 @@ const story = query.get('story') ?? '';
 const view = stories[story]?.();
 
 const page =
-  view === undefined
-    ? h(LandingPage, { 'data-phase': 'landing', diag: './diag' })
-    : h(RoomPage, {
-        meeting: new FakeMeeting(view),
-        options: { autojoin: false, ...(name !== null && { name }) },
-        link: `https://meet.example.org/r/${view.room}`,
-        home: './',
-        diag: './diag',
-      });
+  story === 'operator'
+    ? h(AdminPage, { operate })
+    : view === undefined
+      ? h(LandingPage, { 'data-phase': 'landing', diag: './diag' })
+      : h(RoomPage, {
+          meeting: new FakeMeeting(view),
+          options: { autojoin: false, ...(name !== null && { name }) },
+          link: `https://meet.example.org/r/${view.room}`,
+          home: './',
+          diag: './diag',
+        });
 
-await loadTexts();
+await (story === 'operator' ? loadAdminTexts : loadTexts)();
 createApp(() => page)
   .use(i18n)
   .mount('#app');
