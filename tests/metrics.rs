@@ -124,6 +124,11 @@ async fn names_follow_the_conventions_and_nothing_says_who_or_where() {
     for (name, Shown { kind, .. }) in shown(&text) {
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         let unit = ["_seconds", "_bytes", "_messages", "_ratio", "_pixels", "_bits_per_second", "_frames_per_second"];
+        // Without it Prometheus knows of no quantile.
+        assert!(
+            kind != "histogram" || text.contains(&format!("{name}_bucket{{le=\"+Inf\"")),
+            "{name} has no last bucket"
+        );
         assert!(kind != "histogram" || unit.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
     }
     for private in ["a-room-of-their-own", "Ada", "127.0.0.1", "BREW"] {

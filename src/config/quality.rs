@@ -8,7 +8,7 @@ use super::values::parse_time;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Quality {
     /// How often pages report how good their calls are, in numbers of nobody, for the metrics. 0s: never.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time_or_never)]
     pub quality_interval: Duration,
 }
 
@@ -18,4 +18,9 @@ impl Quality {
         let seconds = u32::try_from(self.quality_interval.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX);
         (seconds > 0).then_some(seconds)
     }
+}
+
+/// A time, or `0s`.
+fn parse_time_or_never(text: &str) -> Result<Duration, String> {
+    if text == "0s" { Ok(Duration::ZERO) } else { parse_time(text) }
 }

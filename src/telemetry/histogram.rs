@@ -52,8 +52,7 @@ impl TypedMetric for Histogram {
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let Counts { bounds, counts, sum } = &*self.0;
-        // The library writes its largest number as infinity.
-        let bounds = bounds.iter().copied().chain([f64::MAX]);
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
         // Of the same reading, or a bucket could hold more than all.
         let count = buckets.iter().map(|(_, count)| count).sum();
