@@ -52,7 +52,7 @@ const LIMITS: [(&str, &str, &str); 46] = [
     ("ROUNDTABLE_RECORDINGS_AT_A_TIME", "recordings", "memory and the disk's speed: up to 4 MiB each on the way"),
     ("ROUNDTABLE_RECORDINGS_SILENCE", "time", "a recording that nobody goes on with is finished"),
     ("ROUNDTABLE_RECORDINGS_KEEP", "time", "recordings are deleted"),
-    ("", "4194304 bytes, and 30 s, for a piece of a recording", "fixed: memory (R92)"),
+    ("", "4194304 bytes, and 30 s, for a piece of a recording", "fixed: memory (R86)"),
     ("", "10000 recordings", "fixed: memory; with the smallest of them, too"),
     ("", "65536 bytes a message", "fixed: part of the protocol (R29)"),
     ("", "16384 bytes a request's head", "fixed: no request is longer"),

@@ -185,7 +185,7 @@ impl Joined<'_> {
         }
     }
 
-    /// R81, R82: counted, and told to nobody.
+    /// R82, R83: counted, and told to nobody.
     fn report(&mut self, link: &Link, links: &[LinkReport], reference: Option<&RawValue>) {
         let interval = self.app.config.quality.quality_interval;
         let now = link.read_at();

@@ -1,4 +1,4 @@
-//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70, R95 to R98). Not there without a token.
+//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70, R90, R91). Not there without a token.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .nest("/v1/admin", api)
 }
 
-/// R95: the page, which holds nothing that is not in the source.
+/// R90: the page, which holds nothing that is not in the source.
 async fn page(State(app): State<Arc<App>>, request: Request) -> Response {
     match site::file_response(&app.config.static_dir, &request.into_parts().0, "/admin.html").await {
         missing if missing.status() == StatusCode::NOT_FOUND => site::no_page(),
@@ -67,7 +67,7 @@ async fn file(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
-/// R96: what this server is and has.
+/// R91: what this server is and has.
 async fn server(State(app): State<Arc<App>>) -> Response {
     #[derive(Serialize)]
     struct Engine {

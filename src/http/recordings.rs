@@ -1,5 +1,5 @@
-//! `/signal-api/v1/recordings`: what hosts record to the server (R91 to R94), and what whoever runs it does with that
-//! (R96).
+//! `/signal-api/v1/recordings`: what hosts record to the server (R84 to R87), and what whoever runs it does with that
+//! (R89).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl FromRequestParts<Arc<App>> for Store {
     }
 }
 
-/// R92: the recording of a path, for whoever has its secret. A guess is held up as at the door (R66).
+/// R85: the recording of a path, for whoever has its secret. A guess is held up as at the door (R66).
 struct Upload {
     store: Arc<Recordings>,
     id: String,
@@ -97,7 +97,7 @@ struct Wish {
     resume: String,
 }
 
-/// R91: only a host who is in the room, by the secret of its own session.
+/// R84: only a host who is in the room, by the secret of its own session.
 async fn begin(
     State(app): State<Arc<App>>,
     Store(store): Store,
@@ -160,7 +160,7 @@ struct Offset {
     offset: u64,
 }
 
-/// R92, R93: one piece, as a whole or not at all.
+/// R85, R86: one piece, as a whole or not at all.
 async fn append(
     State(app): State<Arc<App>>,
     Upload { store, id, .. }: Upload,
@@ -216,7 +216,7 @@ async fn finish(State(app): State<Arc<App>>, Upload { store, id, .. }: Upload) -
     Ok(success(Length { length, finished: true }))
 }
 
-/// R95: ends what nobody goes on with, deletes what is old, and tells the rooms.
+/// R88: ends what nobody goes on with, deletes what is old, and tells the rooms.
 pub(crate) async fn sweep(app: &Arc<App>) {
     let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
     let now = (app.surroundings.clock)();
@@ -226,7 +226,7 @@ pub(crate) async fn sweep(app: &Arc<App>) {
     }
 }
 
-/// R96.
+/// R89.
 async fn list(Store(store): Store, Page { after, limit }: Page) -> Response {
     #[derive(Serialize)]
     struct Data {

@@ -1,4 +1,4 @@
-//! That a host records a room to the server, as everybody in it is told: its state says so (R94).
+//! That a host records a room to the server, as everybody in it is told: its state says so (R87).
 
 use std::sync::Arc;
 

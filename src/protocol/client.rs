@@ -83,7 +83,7 @@ pub enum ClientMessage<'a> {
         /// The other one.
         token: &'a str,
     },
-    /// How good one's call is, for whoever runs the server (R81).
+    /// How good one's call is, for whoever runs the server (R82).
     Quality {
         /// One for each of the others.
         links: &'a [LinkReport],

@@ -35,5 +35,5 @@ pub const FEATURES: &[&str] = &["hosts", "resume", "session", "state", "sync"];
 /// What a server can do that takes tokens (R58).
 pub const FEATURES_WITH_TOKENS: &[&str] = &["hosts", "resume", "session", "state", "sync", "tokens"];
 
-/// What a server can do beside that keeps recordings (R91).
+/// What a server can do beside that keeps recordings (R84).
 pub const FEATURE_RECORDINGS: &str = "recordings";

@@ -1,4 +1,4 @@
-//! What clients report of their calls (R81): numbers, of nobody.
+//! What clients report of their calls (R82): numbers, of nobody.
 
 use serde::{Deserialize, Serialize};
 

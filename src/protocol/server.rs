@@ -228,7 +228,7 @@ pub struct Welcome<'a> {
     pub limits: Limits,
     /// Seconds that the server stays silent at most (R26).
     pub heartbeat_seconds: u32,
-    /// How often to report how good one's call is; not at all where it is absent (R81).
+    /// How often to report how good one's call is; not at all where it is absent (R82).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub quality_seconds: Option<u32>,

@@ -1,4 +1,4 @@
-//! Recordings that hosts' browsers send here piece by piece, and that whoever runs the server fetches (R91 to R96).
+//! Recordings that hosts' browsers send here piece by piece, and that whoever runs the server fetches (R84 to R89).
 //!
 //! All of it is blocking: it waits for the disk. What is going on is in memory under a short lock, what lies on the disk
 //! is [`disk`]'s; time is passed in.

@@ -7,7 +7,7 @@ use crate::common::folder::Folder;
 use crate::common::http::send;
 use crate::stage::Stage;
 
-/// The longest piece in bytes (R93).
+/// The longest piece in bytes (R86).
 const PIECE: usize = 4 * 1024 * 1024;
 
 #[tokio::test]

@@ -144,7 +144,7 @@ test('a server that swaps fingerprints gives itself away by another code', async
   expect(await safetyWords(ada, 'Grace')).not.toEqual(await safetyWords(grace, 'Ada'));
 });
 
-test.describe('R81', () => {
+test.describe('R82', () => {
   test.use({ settings: { ROUNDTABLE_QUALITY_INTERVAL: '2s' } });
 
   test('what calls are like arrives in the metrics of the server', async ({ join, server }) => {

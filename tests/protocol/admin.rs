@@ -1,4 +1,4 @@
-//! R68 to R70, R95, R96: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
+//! R68 to R70, R90, R91: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -158,8 +158,8 @@ async fn r70_peers_are_removed_rooms_closed_and_the_server_drained() {
 }
 
 #[tokio::test]
-async fn r95_the_page_asks_for_no_token_and_has_its_files_beside_it() {
-    let dist = Path::new(env!("CARGO_TARGET_TMPDIR")).join("r95");
+async fn r90_the_page_asks_for_no_token_and_has_its_files_beside_it() {
+    let dist = Path::new(env!("CARGO_TARGET_TMPDIR")).join("r90");
     std::fs::create_dir_all(dist.join("assets")).unwrap();
     for (file, text) in [("index.html", "meeting"), ("admin.html", "operator"), ("assets/a-1.js", "script")] {
         std::fs::write(dist.join(file), text).unwrap();
@@ -192,7 +192,7 @@ async fn r95_the_page_asks_for_no_token_and_has_its_files_beside_it() {
 }
 
 #[tokio::test]
-async fn r96_the_server_says_what_it_is_and_has() {
+async fn r91_the_server_says_what_it_is_and_has() {
     let server = admin(&[("TZ", "Asia/Kathmandu")]).await;
     let (_ada, _eve) = (server.join("a", "Ada").await, server.join("b", "Eve").await);
     let _guest = server.connect("b").await;
@@ -208,7 +208,7 @@ async fn r96_the_server_says_what_it_is_and_has() {
 }
 
 #[tokio::test]
-async fn r96_of_several_servers_each_says_which_it_is_and_who_is_where() {
+async fn r91_of_several_servers_each_says_which_it_is_and_who_is_where() {
     let (_engine, one, two) = two(&[("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]).await;
     let (_ada, _eve) = (one.join("r", "Ada").await, two.join("r", "Eve").await);
     let (first, second) = (data(&one, "GET", "/server").await, data(&two, "GET", "/server").await);

@@ -12,7 +12,7 @@ fn report() -> Value {
 }
 
 #[tokio::test]
-async fn r81_a_report_becomes_metrics_and_nobody_is_told() {
+async fn r82_a_report_becomes_metrics_and_nobody_is_told() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join("r", "Ada").await;
     let mut bob = server.join("r", "Bob").await;
@@ -46,7 +46,7 @@ async fn r81_a_report_becomes_metrics_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn r81_numbers_are_bounded_and_so_are_links() {
+async fn r82_numbers_are_bounded_and_so_are_links() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join("r", "Ada").await;
     let link = |name: &str, value: Value| json!({"type": "quality", "ref": name, "links": [{name: value}]});
@@ -81,7 +81,7 @@ async fn r81_numbers_are_bounded_and_so_are_links() {
 }
 
 #[tokio::test]
-async fn r82_reports_are_not_taken_unasked_or_too_often() {
+async fn r83_reports_are_not_taken_unasked_or_too_often() {
     let server = TestServer::start(&[("ROUNDTABLE_QUALITY_INTERVAL", "0s")]).await;
     let mut ada = server.join("r", "Ada").await;
     assert!(ada.welcome.get("quality_seconds").is_none());

@@ -1,4 +1,4 @@
-//! R91 to R96: what hosts record to the server.
+//! R84 to R89: what hosts record to the server.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -82,7 +82,7 @@ fn media(from: usize, to: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn r91_a_host_who_is_in_the_room_begins_and_nobody_else() {
+async fn r84_a_host_who_is_in_the_room_begins_and_nobody_else() {
     let folder = Folder::new();
     let server = keeping(&folder, &[("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
     let ada = server.join("r", "Ada").await;
@@ -122,7 +122,7 @@ async fn r91_a_host_who_is_in_the_room_begins_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn r92_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_from_the_length() {
+async fn r85_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_from_the_length() {
     let folder = Folder::new();
     let server = keeping(&folder, &[("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
     let ada = server.join("r", "Ada").await;
@@ -169,7 +169,7 @@ async fn r92_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_fr
 }
 
 #[tokio::test]
-async fn r92_what_was_acknowledged_outlives_the_program() {
+async fn r85_what_was_acknowledged_outlives_the_program() {
     let folder = Folder::new();
     let settings = [("ROUNDTABLE_RECORDINGS_DIR", folder.path())];
     let mut running = Running::start(&settings);
@@ -203,7 +203,7 @@ async fn r92_what_was_acknowledged_outlives_the_program() {
 }
 
 #[tokio::test]
-async fn r93_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
+async fn r86_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
     let folder = Folder::new();
     let bounds = [
         ("ROUNDTABLE_RECORDINGS_QUOTA", "10000"),
@@ -231,7 +231,7 @@ async fn r93_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
 }
 
 #[tokio::test]
-async fn r93_a_full_disk_is_told_and_nothing_is_torn() {
+async fn r86_a_full_disk_is_told_and_nothing_is_torn() {
     let folder = Folder::new();
     let server = keeping(&folder, &[]).await;
     let ada = server.join("r", "Ada").await;
@@ -261,7 +261,7 @@ async fn r93_a_full_disk_is_told_and_nothing_is_torn() {
 }
 
 #[tokio::test]
-async fn r94_everybody_in_the_room_and_before_it_is_told_by_the_server() {
+async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     let folder = Folder::new();
     let server = keeping(&folder, &[]).await;
     let mut ada = server.join("r", "Ada").await;
@@ -293,7 +293,7 @@ async fn r94_everybody_in_the_room_and_before_it_is_told_by_the_server() {
 }
 
 #[tokio::test]
-async fn r95_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
+async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     let folder = Folder::new();
     let server = keeping(
         &folder,
@@ -341,7 +341,7 @@ async fn r95_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
 }
 
 #[tokio::test]
-async fn r96_whoever_runs_the_server_lists_fetches_and_deletes() {
+async fn r89_whoever_runs_the_server_lists_fetches_and_deletes() {
     let folder = Folder::new();
     let server = keeping(&folder, &[("TZ", "Asia/Shanghai")]).await;
     let mut hosts = Vec::new();

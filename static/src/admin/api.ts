@@ -1,4 +1,4 @@
-/** What the operator's page asks the server (R68 to R70, R96). The token goes in a header, and nowhere else. */
+/** What the operator's page asks the server (R68 to R70, R91). The token goes in a header, and nowhere else. */
 import type { Role, Settings, StateValue } from '../protocol/messages';
 
 /** How long an answer may take: a server that is asked too often holds one up for 5 s. */
@@ -8,7 +8,7 @@ const PAGE = 50;
 /** Where a refusal does not say when to come again. */
 const RETRY_SECONDS = 5;
 
-/** R96. */
+/** R91. */
 export interface ServerOverview {
   readonly version: string;
   /** RFC 3339 with the offset of `zone`. */

@@ -65,7 +65,7 @@ describe('the report of a link', () => {
   });
 });
 
-describe('R81 reports', () => {
+describe('R82 reports', () => {
   let clock: FakeClock;
   let links: Measured[];
   let sent: LinkReport[][];

@@ -1,4 +1,4 @@
-/** How good a call is, for whoever runs the server (R81): numbers, and nothing of who it is with. */
+/** How good a call is, for whoever runs the server (R82): numbers, and nothing of who it is with. */
 import type { LinkReport } from '../protocol/messages';
 import type { Clock } from './clock';
 import { type Sample, SAMPLE_MS } from './statistics';

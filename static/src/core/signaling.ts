@@ -127,7 +127,7 @@ export class SignalingClient {
     if (this.#stage === 'welcomed') this.#socket?.send(text);
   }
 
-  /** Sends what is not worth to be said again (R81): now, outside the count, or not at all. */
+  /** Sends what is not worth to be said again (R82): now, outside the count, or not at all. */
   mention(message: ClientMessage): void {
     if (this.#stage === 'welcomed') this.#say(message);
   }

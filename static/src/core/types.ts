@@ -66,8 +66,8 @@ export type FailureCode =
   | 'recording_limit' // the largest size was reached; the file is whole
   | 'recording_cut' // the disk took no more; the file holds what was kept before
   | 'recording_failed' // nothing could be saved
-  | 'upload_refused' // the server takes no recording now (R91)
-  | 'upload_full' // its disk takes no more: the rest stays here (R93)
+  | 'upload_refused' // the server takes no recording now (R84)
+  | 'upload_full' // its disk takes no more: the rest stays here (R86)
   | 'upload_limit' // it takes no larger one: the rest stays here
   | 'upload_lost' // it cannot be reached, or has ended the recording: the rest stays here
   | 'page_slept'; // the machine or the tab was suspended, and is back
@@ -99,7 +99,7 @@ export interface Person {
   readonly hand: boolean;
   /** Records what they see and hear. */
   readonly recording: boolean;
-  /** And sends it to the server, for whoever runs that (R94). */
+  /** And sends it to the server, for whoever runs that (R87). */
   readonly recordsToServer: boolean;
   readonly link: LinkState;
   /** There is no connection, and none is wanted: both are listeners (R42). Neither chat nor files go there. */
@@ -334,9 +334,9 @@ export interface MeetingView {
   /** Until it is dismissed. */
   readonly notice?: Notice;
   readonly recording?: RecordingView;
-  /** Where one may record to: to the server only as a host, where it keeps recordings (R91). */
+  /** Where one may record to: to the server only as a host, where it keeps recordings (R84). */
   readonly recordingPlaces: readonly RecordingPlace[];
-  /** Before the room: it is recorded to the server at the moment (R94). */
+  /** Before the room: it is recorded to the server at the moment (R87). */
   readonly recorded: boolean;
   /** Oldest first. */
   readonly reactions: readonly Reaction[];

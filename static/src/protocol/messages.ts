@@ -278,7 +278,7 @@ limits: Limits,
  */
 heartbeat_seconds: number, 
 /**
- * How often to report how good one's call is; not at all where it is absent (R81).
+ * How often to report how good one's call is; not at all where it is absent (R82).
  */
 quality_seconds?: number, 
 /**

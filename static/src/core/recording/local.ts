@@ -77,7 +77,7 @@ export class LocalRecording implements RecordingControls {
     return this.#view?.state === 'on';
   }
 
-  /** What the others are to be told: to the server until everything is there (R94). */
+  /** What the others are to be told: to the server until everything is there (R87). */
   get sign(): boolean | 'server' {
     const busy = this.on || this.#view?.state === 'saving';
     return busy && this.#place === 'server' ? 'server' : this.on;

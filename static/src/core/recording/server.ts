@@ -1,4 +1,4 @@
-/** What a page asks its server about recordings (R35, R91): who is before the door knows what is done behind it. */
+/** What a page asks its server about recordings (R35, R84): who is before the door knows what is done behind it. */
 import type { Address } from '../address';
 import type { Clock } from '../clock';
 

@@ -1,5 +1,5 @@
 /**
- * A recording that goes to the server as it is made (R91 to R93). What the server has not acknowledged is kept: over
+ * A recording that goes to the server as it is made (R84 to R86). What the server has not acknowledged is kept: over
  * a lost answer, a restart and another network it goes on from there. Where the server takes no more, the rest stays
  * on this device and is saved in the end.
  */
@@ -204,7 +204,7 @@ export class Upload implements FileSink {
     void this.#finish();
   }
 
-  /** What the server has is whole; where it does not hear of it, it finds that out by itself (R95). */
+  /** What the server has is whole; where it does not hear of it, it finds that out by itself (R88). */
   async #finish(): Promise<void> {
     await this.#ask('POST', '/finish', new Blob()).catch(() => undefined);
   }
