@@ -3,7 +3,7 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny upgrade backup logs rust node tools
+.PHONY: help run dev test test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny sbom scan upgrade backup logs rust node python tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,12 @@ deny: rust ## licences, sources and known holes of the dependencies; wants cargo
 	@cargo deny --version >/dev/null 2>&1 || { echo "make deny needs cargo-deny: cargo install cargo-deny --locked"; exit 1; }
 	cargo deny check
 
+sbom: rust node python ## what it is made of, as CycloneDX, in sbom/: crates, npm packages, the images' Debian packages
+	scripts/sbom
+
+scan: rust node python ## licences and known holes of all of that; 1: found some, 2: could not look everywhere
+	@scripts/sbom crates npm && scripts/scan
+
 # --- what the others stand on
 
 static/dist/index.html: $(shell find static -name node_modules -prune -o -name dist -prune -o -type f -print) static/node_modules/.package-lock.json
@@ -99,6 +105,9 @@ rust:
 
 node:
 	@command -v npm >/dev/null || { echo "Node.js is missing. Install it from https://nodejs.org (mirrors: https://npmmirror.com/mirrors/node/), 20.19 or newer."; exit 1; }
+
+python:
+	@python3 -c 'import tomllib' || { echo "Python 3.11 or newer is missing (Debian: apt install python3)."; exit 1; }
 
 tools: rust node
 	tests/tools
