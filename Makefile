@@ -3,7 +3,7 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny sbom scan upgrade backup logs rust node python tools
+.PHONY: help run dev test test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny sbom scan certificate upgrade backup logs rust node python tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ upgrade: ## build what is here and restart the stack, without an end to any call
 
 backup: ## one archive of what cannot be made anew: keys, certificates, .env; TO=folder
 	scripts/backup $(TO)
+
+certificate: ## the stack's certificate, and how to bring one; DOMAIN=name EMAIL=address: from Let's Encrypt
+	@scripts/certificate $(if $(DOMAIN),'$(DOMAIN)') $(if $(EMAIL),'$(EMAIL)')
 
 logs: ## what the stack's containers say, as they say it
 	@compose=$$(docker compose version >/dev/null 2>&1 && echo 'docker compose' || echo docker-compose); \
