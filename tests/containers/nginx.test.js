@@ -1,7 +1,7 @@
 // The image `roundtable-nginx` alone: certificate, TLS, page, logs, and no server behind it.
 
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Sandbox, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
@@ -90,6 +90,20 @@ test('a mounted certificate is served', async () => {
   assert.equal((await certificate(name)).subject.CN, 'own.example.org');
   assert.match(await logs(name), /using the mounted one.*own\.example\.org/);
   assert.equal(await docker('exec', name, 'ls', made), '');
+});
+
+test('before there is a certificate, the mounted folder has the proof for Let’s Encrypt, and nothing else of it is served', async () => {
+  const folder = await sandbox.folder();
+  await mkdir(join(folder, 'acme/.well-known/acme-challenge'), { recursive: true });
+  await writeFile(join(folder, 'acme/.well-known/acme-challenge/token-1'), 'token-1.proof');
+  const name = await start('-v', `${folder}:/certs:ro`);
+  await answering(name);
+
+  const at = `http://127.0.0.1:${await published(name, 19080)}/`;
+  const { status, headers, body } = await get(`${at}.well-known/acme-challenge/token-1`);
+  assert.deepEqual([status, headers['content-type'], body], [200, 'text/plain', 'token-1.proof']);
+  assert.equal((await get(`${at}.well-known/acme-challenge/none`)).status, 404);
+  assert.equal((await get(`${at}acme/.well-known/acme-challenge/token-1`)).status, 308);
 });
 
 test('half a certificate and a wrong host are refused in plain words', async () => {
