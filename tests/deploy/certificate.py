@@ -10,11 +10,14 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CERTBOT = """#!/bin/bash
 set -e
+hook=${@: -1}
+# As certbot does.
+command -v "${hook%% *}"
 echo "$*" >certbot.called
 mkdir lineage
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=meet.example.org \\
   -addext subjectAltName=DNS:meet.example.org -keyout lineage/privkey.pem -out lineage/fullchain.pem 2>/dev/null
-RENEWED_LINEAGE=$PWD/lineage bash -c "${@: -1}"
+RENEWED_LINEAGE=$PWD/lineage bash -c "$hook"
 """
 
 
