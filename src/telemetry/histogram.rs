@@ -93,17 +93,18 @@ mod tests {
         #[test]
         fn a_quantile_is_in_the_bucket_of_the_value_that_it_stands_for(
             values in prop::collection::vec(0.0..20.0f64, 1..50),
-            percent in 1..=100usize,
+            which in any::<prop::sample::Index>(),
         ) {
             let histogram = Histogram::new(BOUNDS);
             values.iter().for_each(|value| histogram.observe(*value));
             let mut sorted = values;
             sorted.sort_by(f64::total_cmp);
-            let meant = sorted[(sorted.len() * percent).div_ceil(100) - 1];
+            let which = which.index(sorted.len());
+            let meant = sorted[which];
             let bucket = BOUNDS.partition_point(|bound| *bound < meant);
             let upper = BOUNDS[bucket.min(BOUNDS.len() - 1)];
             let lower = if bucket < BOUNDS.len() { BOUNDS[bucket.saturating_sub(1)] } else { upper };
-            let found = histogram.quantile(percent as f64 / 100.0).unwrap();
+            let found = histogram.quantile((which as f64 + 0.5) / sorted.len() as f64).unwrap();
             prop_assert!((lower - 1e-9..=upper + 1e-9).contains(&found), "{found} is not in {lower}..={upper}");
         }
     }
