@@ -99,6 +99,11 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     ada.expect("peer_joined").await;
     ada.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
     ada.expect("settings").await;
+    let link =
+        json!({"round_trip_ms": 42, "loss_percent": 0, "jitter_ms": 3, "frozen_ms": 0, "fps": 30, "relayed": true});
+    ada.send(json!({"type": "quality", "links": [link]})).await;
+    let reported = async || server.metric("roundtable_quality_reports_total").await == 1;
+    eventually("a report", reported).await;
     // Who is lost is shown, too.
     drop(server.join("other", "Lost").await);
     let lost =

@@ -19,6 +19,7 @@ use super::site;
 use crate::app::App;
 use crate::core::Refusal;
 use crate::protocol::{PeerId, ROOM_CHARS, RoomName, ServerInfo};
+use crate::telemetry::QualitySummary;
 
 /// Rooms of a page, where nothing else is asked for, and at most.
 const PAGE: usize = 100;
@@ -86,6 +87,8 @@ async fn server(State(app): State<Arc<App>>) -> Response {
         draining: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         engine: Option<Engine>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        quality: Option<QualitySummary>,
     }
     success(Data {
         info: app.config.server_info(),
@@ -96,6 +99,7 @@ async fn server(State(app): State<Arc<App>>) -> Response {
         members: app.metrics.members.get(),
         draining: app.is_draining(),
         engine: app.hub.among().map(|(server, connected)| Engine { server: server.to_string(), connected }),
+        quality: app.config.quality.seconds().map(|_| app.metrics.quality.summary()),
     })
 }
 

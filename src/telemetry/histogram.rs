@@ -43,6 +43,23 @@ impl Histogram {
     pub fn observe_time(&self, time: Duration) {
         self.observe(time.as_secs_f64());
     }
+
+    /// What `share` of the values, from 0 to 1, are not above, as far as buckets can tell: those of one are taken to lie
+    /// evenly in it, as Prometheus does, and what is above the last bound at that bound. `None` without a value.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let Counts { bounds, counts, .. } = &*self.0;
+        let counts: Vec<_> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let (mut rest, mut lower) = (share * total as f64, 0.0);
+        for (&upper, &count) in bounds.iter().zip(&counts) {
+            let count = count as f64;
+            if count > 0.0 && rest <= count {
+                return Some(lower + (upper - lower) * rest / count);
+            }
+            (rest, lower) = (rest - count, upper);
+        }
+        (total > 0).then_some(lower)
+    }
 }
 
 impl TypedMetric for Histogram {
@@ -61,5 +78,39 @@ impl EncodeMetric for Histogram {
 
     fn metric_type(&self) -> MetricType {
         Self::TYPE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BOUNDS: &[f64] = &[0.0, 1.0, 2.0, 5.0, 10.0];
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_in_the_bucket_of_the_value_that_it_stands_for(
+            values in prop::collection::vec(0.0..20.0f64, 1..50),
+            which in any::<prop::sample::Index>(),
+        ) {
+            let histogram = Histogram::new(BOUNDS);
+            values.iter().for_each(|value| histogram.observe(*value));
+            let mut sorted = values;
+            sorted.sort_by(f64::total_cmp);
+            let which = which.index(sorted.len());
+            let meant = sorted[which];
+            let bucket = BOUNDS.partition_point(|bound| *bound < meant);
+            let upper = BOUNDS[bucket.min(BOUNDS.len() - 1)];
+            let lower = if bucket < BOUNDS.len() { BOUNDS[bucket.saturating_sub(1)] } else { upper };
+            let found = histogram.quantile((which as f64 + 0.5) / sorted.len() as f64).unwrap();
+            prop_assert!((lower - 1e-9..=upper + 1e-9).contains(&found), "{found} is not in {lower}..={upper}");
+        }
+    }
+
+    #[test]
+    fn without_a_value_there_is_no_quantile() {
+        assert_eq!(Histogram::new(BOUNDS).quantile(0.5), None);
     }
 }

@@ -4,6 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Registry, Unit};
+use serde::Serialize;
 
 use super::Histogram;
 use crate::protocol::LinkReport;
@@ -36,6 +37,35 @@ pub struct QualityMetrics {
     frame_rates: Histogram,
     bit_rates: Histogram,
     first_frames: Histogram,
+}
+
+/// All reports since the program began, in few numbers (R91). What no report has said is absent.
+#[derive(Debug, Serialize)]
+pub struct QualitySummary {
+    reports: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip_ms: Option<Usual>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_percent: Option<Usual>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter_ms: Option<Usual>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_ms: Option<Usual>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fps: Option<Usual>,
+    /// Of those that know their way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relayed_percent: Option<f64>,
+}
+
+/// Estimates from a histogram, to a tenth.
+#[derive(Debug, Serialize)]
+struct Usual {
+    median: f64,
+    /// What 5 of 100 fall below: the bad end of what is to be high.
+    p5: f64,
+    /// What 95 of 100 are not above: the bad end of what is to be low.
+    p95: f64,
 }
 
 impl QualityMetrics {
@@ -91,6 +121,26 @@ impl QualityMetrics {
                     histogram.observe(value);
                 }
             }
+        }
+    }
+
+    /// All of them together.
+    pub fn summary(&self) -> QualitySummary {
+        let tenth = |value: f64| (value * 10.0).round() / 10.0;
+        let usual = |histogram: &Histogram, unit: f64| {
+            let at = |share| histogram.quantile(share).map(|value| tenth(value * unit));
+            Some(Usual { median: at(0.5)?, p5: at(0.05)?, p95: at(0.95)? })
+        };
+        let links = |path| self.links.get_or_create(&Path { path }).get() as f64;
+        let (direct, relayed) = (links("direct"), links("relayed"));
+        QualitySummary {
+            reports: self.reports.get(),
+            round_trip_ms: usual(&self.round_trips, 1e3),
+            loss_percent: usual(&self.losses, 100.0),
+            jitter_ms: usual(&self.jitters, 1e3),
+            frozen_ms: usual(&self.frozen, 1e3),
+            fps: usual(&self.frame_rates, 1.0),
+            relayed_percent: (direct + relayed > 0.0).then(|| tenth(relayed / (direct + relayed) * 100.0)),
         }
     }
 }

@@ -15,6 +15,15 @@ const server: ServerOverview = {
   members: 127,
   draining: false,
   engine: { server: here, connected: true },
+  quality: {
+    reports: 4_213,
+    round_trip_ms: { median: 42.5, p5: 11.2, p95: 187.5 },
+    loss_percent: { median: 0, p5: 0, p95: 1.4 },
+    jitter_ms: { median: 3.1, p5: 0.3, p95: 17.8 },
+    frozen_ms: { median: 0, p5: 0, p95: 310 },
+    fps: { median: 28.4, p5: 14.2, p95: 30 },
+    relayed_percent: 11.3,
+  },
 };
 
 const room: RoomDetail = {

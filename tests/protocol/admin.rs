@@ -208,6 +208,36 @@ async fn r91_the_server_says_what_it_is_and_has() {
 }
 
 #[tokio::test]
+async fn r91_the_server_sums_up_how_good_calls_are() {
+    let server = admin(&[]).await;
+    assert_eq!(data(&server, "GET", "/server").await["quality"], json!({"reports": 0}));
+    let (mut ada, mut eve) = (server.join("r", "Ada").await, server.join("r", "Eve").await);
+    let good =
+        json!({"round_trip_ms": 42, "loss_percent": 0, "jitter_ms": 3, "frozen_ms": 0, "fps": 30, "relayed": false});
+    let poor = json!({"round_trip_ms": 180, "loss_percent": 4, "fps": 8, "relayed": true});
+    ada.send(json!({"type": "quality", "links": [good]})).await;
+    eve.send(json!({"type": "quality", "links": [poor, {}]})).await;
+    let quality = async || data(&server, "GET", "/server").await["quality"].clone();
+    eventually("both reports", async || quality().await["reports"] == 2).await;
+    // Of two values, one is in each of two buckets: the median is the end of the lower one, the others lie within.
+    assert_eq!(
+        quality().await,
+        json!({
+            "reports": 2,
+            "round_trip_ms": {"median": 50.0, "p5": 27.5, "p95": 195.0},
+            "loss_percent": {"median": 0.0, "p5": 0.0, "p95": 4.7},
+            "jitter_ms": {"median": 2.5, "p5": 0.3, "p95": 4.8},
+            "frozen_ms": {"median": 0.0, "p5": 0.0, "p95": 0.0},
+            "fps": {"median": 10.0, "p5": 5.5, "p95": 29.5},
+            "relayed_percent": 50.0,
+        })
+    );
+
+    let off = admin(&[("ROUNDTABLE_QUALITY_INTERVAL", "0s")]).await;
+    assert_eq!(data(&off, "GET", "/server").await.get("quality"), None);
+}
+
+#[tokio::test]
 async fn r91_of_several_servers_each_says_which_it_is_and_who_is_where() {
     let (_engine, one, two) = two(&[("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]).await;
     let (_ada, _eve) = (one.join("r", "Ada").await, two.join("r", "Eve").await);

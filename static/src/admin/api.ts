@@ -8,6 +8,24 @@ const PAGE = 50;
 /** Where a refusal does not say when to come again. */
 const RETRY_SECONDS = 5;
 
+/** Of all reports of one figure. */
+export interface Usual {
+  readonly median: number;
+  readonly p5: number;
+  readonly p95: number;
+}
+
+/** All reports of call quality since the server began; a figure that none has had is absent. */
+export interface Quality {
+  readonly reports: number;
+  readonly round_trip_ms?: Usual;
+  readonly loss_percent?: Usual;
+  readonly jitter_ms?: Usual;
+  readonly frozen_ms?: Usual;
+  readonly fps?: Usual;
+  readonly relayed_percent?: number;
+}
+
 /** R91. */
 export interface ServerOverview {
   readonly version: string;
@@ -21,6 +39,8 @@ export interface ServerOverview {
   readonly draining: boolean;
   /** Only where rooms are shared with other servers. */
   readonly engine?: { readonly server: string; readonly connected: boolean };
+  /** Only where the server asks for reports. */
+  readonly quality?: Quality;
 }
 
 /** A room in the list. */

@@ -1,4 +1,5 @@
 /** Figures as people read them. */
+import type { Quality } from './api';
 
 /** A duration by its two largest units, of which the text of `unit` makes a sentence. */
 export interface Span {
@@ -31,4 +32,32 @@ export function offset(timestamp: string): string {
 /** Enough of a server's id to tell a handful of them apart. */
 export function shortId(server: string): string {
   return server.slice(0, 6);
+}
+
+/** One figure of call quality, in the unit of its text; `bad` is what only one in twenty was worse than. */
+export interface QualityFigure {
+  readonly name: 'roundTrip' | 'loss' | 'jitter' | 'frozen' | 'fps' | 'relayed';
+  readonly unit: 'ms' | 'percent' | 'seconds' | 'perSecond';
+  readonly usual: string;
+  readonly bad?: string;
+}
+
+/** What there is to show of the reports, in the order in which it is shown. */
+export function qualityFigures(quality: Quality): QualityFigure[] {
+  const rows = [
+    ['roundTrip', 'ms', quality.round_trip_ms, 1, 0, 'p95'],
+    ['loss', 'percent', quality.loss_percent, 1, 1, 'p95'],
+    ['jitter', 'ms', quality.jitter_ms, 1, 0, 'p95'],
+    ['frozen', 'seconds', quality.frozen_ms, 1_000, 1, 'p95'],
+    // Many pictures are good: the bad end is the low one.
+    ['fps', 'perSecond', quality.fps, 1, 0, 'p5'],
+  ] as const;
+  const figures: QualityFigure[] = rows.flatMap(([name, unit, usual, per, digits, end]) => {
+    const say = (value: number): string => (value / per).toFixed(digits);
+    return usual ? [{ name, unit, usual: say(usual.median), bad: say(usual[end]) }] : [];
+  });
+  if (quality.relayed_percent !== undefined) {
+    figures.push({ name: 'relayed', unit: 'percent', usual: quality.relayed_percent.toFixed(0) });
+  }
+  return figures;
 }
