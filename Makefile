@@ -41,7 +41,7 @@ test-e2e: ## calls in real browsers
 test-containers: ## the images and the stack
 	tests/containers/run
 
-test-deploy: ## nginx on the machine itself, Kubernetes, the targets sbom, scan and certificate
+test-deploy: ## nginx on the machine itself, Kubernetes, the Compose files, the targets sbom, scan and certificate
 	tests/deploy/run
 
 lint: rust static/node_modules/.package-lock.json ## formats and lints, without a test

@@ -60,6 +60,8 @@ pub(crate) struct Link {
     read_after: Option<Instant>,
     /// It did so for too long.
     too_fast: bool,
+    /// Messages that have come in all.
+    messages: u64,
     /// Messages since this task was last pending.
     in_a_row: u8,
     join_by: Option<Instant>,
@@ -91,6 +93,7 @@ impl Link {
             meter: Meter::new(config.rates.member(), of_server, now),
             read_after: None,
             too_fast: false,
+            messages: 0,
             in_a_row: 0,
             join_by: Some(join_by),
             ack_at: None,
@@ -111,6 +114,11 @@ impl Link {
     /// What the server counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How many messages have come.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// When the last message was read: the clock was looked at for its meter.
@@ -157,6 +165,7 @@ impl Link {
             let paused = self.meter(received.is_ready());
             if let Poll::Ready(received) = received {
                 self.in_a_row += 1;
+                self.messages += u64::from(matches!(received, Ok(Received::Text(_) | Received::Binary)));
                 return Poll::Ready(received.map_or_else(Event::End, Event::Received));
             }
             self.in_a_row = 0;

@@ -47,6 +47,8 @@ struct Wait {
     joining: Joining,
     pass: OwnPass,
     reference: Option<Box<RawValue>>,
+    /// The stay that is to go on.
+    stay: Option<u64>,
     /// Whether it is a guess at a room's name, should nobody be there.
     guesses: bool,
 }
@@ -88,7 +90,7 @@ impl Hello<'_> {
     /// Waits for other servers, while the socket is listened to: who hangs up wishes nothing any more. What comes behind
     /// the join waits, one message of it here.
     async fn wait(&self, link: &mut Link, wait: Box<Wait>) -> Result<(Step, Option<Box<Received>>), Ending> {
-        let Wait { mut joining, pass, reference, guesses } = *wait;
+        let Wait { mut joining, pass, reference, stay, guesses } = *wait;
         let mut draining = self.app.draining();
         let mut early = None;
         let mut deadline = std::pin::pin!(tokio::time::sleep(DECIDED_WITHIN));
@@ -116,7 +118,7 @@ impl Hello<'_> {
                 hub::go_away(link.outbox());
                 Step::End(CloseCode::GoingAway)
             }
-            Ok(membership) => self.entered(membership, pass, guesses),
+            Ok(membership) => self.entered(link, membership, pass, stay, guesses),
             Err(error) => self.refused(link, &error, reference.as_deref()),
         };
         Ok((step, early))
@@ -150,7 +152,7 @@ impl Hello<'_> {
                     Attempt::After(Duration::ZERO) => {}
                     Attempt::After(wait) => return Step::Later(wait),
                     Attempt::Refused(wait) => {
-                        self.app.metrics.join(ErrorCode::TooManyAttempts.as_str());
+                        self.count_refused(ErrorCode::TooManyAttempts.as_str());
                         let message = "Too many attempts to join came from this address.";
                         refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, Some("join"), reference);
                         return Step::End(CloseCode::TryLater);
@@ -160,7 +162,7 @@ impl Hello<'_> {
                 let admission = match self.app.access.admit(&self.room, shown, (self.app.surroundings.clock)()) {
                     Ok(admission) => admission,
                     Err(denied) => {
-                        self.app.metrics.join(denied.code.as_str());
+                        self.count_refused(denied.code.as_str());
                         // Who shows none has not tried one.
                         if denied.code != ErrorCode::TokenMissing {
                             self.visit.guessed();
@@ -172,13 +174,14 @@ impl Hello<'_> {
                 let Some(id) = known.map(|(id, _)| id).or_else(|| random_id(self.app)) else {
                     return Step::End(CloseCode::GoingAway);
                 };
+                let stay = known.map(|(_, stay)| stay);
                 let newcomer = Newcomer {
                     id,
                     named: admission.name.is_some(),
                     name: admission.name.unwrap_or(name),
                     state,
                     settings,
-                    stay: known.map(|(_, stay)| stay),
+                    stay,
                     last_seq,
                     disproved: resume.is_some() && known.is_none(),
                     grant: admission.grant,
@@ -190,10 +193,10 @@ impl Hello<'_> {
                     && !self.app.access.is_maker(&self.room, host_key.as_deref());
                 let pass = admission.pass;
                 return match self.app.hub.join(&self.room, newcomer) {
-                    Ok(Entrance::In(membership)) => self.entered(membership, pass, guesses),
+                    Ok(Entrance::In(membership)) => self.entered(link, membership, pass, stay, guesses),
                     Ok(Entrance::Waits(joining)) => {
                         let reference = reference.map(ToOwned::to_owned);
-                        Step::Wait(Box::new(Wait { joining, pass, reference, guesses }))
+                        Step::Wait(Box::new(Wait { joining, pass, reference, stay, guesses }))
                     }
                     Err(error) => self.refused(link, &error, reference),
                 };
@@ -208,7 +211,7 @@ impl Hello<'_> {
             }
             Err(bad) => {
                 if bad.re == Some("join") {
-                    self.app.metrics.join(bad.code.as_str());
+                    self.count_refused(bad.code.as_str());
                 }
                 link.refuse(bad.code, &bad.message, bad.re, reference);
             }
@@ -216,12 +219,21 @@ impl Hello<'_> {
         Step::Stay
     }
 
-    fn entered(&self, membership: Membership, pass: OwnPass, guesses: bool) -> Step {
+    fn entered(&self, link: &Link, membership: Membership, pass: OwnPass, stay: Option<u64>, guesses: bool) -> Step {
         self.app.metrics.join("joined");
+        // A session that did not go on has become another one.
+        let how = if stay.is_some() && link.outbox().stay() == stay { "resumed" } else { "joined" };
+        tracing::debug!(peer = membership.id().as_str(), "{how}");
         if membership.made_the_room() && guesses {
             self.visit.guessed();
         }
         Step::Join(membership, pass)
+    }
+
+    /// Counts a join that was refused, by the code of the error or of the close.
+    fn count_refused(&self, code: &'static str) {
+        self.app.metrics.join(code);
+        tracing::debug!(code, "refused");
     }
 
     fn refused(&self, link: &Link, error: &JoinError, reference: Option<&RawValue>) -> Step {
@@ -232,7 +244,7 @@ impl Hello<'_> {
             JoinError::Refused(refusal) => crate::refusal::code(refusal).map(ErrorCode::as_str),
         };
         if let Some(outcome) = counted {
-            self.app.metrics.join(outcome);
+            self.count_refused(outcome);
         }
         match error {
             JoinError::Full => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::access::{Change, Pass};
 use crate::app::App;
@@ -31,8 +32,16 @@ const PACE_RETRY: Duration = Duration::from_secs(10);
 /// What other servers have to put in order counts as so many messages (R81): it costs the engine about as much.
 const ORDERED: u32 = 10;
 
-/// Serves one connection from its upgrade to its end.
-pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
+/// Serves one connection from its upgrade to its end. Each log line on the way has the connection's id, which is
+/// random and says nothing of anybody: only where lines of that level are wanted, as a span takes memory.
+pub fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) -> impl Future<Output = ()> {
+    let span = tracing::debug_span!("connection", conn = %format_args!("{:08x}", fastrand::u32(..)));
+    converse(app, room, visit, socket).instrument(span)
+}
+
+async fn converse(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
+    let begun = Instant::now();
+    tracing::debug!("connected");
     app.metrics.sockets.inc();
     let mut link = Link::new(&app.config, Arc::clone(&app.metrics), app.commons.of_server(), socket);
     let hello = Hello { app: &app, room, visit: &visit };
@@ -44,11 +53,19 @@ pub async fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) 
         Err(ending) => ending,
     };
     link.count_waited();
+    let messages = link.messages();
     let code = match ending {
         // In a box: the place for it would be kept by every connection for its whole life.
         Some(code) => Some(Box::pin(link.close(code)).await),
         None => None,
     };
+    tracing::debug!(
+        code = code.map(|code| code as u16),
+        reason = code.map_or("client", CloseCode::as_str),
+        lasted_ms = millis(begun.elapsed()),
+        messages,
+        "closed"
+    );
     app.metrics.sockets.dec();
     app.metrics.closed(code);
 }
@@ -74,7 +91,7 @@ impl Joined<'_> {
         if let Some(received) = early {
             match *received {
                 Received::Text(text) if !self.take(link, &text) => {
-                    self.membership.leave(LeaveReason::Left);
+                    self.leave(LeaveReason::Left);
                     return Some(CloseCode::Left);
                 }
                 received => refuse_binary(link, &received),
@@ -92,7 +109,7 @@ impl Joined<'_> {
                     }
                     Err(Change::Ended(denied)) => {
                         link.refuse(denied.code, &denied.message, None, None);
-                        self.membership.leave(LeaveReason::Unauthorized);
+                        self.leave(LeaveReason::Unauthorized);
                         return Some(CloseCode::Unauthorized);
                     }
                 },
@@ -100,25 +117,34 @@ impl Joined<'_> {
             match event {
                 Event::Received(Received::Text(text)) => {
                     if !self.take(link, &text) {
-                        self.membership.leave(LeaveReason::Left);
+                        self.leave(LeaveReason::Left);
                         return Some(CloseCode::Left);
                     }
                 }
                 Event::Received(received) => refuse_binary(link, &received),
                 other => {
                     let reason = reason(&other);
-                    if matches!(other, Event::End(End::Lost) | Event::PeerTimeout) {
-                        let absence = self.membership.lose(reason);
-                        if let Some(pass) = self.pass {
-                            tokio::spawn(watch_absent(absence, pass));
+                    match other {
+                        Event::End(End::Lost) | Event::PeerTimeout => {
+                            tracing::debug!(reason = reason.as_str(), "lost");
+                            let absence = self.membership.lose(reason);
+                            if let Some(pass) = self.pass {
+                                tokio::spawn(watch_absent(absence, pass));
+                            }
                         }
-                    } else {
-                        self.membership.leave(reason);
+                        // Somebody else has ended its stay, or goes on with it: the code of the close says which.
+                        Event::Closed(_) => self.membership.leave(reason),
+                        _ => self.leave(reason),
                     }
                     return ending(link, other);
                 }
             }
         }
+    }
+
+    fn leave(self, reason: LeaveReason) {
+        tracing::debug!(reason = reason.as_str(), "left");
+        self.membership.leave(reason);
     }
 
     /// Carries a message out; whether the member stays.

@@ -170,6 +170,22 @@ pub enum LeaveReason {
     Unauthorized,
 }
 
+impl LeaveReason {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::SlowConsumer => "slow_consumer",
+            Self::Superseded => "superseded",
+            Self::ProtocolError => "protocol_error",
+            Self::Removed => "removed",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+}
+
 /// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -246,6 +262,12 @@ mod tests {
         }
         for name in ["resume_invalid", "resume_expired", "resume_lost", "grant_changed"] {
             let why: NotResumed = serde_json::from_str(&format!("{name:?}")).unwrap();
+            assert_eq!(why.as_str(), name);
+        }
+        for name in
+            ["left", "closed", "timeout", "slow_consumer", "superseded", "protocol_error", "removed", "unauthorized"]
+        {
+            let why: LeaveReason = serde_json::from_str(&format!("{name:?}")).unwrap();
             assert_eq!(why.as_str(), name);
         }
     }

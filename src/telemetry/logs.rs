@@ -36,6 +36,6 @@ pub fn init_logs(config: &Config) {
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log)).with_timer(ZonedTime(config.zone));
     match config.log_format {
         LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
     }
 }

@@ -147,13 +147,13 @@ test('TLS 1.2 and 1.3 are spoken, 1.1 is refused', async () => {
   await assert.rejects(handshake(port, 'TLSv1.1'), { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' });
 });
 
-test('logs go to the console, and to files where a folder is mounted, without a room’s name', async () => {
+test('logs go to the console, and to files where a folder is mounted, in the zone of TZ and without a room’s name', async () => {
   const folder = await sandbox.folder(0o777);
-  const name = await start('-v', `${folder}:/var/log/roundtable`);
+  const name = await start('-v', `${folder}:/var/log/roundtable`, '-e', 'TZ=Asia/Kathmandu');
   await answering(name);
   await get(`${await base(name)}r/standup?name=Ada`);
 
-  const line = / "GET \/r\/- HTTP\/1\.1" 200 /;
+  const line = /\+05:45 [\d.]+ "GET \/r\/- HTTP\/1\.1" 200 /;
   await until('the line is in the file', async () => line.test(await readFile(join(folder, 'access.log'), 'utf8')));
   const console = await logs(name);
   assert.match(console, line);
