@@ -62,15 +62,18 @@ bench: rust ## what one relayed message costs
 fuzz: rust ## a long look: ten minutes for each target, or SECONDS_EACH=60
 	fuzz/run $(SECONDS_EACH)
 
+# With explicit files Compose does not look for the override by itself.
+CLUSTER_FILES = -f docker-compose.yml -f docker-compose.cluster.yml $(if $(wildcard docker-compose.override.yml),-f docker-compose.override.yml)
+
 cluster: ## three servers that share their rooms, behind nginx: https://localhost:19003
 	@compose=$$(docker compose version >/dev/null 2>&1 && echo 'docker compose' || echo docker-compose); \
-	set -x; exec $$compose -f docker-compose.yml -f docker-compose.cluster.yml up --build
+	set -x; exec $$compose $(CLUSTER_FILES) up --build
 
 image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	scripts/images
 
 upgrade: ## build what is here and restart the stack, without an end to any call; CLUSTER=1: the three servers, one by one
-	scripts/upgrade $(if $(CLUSTER),-f docker-compose.yml -f docker-compose.cluster.yml)
+	scripts/upgrade $(if $(CLUSTER),$(CLUSTER_FILES))
 
 backup: ## one archive of what cannot be made anew: keys, certificates, .env; TO=folder
 	scripts/backup $(TO)

@@ -138,8 +138,7 @@ async fn begin(
     if matches!(app.hub.tell_recorded(&whose.room, whose.host, true), Err(Refusal::StateInvalid(_))) {
         let (store, id) = (Arc::clone(&store), id.clone());
         blocking(move || store.delete(&id)).await??;
-        let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
-        return Err(ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message));
+        return Err(untold());
     }
     tracing::info!(id, "a recording has begun");
     Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes: store.rules().largest }))
@@ -163,7 +162,7 @@ struct Offset {
 /// R85, R86: one piece, as a whole or not at all.
 async fn append(
     State(app): State<Arc<App>>,
-    Upload { store, id, .. }: Upload,
+    Upload { store, id, finished, .. }: Upload,
     offset: Result<Query<Offset>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -179,6 +178,16 @@ async fn append(
     let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|length| length > PIECE_BYTES) {
         return Err(too_large());
+    }
+    // Not read: there may be many of these, and few that grow.
+    if finished {
+        return Err(Refused::Over.into());
+    }
+    if let Some(Whose { room, host }) = store.whose(&id) {
+        // Also after a restart, and where its client has said otherwise. A room that is busy is told by the next piece.
+        if matches!(app.hub.tell_recorded(&room, host, true), Err(Refusal::StateInvalid(_))) {
+            return Err(untold());
+        }
     }
     let turn = store.turn(&id)?;
     let piece = tokio::time::timeout(PIECE_TIMEOUT, async {
@@ -196,12 +205,12 @@ async fn append(
         return Err(invalid());
     }
     let (written, whole, now) = (Arc::clone(&store), id.clone(), (app.surroundings.clock)());
-    let length = blocking(move || written.append(&whole, offset, &piece, now)).await??;
-    drop(turn);
-    if let Some(Whose { room, host }) = store.whose(&id) {
-        // Also after a restart, and where its client has said otherwise. A room that is busy is told by the next piece.
-        let _ = app.hub.tell_recorded(&room, host, true);
-    }
+    let length = blocking(move || {
+        // A client that hangs up meanwhile has its turn until this is on the disk.
+        let _turn = turn;
+        written.append(&whole, offset, &piece, now)
+    });
+    let length = length.await??;
     Ok(success(Length { length, finished: false }))
 }
 
@@ -275,6 +284,11 @@ async fn remove(
         let _ = app.hub.tell_recorded(&room, host, false);
     }
     Ok(admin::done())
+}
+
+fn untold() -> ApiError {
+    let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
+    ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
 }
 
 fn no_recording() -> ApiError {

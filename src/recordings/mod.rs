@@ -200,7 +200,6 @@ impl Recordings {
             if offset > here {
                 return Err(Refused::Gap(here));
             }
-            entry.touched = now;
             if offset < here {
                 return Ok(here);
             }
@@ -219,6 +218,7 @@ impl Recordings {
         let entry = table.get_mut(id).ok_or(Refused::Unknown)?;
         entry.pending = 0;
         entry.record = written?;
+        entry.touched = now;
         Ok(entry.record.bytes)
     }
 

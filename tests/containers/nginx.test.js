@@ -151,12 +151,14 @@ test('logs go to the console, and to files where a folder is mounted, in the zon
   const folder = await sandbox.folder(0o777);
   const name = await start('-v', `${folder}:/var/log/roundtable`, '-e', 'TZ=Asia/Kathmandu');
   await answering(name);
+  await get(`${await base(name)}signal-api/v1/admin/rooms/standup`);
   await get(`${await base(name)}r/standup?name=Ada`);
 
   const line = /\+05:45 [\d.]+ "GET \/r\/- HTTP\/1\.1" 200 /;
   await until('the line is in the file', async () => line.test(await readFile(join(folder, 'access.log'), 'utf8')));
   const console = await logs(name);
   assert.match(console, line);
+  assert.match(console, /"GET \/signal-api\/v1\/admin\/rooms\/- HTTP/);
   assert.doesNotMatch(console, /standup|name=Ada|nginx-health/);
 });
 

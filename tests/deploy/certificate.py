@@ -14,10 +14,13 @@ hook=${@: -1}
 # As certbot does.
 command -v "${hook%% *}"
 echo "$*" >certbot.called
-mkdir lineage
+lineage=$LETSENCRYPT/live/meet.example.org
+case "$*" in *--keep-until-expiring*) [ ! -e "$lineage" ] || exit 0 ;; esac
+mkdir -p "$lineage" "$LETSENCRYPT/renewal"
+echo "renew_hook = $hook" >"$LETSENCRYPT/renewal/meet.example.org.conf"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=meet.example.org \\
-  -addext subjectAltName=DNS:meet.example.org -keyout lineage/privkey.pem -out lineage/fullchain.pem 2>/dev/null
-RENEWED_LINEAGE=$PWD/lineage bash -c "$hook"
+  -addext subjectAltName=DNS:meet.example.org -keyout "$lineage/privkey.pem" -out "$lineage/fullchain.pem" 2>/dev/null
+RENEWED_LINEAGE=$lineage bash -c "$hook"
 """
 
 
@@ -40,7 +43,10 @@ class Certificate(unittest.TestCase):
         path.chmod(0o755)
 
     def make(self, *settings):
-        environment = os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        environment = os.environ | {
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "LETSENCRYPT": f"{self.folder}/letsencrypt",
+        }
         made = subprocess.run(["make", "-s", "certificate", *settings], cwd=self.folder, env=environment,
                               capture_output=True, text=True, timeout=100)
         return made.returncode, made.stdout + made.stderr
@@ -99,6 +105,19 @@ class Certificate(unittest.TestCase):
         self.assertIn("DNS:meet.example.org", said)
         self.assertEqual((self.folder / "certs/tls.key").stat().st_mode & 0o777, 0o400)
         self.assertIn("exec -T nginx nginx -s reload", (self.folder / "docker.called").read_text())
+
+    def test_what_certbot_has_already_is_taken_too(self):
+        wish = ("DOMAIN=meet.example.org", "EMAIL=a@example.org")
+        self.assertEqual(self.make(*wish)[0], 0)
+        # It was lost here, and is not due there.
+        (self.folder / "certs/tls.crt").unlink()
+        code, said = self.make(*wish)
+        self.assertEqual(code, 0, said)
+        self.assertIn("DNS:meet.example.org", said)
+        # Somebody else got it, who does not bring it here.
+        (self.folder / "letsencrypt/renewal/meet.example.org.conf").write_text("renew_hook = true\n")
+        self.assertEqual(self.make(*wish)[0], 0)
+        self.assertIn("--force-renewal", (self.folder / "certbot.called").read_text())
 
 
 if __name__ == "__main__":

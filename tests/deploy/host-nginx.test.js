@@ -148,9 +148,11 @@ test('with one, page and sockets come through TLS, and who asks is passed on', a
   await grace.leave();
   await ada.leave();
 
+  await get(`${base}signal-api/v1/admin/rooms/secret-room`);
   await get(`${base}r/secret-room?name=Ada`);
   const log = () => readFile(join(folder, 'roundtable.log'), 'utf8');
   await until('the log has it', async () => /"GET \/r\/- HTTP/.test(await log()));
+  assert.match(await log(), /"GET \/signal-api\/v1\/admin\/rooms\/- HTTP/);
   assert.doesNotMatch(await log(), /secret-room|standup|name=Ada/);
 });
 

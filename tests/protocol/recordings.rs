@@ -290,6 +290,15 @@ async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     full.join_with(json!({"type": "join", "name": "Full", "state": state})).await;
     assert_refused(&begin(server.address, "full", &full.welcome["resume"]).await, 409, "STATE_INVALID");
     assert_eq!(folder.files(".part").len(), 0);
+    let mut late = server.join("late", "Late").await;
+    let upload = Upload::new(server.address, "late", &late).await;
+    late.send(json!({"type": "state", "state": {"recording": null}})).await;
+    late.send(json!({"type": "state", "state": state})).await;
+    late.expect_nothing_but(&["state"]).await;
+    assert_refused(&upload.put(0, b"x").await, 409, "STATE_INVALID");
+    late.send(json!({"type": "state", "state": {"k0": null}})).await;
+    late.expect_nothing_but(&["state"]).await;
+    assert_eq!(upload.put_well(0, b"x").await, 1);
 }
 
 #[tokio::test]

@@ -190,6 +190,20 @@ it('shows the answer to the latest search alone', async () => {
   expect(view().rooms?.rooms.map(({ room }) => room)).toEqual(['c']);
 });
 
+it('searches in time, whatever is answered meanwhile', async () => {
+  const { clock, server, operator, view } = await opened();
+  let release = (): void => undefined;
+  server.held = new Promise((resolve) => (release = resolve));
+  clock.advance(2_000);
+  server.held = undefined;
+  operator.search('c');
+  release();
+  await settled();
+  clock.advance(250);
+  await settled();
+  expect(view().rooms?.rooms.map(({ room }) => room)).toEqual(['c']);
+});
+
 it('looks at a room until nobody is there, and does not take that for an error', async () => {
   const { clock, server, operator, view } = await opened();
   operator.choose('a');

@@ -81,6 +81,8 @@ export class Operator {
   search(search: string): void {
     this.#afters = [];
     this.#set({ search, before: 0 });
+    // What is under way is an answer to another question.
+    this.#turn += 1;
     this.#later(TYPED_MS);
   }
 
