@@ -16,7 +16,7 @@ use crate::greeter::Greeter;
 use crate::hub::{Connection, Hub, HubRules};
 use crate::limits::{AllCommons, DoorRules, Doors};
 use crate::recordings::Recordings;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 use crate::webhooks::Webhooks;
 
 /// What the engine has sent and nobody has taken yet: what is more is lost, and asked for again.
@@ -31,6 +31,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// Begins spans.
+    pub traces: Traces,
     /// Checks resume secrets.
     pub resume_key: ResumeKey,
     /// Decides who may join.
@@ -90,15 +92,16 @@ impl App {
     /// The same in surroundings that may be made up.
     pub fn within(surroundings: Surroundings, config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
         let metrics = Arc::new(Metrics::new());
+        let traces = Traces::new(config.traces.target().map_err(text)?, &metrics.spans);
         let engine = match engine {
             Some(engine) => Some(engine),
-            None => connect(&config, &metrics)?,
+            None => connect(&config, &metrics, &traces)?,
         };
         let resume_key = match &config.resume_key {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
-        let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics)));
+        let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics), traces.clone()));
         let greeter = Greeter::new(&config, resume_key.clone())?;
         let keys = config.token_keys_file.clone();
         let recordings = config.recordings.rules(config.zone);
@@ -125,6 +128,7 @@ impl App {
             recordings: recordings.map(Arc::new),
             webhooks,
             metrics,
+            traces,
             resume_key,
             surroundings,
             started: Instant::now(),
@@ -176,16 +180,19 @@ impl App {
 }
 
 /// Begins to connect to the engine that the settings name, if any.
-fn connect(config: &Config, metrics: &Metrics) -> Result<Option<Connection>, String> {
-    let address = config.engine.address().map_err(|refused| match refused {
-        Refused::Wrong(text) => text,
-        Refused::Shown(text) => text.to_string(),
-    })?;
-    let Some(address) = address else { return Ok(None) };
+fn connect(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<Option<Connection>, String> {
+    let Some(address) = config.engine.address().map_err(text)? else { return Ok(None) };
     let (server, (sender, events)) = (ServerId(fastrand::u64(..)), mpsc::channel(ENGINE_EVENTS));
-    let bus = Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone());
+    let bus = Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone(), traces.clone());
     tracing::info!("rooms are shared with other servers, when the engine is reached");
     Ok(Some(Connection { server, lease: config.engine.lease, bus: Arc::new(bus), events }))
+}
+
+fn text(refused: Refused) -> String {
+    match refused {
+        Refused::Wrong(text) => text,
+        Refused::Shown(text) => text.to_string(),
+    }
 }
 
 /// A limit as it is set: 0 for none.

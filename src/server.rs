@@ -34,6 +34,8 @@ const HEADER_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long the end waits for what another program is still to be told.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// The same for traces, behind it: with both and the drain it is below what Docker is told to wait.
+const TRACE_PATIENCE: Duration = Duration::from_secs(2);
 /// How late a recording may be finished or deleted.
 const RECORDINGS_SWEEP: Duration = Duration::from_secs(2);
 /// Connections that may wait to be accepted: a room's reconnect, or a thousand rooms'.
@@ -92,6 +94,8 @@ impl Server {
         let keys = tokio::spawn(async move { keyed.access.follow_keys(signal(SignalKind::hangup()).ok()).await });
         let tells = Arc::clone(&app);
         let webhooks = tokio::spawn(async move { tells.webhooks.run().await });
+        let traced = app.traces.clone();
+        let traces = tokio::spawn(async move { traced.run().await });
         let renews = Arc::clone(&app);
         let ice = tokio::spawn(async move { renew_ice(&renews).await });
         let follows = Arc::clone(&app);
@@ -114,7 +118,8 @@ impl Server {
         }
         // Last: it says until the end that the server is not ready.
         app.webhooks.settle(WEBHOOK_PATIENCE).await;
-        for task in [ops, keys, webhooks, ice, engine, recordings] {
+        app.traces.settle(TRACE_PATIENCE).await;
+        for task in [ops, keys, webhooks, traces, ice, engine, recordings] {
             task.abort();
         }
         tracing::info!("stopped");

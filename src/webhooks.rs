@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::http::{StatusCode, Uri};
 use chrono_tz::Tz;
 use hmac::{Hmac, KeyInit, Mac};
+use opentelemetry::trace::SpanKind;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc};
@@ -19,7 +21,7 @@ use crate::cluster::share::{Happened, News};
 use crate::cluster::wire::{Incarnation, Mark};
 use crate::config::Secret;
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, Origin, Parent, Traced, Traces};
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -47,6 +49,7 @@ pub struct Target {
 pub struct Webhooks {
     line: Option<Line>,
     metrics: Arc<Metrics>,
+    traces: Traces,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,8 @@ struct Event {
     peer: Option<Who>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
+    #[serde(skip)]
+    origin: Origin,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +104,7 @@ impl From<Option<LeaveReason>> for Reason {
 
 impl Webhooks {
     /// Tells nobody, where there is no target.
-    pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(target: Option<Target>, metrics: Arc<Metrics>, traces: Traces) -> Self {
         let line = target.map(|target| {
             let (sender, receiver) = mpsc::channel(target.queue);
             Line {
@@ -111,7 +116,7 @@ impl Webhooks {
                 said: AtomicBool::new(false),
             }
         });
-        Self { line, metrics }
+        Self { line, metrics, traces }
     }
 
     /// Something has happened in a room that several servers may have.
@@ -162,6 +167,7 @@ impl Webhooks {
             room: room.as_str().to_owned(),
             peer: peer.map(who),
             reason,
+            origin: Origin::here(),
         };
         line.under_way.fetch_add(1, Ordering::Relaxed);
         if line.sender.try_send(event).is_err() {
@@ -191,7 +197,7 @@ impl Webhooks {
             .build()
             .into();
         while let Some(event) = receiver.recv().await {
-            match deliver(&agent, &line.target, &event).await {
+            match self.deliver(&agent, &line.target, &event).await {
                 Ok(()) => {
                     self.metrics.webhooks_delivered.inc();
                     line.said.store(false, Ordering::Relaxed);
@@ -201,6 +207,49 @@ impl Webhooks {
             line.under_way.fetch_sub(1, Ordering::Relaxed);
             line.taken.notify_one();
         }
+    }
+
+    /// Sends one event until it is taken; the error is why it was given up.
+    async fn deliver(&self, agent: &ureq::Agent, target: &Target, event: &Event) -> Result<(), String> {
+        let body: Arc<str> = serde_json::to_string(event).map_err(|error| error.to_string())?.into();
+        let give_up = Instant::now() + GIVE_UP;
+        let mut longest = BACKOFF_FIRST;
+        for attempts in 0.. {
+            let traced = self.traced(target, event, attempts);
+            let answer = attempt(agent, target, event, Arc::clone(&body), &traced).await;
+            drop(traced);
+            let why = match answer {
+                Ok(status) if status.is_success() => break,
+                Ok(status) => format!("it answers {status}"),
+                Err(error) => error,
+            };
+            let wait = longest.mul_f64(fastrand::f64());
+            if Instant::now() + wait > give_up {
+                return Err(why);
+            }
+            tracing::debug!(%why, "an event was not taken, and is sent again");
+            tokio::time::sleep(wait).await;
+            longest = (longest * 2).min(BACKOFF_LAST);
+        }
+        Ok(())
+    }
+
+    /// The span of one attempt.
+    fn traced(&self, Target { url, .. }: &Target, event: &Event, attempts: i64) -> Traced {
+        let traced = self.traces.begin(SpanKind::Client, "POST", Parent::Of(&event.origin));
+        if self.traces.is_on()
+            && let Ok(uri) = url.parse::<Uri>()
+        {
+            traced.set("http.request.method", "POST");
+            traced.set("server.address", uri.host().unwrap_or_default().to_owned());
+            let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+            traced.set("server.port", i64::from(uri.port_u16().unwrap_or(usual)));
+            traced.set("roundtable.event", event.event);
+        }
+        if attempts > 0 {
+            traced.set("http.request.resend_count", attempts);
+        }
+        traced
     }
 
     /// Waits until nothing is on its way any more, but not for ever: for the end of the server.
@@ -232,42 +281,35 @@ fn id_of(Mark { incarnation, number }: Mark, at: usize) -> String {
     digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sends one event until it is taken; the error is why it was given up.
-async fn deliver(agent: &ureq::Agent, target: &Target, event: &Event) -> Result<(), String> {
-    let body: Arc<str> = serde_json::to_string(event).map_err(|error| error.to_string())?.into();
-    let give_up = Instant::now() + GIVE_UP;
-    let mut longest = BACKOFF_FIRST;
-    loop {
-        let why = match attempt(agent, target, event, Arc::clone(&body)).await {
-            Ok(status) if status.is_success() => return Ok(()),
-            Ok(status) => format!("it answers {status}"),
-            Err(error) => error,
-        };
-        let wait = longest.mul_f64(fastrand::f64());
-        if Instant::now() + wait > give_up {
-            return Err(why);
-        }
-        tracing::debug!(%why, "an event was not taken, and is sent again");
-        tokio::time::sleep(wait).await;
-        longest = (longest * 2).min(BACKOFF_LAST);
-    }
-}
-
 async fn attempt(
     agent: &ureq::Agent,
     target: &Target,
     event: &Event,
     body: Arc<str>,
-) -> Result<axum::http::StatusCode, String> {
+    traced: &Traced,
+) -> Result<StatusCode, String> {
     // Signed anew each time: the other end refuses what is old.
-    let request = agent
+    let mut request = agent
         .post(&target.url)
         .header("Content-Type", "application/json")
         .header("Roundtable-Event", event.event)
         .header("Roundtable-Delivery", &event.id)
         .header("Roundtable-Signature", sign(&target.secret, SystemTime::now(), &body));
+    for (name, value) in traced.headers() {
+        request = request.header(name, value);
+    }
     let send = move || request.send(&*body).map(|response| response.status()).map_err(|error| error.to_string());
-    tokio::task::spawn_blocking(send).await.map_err(|error| error.to_string())?
+    let answer = tokio::task::spawn_blocking(send).await.unwrap_or_else(|error| Err(error.to_string()));
+    match &answer {
+        Ok(status) => {
+            traced.set("http.response.status_code", i64::from(status.as_u16()));
+            if !status.is_success() {
+                traced.fail(status.as_str().to_owned());
+            }
+        }
+        Err(_) => traced.fail("unreachable"),
+    }
+    answer
 }
 
 /// `t=<seconds since 1970>,v1=<hexadecimal HMAC-SHA256 of "<seconds>.<body>">`.

@@ -43,6 +43,7 @@ impl Cli {
         cli.config.engine.address()?;
         cli.config.check_resume_key()?;
         cli.config.engine.check(cli.config.room_members)?;
+        cli.config.traces.target()?;
         cli.config.relays.ice_servers().map_err(|why| {
             Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
         })?;
@@ -156,6 +157,11 @@ pub(super) mod tests {
             ("ROUNDTABLE_TURN_HOST", "turn:relay.example", "stun:host"),
             ("ROUNDTABLE_LEASE", "10ms", "1s"),
             ("ROUNDTABLE_READY_WITHOUT_ENGINE", "perhaps", "true, false"),
+            ("ROUNDTABLE_OTLP_ENDPOINT", "collector:4318", "http"),
+            ("ROUNDTABLE_OTLP_ENDPOINT", "http://collector:4318/v1/traces", "is added"),
+            ("ROUNDTABLE_OTLP_ENDPOINT", "http://me:key@collector:4318", "ROUNDTABLE_OTLP_HEADERS"),
+            ("ROUNDTABLE_OTLP_SAMPLE", "1.5", "from 0 to 1"),
+            ("ROUNDTABLE_OTLP_SAMPLE", "NaN", "from 0 to 1"),
         ] {
             let error = load(&[], &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");

@@ -18,6 +18,7 @@ pub use self::relays::Relays;
 pub use self::secret::Secret;
 use self::secret::{make_key, read_secret};
 use self::tokens::{KeyOrder, TokenOrder};
+pub use self::traces::TraceSettings;
 use self::values::{check_token, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url, parse_zone};
 use crate::access::AccessMode;
 use crate::core::session::{Bound, Bounds};
@@ -36,6 +37,7 @@ mod recordings;
 mod relays;
 mod secret;
 mod tokens;
+mod traces;
 mod values;
 
 /// A room's welcome takes at most so many bytes for each member: a name, and a full state.
@@ -262,6 +264,10 @@ pub struct Config {
     /// Recordings that are kept here.
     #[command(flatten)]
     pub recordings: RecordingSettings,
+
+    /// Traces, and where they go.
+    #[command(flatten)]
+    pub traces: TraceSettings,
 }
 
 /// How log lines look.
@@ -277,6 +283,7 @@ impl Config {
     fn read_files(&mut self) -> Result<(), Refused> {
         self.relays.read_files()?;
         self.engine.read_files()?;
+        self.traces.read_files()?;
         read_secret("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, self.webhook_secret_file.as_ref())?;
         read_secret("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, self.admin_token_file.as_ref())?;
         if let Some(token) = &self.admin_token {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::trace::SpanKind;
 use serde_json::value::RawValue;
 
-use super::{Ending, OwnPass, ending, pong, refuse, refuse_binary, refuse_for_now};
+use super::{Ending, OwnPass, Trail, ending, pong, refuse, refuse_binary, refuse_for_now};
 use crate::access::Credentials;
 use crate::app::App;
 use crate::cluster::share::DECIDED_WITHIN;
@@ -16,7 +17,7 @@ use crate::link::{Event, Link};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{CloseCode, ErrorCode, PeerId, RoomName};
 use crate::socket::Received;
-use crate::telemetry::Limit;
+use crate::telemetry::{Limit, Parent, Traced, traces};
 
 /// After which time somebody asks again who found the server full.
 const FULL_RETRY: Duration = Duration::from_secs(10);
@@ -26,6 +27,7 @@ pub(super) struct Hello<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) room: RoomName,
     pub(super) visit: &'a Visit,
+    pub(super) trail: &'a Trail,
 }
 
 /// A connection that has joined, and what has come of it since.
@@ -35,7 +37,7 @@ type Entered = (Membership, OwnPass, Option<Box<Received>>);
 enum Step {
     Stay,
     /// To be taken again after this time.
-    Later(Duration),
+    Later(Duration, Traced),
     Join(Membership, OwnPass),
     /// Other servers decide.
     Wait(Box<Wait>),
@@ -51,6 +53,7 @@ struct Wait {
     stay: Option<u64>,
     /// Whether it is a guess at a room's name, should nobody be there.
     guesses: bool,
+    traced: Traced,
 }
 
 impl Hello<'_> {
@@ -71,13 +74,13 @@ impl Hello<'_> {
             };
             match event {
                 Event::Received(Received::Text(text)) => match self.take_in_time(link, &text).await {
-                    Step::Stay | Step::Later(_) => {}
+                    Step::Stay | Step::Later(..) => {}
                     Step::Join(membership, pass) => return Ok((membership, pass, None)),
                     // In a box, as below.
                     Step::Wait(wait) => match Box::pin(self.wait(link, wait)).await? {
                         (Step::Join(membership, pass), after) => return Ok((membership, pass, after)),
                         (Step::End(code), _) => return Err(Some(code)),
-                        (Step::Stay | Step::Later(_) | Step::Wait(_), after) => early = after,
+                        (Step::Stay | Step::Later(..) | Step::Wait(_), after) => early = after,
                     },
                     Step::End(code) => return Err(Some(code)),
                 },
@@ -90,7 +93,8 @@ impl Hello<'_> {
     /// Waits for other servers, while the socket is listened to: who hangs up wishes nothing any more. What comes behind
     /// the join waits, one message of it here.
     async fn wait(&self, link: &mut Link, wait: Box<Wait>) -> Result<(Step, Option<Box<Received>>), Ending> {
-        let Wait { mut joining, pass, reference, stay, guesses } = *wait;
+        let Wait { mut joining, pass, reference, stay, guesses, traced } = *wait;
+        let decides = traced.within(|| self.app.traces.begin(SpanKind::Internal, "join.decided", Parent::Here));
         let mut draining = self.app.draining();
         let mut early = None;
         let mut deadline = std::pin::pin!(tokio::time::sleep(DECIDED_WITHIN));
@@ -111,7 +115,8 @@ impl Hello<'_> {
                 },
             }
         };
-        let step = match decided {
+        drop(decides);
+        let step = traced.within(|| match decided {
             // It came too late to be sent on with all others. Without its socket, its session is fetched from elsewhere.
             Ok(membership) if self.app.is_draining() => {
                 drop(membership);
@@ -120,37 +125,54 @@ impl Hello<'_> {
             }
             Ok(membership) => self.entered(link, membership, pass, stay, guesses),
             Err(error) => self.refused(link, &error, reference.as_deref()),
-        };
+        });
         Ok((step, early))
     }
 
     /// Whoever tries to join too often is slowed first (R66).
     async fn take_in_time(&self, link: &Link, text: &str) -> Step {
         // Nothing of the step may live across the await: every connection would keep room for it.
-        let wait = match self.take(link, text, false) {
-            Step::Later(wait) => {
+        let held = match self.take(link, text, None) {
+            Step::Later(wait, traced) => {
                 self.app.metrics.limited(Limit::Attempts);
-                wait
+                self.hold(wait, traced)
             }
             step => return step,
         };
         // In a box: hardly anybody waits, and everybody's task would keep room for it.
-        Box::pin(tokio::time::sleep(wait)).await;
-        self.take(link, text, true)
+        let traced = Box::pin(held).await;
+        self.take(link, text, Some(traced))
     }
 
-    fn take(&self, link: &Link, text: &str, waited: bool) -> Step {
+    async fn hold(&self, wait: Duration, traced: Traced) -> Traced {
+        let _held = traced.within(|| self.app.traces.begin(SpanKind::Internal, "join.held", Parent::Here));
+        tokio::time::sleep(wait).await;
+        traced
+    }
+
+    /// `waited` is what comes again, after its time.
+    fn take(&self, link: &Link, text: &str, waited: Option<Traced>) -> Step {
         let client::Parsed { reference, request, .. } = client::parse(text);
-        if !waited {
-            let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
+        let has_waited = waited.is_some();
+        let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
+        if !has_waited {
             self.app.metrics.messages.received(kind, text.len());
         }
+        let traced = match waited {
+            Some(traced) => traced,
+            None if kind == Some("join") => self.trail.join(&self.app.traces),
+            None => Traced::default(),
+        };
+        if matches!(request, Ok(Request::Join { resume: Some(_), .. })) {
+            traced.rename("resume");
+        }
+        let _inside = traced.enter();
         match request {
             Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings }) => {
                 let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
-                match if waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
+                match if has_waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
                     Attempt::After(Duration::ZERO) => {}
-                    Attempt::After(wait) => return Step::Later(wait),
+                    Attempt::After(wait) => return Step::Later(wait, traced),
                     Attempt::Refused(wait) => {
                         self.count_refused(ErrorCode::TooManyAttempts.as_str());
                         let message = "Too many attempts to join came from this address.";
@@ -196,7 +218,7 @@ impl Hello<'_> {
                     Ok(Entrance::In(membership)) => self.entered(link, membership, pass, stay, guesses),
                     Ok(Entrance::Waits(joining)) => {
                         let reference = reference.map(ToOwned::to_owned);
-                        Step::Wait(Box::new(Wait { joining, pass, reference, stay, guesses }))
+                        Step::Wait(Box::new(Wait { joining, pass, reference, stay, guesses, traced }))
                     }
                     Err(error) => self.refused(link, &error, reference),
                 };
@@ -224,6 +246,8 @@ impl Hello<'_> {
         // A session that did not go on has become another one.
         let how = if stay.is_some() && link.outbox().stay() == stay { "resumed" } else { "joined" };
         tracing::debug!(peer = membership.id().as_str(), "{how}");
+        traces::note("roundtable.outcome", how);
+        traces::note("roundtable.peer", membership.id().as_str().to_owned());
         if membership.made_the_room() && guesses {
             self.visit.guessed();
         }
@@ -234,6 +258,7 @@ impl Hello<'_> {
     fn count_refused(&self, code: &'static str) {
         self.app.metrics.join(code);
         tracing::debug!(code, "refused");
+        traces::note("roundtable.outcome", code);
     }
 
     fn refused(&self, link: &Link, error: &JoinError, reference: Option<&RawValue>) -> Step {

@@ -2,6 +2,7 @@
 //! which may do the rest. Whatever ends it, its [`Membership`] announces the departure.
 
 mod hello;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::refusal::millis;
 use crate::socket::{End, Received, Socket};
 use crate::telemetry::Relayed;
 use hello::Hello;
+pub use trail::Trail;
 
 /// The same of who sent too fast (R75): by then what is free is whole again, twice over.
 const PACE_RETRY: Duration = Duration::from_secs(10);
@@ -32,25 +34,34 @@ const PACE_RETRY: Duration = Duration::from_secs(10);
 /// What other servers have to put in order counts as so many messages (R81): it costs the engine about as much.
 const ORDERED: u32 = 10;
 
-/// Serves one connection from its upgrade to its end. Each log line on the way has the connection's id, which is
-/// random and says nothing of anybody: only where lines of that level are wanted, as a span takes memory.
-pub fn serve(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) -> impl Future<Output = ()> {
-    let span = tracing::debug_span!("connection", conn = %format_args!("{:08x}", fastrand::u32(..)));
-    converse(app, room, visit, socket).instrument(span)
+/// Serves one connection from its upgrade to its end. Each log line on the way has the connection's id: only where lines
+/// of that level are wanted, as a span of the log takes memory.
+pub fn serve(
+    app: Arc<App>,
+    room: RoomName,
+    visit: Visit,
+    trail: Trail,
+    socket: Socket,
+) -> impl Future<Output = ()> {
+    let span = tracing::debug_span!("connection", conn = %trail.id());
+    converse(app, room, visit, trail, socket).instrument(span)
 }
 
-async fn converse(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
+async fn converse(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, socket: Socket) {
     let begun = Instant::now();
-    tracing::debug!("connected");
+    trail.within(|| tracing::debug!("connected"));
     app.metrics.sockets.inc();
     let mut link = Link::new(&app.config, Arc::clone(&app.metrics), app.commons.of_server(), socket);
-    let hello = Hello { app: &app, room, visit: &visit };
-    let ending = match hello.run(&mut link).await {
+    let hello = Hello { app: &app, room, visit: &visit, trail: &trail };
+    let (ending, traced) = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
             link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
-            Joined { app: &app, membership, pass, reported_at: None }.run(&mut link, early).await
+            let mut joined = Joined { app: &app, membership, pass, reported_at: None };
+            let over = joined.run(&mut link, early).await;
+            let traced = trail.end(&app.traces);
+            (traced.within(|| joined.depart(&link, over)), traced)
         }
-        Err(ending) => ending,
+        Err(ending) => (ending, trail.end(&app.traces)),
     };
     link.count_waited();
     let messages = link.messages();
@@ -59,13 +70,10 @@ async fn converse(app: Arc<App>, room: RoomName, visit: Visit, socket: Socket) {
         Some(code) => Some(Box::pin(link.close(code)).await),
         None => None,
     };
-    tracing::debug!(
-        code = code.map(|code| code as u16),
-        reason = code.map_or("client", CloseCode::as_str),
-        lasted_ms = millis(begun.elapsed()),
-        messages,
-        "closed"
-    );
+    let (reason, lasted_ms) = (code.map_or("client", CloseCode::as_str), millis(begun.elapsed()));
+    traced.within(|| tracing::debug!(code = code.map(|code| code as u16), reason, lasted_ms, messages, "closed"));
+    traced.set("roundtable.reason", reason);
+    drop(traced);
     app.metrics.sockets.dec();
     app.metrics.closed(code);
 }
@@ -85,15 +93,21 @@ struct Joined<'a> {
     reported_at: Option<Instant>,
 }
 
+/// Why somebody is a member no longer.
+enum Over {
+    /// By its own word.
+    Leaves,
+    /// By the end of its token.
+    Denied,
+    Happened(Event),
+}
+
 impl Joined<'_> {
     /// `early` is what came before it was known that it has joined.
-    async fn run(mut self, link: &mut Link, early: Option<Box<Received>>) -> Ending {
+    async fn run(&mut self, link: &mut Link, early: Option<Box<Received>>) -> Over {
         if let Some(received) = early {
             match *received {
-                Received::Text(text) if !self.take(link, &text) => {
-                    self.leave(LeaveReason::Left);
-                    return Some(CloseCode::Left);
-                }
+                Received::Text(text) if !self.take(link, &text) => return Over::Leaves,
                 received => refuse_binary(link, &received),
             }
         }
@@ -109,42 +123,49 @@ impl Joined<'_> {
                     }
                     Err(Change::Ended(denied)) => {
                         link.refuse(denied.code, &denied.message, None, None);
-                        self.leave(LeaveReason::Unauthorized);
-                        return Some(CloseCode::Unauthorized);
+                        return Over::Denied;
                     }
                 },
             };
             match event {
                 Event::Received(Received::Text(text)) => {
                     if !self.take(link, &text) {
-                        self.leave(LeaveReason::Left);
-                        return Some(CloseCode::Left);
+                        return Over::Leaves;
                     }
                 }
                 Event::Received(received) => refuse_binary(link, &received),
-                other => {
-                    let reason = reason(&other);
-                    match other {
-                        Event::End(End::Lost) | Event::PeerTimeout => {
-                            tracing::debug!(reason = reason.as_str(), "lost");
-                            let absence = self.membership.lose(reason);
-                            if let Some(pass) = self.pass {
-                                tokio::spawn(watch_absent(absence, pass));
-                            }
-                        }
-                        // Somebody else has ended its stay, or goes on with it: the code of the close says which.
-                        Event::Closed(_) => self.membership.leave(reason),
-                        _ => self.leave(reason),
-                    }
-                    return ending(link, other);
-                }
+                other => return Over::Happened(other),
             }
         }
     }
 
-    fn leave(self, reason: LeaveReason) {
-        tracing::debug!(reason = reason.as_str(), "left");
-        self.membership.leave(reason);
+    /// Tells the room, and says how the connection is to end.
+    fn depart(self, link: &Link, over: Over) -> Ending {
+        let reason = match &over {
+            Over::Leaves => LeaveReason::Left,
+            Over::Denied => LeaveReason::Unauthorized,
+            Over::Happened(event) => reason(event),
+        };
+        match &over {
+            Over::Happened(Event::End(End::Lost) | Event::PeerTimeout) => {
+                tracing::debug!(reason = reason.as_str(), "lost");
+                let absence = self.membership.lose(reason);
+                if let Some(pass) = self.pass {
+                    tokio::spawn(watch_absent(absence, pass));
+                }
+            }
+            // Somebody else has ended its stay, or goes on with it: the code of the close says which.
+            Over::Happened(Event::Closed(_)) => self.membership.leave(reason),
+            _ => {
+                tracing::debug!(reason = reason.as_str(), "left");
+                self.membership.leave(reason);
+            }
+        }
+        match over {
+            Over::Leaves => Some(CloseCode::Left),
+            Over::Denied => Some(CloseCode::Unauthorized),
+            Over::Happened(event) => ending(link, event),
+        }
     }
 
     /// Carries a message out; whether the member stays.

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::app::{App, Place};
-use crate::conn;
+use crate::conn::{self, Trail};
 use crate::http::PeerAddress;
 use crate::http::measure::EnvelopeCode;
 use crate::http::{admin, recordings};
@@ -229,7 +229,7 @@ async fn upgrade(
         query.map_err(|_| ApiError::room_invalid("The address needs the room: /signal-api/ws?room=<room>."))?;
     let room = RoomName::new(&query.room).map_err(ApiError::room_invalid)?;
     let (place, visit) = let_in(&app, peer, request.headers())?;
-    tokio::spawn(run(app, room, visit, on_upgrade, place));
+    tokio::spawn(run(app, room, visit, Trail::begin(), on_upgrade, place));
     Ok(response)
 }
 
@@ -264,11 +264,11 @@ fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<(Place, Visit)
     Ok((place, visit))
 }
 
-async fn run(app: Arc<App>, room: RoomName, visit: Visit, on_upgrade: OnUpgrade, place: Place) {
+async fn run(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, on_upgrade: OnUpgrade, place: Place) {
     if let Some(socket) = socket(on_upgrade).await {
         // In a task of its own, because this one keeps room for the upgrade, long after it.
         tokio::spawn(async move {
-            conn::serve(app, room, visit, socket).await;
+            conn::serve(app, room, visit, trail, socket).await;
             drop(place);
         });
     }

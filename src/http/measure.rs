@@ -1,30 +1,52 @@
-//! Counts requests by the route that took them, never by what a client wrote.
+//! Counts and traces requests by the route that took them, never by what a client wrote.
 
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use opentelemetry::Value;
 use tokio::time::Instant;
 
+use super::client::PeerAddress;
 use crate::app::App;
+use crate::telemetry::Traced;
 
 /// The code of an error in the envelope, beside its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EnvelopeCode(pub(super) &'static str);
 
 pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let route = match request.extensions().get::<MatchedPath>() {
-        Some(matched) => matched.as_str().to_owned(),
-        None if request.uri().path().starts_with("/signal-api") => "none".to_owned(),
-        None => "page".to_owned(),
-    };
+    let matched = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
     let (method, begun) = (known(request.method()), Instant::now());
-    let response = next.run(request).await;
+    let traced = begin(&app, &request, method, matched.as_deref());
+    let route = matched.unwrap_or_else(|| {
+        let is_api = request.uri().path().starts_with("/signal-api");
+        if is_api { "none" } else { "page" }.to_owned()
+    });
+    let response = traced.around(next.run(request)).await;
     let error = response.extensions().get::<EnvelopeCode>().map(|EnvelopeCode(code)| *code);
+    end(&traced, response.status(), error);
     app.metrics.requests.answered(&route, method, response.status().as_u16(), begun.elapsed(), error);
     response
+}
+
+/// What a trusted proxy says of the trace that a request is part of is believed, as what it says of who asks.
+fn begin(app: &App, request: &Request, method: &'static str, route: Option<&str>) -> Traced {
+    let peer = request.extensions().get::<PeerAddress>();
+    let trusted = peer.is_some_and(|PeerAddress(peer)| app.config.trusted_proxies.trusts(*peer));
+    app.traces.begin_request(method, route, request.headers(), trusted)
+}
+
+fn end(traced: &Traced, status: StatusCode, error: Option<&'static str>) {
+    traced.set("http.response.status_code", i64::from(status.as_u16()));
+    if let Some(code) = error {
+        traced.set("roundtable.code", code);
+    }
+    if status.is_server_error() {
+        traced.fail(error.map_or_else(|| status.as_str().to_owned().into(), Value::from));
+    }
 }
 
 /// A method may be any word.

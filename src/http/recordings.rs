@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
+use opentelemetry::trace::SpanKind;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -24,6 +25,7 @@ use crate::app::App;
 use crate::core::Refusal;
 use crate::protocol::RoomName;
 use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Whose};
+use crate::telemetry::Parent;
 
 /// A room's name of 64 characters, every one escaped, and a secret.
 const BODY_BYTES: usize = 2 * 1024;
@@ -205,12 +207,19 @@ async fn append(
         return Err(invalid());
     }
     let (written, whole, now) = (Arc::clone(&store), id.clone(), (app.surroundings.clock)());
+    let traced = app.traces.begin(SpanKind::Internal, "recording.write", Parent::Here);
+    traced.set("roundtable.bytes", piece.len() as i64);
     let length = blocking(move || {
         // A client that hangs up meanwhile has its turn until this is on the disk.
         let _turn = turn;
         written.append(&whole, offset, &piece, now)
     });
-    let length = length.await??;
+    let length = length.await?;
+    if matches!(length, Err(Refused::DiskFull | Refused::Broken(_))) {
+        traced.fail("disk");
+    }
+    let length = length?;
+    drop(traced);
     Ok(success(Length { length, finished: false }))
 }
 

@@ -5,10 +5,14 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
+use super::traces;
 use crate::config::{Config, LogFormat};
 
 /// The present time in a zone with its offset, RFC 3339 to the millisecond. The zones are
@@ -30,11 +34,33 @@ impl FormatTime for ZonedTime {
     }
 }
 
+/// Lines with the trace and the span that they are of, where these are kept: under the names that OpenTelemetry has for
+/// formats other than its own.
+struct OfTrace<F>(F);
+
+impl<S, N, F: FormatEvent<S, N>> FormatEvent<S, N> for OfTrace<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some((trace, span)) = traces::present() else { return self.0.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        // The format takes no more fields: they go before its last brace.
+        let line = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
+        writeln!(writer, r#"{line},"trace_id":"{trace}","span_id":"{span}"}}"#)
+    }
+}
+
 /// Sends log lines to standard output from now on. Called once, by the binary.
 pub fn init_logs(config: &Config) {
     let lines =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log)).with_timer(ZonedTime(config.zone));
     match config.log_format {
+        LogFormat::Json if config.traces.otlp_endpoint.is_some() => {
+            lines.json().flatten_event(true).with_span_list(false).map_event_format(OfTrace).init();
+        }
         LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).init(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
     }

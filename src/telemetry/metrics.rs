@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::traces::SpanMetrics;
 use super::{EngineMetrics, MessageMetrics, QualityMetrics, RequestMetrics};
 use crate::protocol::{CloseCode, ErrorCode, NotResumed};
 
@@ -61,6 +62,8 @@ pub struct Metrics {
     pub requests: RequestMetrics,
     /// Of calls.
     pub quality: QualityMetrics,
+    /// Of traces.
+    pub spans: SpanMetrics,
     joins: Family<Outcome, Counter>,
     resumes: Family<Outcome, Counter>,
     errors: Family<Code, Counter>,
@@ -76,6 +79,7 @@ impl Metrics {
         let messages = MessageMetrics::new(&mut registry);
         let requests = RequestMetrics::new(&mut registry);
         let quality = QualityMetrics::new(&mut registry);
+        let spans = SpanMetrics::new(&mut registry);
         let metrics = Self {
             sockets: Gauge::default(),
             rooms: Gauge::default(),
@@ -87,6 +91,7 @@ impl Metrics {
             messages,
             requests,
             quality,
+            spans,
             joins: Family::default(),
             resumes: Family::default(),
             errors: Family::default(),

@@ -1,4 +1,4 @@
-//! Logs in the zone of `TZ`, and metrics. docs/METRICS.md lists all of these.
+//! Logs in the zone of `TZ`, metrics and traces. docs/METRICS.md and docs/OPERATIONS.md list them all.
 
 mod engine;
 mod histogram;
@@ -7,6 +7,7 @@ mod messages;
 mod metrics;
 mod quality;
 mod requests;
+pub mod traces;
 
 pub use engine::EngineMetrics;
 pub use histogram::Histogram;
@@ -15,3 +16,4 @@ pub use messages::{MessageMetrics, Relayed};
 pub use metrics::{Limit, Metrics};
 pub use quality::{QualityMetrics, QualitySummary};
 pub use requests::RequestMetrics;
+pub use traces::{Origin, Parent, TraceTarget, Traced, Traces};

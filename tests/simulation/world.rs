@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use roundtable::access::ResumeKey;
 use roundtable::app::{App, Surroundings};
 use roundtable::config::{Cli, Config};
-use roundtable::conn;
+use roundtable::conn::{self, Trail};
 use roundtable::hub::Goodbye;
 use roundtable::limits::Kind;
 use roundtable::protocol::{PeerId, RoomName};
@@ -202,7 +202,7 @@ impl World {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let visit = app.doors.enter(address, Kind::WebSocket, Instant::now())?;
         let (client, end) = network::connect(weather, random);
-        tasks.spawn(conn::serve(Arc::clone(app), room.clone(), visit, Socket::new(end, &[])));
+        tasks.spawn(conn::serve(Arc::clone(app), room.clone(), visit, Trail::begin(), Socket::new(end, &[])));
         Some(client)
     }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use opentelemetry::trace::SpanKind;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -34,13 +35,13 @@ pub use self::address::Address;
 use self::clock::Clock;
 pub use self::node::{BYTES, ORDERS};
 use self::node::{Fault, Order};
-use self::scripts::{Call, channel, parse_published};
+use self::scripts::{Call, Script, channel, parse_published};
 use self::session::Session;
 use super::bus::{Answer, Bus, Event, Reply, Request, Unavailable};
 use super::records::Limits;
 use super::wire::ServerId;
 use crate::protocol::RoomName;
-use crate::telemetry::EngineMetrics;
+use crate::telemetry::{EngineMetrics, Parent, Traced, Traces};
 
 /// How long a request may take, and how long it is good.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,6 +61,7 @@ struct Shared {
     server: ServerId,
     events: mpsc::Sender<Event>,
     metrics: EngineMetrics,
+    traces: Traces,
     clock: Arc<Clock>,
     session: Mutex<Option<Arc<Session>>>,
     /// Rooms whose channels of this server are subscribed to, by channel.
@@ -83,6 +85,7 @@ impl Redis {
         server: ServerId,
         events: mpsc::Sender<Event>,
         metrics: EngineMetrics,
+        traces: Traces,
     ) -> Self {
         let shared = Arc::new(Shared {
             address,
@@ -90,6 +93,7 @@ impl Redis {
             server,
             events,
             metrics,
+            traces,
             clock: Arc::new(Clock::new()),
             session: Mutex::default(),
             rooms: Mutex::default(),
@@ -126,7 +130,8 @@ impl Bus for Redis {
             shared.rooms().insert(channel.clone(), room.clone());
             channel
         });
-        shared.run(call, subscribe, move |reply| reply.answer(post))
+        let traced = shared.begin(call.script());
+        shared.run(call, subscribe, traced, move |reply| reply.answer(post))
     }
 
     fn tell(&self, room: &RoomName, to: ServerId, bytes: Bytes) {
@@ -149,7 +154,7 @@ impl Bus for Redis {
     }
 
     fn renew(&self, lease: Duration) -> Reply<bool> {
-        self.shared.run(Call::renew(self.shared.server, lease), None, |reply| reply.renewed())
+        self.shared.run(Call::renew(self.shared.server, lease), None, Traced::default(), |reply| reply.renewed())
     }
 
     fn living(&self, servers: &[ServerId]) -> Reply<Vec<ServerId>> {
@@ -157,7 +162,7 @@ impl Bus for Redis {
             return std::future::ready(Ok(Vec::new())).boxed();
         }
         let all = servers.to_vec();
-        self.shared.run(Call::living(servers), None, move |reply| {
+        self.shared.run(Call::living(servers), None, Traced::default(), move |reply| {
             let living = reply.living()?;
             Some(all.iter().zip(living).filter(|(_, lives)| *lives).map(|(server, _)| *server).collect())
         })
@@ -191,11 +196,24 @@ impl Shared {
         self.put(call.key(), order).then_some(answered)
     }
 
+    /// The span of what is asked for a room. That this server lives and who else does is asked all the time, and counted.
+    fn begin(&self, script: Script) -> Traced {
+        if !self.traces.is_on() {
+            return Traced::default();
+        }
+        let traced = self.traces.begin(SpanKind::Client, format!("EVALSHA {}", script.name()), Parent::Here);
+        traced.set("db.system.name", "redis");
+        traced.set("db.operation.name", "EVALSHA");
+        traced.set("db.stored_procedure.name", script.name());
+        traced
+    }
+
     /// Has a script carried out.
     fn run<T: Send + 'static>(
         self: &Arc<Self>,
         call: Call,
         subscribe: Option<String>,
+        traced: Traced,
         read: impl Fn(&scripts::Reply) -> Option<T> + Send + 'static,
     ) -> Reply<T> {
         self.metrics.requests.inc();
@@ -215,6 +233,7 @@ impl Shared {
             }
             answer.ok_or_else(|| {
                 shared.metrics.failures.inc();
+                traced.fail("unavailable");
                 Unavailable
             })
         }
@@ -297,7 +316,7 @@ mod tests {
         let _engine = Engine(engine.spawn().unwrap(), folder);
         let (sender, mut events) = mpsc::channel(64);
         let address = Address::parse(&format!("unix://{}", socket.display()), None).unwrap();
-        let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default());
+        let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default(), Traces::default());
         assert!(matches!(events.recv().await, Some(Event::Connected)));
         let (clock, room) = (&redis.shared.clock, RoomName::new("round").unwrap());
         let right = clock.now();

@@ -39,6 +39,21 @@ impl Script {
         Self::Ping,
     ];
 
+    /// Its name, as that of its file.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Detach => "detach",
+            Self::Evict => "evict",
+            Self::Found => "found",
+            Self::Append => "append",
+            Self::Fetch => "fetch",
+            Self::Renew => "renew",
+            Self::Living => "living",
+            Self::Ping => "ping",
+        }
+    }
+
     /// Its text.
     pub(super) fn text(self) -> String {
         let (is_of_room, body) = match self {

@@ -1,0 +1,35 @@
+//! Which traces are kept.
+
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
+
+/// A share of them, from 0 to 1, by a die: an id that a caller has chosen decides nothing. Of a trace that another
+/// program has begun, what it keeps no part of is not kept here; what it keeps is kept as often as any other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share(pub(super) f64);
+
+impl ShouldSample for Share {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        _: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        let span = parent.map(TraceContextExt::span);
+        let parent = span.as_ref().map(|span| span.span_context()).filter(|span| span.is_valid());
+        let keep = match parent {
+            Some(own) if !own.is_remote() => own.is_sampled(),
+            Some(other) if !other.is_sampled() => false,
+            _ => fastrand::f64() < self.0,
+        };
+        SamplingResult {
+            decision: if keep { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
+            attributes: Vec::new(),
+            trace_state: parent.map_or(TraceState::NONE, |span| span.trace_state().clone()),
+        }
+    }
+}
