@@ -36,13 +36,7 @@ const ORDERED: u32 = 10;
 
 /// Serves one connection from its upgrade to its end. Each log line on the way has the connection's id: only where lines
 /// of that level are wanted, as a span of the log takes memory.
-pub fn serve(
-    app: Arc<App>,
-    room: RoomName,
-    visit: Visit,
-    trail: Trail,
-    socket: Socket,
-) -> impl Future<Output = ()> {
+pub fn serve(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, socket: Socket) -> impl Future<Output = ()> {
     let span = tracing::debug_span!("connection", conn = %trail.id());
     converse(app, room, visit, trail, socket).instrument(span)
 }

@@ -88,7 +88,8 @@ async fn look_at_engine(config: &Config, report: &mut Report) {
     let Ok(Some(address)) = config.engine.address() else { return };
     let (sender, mut events) = mpsc::channel(16);
     let engine = Metrics::new().engine;
-    let _bus = Redis::connect(address, Limits::default(), ServerId(fastrand::u64(..)), sender, engine, Traces::default());
+    let _bus =
+        Redis::connect(address, Limits::default(), ServerId(fastrand::u64(..)), sender, engine, Traces::default());
     let connected = async {
         while let Some(event) = events.recv().await {
             if matches!(event, Event::Connected) {

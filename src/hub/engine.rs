@@ -100,7 +100,11 @@ impl Hub {
             }
         };
         // What follows from the first answer is still for whoever comes in; from others, for whoever has spoken meanwhile.
-        if attaches { runtime.spawn(traces::carried(answered)) } else { runtime.spawn(answered) };
+        if attaches {
+            runtime.spawn(traces::carried(answered))
+        } else {
+            runtime.spawn(answered)
+        };
     }
 
     fn answered(self: &Arc<Self>, name: &RoomName, post: Post, answer: Result<Answer, Unavailable>) {

@@ -15,12 +15,24 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::{TestServer, within};
 
+/// Serves as long as it is polled, and no connection longer.
+pub async fn serve(listener: TcpListener, router: Router) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper_util::service::TowerToHyperService::new(router.clone());
+        let io = hyper_util::rt::TokioIo::new(stream);
+        connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+    }
+}
+
 pub const SECRET: &str = "north-north-north-north";
 
-/// A program that is told. It takes nothing until it has been asked `failures` times.
+/// A program that is told, and which headers come with it. It takes nothing until it has been asked `failures` times.
 pub struct Receiver {
     pub url: String,
     taken: mpsc::UnboundedReceiver<(HeaderMap, Bytes)>,
@@ -43,14 +55,7 @@ impl Receiver {
         let router = Router::new().route("/events", post(take)).with_state((Arc::clone(&asked), failures, sender));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let service = hyper_util::service::TowerToHyperService::new(router.clone());
-                let io = hyper_util::rt::TokioIo::new(stream);
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
-            }
-        });
+        tokio::spawn(serve(listener, router));
         Self { url: format!("http://{address}/events"), taken, asked }
     }
 
@@ -73,6 +78,11 @@ impl Receiver {
 
     /// The next event, whose signature is good.
     pub async fn next(&mut self) -> Value {
+        self.next_with_headers().await.0
+    }
+
+    /// The same with its headers.
+    pub async fn next_with_headers(&mut self) -> (Value, HeaderMap) {
         let (headers, body) = within("an event", self.taken.recv()).await.unwrap();
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
         let signature = header("roundtable-signature");
@@ -88,6 +98,6 @@ impl Receiver {
             (&event["event"], &*header("content-type")),
             (&json!(header("roundtable-event")), "application/json")
         );
-        event
+        (event, headers)
     }
 }

@@ -316,7 +316,14 @@ mod tests {
         let _engine = Engine(engine.spawn().unwrap(), folder);
         let (sender, mut events) = mpsc::channel(64);
         let address = Address::parse(&format!("unix://{}", socket.display()), None).unwrap();
-        let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default(), Traces::default());
+        let redis = Redis::connect(
+            address,
+            Limits::default(),
+            ServerId(1),
+            sender,
+            EngineMetrics::default(),
+            Traces::default(),
+        );
         assert!(matches!(events.recv().await, Some(Event::Connected)));
         let (clock, room) = (&redis.shared.clock, RoomName::new("round").unwrap());
         let right = clock.now();

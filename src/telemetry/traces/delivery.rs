@@ -277,7 +277,10 @@ impl Word {
             return tracing::debug!(why, "traces still do not reach the collector");
         }
         (self.bad_since, self.said) = (Some(now), Some(now));
-        tracing::error!(why, "traces do not reach the collector of ROUNDTABLE_OTLP_ENDPOINT; what does not fit is dropped");
+        tracing::error!(
+            why,
+            "traces do not reach the collector of ROUNDTABLE_OTLP_ENDPOINT; what does not fit is dropped"
+        );
     }
 
     fn good(&mut self) {

@@ -88,7 +88,8 @@ impl Traces {
             Parent::Here => Context::current(),
             Parent::Of(origin) => origin.context(),
             Parent::Linked(origin) => {
-                builder = builder.with_links(origin.0.iter().map(|span| Link::with_context((**span).clone())).collect());
+                builder =
+                    builder.with_links(origin.0.iter().map(|span| Link::with_context((**span).clone())).collect());
                 Context::new()
             }
         };
@@ -98,7 +99,13 @@ impl Traces {
 
     /// The span of a request. Who sends it may name the span that it is part of; a stranger's is only linked to, and cannot
     /// have anything put into a trace of its choice.
-    pub fn begin_request(&self, method: &'static str, route: Option<&str>, headers: &HeaderMap, trusted: bool) -> Traced {
+    pub fn begin_request(
+        &self,
+        method: &'static str,
+        route: Option<&str>,
+        headers: &HeaderMap,
+        trusted: bool,
+    ) -> Traced {
         if !self.is_on() {
             return Traced(None);
         }

@@ -1,0 +1,122 @@
+//! A collector that does what it is told to: what a real one does not do on demand.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::common::eventually;
+use crate::common::receiver::serve;
+use crate::seen::{self, Seen};
+
+/// What it does with what it gets.
+#[derive(Clone, Copy)]
+pub enum Mood {
+    Takes,
+    Answers(u16),
+    Hangs,
+    /// All of it but one span.
+    RefusesOne,
+}
+
+pub struct Collector {
+    pub address: SocketAddr,
+    pub endpoint: String,
+    shared: Arc<Shared>,
+    serving: JoinHandle<()>,
+}
+
+struct Shared {
+    mood: Mutex<Mood>,
+    /// Each request, taken or not: its headers and its body.
+    asked: Mutex<Vec<(HeaderMap, Bytes)>>,
+    taken: Mutex<Vec<Seen>>,
+}
+
+impl Collector {
+    pub async fn start(mood: Mood) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), mood).await
+    }
+
+    pub async fn start_at(address: SocketAddr, mood: Mood) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, taken) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { mood: Mutex::new(mood), asked, taken });
+        let router = Router::new().route("/v1/traces", post(take)).layer(DefaultBodyLimit::disable());
+        let serving = tokio::spawn(serve(listener, router.with_state(Arc::clone(&shared))));
+        Self { address, endpoint: format!("http://{address}"), shared, serving }
+    }
+
+    /// The settings of a server that sends its traces here.
+    pub fn settings(&self) -> (&str, &str) {
+        ("ROUNDTABLE_OTLP_ENDPOINT", &self.endpoint)
+    }
+
+    pub fn is_to(&self, mood: Mood) {
+        *self.shared.mood.lock().unwrap() = mood;
+    }
+
+    pub fn asked(&self) -> Vec<(HeaderMap, Bytes)> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
+    pub async fn is_asked(&self, times: usize) {
+        eventually("the collector is asked", async || self.asked().len() >= times).await;
+    }
+
+    pub fn taken(&self) -> Vec<Seen> {
+        self.shared.taken.lock().unwrap().clone()
+    }
+
+    /// The one span that is like this, when it has come.
+    pub async fn span(&self, what: &str, is_it: impl Fn(&Seen) -> bool) -> Seen {
+        let mut found = Vec::new();
+        eventually(what, async || {
+            found = self.taken().into_iter().filter(&is_it).collect();
+            !found.is_empty()
+        })
+        .await;
+        assert_eq!(found.len(), 1, "{what}: {found:#?}");
+        found.remove(0)
+    }
+
+    pub async fn named(&self, name: &str) -> Seen {
+        self.span(name, |span| span.name == name).await
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let mood = *shared.mood.lock().unwrap();
+    shared.asked.lock().unwrap().push((headers, body.clone()));
+    let mut answer = ExportTraceServiceResponse::default();
+    match mood {
+        Mood::Takes => {}
+        Mood::Answers(status) => return StatusCode::from_u16(status).unwrap().into_response(),
+        Mood::Hangs => std::future::pending().await,
+        Mood::RefusesOne => {
+            let error_message = "one is too old".to_owned();
+            answer.partial_success = Some(ExportTracePartialSuccess { rejected_spans: 1, error_message });
+        }
+    }
+    let spans = seen::of(ExportTraceServiceRequest::decode(body).unwrap());
+    shared.taken.lock().unwrap().extend(spans);
+    answer.encode_to_vec().into_response()
+}

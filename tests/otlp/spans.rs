@@ -1,0 +1,316 @@
+//! Which spans a server makes, and what is in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::collector::{Collector, Mood};
+use crate::common::client::Client;
+use crate::common::folder::Folder;
+use crate::common::http::{self, ask};
+use crate::common::program::Running;
+use crate::common::receiver::{Receiver, SECRET};
+use crate::common::{eventually, metric};
+use crate::seen::Seen;
+
+const DOCUMENT: &str = include_str!("../../docs/OPERATIONS.md");
+const ROOM: &str = "private-room";
+/// A caller's trace and span.
+const CALLER: (&str, &str) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+
+/// A server of which all parts are in use that have spans.
+struct Stage {
+    collector: Collector,
+    webhooks: Receiver,
+    folder: Folder,
+    engine: Child,
+    running: Running,
+}
+
+impl Stage {
+    async fn start() -> Self {
+        let (collector, webhooks, folder) =
+            (Collector::start(Mood::Takes).await, Receiver::start(1).await, Folder::new());
+        fs::create_dir_all(folder.path()).unwrap();
+        let socket = folder.file("engine.sock");
+        let engine = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server; tests/tools installs it");
+        let recordings = folder.file("recordings");
+        let running = Running::start(&[
+            collector.settings(),
+            ("ROUNDTABLE_LOG", "info,roundtable::conn=debug"),
+            ("ROUNDTABLE_REDIS_URL", &format!("unix://{}", socket.display())),
+            ("ROUNDTABLE_RESUME_KEY", "the same for all servers, and long"),
+            // By a name, so that an address in what is sent is somebody's.
+            ("ROUNDTABLE_WEBHOOK_URL", &webhooks.url.replace("127.0.0.1", "localhost")),
+            ("ROUNDTABLE_WEBHOOK_SECRET", SECRET),
+            ("ROUNDTABLE_RECORDINGS_DIR", recordings.to_str().unwrap()),
+            // Two attempts at once, and twenty in a second: whoever comes behind the one that opens a room is held up.
+            ("ROUNDTABLE_ADDRESS_JOINS", "1200"),
+            ("ROUNDTABLE_ADDRESS_BURST", "100ms"),
+        ]);
+        let stage = Self { collector, webhooks, folder, engine, running };
+        eventually("the engine is reached", async || stage.metric("engine_connected").await == 1).await;
+        stage
+    }
+
+    async fn metric(&self, name: &str) -> u64 {
+        metric(self.running.ops, &format!("roundtable_{name}")).await
+    }
+
+    fn signal_engine(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.engine.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn end(&mut self) {
+        self.running.signal("TERM");
+        assert!(self.running.ended().await.success());
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.engine.kill();
+        let _ = self.engine.wait();
+    }
+}
+
+/// Something of everything. What is left is nothing that would tell who was there.
+async fn used(stage: &mut Stage) -> Vec<Seen> {
+    let address = stage.running.address;
+    for (method, target) in
+        [("GET", "/signal-api/v1/nothing"), ("GET", "/r/private-room"), ("BREW", "/signal-api/v1/rooms")]
+    {
+        ask(address, method, target, &[]).await;
+    }
+    let mut ada = Client::enter(address, ROOM, "Ada").await;
+    let mut bob = Client::enter(address, ROOM, "Bob").await;
+    let last = bob.last;
+    let again = json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"], "last_seq": last});
+    for _ in 0..20 {
+        bob.send(json!({"type": "signal", "to": ada.id(), "data": "private-offer"})).await;
+        ada.send(json!({"type": "broadcast", "data": "private-words"})).await;
+    }
+    drop(bob);
+    let mut bob = Client::connect(address, ROOM).await.unwrap();
+    bob.send(again).await;
+    while bob.next_message().await.unwrap()["type"] != "resumed" {}
+
+    let recordings = "/signal-api/v1/recordings";
+    let begin = json!({"room": ROOM, "resume": ada.welcome["resume"]}).to_string();
+    let begun = http::send(address, "POST", recordings, &[], begin).await.json();
+    let data = &begun["data"];
+    let (id, secret) = (data["id"].as_str().unwrap(), format!("Bearer {}", data["upload"].as_str().unwrap()));
+    let put = async |offset| {
+        let target = format!("{recordings}/{id}?offset={offset}");
+        http::send(address, "PUT", &target, &[("Authorization", &secret)], "private-piece").await.status
+    };
+    assert_eq!(put(0).await, 200);
+    fs::remove_dir_all(stage.folder.file("recordings")).unwrap();
+    assert_eq!(put(13).await, 500);
+
+    // The engine stands still when somebody leaves.
+    stage.signal_engine("STOP");
+    bob.send(json!({"type": "leave"})).await;
+    assert_eq!(bob.skip_to_close().await, Some(1000));
+    let unanswered = |span: &Seen| span.name.starts_with("EVALSHA") && span.failed;
+    eventually("a request without an answer", async || stage.collector.taken().iter().any(unanswered)).await;
+    stage.signal_engine("CONT");
+    while stage.webhooks.next().await["event"] != "peer_joined" {}
+    stage.end().await;
+    stage.collector.taken()
+}
+
+/// The row of a span.
+fn row(span: &Seen) -> &str {
+    match (&*span.kind, span.name.split_once(' ')) {
+        ("server", _) => "{method} {route}",
+        (_, Some(("EVALSHA", _))) => "EVALSHA {script}",
+        _ => &span.name,
+    }
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_span_is_documented_with_all_that_it_says_and_every_documented_span_is_there() {
+    let table = DOCUMENT.split("| span | kind |").nth(1).unwrap().lines().skip(2);
+    let mut documented = BTreeMap::new();
+    for line in table.take_while(|line| line.starts_with('|')) {
+        let [_, names, kind, _, attributes, _] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let attributes: BTreeSet<_> = quoted(attributes).map(str::to_owned).collect();
+        for name in quoted(names) {
+            documented.insert(name.to_owned(), (kind.trim().to_owned(), attributes.clone()));
+        }
+    }
+    let mut stage = Stage::start().await;
+    let mut seen = BTreeMap::new();
+    for span in used(&mut stage).await {
+        let (_, attributes) = seen.entry(row(&span).to_owned()).or_insert((span.kind, BTreeSet::new()));
+        attributes.extend(span.attributes.into_keys());
+    }
+    // Each of these names has what the other has, but for what became of it.
+    assert_eq!(seen, documented);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_sent_says_who_or_where_and_what_is_passed_on_has_no_span() {
+    let mut stage = Stage::start().await;
+    let spans = used(&mut stage).await;
+    for (headers, body) in stage.collector.asked() {
+        let sent = format!("{headers:?} {}", String::from_utf8_lossy(&body));
+        // The collector's own address is in the head.
+        let sent = sent.replace(&stage.collector.address.to_string(), "");
+        for private in [ROOM, "Ada", "Bob", "private", "127.0.0.1", "BREW", "north", "/r/"] {
+            assert!(!sent.contains(private), "{private} is in what is sent: {sent}");
+        }
+    }
+    let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
+    assert_eq!((count("join"), count("resume"), count("end")), (2, 1, 3), "{spans:#?}");
+    // Forty messages were passed on, and each of three connections has three spans of its own.
+    let of_connections = spans.iter().filter(|span| !span.get("roundtable.conn").is_empty());
+    assert_eq!(of_connections.count(), 3 + 2 + 1 + 3);
+    let said = stage.running.seen.join("\n");
+    assert!(!said.contains("private-offer"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
+    let mut stage = Stage::start().await;
+    let mut ada = Client::connect(stage.running.address, ROOM).await.unwrap();
+    let connected = stage.running.line("connected");
+    ada.join("Ada").await;
+    let joined = stage.running.line("joined");
+    let conn = joined["span"]["conn"].as_str().unwrap();
+    let of_conn = |name: &'static str| move |span: &Seen| span.name == name && span.get("roundtable.conn") == conn;
+
+    let join = stage.collector.span("the join", of_conn("join")).await;
+    let upgrade = stage.collector.span("the upgrade", of_conn("GET /signal-api/ws")).await;
+    assert_eq!((&*upgrade.parent, upgrade.get("http.response.status_code")), ("", "101"));
+    assert!(join.is_of(&upgrade), "{join:?} {upgrade:?}");
+    assert_eq!((join.get("roundtable.outcome"), join.get("roundtable.peer")), ("joined", ada.id()));
+    assert_eq!((&joined["trace_id"], &joined["span_id"]), (&json!(join.trace), &json!(join.id)));
+    assert_eq!((&connected["trace_id"], &connected["span_id"]), (&json!(upgrade.trace), &json!(upgrade.id)));
+    let decided = stage.collector.named("join.decided").await;
+    let attach = stage.collector.named("EVALSHA attach").await;
+    assert!(decided.is_of(&join) && attach.is_of(&join), "{decided:?} {attach:?}");
+    assert!(attach.nanoseconds <= join.nanoseconds && decided.nanoseconds <= join.nanoseconds);
+
+    // One attempt fails. Each tells the other program of its own span.
+    let (event, headers) = stage.webhooks.next_with_headers().await;
+    assert_eq!(event["event"], "room_opened");
+    let again = |span: &Seen| {
+        span.get("roundtable.event") == "room_opened" && !span.get("http.request.resend_count").is_empty()
+    };
+    let told = stage.collector.span("the second attempt", again).await;
+    assert_eq!(headers["traceparent"].to_str().unwrap(), format!("00-{}-{}-01", told.trace, told.id));
+    let first = |span: &Seen| span.get("roundtable.event") == "room_opened" && span.failed;
+    let refused = stage.collector.span("the first attempt", first).await;
+    assert_eq!((refused.get("http.response.status_code"), refused.get("error.type")), ("503", "503"));
+    assert_eq!(told.get("http.request.resend_count"), "1");
+
+    // It ends in a trace of its own, which says by what it came.
+    ada.send(json!({"type": "leave"})).await;
+    ada.skip_to_close().await;
+    let closed = stage.running.line("closed");
+    let end = stage.collector.span("the end", of_conn("end")).await;
+    assert_eq!((&*end.parent, end.get("roundtable.reason")), ("", "left"));
+    assert_ne!(end.trace, upgrade.trace);
+    assert_eq!(end.links, [(upgrade.trace, upgrade.id)]);
+    assert_eq!(closed["trace_id"], json!(end.trace));
+    assert_eq!(stage.running.seen.iter().filter(|line| line.contains("\"left\"")).count(), 2, "with its reason");
+    let started: Vec<Value> = stage.running.seen.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(started[0].get("trace_id").is_none(), "{}", started[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_join_and_a_defect_say_by_which_code() {
+    let collector = Collector::start(Mood::Takes).await;
+    let running = Running::start(&[collector.settings()]);
+    let mut eve = Client::connect(running.address, ROOM).await.unwrap();
+    eve.send(json!({"type": "join", "name": ""})).await;
+    eve.expect_error("name_invalid").await;
+    assert_eq!(collector.named("join").await.get("roundtable.outcome"), "name_invalid");
+    ask(running.address, "GET", "/signal-api/ws?room=r", &[]).await;
+    let refused = collector.span("a request that is refused", |span| !span.get("roundtable.code").is_empty()).await;
+    assert_eq!((refused.get("roundtable.code"), refused.failed), ("UPGRADE_REQUIRED", false));
+    ask(running.address, "GET", "/r/private-room", &[]).await;
+    let missing = collector.named("GET").await;
+    assert_eq!((missing.get("error.type"), missing.failed), ("503", true), "{missing:?}");
+}
+
+/// With this `traceparent`'s flag, from a caller of whom nothing else is known.
+async fn call(running: &Running, flags: &str) {
+    let traceparent = format!("00-{}-{}-{flags}", CALLER.0, CALLER.1);
+    let headers = [("traceparent", &*traceparent), ("tracestate", "vendor=1")];
+    assert_eq!(ask(running.address, "GET", "/signal-api/v1/welcome", &headers).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_s_trace_goes_on_and_a_stranger_s_is_linked_to() {
+    let collector = Collector::start(Mood::Takes).await;
+    let trusting = Running::start(&[collector.settings()]);
+    call(&trusting, "01").await;
+    let span = collector.named("GET /signal-api/v1/welcome").await;
+    assert_eq!((&*span.trace, &*span.parent, &span.links[..]), (CALLER.0, CALLER.1, &[][..]));
+
+    let collector = Collector::start(Mood::Takes).await;
+    let wary = Running::start(&[collector.settings(), ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")]);
+    // What it says of keeping counts for nothing, too.
+    call(&wary, "00").await;
+    let span = collector.named("GET /signal-api/v1/welcome").await;
+    assert_eq!(&*span.parent, "");
+    assert_ne!(span.trace, CALLER.0);
+    assert_eq!(span.links, [(CALLER.0.to_owned(), CALLER.1.to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_more_kept_than_the_share_and_a_proxy_may_have_less() {
+    for (flags, share) in [("01", "0"), ("00", "1")] {
+        let collector = Collector::start(Mood::Takes).await;
+        let settings = [collector.settings(), ("ROUNDTABLE_OTLP_SAMPLE", share), ("ROUNDTABLE_LOG", "debug")];
+        let mut running = Running::start(&settings);
+        for _ in 0..20 {
+            call(&running, flags).await;
+        }
+        running.signal("TERM");
+        assert!(running.ended().await.success());
+        assert_eq!(collector.asked().len(), 0, "{flags} {share}: {:#?}", collector.taken());
+        assert!(!running.has_said("trace_id"), "{:#?}", running.seen);
+    }
+    let collector = Collector::start(Mood::Takes).await;
+    let mut running = Running::start(&[collector.settings(), ("ROUNDTABLE_OTLP_SAMPLE", "0.5")]);
+    for _ in 0..200 {
+        call(&running, "01").await;
+    }
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    // By chance it is not once in 10^12 runs.
+    assert!((50..150).contains(&collector.taken().len()), "{}", collector.taken().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_collector_there_is_nothing() {
+    let mut webhooks = Receiver::start(0).await;
+    let [url, secret] = webhooks.settings();
+    let mut running = Running::start(&[url, secret, ("ROUNDTABLE_LOG", "debug")]);
+    let mut ada = running.join(ROOM).await;
+    let (_, headers) = webhooks.next_with_headers().await;
+    assert!(headers.get("traceparent").is_none());
+    ada.send(json!({"type": "leave"})).await;
+    ada.skip_to_close().await;
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    assert!(!running.has_said("trace"), "{:#?}", running.seen);
+}
