@@ -111,6 +111,8 @@ async fn a_collector_of_another_project_finds_a_connection_by_its_id() {
     let mut ada = Client::enter(running.address, "private-room", "Ada").await;
     ada.send(json!({"type": "leave"})).await;
     ada.skip_to_close().await;
+    let id = ada.id().to_owned();
+    drop(ada);
     let closed = running.line("closed");
     running.signal("TERM");
     assert!(running.ended().await.success());
@@ -129,7 +131,7 @@ async fn a_collector_of_another_project_finds_a_connection_by_its_id() {
     assert!(join.is_of(upgrade) && upgrade.parent.is_empty() && end.parent.is_empty(), "{found:#?}");
     assert_eq!(end.links, [(upgrade.trace.clone(), upgrade.id.clone())]);
     assert_eq!((upgrade.get("http.route"), upgrade.get("http.response.status_code")), ("/signal-api/ws", "101"));
-    assert_eq!((join.get("roundtable.outcome"), join.get("roundtable.peer")), ("joined", ada.id()));
+    assert_eq!((join.get("roundtable.outcome"), join.get("roundtable.peer")), ("joined", &*id));
     assert_eq!(closed["trace_id"], json!(end.trace));
     assert_eq!(join.resource["service.name"], "meetings");
     let said = std::fs::read_to_string(&agent.output).unwrap();

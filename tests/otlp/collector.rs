@@ -46,11 +46,10 @@ struct Shared {
 
 impl Collector {
     pub async fn start(mood: Mood) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), mood).await
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), mood)
     }
 
-    pub async fn start_at(address: SocketAddr, mood: Mood) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    pub fn on(listener: TcpListener, mood: Mood) -> Self {
         let address = listener.local_addr().unwrap();
         let (asked, taken) = (Mutex::default(), Mutex::default());
         let shared = Arc::new(Shared { mood: Mutex::new(mood), asked, taken });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::collector::{Collector, Mood};
 use crate::common::program::{BINARY, Running, program, run, text};
@@ -92,8 +92,10 @@ async fn a_collector_that_takes_nothing_for_now_is_asked_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_is_told_of_once_and_so_is_its_return() {
-    let address = { Collector::start(Mood::Takes).await.address };
-    let endpoint = format!("http://{address}");
+    // Nobody else gets its port meanwhile, and nobody listens there.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
     let mut running = Running::start(&[("ROUNDTABLE_OTLP_ENDPOINT", &endpoint), ("ROUNDTABLE_LOG", "debug")]);
     ask(&running).await;
     running.line(AWAY);
@@ -102,7 +104,7 @@ async fn a_collector_that_is_away_is_told_of_once_and_so_is_its_return() {
         ask(&running).await;
         running.line("traces still do not reach");
     }
-    let collector = Collector::start_at(address, Mood::Takes).await;
+    let collector = Collector::on(socket.listen(16).unwrap(), Mood::Takes);
     running.line(BACK);
     become_(&running, "exported", 4).await;
     assert_eq!(collector.taken().len(), 4, "nothing is lost by a restart of the collector");

@@ -55,14 +55,16 @@ impl Stage {
             // Two attempts at once, and twenty in a second: whoever comes behind the one that opens a room is held up.
             ("ROUNDTABLE_ADDRESS_JOINS", "1200"),
             ("ROUNDTABLE_ADDRESS_BURST", "100ms"),
+            // The engine is not waited for that stood still.
+            ("ROUNDTABLE_DRAIN_TIMEOUT", "1s"),
         ]);
         let stage = Self { collector, webhooks, folder, engine, running };
-        eventually("the engine is reached", async || stage.metric("engine_connected").await == 1).await;
+        stage.metric_is("engine_connected", 1).await;
         stage
     }
 
-    async fn metric(&self, name: &str) -> u64 {
-        metric(self.running.ops, &format!("roundtable_{name}")).await
+    async fn metric_is(&self, name: &str, value: u64) {
+        eventually(name, async || metric(self.running.ops, &format!("roundtable_{name}")).await == value).await;
     }
 
     fn signal_engine(&self, name: &str) {
@@ -93,12 +95,12 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
     }
     let mut ada = Client::enter(address, ROOM, "Ada").await;
     let mut bob = Client::enter(address, ROOM, "Bob").await;
-    let last = bob.last;
-    let again = json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"], "last_seq": last});
     for _ in 0..20 {
         bob.send(json!({"type": "signal", "to": ada.id(), "data": "private-offer"})).await;
         ada.send(json!({"type": "broadcast", "data": "private-words"})).await;
     }
+    bob.expect_nothing_but(&["broadcast"]).await;
+    let again = json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"], "last_seq": bob.last});
     drop(bob);
     let mut bob = Client::connect(address, ROOM).await.unwrap();
     bob.send(again).await;
@@ -121,9 +123,12 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
     stage.signal_engine("STOP");
     bob.send(json!({"type": "leave"})).await;
     assert_eq!(bob.skip_to_close().await, Some(1000));
+    drop(bob);
     let unanswered = |span: &Seen| span.name.starts_with("EVALSHA") && span.failed;
     eventually("a request without an answer", async || stage.collector.taken().iter().any(unanswered)).await;
     stage.signal_engine("CONT");
+    drop(ada);
+    stage.metric_is("sockets", 0).await;
     while stage.webhooks.next().await["event"] != "peer_joined" {}
     stage.end().await;
     stage.collector.taken()
@@ -189,9 +194,10 @@ async fn nothing_that_is_sent_says_who_or_where_and_what_is_passed_on_has_no_spa
 async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
     let mut stage = Stage::start().await;
     let mut ada = Client::connect(stage.running.address, ROOM).await.unwrap();
-    let connected = stage.running.line("connected");
     ada.join("Ada").await;
     let joined = stage.running.line("joined");
+    let lines: Vec<Value> = stage.running.seen.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let connected = lines.iter().find(|line| line["message"] == "connected").unwrap();
     let conn = joined["span"]["conn"].as_str().unwrap();
     let of_conn = |name: &'static str| move |span: &Seen| span.name == name && span.get("roundtable.conn") == conn;
 
@@ -223,6 +229,7 @@ async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
     // It ends in a trace of its own, which says by what it came.
     ada.send(json!({"type": "leave"})).await;
     ada.skip_to_close().await;
+    drop(ada);
     let closed = stage.running.line("closed");
     let end = stage.collector.span("the end", of_conn("end")).await;
     assert_eq!((&*end.parent, end.get("roundtable.reason")), ("", "left"));
@@ -230,8 +237,7 @@ async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
     assert_eq!(end.links, [(upgrade.trace, upgrade.id)]);
     assert_eq!(closed["trace_id"], json!(end.trace));
     assert_eq!(stage.running.seen.iter().filter(|line| line.contains("\"left\"")).count(), 2, "with its reason");
-    let started: Vec<Value> = stage.running.seen.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(started[0].get("trace_id").is_none(), "{}", started[0]);
+    assert!(lines[0].get("trace_id").is_none(), "{}", lines[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
