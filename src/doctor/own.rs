@@ -4,23 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::findings::Finding;
 use super::relays;
 use super::report::{Found, Report};
 use super::web::{self, Trust};
-use crate::cluster::ServerId;
-use crate::cluster::bus::Event;
 use crate::cluster::engine::Redis;
-use crate::cluster::records::Limits;
 use crate::config::{Config, DoctorOrder};
 use crate::http::reachable;
 use crate::protocol::PeerId;
-use crate::telemetry::Metrics;
 
-/// How long the engine may take: some tries.
+/// How long the engine may take: some steps.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(6);
 
 /// What is wrong with settings that a server would not start with.
@@ -86,23 +81,11 @@ fn look_at_limit(config: &Config, report: &mut Report) {
 async fn look_at_engine(config: &Config, report: &mut Report) {
     // Settings with an address that is none are refused before.
     let Ok(Some(address)) = config.engine.address() else { return };
-    let (sender, mut events) = mpsc::channel(16);
-    let engine = Metrics::new().engine;
-    let _bus = Redis::connect(address, Limits::default(), ServerId(fastrand::u64(..)), sender, engine);
-    let connected = async {
-        while let Some(event) = events.recv().await {
-            if matches!(event, Event::Connected) {
-                return;
-            }
-        }
-    };
-    match timeout(ENGINE_PATIENCE, connected).await {
-        Ok(()) => report.well("engine", "it is reached"),
-        Err(_) => {
-            let why = format!("not within {} s; the server's log says why", ENGINE_PATIENCE.as_secs());
-            // The address may have a password.
-            report.found(Found::new(Finding::EngineUnreachable, "ROUNDTABLE_REDIS_URL", why));
-        }
+    let place = address.to_string();
+    let tried = timeout(ENGINE_PATIENCE, Redis::try_once(address)).await;
+    match tried.unwrap_or_else(|_| Err(format!("{place}: not within {} s", ENGINE_PATIENCE.as_secs()))) {
+        Ok(()) => report.well("engine", format!("{place} is reached")),
+        Err(why) => report.found(Found::new(Finding::EngineUnreachable, "ROUNDTABLE_REDIS_URL", why)),
     }
 }
 

@@ -40,7 +40,7 @@ use super::bus::{Answer, Bus, Event, Reply, Request, Unavailable};
 use super::records::Limits;
 use super::wire::ServerId;
 use crate::protocol::RoomName;
-use crate::telemetry::EngineMetrics;
+use crate::telemetry::{EngineMetrics, Metrics};
 
 /// How long a request may take, and how long it is good.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -69,6 +69,29 @@ struct Shared {
     refuses: AtomicBool,
 }
 
+impl Shared {
+    fn new(
+        address: Address,
+        limits: Limits,
+        server: ServerId,
+        events: mpsc::Sender<Event>,
+        metrics: EngineMetrics,
+    ) -> Self {
+        Self {
+            address,
+            limits,
+            server,
+            events,
+            metrics,
+            clock: Arc::new(Clock::new()),
+            session: Mutex::default(),
+            rooms: Mutex::default(),
+            calls: AtomicU64::new(0),
+            refuses: AtomicBool::new(false),
+        }
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("address", &self.address).field("server", &self.server).finish_non_exhaustive()
@@ -84,20 +107,18 @@ impl Redis {
         events: mpsc::Sender<Event>,
         metrics: EngineMetrics,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            address,
-            limits,
-            server,
-            events,
-            metrics,
-            clock: Arc::new(Clock::new()),
-            session: Mutex::default(),
-            rooms: Mutex::default(),
-            calls: AtomicU64::new(0),
-            refuses: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(address, limits, server, events, metrics));
         let task = tokio::spawn(session::keep(Arc::clone(&shared)));
         Self { shared, task }
+    }
+
+    /// Connects once, and lets go again. The error is why it cannot, for people, and has no password.
+    pub async fn try_once(address: Address) -> Result<(), String> {
+        let (events, _heard) = mpsc::channel(1);
+        let metrics = Metrics::new().engine;
+        let shared = Arc::new(Shared::new(address, Limits::default(), ServerId(fastrand::u64(..)), events, metrics));
+        let (broken, _breaks) = mpsc::channel(1);
+        shared.connect(broken).await.map(drop)
     }
 }
 
