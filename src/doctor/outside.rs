@@ -67,7 +67,8 @@ impl Outside<'_> {
         }
         self.look_at_api(&page).await?;
         if page.status.is_success() {
-            self.report.well("page", self.target.page());
+            let whose = if page.body.contains(TITLE) { "is there" } else { "is another one than Roundtable's own" };
+            self.report.well("page", format!("{} {whose}", self.target.page()));
         } else {
             let why = format!("the answer is {}", page.status);
             self.report.found(Found::new(Finding::PageMissing, self.target.page(), why));

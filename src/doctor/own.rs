@@ -1,5 +1,6 @@
 //! This machine's own settings, and what they name: files, the engine, the relays, the listener.
 
+use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -81,18 +82,33 @@ fn look_at_limit(config: &Config, report: &mut Report) {
 async fn look_at_engine(config: &Config, report: &mut Report) {
     // Settings with an address that is none are refused before.
     let Ok(Some(address)) = config.engine.address() else { return };
-    let place = address.to_string();
+    let (place, tls) = (address.to_string(), address.has_tls());
     let tried = timeout(ENGINE_PATIENCE, Redis::try_once(address)).await;
     match tried.unwrap_or_else(|_| Err(format!("{place}: not within {} s", ENGINE_PATIENCE.as_secs()))) {
         Ok(()) => report.well("engine", format!("{place} is reached")),
-        Err(why) => report.found(Found::new(Finding::EngineUnreachable, "ROUNDTABLE_REDIS_URL", why)),
+        Err(why) => {
+            // What it says by itself to who comes in the wrong way is little.
+            let hint = match why.as_str() {
+                why if why.contains("NOAUTH") => "; it wants a password",
+                why if tls && why.ends_with("timed out") => "; it may have no TLS: redis://",
+                why if !tls && why.contains("reset by peer") => "; it may have TLS: rediss://",
+                _ => "",
+            };
+            report.found(Found::new(Finding::EngineUnreachable, "ROUNDTABLE_REDIS_URL", why + hint));
+        }
     }
 }
 
 async fn look_at_listener(config: &Config, report: &mut Report) {
     let listen = config.listen;
-    if TcpListener::bind(listen).await.is_ok() {
-        return report.well("listener", format!("{listen} is free: no server runs here"));
+    match TcpListener::bind(listen).await {
+        Ok(_) => return report.well("listener", format!("{listen} is free: no server runs here")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+        // No address of this machine, or a port that only root may take.
+        Err(error) => {
+            let why = format!("{listen}: {error}");
+            return report.found(Found::new(Finding::SettingWrong, "ROUNDTABLE_LISTEN", why));
+        }
     }
     let address = std::net::SocketAddr::new(reachable(listen.ip()), listen.port());
     let asked = async {

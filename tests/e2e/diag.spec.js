@@ -10,10 +10,11 @@ import { Firefox } from './lib/firefox.js';
 import { block } from './lib/net.js';
 import { nginx } from './lib/nginx.js';
 import { DIST } from './lib/server.js';
-import { expect, test as base } from './lib/test.js';
+import { expect, test } from './lib/test.js';
 import { Turn } from './lib/turn.js';
 
-const test = base.extend({
+/** Beside a relay. */
+const relayed = test.extend({
   /** Further settings of the server. */
   more: [{}, { option: true }],
 
@@ -36,9 +37,6 @@ const test = base.extend({
   },
 });
 
-/** A test without a relay. */
-const plain = base;
-
 /** Waits until the page has looked at everything. */
 async function ready(page) {
   await expect(page.locator('[data-diag=ready]')).toBeVisible({
@@ -58,35 +56,35 @@ function findings(page) {
   return all.evaluateAll((items) => items.map((item) => item.dataset.finding));
 }
 
-test('all is well: server, relays and devices; the report says so and no secret', async ({
-  server,
-  person,
-}) => {
-  const { page } = await person('Ada', {
-    permissions: ['clipboard-read', 'clipboard-write'],
-  });
-  await page.goto(server.url);
-  await page.locator('a[href$="/diag"]').click();
-  await ready(page);
-  expect(await findings(page)).toEqual([]);
-  await expect(page.locator('.summary')).toHaveText('All well.');
-  await expect(page.locator('[data-look=relay]')).toHaveCount(2);
+relayed(
+  'all is well: server, relays and devices; the report says so and no secret',
+  async ({ server, person }) => {
+    const { page } = await person('Ada', {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    await page.goto(server.url);
+    await page.locator('a[href$="/diag"]').click();
+    await ready(page);
+    expect(await findings(page)).toEqual([]);
+    await expect(page.locator('.summary')).toHaveText('All well.');
+    await expect(page.locator('[data-look=relay]')).toHaveCount(2);
 
-  await page.locator('[data-action=try-devices]').press('Enter');
-  await expect(page.locator('[data-look=devices]')).toBeVisible();
-  expect(await findings(page)).toEqual([]);
+    await page.locator('[data-action=try-devices]').press('Enter');
+    await expect(page.locator('[data-look=devices]')).toBeVisible();
+    expect(await findings(page)).toEqual([]);
 
-  await page.locator('[data-action=copy-report]').click();
-  await expect(page.locator('[data-action=copy-report]')).toHaveText('Copied');
-  const report = await page.evaluate(() => navigator.clipboard.readText());
-  expect(report).toMatch(/ok · relay · turn:.*transport=tcp · .*relay\/udp/);
-  expect(report).not.toMatch(/credential|\d{10}:/);
-});
+    await page.locator('[data-action=copy-report]').click();
+    await expect(page.locator('[data-action=copy-report]')).toHaveText('Copied');
+    const report = await page.evaluate(() => navigator.clipboard.readText());
+    expect(report).toMatch(/ok · relay · turn:.*transport=tcp · .*relay\/udp/);
+    expect(report).not.toMatch(/credential|\d{10}:/);
+  },
+);
 
-test.describe('another secret', () => {
-  test.use({ more: { ROUNDTABLE_TURN_SECRET: 'another-secret-than-its' } });
+relayed.describe('another secret', () => {
+  relayed.use({ more: { ROUNDTABLE_TURN_SECRET: 'another-secret-than-its' } });
 
-  test('is found, in both languages', async ({ server, person }) => {
+  relayed('is found, in both languages', async ({ server, person }) => {
     const { page } = await person('Ada', { locale: 'zh-CN' });
     await looked(page, server.url);
     expect(await findings(page)).toEqual(['relay_secret_wrong', 'relay_secret_wrong']);
@@ -94,7 +92,7 @@ test.describe('another secret', () => {
   });
 });
 
-test('a relay whose ports are shut', async ({ server, turn, person }) => {
+relayed('a relay whose ports are shut', async ({ server, turn, person }) => {
   const { page } = await person('Ada');
   const unblock = await block([`${turn.port + 1}:${turn.port + 40}`]);
   try {
@@ -105,7 +103,7 @@ test('a relay whose ports are shut', async ({ server, turn, person }) => {
   }
 });
 
-test('a relay whose UDP port is shut', async ({ server, turn }) => {
+relayed('a relay whose UDP port is shut', async ({ server, turn }) => {
   // One that has been given no devices yet, and so shows one network alone.
   const browser = await chromium.launch({ executablePath, args: quiet });
   const page = await browser.newPage();
@@ -121,20 +119,20 @@ test('a relay whose UDP port is shut', async ({ server, turn }) => {
   }
 });
 
-test.describe('a relay that believes to be elsewhere', () => {
-  test.use({ mistake: { settings: { TURN_HOST: '10.255.255.254' } } });
+relayed.describe('a relay that believes to be elsewhere', () => {
+  relayed.use({ mistake: { settings: { TURN_HOST: '10.255.255.254' } } });
 
-  test('tells a wrong address', async ({ server, person }) => {
+  relayed('tells a wrong address', async ({ server, person }) => {
     const { page } = await person('Ada');
     await looked(page, server.url);
     expect(await findings(page)).toEqual(['relay_address_wrong', 'relay_address_wrong']);
   });
 });
 
-test.describe('a relay with one port for each', () => {
-  test.use({ mistake: { settings: { TURN_USER_QUOTA: '1' } } });
+relayed.describe('a relay with one port for each', () => {
+  relayed.use({ mistake: { settings: { TURN_USER_QUOTA: '1' } } });
 
-  test('gives none to the second', async ({ server, person }) => {
+  relayed('gives none to the second', async ({ server, person }) => {
     const { page } = await person('Ada');
     await looked(page, server.url);
     expect(new Set(await findings(page))).toEqual(new Set(['relay_refused']));
@@ -143,9 +141,9 @@ test.describe('a relay with one port for each', () => {
 
 // Another address of this machine: only the relay itself is not let in, and not the browser.
 const other = '198.18.0.7';
-test.describe('a relay that lets this machine in and not itself', () => {
+relayed.describe('a relay that lets this machine in and not itself', () => {
   const edit = (conf) => conf.replace(`allowed-peer-ip=${other}`, `allowed-peer-ip=${new Turn().host}`);
-  test.use({
+  relayed.use({
     mistake: {
       settings: { TURN_HOST: other, TURN_RELAY_ADDRESS: other },
       edit,
@@ -157,15 +155,15 @@ test.describe('a relay that lets this machine in and not itself', () => {
       }),
   });
 
-  test.beforeAll(() => addresses('add'));
-  test.afterAll(() => addresses('del'));
+  relayed.beforeAll(() => addresses('add'));
+  relayed.afterAll(() => addresses('del'));
 
   function addresses(what) {
     const words = ['ip', 'address', what, `${other}/32`, 'dev', 'lo'];
     return promisify(execFile)('env', process.getuid() === 0 ? words : ['sudo', ...words]);
   }
 
-  test('is found', async ({ server, person }) => {
+  relayed('is found', async ({ server, person }) => {
     // Who has devices is asked from each address: so they are, and not from the relay's own.
     const { page } = await person('Ada', {
       permissions: ['camera', 'microphone'],
@@ -175,7 +173,7 @@ test.describe('a relay that lets this machine in and not itself', () => {
   });
 });
 
-plain('proxies that are set wrong', async ({ server, person }) => {
+test('proxies that are set wrong', async ({ server, person }) => {
   const upstream = `127.0.0.1:${server.port}`;
   const right = `proxy_pass http://${upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host;
     proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;`;
@@ -202,7 +200,7 @@ plain('proxies that are set wrong', async ({ server, person }) => {
   await proxy.stop();
 });
 
-plain('a server that has ended meanwhile', async ({ server, person }) => {
+test('a server that has ended meanwhile', async ({ server, person }) => {
   const { page } = await person('Ada');
   await looked(page, server.url);
   expect(await findings(page)).toEqual([]);
@@ -213,10 +211,10 @@ plain('a server that has ended meanwhile', async ({ server, person }) => {
   expect(await findings(page)).toEqual(['port_closed']);
 });
 
-plain.describe('a server that is full', () => {
-  plain.use({ settings: { ROUNDTABLE_CONNECTIONS: '1' } });
+test.describe('a server that is full', () => {
+  test.use({ settings: { ROUNDTABLE_CONNECTIONS: '1' } });
 
-  plain('takes no more', async ({ server, person }) => {
+  test('takes no more', async ({ server, person }) => {
     const grace = new WebSocket(`ws://127.0.0.1:${server.port}/signal-api/ws?room=standup`);
     await once(grace, 'open');
     const { page } = await person('Ada');
@@ -226,7 +224,7 @@ plain.describe('a server that is full', () => {
   });
 });
 
-plain('a clock that is an hour behind', async ({ server, person }) => {
+test('a clock that is an hour behind', async ({ server, person }) => {
   const { page } = await person('Ada');
   await page.addInitScript(() => {
     const now = Date.now;
@@ -236,7 +234,7 @@ plain('a clock that is an hour behind', async ({ server, person }) => {
   expect(await findings(page)).toEqual(['clock_skew']);
 });
 
-plain('plain http on another name than localhost, and devices that are refused', async ({ server }) => {
+test('plain http on another name than localhost, and devices that are refused', async ({ server }) => {
   const args = [...quiet, ...fakeDevices, '--host-resolver-rules=MAP meeting.test 127.0.0.1'];
   const browser = await chromium.launch({
     executablePath,
@@ -256,7 +254,7 @@ plain('plain http on another name than localhost, and devices that are refused',
   await browser.close();
 });
 
-plain('a machine without a camera', async ({ server }) => {
+test('a machine without a camera', async ({ server }) => {
   const args = [...quiet, `${fakeDevices[0]}=device-count=0`, ...allowDevices];
   const browser = await chromium.launch({ executablePath, args });
   const page = await browser.newPage();
@@ -266,7 +264,7 @@ plain('a machine without a camera', async ({ server }) => {
   await browser.close();
 });
 
-plain('a browser whose owner has switched WebRTC off', async ({ server }) => {
+test('a browser whose owner has switched WebRTC off', async ({ server }) => {
   const firefox = await Firefox.launch({
     'media.peerconnection.enabled': false,
   });
