@@ -83,7 +83,8 @@ impl Link {
     pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, of_server: Share, socket: Socket) -> Box<Self> {
         let now = Instant::now();
         let join_by = now + config.join_timeout;
-        let ping_at = now + with_jitter(config.ping_interval);
+        // As late as any: what cuts the silence before a ping does so before the first one, for everybody to see.
+        let ping_at = now + config.longest_silence();
         Box::new(Self {
             socket,
             outbox: Arc::new(Outbox::new(config.outbox())),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub struct DoctorOrder {
     /// The meeting's address, as people open it: https://meet.example.org. Without it, this machine's own settings.
     #[arg(value_name = "URL", value_parser = parse_page)]
-    pub url: Option<axum::http::Uri>,
+    pub url: Option<url::Url>,
 
     /// Do not wait for the server's ping, by which a proxy's timeout shows (up to half a minute).
     #[arg(long)]
@@ -26,10 +26,17 @@ pub struct DoctorOrder {
     pub ca_file: Option<PathBuf>,
 }
 
-fn parse_page(text: &str) -> Result<axum::http::Uri, String> {
-    super::values::parse_url(text)
-        .ok()
-        .and_then(|text| text.parse::<axum::http::Uri>().ok())
-        .filter(|uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@')))
-        .ok_or_else(|| "it is the address of a page such as https://meet.example.org".into())
+/// As it is typed into a browser: with https where nothing is said.
+fn parse_page(text: &str) -> Result<url::Url, String> {
+    let text = text.trim();
+    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let form = "it is the address of a page such as https://meet.example.org";
+    let page = url::Url::parse(&whole).map_err(|error| format!("{form} ({error})"))?;
+    if !matches!(page.scheme(), "http" | "https") {
+        return Err(form.into());
+    }
+    if !page.username().is_empty() || page.password().is_some() {
+        return Err(format!("{form}, without a name and a password"));
+    }
+    Ok(page)
 }

@@ -356,9 +356,14 @@ impl Config {
         }
     }
 
-    /// The longest time between two pings, in whole seconds (R7).
+    /// The longest time between two pings.
+    pub fn longest_silence(&self) -> Duration {
+        self.ping_interval.mul_f64(1.25)
+    }
+
+    /// The same in whole seconds (R7).
     pub fn heartbeat_seconds(&self) -> u32 {
-        (self.ping_interval.as_secs_f64() * 1.25).ceil() as u32
+        self.longest_silence().as_secs_f64().ceil() as u32
     }
 
     /// Which server this is, and its time.

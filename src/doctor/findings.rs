@@ -162,8 +162,9 @@ impl Finding {
             ),
             WrongPath => (
                 "The path /signal-api/ at this address does not lead to the signaling server.",
-                "Let the proxy pass /signal-api/ on as it is: nginx: location /signal-api/ with proxy_pass that ends \
-                 with the port, without a slash.",
+                "Let the proxy pass /signal-api/ on as it is (nginx: proxy_pass that ends with the port, without a \
+                 slash); where all is below a path such as /meet/, let it take that off (with a slash: \
+                 nginx/sub-path.conf).",
             ),
             ServerDown => (
                 "The proxy does not reach the signaling server.",
@@ -244,8 +245,8 @@ impl Finding {
                 "Stop that program, or set ROUNDTABLE_LISTEN to another port.",
             ),
             PageMissing => (
-                "The folder of the page has no index.html: people get no page.",
-                "Build it with `make page`, or set ROUNDTABLE_STATIC_DIR to a built one.",
+                "There is no page (index.html): people see nothing.",
+                "Build it with `make page`, or set ROUNDTABLE_STATIC_DIR to a built one; a proxy is to pass / on, too.",
             ),
             EngineUnreachable => (
                 "Valkey or Redis is not reached: no room that servers share can begin.",

@@ -13,6 +13,7 @@ mod outside;
 mod own;
 mod relays;
 mod report;
+mod target;
 mod turn;
 mod web;
 

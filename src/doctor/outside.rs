@@ -1,9 +1,9 @@
-//! A server as its clients see it: name, connection, certificate, HTTP, WebSocket, a join, a ping, the relays.
+//! A server as its clients see it: name, connection, certificate, page, API, WebSocket, a join, a ping, the relays.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -12,10 +12,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use url::Url;
 
 use super::findings::Finding;
 use super::relays;
 use super::report::{Found, Report};
+use super::target::Target;
 use super::web::{self, Answer, PATIENCE, Stream, Trust};
 use crate::config::DoctorOrder;
 use crate::protocol::IceServer;
@@ -25,63 +27,12 @@ const SKEW: Duration = Duration::from_secs(30);
 /// How much later than it says a server's ping may come, and how long is waited for one at all.
 const PING_LATE: Duration = Duration::from_secs(5);
 const PING_PATIENCE: Duration = Duration::from_secs(120);
+/// How often one address may lead to another.
+const REDIRECTS: usize = 4;
 /// The longest message: a welcome to an empty room is far shorter.
 const MESSAGE_BYTES: usize = 256 * 1024;
 /// The longest token that is read.
 const TOKEN_BYTES: usize = 16 * 1024;
-
-/// The server's address, taken apart.
-struct Target {
-    tls: bool,
-    host: String,
-    port: u16,
-    /// As `Host` and `Origin` have it.
-    authority: String,
-    /// Begins and ends with a slash.
-    base: String,
-}
-
-impl Target {
-    fn new(page: &Uri) -> Self {
-        let tls = page.scheme_str() == Some("https");
-        let host = page.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let path = page.path();
-        // Of a room's page, and of an address of the API, the folder that both are in.
-        let base =
-            ["/r/", "/signal-api"].iter().find_map(|inner| path.split_once(inner)).map_or(path, |(base, _)| base);
-        Self {
-            tls,
-            host,
-            port: page.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            authority: page.authority().map(ToString::to_string).unwrap_or_default(),
-            base: format!("{}/", base.trim_end_matches('/')),
-        }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}://{}{}{path}", if self.tls { "https" } else { "http" }, self.authority, self.base)
-    }
-
-    /// As a browser says it, without a default port.
-    fn origin(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        let usual = if self.tls { ":443" } else { ":80" };
-        format!("{scheme}://{}", self.authority.strip_suffix(usual).unwrap_or(&self.authority))
-    }
-
-    fn headers(&self) -> HeaderMap {
-        let origin = self.origin();
-        let host = origin.split_once("://").map_or("", |(_, host)| host);
-        let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
-        HeaderMap::from_iter([(header::HOST, value(host)), (header::ORIGIN, value(&origin))])
-    }
-
-    /// To whom a browser would give a camera without TLS.
-    fn is_local(&self) -> bool {
-        let local = |ip: std::net::IpAddr| ip.is_loopback();
-        self.host == "localhost" || self.host.ends_with(".localhost") || self.host.parse().is_ok_and(local)
-    }
-}
 
 struct Outside<'a> {
     target: Target,
@@ -92,13 +43,16 @@ struct Outside<'a> {
     private: bool,
 }
 
+/// What the page of every version of ours has.
+const TITLE: &str = "<title>Roundtable";
+
 /// Looks at all of it, as far as the way is there.
-pub(super) async fn look(page: &Uri, order: &DoctorOrder, report: &mut Report) {
+pub(super) async fn look(page: &Url, order: &DoctorOrder, report: &mut Report) {
     let trust = match Trust::new(order.ca_file.as_deref()) {
         Ok(trust) => trust,
         Err(why) => return report.missed("certificates", why),
     };
-    let mut outside = Outside { target: Target::new(page), trust, order, report, private: false };
+    let mut outside = Outside { target: Target::new(page.clone()), trust, order, report, private: false };
     if let Err(found) = outside.look().await {
         outside.report.found(found);
     }
@@ -107,11 +61,18 @@ pub(super) async fn look(page: &Uri, order: &DoctorOrder, report: &mut Report) {
 impl Outside<'_> {
     /// An error is a finding behind which there is nothing more to see.
     async fn look(&mut self) -> Result<(), Found> {
-        if !self.target.tls && !self.target.is_local() {
+        let page = self.look_at_page().await?;
+        if !self.target.tls() && !self.target.is_local() {
             self.report.found(Found::new(Finding::PlainHttp, self.target.url(""), "browsers except only localhost"));
         }
-        self.look_at_connection().await?;
-        self.look_at_api().await?;
+        self.look_at_api(&page).await?;
+        if page.status.is_success() {
+            let whose = if page.body.contains(TITLE) { "is there" } else { "is another one than Roundtable's own" };
+            self.report.well("page", format!("{} {whose}", self.target.page()));
+        } else {
+            let why = format!("the answer is {}", page.status);
+            self.report.found(Found::new(Finding::PageMissing, self.target.page(), why));
+        }
         let Some((mut socket, welcome)) = self.look_at_socket().await? else { return Ok(()) };
         let servers: Vec<IceServer> = ice_servers(&welcome);
         let longest = Duration::from_secs(welcome["heartbeat_seconds"].as_u64().unwrap_or(25)) + PING_LATE;
@@ -140,20 +101,42 @@ impl Outside<'_> {
         Ok(())
     }
 
+    /// The answer at the page's address, and at that to which it leads: there the rest is looked at.
+    async fn look_at_page(&mut self) -> Result<Answer, Found> {
+        let ordered = self.target.host();
+        self.look_at_connection().await?;
+        for _ in 0..REDIRECTS {
+            let page = self.ask("GET", self.target.path()).await?;
+            let Some(next) = page.location.as_deref().and_then(|location| self.target.redirected(location)) else {
+                return Ok(page);
+            };
+            self.report.well("redirect", format!("{} leads to {}", self.target.page(), next.page()));
+            let known = std::mem::replace(&mut self.target, next);
+            if self.target.origin() != known.origin() {
+                self.look_at_connection().await?;
+                // A token is for the one whom the order names.
+                self.private &= self.target.host() == ordered;
+            }
+        }
+        let why = format!("it leads to another address more than {REDIRECTS} times");
+        Err(Found::new(Finding::WrongAddress, self.target.page(), why))
+    }
+
     async fn look_at_connection(&mut self) -> Result<(), Found> {
         let begun = Instant::now();
-        let (tcp, address) = web::connect(&self.target.host, self.target.port).await?;
+        self.private = false;
+        let (tcp, address) = web::connect(&self.target.host(), self.target.port()).await?;
         self.report.well("connection", format!("{address} answers after {} ms", begun.elapsed().as_millis()));
-        if !self.target.tls {
+        if !self.target.tls() {
             self.private = self.target.is_local();
             return Ok(());
         }
-        let about = self.target.authority.clone();
-        match web::secure(tcp, &self.target.host, &self.trust, &about).await?.1 {
+        let about = self.target.authority();
+        match web::secure(tcp, &self.target.host(), &self.trust, &about).await?.1 {
             Some(found) => self.report.found(found),
             None => {
                 self.private = true;
-                self.report.well("certificate", format!("browsers trust it for {}", self.target.host));
+                self.report.well("certificate", format!("browsers trust it for {}", self.target.host()));
             }
         }
         Ok(())
@@ -161,11 +144,11 @@ impl Outside<'_> {
 
     /// Another connection of the same kind.
     async fn connect(&self) -> Result<Stream, Found> {
-        let (tcp, _) = web::connect(&self.target.host, self.target.port).await?;
-        if !self.target.tls {
+        let (tcp, _) = web::connect(&self.target.host(), self.target.port()).await?;
+        if !self.target.tls() {
             return Ok(Box::new(tcp));
         }
-        Ok(web::secure(tcp, &self.target.host, &self.trust, &self.target.authority).await?.0)
+        Ok(web::secure(tcp, &self.target.host(), &self.trust, &self.target.authority()).await?.0)
     }
 
     async fn ask(&self, method: &str, path: &str) -> Result<Answer, Found> {
@@ -175,14 +158,14 @@ impl Outside<'_> {
     }
 
     /// R34 and R76: who answers, what time it has, and whether it would take a WebSocket from its own page.
-    async fn look_at_api(&mut self) -> Result<(), Found> {
+    async fn look_at_api(&mut self, page: &Answer) -> Result<(), Found> {
         let begun = Utc::now();
-        let path = format!("{}signal-api/v1/welcome", self.target.base);
+        let path = format!("{}signal-api/v1/welcome", self.target.base());
         let answer = self.ask("GET", &path).await?;
         let ended = Utc::now();
         let data = match answer.envelope() {
             Some((code, data)) if code == "SUCCESS" && data["name"] == "roundtable" => data,
-            _ => return Err(self.who_answers(&answer).await),
+            _ => return Err(self.who_answers(&answer, page).await),
         };
         let version = data["version"].as_str().unwrap_or("?");
         self.report.well("server", format!("Roundtable {version}"));
@@ -192,38 +175,36 @@ impl Outside<'_> {
             if skew > SKEW {
                 let side = if early > late { "behind" } else { "ahead" };
                 let why = format!("it is {} s {side}: {time}", skew.as_secs());
-                self.report.found(Found::new(Finding::ClockSkew, self.target.authority.clone(), why));
+                self.report.found(Found::new(Finding::ClockSkew, self.target.authority(), why));
             } else {
                 self.report.well("clock", "the server's is the one here, within half a minute");
             }
         }
-        let path = format!("{}signal-api/v1/check", self.target.base);
+        let path = format!("{}signal-api/v1/check", self.target.base());
         let answer = self.ask("POST", &path).await?;
         match answer.envelope() {
             Some((code, _)) if code == "SUCCESS" => Ok(()),
             Some((code, _)) => Err(self.refused(&code, answer.status)),
-            None => Err(self.who_answers(&answer).await),
+            None => Err(self.who_answers(&answer, page).await),
         }
     }
 
     /// What something else than the server is that answers.
-    async fn who_answers(&self, answer: &Answer) -> Found {
+    async fn who_answers(&self, answer: &Answer, page: &Answer) -> Found {
         let about = self.target.url("signal-api/");
         let status = answer.status;
-        if matches!(status.as_u16(), 502..=504) && !answer.body.contains("<title>Roundtable") {
+        if matches!(status.as_u16(), 502..=504) && !answer.body.contains(TITLE) {
             return Found::new(Finding::ServerDown, about, format!("the answer is {status}"));
         }
-        let page = self.ask("GET", &self.target.base).await;
-        if page.is_ok_and(|page| page.body.contains("<title>Roundtable")) {
-            return Found::new(
-                Finding::WrongPath,
-                about,
-                format!("the page is there, and the answer here is {status}"),
-            );
+        if page.body.contains(TITLE) {
+            let why = format!("the page is there, and the answer here is {status}");
+            return Found::new(Finding::WrongPath, about, why);
         }
         let root = self.ask("GET", "/signal-api/v1/welcome").await;
         let hint = match root.ok().and_then(|answer| answer.envelope()) {
             Some((_, data)) if data["name"] == "roundtable" => format!("; {}/ is", self.target.origin()),
+            // So nginx and Go answer at a port that has TLS.
+            _ if !self.target.tls() && status == StatusCode::BAD_REQUEST => "; it may want https://".into(),
             _ => String::new(),
         };
         Found::new(Finding::WrongAddress, self.target.url(""), format!("the answer is {status}{hint}"))
@@ -257,7 +238,8 @@ impl Outside<'_> {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(Error::Http(response))) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                let answer = Answer { status: response.status(), body: String::from_utf8_lossy(body).into_owned() };
+                let body = String::from_utf8_lossy(body).into_owned();
+                let answer = Answer { status: response.status(), location: None, body };
                 let code = answer.envelope().map(|(code, _)| code).unwrap_or_default();
                 return Err(self.refused(&code, answer.status));
             }
@@ -351,25 +333,4 @@ fn ice_servers(welcome: &Value) -> Vec<IceServer> {
         credential: text(&server["credential"]),
     });
     servers.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_address_of_a_meeting_names_its_server() {
-        for (page, api, origin) in [
-            ("https://meet.example", "https://meet.example/signal-api/", "https://meet.example"),
-            ("https://meet.example:443/r/standup?x=1", "https://meet.example:443/signal-api/", "https://meet.example"),
-            ("http://[::1]:7/a/b", "http://[::1]:7/a/b/signal-api/", "http://[::1]:7"),
-            ("http://a/meet/signal-api/v1/welcome", "http://a/meet/signal-api/", "http://a"),
-        ] {
-            let target = Target::new(&page.parse().unwrap());
-            assert_eq!((target.url("signal-api/"), target.origin()), (api.to_owned(), origin.to_owned()));
-        }
-        let is_local = |page: &str| Target::new(&page.parse().unwrap()).is_local();
-        assert!(is_local("http://localhost:1") && is_local("http://[::1]:1") && is_local("http://127.9.9.9/"));
-        assert!(!is_local("http://0.0.0.0:1") && !is_local("http://meet.example"));
-    }
 }

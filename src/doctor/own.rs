@@ -1,26 +1,22 @@
 //! This machine's own settings, and what they name: files, the engine, the relays, the listener.
 
+use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::findings::Finding;
 use super::relays;
 use super::report::{Found, Report};
 use super::web::{self, Trust};
-use crate::cluster::ServerId;
-use crate::cluster::bus::Event;
 use crate::cluster::engine::Redis;
-use crate::cluster::records::Limits;
 use crate::config::{Config, DoctorOrder};
 use crate::http::reachable;
 use crate::protocol::PeerId;
-use crate::telemetry::{Metrics, Traces};
 
-/// How long the engine may take: some tries.
+/// How long the engine may take: some steps.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(6);
 
 /// What is wrong with settings that a server would not start with.
@@ -86,31 +82,33 @@ fn look_at_limit(config: &Config, report: &mut Report) {
 async fn look_at_engine(config: &Config, report: &mut Report) {
     // Settings with an address that is none are refused before.
     let Ok(Some(address)) = config.engine.address() else { return };
-    let (sender, mut events) = mpsc::channel(16);
-    let engine = Metrics::new().engine;
-    let _bus =
-        Redis::connect(address, Limits::default(), ServerId(fastrand::u64(..)), sender, engine, Traces::default());
-    let connected = async {
-        while let Some(event) = events.recv().await {
-            if matches!(event, Event::Connected) {
-                return;
-            }
-        }
-    };
-    match timeout(ENGINE_PATIENCE, connected).await {
-        Ok(()) => report.well("engine", "it is reached"),
-        Err(_) => {
-            let why = format!("not within {} s; the server's log says why", ENGINE_PATIENCE.as_secs());
-            // The address may have a password.
-            report.found(Found::new(Finding::EngineUnreachable, "ROUNDTABLE_REDIS_URL", why));
+    let (place, tls) = (address.to_string(), address.has_tls());
+    let tried = timeout(ENGINE_PATIENCE, Redis::try_once(address)).await;
+    match tried.unwrap_or_else(|_| Err(format!("{place}: not within {} s", ENGINE_PATIENCE.as_secs()))) {
+        Ok(()) => report.well("engine", format!("{place} is reached")),
+        Err(why) => {
+            // What it says by itself to who comes in the wrong way is little.
+            let hint = match why.as_str() {
+                why if why.contains("NOAUTH") => "; it wants a password",
+                why if tls && why.ends_with("timed out") => "; it may have no TLS: redis://",
+                why if !tls && why.contains("reset by peer") => "; it may have TLS: rediss://",
+                _ => "",
+            };
+            report.found(Found::new(Finding::EngineUnreachable, "ROUNDTABLE_REDIS_URL", why + hint));
         }
     }
 }
 
 async fn look_at_listener(config: &Config, report: &mut Report) {
     let listen = config.listen;
-    if TcpListener::bind(listen).await.is_ok() {
-        return report.well("listener", format!("{listen} is free: no server runs here"));
+    match TcpListener::bind(listen).await {
+        Ok(_) => return report.well("listener", format!("{listen} is free: no server runs here")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+        // No address of this machine, or a port that only root may take.
+        Err(error) => {
+            let why = format!("{listen}: {error}");
+            return report.found(Found::new(Finding::SettingWrong, "ROUNDTABLE_LISTEN", why));
+        }
     }
     let address = std::net::SocketAddr::new(reachable(listen.ip()), listen.port());
     let asked = async {

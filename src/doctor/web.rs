@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use chrono::DateTime;
 use hyper_util::rt::TokioIo;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -40,22 +44,26 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Whose certificates are believed.
 #[derive(Clone)]
-pub(super) struct Trust(Arc<RootCertStore>);
+pub(super) struct Trust {
+    roots: Arc<RootCertStore>,
+    /// Those of the file.
+    own: Arc<[CertificateDer<'static>]>,
+}
 
 impl Trust {
     /// Those whom browsers believe, and those in the file. The error is a sentence.
     pub(super) fn new(more: Option<&Path>) -> Result<Self, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut own = Vec::new();
         if let Some(path) = more {
             let wrong = |why: String| format!("--ca-file: {}: {why}", path.display());
             let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-            let certificates: Vec<_> =
-                certificates.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-            if roots.add_parsable_certificates(certificates).0 == 0 {
+            own = certificates.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
+            if roots.add_parsable_certificates(own.iter().cloned()).0 == 0 {
                 return Err(wrong("no certificate (PEM) is in it".into()));
             }
         }
-        Ok(Self(Arc::new(roots)))
+        Ok(Self { roots: Arc::new(roots), own: own.into() })
     }
 }
 
@@ -69,7 +77,8 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<(TcpStream, SocketA
             Err(_) => failure = format!("{address}: no answer within {ADDRESS_PATIENCE:?}; a firewall may drop it"),
         }
     }
-    Err(Found::new(Finding::PortClosed, format!("{host}:{port}"), failure))
+    let about = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    Err(Found::new(Finding::PortClosed, about, failure))
 }
 
 /// The addresses of a name.
@@ -90,9 +99,14 @@ pub(super) async fn secure(
 ) -> Result<(Stream, Option<Found>), Found> {
     let no_tls = |why: String| Found::new(Finding::NoTls, about, why);
     let provider = Arc::new(ring::default_provider());
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::clone(&trust.0), Arc::clone(&provider)).build();
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::clone(&trust.roots), Arc::clone(&provider)).build();
     let inner = inner.map_err(|error| no_tls(error.to_string()))?;
-    let verifier = Arc::new(Verdict { inner, provider: Arc::clone(&provider), verdict: Mutex::default() });
+    let verifier = Arc::new(Verdict {
+        inner,
+        own: Arc::clone(&trust.own),
+        provider: Arc::clone(&provider),
+        verdict: Mutex::default(),
+    });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| no_tls(error.to_string()))?
@@ -108,20 +122,39 @@ pub(super) async fn secure(
         Err(_) => return Err(no_tls(format!("no answer within {PATIENCE:?}"))),
     };
     let verdict = verifier.verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let found = verdict.map(|error| Found::new(of_certificate(&error), about, error.to_string()));
+    let found = verdict.map(|error| {
+        let (finding, why) = of_certificate(&error);
+        Found::new(finding, about, why)
+    });
     Ok((Box::new(stream), found))
 }
 
-fn of_certificate(error: &Error) -> Finding {
+fn of_certificate(error: &Error) -> (Finding, String) {
     use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext};
-    use CertificateError::{NotValidYet, NotValidYetContext};
-    match error {
-        Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => Finding::CertificateName,
-        Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => {
-            Finding::CertificateExpired
+    use CertificateError::{NotValidYet, NotValidYetContext, UnknownIssuer};
+    let day = |time: &UnixTime| {
+        let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        time.map_or_else(|| "?".to_owned(), |time| time.format("%F %T UTC").to_string())
+    };
+    let Error::InvalidCertificate(error) = error else { return (Finding::CertificateUntrusted, error.to_string()) };
+    let (finding, why) = match error {
+        NotValidForNameContext { presented, .. } => (Finding::CertificateName, format!("it is for {presented:?}")),
+        NotValidForName => (Finding::CertificateName, error.to_string()),
+        ExpiredContext { not_after, .. } => (Finding::CertificateExpired, format!("it ended on {}", day(not_after))),
+        NotValidYetContext { not_before, .. } => {
+            (Finding::CertificateExpired, format!("it begins on {}", day(not_before)))
         }
-        _ => Finding::CertificateUntrusted,
-    }
+        Expired | NotValidYet => (Finding::CertificateExpired, error.to_string()),
+        UnknownIssuer => (Finding::CertificateUntrusted, "its issuer is unknown".into()),
+        error if is_its_own_issuer(error) => (Finding::CertificateUntrusted, "it has signed itself".into()),
+        error => (Finding::CertificateUntrusted, error.to_string()),
+    };
+    (finding, why)
+}
+
+/// Whether it is an authority's own certificate, as `openssl req -x509` makes them. All but its name has been looked at.
+fn is_its_own_issuer(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(OtherError(why)) if why.to_string() == "CaUsedAsEndEntity")
 }
 
 /// Notes what is wrong with a certificate, and goes on: this program looks, and says nothing over such a connection
@@ -129,6 +162,7 @@ fn of_certificate(error: &Error) -> Finding {
 #[derive(Debug)]
 struct Verdict {
     inner: Arc<WebPkiServerVerifier>,
+    own: Arc<[CertificateDer<'static>]>,
     provider: Arc<CryptoProvider>,
     verdict: Mutex<Option<Error>>,
 }
@@ -143,6 +177,13 @@ impl ServerCertVerifier for Verdict {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = match verified {
+            // Browsers take one that they have been given itself.
+            Err(Error::InvalidCertificate(error)) if is_its_own_issuer(&error) && self.own.contains(end_entity) => {
+                ParsedCertificate::try_from(end_entity).and_then(|parsed| verify_server_name(&parsed, server_name))
+            }
+            verified => verified.map(drop),
+        };
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = verified.err();
         Ok(ServerCertVerified::assertion())
     }
@@ -175,6 +216,8 @@ impl ServerCertVerifier for Verdict {
 /// An answer, as far as it is of interest.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// Where a redirect leads.
+    pub(super) location: Option<String>,
     pub(super) body: String,
 }
 
@@ -197,10 +240,12 @@ pub(super) async fn ask(stream: Stream, method: &str, path: &str, headers: Heade
         request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status();
+        let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
+        let location = location.and_then(|location| Some(location.to_str().ok()?.to_owned()));
         // A longer body than all that the server says is somebody else's, and its status is enough.
         let body = to_bytes(Body::new(response.into_body()), BODY_BYTES).await.unwrap_or_default();
         connection.abort();
-        Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() })
     };
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
 }

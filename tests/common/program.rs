@@ -44,11 +44,15 @@ impl Running {
     }
 
     pub fn spawn(mut program: Command) -> Self {
-        program.env("ROUNDTABLE_LOG_FORMAT", "json").env("ROUNDTABLE_STATIC_DIR", "/nonexistent");
-        // One that is to come back where it was has its own.
-        for listen in ["ROUNDTABLE_LISTEN", "ROUNDTABLE_OPS_LISTEN"] {
-            if !program.get_envs().any(|(name, _)| name == listen) {
-                program.env(listen, "127.0.0.1:0");
+        program.env("ROUNDTABLE_LOG_FORMAT", "json");
+        // One that is to come back where it was, or to have a page, has its own.
+        for (name, value) in [
+            ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
+            ("ROUNDTABLE_LISTEN", "127.0.0.1:0"),
+            ("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0"),
+        ] {
+            if !program.get_envs().any(|(known, _)| known == name) {
+                program.env(name, value);
             }
         }
         let mut child = program.stdout(Stdio::piped()).spawn().unwrap();

@@ -159,6 +159,23 @@ test('under a sub-path of another nginx page, asset and socket work', async () =
   await (await Member.join(meet, 'standup', 'Ada')).leave();
 });
 
+test('the doctor finds nothing wrong, neither from outside, until the ping, nor in the server’s container', async () => {
+  const folder = await sandbox.folder();
+  const { certificate } = await handshake(Number(env.HTTPS_PORT), 'TLSv1.3');
+  const lines = certificate.raw.toString('base64').replace(/.{64}/g, '$&\n');
+  await writeFile(join(folder, 'ca.pem'), `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`);
+  const mounted = ['--network', 'host', '-v', `${folder}:/ca:ro`];
+  const outside = await docker('run', '--rm', ...mounted, 'roundtable', 'doctor', '--json', '--ca-file', '/ca/ca.pem', base);
+  // How many files may be open is a matter of the machine.
+  const few = ['-e', 'ROUNDTABLE_CONNECTIONS=1000', '-e', 'ROUNDTABLE_REQUESTS=100'];
+  const inside = await compose('exec', '-T', ...few, 'server', 'roundtable', 'doctor', '--json');
+  for (const [said, looks] of [[outside, ['certificate', 'page', 'websocket', 'ping']], [inside, ['files', 'listener']]]) {
+    const { findings, looked_at, not_looked_at } = JSON.parse(said);
+    assert.deepEqual([findings, not_looked_at], [[], []]);
+    for (const look of looks) assert.ok(looked_at.some((one) => one.look === look), `${look}: ${said}`);
+  }
+});
+
 test('a socket stays open that is silent for longer than a proxy’s usual 60 s', async () => {
   const { member, since } = idle;
   // Time itself is what this test is about: there is nothing else to wait for.

@@ -38,6 +38,8 @@ function server(port, size) {
     ROUNDTABLE_OPS_LISTEN: '127.0.0.1:0',
     ROUNDTABLE_ROOM_MEMBERS: `${size}`,
     ROUNDTABLE_ADDRESS_JOINS: '0',
+    ROUNDTABLE_PING_INTERVAL: '1s',
+    ROUNDTABLE_STATIC_DIR: join(folder, 'page'),
     ROUNDTABLE_DRAIN_TIMEOUT: '1s',
     ROUNDTABLE_LOG: 'error',
   });
@@ -68,7 +70,7 @@ const fingerprint = async () => (await handshake(https, 'TLSv1.3')).certificate.
 const certificate = (name) =>
   run('openssl', [
     ...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90'.split(' '),
-    ...['-subj', `/CN=${name}`, '-keyout', join(folder, 'letsencrypt/live/localhost/privkey.pem')],
+    ...['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost', '-keyout', join(folder, 'letsencrypt/live/localhost/privkey.pem')],
     ...['-out', join(folder, 'letsencrypt/live/localhost/fullchain.pem')],
   ]);
 
@@ -94,7 +96,7 @@ before(async () => {
   [http, https] = [await freePort(), await freePort()];
   ports = [await freePort(), await freePort(), await freePort()];
   [base, plain] = [`https://localhost:${https}/`, `http://localhost:${http}/`];
-  for (const name of ['bin', 'conf.d', 'acme/.well-known/acme-challenge', 'letsencrypt/live/localhost']) {
+  for (const name of ['bin', 'conf.d', 'page', 'acme/.well-known/acme-challenge', 'letsencrypt/live/localhost']) {
     await mkdir(join(folder, name), { recursive: true });
   }
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${folder};`);
@@ -110,6 +112,7 @@ before(async () => {
     `#!/bin/sh\nexec ${program} -p ${folder} -e ${folder}/error.log -c ${folder}/nginx.conf "$@"\n`,
   );
   await chmod(join(folder, 'bin/nginx'), 0o755);
+  await writeFile(join(folder, 'page/index.html'), '<title>Roundtable</title>');
   server(ports[0], 11);
 });
 after(() => sandbox.clear());
@@ -154,6 +157,14 @@ test('with one, page and sockets come through TLS, and who asks is passed on', a
   await until('the log has it', async () => /"GET \/r\/- HTTP/.test(await log()));
   assert.match(await log(), /"GET \/signal-api\/v1\/admin\/rooms\/- HTTP/);
   assert.doesNotMatch(await log(), /secret-room|standup|name=Ada/);
+});
+
+test('the doctor finds nothing wrong with it', async () => {
+  const ca = join(folder, 'letsencrypt/live/localhost/fullchain.pem');
+  const said = await run(process.env.SERVER, ['doctor', '--json', '--ca-file', ca, `${base}r/standup`]);
+  const { findings, looked_at } = JSON.parse(said);
+  assert.deepEqual(findings, []);
+  assert.ok(looked_at.some(({ look }) => look === 'ping'), said);
 });
 
 test('a renewed certificate is served when the hook has run, not before, and a call’s socket stays', async () => {

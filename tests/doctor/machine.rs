@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::common::program::{BINARY, Running, program, run, text};
-use crate::stage::{Folder, Process, doctor, free_port, own, said};
+use crate::stage::{Folder, Process, SECRET, doctor, free_port, own, said};
 
 #[test]
 fn all_is_well_with_an_engine_a_running_server_and_keys() {
@@ -29,7 +29,42 @@ fn all_is_well_with_an_engine_a_running_server_and_keys() {
     assert!(well.looked_at("engine") && well.text.contains("a server runs at"), "{well:?}");
 
     drop(redis);
-    own(&folder, &settings).only("engine_unreachable", "ROUNDTABLE_REDIS_URL");
+    let gone = own(&folder, &settings);
+    gone.only("engine_unreachable", "ROUNDTABLE_REDIS_URL");
+    assert!(gone.detail().contains("refused"), "{gone:?}");
+}
+
+#[test]
+fn an_engine_that_lets_nobody_in_says_why() {
+    let folder = Folder::new();
+    folder.authority();
+    folder.self_signed("own.crt");
+    let [port, tls] = [free_port(), free_port()].map(|port| port.to_string());
+    let mut redis = Command::new("redis-server");
+    redis.args(["--port", &port, "--tls-port", &tls, "--bind", "127.0.0.1", "--save", "", "--requirepass", SECRET]);
+    redis.args(["--tls-cert-file", "own.crt", "--tls-key-file", "key", "--tls-ca-cert-file", "own.crt"]);
+    redis.args(["--tls-auth-clients", "no"]).current_dir(folder.path(""));
+    let _redis = Process::start(redis, SocketAddr::from(([127, 0, 0, 1], tls.parse().unwrap())));
+    let wrong = "a-password-that-is-wrong";
+    for (url, why) in [
+        (format!("redis://:{SECRET}@127.0.0.1:{port}"), None),
+        (format!("redis://:{wrong}@127.0.0.1:{port}"), Some("invalid username-password pair")),
+        (format!("redis://127.0.0.1:{port}"), Some("it wants a password")),
+        (format!("rediss://:{SECRET}@127.0.0.1:{port}"), Some("it may have no TLS")),
+        (format!("redis://:{SECRET}@127.0.0.1:{tls}"), Some("it may have TLS")),
+        (format!("rediss://:{SECRET}@127.0.0.1:{tls}"), Some("certificate")),
+        (format!("redis://:{wrong}@nobody.invalid"), Some("failed to lookup")),
+    ] {
+        let said = own(&folder, &[("ROUNDTABLE_REDIS_URL", &url), ("ROUNDTABLE_RESUME_KEY", "the-same-for-all")]);
+        assert!(!said.text.contains(wrong), "{said:?}");
+        match why {
+            None => said.all_well(),
+            Some(why) => {
+                said.only("engine_unreachable", "ROUNDTABLE_REDIS_URL");
+                assert!(said.detail().contains(why), "{why}: {said:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -44,6 +79,8 @@ fn settings_that_a_server_does_not_start_with() {
     let keys = [("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", missing.as_str())];
     own(&folder, &keys).only("file_unreadable", &missing);
     own(&folder, &[("ROUNDTABLE_STATIC_DIR", &missing)]).only("page_missing", &missing);
+    // An address of another machine (RFC 5737).
+    own(&folder, &[("ROUNDTABLE_LISTEN", "198.51.100.3:18080")]).only("setting_wrong", "ROUNDTABLE_LISTEN");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::common::client::Client;
 use crate::common::eventually;
-use crate::common::program::{Running, run, text};
-use crate::stage::{Folder, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx};
+use crate::common::program::{run, text};
+use crate::stage::{Folder, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
 
 /// What passes a WebSocket on as it should be.
 fn proxied(upstream: &str) -> String {
@@ -25,7 +25,7 @@ fn all_is_well_by_a_proxy_with_tls_and_a_relay() {
         ("ROUNDTABLE_TURN_SECRET", SECRET),
         ("ROUNDTABLE_PING_INTERVAL", "1s"),
     ];
-    let server = Running::start(&settings);
+    let server = server(&folder, &settings);
     let upstream = proxied(&server.address.to_string());
     let tls = format!("ssl_certificate {certificate}; ssl_certificate_key {};", folder.path("key"));
     let block = format!("{tls} location / {{ {upstream} proxy_read_timeout 30s; }}");
@@ -34,16 +34,51 @@ fn all_is_well_by_a_proxy_with_tls_and_a_relay() {
     let (_nginx, ports) = nginx(&folder, &[&block, &below]);
     let well = doctor(&["--ca-file", &ca, &format!("https://localhost:{}/r/standup", ports[0])], &[]);
     well.all_well();
-    for look in ["connection", "certificate", "server", "clock", "websocket", "join", "ping", "relay"] {
+    // Whoever knows a room's name can come in.
+    assert!(!well.text.contains("standup"), "{well:?}");
+    for look in ["page", "connection", "certificate", "server", "clock", "websocket", "join", "ping", "relay"] {
         assert!(well.looked_at(look), "{look} in {well:?}");
     }
-    doctor(&["--quick", "--ca-file", &ca, &format!("https://localhost:{}/meet/", ports[1])], &[]).all_well();
+    // Without a slash nginx sends people to it, without a scheme it is https, and the page of a check has no server below.
+    for page in ["https://localhost:{}/meet/", "https://localhost:{}/meet", "localhost:{}/meet/diag"] {
+        let page = page.replace("{}", &ports[1].to_string());
+        doctor(&["--quick", "--ca-file", &ca, &page], &[]).all_well();
+    }
+}
+
+#[test]
+fn an_address_that_leads_to_another_one() {
+    let folder = Folder::new();
+    let server = server(&folder, &[]);
+    let block = format!("location / {{ {} }}", proxied(&server.address.to_string()));
+    let (_https, ports) = nginx(&folder, &[&block]);
+    let well = format!("http://localhost:{}/", ports[0]);
+    let folder = Folder::new();
+    let back = "location / { return 301 $request_uri?again; }".to_owned();
+    let (_http, ports) = nginx(&folder, &[&format!("location / {{ return 301 {well}; }}"), &back]);
+    let said = doctor(&["--quick", &format!("http://0.0.0.0:{}/r/standup", ports[0])], &[]);
+    said.all_well();
+    assert!(said.text.contains(&format!("leads to {well}")), "{said:?}");
+    let around = format!("http://127.0.0.1:{}", ports[1]);
+    doctor(&["--quick", &around], &[]).only("wrong_address", &around);
+}
+
+/// It is asked over IPv6 alone, by its brackets.
+#[test]
+fn a_server_with_ipv6_alone() {
+    let folder = Folder::new();
+    let server = server(&folder, &[("ROUNDTABLE_LISTEN", "[::1]:0")]);
+    doctor(&["--quick", &format!("http://{}", server.address)], &[]).all_well();
+    let other = format!("127.0.0.1:{}", server.address.port());
+    doctor(&["--quick", &format!("http://{other}")], &[]).only("port_closed", &other);
+    let closed = format!("[::1]:{}", free_port());
+    doctor(&["--quick", &format!("http://{closed}")], &[]).only("port_closed", &closed);
 }
 
 #[test]
 fn proxies_that_are_set_wrong() {
     let folder = Folder::new();
-    let server = Running::start(&[]);
+    let server = server(&folder, &[]);
     let address = server.address.to_string();
     let (right, closed) = (proxied(&address), format!("127.0.0.1:{}", free_port()));
     let past = "return 200 '{\"code\":\"SUCCESS\",\"data\":{\"name\":\"roundtable\",\"version\":\"0\",\
@@ -57,14 +92,18 @@ fn proxies_that_are_set_wrong() {
         ("origin_refused", format!("location / {{ {} }}", right.replace("$http_host", "$host"))),
         ("wrong_path", format!("location / {{ {right} }} location /signal-api/ {{ proxy_pass http://{address}/; }}")),
         ("server_down", format!("location / {{ {} }}", proxied(&closed))),
+        // All is below /meet/, which is not taken off.
+        ("wrong_path", format!("location /meet/ {{ {right} }}")),
         ("wrong_address", "location / { return 200 'Hello'; }".to_owned()),
+        ("page_missing", format!("location / {{ return 404; }} location /signal-api/ {{ {right} }}")),
         ("websocket_failed", format!("location / {{ {right} }} location /signal-api/ws {{ return 400; }}")),
         ("clock_skew", format!("location / {{ {right} }} location = /signal-api/v1/welcome {{ {past} }}")),
     ];
     let blocks = cases.each_ref().map(|(_, block)| block.as_str());
     let (_nginx, ports) = nginx(&folder, &blocks);
     for ((name, block), port) in cases.iter().zip(ports) {
-        let said = doctor(&["--quick", &format!("http://127.0.0.1:{port}")], &[]);
+        let below = if block.starts_with("location /meet/") { "meet/" } else { "" };
+        let said = doctor(&["--quick", &format!("http://127.0.0.1:{port}/{below}")], &[]);
         match *name {
             "" => said.all_well(),
             name => {
@@ -78,19 +117,23 @@ fn proxies_that_are_set_wrong() {
 #[test]
 fn a_timeout_shorter_than_the_ping() {
     let folder = Folder::new();
-    let server = Running::start(&[("ROUNDTABLE_PING_INTERVAL", "20s")]);
-    let block = format!("location / {{ {} proxy_read_timeout 1s; }}", proxied(&server.address.to_string()));
-    let (_nginx, ports) = nginx(&folder, &[&block]);
-    let page = format!("http://127.0.0.1:{}", ports[0]);
+    // At random 2 to 2.5 s: the first one takes longest.
+    let server = server(&folder, &[("ROUNDTABLE_PING_INTERVAL", "2s")]);
+    let block = |timeout: &str| {
+        format!("location / {{ {} proxy_read_timeout {timeout}; }}", proxied(&server.address.to_string()))
+    };
+    let (_nginx, ports) = nginx(&folder, &[&block("2400ms"), &block("10s")]);
+    let [page, well] = [0, 1].map(|at| format!("http://127.0.0.1:{}", ports[at]));
     doctor(&[&page], &[]).only("proxy_timeout", &page);
     doctor(&["--quick", &page], &[]).all_well();
+    doctor(&[&well], &[]).all_well();
 }
 
 #[test]
 fn certificates_that_browsers_do_not_take() {
     let folder = Folder::new();
     let ca = folder.authority();
-    let server = Running::start(&[]);
+    let server = server(&folder, &[]);
     let upstream = proxied(&server.address.to_string());
     let block = |file: &str| {
         let key = folder.path("key");
@@ -101,6 +144,7 @@ fn certificates_that_browsers_do_not_take() {
         block(&folder.certificate("other.crt", "DNS:meet.example", NOW)),
         block(&folder.certificate("old.crt", "DNS:localhost", ONCE)),
         format!("location / {{ {upstream} }}"),
+        block(&folder.self_signed("own.crt")),
     ];
     let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
     let look =
@@ -110,6 +154,13 @@ fn certificates_that_browsers_do_not_take() {
     look(ports[1], &["--ca-file", &ca]).only("certificate_name", "localhost");
     look(ports[2], &["--ca-file", &ca]).only("certificate_expired", "localhost");
     look(ports[3], &[]).only("no_tls", "localhost");
+    look(ports[4], &[]).only("certificate_untrusted", "localhost");
+    look(ports[4], &["--ca-file", &folder.path("own.crt")]).all_well();
+    let other = format!("https://127.0.0.1:{}", ports[4]);
+    doctor(&["--quick", "--ca-file", &folder.path("own.crt"), &other], &[]).only("certificate_name", "127.0.0.1");
+    let plain = doctor(&["--quick", &format!("http://localhost:{}", ports[0])], &[]);
+    plain.only("wrong_address", "localhost");
+    assert!(plain.detail().contains("https://"), "{plain:?}");
     // The rest is looked at all the same, and a token is kept back.
     let token = folder.write("token", SECRET);
     let said = look(ports[0], &["--token-file", &token]);
@@ -119,7 +170,8 @@ fn certificates_that_browsers_do_not_take() {
 
 #[test]
 fn plain_http_a_name_that_is_none_and_a_closed_port() {
-    let server = Running::start(&[]);
+    let folder = Folder::new();
+    let server = server(&folder, &[]);
     // Loopback too, but no address that a browser would take for this machine.
     let plain = format!("http://0.0.0.0:{}", server.address.port());
     doctor(&["--quick", &plain], &[]).only("plain_http", &plain);
@@ -131,7 +183,8 @@ fn plain_http_a_name_that_is_none_and_a_closed_port() {
 
 #[tokio::test]
 async fn a_server_that_takes_no_more() {
-    let server = Running::start(&[("ROUNDTABLE_CONNECTIONS", "1")]);
+    let folder = Folder::new();
+    let server = server(&folder, &[("ROUNDTABLE_CONNECTIONS", "1")]);
     let page = format!("http://{}", server.address);
     doctor(&["--quick", &page], &[]).all_well();
     // The doctor leaves, or this one would not come in.
@@ -156,7 +209,7 @@ fn a_server_for_those_with_a_token() {
         let made = run(&["token", "--room", "*", "--key-file", keys], &[]);
         folder.write(name, &text(&made.stdout))
     };
-    let server = Running::start(&[("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", &keys)]);
+    let server = server(&folder, &[("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", &keys)]);
     let page = format!("http://{}", server.address);
     let without = doctor(&["--quick", &page], &[]);
     assert!(without.code == 2 && without.text.contains("--token-file"), "{without:?}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::DEADLINE;
-use crate::common::program::{BINARY, program, text};
+use crate::common::program::{BINARY, Running, program, text};
 
 /// What the relays know.
 pub const SECRET: &str = "not-to-be-shown-to-anybody";
@@ -37,6 +37,12 @@ impl Said {
         assert!(self.findings[0].1.contains(about), "{self:#?}");
     }
 
+    /// What was seen of all that was found.
+    pub fn detail(&self) -> String {
+        let findings = self.json["findings"].as_array().unwrap();
+        findings.iter().map(|finding| finding["detail"].as_str().unwrap()).collect()
+    }
+
     pub fn looked_at(&self, look: &str) -> bool {
         self.json["looked_at"].as_array().unwrap().iter().any(|done| done["look"] == look)
     }
@@ -55,6 +61,12 @@ pub fn said(output: &Output) -> Said {
     let findings = findings.map(|finding| (field(finding, "name"), field(finding, "about"))).collect();
     assert!(!all.contains(SECRET) && !text(&output.stderr).contains(SECRET), "{output:?}");
     Said { code: output.status.code().unwrap(), findings, json, text: all }
+}
+
+/// A server with a page.
+pub fn server(folder: &Folder, settings: &[(&str, &str)]) -> Running {
+    let page = folder.page();
+    Running::start(&[settings, &[("ROUNDTABLE_STATIC_DIR", &page)]].concat())
 }
 
 /// Looks at this machine, where all but these settings is well.
@@ -94,7 +106,7 @@ impl Folder {
     }
 
     /// A folder with a page.
-    fn page(&self) -> String {
+    pub fn page(&self) -> String {
         self.write("index.html", "<title>Roundtable</title>");
         self.0.to_str().unwrap().to_owned()
     }
@@ -114,6 +126,14 @@ impl Folder {
         self.openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -subj /CN=ours -days 3"));
         self.openssl(&format!("req {key} -keyout key -out request -subj /CN=server"));
         self.path("ca.crt")
+    }
+
+    /// One for localhost that has signed itself, as `openssl req -x509` makes them, with the same key.
+    pub fn self_signed(&self, file: &str) -> String {
+        self.openssl(&format!(
+            "req -x509 -key key -out {file} -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        ));
+        self.path(file)
     }
 
     /// A certificate by it for these names, in a file of this name, good for these days.

@@ -1,38 +1,53 @@
 // The page that looks for what is wrong between a browser and its meetings.
 
 import { chromium } from '@playwright/test';
-import http from 'node:http';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { executablePath, fakeDevices, quiet } from './lib/chromium.js';
+import { promisify } from 'node:util';
+import WebSocket from 'ws';
+import { allowDevices, executablePath, fakeDevices, quiet } from './lib/chromium.js';
+import { Firefox } from './lib/firefox.js';
 import { block } from './lib/net.js';
-import { expect, test as base } from './lib/test.js';
+import { nginx } from './lib/nginx.js';
+import { DIST } from './lib/server.js';
+import { expect, test } from './lib/test.js';
 import { Turn } from './lib/turn.js';
 
-const test = base.extend({
-  /** What the server believes to be the relay's secret; its own, where nothing is said. */
-  secret: [undefined, { option: true }],
+/** Beside a relay. */
+const relayed = test.extend({
+  /** Further settings of the server. */
+  more: [{}, { option: true }],
 
-  turn: async ({}, use) => {
-    const turn = await Turn.start();
+  /** How the relay is set wrong: options of `Turn.start`. */
+  mistake: [{}, { option: true }],
+
+  turn: async ({ mistake }, use) => {
+    const turn = await Turn.start(mistake);
     await use(turn);
     await turn.stop();
   },
 
-  settings: async ({ turn, secret }, use) => {
+  settings: async ({ turn, more }, use) => {
     const urls = [`stun:${turn.host}:${turn.port}`, turn.url('udp'), turn.url('tcp')];
     await use({
       ROUNDTABLE_ICE_URLS: urls.join(),
-      ROUNDTABLE_TURN_SECRET: secret ?? turn.secret,
+      ROUNDTABLE_TURN_SECRET: turn.secret,
+      ...more,
     });
   },
 });
 
-/** Opens the page and waits until it has looked at everything. */
-async function looked(page, address) {
-  await page.goto(new URL('diag', address).href);
+/** Waits until the page has looked at everything. */
+async function ready(page) {
   await expect(page.locator('[data-diag=ready]')).toBeVisible({
     timeout: 60_000,
   });
+}
+
+/** Opens the page and waits until it has looked at everything. */
+async function looked(page, address) {
+  await page.goto(new URL('diag', address).href);
+  await ready(page);
 }
 
 /** What it found, in order. */
@@ -41,37 +56,35 @@ function findings(page) {
   return all.evaluateAll((items) => items.map((item) => item.dataset.finding));
 }
 
-test('all is well: server, relays and devices; the report says so and no secret', async ({
-  server,
-  person,
-}) => {
-  const { page } = await person('Ada', {
-    permissions: ['clipboard-read', 'clipboard-write'],
-  });
-  await page.goto(server.url);
-  await page.locator('a[href$="/diag"]').click();
-  await expect(page.locator('[data-diag=ready]')).toBeVisible({
-    timeout: 60_000,
-  });
-  expect(await findings(page)).toEqual([]);
-  await expect(page.locator('.summary')).toHaveText('All well.');
-  await expect(page.locator('[data-look=relay]')).toHaveCount(2);
+relayed(
+  'all is well: server, relays and devices; the report says so and no secret',
+  async ({ server, person }) => {
+    const { page } = await person('Ada', {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    await page.goto(server.url);
+    await page.locator('a[href$="/diag"]').click();
+    await ready(page);
+    expect(await findings(page)).toEqual([]);
+    await expect(page.locator('.summary')).toHaveText('All well.');
+    await expect(page.locator('[data-look=relay]')).toHaveCount(2);
 
-  await page.locator('[data-action=try-devices]').press('Enter');
-  await expect(page.locator('[data-look=devices]')).toBeVisible();
-  expect(await findings(page)).toEqual([]);
+    await page.locator('[data-action=try-devices]').press('Enter');
+    await expect(page.locator('[data-look=devices]')).toBeVisible();
+    expect(await findings(page)).toEqual([]);
 
-  await page.locator('[data-action=copy-report]').click();
-  await expect(page.locator('[data-action=copy-report]')).toHaveText('Copied');
-  const report = await page.evaluate(() => navigator.clipboard.readText());
-  expect(report).toMatch(/ok · relay · turn:.*transport=tcp · .*relay\/udp/);
-  expect(report).not.toMatch(/credential|\d{10}:/);
-});
+    await page.locator('[data-action=copy-report]').click();
+    await expect(page.locator('[data-action=copy-report]')).toHaveText('Copied');
+    const report = await page.evaluate(() => navigator.clipboard.readText());
+    expect(report).toMatch(/ok · relay · turn:.*transport=tcp · .*relay\/udp/);
+    expect(report).not.toMatch(/credential|\d{10}:/);
+  },
+);
 
-test.describe('another secret', () => {
-  test.use({ secret: 'another-secret-than-its' });
+relayed.describe('another secret', () => {
+  relayed.use({ more: { ROUNDTABLE_TURN_SECRET: 'another-secret-than-its' } });
 
-  test('is found, in both languages', async ({ server, person }) => {
+  relayed('is found, in both languages', async ({ server, person }) => {
     const { page } = await person('Ada', { locale: 'zh-CN' });
     await looked(page, server.url);
     expect(await findings(page)).toEqual(['relay_secret_wrong', 'relay_secret_wrong']);
@@ -79,7 +92,7 @@ test.describe('another secret', () => {
   });
 });
 
-test('a relay whose ports are shut', async ({ server, turn, person }) => {
+relayed('a relay whose ports are shut', async ({ server, turn, person }) => {
   const { page } = await person('Ada');
   const unblock = await block([`${turn.port + 1}:${turn.port + 40}`]);
   try {
@@ -90,40 +103,125 @@ test('a relay whose ports are shut', async ({ server, turn, person }) => {
   }
 });
 
-test('a proxy that passes no WebSocket on, one that changes the host, and one without a server', async ({
-  server,
-  person,
-}) => {
-  const { page } = await person('Ada');
-  const cases = [
-    ['upgrade_headers_missing', server.port, {}],
-    ['origin_refused', server.port, { host: 'elsewhere.example' }],
-    ['server_down', 1, {}],
-  ];
-  for (const [name, port, headers] of cases) {
-    // Without a listener for upgrades it takes them for requests, and passes their headers on as few proxies do.
-    const proxy = http.createServer((request, response) => {
-      const api = request.url.startsWith('/signal-api/');
-      const { upgrade, connection, ...rest } = request.headers;
-      const to = {
-        port: api ? port : server.port,
-        path: request.url,
-        method: request.method,
-      };
-      const asked = http.request({ ...to, headers: { ...rest, ...headers } }, (answer) => {
-        response.writeHead(answer.statusCode, answer.headers);
-        answer.pipe(response);
-      });
-      asked.on('error', () => response.writeHead(502).end());
-      request.pipe(asked);
-    });
-    proxy.listen(0, '127.0.0.1');
-    await once(proxy, 'listening');
-    await looked(page, `http://localhost:${proxy.address().port}/`);
-    expect(await findings(page)).toEqual([name]);
-    proxy.close();
-    proxy.closeAllConnections();
+relayed('a relay whose UDP port is shut', async ({ server, turn }) => {
+  // One that has been given no devices yet, and so shows one network alone.
+  const browser = await chromium.launch({ executablePath, args: quiet });
+  const page = await browser.newPage();
+  const unblock = await block([`${turn.port}`]);
+  try {
+    await looked(page, server.url);
+    expect(await findings(page)).toEqual(['stun_unreachable', 'relay_unreachable']);
+    const udp = page.locator('[data-finding=relay_unreachable]');
+    await expect(udp).toHaveAttribute('data-about', turn.url('udp'));
+  } finally {
+    await unblock();
+    await browser.close();
   }
+});
+
+relayed.describe('a relay that believes to be elsewhere', () => {
+  relayed.use({ mistake: { settings: { TURN_HOST: '10.255.255.254' } } });
+
+  relayed('tells a wrong address', async ({ server, person }) => {
+    const { page } = await person('Ada');
+    await looked(page, server.url);
+    expect(await findings(page)).toEqual(['relay_address_wrong', 'relay_address_wrong']);
+  });
+});
+
+relayed.describe('a relay with one port for each', () => {
+  relayed.use({ mistake: { settings: { TURN_USER_QUOTA: '1' } } });
+
+  relayed('gives none to the second', async ({ server, person }) => {
+    const { page } = await person('Ada');
+    await looked(page, server.url);
+    expect(new Set(await findings(page))).toEqual(new Set(['relay_refused']));
+  });
+});
+
+// Another address of this machine: only the relay itself is not let in, and not the browser.
+const other = '198.18.0.7';
+relayed.describe('a relay that lets this machine in and not itself', () => {
+  const edit = (conf) => conf.replace(`allowed-peer-ip=${other}`, `allowed-peer-ip=${new Turn().host}`);
+  relayed.use({
+    mistake: {
+      settings: { TURN_HOST: other, TURN_RELAY_ADDRESS: other },
+      edit,
+    },
+    settings: ({ turn }, use) =>
+      use({
+        ROUNDTABLE_ICE_URLS: turn.url('udp'),
+        ROUNDTABLE_TURN_SECRET: turn.secret,
+      }),
+  });
+
+  relayed.beforeAll(() => addresses('add'));
+  relayed.afterAll(() => addresses('del'));
+
+  function addresses(what) {
+    const words = ['ip', 'address', what, `${other}/32`, 'dev', 'lo'];
+    return promisify(execFile)('env', process.getuid() === 0 ? words : ['sudo', ...words]);
+  }
+
+  relayed('is found', async ({ server, person }) => {
+    // Who has devices is asked from each address: so they are, and not from the relay's own.
+    const { page } = await person('Ada', {
+      permissions: ['camera', 'microphone'],
+    });
+    await looked(page, server.url);
+    expect(await findings(page)).toEqual(['relay_not_to_itself']);
+  });
+});
+
+test('proxies that are set wrong', async ({ server, person }) => {
+  const upstream = `127.0.0.1:${server.port}`;
+  const right = `proxy_pass http://${upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;`;
+  const cases = [
+    [[], `location / { ${right} }`],
+    [
+      ['upgrade_headers_missing'],
+      `location / { proxy_pass http://${upstream}; proxy_set_header Host $http_host; }`,
+    ],
+    [['origin_refused'], `location / { ${right.replace('$http_host', '$host')} }`],
+    [
+      ['server_down'],
+      `location / { ${right} } location /signal-api/ { ${right.replace(`${server.port}`, '1')} }`,
+    ],
+    [['wrong_path'], `location / { root ${DIST}; try_files $uri /index.html; }`],
+    [['websocket_failed'], `location / { ${right} } location /signal-api/ws { return 403; }`],
+  ];
+  const proxy = await nginx(cases.map(([, block]) => block));
+  const { page } = await person('Ada');
+  for (const [at, [expected, block]] of cases.entries()) {
+    await looked(page, proxy.urls[at]);
+    expect(await findings(page), block).toEqual(expected);
+  }
+  await proxy.stop();
+});
+
+test('a server that has ended meanwhile', async ({ server, person }) => {
+  const { page } = await person('Ada');
+  await looked(page, server.url);
+  expect(await findings(page)).toEqual([]);
+  await server.kill();
+  await page.locator('[data-action=examine]').click();
+  await expect(page.locator('[data-finding=port_closed]')).toBeVisible();
+  await ready(page);
+  expect(await findings(page)).toEqual(['port_closed']);
+});
+
+test.describe('a server that is full', () => {
+  test.use({ settings: { ROUNDTABLE_CONNECTIONS: '1' } });
+
+  test('takes no more', async ({ server, person }) => {
+    const grace = new WebSocket(`ws://127.0.0.1:${server.port}/signal-api/ws?room=standup`);
+    await once(grace, 'open');
+    const { page } = await person('Ada');
+    await looked(page, server.url);
+    expect(await findings(page)).toEqual(['limit_reached']);
+    grace.terminate();
+  });
 });
 
 test('a clock that is an hour behind', async ({ server, person }) => {
@@ -154,4 +252,28 @@ test('plain http on another name than localhost, and devices that are refused', 
   await page.locator('[data-action=try-devices]').click();
   await expect(page.locator('[data-finding=devices_blocked]')).toBeVisible();
   await browser.close();
+});
+
+test('a machine without a camera', async ({ server }) => {
+  const args = [...quiet, `${fakeDevices[0]}=device-count=0`, ...allowDevices];
+  const browser = await chromium.launch({ executablePath, args });
+  const page = await browser.newPage();
+  await looked(page, server.url);
+  await page.locator('[data-action=try-devices]').click();
+  await expect(page.locator('[data-finding=devices_missing]')).toBeVisible();
+  await browser.close();
+});
+
+test('a browser whose owner has switched WebRTC off', async ({ server }) => {
+  const firefox = await Firefox.launch({
+    'media.peerconnection.enabled': false,
+  });
+  await firefox.goto(new URL('diag', server.url).href);
+  const found = () =>
+    firefox.evaluate(() => {
+      if (!document.querySelector('[data-diag=ready]')) return 'running';
+      return [...document.querySelectorAll('[data-finding]')].map((item) => item.dataset.finding);
+    });
+  await expect.poll(found).toEqual(['webrtc_missing']);
+  await firefox.close();
 });

@@ -33,7 +33,7 @@ const test = base.extend({
   flags: [[], { option: true }],
 
   turn: async ({ flags }, use) => {
-    const turn = await Turn.start(...flags);
+    const turn = await Turn.start({ flags });
     await use(turn);
     await turn.stop();
   },

@@ -93,6 +93,11 @@ redis-cluster://"
 }
 
 impl Address {
+    /// Whether it is asked with TLS.
+    pub fn has_tls(&self) -> bool {
+        matches!(self.seeds.first().map(ConnectionInfo::addr), Some(ConnectionAddr::TcpTls { .. }))
+    }
+
     /// Whether it is of a cluster.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster)

@@ -41,7 +41,7 @@ use super::bus::{Answer, Bus, Event, Reply, Request, Unavailable};
 use super::records::Limits;
 use super::wire::ServerId;
 use crate::protocol::RoomName;
-use crate::telemetry::{EngineMetrics, Parent, Traced, Traces};
+use crate::telemetry::{EngineMetrics, Metrics, Parent, Traced, Traces};
 
 /// How long a request may take, and how long it is good.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,6 +71,31 @@ struct Shared {
     refuses: AtomicBool,
 }
 
+impl Shared {
+    fn new(
+        address: Address,
+        limits: Limits,
+        server: ServerId,
+        events: mpsc::Sender<Event>,
+        metrics: EngineMetrics,
+        traces: Traces,
+    ) -> Self {
+        Self {
+            address,
+            limits,
+            server,
+            events,
+            metrics,
+            traces,
+            clock: Arc::new(Clock::new()),
+            session: Mutex::default(),
+            rooms: Mutex::default(),
+            calls: AtomicU64::new(0),
+            refuses: AtomicBool::new(false),
+        }
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("address", &self.address).field("server", &self.server).finish_non_exhaustive()
@@ -87,21 +112,20 @@ impl Redis {
         metrics: EngineMetrics,
         traces: Traces,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            address,
-            limits,
-            server,
-            events,
-            metrics,
-            traces,
-            clock: Arc::new(Clock::new()),
-            session: Mutex::default(),
-            rooms: Mutex::default(),
-            calls: AtomicU64::new(0),
-            refuses: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(address, limits, server, events, metrics, traces));
         let task = tokio::spawn(session::keep(Arc::clone(&shared)));
         Self { shared, task }
+    }
+
+    /// Connects once, and lets go again. The error is why it cannot, for people, and has no password.
+    pub async fn try_once(address: Address) -> Result<(), String> {
+        let (events, _heard) = mpsc::channel(1);
+        let metrics = Metrics::new().engine;
+        let server = ServerId(fastrand::u64(..));
+        let shared = Shared::new(address, Limits::default(), server, events, metrics, Traces::default());
+        let shared = Arc::new(shared);
+        let (broken, _breaks) = mpsc::channel(1);
+        shared.connect(broken).await.map(drop)
     }
 }
 

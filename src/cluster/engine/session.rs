@@ -41,7 +41,10 @@ impl Session {
 
 impl Shared {
     /// A session, and the channels that it has subscribed to.
-    async fn connect(self: &Arc<Self>, broken: mpsc::Sender<String>) -> Result<(Session, Vec<String>), String> {
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        broken: mpsc::Sender<String>,
+    ) -> Result<(Session, Vec<String>), String> {
         let route = Route::find(&self.address).await?;
         let mut channels = vec![Vec::new(); route.nodes.len()];
         for channel in self.rooms().keys() {

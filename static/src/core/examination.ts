@@ -3,12 +3,12 @@
  * through each relay. `roundtable doctor` looks from elsewhere and finds by the same names (docs/DOCTOR.md).
  */
 import type { Finding } from '../protocol/findings';
-import type { IceServer } from '../protocol/messages';
+import type { ErrorCode, IceServer } from '../protocol/messages';
 import type { Address } from './address';
 import { askCheck, refusalOf } from './diagnosis';
 import type { Environment } from './environment';
 import { askIceServers } from './path';
-import { gather, passThrough } from './relays';
+import { type Gathered, gather, passThrough } from './relays';
 
 /** What a page can find. */
 export type PageFinding = Extract<
@@ -16,17 +16,20 @@ export type PageFinding = Extract<
   | 'plain_http'
   | 'webrtc_missing'
   | 'port_closed'
-  | 'wrong_address'
+  | 'wrong_path'
   | 'server_down'
   | 'origin_refused'
   | 'limit_reached'
   | 'clock_skew'
   | 'upgrade_headers_missing'
+  | 'websocket_failed'
   | 'stun_unreachable'
   | 'relay_unreachable'
   | 'relay_secret_wrong'
   | 'relay_refused'
   | 'relay_ports_closed'
+  | 'relay_address_wrong'
+  | 'relay_not_to_itself'
   | 'devices_blocked'
   | 'devices_missing'
 >;
@@ -41,16 +44,24 @@ export interface Look {
   readonly about?: string;
   /** What is wrong; absent where all is well. */
   readonly finding?: PageFinding;
-  /** It could not be looked at. */
-  readonly missed?: true;
+  /** Why it could not be looked at. */
+  readonly missed?: 'token' | 'unclear';
   /** What was seen, for whoever runs the server; no secrets and no addresses of this browser. */
   readonly detail?: string;
 }
 
 /** Clocks may differ by so much: tokens and credentials bear it. */
 const SKEW_MS = 30_000;
+/** What a join is answered with that comes at a bad time. */
+const FULL: ReadonlySet<ErrorCode> = new Set(['too_many_attempts', 'server_full', 'busy']);
 /** How many URLs are looked at. */
 const URLS = 12;
+
+/** Codes by which a relay gives no port to whom it knows (RFC 8656 §18). */
+const REFUSED = ['403', '437', '442', '486', '508'];
+const V4 = /^\d+\.\d+\.\d+\.\d+$/;
+/** What only machines near it reach. */
+const INNER = /^(0|10|127|169\.254|172\.(1[6-9]|2\d|3[01])|192\.168)\./;
 
 /** What `examine` needs. */
 export interface ExaminationOptions {
@@ -70,11 +81,26 @@ export async function examine({ environment, address, secure, tell }: Examinatio
   tell({ look: 'webrtc', ...(!able && { finding: 'webrtc_missing' }) });
   if (!(await examineServer(environment, address, tell)) || !able) return;
   const servers = await askIceServers({ ...environment, connect, media, socketUrl: address.socket });
-  tell({ look: 'websocket', ...(servers === undefined && { finding: 'upgrade_headers_missing' }) });
-  if (servers === undefined) return;
-  // Nobody comes into a room of their own making without a token.
-  if (servers === 'unknown') tell({ look: 'relay', missed: true });
-  else await examineRelays({ ...environment, media }, servers, tell);
+  if (servers === undefined) {
+    // Who answers a question without an upgrade there: the server, or a proxy that keeps the address for itself.
+    const answer = await askCheck(
+      environment.fetch,
+      address.socket('check').replace(/^ws/, 'http'),
+      environment.clock,
+    );
+    const reached = answer.kind === 'answer' && answer.code !== undefined;
+    const detail = answer.kind === 'answer' ? `HTTP ${answer.status}` : answer.detail;
+    tell({ look: 'websocket', finding: reached ? 'upgrade_headers_missing' : 'websocket_failed', detail });
+  } else if (typeof servers !== 'string') {
+    tell({ look: 'websocket' });
+    await examineRelays({ ...environment, media }, servers, tell);
+  } else if (FULL.has(servers)) {
+    tell({ look: 'websocket', finding: 'limit_reached', detail: servers });
+  } else {
+    tell({ look: 'websocket' });
+    // Nobody comes into a room of their own making without a token.
+    tell({ look: 'relay', missed: 'token', detail: servers });
+  }
 }
 
 /** Whether a server answers, and would take a WebSocket from this page (R76). */
@@ -100,7 +126,7 @@ async function examineServer(
           ? 'limit_reached'
           : status >= 500
             ? 'server_down'
-            : 'wrong_address';
+            : 'wrong_path';
     tell({ look: 'server', finding, detail });
     return false;
   }
@@ -130,25 +156,64 @@ async function examineRelays(
 
 async function examineIce(tools: RelayTools, server: IceServer): Promise<Look> {
   const about = server.urls.join();
-  const { candidates, hosts, errors } = await gather(tools, server);
-  // By an error for each address of this machine's: one that has no way there is nothing strange.
+  const gathered = await gather(tools, server);
+  const { candidates, hosts, errors, ended } = gathered;
   const seen = { about, detail: [...candidates, ...new Set(errors)].join(', ') };
   if (/^stuns?:/.test(about)) {
-    const silent = !candidates.has('srflx/udp') && errors.length >= Math.max(1, hosts);
-    return { look: 'stun', ...seen, ...(silent && { finding: 'stun_unreachable' }) };
+    if (candidates.has('srflx/udp')) return { look: 'stun', ...seen };
+    // Of an address that is seen as it is nothing is said, and for one from which there is no way there is an error late
+    // or never: with more than the usual two, of IPv4 and IPv6, either may be.
+    if (errors.length >= Math.max(1, hosts) || (!ended && hosts <= 2)) {
+      return { look: 'stun', ...seen, finding: 'stun_unreachable' };
+    }
+    return { look: 'stun', ...seen, ...(!ended && { missed: 'unclear' }) };
   }
   if (![...candidates].some((kind) => kind.startsWith('relay'))) {
-    const says = (...codes: readonly string[]): boolean =>
-      errors.some((error) => codes.includes(error.slice(0, 3)));
-    const finding = says('401', '431', '441')
+    const finding = says(errors, '401', '431', '441')
       ? 'relay_secret_wrong'
-      : says('403', '437', '442', '486', '508')
+      : says(errors, ...REFUSED)
         ? 'relay_refused'
         : 'relay_unreachable';
     return { look: 'relay', ...seen, finding };
   }
-  const passes = await passThrough(tools, server);
-  return { look: 'relay', ...seen, ...(!passes && { finding: 'relay_ports_closed' }) };
+  const finding = await examinePorts(tools, server, gathered);
+  return { look: 'relay', ...seen, ...(finding && { finding }) };
+}
+
+/** What is wrong with a relay that gives a port; `undefined` where nothing is. */
+async function examinePorts(
+  tools: RelayTools,
+  server: IceServer,
+  { relayed = '', mapped = '' }: Gathered,
+): Promise<PageFinding | undefined> {
+  const { passes, errors } = await passThrough(tools, server);
+  if (!passes && says(errors, ...REFUSED)) return 'relay_refused';
+  if (isWrongAddress(relayed, /^turns?:([^:?]+)/.exec(server.urls.join())?.[1] ?? '', mapped, passes)) {
+    return 'relay_address_wrong';
+  }
+  if (passes) return undefined;
+  // Where only one of the two needs it.
+  const one = await passThrough(tools, server, 'all');
+  return one.passes ? 'relay_not_to_itself' : 'relay_ports_closed';
+}
+
+/**
+ * Whether a relay tells an address that is not its own, as far as a page sees, which resolves no names.
+ *
+ * @param host where the relay is asked
+ * @param mapped where it sees this browser
+ * @param passes whether it reaches itself: it may know that address for its own
+ */
+function isWrongAddress(relayed: string, host: string, mapped: string, passes: boolean): boolean {
+  const isOuter = (address: string): boolean => V4.test(address) && !INNER.test(address);
+  if (INNER.test(relayed) && (isOuter(host) || isOuter(mapped))) return true;
+  if (!V4.test(host) || !V4.test(relayed) || host === relayed) return false;
+  // People near it may ask it by an inner address.
+  return !(passes && INNER.test(host) && isOuter(relayed));
+}
+
+function says(errors: readonly string[], ...codes: readonly string[]): boolean {
+  return errors.some((error) => codes.includes(error.slice(0, 3)));
 }
 
 /** Asks for camera and microphone, and lets them go at once. */

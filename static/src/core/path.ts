@@ -3,7 +3,7 @@
  * proves the whole signaling path and brings the ICE servers, and leaves it again; then gathers
  * candidates of the relay alone.
  */
-import type { IceServer } from '../protocol/messages';
+import type { ErrorCode, IceServer } from '../protocol/messages';
 import { Diagnosis, type DiagnosisOptions } from './diagnosis';
 import type { MediaFactory } from './peer';
 import { parse } from './session';
@@ -32,19 +32,19 @@ export async function checkPath(options: PathOptions): Promise<PathReport> {
       });
     });
   }
-  if (servers === 'unknown') return { state: 'ready', relay: 'unknown' };
+  if (typeof servers === 'string') return { state: 'ready', relay: 'unknown' };
   const relays = servers.filter(({ urls }) => urls.some((url) => /^turns?:/.test(url)));
   if (relays.length === 0) return { state: 'ready', relay: 'none' };
   return { state: 'ready', relay: (await reachRelay(options, relays)) ? 'reached' : 'unreachable' };
 }
 
 /**
- * The servers that a member is told of (R7); `unknown` where the server answers and tells of none, `undefined` where
+ * The servers that a member is told of (R7); a code where the server answers and tells of none, `undefined` where
  * signaling is not reached.
  */
 export function askIceServers(
   options: Omit<PathOptions, 'fetch' | 'checkUrl'>,
-): Promise<readonly IceServer[] | 'unknown' | undefined> {
+): Promise<readonly IceServer[] | ErrorCode | undefined> {
   const { socketUrl, connect, media, clock } = options;
   return new Promise((resolve) => {
     let socket: Socket;
@@ -54,7 +54,7 @@ export function askIceServers(
       resolve(undefined);
       return;
     }
-    const end = (servers?: readonly IceServer[] | 'unknown'): void => {
+    const end = (servers?: readonly IceServer[] | ErrorCode): void => {
       clock.clearTimeout(timer);
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
@@ -71,7 +71,7 @@ export function askIceServers(
         end(message.ice_servers);
       } else if (message?.type === 'error') {
         // It answers, and lets nobody into rooms of their own making: the relay stays unknown.
-        end('unknown');
+        end(message.code);
       }
     };
     socket.onclose = () => {

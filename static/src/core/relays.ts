@@ -19,6 +19,11 @@ export interface Gathered {
   readonly hosts: number;
   /** Code and text of each error (W3C WebRTC §4.8.2). */
   readonly errors: readonly string[];
+  /** There is nothing more to wait for. */
+  readonly ended: boolean;
+  /** The relay's address for others, and the one at which it sees this browser. */
+  readonly relayed?: string;
+  readonly mapped?: string;
 }
 
 /** Gathers candidates from one server; a relay's first one is enough. */
@@ -27,45 +32,66 @@ export function gather({ media, clock }: Tools, server: IceServer): Promise<Gath
     const candidates = new Set<string>();
     const errors: string[] = [];
     let hosts = 0;
+    let relay: Pick<Gathered, 'relayed' | 'mapped'> = {};
     let pc: RTCPeerConnection;
     try {
       pc = media.newPeerConnection({ iceServers: [server] });
     } catch (error) {
-      resolve({ candidates, hosts, errors: [String(error)] });
+      resolve({ candidates, hosts, errors: [String(error)], ended: true });
       return;
     }
-    const end = (): void => {
+    const end = (ended: boolean): void => {
       clock.clearTimeout(timer);
       pc.onicecandidate = pc.onicecandidateerror = null;
       pc.close();
-      resolve({ candidates, hosts, errors });
+      resolve({ candidates, hosts, errors, ended, ...relay });
     };
-    const timer = clock.setTimeout(end, GATHER_MS);
+    const timer = clock.setTimeout(() => {
+      end(false);
+    }, GATHER_MS);
     pc.onicecandidate = ({ candidate }) => {
       if (candidate === null) {
-        end();
+        end(true);
         return;
       }
       if (candidate.candidate === '') return;
       candidates.add(`${candidate.type ?? ''}/${candidate.protocol ?? ''}`);
       if (candidate.type === 'host' && candidate.protocol === 'udp') hosts += 1;
-      if (candidate.type === 'relay') end();
+      if (candidate.type === 'relay') {
+        relay = { relayed: candidate.address ?? '', mapped: candidate.relatedAddress ?? '' };
+        end(true);
+      }
     };
     pc.onicecandidateerror = ({ errorCode, errorText }) => {
       errors.push(`${errorCode} ${errorText}`);
     };
     pc.createDataChannel('check');
-    pc.setLocalDescription().catch(end);
+    pc.setLocalDescription().catch(() => {
+      end(true);
+    });
   });
 }
 
-/** Whether bytes go from one connection to another, both by this relay alone. */
-export async function passThrough({ media, clock }: Tools, server: IceServer): Promise<boolean> {
-  const configuration: RTCConfiguration = { iceServers: [server], iceTransportPolicy: 'relay' };
-  const [one, other] = [media.newPeerConnection(configuration), media.newPeerConnection(configuration)];
+/** What came of sending something through a relay. */
+export interface Passage {
+  readonly passes: boolean;
+  /** As in `Gathered`. */
+  readonly errors: readonly string[];
+}
+
+/** Whether bytes go from one connection to another, which uses this relay alone, as does the first unless it may use `all`. */
+export async function passThrough(
+  { media, clock }: Tools,
+  server: IceServer,
+  iceTransportPolicy: RTCIceTransportPolicy = 'relay',
+): Promise<Passage> {
+  const iceServers = [server];
+  const one = media.newPeerConnection({ iceServers, iceTransportPolicy });
+  const other = media.newPeerConnection({ iceServers, iceTransportPolicy: 'relay' });
+  const errors: string[] = [];
   let timer: number | undefined;
   try {
-    return await new Promise<boolean>((resolve, reject) => {
+    const passes = await new Promise<boolean>((resolve, reject) => {
       timer = clock.setTimeout(() => {
         resolve(false);
       }, PASS_MS);
@@ -86,14 +112,21 @@ export async function passThrough({ media, clock }: Tools, server: IceServer): P
         [one, other],
         [other, one],
       ] as const) {
+        from.onicecandidateerror = ({ errorCode, errorText }) => {
+          errors.push(`${errorCode} ${errorText}`);
+        };
+        let given = 0;
         from.onicecandidate = ({ candidate }) => {
+          given += candidate?.candidate ? 1 : 0;
+          if (candidate === null && given === 0) resolve(false);
           // One that is not taken is one fewer.
           if (candidate) void ready.then(() => to.addIceCandidate(candidate)).catch(() => undefined);
         };
       }
     });
+    return { passes, errors };
   } catch {
-    return false;
+    return { passes: false, errors };
   } finally {
     clock.clearTimeout(timer);
     one.close();

@@ -1,4 +1,4 @@
-import type { LookName, PageFinding } from '../core/examination';
+import type { Look, LookName, PageFinding } from '../core/examination';
 
 /** What is wrong, and what mends it. */
 interface FindingText {
@@ -24,7 +24,10 @@ export const enDiag = {
     isWrong: 'wrong',
     isMissed: 'not looked at',
     noRelay: 'The server has no relay: from strict networks some calls may find no path.',
-    token: 'Only people with an invitation learn of the relays: try them in the meeting.',
+    missed: {
+      token: 'Only people with an invitation learn of the relays: try them in the meeting.',
+      unclear: 'This machine has several networks, and the browser does not tell whether the server answers.',
+    } satisfies Record<NonNullable<Look['missed']>, string>,
     looks: {
       secure: 'Page over https',
       webrtc: 'Video calls in this browser',
@@ -48,9 +51,9 @@ export const enDiag = {
         what: 'The server does not answer.',
         fix: 'Check your network; whoever runs the server checks that it runs.',
       },
-      wrong_address: {
-        what: 'What answers under /signal-api/ is not Roundtable.',
-        fix: 'Let the proxy pass /signal-api/ on to the signaling server.',
+      wrong_path: {
+        what: 'The path /signal-api/ at this address does not lead to the signaling server.',
+        fix: 'Let the proxy pass /signal-api/ on as it is (nginx: proxy_pass that ends with the port, without a slash); where all is below a path such as /meet/, let it take that off (with a slash: nginx/sub-path.conf).',
       },
       server_down: {
         what: 'The proxy does not reach the signaling server.',
@@ -72,6 +75,10 @@ export const enDiag = {
         what: 'The server answers, and no WebSocket opens: a proxy does not pass it on.',
         fix: 'nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";',
       },
+      websocket_failed: {
+        what: 'The server answers, but no WebSocket could be opened.',
+        fix: 'Check what stands between here and the server: proxies, firewalls and their logs.',
+      },
       stun_unreachable: {
         what: 'The STUN server does not answer this browser.',
         fix: 'Check that it runs, and that its UDP port (3478) is open; your network may let no UDP out.',
@@ -91,6 +98,14 @@ export const enDiag = {
       relay_ports_closed: {
         what: 'The relay gives a port, and nothing comes through it.',
         fix: 'Open its UDP ports (TURN_RELAY_PORTS, 49160-49259), and check that TURN_HOST is its public address.',
+      },
+      relay_address_wrong: {
+        what: 'The relay tells an address at which it is not reached.',
+        fix: 'Set TURN_HOST (coturn: external-ip) to the public address of its machine.',
+      },
+      relay_not_to_itself: {
+        what: 'Two people who both need the relay do not reach each other through it.',
+        fix: 'Allow the relay its own address as a peer (coturn: allowed-peer-ip).',
       },
       devices_blocked: {
         what: 'The browser does not let this page use camera and microphone.',

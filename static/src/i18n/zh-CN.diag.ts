@@ -17,7 +17,10 @@ export const zhCNDiag: DiagMessages = {
     isWrong: '有问题',
     isMissed: '未检查',
     noRelay: '服务器没有中继：在限制较严的网络中，部分通话可能连不上。',
-    token: '只有受邀请的人才能得知中继，请在会议中检查。',
+    missed: {
+      token: '只有受邀请的人才能得知中继，请在会议中检查。',
+      unclear: '本机有多个网络，浏览器没有说明服务器是否应答。',
+    },
     looks: {
       secure: '通过 https 打开',
       webrtc: '浏览器支持视频通话',
@@ -38,9 +41,9 @@ export const zhCNDiag: DiagMessages = {
         fix: '请使用新版 Chrome、Edge、Firefox 或 Safari。',
       },
       port_closed: { what: '服务器没有应答。', fix: '请检查网络；管理员请确认服务器正在运行。' },
-      wrong_address: {
-        what: '/signal-api/ 下应答的不是圆桌服务器。',
-        fix: '让代理把 /signal-api/ 转发给信令服务器。',
+      wrong_path: {
+        what: '这个网址下的 /signal-api/ 路径没有通向信令服务器。',
+        fix: '让代理原样转发 /signal-api/（nginx：proxy_pass 以端口结尾，不带斜杠）；如果整个站点位于 /meet/ 这样的路径下，则应去掉该路径（带斜杠，见 nginx/sub-path.conf）。',
       },
       server_down: {
         what: '代理连不上信令服务器。',
@@ -62,6 +65,10 @@ export const zhCNDiag: DiagMessages = {
         what: '服务器有应答，但 WebSocket 打不开：代理没有转发它。',
         fix: 'nginx：proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";',
       },
+      websocket_failed: {
+        what: '服务器有应答，但无法打开 WebSocket。',
+        fix: '检查本机与服务器之间的代理、防火墙及其日志。',
+      },
       stun_unreachable: {
         what: 'STUN 服务器没有应答。',
         fix: '检查它是否运行、UDP 端口（3478）是否开放；你的网络也可能不允许 UDP。',
@@ -81,6 +88,14 @@ export const zhCNDiag: DiagMessages = {
       relay_ports_closed: {
         what: '中继分配了端口，但没有数据能通过。',
         fix: '开放它的 UDP 端口（TURN_RELAY_PORTS，49160-49259），并检查 TURN_HOST 是否为公网地址。',
+      },
+      relay_address_wrong: {
+        what: '中继给出的地址无法到达。',
+        fix: '把 TURN_HOST（coturn：external-ip）设为其机器的公网地址。',
+      },
+      relay_not_to_itself: {
+        what: '两个都需要中继的人无法通过它互相连接。',
+        fix: '允许中继把自己的地址作为对端（coturn：allowed-peer-ip）。',
       },
       devices_blocked: {
         what: '浏览器不允许本页使用摄像头和麦克风。',

@@ -32,10 +32,11 @@ export class Firefox {
   #sent = 0;
   #waiting = new Map();
 
-  static async launch() {
+  /** @param more further preferences */
+  static async launch(more = {}) {
     const firefox = new Firefox();
     try {
-      await firefox.#start();
+      await firefox.#start({ ...PREFERENCES, ...more });
       return firefox;
     } catch (error) {
       await firefox.close();
@@ -43,9 +44,9 @@ export class Firefox {
     }
   }
 
-  async #start() {
+  async #start(preferences) {
     this.#profile = await mkdtemp(join(tmpdir(), 'roundtable-firefox-'));
-    const lines = Object.entries(PREFERENCES).map(
+    const lines = Object.entries(preferences).map(
       (entry) => `user_pref(${entry.map((part) => JSON.stringify(part))});`,
     );
     await writeFile(join(this.#profile, 'user.js'), lines.join('\n'));
@@ -65,17 +66,25 @@ export class Firefox {
     this.#socket = new WebSocket(`${await address}/session`);
     this.#socket.on('message', (frame) => this.#answered(JSON.parse(frame)));
     await once(this.#socket, 'open');
-    await this.#command('session.new', { capabilities: { alwaysMatch: { acceptInsecureCerts: true } } });
+    await this.#command('session.new', {
+      capabilities: { alwaysMatch: { acceptInsecureCerts: true } },
+    });
     const { contexts } = await this.#command('browsingContext.getTree', {});
     this.#context = contexts[0].context;
   }
 
   async goto(url) {
-    await this.#command('browsingContext.navigate', { context: this.#context, url, wait: 'interactive' });
+    await this.#command('browsingContext.navigate', {
+      context: this.#context,
+      url,
+      wait: 'interactive',
+    });
   }
 
   async addInitScript(script) {
-    await this.#command('script.addPreloadScript', { functionDeclaration: `${script}` });
+    await this.#command('script.addPreloadScript', {
+      functionDeclaration: `${script}`,
+    });
   }
 
   /** Calls a function in the page; what goes in and out is JSON. */

@@ -1,13 +1,14 @@
 // coturn with the configuration that the stack gives it (`turn/start`), in the network of this machine.
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const START = fileURLToPath(new URL('../../../turn/start', import.meta.url));
 
@@ -36,11 +37,15 @@ export class Turn {
   #folder;
   #process;
 
-  /** @param args further flags of coturn */
-  static async start(...args) {
+  /**
+   * @param flags further flags of coturn
+   * @param settings of `turn/start`, in place of those that are right
+   * @param edit makes another configuration of the one that `turn/start` has written
+   */
+  static async start({ flags = [], settings = {}, edit } = {}) {
     const turn = new Turn();
     try {
-      await turn.#start(args);
+      await turn.#start(flags, settings, edit);
       return turn;
     } catch (error) {
       await turn.stop();
@@ -48,23 +53,32 @@ export class Turn {
     }
   }
 
-  async #start(args) {
+  async #start(flags, settings, edit) {
+    // Where it is, and not where it believes to be.
+    this.host = settings.TURN_RELAY_ADDRESS ?? this.host;
     this.#folder = await mkdtemp(join(tmpdir(), 'roundtable-turn-'));
     const file = join(this.#folder, 'secret');
     await writeFile(file, this.secret);
     let said = '';
-    this.#process = spawn(START, args, {
-      env: {
-        PATH: process.env.PATH,
-        TURNSERVER: 'turnserver',
-        TURN_RUN_DIR: this.#folder,
-        TURN_SECRET_FILE: file,
-        TURN_HOST: this.host,
-        TURN_RELAY_ADDRESS: this.host,
-        TURN_PORT: `${this.port}`,
-        TURN_RELAY_PORTS: `${this.port + 1}-${this.port + 40}`,
-      },
-    });
+    const env = {
+      PATH: process.env.PATH,
+      TURNSERVER: 'turnserver',
+      TURN_RUN_DIR: this.#folder,
+      TURN_SECRET_FILE: file,
+      TURN_HOST: this.host,
+      TURN_RELAY_ADDRESS: this.host,
+      TURN_PORT: `${this.port}`,
+      TURN_RELAY_PORTS: `${this.port + 1}-${this.port + 40}`,
+      ...settings,
+    };
+    if (edit) {
+      await promisify(execFile)(START, { env: { ...env, TURNSERVER: 'true' } });
+      const conf = join(this.#folder, 'turnserver.conf');
+      await writeFile(conf, edit(await readFile(conf, 'utf8')));
+      this.#process = spawn('turnserver', ['-c', conf, ...flags], { env });
+    } else {
+      this.#process = spawn(START, flags, { env });
+    }
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream.on('data', (text) => (said = (said + text).slice(-10_000)));
     }
@@ -85,7 +99,10 @@ export class Turn {
   /** Credentials by the TURN REST scheme that end in so many seconds. */
   credentials(seconds) {
     const username = `${Math.floor(Date.now() / 1000) + seconds}:test`;
-    return { username, credential: createHmac('sha1', this.secret).update(username).digest('base64') };
+    return {
+      username,
+      credential: createHmac('sha1', this.secret).update(username).digest('base64'),
+    };
   }
 
   async stop() {

@@ -1,0 +1,132 @@
+//! The address of a meeting, taken apart as browsers do (WHATWG URL).
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use url::{Host, Url};
+
+/// A page of a server, and by it all other addresses. No room is named by it, as whoever knows the name can come in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Target {
+    page: Url,
+}
+
+impl Target {
+    /// `page` is of http or https.
+    pub(super) fn new(mut page: Url) -> Self {
+        let path = page.path();
+        // Of a room's page, and of an address of the API, the folder that both are in.
+        if let Some(end) = ["/r/", "/signal-api/"].iter().filter_map(|inner| path.find(inner)).min() {
+            let folder = path[..=end].to_owned();
+            page.set_path(&folder);
+        }
+        page.set_query(None);
+        page.set_fragment(None);
+        Self { page }
+    }
+
+    /// Where a redirect leads; `None` where that is no web page.
+    pub(super) fn redirected(&self, location: &str) -> Option<Self> {
+        let page = self.page.join(location).ok()?;
+        matches!(page.scheme(), "http" | "https").then(|| Self::new(page))
+    }
+
+    pub(super) fn page(&self) -> &str {
+        self.page.as_str()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.page.path()
+    }
+
+    pub(super) fn tls(&self) -> bool {
+        self.page.scheme() == "https"
+    }
+
+    /// A name, or an address without brackets.
+    pub(super) fn host(&self) -> String {
+        match self.page.host() {
+            Some(Host::Domain(name)) => name.to_owned(),
+            Some(Host::Ipv4(ip)) => ip.to_string(),
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            None => String::new(),
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.page.port_or_known_default().unwrap_or_default()
+    }
+
+    /// The folder of the page, which begins and ends with a slash.
+    pub(super) fn base(&self) -> &str {
+        let path = self.page.path();
+        &path[..=path.rfind('/').unwrap_or_default()]
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{}{path}", self.origin(), self.base())
+    }
+
+    /// As a browser says it, without a default port.
+    pub(super) fn origin(&self) -> String {
+        self.page.origin().ascii_serialization()
+    }
+
+    /// As `Host` and certificates are asked for.
+    pub(super) fn authority(&self) -> String {
+        self.origin().split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default()
+    }
+
+    pub(super) fn headers(&self) -> HeaderMap {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+        HeaderMap::from_iter([(header::HOST, value(&self.authority())), (header::ORIGIN, value(&self.origin()))])
+    }
+
+    /// To whom a browser would give a camera without TLS.
+    pub(super) fn is_local(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(page: &str) -> Target {
+        Target::new(page.parse().unwrap())
+    }
+
+    #[test]
+    fn any_address_of_a_meeting_names_its_server() {
+        for (page, api, origin) in [
+            ("https://meet.example", "https://meet.example/signal-api/", "https://meet.example"),
+            ("https://meet.example:443/r/standup?x=1", "https://meet.example/signal-api/", "https://meet.example"),
+            ("https://meet.example/meet/diag", "https://meet.example/meet/signal-api/", "https://meet.example"),
+            ("http://[::1]:7/a/b/", "http://[::1]:7/a/b/signal-api/", "http://[::1]:7"),
+            ("http://a/meet/signal-api/v1/welcome", "http://a/meet/signal-api/", "http://a"),
+            ("http://Bücher.example/", "http://xn--bcher-kva.example/signal-api/", "http://xn--bcher-kva.example"),
+        ] {
+            let target = target(page);
+            assert_eq!((target.url("signal-api/"), target.origin()), (api.to_owned(), origin.to_owned()));
+        }
+        let v6 = target("http://[::1]:7/");
+        assert_eq!((v6.host().as_str(), v6.port(), v6.authority().as_str()), ("::1", 7, "[::1]:7"));
+    }
+
+    #[test]
+    fn cameras_are_given_to_this_machine_itself() {
+        let is_local = |page: &str| target(page).is_local();
+        assert!(is_local("http://localhost:1") && is_local("http://[::1]:1") && is_local("http://127.9.9.9/"));
+        assert!(!is_local("http://0.0.0.0:1") && !is_local("http://meet.example"));
+    }
+
+    #[test]
+    fn redirects_lead_to_pages_alone() {
+        let from = target("http://meet.example/meet");
+        let leads = |location: &str| from.redirected(location).map(|to| to.page().to_owned());
+        assert_eq!(leads("https://meet.example/meet/r/standup").unwrap(), "https://meet.example/meet/");
+        assert_eq!(leads("/meet/").unwrap(), "http://meet.example/meet/");
+        assert_eq!(leads("ftp://meet.example/"), None);
+    }
+}
