@@ -1,7 +1,10 @@
 // The operator's page: what it shows is so, and what it does is done.
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join as path } from 'node:path';
 import { loseForGood, subPath, Wire } from './lib/net.js';
-import { expect, expectAllSeen, expectSignaling, test } from './lib/test.js';
+import { expect, expectAllSeen, expectPictures, expectSignaling, test } from './lib/test.js';
 
 const TOKEN = 'north-north-north-north';
 
@@ -109,6 +112,56 @@ test.describe('where few attempts are free', () => {
       await operator.button('open').click();
       await expect(alert).toHaveText(/Try again in \d+ s/, { timeout: 100 });
     }).toPass();
+  });
+});
+
+test.describe('where hosts may record to the server', () => {
+  test.use({
+    settings: async ({}, use) => {
+      const folder = await mkdtemp(path(tmpdir(), 'roundtable-operator-'));
+      await use({
+        ROUNDTABLE_ADMIN_TOKEN: TOKEN,
+        ROUNDTABLE_RECORDINGS_DIR: folder,
+        ROUNDTABLE_QUALITY_INTERVAL: '1s',
+      });
+      await rm(folder, { recursive: true, force: true });
+    },
+  });
+
+  test('an operator sees how good calls are of late, and who records to the server and who does not', async ({
+    join,
+    person,
+    server,
+  }) => {
+    const operator = await person('operator');
+    await operator.page.goto(at(server.url));
+    await signIn(operator);
+    const reports = operator.page.locator('[data-reports]');
+    await expect(reports).toHaveText('No reports in the last 5 minutes.');
+    const ada = await join('Ada', 'kept', { audio: true });
+    const grace = await join('Grace', 'kept');
+    await expectPictures(ada, 'Grace');
+    await expectPictures(grace, 'Ada');
+    const count = async () => parseInt(await reports.textContent(), 10);
+    await expect(reports).toHaveText(/^\d+ reports in the last 5 minutes$/);
+    const before = await count();
+    await expect.poll(count).toBeGreaterThan(before);
+    await expect(operator.page.locator('[data-quality=fps]')).toContainText('fps');
+
+    await room(operator, 'kept').click();
+    await expect(member(operator, 'Ada').locator('[data-state=mic]')).toBeVisible();
+    const to = (name) => member(operator, name).locator('[data-state^=recording]');
+    await expect(to('Ada')).toHaveCount(0);
+    await ada.page.keyboard.press('r');
+    await ada.page.locator('[data-place="server"]').check();
+    await ada.button('confirm').click();
+    await expect(to('Ada')).toHaveAccessibleName('Records to the server');
+    await expect(to('Grace')).toHaveCount(0);
+    await grace.page.keyboard.press('r');
+    await grace.button('confirm').click();
+    await expect(to('Grace')).toHaveAccessibleName('Records on their own device');
+    await ada.page.keyboard.press('r');
+    await expect(to('Ada')).toHaveCount(0);
   });
 });
 
