@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::http::{self, Patience, PeerAddress};
 use crate::hub::Connection;
 use crate::limits::{Kind, Visit};
-use crate::telemetry::Limit;
+use crate::telemetry::{Limit, QUALITY_STEP};
 
 /// How much sooner a client has to send a request's head where half of the places are taken: who holds them without a
 /// word is not to keep others waiting.
@@ -102,6 +102,8 @@ impl Server {
         let engine = tokio::spawn(async move { follows.hub.follow().await });
         let keeps = Arc::clone(&app);
         let recordings = tokio::spawn(async move { sweep_recordings(&keeps).await });
+        let counts = Arc::clone(&app);
+        let quality = tokio::spawn(async move { keep_quality(&counts).await });
         shutdown.await;
 
         tracing::info!(connections = app.connections(), "shutting down");
@@ -119,7 +121,7 @@ impl Server {
         // Last: it says until the end that the server is not ready.
         app.webhooks.settle(WEBHOOK_PATIENCE).await;
         app.traces.settle(TRACE_PATIENCE).await;
-        for task in [ops, keys, webhooks, traces, ice, engine, recordings] {
+        for task in [ops, keys, webhooks, traces, ice, engine, recordings, quality] {
             task.abort();
         }
         tracing::info!("stopped");
@@ -140,6 +142,14 @@ async fn sweep_recordings(app: &Arc<App>) {
     loop {
         tokio::time::sleep(RECORDINGS_SWEEP).await;
         http::sweep_recordings(app).await;
+    }
+}
+
+/// As long as it is polled.
+async fn keep_quality(app: &App) {
+    loop {
+        tokio::time::sleep(QUALITY_STEP).await;
+        app.metrics.quality.keep();
     }
 }
 

@@ -44,14 +44,18 @@ impl Histogram {
         self.observe(time.as_secs_f64());
     }
 
-    /// What `share` of the values, from 0 to 1, are not above, as far as buckets can tell: those of one are taken to lie
-    /// evenly in it, as Prometheus does, and what is above the last bound at that bound. `None` without a value.
-    pub fn quantile(&self, share: f64) -> Option<f64> {
-        let Counts { bounds, counts, .. } = &*self.0;
-        let counts: Vec<_> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    /// How many values lie in each bucket: those up to each bound, and those above all of them.
+    pub fn counts(&self) -> Vec<u64> {
+        self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
+    /// What `share`, from 0 to 1, of the values that lie so in the buckets are not above, as far as buckets can tell: those
+    /// of one are taken to lie evenly in it, as Prometheus does, and what is above the last bound at that bound. `None`
+    /// without a value.
+    pub fn quantile(&self, counts: &[u64], share: f64) -> Option<f64> {
         let total: u64 = counts.iter().sum();
         let (mut rest, mut lower) = (share * total as f64, 0.0);
-        for (&upper, &count) in bounds.iter().zip(&counts) {
+        for (&upper, &count) in self.0.bounds.iter().zip(counts) {
             let count = count as f64;
             if count > 0.0 && rest <= count {
                 return Some(lower + (upper - lower) * rest / count);
@@ -68,9 +72,9 @@ impl TypedMetric for Histogram {
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let Counts { bounds, counts, sum } = &*self.0;
+        let Counts { bounds, sum, .. } = &*self.0;
         let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-        let buckets: Vec<_> = bounds.zip(counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
+        let buckets: Vec<_> = bounds.zip(self.counts()).collect();
         // Of the same reading, or a bucket could hold more than all.
         let count = buckets.iter().map(|(_, count)| count).sum();
         encoder.encode_histogram::<NoLabelSet>(f64::from_bits(sum.load(Ordering::Relaxed)), count, &buckets, None)
@@ -104,13 +108,14 @@ mod tests {
             let bucket = BOUNDS.partition_point(|bound| *bound < meant);
             let upper = BOUNDS[bucket.min(BOUNDS.len() - 1)];
             let lower = if bucket < BOUNDS.len() { BOUNDS[bucket.saturating_sub(1)] } else { upper };
-            let found = histogram.quantile((which as f64 + 0.5) / sorted.len() as f64).unwrap();
+            let found = histogram.quantile(&histogram.counts(), (which as f64 + 0.5) / sorted.len() as f64).unwrap();
             prop_assert!((lower - 1e-9..=upper + 1e-9).contains(&found), "{found} is not in {lower}..={upper}");
         }
     }
 
     #[test]
     fn without_a_value_there_is_no_quantile() {
-        assert_eq!(Histogram::new(BOUNDS).quantile(0.5), None);
+        let histogram = Histogram::new(BOUNDS);
+        assert_eq!(histogram.quantile(&histogram.counts(), 0.5), None);
     }
 }

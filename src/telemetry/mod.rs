@@ -14,6 +14,6 @@ pub use histogram::Histogram;
 pub use logs::{init_logs, timestamp, timestamp_of};
 pub use messages::{MessageMetrics, Relayed};
 pub use metrics::{Limit, Metrics};
-pub use quality::{QualityMetrics, QualitySummary};
+pub use quality::{QUALITY_STEP, QualityMetrics, QualitySummary};
 pub use requests::RequestMetrics;
 pub use traces::{Origin, Parent, TraceTarget, Traced, Traces};

@@ -1,5 +1,9 @@
 //! What clients report of their calls, as numbers of all of them together.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,6 +21,11 @@ const HEIGHTS: &[f64] = &[90.0, 180.0, 270.0, 360.0, 480.0, 540.0, 720.0, 1_080.
 const FRAME_RATES: &[f64] = &[1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 60.0];
 const BIT_RATES: &[f64] = &[32e3, 64e3, 128e3, 256e3, 512e3, 1e6, 2e6, 4e6, 8e6];
 const FIRST_FRAMES: &[f64] = &[0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
+
+/// How often [`QualityMetrics::keep`] is to be called.
+pub const QUALITY_STEP: Duration = Duration::from_secs(10);
+/// How many counts are kept: a summary is of five minutes, and up to a step more.
+const KEPT: usize = 31;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Path {
@@ -37,9 +46,21 @@ pub struct QualityMetrics {
     frame_rates: Histogram,
     bit_rates: Histogram,
     first_frames: Histogram,
+    /// What had been counted a step ago, and before that; the oldest first.
+    kept: Mutex<VecDeque<Counts>>,
 }
 
-/// All reports since the program began, in few numbers (R91). What no report has said is absent.
+/// What a summary is made of, from the beginning on.
+#[derive(Debug)]
+struct Counts {
+    reports: u64,
+    direct: u64,
+    relayed: u64,
+    /// Of the buckets of each figure.
+    figures: [Vec<u64>; 5],
+}
+
+/// The reports of the last five minutes, in few numbers (R91). What none of them has said is absent.
 #[derive(Debug, Serialize)]
 pub struct QualitySummary {
     reports: u64,
@@ -89,6 +110,7 @@ impl QualityMetrics {
             reports: Counter::default(),
             links: Family::default(),
             freezes: Counter::default(),
+            kept: Mutex::default(),
         };
         registry.register("reports", "Reports of clients", metrics.reports.clone());
         registry.register("links", "Links in reports by the way they go", metrics.links.clone());
@@ -96,6 +118,7 @@ impl QualityMetrics {
         for path in ["direct", "relayed", "unknown"] {
             drop(metrics.links.get_or_create(&Path { path }));
         }
+        metrics.keep();
         metrics
     }
 
@@ -124,23 +147,59 @@ impl QualityMetrics {
         }
     }
 
-    /// All of them together.
+    /// Keeps what has been counted until now, and forgets what is too old for a summary.
+    pub fn keep(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(self.counts());
+    }
+
+    /// The reports of the last five minutes together.
     pub fn summary(&self) -> QualitySummary {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.counts();
+        if let Some(before) = kept.front() {
+            recent.subtract(before);
+        }
         let tenth = |value: f64| (value * 10.0).round() / 10.0;
-        let usual = |histogram: &Histogram, unit: f64| {
-            let at = |share| histogram.quantile(share).map(|value| tenth(value * unit));
+        let usual = |histogram: &Histogram, counts: &[u64], unit: f64| {
+            let at = |share| histogram.quantile(counts, share).map(|value| tenth(value * unit));
             Some(Usual { median: at(0.5)?, p5: at(0.05)?, p95: at(0.95)? })
         };
-        let links = |path| self.links.get_or_create(&Path { path }).get() as f64;
-        let (direct, relayed) = (links("direct"), links("relayed"));
+        let [round_trips, losses, jitters, frozen, frame_rates] = &recent.figures;
+        let (relayed, links) = (recent.relayed as f64, (recent.direct + recent.relayed) as f64);
         QualitySummary {
+            reports: recent.reports,
+            round_trip_ms: usual(&self.round_trips, round_trips, 1e3),
+            loss_percent: usual(&self.losses, losses, 100.0),
+            jitter_ms: usual(&self.jitters, jitters, 1e3),
+            frozen_ms: usual(&self.frozen, frozen, 1e3),
+            fps: usual(&self.frame_rates, frame_rates, 1.0),
+            relayed_percent: (links > 0.0).then(|| tenth(relayed / links * 100.0)),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let links = |path| self.links.get_or_create(&Path { path }).get();
+        Counts {
             reports: self.reports.get(),
-            round_trip_ms: usual(&self.round_trips, 1e3),
-            loss_percent: usual(&self.losses, 100.0),
-            jitter_ms: usual(&self.jitters, 1e3),
-            frozen_ms: usual(&self.frozen, 1e3),
-            fps: usual(&self.frame_rates, 1.0),
-            relayed_percent: (direct + relayed > 0.0).then(|| tenth(relayed / (direct + relayed) * 100.0)),
+            direct: links("direct"),
+            relayed: links("relayed"),
+            figures: [&self.round_trips, &self.losses, &self.jitters, &self.frozen, &self.frame_rates]
+                .map(Histogram::counts),
+        }
+    }
+}
+
+impl Counts {
+    fn subtract(&mut self, before: &Self) {
+        self.reports -= before.reports;
+        self.direct -= before.direct;
+        self.relayed -= before.relayed;
+        for (now, then) in self.figures.iter_mut().flatten().zip(before.figures.iter().flatten()) {
+            *now -= then;
         }
     }
 }

@@ -30,8 +30,20 @@ const room: RoomDetail = {
   room: '圆桌 周会',
   settings: { ...settings, lobby: true },
   members: [
-    { id: '1', name: 'Grace Hopper', role: 'host', state: { mic: true, camera: true }, server: here },
-    { id: '2', name: '张伟', role: 'participant', state: { mic: true, screen: true }, server: there },
+    {
+      id: '1',
+      name: 'Grace Hopper',
+      role: 'host',
+      state: { mic: true, camera: true, recording: 'server' },
+      server: here,
+    },
+    {
+      id: '2',
+      name: '张伟',
+      role: 'participant',
+      state: { mic: true, screen: true, recording: true },
+      server: there,
+    },
     { id: '3', name: 'Edsger Wybe Dijkstra', role: 'participant', state: { hand: true }, link: 'lost' },
   ],
   waiting: [{ id: '4', name: '李小龙' }],

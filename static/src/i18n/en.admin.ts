@@ -38,8 +38,8 @@ export const enAdmin = {
     draining: 'Draining: this server lets nobody in any more, until it is started anew.',
     quality: {
       title: 'Call quality',
-      none: 'No reports yet.',
-      reports: '{n} report since the server began | {n} reports since the server began',
+      none: 'No reports in the last 5 minutes.',
+      reports: '{n} report in the last 5 minutes | {n} reports in the last 5 minutes',
       roundTrip: 'Delay there and back',
       loss: 'Lost on the way',
       jitter: 'Uneven arrival',
@@ -84,7 +84,8 @@ export const enAdmin = {
     cameraOff: 'Camera off',
     screen: 'Shares the screen',
     hand: 'Hand raised',
-    recording: 'Records',
+    recording: 'Records on their own device',
+    recordingServer: 'Records to the server',
     ask: {
       remove: 'Remove {name}?',
       removeBody: '{name} is told, and the others see it. The same person may join again by the link.',

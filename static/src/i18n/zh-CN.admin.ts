@@ -39,8 +39,8 @@ export const zhCNAdmin: AdminMessages = {
     draining: '正在排空：这台服务器不再让任何人进入，直到重新启动。',
     quality: {
       title: '通话质量',
-      none: '还没有报告。',
-      reports: '服务器启动以来 {n} 份报告',
+      none: '最近 5 分钟没有报告。',
+      reports: '最近 5 分钟 {n} 份报告',
       roundTrip: '往返延迟',
       loss: '丢包',
       jitter: '抖动',
@@ -85,7 +85,8 @@ export const zhCNAdmin: AdminMessages = {
     cameraOff: '摄像头已关闭',
     screen: '正在共享屏幕',
     hand: '已举手',
-    recording: '正在录制',
+    recording: '正在录制到自己的设备',
+    recordingServer: '正在录制到服务器',
     ask: {
       remove: '要移出 {name} 吗？',
       removeBody: '{name} 会得到通知，其他人也会看到。同一个人仍可凭链接再次加入。',

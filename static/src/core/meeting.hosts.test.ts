@@ -1,0 +1,184 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { settled } from './testing/clock';
+import { FakeStore } from './testing/files';
+import { ADA, GRACE, open, peer, types, welcome, ZOE } from './testing/fixtures';
+import {
+  begin,
+  clock,
+  devices,
+  enter,
+  environment,
+  meeting,
+  network,
+  prepare,
+  sockets,
+} from './testing/meeting';
+import { FakeStudio } from './testing/studio';
+
+beforeEach(prepare);
+
+describe('R40 the lobby', () => {
+  test('waits, is admitted, and may leave before', () => {
+    meeting.join('Ada');
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    expect(meeting.view.phase).toEqual({ kind: 'waiting' });
+    sockets.last.receive(welcome(ADA));
+    expect(meeting.view.phase.kind).toBe('joined');
+    meeting.leave();
+    meeting.join('Ada');
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    meeting.leave();
+    expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
+    expect(meeting.view.phase).toEqual({ kind: 'left' });
+  });
+
+  test('thrown back into it, one records nothing and sees nobody', async () => {
+    begin({
+      environment: { ...environment, files: new FakeStore(), recording: new FakeStudio() },
+    });
+    enter({ peers: [peer(GRACE)] });
+    await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
+    expect(meeting.view.recording).toMatchObject({ state: 'on' });
+    // The server has forgotten the room, which has begun again with a lobby.
+    sockets.last.end();
+    clock.advance(10_000);
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    expect(meeting.view.phase).toEqual({ kind: 'waiting' });
+    expect(meeting.view.recording).toMatchObject({ state: 'saving' });
+    expect(meeting.view.people).toEqual([]);
+  });
+
+  test('whoever is refused has no camera on', async () => {
+    await meeting.setCamera(true);
+    meeting.join('Ada');
+    sockets.last.open();
+    sockets.last.receive({ type: 'waiting' });
+    sockets.last.end(4007);
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'refused', failure: { code: 'lobby_refused' } },
+      camera: { on: false },
+    });
+    expect(devices.tracks[0]?.stopped).toBe(true);
+  });
+
+  test('hosts see who waits', () => {
+    enter({ role: 'host' });
+    sockets.last.receive({ type: 'lobby', waiting: [{ id: GRACE, name: 'Grace' }] });
+    expect(meeting.view.waiting).toEqual([{ id: GRACE, name: 'Grace' }]);
+    meeting.moderate({ action: 'admit', to: GRACE });
+    expect(sockets.last.sent.at(-1)).toEqual({ type: 'moderate', action: 'admit', to: GRACE });
+    sockets.last.receive({ type: 'lobby', waiting: [] });
+    expect(meeting.view.waiting).toEqual([]);
+  });
+});
+
+describe('what hosts do to others', () => {
+  test.each([
+    ['room_full', 'admit_full'],
+    ['peer_not_found', 'person_gone'],
+    ['not_allowed', 'hosts_only'],
+    ['busy', 'servers_busy'],
+  ] as const)('R37 an act that is refused with %s is told as %s', (code, told) => {
+    enter({ role: 'host' });
+    meeting.moderate({ action: 'admit', to: GRACE });
+    sockets.last.receive({ type: 'error', code, message: 'no', re: 'moderate' });
+    expect(meeting.view).toMatchObject({
+      phase: { kind: 'joined' },
+      notice: { kind: 'failure', failure: { code: told, detail: 'no' } },
+    });
+  });
+
+  test('R43 asking is told, and changes nothing', async () => {
+    await meeting.setMic(true);
+    enter({ peers: [peer(GRACE, {}, 'host')] });
+    sockets.last.receive({ type: 'asked', from: GRACE, ask: 'mute' });
+    expect(meeting.view).toMatchObject({
+      mic: { on: true },
+      notice: { kind: 'asked', ask: 'mute', by: 'Gra' },
+    });
+    meeting.dismissNotice();
+    expect(meeting.view).not.toHaveProperty('notice');
+  });
+
+  test('R44 what is switched off is off at once', async () => {
+    await meeting.setMic(true);
+    await meeting.setCamera(true);
+    enter({ peers: [peer(GRACE, {}, 'host')] });
+    meeting.setHand(true);
+    for (const what of ['mic', 'camera', 'hand'] as const) {
+      sockets.last.receive({ type: 'switched_off', from: GRACE, what });
+      expect(meeting.view.notice).toMatchObject({ kind: 'switched_off', what });
+    }
+    expect(meeting.view).toMatchObject({ mic: { on: false }, camera: { on: false }, hand: false });
+    expect(devices.tracks.map(({ enabled, stopped }) => enabled && !stopped)).toEqual([false, false]);
+    expect(sockets.last.sent.at(-1)).toMatchObject({ state: { mic: false, camera: false, hand: false } });
+  });
+
+  test.each([
+    [4006, 'room_locked'],
+    [4008, 'removed'],
+    [4009, 'ended'],
+  ])('close code %i ends as %s, and is not tried again', async (close, code) => {
+    await meeting.setMic(true);
+    enter();
+    sockets.last.end(close);
+    expect(meeting.view).toMatchObject({ phase: { kind: 'refused', failure: { code } }, mic: { on: false } });
+    expect(clock.waits).toEqual([]);
+  });
+});
+
+describe('R42 a listener', () => {
+  const talk = { ...open, talk: true };
+
+  test('sends nothing: the devices are closed and stay so', async () => {
+    await meeting.setMic(true);
+    enter({ role: 'listener', settings: talk, peers: [peer(GRACE, {}, 'host')] });
+    await settled();
+    expect(devices.tracks[0]?.stopped).toBe(true);
+    await meeting.setMic(true);
+    await meeting.setCamera(true);
+    expect(meeting.view).toMatchObject({ role: 'listener', mic: { on: false }, camera: { on: false } });
+    const senders = network.connections[0]?.transceivers.map(({ direction, sender }) => [
+      direction,
+      sender.track,
+    ]);
+    expect(senders).toEqual(Array(4).fill(['sendrecv', null]));
+  });
+
+  test('applies, is granted, and it is taken back', async () => {
+    enter({ role: 'listener', settings: talk, peers: [peer(GRACE, {}, 'host'), peer(ZOE, {}, 'listener')] });
+    meeting.setHand(true);
+    expect(sockets.last.sent.at(-1)).toMatchObject({ type: 'state', state: { hand: true } });
+    expect(network.connections).toHaveLength(1);
+    expect(meeting.view.people.map(({ resting }) => resting)).toEqual([false, true]);
+    meeting.chat.say('a question');
+    expect(meeting.view.chat).toMatchObject([{ waiting: ['Gra'] }]);
+
+    sockets.last.receive({ type: 'role', version: 2, id: ADA, role: 'participant' });
+    expect(meeting.view).toMatchObject({
+      role: 'participant',
+      hand: false,
+      notice: { kind: 'role', role: 'participant', before: 'listener' },
+    });
+    // The other listener hears this person from now on.
+    expect(network.connections).toHaveLength(2);
+    await meeting.setMic(true);
+    expect(meeting.view.mic.on).toBe(true);
+
+    sockets.last.receive({ type: 'role', version: 3, id: ADA, role: 'listener' });
+    expect(meeting.view).toMatchObject({ role: 'listener', mic: { on: false } });
+    expect(devices.tracks[0]?.stopped).toBe(true);
+    expect(network.connections.map(({ signalingState }) => signalingState === 'closed')).toEqual([
+      false,
+      true,
+    ]);
+  });
+
+  test('is not shown as sending, whatever the state says', () => {
+    enter({ peers: [peer(GRACE, { mic: true, camera: true }, 'listener')] });
+    expect(meeting.view.people).toMatchObject([{ role: 'listener', mic: false, camera: false }]);
+  });
+});
