@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::{EngineMetrics, MessageMetrics, QualityMetrics, RequestMetrics};
+use super::{EngineMetrics, MessageMetrics, QualityMetrics, RecordingMetrics, RequestMetrics};
 use crate::protocol::{CloseCode, ErrorCode, NotResumed};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Metrics {
     pub requests: RequestMetrics,
     /// Of calls.
     pub quality: QualityMetrics,
+    /// Of recordings.
+    pub recordings: RecordingMetrics,
     joins: Family<Outcome, Counter>,
     resumes: Family<Outcome, Counter>,
     errors: Family<Code, Counter>,
@@ -87,6 +89,7 @@ impl Metrics {
             messages,
             requests,
             quality,
+            recordings: RecordingMetrics::default(),
             joins: Family::default(),
             resumes: Family::default(),
             errors: Family::default(),
@@ -95,6 +98,7 @@ impl Metrics {
             registry: Registry::default(),
         };
         metrics.engine.register(&mut registry);
+        metrics.recordings.register(&mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The server's version", build);
         registry.register("sockets", "Open WebSockets", metrics.sockets.clone());

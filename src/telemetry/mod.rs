@@ -6,6 +6,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod quality;
+mod recordings;
 mod requests;
 
 pub use engine::EngineMetrics;
@@ -14,4 +15,5 @@ pub use logs::{init_logs, timestamp, timestamp_of};
 pub use messages::{MessageMetrics, Relayed};
 pub use metrics::{Limit, Metrics};
 pub use quality::{QualityMetrics, QualitySummary};
+pub use recordings::{Ended, RecordingMetrics};
 pub use requests::RequestMetrics;
