@@ -131,28 +131,15 @@ async fn begin(
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
-    let known = app.hub.is_host(&room, host, stay);
-    if known == Some(false) {
-        return Err(hosts_only());
-    }
-    let (whose, began) = (Whose { room, host }, Arc::clone(&store));
+    app.hub.is_host(&room, host, stay).await?;
+    let (whose, began, now) = (Whose { room, host }, Arc::clone(&store), app.surroundings.now());
     let asked = whose.clone();
-    let now = app.surroundings.now();
     let Begun { id, secret: upload } = blocking(move || began.begin(asked, now)).await??;
     // Nobody is recorded who could not know.
-    match app.hub.record(&whose.room, whose.host, stay).heard().await {
-        Ok(()) => {}
-        // Who is known to be a host is told by the first piece, where servers are busy.
-        Err(NotRecorded::Unheard) if known == Some(true) => {}
-        Err(why) => {
-            let (store, id) = (Arc::clone(&store), id.clone());
-            blocking(move || store.delete(&id)).await??;
-            return Err(match why {
-                NotRecorded::NoHost => hosts_only(),
-                NotRecorded::Untold => untold(),
-                NotRecorded::Unheard => unavailable(),
-            });
-        }
+    if let Err(why) = app.hub.record(&whose.room, whose.host, stay).await {
+        let (store, id) = (Arc::clone(&store), id.clone());
+        blocking(move || store.delete(&id)).await??;
+        return Err(why.into());
     }
     tracing::info!(id, "a recording has begun");
     Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes: store.rules().largest }))
@@ -328,10 +315,6 @@ fn untold() -> ApiError {
     ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
 }
 
-fn hosts_only() -> ApiError {
-    ApiError::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", "Only a host who is in the room records it here.")
-}
-
 fn unavailable() -> ApiError {
     let message = "Another server has this, and does not answer. Try again in a few seconds.";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
@@ -348,6 +331,18 @@ fn no_recording() -> ApiError {
 /// Off the threads on which everything else runs.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
+}
+
+impl From<NotRecorded> for ApiError {
+    fn from(why: NotRecorded) -> Self {
+        match why {
+            NotRecorded::NoHost => {
+                Self::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", "Only a host who is in the room records it here.")
+            }
+            NotRecorded::Untold => untold(),
+            NotRecorded::Unheard => unavailable(),
+        }
+    }
 }
 
 impl From<Refused> for ApiError {

@@ -55,7 +55,7 @@ impl Hub {
     }
 
     /// Not while the engine is away: what is said would wait, and may be wrong by then.
-    pub(super) fn could_reach_others(&self) -> bool {
+    fn could_reach_others(&self) -> bool {
         let is_reached = self.engine.as_ref().is_some_and(|engine| engine.is_connected());
         is_reached && !self.draining.load(Ordering::Relaxed) && !self.is_full(true)
     }

@@ -50,92 +50,93 @@ pub enum NotRecorded {
     Unheard,
 }
 
-/// What became of a host's wish to record.
-#[derive(Debug)]
-pub enum Recorded {
-    /// Everybody is told, or nobody.
-    Said(Result<(), NotRecorded>),
-    /// The servers that have the room are told.
-    Waits(oneshot::Receiver<Result<(), NotRecorded>>),
-}
+type Answer = oneshot::Receiver<Result<(), NotRecorded>>;
 
-impl Recorded {
-    /// The answer, as far as it is known in time.
-    pub async fn heard(self) -> Result<(), NotRecorded> {
-        match self {
-            Self::Said(told) => told,
-            Self::Waits(answer) => match tokio::time::timeout(HEARD_WITHIN, answer).await {
-                Ok(Ok(told)) => told,
-                _ => Err(NotRecorded::Unheard),
-            },
-        }
+impl Shared {
+    /// What the answer to an act means by which a host says that it records.
+    pub(super) fn recorded(&self, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
+        self.room().map_or(Err(NotRecorded::NoHost), |room| recorded(room, seat, told))
     }
 }
 
-impl Shared {
-    /// What the answer to an [`Act::State`] means that says that this member records.
-    pub(super) fn recorded(&self, seat: Seat, told: Result<(), &Refusal>) -> Result<(), NotRecorded> {
-        let role = || Some(self.room()?.members().find(|(peer, _)| peer.id == seat.id)?.0.role);
-        match told {
-            Ok(()) if role() == Some(Role::Host) => Ok(()),
-            Err(Refusal::StateInvalid(_)) => Err(NotRecorded::Untold),
-            Err(Refusal::Busy) => Err(NotRecorded::Unheard),
-            Ok(()) | Err(_) => Err(NotRecorded::NoHost),
-        }
+fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
+    match told {
+        Ok(()) if seen(room, seat.id).is_some_and(|seen| seen.role == Role::Host) => Ok(()),
+        Err(Refusal::StateInvalid(_)) => Err(NotRecorded::Untold),
+        Err(Refusal::Busy) => Err(NotRecorded::Unheard),
+        Ok(()) | Err(_) => Err(NotRecorded::NoHost),
     }
 }
 
 impl Hub {
-    /// Whether that peer is in the room, in that very stay, as a host; `None` where the room is not known here, and others
-    /// may have it.
-    pub fn is_host(&self, room: &RoomName, id: PeerId, stay: u64) -> Option<bool> {
-        let rooms = self.lock(room);
-        let is = |seen: Option<Seen>, same: bool| Some(same && seen.is_some_and(|seen| seen.role == Role::Host));
-        match rooms.get(room) {
+    /// Whether that peer is in the room, in that very stay, as a host. Where this server does not have the room, and others
+    /// may, it comes into the room for as long as it takes to know.
+    pub async fn is_host(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> Result<(), NotRecorded> {
+        let known = match self.lock(room).get(room) {
+            Some(Held::Own(own)) => Some(seen(own, id).filter(|_| own.way_to(id).is_some_and(|to| to.is_of(stay)))),
+            Some(Held::Shared(shared)) => {
+                shared.room().map(|room| seen(room, id).filter(|seen| seen.seat.session == stay))
+            }
+            None => None,
+        };
+        match known {
+            None => self.say(room, Seat { id, session: stay }, StatePatch::default()).await,
+            Some(Some(Seen { role: Role::Host, .. })) => Ok(()),
+            Some(_) => Err(NotRecorded::NoHost),
+        }
+    }
+
+    /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
+    /// the room.
+    pub async fn record(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> Result<(), NotRecorded> {
+        self.say(room, Seat { id, session: stay }, says(true)).await
+    }
+
+    /// Changes the state of a host, and waits until everybody hears of it.
+    async fn say(self: &Arc<Self>, room: &RoomName, seat: Seat, patch: StatePatch) -> Result<(), NotRecorded> {
+        let said = async {
+            loop {
+                // A server that was about to leave the room comes into it anew.
+                if let Ok(told) = self.say_once(room, seat, patch.clone())?.await {
+                    return told;
+                }
+            }
+        };
+        tokio::time::timeout(HEARD_WITHIN, said).await.unwrap_or_else(|_| {
+            // It may be heard yet, and is not true then.
+            let _ = self.say_once(room, seat, says(false));
+            Err(NotRecorded::Unheard)
+        })
+    }
+
+    fn say_once(self: &Arc<Self>, name: &RoomName, seat: Seat, patch: StatePatch) -> Result<Answer, NotRecorded> {
+        let mut rooms = self.lock(name);
+        self.reach(&mut rooms, name);
+        let (said, answer) = oneshot::channel();
+        let taken = match rooms.get_mut(name) {
+            None => Err(NotRecorded::NoHost),
             Some(Held::Own(own)) => {
-                let same = own.way_to(id).is_some_and(|outbox| outbox.is_of(stay));
-                is(seen(own, id), same)
+                // Its sessions are numbered otherwise.
+                let seat = own.seat_of(seat.id).unwrap_or(seat);
+                let told = self.apply(name, own, Input::State { seat, patch });
+                let _ = said.send(recorded(own, seat, told.as_ref()));
+                Ok(())
             }
             Some(Held::Shared(shared)) => {
-                let seen = seen(shared.room()?, id);
-                let same = seen.as_ref().is_some_and(|seen| seen.seat.session == stay);
-                is(seen, same)
+                let context = Some(Context::Recorded(seat, said));
+                let taken = self.act(name, shared, Act::State { seat, patch }, None, context);
+                self.finish(name, shared);
+                taken.map(drop).map_err(|_| NotRecorded::Unheard)
             }
-            None if self.could_reach_others() => None,
-            None => Some(false),
-        }
+        };
+        self.clear(&mut rooms, name);
+        taken.map(|()| answer)
     }
 
     /// Whether that peer is in the room, as whatever, as far as this server knows the room: one that has begun anew gives
     /// the roles anew.
     pub fn is_in(&self, room: &RoomName, id: PeerId) -> bool {
         self.lock(room).get(room).is_some_and(|held| held.seen(id).is_some())
-    }
-
-    /// Tells the room that the host of that stay records it to the server. Where this server does not have the room, and
-    /// others may, it comes into the room for as long as that takes.
-    pub fn record(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) -> Recorded {
-        let mut rooms = self.lock(name);
-        self.reach(&mut rooms, name);
-        let recorded = match rooms.get_mut(name) {
-            None => Recorded::Said(Err(NotRecorded::NoHost)),
-            Some(Held::Own(own)) => Recorded::Said(match own.seat_of(id) {
-                None => Err(NotRecorded::NoHost),
-                Some(seat) => self.apply(name, own, Input::State { seat, patch: says(true) }).map_err(|refusal| {
-                    if matches!(refusal, Refusal::StateInvalid(_)) { NotRecorded::Untold } else { NotRecorded::NoHost }
-                }),
-            }),
-            Some(Held::Shared(shared)) => {
-                let (said, answer) = oneshot::channel();
-                let seat = Seat { id, session: stay };
-                let (act, context) = (Act::State { seat, patch: says(true) }, Context::Recorded(seat, said));
-                let taken = self.act(name, shared, act, None, Some(context));
-                self.finish(name, shared);
-                if taken.is_ok() { Recorded::Waits(answer) } else { Recorded::Said(Err(NotRecorded::Unheard)) }
-            }
-        };
-        self.clear(&mut rooms, name);
-        recorded
     }
 
     /// Tells the room that this member records it to the server, or does no more. Nothing happens where it is known, or
@@ -161,7 +162,7 @@ impl Hub {
     }
 }
 
-pub(super) fn says(on: bool) -> StatePatch {
+fn says(on: bool) -> StatePatch {
     StatePatch::from([(KEY, on.then(|| StateValue::Text(SERVER.into())))])
 }
 

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::engine::Engine;
 use super::entrance::Entrant;
-use super::recorded::{self, NotRecorded};
+use super::recorded::NotRecorded;
 use super::{Hub, go_away};
 use crate::cluster::share::{Busy, Emit, Rules};
 use crate::cluster::{Output, Post, ServerId, Share};
@@ -214,13 +214,7 @@ impl Hub {
                 // Whoever has hung up meanwhile does not mind.
                 Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
                 Todo::Answer(Context::Recorded(seat, said), told) => {
-                    let recorded = shared.recorded(seat, told.as_ref().map(|()| ()));
-                    if told.is_ok() && recorded.is_err() {
-                        let takes_back = Act::State { seat, patch: recorded::says(false) };
-                        // Where it waits no more, its own page has to.
-                        let _ = self.act(name, shared, takes_back, None, None);
-                    }
-                    let _ = said.send(recorded);
+                    let _ = said.send(shared.recorded(seat, told.as_ref()));
                 }
                 Todo::Answer(Context::Said(seat, re, reference), Err(refusal)) => {
                     // Its session may be leaving for another server, in this very moment.

@@ -23,7 +23,7 @@ const RECORD_BYTES: usize = 1024;
 /// Nobody else on the machine reads them.
 const MODE: u32 = 0o600;
 /// How long somebody else may hold a lock: one that stands still keeps nobody else waiting for ever.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks at a lock.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -171,7 +171,12 @@ impl Grip<'_> {
         if about.len() > recorded {
             return OpenOptions::new().write(true).open(self.media())?.set_len(recorded);
         }
-        tracing::error!(id = self.id, length = about.len(), recorded, "a recording is shorter than what was acknowledged");
+        tracing::error!(
+            id = self.id,
+            length = about.len(),
+            recorded,
+            "a recording is shorter than what was acknowledged"
+        );
         self.record.bytes = about.len();
         Ok(())
     }

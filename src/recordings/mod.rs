@@ -132,7 +132,9 @@ impl Recordings {
         for id in disk.ids().map_err(wrong)? {
             // To hold one mends it. What another server holds now needs none.
             match disk.grip(&id) {
-                Err(error) if !(is_gone(&error) || is_held(&error) || is_unreadable(&error)) => return Err(wrong(error)),
+                Err(error) if !(is_gone(&error) || is_held(&error) || is_unreadable(&error)) => {
+                    return Err(wrong(error));
+                }
                 _ => {}
             }
         }

@@ -70,9 +70,11 @@ impl Recordings {
 
     /// The host of this one is in the room: other servers, which may not have the room, are told so now and then.
     fn attend(&self, id: &str, now: Now) {
-        let is_due = self.table().entries.get(id).is_some_and(|entry| {
-            now.tick.duration_since(entry.attended) > self.rules.silence / 4
-        });
+        let is_due = self
+            .table()
+            .entries
+            .get(id)
+            .is_some_and(|entry| now.tick.duration_since(entry.attended) > self.rules.silence / 4);
         if !is_due {
             return;
         }
