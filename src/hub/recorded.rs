@@ -114,6 +114,8 @@ impl Hub {
         self.reach(&mut rooms, name);
         let (said, answer) = oneshot::channel();
         let taken = match rooms.get_mut(name) {
+            // Others may have the room, and cannot be asked now.
+            None if self.engine.is_some() => Err(NotRecorded::Unheard),
             None => Err(NotRecorded::NoHost),
             Some(Held::Own(own)) => {
                 // Its sessions are numbered otherwise.

@@ -11,7 +11,7 @@ use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::http::send;
-use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, length, media};
+use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, begin, length, media};
 use crate::stage::Stage;
 
 /// The longest piece in bytes (R86).
@@ -114,7 +114,13 @@ async fn a_recording_goes_on_while_its_servers_are_killed_and_come_back() {
     .await;
     assert_eq!(stage.servers[home].members().await, 0);
     // A host begins there, too: what was before ends with what it had.
-    println!("{}", ada.welcome);
+    // As soon as it has found the engine: until then it says that it cannot know.
+    eventually("a host may begin", async || {
+        let answer = begin(front, "r", &ada.welcome["resume"]).await;
+        assert!([200, 503].contains(&answer.status), "{}", answer.text());
+        answer.status == 200
+    })
+    .await;
     let second = Upload::new(front, "r", &ada).await;
     put(&second, 0, &media(0, 1_000)).await;
     assert_eq!(length(&second.call("POST", "/finish", "").await), 1_000);
