@@ -15,7 +15,7 @@ use crate::config::{Config, Refused};
 use crate::greeter::Greeter;
 use crate::hub::{Connection, Hub, HubRules};
 use crate::limits::{AllCommons, DoorRules, Doors};
-use crate::recordings::Recordings;
+use crate::recordings::{Now, Recordings};
 use crate::telemetry::{Metrics, Traces};
 use crate::webhooks::Webhooks;
 
@@ -70,6 +70,13 @@ impl Default for Surroundings {
     }
 }
 
+impl Surroundings {
+    /// This moment.
+    pub fn now(&self) -> Now {
+        Now { wall: (self.clock)(), tick: Instant::now() }
+    }
+}
+
 /// How many WebSockets there are.
 #[derive(Debug, Default)]
 struct Places {
@@ -105,7 +112,8 @@ impl App {
         let greeter = Greeter::new(&config, resume_key.clone())?;
         let keys = config.token_keys_file.clone();
         let recordings = config.recordings.rules(config.zone);
-        let recordings = recordings.map(|rules| Recordings::open(rules, (surroundings.clock)())).transpose()?;
+        let open = |rules| Recordings::open(rules, metrics.recordings.clone(), surroundings.now());
+        let recordings = recordings.map(open).transpose()?;
         let rules = HubRules {
             room_members: config.room_members,
             resume_window: config.resume_window,

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use common::folder::Folder;
+use common::upload::{Upload, media};
 use common::{TestServer, eventually, http};
 
 const DOCUMENT: &str = include_str!("../docs/METRICS.md");
@@ -65,8 +67,10 @@ async fn text_of(server: &TestServer) -> String {
 }
 
 /// A server of which every metric has something to show.
-async fn used() -> TestServer {
-    let server = TestServer::start(&[]).await;
+async fn used() -> (TestServer, Folder) {
+    let folder = Folder::new();
+    let recordings = [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_RECORDINGS_QUOTA", "100000")];
+    let server = TestServer::start(&recordings).await;
     let mut ada = server.join("a-room-of-their-own", "Ada").await;
     let mut bob = server.join("a-room-of-their-own", "Bob").await;
     ada.expect("peer_joined").await;
@@ -81,17 +85,21 @@ async fn used() -> TestServer {
     eve.expect_error("name_invalid").await;
     bob.send(json!({"type": "leave"})).await;
     bob.drain().await;
+    let first = Upload::new(server.address, "a-room-of-their-own", &ada).await;
+    first.put_well(0, media(0, 1_000)).await;
+    let second = Upload::new(server.address, "a-room-of-their-own", &ada).await;
+    second.put_well(0, media(0, 500)).await;
     for target in ["/signal-api/v1/rooms/a-room-of-their-own", "/signal-api/v1/nothing", "/r/a-room-of-their-own"] {
         http::ask(server.address, "GET", target, &[]).await;
     }
     http::ask(server.address, "BREW", "/signal-api/v1/welcome", &[]).await;
     eventually("Bob's end is counted", async || text_of(&server).await.contains("roundtable_closes_total")).await;
-    server
+    (server, folder)
 }
 
 #[tokio::test]
 async fn every_metric_is_documented_and_every_documented_metric_is_there() {
-    let server = used().await;
+    let (server, _folder) = used().await;
     let (shown, documented) = (shown(&text_of(&server).await), documented());
     assert_eq!(shown.keys().map(String::as_str).collect::<Vec<_>>(), documented.keys().copied().collect::<Vec<_>>());
     for (name, Shown { kind, labels }) in &shown {
@@ -119,7 +127,7 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
 
 #[tokio::test]
 async fn names_follow_the_conventions_and_nothing_says_who_or_where() {
-    let server = used().await;
+    let (server, _folder) = used().await;
     let text = text_of(&server).await;
     for (name, Shown { kind, .. }) in shown(&text) {
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
@@ -138,7 +146,7 @@ async fn names_follow_the_conventions_and_nothing_says_who_or_where() {
 
 #[tokio::test]
 async fn what_is_counted_is_what_happened() {
-    let server = used().await;
+    let (server, _folder) = used().await;
     for (metric, expected) in [
         ("roundtable_joins_total{outcome=\"joined\"}", 2),
         ("roundtable_joins_total{outcome=\"name_invalid\"}", 1),
@@ -155,6 +163,14 @@ async fn what_is_counted_is_what_happened() {
         ("roundtable_http_requests_total{route=\"none\",method=\"GET\",status=\"404\"}", 1),
         ("roundtable_http_requests_total{route=\"page\",method=\"GET\",status=\"503\"}", 1),
         ("roundtable_http_errors_total{code=\"METHOD_NOT_ALLOWED\"}", 1),
+        ("roundtable_recordings{state=\"growing\"}", 1),
+        ("roundtable_recordings{state=\"finished\"}", 1),
+        ("roundtable_recordings_ended_total{reason=\"replaced\"}", 1),
+        ("roundtable_recordings_ended_total{reason=\"silent\"}", 0),
+        ("roundtable_recordings_pieces_total", 2),
+        ("roundtable_recordings_received_bytes_total", 1_500),
+        ("roundtable_recordings_used_bytes", 1_500),
+        ("roundtable_recordings_quota_bytes", 100_000),
     ] {
         server.metric_becomes(metric, expected).await;
     }

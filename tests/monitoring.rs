@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use common::client::encode;
+use common::folder::Folder;
+use common::upload::{TOKEN, Upload, admin, assert_refused, media};
 use common::{TestServer, http, within};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/monitoring");
@@ -134,6 +136,19 @@ async fn load(server: &TestServer) {
     }
 }
 
+/// A host who records, and asks for more than there is room for.
+async fn record(server: &TestServer) {
+    let host = server.join("recorded", "Ada").await;
+    loop {
+        let upload = Upload::new(server.address, "recorded", &host).await;
+        upload.put_well(0, media(0, 1_000)).await;
+        assert_refused(&upload.put(1_000, media(0, 1_001)).await, 413, "RECORDING_TOO_LARGE");
+        upload.call("POST", "/finish", "").await;
+        let path = format!("/recordings/{}", upload.id);
+        admin(server.address, "DELETE", &path, &[]).await;
+    }
+}
+
 /// The values of a query; the error is what Prometheus says of it.
 async fn ask(prometheus: SocketAddr, query: &str) -> Result<Vec<f64>, String> {
     let answer = http::ask(prometheus, "GET", &format!("/api/v1/query?query={}", encode(query)), &[]).await.json();
@@ -152,7 +167,15 @@ async fn answers(address: SocketAddr) {
 
 #[tokio::test]
 async fn every_panel_shows_something() {
-    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "0"), ("ROUNDTABLE_ADDRESS_CONNECTIONS", "0")]).await;
+    let recordings = Folder::new();
+    let server = TestServer::start(&[
+        ("ROUNDTABLE_ADDRESS_JOINS", "0"),
+        ("ROUNDTABLE_ADDRESS_CONNECTIONS", "0"),
+        ("ROUNDTABLE_ADMIN_TOKEN", TOKEN),
+        ("ROUNDTABLE_RECORDINGS_DIR", recordings.path()),
+        ("ROUNDTABLE_RECORDINGS_MAX_BYTES", "2000"),
+    ])
+    .await;
     let (machine, prometheus) = (free(), free());
     let node = folder("node-exporter");
     let _node = Program::start(
@@ -197,5 +220,6 @@ async fn every_panel_shows_something() {
     tokio::select! {
         () = checks => {}
         () = load(&server) => unreachable!("it goes on for ever"),
+        () = record(&server) => unreachable!("the same"),
     }
 }

@@ -302,6 +302,33 @@ async fn recordings(checked: &mut Checked) {
             checked.check(method, template, &send(address, method, &format!("{base}{target}"), &headers, &body).await);
         }
     }
+    // Another server has the folder, holds this and stands still.
+    let held = |name: String| {
+        let file = std::fs::File::options().write(true).open(folder.file(&name)).unwrap();
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        file
+    };
+    let (id, upload) = (first["id"].as_str().unwrap(), format!("Bearer {}", first["upload"].as_str().unwrap()));
+    let locks = [held(format!("{id}.json")), held(".lock".to_owned())];
+    let operator = format!("Bearer {TOKEN}");
+    let answers = [
+        ("POST", "/recordings", "", wish("c", &resume(2))),
+        ("PUT", "/recordings/{id}", &*upload, "x".to_owned()),
+        ("GET", "/recordings/{id}", &upload, String::new()),
+        ("POST", "/recordings/{id}/finish", &upload, String::new()),
+        ("GET", "/admin/recordings/{id}/file", &operator, String::new()),
+        ("DELETE", "/admin/recordings/{id}", &operator, String::new()),
+    ]
+    .map(async |(method, template, authorization, body)| {
+        let target = format!("{base}{}?offset=90", template.replace("{id}", id));
+        let headers = [("Authorization", authorization)];
+        (method, template, send(server.address, method, &target, &headers, body).await)
+    });
+    for (method, template, answer) in futures_util::future::join_all(answers).await {
+        assert_eq!(answer.status, 503, "{method} {template}: {}", answer.text());
+        checked.check(method, template, &answer);
+    }
+    drop(locks);
     // All that there may be is there.
     std::fs::remove_file(&part).unwrap();
     std::fs::write(&part, "").unwrap();

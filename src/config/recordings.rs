@@ -11,7 +11,7 @@ use crate::recordings::Rules;
 /// The settings.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RecordingSettings {
-    /// Folder for recordings that hosts send here, this server's alone. Without one recordings stay with who makes them.
+    /// Folder for recordings that hosts send here, one for all servers. Without one recordings stay with who makes them.
     #[arg(long, value_name = "DIR")]
     pub recordings_dir: Option<PathBuf>,
 

@@ -23,9 +23,10 @@ use super::api::{ApiError, knock, method_not_allowed, not_found, success};
 use super::client::{Patience, PeerAddress};
 use crate::app::App;
 use crate::core::Refusal;
+use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
-use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Whose};
-use crate::telemetry::Parent;
+use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Swept, Whose};
+use crate::telemetry::{Ended, Parent};
 
 /// A room's name of 64 characters, every one escaped, and a secret.
 const BODY_BYTES: usize = 2 * 1024;
@@ -81,8 +82,11 @@ impl FromRequestParts<Arc<App>> for Upload {
             Path::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
         let id = names.get("id").cloned().unwrap_or_default();
         let secret = bearer(&parts.headers).unwrap_or_default();
-        if let Ok((bytes, finished)) = store.length(&id, secret) {
-            return Ok(Self { store, id, bytes, finished });
+        let (asked, name, secret, now) = (Arc::clone(&store), id.clone(), secret.to_owned(), app.surroundings.now());
+        match blocking(move || asked.length(&name, &secret, now)).await? {
+            Ok((bytes, finished)) => return Ok(Self { store, id, bytes, finished }),
+            Err(Refused::Unknown) => {}
+            Err(refused) => return Err(refused.into()),
         }
         let Extension(PeerAddress(peer)) =
             Extension::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
@@ -128,19 +132,15 @@ async fn begin(
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
-    if !app.hub.is_host(&room, host, stay) {
-        let message = "Only a host who is in the room records it here.";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", message));
-    }
-    let (whose, began) = (Whose { room, host }, Arc::clone(&store));
+    app.hub.is_host(&room, host, stay).await?;
+    let (whose, began, now) = (Whose { room, host }, Arc::clone(&store), app.surroundings.now());
     let asked = whose.clone();
-    let now = (app.surroundings.clock)();
     let Begun { id, secret: upload } = blocking(move || began.begin(asked, now)).await??;
-    // Nobody is recorded who could not know. Where servers are busy, the first piece tells it.
-    if matches!(app.hub.tell_recorded(&whose.room, whose.host, true), Err(Refusal::StateInvalid(_))) {
+    // Nobody is recorded who could not know.
+    if let Err(why) = app.hub.record(&whose.room, whose.host, stay).await {
         let (store, id) = (Arc::clone(&store), id.clone());
         blocking(move || store.delete(&id)).await??;
-        return Err(untold());
+        return Err(why.into());
     }
     tracing::info!(id, "a recording has begun");
     Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes: store.rules().largest }))
@@ -185,11 +185,9 @@ async fn append(
     if finished {
         return Err(Refused::Over.into());
     }
-    if let Some(Whose { room, host }) = store.whose(&id) {
-        // Also after a restart, and where its client has said otherwise. A room that is busy is told by the next piece.
-        if matches!(app.hub.tell_recorded(&room, host, true), Err(Refusal::StateInvalid(_))) {
-            return Err(untold());
-        }
+    if let Some(whose) = store.whose(&id) {
+        // Also after a restart, and where its client has said otherwise.
+        tell_on(&app, &store, &id, &whose)?;
     }
     let turn = store.turn(&id)?;
     let piece = tokio::time::timeout(PIECE_TIMEOUT, async {
@@ -206,7 +204,7 @@ async fn append(
     if piece.is_empty() {
         return Err(invalid());
     }
-    let (written, whole, now) = (Arc::clone(&store), id.clone(), (app.surroundings.clock)());
+    let (written, whole, now) = (Arc::clone(&store), id.clone(), app.surroundings.now());
     let traced = app.traces.begin(SpanKind::Internal, "recording.write", Parent::Here);
     traced.set("roundtable.bytes", piece.len() as i64);
     let length = blocking(move || {
@@ -225,27 +223,55 @@ async fn append(
 
 async fn finish(State(app): State<Arc<App>>, Upload { store, id, .. }: Upload) -> Result<Response, ApiError> {
     let whose = store.whose(&id);
-    let now = (app.surroundings.clock)();
-    let length = blocking(move || store.end(&id, now)).await??;
-    if let Some(Whose { room, host }) = whose {
-        // Where the room is busy, what is shown is over when its host leaves.
-        let _ = app.hub.tell_recorded(&room, host, false);
-    }
+    let now = app.surroundings.now();
+    let length = blocking(move || store.end(&id, Ended::Finished, now)).await??;
+    tell_over(&app, whose);
     Ok(success(Length { length, finished: true }))
 }
 
-/// R88: ends what nobody goes on with, deletes what is old, and tells the rooms.
+/// R88: ends what nobody goes on with, deletes what is old, and tells the rooms: also of what other servers do with
+/// recordings of hosts who are here.
 pub(crate) async fn sweep(app: &Arc<App>) {
     let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
-    let now = (app.surroundings.clock)();
-    let swept = blocking(move || store.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await;
-    for Whose { room, host } in swept.unwrap_or_default() {
+    let (swept, now) = (Arc::clone(&store), app.surroundings.now());
+    match blocking(move || swept.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await {
+        Ok(Ok(Swept { over, growing })) => {
+            over.into_iter().for_each(|whose| tell_over(app, Some(whose)));
+            for (id, whose) in growing {
+                // Its next piece is refused.
+                let _ = tell_on(app, &store, &id, &whose);
+            }
+        }
+        Ok(Err(error)) => tracing::error!(?error, "recordings cannot be looked at"),
+        Err(_) => {}
+    }
+}
+
+/// Everybody in the room sees that it is recorded. A room that is busy is told by the next piece.
+fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) -> Result<(), ApiError> {
+    if matches!(app.hub.tell_recorded(room, *host, true), Err(Refusal::StateInvalid(_))) {
+        return Err(untold());
+    }
+    if store.whose(id).is_none() {
+        // It ended in this moment, and its room may have been told so before.
+        let _ = app.hub.tell_recorded(room, *host, false);
+    }
+    Ok(())
+}
+
+fn tell_over(app: &App, whose: Option<Whose>) {
+    if let Some(Whose { room, host }) = whose {
+        // Where the room is busy, what is shown is over when its host leaves.
         let _ = app.hub.tell_recorded(&room, host, false);
     }
 }
 
 /// R89.
-async fn list(Store(store): Store, Page { after, limit }: Page) -> Response {
+async fn list(
+    State(app): State<Arc<App>>,
+    Store(store): Store,
+    Page { after, limit }: Page,
+) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data {
         recordings: Vec<Summary>,
@@ -255,9 +281,10 @@ async fn list(Store(store): Store, Page { after, limit }: Page) -> Response {
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     }
-    let (recordings, total, bytes, more) = store.list(after.as_deref(), limit);
+    let (quota, now) = (store.rules().quota, app.surroundings.now());
+    let (recordings, total, bytes, more) = blocking(move || store.list(after.as_deref(), limit, now)).await??;
     let next = more.then(|| recordings.last().map(|recording| recording.id.clone())).flatten();
-    success(Data { recordings, total, bytes, quota: store.rules().quota, next })
+    Ok(success(Data { recordings, total, bytes, quota, next }))
 }
 
 async fn file(
@@ -266,7 +293,8 @@ async fn file(
     Extension(patience): Extension<Patience>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let path = store.path(&id).ok_or_else(no_recording)?;
+    let asked = id.clone();
+    let path = blocking(move || store.path(&asked)).await?.map_err(of_operator)?;
     patience.extend(DOWNLOAD_TIMEOUT);
     let Ok(mut response) = ServeFile::new(path).oneshot(request).await;
     if response.status() == StatusCode::NOT_FOUND {
@@ -286,18 +314,22 @@ async fn remove(
     Store(store): Store,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let whose = store.whose(&id);
-    let deleted = blocking(move || store.delete(&id)).await?;
-    deleted.map_err(|refused| if matches!(refused, Refused::Unknown) { no_recording() } else { refused.into() })?;
-    if let Some(Whose { room, host }) = whose {
-        let _ = app.hub.tell_recorded(&room, host, false);
-    }
+    tell_over(&app, blocking(move || store.delete(&id)).await?.map_err(of_operator)?);
     Ok(admin::done())
 }
 
 fn untold() -> ApiError {
     let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
     ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
+}
+
+fn unavailable() -> ApiError {
+    let message = "Another server has this, and does not answer. Try again in a few seconds.";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
+}
+
+fn of_operator(refused: Refused) -> ApiError {
+    if matches!(refused, Refused::Unknown) { no_recording() } else { refused.into() }
 }
 
 fn no_recording() -> ApiError {
@@ -307,6 +339,18 @@ fn no_recording() -> ApiError {
 /// Off the threads on which everything else runs.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
+}
+
+impl From<NotRecorded> for ApiError {
+    fn from(why: NotRecorded) -> Self {
+        match why {
+            NotRecorded::NoHost => {
+                Self::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", "Only a host who is in the room records it here.")
+            }
+            NotRecorded::Untold => untold(),
+            NotRecorded::Unheard => unavailable(),
+        }
+    }
 }
 
 impl From<Refused> for ApiError {
@@ -337,6 +381,7 @@ impl From<Refused> for ApiError {
             Refused::DiskFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "The disk of the recordings takes no more.")
             }
+            Refused::Busy => return unavailable(),
             Refused::Broken(error) => {
                 tracing::error!(%error, "a recording cannot be written");
                 return Self::internal();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use super::shared::{Context, Shared};
-use super::{Held, Hub};
+use super::{Held, Hub, Rooms};
 use crate::cluster::share::DECIDED_WITHIN;
 use crate::core::{Act, Input, Refusal, Room, Seat};
 use crate::outbox::Outbox;
@@ -36,10 +36,7 @@ impl Hub {
     /// room for as long as that takes.
     pub fn leave(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) -> Goodbye {
         let mut rooms = self.lock(name);
-        if !rooms.contains_key(name) && self.could_reach_others() {
-            self.metrics.rooms.inc();
-            rooms.insert(name.clone(), self.begin());
-        }
+        self.reach(&mut rooms, name);
         let goodbye = match rooms.get_mut(name) {
             None => Goodbye::Said(false),
             Some(Held::Own(room)) => Goodbye::Said(self.leave_own(name, room, id, stay).is_ok()),
@@ -49,7 +46,15 @@ impl Hub {
         goodbye
     }
 
-    /// Not while the engine is away: the goodbye would wait, and may be wrong by then.
+    /// Where this server does not have the room, and others may, it comes into it.
+    pub(super) fn reach(&self, rooms: &mut Rooms, name: &RoomName) {
+        if !rooms.contains_key(name) && self.could_reach_others() {
+            self.metrics.rooms.inc();
+            rooms.insert(name.clone(), self.begin());
+        }
+    }
+
+    /// Not while the engine is away: what is said would wait, and may be wrong by then.
     fn could_reach_others(&self) -> bool {
         let is_reached = self.engine.as_ref().is_some_and(|engine| engine.is_connected());
         is_reached && !self.draining.load(Ordering::Relaxed) && !self.is_full(true)

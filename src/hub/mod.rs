@@ -23,6 +23,7 @@ pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use goodbye::Goodbye;
 pub use membership::{Absence, Membership, Said};
 pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
+pub use recorded::NotRecorded;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

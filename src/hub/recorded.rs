@@ -1,7 +1,11 @@
 //! That a host records a room to the server, as everybody in it is told: its state says so (R87).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::shared::{Context, Shared};
 use super::{Held, Hub};
 use crate::core::{Act, Input, Refusal, Room, Seat};
 use crate::protocol::{PeerId, Role, RoomName, State, StatePatch, StateValue};
@@ -10,6 +14,8 @@ use crate::protocol::{PeerId, Role, RoomName, State, StatePatch, StateValue};
 /// device it says with `true`.
 const KEY: &str = "recording";
 const SERVER: &str = "server";
+/// How long other servers may take to hear of it: a page waits for eight seconds.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// One member, as far as this goes.
 struct Seen {
@@ -18,49 +24,137 @@ struct Seen {
     recorded: bool,
 }
 
+fn seen<H>(room: &Room<H>, id: PeerId) -> Option<Seen> {
+    let seat = room.seat_of(id)?;
+    let (peer, _) = room.members().find(|(peer, _)| peer.id == id)?;
+    Some(Seen { seat, role: peer.role, recorded: says_so(&peer.state) })
+}
+
 impl Held {
     fn seen(&self, id: PeerId) -> Option<Seen> {
-        fn of<H>(room: &Room<H>, id: PeerId) -> Option<Seen> {
-            let seat = room.seat_of(id)?;
-            let (peer, _) = room.members().find(|(peer, _)| peer.id == id)?;
-            Some(Seen { seat, role: peer.role, recorded: says_so(&peer.state) })
-        }
         match self {
-            Self::Own(room) => of(room, id),
-            Self::Shared(shared) => of(shared.room()?, id),
+            Self::Own(room) => seen(room, id),
+            Self::Shared(shared) => seen(shared.room()?, id),
         }
     }
 }
 
+/// Why a host does not record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotRecorded {
+    /// It is no host, or not in the room in that stay.
+    NoHost,
+    /// Its state has no room for saying so.
+    Untold,
+    /// Other servers have the room, and do not answer.
+    Unheard,
+}
+
+type Answer = oneshot::Receiver<Result<(), NotRecorded>>;
+
+impl Shared {
+    /// What the answer to an act means by which a host says that it records.
+    pub(super) fn recorded(&self, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
+        self.room().map_or(Err(NotRecorded::NoHost), |room| recorded(room, seat, told))
+    }
+}
+
+fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
+    match told {
+        Ok(()) if seen(room, seat.id).is_some_and(|seen| seen.role == Role::Host) => Ok(()),
+        Err(Refusal::StateInvalid(_)) => Err(NotRecorded::Untold),
+        Err(Refusal::Busy) => Err(NotRecorded::Unheard),
+        Ok(()) | Err(_) => Err(NotRecorded::NoHost),
+    }
+}
+
 impl Hub {
-    /// Whether that peer is in the room, in that very stay, as a host.
-    pub fn is_host(&self, room: &RoomName, id: PeerId, stay: u64) -> bool {
-        let rooms = self.lock(room);
-        let Some((held, seen)) = rooms.get(room).and_then(|held| Some((held, held.seen(id)?))) else { return false };
-        let same = match held {
-            Held::Own(own) => own.way_to(id).is_some_and(|outbox| outbox.is_of(stay)),
-            Held::Shared(_) => seen.seat.session == stay,
+    /// Whether that peer is in the room, in that very stay, as a host. Where this server does not have the room, and others
+    /// may, it comes into the room for as long as it takes to know.
+    pub async fn is_host(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> Result<(), NotRecorded> {
+        let known = match self.lock(room).get(room) {
+            Some(Held::Own(own)) => Some(seen(own, id).filter(|_| own.way_to(id).is_some_and(|to| to.is_of(stay)))),
+            Some(Held::Shared(shared)) => {
+                shared.room().map(|room| seen(room, id).filter(|seen| seen.seat.session == stay))
+            }
+            None => None,
         };
-        seen.role == Role::Host && same
+        match known {
+            None => self.say(room, Seat { id, session: stay }, StatePatch::default()).await,
+            Some(Some(Seen { role: Role::Host, .. })) => Ok(()),
+            Some(_) => Err(NotRecorded::NoHost),
+        }
     }
 
-    /// Whether that peer is in the room, as whatever: a server that has begun anew gives the roles anew.
+    /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
+    /// the room.
+    pub async fn record(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> Result<(), NotRecorded> {
+        self.say(room, Seat { id, session: stay }, says(true)).await
+    }
+
+    /// Changes the state of a host, and waits until everybody hears of it.
+    async fn say(self: &Arc<Self>, room: &RoomName, seat: Seat, patch: StatePatch) -> Result<(), NotRecorded> {
+        let said = async {
+            loop {
+                // A server that was about to leave the room comes into it anew.
+                if let Ok(told) = self.say_once(room, seat, patch.clone())?.await {
+                    return told;
+                }
+            }
+        };
+        tokio::time::timeout(HEARD_WITHIN, said).await.unwrap_or_else(|_| {
+            // It may be heard yet, and is not true then.
+            let _ = self.say_once(room, seat, says(false));
+            Err(NotRecorded::Unheard)
+        })
+    }
+
+    fn say_once(self: &Arc<Self>, name: &RoomName, seat: Seat, patch: StatePatch) -> Result<Answer, NotRecorded> {
+        let mut rooms = self.lock(name);
+        self.reach(&mut rooms, name);
+        let (said, answer) = oneshot::channel();
+        let taken = match rooms.get_mut(name) {
+            // Others may have the room, and cannot be asked now.
+            None if self.engine.is_some() => Err(NotRecorded::Unheard),
+            None => Err(NotRecorded::NoHost),
+            Some(Held::Own(own)) => {
+                // Its sessions are numbered otherwise.
+                let seat = own.seat_of(seat.id).unwrap_or(seat);
+                let told = self.apply(name, own, Input::State { seat, patch });
+                let _ = said.send(recorded(own, seat, told.as_ref()));
+                Ok(())
+            }
+            Some(Held::Shared(shared)) => {
+                let context = Some(Context::Recorded(seat, said));
+                let taken = self.act(name, shared, Act::State { seat, patch }, None, context);
+                self.finish(name, shared);
+                taken.map(drop).map_err(|_| NotRecorded::Unheard)
+            }
+        };
+        self.clear(&mut rooms, name);
+        taken.map(|()| answer)
+    }
+
+    /// Whether that peer is in the room, as whatever, as far as this server knows the room: one that has begun anew gives
+    /// the roles anew.
     pub fn is_in(&self, room: &RoomName, id: PeerId) -> bool {
         self.lock(room).get(room).is_some_and(|held| held.seen(id).is_some())
     }
 
     /// Tells the room that this member records it to the server, or does no more. Nothing happens where it is known, or
-    /// the member is not there.
+    /// the room is not here: a server that has it does the same ([`crate::http`]'s sweep).
     pub fn tell_recorded(self: &Arc<Self>, room: &RoomName, id: PeerId, on: bool) -> Result<(), Refusal> {
         let told = self.with(room, |held| {
             let Some(Seen { seat, recorded, .. }) = held.seen(id) else { return Ok(()) };
             if recorded == on {
                 return Ok(());
             }
-            let patch = StatePatch::from([(KEY, on.then(|| StateValue::Text(SERVER.into())))]);
             match held {
-                Held::Own(own) => self.apply(room, own, Input::State { seat, patch }),
-                Held::Shared(shared) => self.act(room, shared, Act::State { seat, patch }, None, None).map(drop),
+                Held::Own(own) => self.apply(room, own, Input::State { seat, patch: says(on) }),
+                Held::Shared(shared) => {
+                    let act = Act::State { seat, patch: says(on) };
+                    self.act(room, shared, act, None, None).map(drop)
+                }
             }
         });
         match told {
@@ -68,6 +162,10 @@ impl Hub {
             told => told,
         }
     }
+}
+
+fn says(on: bool) -> StatePatch {
+    StatePatch::from([(KEY, on.then(|| StateValue::Text(SERVER.into())))])
 }
 
 /// Whether a member's state says that it records to the server.

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::engine::Engine;
 use super::entrance::Entrant;
+use super::recorded::NotRecorded;
 use super::{Hub, go_away};
 use crate::cluster::share::{Busy, Emit, Rules};
 use crate::cluster::{Output, Post, ServerId, Share};
@@ -32,6 +33,8 @@ pub(super) enum Context {
     Said(Seat, &'static str, Option<Box<RawValue>>),
     /// Who has said goodbye here and is elsewhere.
     Goodbye(oneshot::Sender<bool>),
+    /// Who records to this server, and is perhaps elsewhere.
+    Recorded(Seat, oneshot::Sender<Result<(), NotRecorded>>),
 }
 
 /// This server's part in a room, and what the hub needs beside it.
@@ -210,6 +213,9 @@ impl Hub {
                 Todo::Answer(Context::Said(..), Ok(())) => {}
                 // Whoever has hung up meanwhile does not mind.
                 Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
+                Todo::Answer(Context::Recorded(seat, said), told) => {
+                    let _ = said.send(shared.recorded(seat, told.as_ref()));
+                }
                 Todo::Answer(Context::Said(seat, re, reference), Err(refusal)) => {
                     // Its session may be leaving for another server, in this very moment.
                     let ships = todo.as_slice().iter().find_map(|todo| match todo {

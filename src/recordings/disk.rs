@@ -4,18 +4,28 @@
 //! and the record is on the disk before the answer. A piece that was torn lies behind the length of the record, and is
 //! cut off. The record has one kilobyte, whatever it says, and is overwritten in its place: a full disk has room for it,
 //! and a block of a disk is written whole.
+//!
+//! Several servers may have the folder. Whoever changes a recording holds the lock of its record ([`Grip`]), and whoever
+//! begins one that of the folder; the kernel lets go what a program held that was killed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock, statvfs};
 use serde::{Deserialize, Serialize};
 
 /// Longer than any record: a room's name has up to 256 bytes, escaped at most twice as many.
 const RECORD_BYTES: usize = 1024;
 /// Nobody else on the machine reads them.
 const MODE: u32 = 0o600;
+/// How long somebody else may hold a lock: one that stands still keeps nobody else waiting for ever.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at a lock.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What is known of a recording: nobody's name.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -29,6 +39,9 @@ pub(super) struct Record {
     pub(super) ended: Option<String>,
     /// What of it is acknowledged.
     pub(super) bytes: u64,
+    /// Counts how often its host was seen in the room, for servers that do not have the room.
+    #[serde(default)]
+    pub(super) attended: u64,
     /// The SHA-256 of the secret by which it is uploaded.
     pub(super) upload: String,
 }
@@ -37,14 +50,39 @@ pub(super) struct Record {
 #[derive(Debug)]
 pub(super) struct Disk(PathBuf);
 
+/// A recording that nobody else changes, here or in another server.
+#[derive(Debug)]
+pub(super) struct Grip<'a> {
+    disk: &'a Disk,
+    id: &'a str,
+    file: File,
+    pub(super) record: Record,
+}
+
 impl Disk {
-    /// Makes the folder where there is none, and finds out now whether it can be written to.
+    /// Makes the folder where there is none, finds out now whether it can be written to, and takes away what the end of a
+    /// program has left between two files.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let probe = dir.join(".probe");
-        File::create(&probe)?;
-        fs::remove_file(&probe)?;
-        Ok(Self(dir.to_owned()))
+        let disk = Self(dir.to_owned());
+        let _lock = disk.lock()?;
+        for entry in fs::read_dir(dir)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let path = dir.join(name);
+            let orphan = |id: &str| !disk.record(id).exists() && fs::metadata(&path).is_ok_and(|file| file.len() == 0);
+            if name.ends_with(".json.new") || name.strip_suffix(".webm.part").is_some_and(orphan) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(disk)
+    }
+
+    /// Nobody else begins one while this is held.
+    pub(super) fn lock(&self) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(self.0.join(".lock"))?;
+        wait_for(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
     }
 
     pub(super) fn media(&self, id: &str, finished: bool) -> PathBuf {
@@ -55,78 +93,126 @@ impl Disk {
         self.0.join(format!("{id}.json"))
     }
 
-    /// Ids with their records, as far as these can be read; what was begun and has nothing is gone then.
-    pub(super) fn load(&self) -> io::Result<Vec<(String, Record)>> {
-        let mut found = Vec::new();
+    /// What there is.
+    pub(super) fn ids(&self) -> io::Result<BTreeSet<String>> {
+        let mut ids = BTreeSet::new();
         for entry in fs::read_dir(&self.0)? {
-            let name = entry?.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
-            let record = fs::read(self.record(id))?;
-            let Ok(record) = serde_json::from_slice::<Record>(&record) else {
-                tracing::error!(id, "the record of a recording cannot be read: it is left as it is, and not counted");
-                continue;
-            };
-            match self.recover(id, record) {
-                Ok(record) => found.push((id.to_owned(), record)),
-                // The program ended between its two files.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.remove(id)?,
-                Err(error) => return Err(error),
-            }
+            ids.extend(entry?.file_name().to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
         }
-        Ok(found)
+        Ok(ids)
     }
 
-    /// Puts right what the end of a program or of a machine has left behind.
-    fn recover(&self, id: &str, mut record: Record) -> io::Result<Record> {
-        if record.ended.is_some() && self.media(id, false).exists() {
-            fs::rename(self.media(id, false), self.media(id, true))?;
+    /// The record of one, as it is at the moment; [`io::ErrorKind::InvalidData`] where it cannot be understood.
+    pub(super) fn read(&self, id: &str) -> io::Result<Record> {
+        let mut file = File::open(self.record(id))?;
+        wait_for(&file, FlockOperation::NonBlockingLockShared)?;
+        parse(&mut file)
+    }
+
+    /// Holds one, and puts right what the end of a program or of a machine has left behind.
+    pub(super) fn grip<'a>(&'a self, id: &'a str) -> io::Result<Grip<'a>> {
+        let mut file = OpenOptions::new().read(true).write(true).open(self.record(id))?;
+        wait_for(&file, FlockOperation::NonBlockingLockExclusive)?;
+        // It may have been deleted while it was waited for; an id comes once.
+        fs::metadata(self.record(id))?;
+        let record = parse(&mut file)?;
+        let mut grip = Grip { disk: self, id, file, record };
+        match grip.recover() {
+            // Whoever deleted it was ended between its files.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => grip.remove().and(Err(error)),
+            recovered => recovered.map(|()| grip),
         }
-        let media = OpenOptions::new().write(true).open(self.media(id, record.ended.is_some()))?;
-        let length = media.metadata()?.len();
-        if length > record.bytes {
-            media.set_len(record.bytes)?;
-        } else if length < record.bytes {
-            tracing::error!(id, length, recorded = record.bytes, "a recording is shorter than what was acknowledged");
-            record.bytes = length;
-        }
-        Ok(record)
     }
 
     pub(super) fn create(&self, id: &str, record: &Record) -> io::Result<()> {
         let new = |path| OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+        let (whole, named) = (self.0.join(format!("{id}.json.new")), self.record(id));
         let made = new(self.media(id, false)).and_then(|_| {
-            let mut file = new(self.record(id))?;
+            let mut file = new(whole.clone())?;
             file.write_all(&padded(record)?)?;
             file.sync_all()?;
+            // Nobody reads half of it.
+            fs::rename(&whole, &named)?;
             self.sync()
         });
-        made.inspect_err(|_| drop(self.remove(id)))
+        made.inspect_err(|_| {
+            for path in [&self.media(id, false), &whole, &named] {
+                let _ = fs::remove_file(path);
+            }
+        })
     }
 
-    /// Writes a piece behind `record.bytes`, and then the record with it. After an error all is as before.
-    pub(super) fn append(&self, id: &str, record: &Record, piece: &[u8]) -> io::Result<Record> {
-        let mut media = OpenOptions::new().write(true).open(self.media(id, false))?;
-        media.seek(SeekFrom::Start(record.bytes))?;
-        let longer = Record { bytes: record.bytes + piece.len() as u64, ..record.clone() };
-        let written = media.write_all(piece).and_then(|()| media.sync_data()).and_then(|()| self.note(id, &longer));
-        if let Err(error) = written {
-            // What is left of it lies behind the record's length; nobody is served by another error.
-            let _ = media.set_len(record.bytes);
-            return Err(error);
+    /// Bytes that the disk takes yet.
+    pub(super) fn free(&self) -> io::Result<u64> {
+        let disk = statvfs(&self.0)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// That a file is there, or has another name, is in its folder.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+impl Grip<'_> {
+    fn media(&self) -> PathBuf {
+        self.disk.media(self.id, self.record.ended.is_some())
+    }
+
+    fn recover(&mut self) -> io::Result<()> {
+        let part = self.disk.media(self.id, false);
+        if self.record.ended.is_some() && part.exists() {
+            fs::rename(part, self.media())?;
         }
-        Ok(longer)
+        let (recorded, about) = (self.record.bytes, fs::metadata(self.media())?);
+        if !about.is_file() || about.len() == recorded {
+            return Ok(());
+        }
+        if about.len() > recorded {
+            return OpenOptions::new().write(true).open(self.media())?.set_len(recorded);
+        }
+        tracing::error!(
+            id = self.id,
+            length = about.len(),
+            recorded,
+            "a recording is shorter than what was acknowledged"
+        );
+        self.record.bytes = about.len();
+        Ok(())
+    }
+
+    /// Writes a piece at its end, and then its record. After an error all is as before.
+    pub(super) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
+        let mut media = OpenOptions::new().write(true).open(self.media())?;
+        let end = self.record.bytes;
+        media.seek(SeekFrom::Start(end))?;
+        let longer = Record { bytes: end + piece.len() as u64, ..self.record.clone() };
+        let written = media.write_all(piece).and_then(|()| media.sync_data()).and_then(|()| self.note(longer));
+        if written.is_err() {
+            // What is left of it lies behind the record's length; nobody is served by another error.
+            let _ = media.set_len(end);
+        }
+        written
+    }
+
+    /// Its host is in the room. Not synced: after a restart everybody looks anew.
+    pub(super) fn attend(&mut self) -> io::Result<()> {
+        self.record.attended += 1;
+        self.write()
     }
 
     /// It is whole: only now it has its name.
-    pub(super) fn finish(&self, id: &str, record: &Record) -> io::Result<()> {
-        self.note(id, record)?;
-        fs::rename(self.media(id, false), self.media(id, true))?;
-        self.sync()
+    pub(super) fn finish(&mut self, ended: String) -> io::Result<()> {
+        let part = self.media();
+        self.note(Record { ended: Some(ended), ..self.record.clone() })?;
+        fs::rename(part, self.media())?;
+        self.disk.sync()
     }
 
-    pub(super) fn remove(&self, id: &str) -> io::Result<()> {
+    pub(super) fn remove(&self) -> io::Result<()> {
         // The record last: what has none is nobody's.
-        for path in [self.media(id, false), self.media(id, true), self.record(id)] {
+        let (part, whole) = (self.disk.media(self.id, false), self.disk.media(self.id, true));
+        for path in [part, whole, self.disk.record(self.id)] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -135,16 +221,36 @@ impl Disk {
         Ok(())
     }
 
-    fn note(&self, id: &str, record: &Record) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(self.record(id))?;
-        file.write_all(&padded(record)?)?;
-        file.sync_data()
+    fn note(&mut self, record: Record) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.record, record);
+        let noted = self.write().and_then(|()| self.file.sync_data());
+        if noted.is_err() {
+            self.record = before;
+        }
+        noted
     }
 
-    /// That a file is there, or has another name, is in its folder.
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+    fn write(&mut self) -> io::Result<()> {
+        self.file.rewind()?;
+        self.file.write_all(&padded(&self.record)?)
     }
+}
+
+/// Waits for a lock of a file, for as long as anybody may hold it; it ends with the file.
+fn wait_for(file: &File, lock: FlockOperation) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match flock(file, lock) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(LOOK),
+            taken => return Ok(taken?),
+        }
+    }
+}
+
+fn parse(file: &mut File) -> io::Result<Record> {
+    let mut text = Vec::with_capacity(RECORD_BYTES);
+    file.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn padded(record: &Record) -> io::Result<Vec<u8>> {

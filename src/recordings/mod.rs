@@ -1,11 +1,13 @@
 //! Recordings that hosts' browsers send here piece by piece, and that whoever runs the server fetches (R84 to R89).
 //!
-//! All of it is blocking: it waits for the disk. What is going on is in memory under a short lock, what lies on the disk
-//! is [`disk`]'s; time is passed in.
+//! Several servers may have the folder: what is true lies on the disk ([`disk`]), and in memory is what was seen there at
+//! the last look, under a short lock ([`table`]). All of it is blocking: it waits for the disk. Time is passed in.
 
 mod disk;
+mod sweep;
+mod table;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,16 +17,30 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::protocol::{PeerId, RoomName};
-use disk::{Disk, Record};
+use crate::telemetry::{Ended, RecordingMetrics};
+use disk::{Disk, Grip, Record};
+use table::{Entry, Table};
+
+pub use sweep::Swept;
 
 /// The longest piece in bytes: ten seconds of a recording.
 pub const PIECE_BYTES: usize = 4 * 1024 * 1024;
 /// With the smallest ones, too, the table stays small.
 const MOST: usize = 10_000;
 
-/// What holds for all recordings.
+/// The moment at which something is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The time of day, by which recordings are named and kept.
+    pub wall: SystemTime,
+    /// A time that nobody sets, by which they are silent.
+    pub tick: Instant,
+}
+
+/// What holds for all recordings: the same for all servers that have the folder.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Where they are.
@@ -60,6 +76,8 @@ pub enum Refused {
     TooMany,
     /// The disk takes no more.
     DiskFull,
+    /// Another server has it, and does not let go.
+    Busy,
     /// Something else is wrong with the disk.
     Broken(io::Error),
 }
@@ -97,40 +115,35 @@ pub struct Summary {
     pub bytes: u64,
 }
 
-/// All recordings of this server.
+/// All recordings in the folder.
 #[derive(Debug)]
 pub struct Recordings {
     rules: Rules,
     disk: Disk,
-    table: Mutex<BTreeMap<String, Entry>>,
+    table: Mutex<Table>,
+    metrics: RecordingMetrics,
 }
-
-#[derive(Debug)]
-struct Entry {
-    record: Record,
-    whose: Option<Whose>,
-    /// The last time that a piece came, and that its host was there.
-    touched: SystemTime,
-    attended: SystemTime,
-    /// Bytes on their way to the disk.
-    pending: u64,
-    /// Whoever has this changes its files.
-    files: Arc<Mutex<()>>,
-    /// Whoever has this reads a piece from its client: one of a recording is in memory at a time.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-type Table<'a> = MutexGuard<'a, BTreeMap<String, Entry>>;
 
 impl Recordings {
     /// Takes up what is there; the error is a sentence for the operator.
-    pub fn open(rules: Rules, now: SystemTime) -> Result<Self, String> {
+    pub fn open(rules: Rules, metrics: RecordingMetrics, now: Now) -> Result<Self, String> {
         let wrong = |error: io::Error| format!("ROUNDTABLE_RECORDINGS_DIR: {}: {error}", rules.dir.display());
         let disk = Disk::open(&rules.dir).map_err(wrong)?;
-        let found = disk.load().map_err(wrong)?;
-        let table: BTreeMap<_, _> = found.into_iter().map(|(id, record)| (id, Entry::new(record, now))).collect();
-        tracing::info!(dir = %rules.dir.display(), recordings = table.len(), "recordings are kept");
-        Ok(Self { rules, disk, table: Mutex::new(table) })
+        for id in disk.ids().map_err(wrong)? {
+            // To hold one mends it. What another server holds now needs none.
+            match disk.grip(&id) {
+                Err(error) if !(is_gone(&error) || is_held(&error) || is_unreadable(&error)) => {
+                    return Err(wrong(error));
+                }
+                _ => {}
+            }
+        }
+        metrics.quota.set(gauge(rules.quota));
+        let recordings = Self { disk, table: Mutex::default(), metrics, rules };
+        recordings.look(now).map_err(|error| format!("ROUNDTABLE_RECORDINGS_DIR: {error}"))?;
+        let count = recordings.table().entries.len();
+        tracing::info!(dir = %recordings.rules.dir.display(), recordings = count, "recordings are kept");
+        Ok(recordings)
     }
 
     /// What holds for them.
@@ -139,14 +152,29 @@ impl Recordings {
     }
 
     /// Begins one, and ends another one of the same host's, which a page that was closed has left behind.
-    pub fn begin(&self, whose: Whose, now: SystemTime) -> Result<Begun, Refused> {
-        for id in self.grown(|entry| entry.whose.as_ref() == Some(&whose)) {
-            self.end(&id, now)?;
+    pub fn begin(&self, whose: Whose, now: Now) -> Result<Begun, Refused> {
+        // One at a time, on all servers: what is counted stays so.
+        let _lock = self.disk.lock()?;
+        self.look(now)?;
+        let same = |entry: &Entry| entry.whose.as_ref() == Some(&whose);
+        let before: Vec<String> =
+            self.table().grown().filter(|(_, entry)| same(entry)).map(|(id, _)| id.clone()).collect();
+        for id in before {
+            self.end(&id, Ended::Replaced, now)?;
+        }
+        {
+            let table = self.table();
+            if table.grown().count() >= self.rules.at_a_time {
+                return Err(Refused::TooMany);
+            }
+            if table.entries.len() >= MOST || table.used() >= self.rules.quota {
+                return Err(Refused::Quota);
+            }
         }
         let mut random = [0; 38];
         getrandom::fill(&mut random).map_err(|error| Refused::Broken(io::Error::other(error)))?;
         let (name, secret) = random.split_at(6);
-        let id = format!("{}-{}", DateTime::<Utc>::from(now).format("%Y%m%dT%H%M%SZ"), hex(name));
+        let id = format!("{}-{}", DateTime::<Utc>::from(now.wall).format("%Y%m%dT%H%M%SZ"), hex(name));
         let secret = hex(secret);
         let record = Record {
             room: whose.room.as_str().to_owned(),
@@ -154,204 +182,176 @@ impl Recordings {
             begun: self.time(now),
             ended: None,
             bytes: 0,
+            attended: 0,
             upload: digest(&secret),
         };
-        {
-            let mut table = self.table();
-            if table.values().filter(|entry| entry.grows()).count() >= self.rules.at_a_time {
-                return Err(Refused::TooMany);
-            }
-            if table.len() >= MOST || used(&table) >= self.rules.quota {
-                return Err(Refused::Quota);
-            }
-            table.insert(id.clone(), Entry::new(record.clone(), now));
-        }
-        self.disk.create(&id, &record).map_err(|error| {
-            self.table().remove(&id);
-            Refused::from(error)
-        })?;
+        self.disk.create(&id, &record)?;
+        self.change(|table| table.learn(&id, record, now.tick));
         Ok(Begun { id, secret })
     }
 
-    /// How much of it there is, and whether it is finished, for whoever has its secret.
-    pub fn length(&self, id: &str, secret: &str) -> Result<(u64, bool), Refused> {
-        let table = self.table();
-        let entry = table.get(id).filter(|entry| entry.record.upload == digest(secret)).ok_or(Refused::Unknown)?;
-        Ok((entry.record.bytes, !entry.grows()))
+    /// How much of it there is, and whether it is finished, for whoever has its secret. Read from the disk: it may be
+    /// another server's.
+    pub fn length(&self, id: &str, secret: &str, now: Now) -> Result<(u64, bool), Refused> {
+        let record = self.read(id)?;
+        if record.upload != digest(secret) {
+            return Err(Refused::Unknown);
+        }
+        let known = (record.bytes, record.ended.is_some());
+        self.change(|table| table.learn(id, record, now.tick));
+        Ok(known)
     }
 
     /// What one has to hold while a piece of it is read from its client and written.
     pub fn turn(&self, id: &str) -> Result<Arc<tokio::sync::Mutex<()>>, Refused> {
-        self.table().get(id).map(|entry| Arc::clone(&entry.turn)).ok_or(Refused::Unknown)
+        self.table().entries.get(id).map(|entry| Arc::clone(&entry.turn)).ok_or(Refused::Unknown)
     }
 
     /// Adds a piece at its end, and tells how much there is then. What has been here already, or a part of it, is not
     /// written again.
-    pub fn append(&self, id: &str, offset: u64, piece: &[u8], now: SystemTime) -> Result<u64, Refused> {
-        let files = self.files(id)?;
-        let _files = lock(&files);
-        let record = {
-            let mut table = self.table();
-            let (all, entry) = (used(&table), table.get_mut(id).ok_or(Refused::Unknown)?);
-            let (here, more) = (entry.record.bytes, piece.len() as u64);
-            if !entry.grows() {
-                return Err(Refused::Over);
-            }
-            if offset > here {
-                return Err(Refused::Gap(here));
-            }
-            if offset < here {
-                return Ok(here);
-            }
-            if here + more > self.rules.largest {
-                return Err(Refused::TooLarge(self.rules.largest));
-            }
-            if all + more > self.rules.quota {
+    pub fn append(&self, id: &str, offset: u64, piece: &[u8], now: Now) -> Result<u64, Refused> {
+        let mut grip = self.grip(id)?;
+        let (here, more) = (grip.record.bytes, piece.len() as u64);
+        if grip.record.ended.is_some() {
+            return Err(Refused::Over);
+        }
+        if offset > here {
+            return Err(Refused::Gap(here));
+        }
+        if offset < here {
+            return Ok(here);
+        }
+        if here + more > self.rules.largest {
+            return Err(Refused::TooLarge(self.rules.largest));
+        }
+        self.change(|table| {
+            table.learn(id, grip.record.clone(), now.tick);
+            if table.used() + more > self.rules.quota {
                 return Err(Refused::Quota);
             }
-            entry.pending = more;
-            entry.record.clone()
-        };
-        let written = self.disk.append(id, &record, piece);
-        let mut table = self.table();
-        // Nobody deletes it meanwhile.
-        let entry = table.get_mut(id).ok_or(Refused::Unknown)?;
-        entry.pending = 0;
-        entry.record = written?;
-        entry.touched = now;
-        Ok(entry.record.bytes)
+            table.pending(id, more);
+            Ok(())
+        })?;
+        let written = grip.append(piece);
+        self.change(|table| {
+            table.pending(id, 0);
+            table.learn(id, grip.record.clone(), now.tick);
+        });
+        written?;
+        self.metrics.pieces.inc();
+        self.metrics.bytes.inc_by(more);
+        Ok(grip.record.bytes)
     }
 
     /// Whose it is, while it grows.
     pub fn whose(&self, id: &str) -> Option<Whose> {
-        self.table().get(id).filter(|entry| entry.grows())?.whose.clone()
+        self.table().entries.get(id).filter(|entry| entry.grows())?.whose.clone()
     }
 
     /// It is whole. Done once more, it changes nothing. One with nothing in it is not kept.
-    pub fn end(&self, id: &str, now: SystemTime) -> Result<u64, Refused> {
-        let files = self.files(id)?;
-        let _files = lock(&files);
-        let record = {
-            let table = self.table();
-            let entry = table.get(id).ok_or(Refused::Unknown)?;
-            if !entry.grows() {
-                return Ok(entry.record.bytes);
-            }
-            Record { ended: Some(self.time(now)), ..entry.record.clone() }
-        };
-        let bytes = record.bytes;
-        if bytes == 0 {
-            self.remove(id)?;
-            return Ok(0);
+    pub fn end(&self, id: &str, how: Ended, now: Now) -> Result<u64, Refused> {
+        let mut grip = self.grip(id)?;
+        let bytes = grip.record.bytes;
+        if grip.record.ended.is_some() {
+            return Ok(bytes);
         }
-        self.disk.finish(id, &record)?;
-        tracing::info!(id, bytes, "a recording is finished");
-        self.table().get_mut(id).ok_or(Refused::Unknown)?.record = record;
+        if bytes == 0 {
+            grip.remove()?;
+            self.change(|table| table.entries.remove(id));
+        } else {
+            grip.finish(self.time(now))?;
+            self.change(|table| table.set(id, grip.record.clone()));
+            tracing::info!(id, bytes, "a recording is finished");
+        }
+        self.metrics.ended(how);
         Ok(bytes)
     }
 
     /// Those behind `after`, `limit` at most; how many and how large all are, and whether there are more behind.
-    pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<Summary>, usize, u64, bool) {
+    pub fn list(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        now: Now,
+    ) -> Result<(Vec<Summary>, usize, u64, bool), Refused> {
+        self.look(now)?;
         let table = self.table();
-        let behind = table.iter().filter(|(id, _)| after.is_none_or(|after| id.as_str() > after));
+        let behind = table.entries.iter().filter(|(id, _)| after.is_none_or(|after| id.as_str() > after));
         let mut found: Vec<Summary> = behind.take(limit + 1).map(|(id, entry)| entry.summary(id)).collect();
         let more = found.len() > limit;
         found.truncate(limit);
-        (found, table.len(), used(&table), more)
+        Ok((found, table.entries.len(), table.used(), more))
     }
 
     /// Where its file is at the moment.
-    pub fn path(&self, id: &str) -> Option<PathBuf> {
-        self.table().get(id).map(|entry| self.disk.media(id, !entry.grows()))
+    pub fn path(&self, id: &str) -> Result<PathBuf, Refused> {
+        self.read(id).map(|record| self.disk.media(id, record.ended.is_some()))
     }
 
-    /// Takes it off the disk.
-    pub fn delete(&self, id: &str) -> Result<(), Refused> {
-        let files = self.files(id)?;
-        let _files = lock(&files);
-        self.remove(id)?;
+    /// Takes it off the disk. Whose it was, if it grew.
+    pub fn delete(&self, id: &str) -> Result<Option<Whose>, Refused> {
+        let grip = self.grip(id)?;
+        grip.remove()?;
         tracing::info!(id, "a recording was deleted");
-        Ok(())
+        if grip.record.ended.is_none() {
+            self.metrics.ended(Ended::Deleted);
+        }
+        let entry = self.change(|table| table.entries.remove(id));
+        Ok(entry.filter(Entry::grows).and_then(|entry| entry.whose))
     }
 
-    fn remove(&self, id: &str) -> Result<(), Refused> {
-        self.disk.remove(id)?;
-        self.table().remove(id);
-        Ok(())
-    }
-
-    fn files(&self, id: &str) -> Result<Arc<Mutex<()>>, Refused> {
-        self.table().get(id).map(|entry| Arc::clone(&entry.files)).ok_or(Refused::Unknown)
-    }
-
-    /// Finishes those that nobody goes on with, or whose host is gone, and deletes those whose time is over. Whose they
-    /// were that are finished.
-    pub fn sweep(&self, now: SystemTime, is_there: impl Fn(&Whose) -> bool) -> Vec<Whose> {
-        let passed = |since: SystemTime| now.duration_since(since).unwrap_or_default();
-        let (mut silent, mut old) = (Vec::new(), Vec::new());
-        let hosts: Vec<(String, Whose)> = {
+    /// Looks at what other servers have done.
+    fn look(&self, now: Now) -> io::Result<()> {
+        let (known, mut fresh): (BTreeSet<String>, Vec<String>) = {
             let table = self.table();
-            table
-                .iter()
-                .filter(|(_, entry)| entry.grows())
-                .filter_map(|(id, entry)| Some((id.clone(), entry.whose.clone()?)))
-                .collect()
+            (table.entries.keys().cloned().collect(), table.grown().map(|(id, _)| id.clone()).collect())
         };
-        // Without the lock: it asks the rooms.
-        let there: Vec<String> = hosts.into_iter().filter(|(_, whose)| is_there(whose)).map(|(id, _)| id).collect();
-        for (id, entry) in self.table().iter_mut() {
-            match &entry.record.ended {
-                Some(ended) if passed(read(ended).unwrap_or(now)) > self.rules.keep => old.push(id.clone()),
-                Some(_) => {}
-                None => {
-                    if there.contains(id) {
-                        entry.attended = now;
-                    }
-                    if passed(entry.touched.min(entry.attended)) > self.rules.silence {
-                        silent.push((id.clone(), entry.whose.clone()));
+        let there = self.disk.ids()?;
+        fresh.extend(there.difference(&known).cloned());
+        let mut gone: Vec<&String> = known.difference(&there).collect();
+        for id in &fresh {
+            match self.disk.read(id) {
+                Ok(record) => self.table().learn(id, record, now.tick),
+                Err(error) if is_gone(&error) => gone.push(id),
+                Err(error) if is_held(&error) => {}
+                Err(error) if is_unreadable(&error) => {
+                    if self.table().unreadable.insert(id.clone()) {
+                        tracing::error!(id, "the record of a recording cannot be read: it is not counted");
                     }
                 }
+                Err(error) => return Err(error),
             }
         }
-        let failed =
-            |id: &str, error: Refused| tracing::error!(id, ?error, "a recording cannot be finished or deleted");
-        for id in old {
-            let _ = self.delete(&id).map_err(|error| failed(&id, error));
+        self.change(|table| gone.into_iter().for_each(|id| table.forget(id)));
+        if let Ok(free) = self.disk.free() {
+            self.metrics.disk_free.set(gauge(free));
         }
-        let ended = silent.into_iter().filter_map(|(id, whose)| {
-            self.end(&id, now).map_err(|error| failed(&id, error)).ok()?;
-            whose
-        });
-        ended.collect()
+        Ok(())
     }
 
-    fn grown(&self, which: impl Fn(&Entry) -> bool) -> Vec<String> {
-        self.table().iter().filter(|(_, entry)| entry.grows() && which(entry)).map(|(id, _)| id.clone()).collect()
+    fn read(&self, id: &str) -> Result<Record, Refused> {
+        if is_id(id) { Ok(self.disk.read(id)?) } else { Err(Refused::Unknown) }
     }
 
-    fn table(&self) -> Table<'_> {
-        lock(&self.table)
+    fn grip<'a>(&'a self, id: &'a str) -> Result<Grip<'a>, Refused> {
+        if is_id(id) { Ok(self.disk.grip(id)?) } else { Err(Refused::Unknown) }
     }
 
-    fn time(&self, now: SystemTime) -> String {
-        DateTime::<Utc>::from(now).with_timezone(&self.rules.zone).to_rfc3339_opts(SecondsFormat::Millis, false)
-    }
-}
-
-impl Entry {
-    fn new(record: Record, now: SystemTime) -> Self {
-        let whose = RoomName::new(&record.room).ok().zip(PeerId::parse(&record.host));
-        let whose = whose.map(|(room, host)| Whose { room, host });
-        Self { record, whose, touched: now, attended: now, pending: 0, files: Arc::default(), turn: Arc::default() }
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn grows(&self) -> bool {
-        self.record.ended.is_none()
+    /// The same, and what is counted is shown.
+    fn change<R>(&self, does: impl FnOnce(&mut Table) -> R) -> R {
+        let mut table = self.table();
+        let result = does(&mut table);
+        let growing = table.grown().count();
+        self.metrics.show(growing, table.entries.len() - growing, table.used());
+        result
     }
 
-    fn summary(&self, id: &str) -> Summary {
-        let Record { room, begun, ended, bytes, .. } = self.record.clone();
-        Summary { id: id.to_owned(), room, begun, ended, bytes }
+    fn time(&self, now: Now) -> String {
+        DateTime::<Utc>::from(now.wall).with_timezone(&self.rules.zone).to_rfc3339_opts(SecondsFormat::Millis, false)
     }
 }
 
@@ -360,21 +360,32 @@ impl From<io::Error> for Refused {
         match error.kind() {
             // The last one: a limit of the process (RLIMIT_FSIZE), or of the file system.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::DiskFull,
+            _ if is_gone(&error) || is_unreadable(&error) => Self::Unknown,
+            _ if is_held(&error) => Self::Busy,
             _ => Self::Broken(error),
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
-fn used(table: &BTreeMap<String, Entry>) -> u64 {
-    table.values().map(|entry| entry.record.bytes + entry.pending).sum()
+fn is_held(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
-fn read(time: &str) -> Option<SystemTime> {
-    DateTime::parse_from_rfc3339(time).ok().map(SystemTime::from)
+fn is_unreadable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Whether it can be the name of a recording, and of nothing outside of the folder.
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn gauge(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::traces::SpanMetrics;
-use super::{EngineMetrics, MessageMetrics, QualityMetrics, RequestMetrics};
+use super::{EngineMetrics, MessageMetrics, QualityMetrics, RecordingMetrics, RequestMetrics};
 use crate::protocol::{CloseCode, ErrorCode, NotResumed};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -64,6 +64,8 @@ pub struct Metrics {
     pub quality: QualityMetrics,
     /// Of traces.
     pub spans: SpanMetrics,
+    /// Of recordings.
+    pub recordings: RecordingMetrics,
     joins: Family<Outcome, Counter>,
     resumes: Family<Outcome, Counter>,
     errors: Family<Code, Counter>,
@@ -92,6 +94,7 @@ impl Metrics {
             requests,
             quality,
             spans,
+            recordings: RecordingMetrics::default(),
             joins: Family::default(),
             resumes: Family::default(),
             errors: Family::default(),
@@ -100,6 +103,7 @@ impl Metrics {
             registry: Registry::default(),
         };
         metrics.engine.register(&mut registry);
+        metrics.recordings.register(&mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The server's version", build);
         registry.register("sockets", "Open WebSockets", metrics.sockets.clone());

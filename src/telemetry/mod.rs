@@ -6,6 +6,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod quality;
+mod recordings;
 mod requests;
 pub mod traces;
 
@@ -15,5 +16,6 @@ pub use logs::{init_logs, timestamp, timestamp_of};
 pub use messages::{MessageMetrics, Relayed};
 pub use metrics::{Limit, Metrics};
 pub use quality::{QUALITY_STEP, QualityMetrics, QualitySummary};
+pub use recordings::{Ended, RecordingMetrics};
 pub use requests::RequestMetrics;
 pub use traces::{Origin, Parent, TraceTarget, Traced, Traces};

@@ -1,10 +1,17 @@
-//! Pieces of recordings on their way through nginx.
+//! Recordings on their way through nginx, to whichever server there is.
 
-use serde_json::json;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::common::client::Client;
+use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::http::send;
+use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, begin, length, media};
 use crate::stage::Stage;
 
 /// The longest piece in bytes (R86).
@@ -15,18 +22,120 @@ async fn a_piece_goes_through_nginx_and_nothing_longer_does() {
     let folder = Folder::new();
     let stage = Stage::set(1, &[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]).await;
     let address = stage.front.address;
-    let mut ada = Client::connect(address, "r").await.unwrap();
-    ada.join("Ada").await;
-    let wish = json!({"room": "r", "resume": ada.welcome["resume"]}).to_string();
-    let begun = send(address, "POST", "/signal-api/v1/recordings?room=r", &[], wish).await.json();
-    let authorization = format!("Bearer {}", begun["data"]["upload"].as_str().unwrap());
-    let target = format!("/signal-api/v1/recordings/{}?offset=0&room=r", begun["data"]["id"].as_str().unwrap());
-    let put = async |size: usize| {
-        send(address, "PUT", &target, &[("Authorization", &authorization)], vec![1; size]).await.status
-    };
-    assert_eq!(put(PIECE).await, 200);
-    assert_eq!(std::fs::metadata(folder.only(".part")).unwrap().len(), PIECE as u64);
-    assert_eq!(put(PIECE + 1).await, 413);
+    let ada = Client::enter(address, "r", "Ada").await;
+    let upload = Upload::new(address, "r", &ada).await;
+    assert_eq!(upload.put(0, vec![1; PIECE]).await.status, 200);
+    assert_eq!(fs::metadata(folder.only(".part")).unwrap().len(), PIECE as u64);
+    assert_eq!(upload.put(0, vec![1; PIECE + 1]).await.status, 413);
     // Elsewhere nothing is so long.
     assert_eq!(send(address, "POST", "/signal-api/v1/leave", &[], vec![b' '; 100 * 1024]).await.status, 413);
+}
+
+/// As a page does: again, until somebody takes it.
+async fn put(upload: &Upload, offset: usize, piece: &[u8]) {
+    eventually("a piece is taken", async || {
+        let answer = upload.put(offset, piece).await;
+        assert!(answer.status == 200 || answer.status >= 500, "{}", answer.text());
+        answer.status == 200
+    })
+    .await;
+}
+
+/// Comes back by nginx, as often as it takes.
+async fn back(stage: &Stage, resume: &Value) -> Client {
+    loop {
+        if let Ok(mut client) = Client::connect(stage.front.address, "r").await {
+            client.send(json!({"type": "join", "name": "Ada", "resume": resume})).await;
+            match client.next_message().await {
+                Some(answer) if answer["type"] == "welcome" => {
+                    client.welcome = answer;
+                    return client;
+                }
+                _ => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until Eve is told that somebody records, or no more.
+async fn told(eve: &mut Client, on: bool) {
+    let expected = if on { json!({"recording": "server"}) } else { json!({}) };
+    loop {
+        let message = eve.next_message().await.expect("a message");
+        if message["type"] == "state" && message["state"] == expected {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_goes_on_while_its_servers_are_killed_and_come_back() {
+    let folder = Folder::new();
+    let mut stage =
+        Stage::set(3, &[("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]).await;
+    let front = stage.front.address;
+    let ada = Client::enter(front, "r", "Ada").await;
+    let mut home = 0;
+    for at in 0..3 {
+        if stage.servers[at].members().await == 1 {
+            home = at;
+        }
+    }
+    let mut eve = Client::enter(stage.servers[(home + 1) % 3].address, "r", "Eve").await;
+    let upload = Upload::new(front, "r", &ada).await;
+    put(&upload, 0, &media(0, 100_000)).await;
+    told(&mut eve, true).await;
+    // It went where its host is.
+    assert_eq!(stage.servers[home].metric("roundtable_recordings_pieces_total").await, 1);
+
+    // In the middle of a piece.
+    let mut half = TcpStream::connect(front).await.unwrap();
+    let head = format!(
+        "PUT {RECORDINGS}/{}?offset=100000&room=r HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nContent-Length: 100000\r\n\r\n",
+        upload.id, upload.secret
+    );
+    half.write_all(head.as_bytes()).await.unwrap();
+    half.write_all(&media(100_000, 150_000)).await.unwrap();
+    stage.servers[home].kill();
+    put(&upload, 100_000, &media(100_000, 200_000)).await;
+    let ada = back(&stage, &ada.welcome["resume"]).await;
+    // She has begun afresh, in a state that says nothing: the servers do.
+    told(&mut eve, true).await;
+
+    // It is back, and nginx leads everything of this room to it, but its people are elsewhere.
+    stage.servers[home].begin().await;
+    let mut end = 200_000;
+    eventually("pieces come to it again", async || {
+        put(&upload, end, &media(end, end + 1_000)).await;
+        end += 1_000;
+        stage.servers[home].metric("roundtable_recordings_pieces_total").await > 0
+    })
+    .await;
+    assert_eq!(stage.servers[home].members().await, 0);
+    // A host begins there, too: what was before ends with what it had.
+    // As soon as it has found the engine: until then it says that it cannot know.
+    eventually("a host may begin", async || {
+        let answer = begin(front, "r", &ada.welcome["resume"]).await;
+        assert!([200, 503].contains(&answer.status), "{}", answer.text());
+        answer.status == 200
+    })
+    .await;
+    let second = Upload::new(front, "r", &ada).await;
+    put(&second, 0, &media(0, 1_000)).await;
+    assert_eq!(length(&second.call("POST", "/finish", "").await), 1_000);
+    let first = folder.file(&format!("{}.webm", upload.id));
+    assert!(fs::read(first).unwrap() == media(0, end));
+    told(&mut eve, false).await;
+
+    // Whoever runs them sees the same by each of them.
+    let list = admin(front, "GET", "/recordings", &[]).await.json();
+    let sizes: Vec<_> =
+        list["data"]["recordings"].as_array().unwrap().iter().map(|each| each["bytes"].clone()).collect();
+    assert_eq!(sizes, [end, 1_000]);
+    for server in &stage.servers {
+        assert_eq!(admin(server.address, "GET", "/recordings", &[]).await.json(), list);
+    }
+    assert!(admin(front, "GET", &format!("/recordings/{}/file", upload.id), &[]).await.body == media(0, end));
+    assert_eq!(admin(front, "DELETE", &format!("/recordings/{}", upload.id), &[]).await.status, 200);
 }

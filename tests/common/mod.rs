@@ -12,6 +12,7 @@ pub mod raw;
 pub mod receiver;
 pub mod several;
 pub mod tokens;
+pub mod upload;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

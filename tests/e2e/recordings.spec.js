@@ -3,22 +3,20 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join as path } from 'node:path';
+import { Engine } from './lib/engine.js';
+import { Wire } from './lib/net.js';
 import { playBytes } from './lib/play.js';
 import { Server } from './lib/server.js';
 import { expect, expectPictures, expectSignaling, expectSound, test as base } from './lib/test.js';
 
 const TOKEN = 'north-north-north-north';
+const both = { ROUNDTABLE_ADMIN_TOKEN: TOKEN, ROUNDTABLE_RESUME_KEY: 'a key that stays' };
 
 /** A server that keeps recordings in a folder of its own. */
 const test = base.extend({
   server: async ({ settings }, use) => {
     const folder = await mkdtemp(path(tmpdir(), 'roundtable-recordings-'));
-    const own = {
-      ROUNDTABLE_RECORDINGS_DIR: folder,
-      ROUNDTABLE_ADMIN_TOKEN: TOKEN,
-      ROUNDTABLE_RESUME_KEY: 'a key that stays',
-    };
-    const server = await new Server({ ...own, ...settings }).start();
+    const server = await new Server({ ROUNDTABLE_RECORDINGS_DIR: folder, ...both, ...settings }).start();
     await use(server);
     await server.kill();
     await rm(folder, { recursive: true, force: true });
@@ -40,6 +38,10 @@ async function recording(server) {
   const { data } = await (await admin(server, '')).json();
   expect(data.recordings).toHaveLength(1);
   return data.recordings[0];
+}
+
+async function file(server, id) {
+  return Buffer.from(await (await admin(server, `/${id}/file`)).arrayBuffer());
 }
 
 async function recordToServer(person) {
@@ -82,6 +84,10 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expectSignaling(ada, 'lost');
   await server.start();
   const before = await bytes();
+  // What there is of it at this moment can be played by itself.
+  const cut = await playBytes(grace.page, await file(server, (await recording(server)).id));
+  expect(cut).toMatchObject({ width: 1280, height: 720 });
+  expect(cut.seconds).toBeGreaterThan(0);
   await expectSignaling(ada, 'open');
   await expectSignaling(grace, 'open');
   await expect.poll(bytes).toBeGreaterThan(before);
@@ -94,15 +100,53 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expect(ada.page.locator('.saving, [data-failure]')).toHaveCount(0);
   const { id, ended, bytes: size } = await recording(server);
   expect(ended).not.toBeNull();
-  const whole = Buffer.from(await (await admin(server, `/${id}/file`)).arrayBuffer());
+  const whole = await file(server, id);
   expect(whole).toHaveLength(size);
-  const { seen, ...file } = await playBytes(ada.page, whole);
-  expect(file).toMatchObject({ width: 1280, height: 720 });
-  expect(file.seconds).toBeGreaterThan(least);
-  expect(Math.abs(file.seconds - file.soundSeconds)).toBeLessThan(1);
-  expect(file.loudness).toBeGreaterThan(0.02);
+  const { seen, ...played } = await playBytes(ada.page, whole);
+  expect(played).toMatchObject({ width: 1280, height: 720 });
+  expect(played.seconds).toBeGreaterThan(least);
+  expect(Math.abs(played.seconds - played.soundSeconds)).toBeLessThan(1);
+  expect(played.loudness).toBeGreaterThan(0.02);
   // Up to where the server was killed, and behind it, there is a picture.
   expect(seen.flat().every((colours) => Math.max(...colours) > 30)).toBe(true);
+});
+
+test('of two servers the one is killed: the recording goes on at the other, in the same file', async ({
+  person,
+}) => {
+  const engine = await Engine.start();
+  const folder = await mkdtemp(path(tmpdir(), 'roundtable-recordings-'));
+  const own = { ROUNDTABLE_REDIS_URL: engine.url, ROUNDTABLE_RECORDINGS_DIR: folder, ...both };
+  const servers = [await new Server(own).start(), await new Server(own).start()];
+  // Where a balancer would be.
+  const wires = [await Wire.to(servers[0]), await Wire.to(servers[1])];
+  const [ada, grace] = [await person('Ada'), await person('Grace')];
+  await ada.join(wires[0].url, 'moving');
+  await grace.join(wires[1].url, 'moving');
+  await expectPictures(ada, 'Grace');
+  await recordToServer(ada);
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+  const bytes = async () => (await recording(servers[1])).bytes;
+  await expect.poll(bytes).toBeGreaterThan(0);
+
+  await servers[0].kill();
+  await expectSignaling(ada, 'lost');
+  const before = await bytes();
+  wires[0].lead(servers[1]);
+  await expect.poll(bytes).toBeGreaterThan(before);
+  await expectSignaling(ada, 'open');
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+  await ada.page.keyboard.press('r');
+  await expect(sign(ada)).toHaveCount(0);
+  await expect(sign(grace)).toHaveCount(0);
+  await expect(ada.page.locator('.saving, [data-failure]')).toHaveCount(0);
+  const played = await playBytes(grace.page, await file(servers[1], (await recording(servers[1])).id));
+  expect(played).toMatchObject({ width: 1280, height: 720 });
+
+  for (const wire of wires) wire.close();
+  await Promise.all(servers.map((each) => each.kill()));
+  engine.stop();
+  await rm(folder, { recursive: true, force: true });
 });
 
 test.describe('a server whose room for recordings ends', () => {
@@ -126,10 +170,7 @@ test.describe('a server whose room for recordings ends', () => {
     // What the server has got ends there, and plays, too.
     await expect.poll(async () => (await recording(server)).ended).not.toBeNull();
     const { id } = await recording(server);
-    const first = await playBytes(
-      ada.page,
-      Buffer.from(await (await admin(server, `/${id}/file`)).arrayBuffer()),
-    );
+    const first = await playBytes(ada.page, await file(server, id));
     expect(first.error).toBeUndefined();
     expect(first.width).toBe(1280);
   });

@@ -1,84 +1,32 @@
 //! R84 to R89: what hosts record to the server.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
+use roundtable::recordings::Now;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use crate::common::client::Client;
 use crate::common::folder::Folder;
-use crate::common::http::{Answer, ask, send};
+use crate::common::http::{ask, send};
 use crate::common::program::{BINARY, Running, program};
+use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, assert_refused, begin, length, media};
 use crate::common::{TestServer, eventually};
 
-const TOKEN: &str = "north-north-north-north";
-const RECORDINGS: &str = "/signal-api/v1/recordings";
+const MINUTE: Duration = Duration::from_secs(60);
 
 async fn keeping(folder: &Folder, settings: &[(&str, &str)]) -> TestServer {
     let own = [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_ADMIN_TOKEN", TOKEN)];
     TestServer::start(&[settings, &own].concat()).await
 }
 
-async fn begin(address: SocketAddr, room: &str, resume: &Value) -> Answer {
-    send(address, "POST", RECORDINGS, &[], json!({"room": room, "resume": resume}).to_string()).await
-}
-
-/// A recording that is being made.
-#[derive(Clone)]
-struct Upload {
-    address: SocketAddr,
-    id: String,
-    secret: String,
-}
-
-impl Upload {
-    async fn new(address: SocketAddr, room: &str, host: &Client) -> Self {
-        let answer = begin(address, room, &host.welcome["resume"]).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let data = &answer.json()["data"];
-        assert_eq!(data["piece_bytes"], 4 * 1024 * 1024);
-        let text = |name: &str| data[name].as_str().unwrap().to_owned();
-        Self { address, id: text("id"), secret: text("upload") }
-    }
-
-    async fn call(&self, method: &str, more: &str, body: impl AsRef<[u8]>) -> Answer {
-        let authorization = format!("Bearer {}", self.secret);
-        let target = format!("{RECORDINGS}/{}{more}", self.id);
-        send(self.address, method, &target, &[("Authorization", &authorization)], body).await
-    }
-
-    async fn put(&self, offset: usize, piece: impl AsRef<[u8]>) -> Answer {
-        self.call("PUT", &format!("?offset={offset}"), piece).await
-    }
-
-    /// The length that an answer tells.
-    async fn put_well(&self, offset: usize, piece: impl AsRef<[u8]>) -> Value {
-        length(&self.put(offset, piece).await)
-    }
-}
-
-fn length(answer: &Answer) -> Value {
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["data"]["length"].clone()
-}
-
-fn assert_refused(answer: &Answer, status: u16, code: &str) {
-    assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{}", answer.text());
-}
-
-async fn admin(server: &TestServer, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let authorization = format!("Bearer {TOKEN}");
-    let target = format!("/signal-api/v1/admin{path}");
-    ask(server.address, method, &target, &[headers, &[("Authorization", authorization.as_str())]].concat()).await
-}
-
-/// Bytes that say where they stand.
-fn media(from: usize, to: usize) -> Vec<u8> {
-    (from..to).map(|at| (at * 31 + (at >> 8)) as u8).collect()
+/// Files of recordings: all but the folder's lock.
+fn kept(folder: &Folder) -> usize {
+    folder.files("").len() - folder.files(".lock").len()
 }
 
 #[tokio::test]
@@ -96,7 +44,7 @@ async fn r84_a_host_who_is_in_the_room_begins_and_nobody_else() {
     assert_refused(&send(server.address, "POST", RECORDINGS, &[], "[]").await, 400, "BODY_INVALID");
     let long = format!(r#"{{"room":"r","resume":"{}"}}"#, "x".repeat(3_000));
     assert_refused(&send(server.address, "POST", RECORDINGS, &[], long).await, 400, "BODY_INVALID");
-    assert_eq!(folder.files("").len(), 0);
+    assert_eq!(kept(&folder), 0);
 
     let upload = Upload::new(server.address, "r", &ada).await;
     // Another page of the same host begins anew: what there was of it is finished, and nothing of it is nothing.
@@ -119,6 +67,19 @@ async fn r84_a_host_who_is_in_the_room_begins_and_nobody_else() {
     let host = off.join("r", "Ada").await;
     assert!(!host.welcome["features"].as_array().unwrap().contains(&json!("recordings")));
     assert_refused(&begin(off.address, "r", &host.welcome["resume"]).await, 404, "RECORDINGS_OFF");
+}
+
+#[tokio::test]
+async fn r84_a_host_who_begins_twice_at_once_makes_one() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let ada = server.join("r", "Ada").await;
+    let begins = (0..8).map(|_| begin(server.address, "r", &ada.welcome["resume"]));
+    for answer in join_all(begins).await {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    // Those before had nothing in them.
+    assert_eq!((folder.files(".part").len(), folder.files(".json").len(), kept(&folder)), (1, 1, 2));
 }
 
 #[tokio::test]
@@ -193,7 +154,13 @@ async fn r85_what_was_acknowledged_outlives_the_program() {
         })
         .unwrap();
 
+    // Another one was to begin: it has one file, or a half.
+    let begun = folder.only(".webm.part");
+    fs::write(folder.file("20260102T030405Z-000000000000.webm.part"), "").unwrap();
+    fs::write(folder.file("20260102T030405Z-111111111111.json.new"), "{").unwrap();
+
     let again = Running::start(&settings);
+    assert_eq!((folder.only(".webm.part"), kept(&folder)), (begun, 2));
     assert_eq!(fs::metadata(folder.only(".part")).unwrap().len(), 100_000);
     let upload = Upload { address: again.address, ..upload };
     assert_eq!(length(&upload.call("GET", "", "").await), 100_000);
@@ -340,13 +307,31 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     .await;
 
     // By the clock of two days later, nothing is left; a minute before there was.
-    let later = |minutes: i64| SystemTime::now() + Duration::from_secs(((2 * 24 * 60 + minutes) * 60) as u64);
+    let later = |minutes: u32| Now { wall: SystemTime::now() + MINUTE * minutes, tick: Instant::now() };
     let store = server.app.recordings.as_ref().unwrap();
     assert_eq!(folder.files(".webm").len(), 2);
-    store.sweep(later(-5), |_| true);
+    store.sweep(later(2 * 24 * 60 - 5), |_| true).unwrap();
     assert_eq!(folder.files(".webm").len(), 2);
-    store.sweep(later(5), |_| true);
-    assert_eq!(folder.files("").len(), 0);
+    store.sweep(later(2 * 24 * 60 + 5), |_| true).unwrap();
+    assert_eq!(kept(&folder), 0);
+}
+
+#[tokio::test]
+async fn r88_a_clock_that_is_set_ends_nothing_and_keeps_nothing_going() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let ada = server.join("r", "Ada").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    upload.put_well(0, media(0, 100)).await;
+    let store = server.app.recordings.as_ref().unwrap();
+    let now = Now { wall: SystemTime::now(), tick: Instant::now() };
+    for wall in [now.wall + MINUTE * 60 * 24, now.wall - MINUTE * 60 * 24] {
+        let swept = store.sweep(Now { wall, ..now }, |_| true).unwrap();
+        assert_eq!((swept.over.len(), swept.growing.len()), (0, 1));
+    }
+    let swept = store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| true).unwrap();
+    assert_eq!((swept.over.len(), swept.growing.len()), (1, 0));
+    assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
 }
 
 #[tokio::test]
@@ -361,9 +346,10 @@ async fn r89_whoever_runs_the_server_lists_fetches_and_deletes() {
         hosts.push((host, upload));
     }
     hosts[0].1.call("POST", "/finish", "").await;
-    let page = admin(&server, "GET", "/recordings?limit=2", &[]).await.json()["data"].clone();
+    let page = admin(server.address, "GET", "/recordings?limit=2", &[]).await.json()["data"].clone();
     assert_eq!((&page["total"], &page["bytes"]), (&json!(3), &json!(3_000)));
-    let rest = admin(&server, "GET", &format!("/recordings?after={}", page["next"].as_str().unwrap()), &[]).await;
+    let rest =
+        admin(server.address, "GET", &format!("/recordings?after={}", page["next"].as_str().unwrap()), &[]).await;
     let rest = rest.json()["data"].clone();
     assert_eq!(rest.get("next"), None);
     let all: Vec<Value> =
@@ -378,24 +364,24 @@ async fn r89_whoever_runs_the_server_lists_fetches_and_deletes() {
     assert_eq!((&growing["ended"], &growing["bytes"]), (&Value::Null, &json!(1_000)));
 
     let file = |recording: &Value| format!("/recordings/{}/file", recording["id"].as_str().unwrap());
-    let whole = admin(&server, "GET", &file(finished), &[]).await;
+    let whole = admin(server.address, "GET", &file(finished), &[]).await;
     assert_eq!((whole.status, whole.header("content-type")), (200, Some("video/webm")));
     let name = format!("attachment; filename=\"{}.webm\"", finished["id"].as_str().unwrap());
     assert_eq!(whole.header("content-disposition"), Some(&*name));
     assert!(whole.body == media(0, 1_000));
     // Also what still grows, and a part of it.
-    let part = admin(&server, "GET", &file(growing), &[("Range", "bytes=10-19")]).await;
+    let part = admin(server.address, "GET", &file(growing), &[("Range", "bytes=10-19")]).await;
     assert_eq!((part.status, part.header("content-range")), (206, Some("bytes 10-19/1000")));
     assert!(part.body == media(10, 20));
 
     for wrong in ["nothing", "..%2F..%2Fetc%2Fpasswd", "%2E%2E"] {
         assert_refused(
-            &admin(&server, "GET", &format!("/recordings/{wrong}/file"), &[]).await,
+            &admin(server.address, "GET", &format!("/recordings/{wrong}/file"), &[]).await,
             404,
             "RECORDING_NOT_FOUND",
         );
         assert_refused(
-            &admin(&server, "DELETE", &format!("/recordings/{wrong}"), &[]).await,
+            &admin(server.address, "DELETE", &format!("/recordings/{wrong}"), &[]).await,
             404,
             "RECORDING_NOT_FOUND",
         );
@@ -404,9 +390,9 @@ async fn r89_whoever_runs_the_server_lists_fetches_and_deletes() {
     assert_refused(&ask(server.address, "GET", &target, &[]).await, 401, "UNAUTHORIZED");
     for recording in [finished, growing] {
         let path = format!("/recordings/{}", recording["id"].as_str().unwrap());
-        assert_eq!(admin(&server, "DELETE", &path, &[]).await.status, 200);
-        assert_refused(&admin(&server, "GET", &format!("{path}/file"), &[]).await, 404, "RECORDING_NOT_FOUND");
+        assert_eq!(admin(server.address, "DELETE", &path, &[]).await.status, 200);
+        assert_refused(&admin(server.address, "GET", &format!("{path}/file"), &[]).await, 404, "RECORDING_NOT_FOUND");
     }
     assert_refused(&hosts[1].1.put(1_000, b"x").await, 403, "UPLOAD_INVALID");
-    assert_eq!(folder.files("").len(), 2);
+    assert_eq!(kept(&folder), 2);
 }

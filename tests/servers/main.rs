@@ -9,4 +9,5 @@ mod engine;
 mod faults;
 mod goodbyes;
 mod rates;
+mod recordings;
 mod rooms;

@@ -380,8 +380,14 @@ test('everyone is told who records, from the first picture to the last', async (
 
   await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
   expect(meeting.view.recording).toMatchObject({ state: 'on' });
+  // A server that has ended its part took the sign back, and this goes on (R87); of others it is news.
+  sockets.last.receive({ type: 'state', version: 2, id: GRACE, state: {} });
+  expect(told()).toEqual([true]);
+  sockets.last.receive({ type: 'state', version: 3, id: ADA, state: { mic: false } });
+  expect(told()).toEqual([true, true]);
+  sockets.last.receive({ type: 'state', version: 4, id: ADA, state: { recording: true } });
   meeting.recording.stop();
-  expect(told()).toEqual([true, false]);
+  expect(told()).toEqual([true, true, false]);
   studio.encoder?.onEnd();
   await settled();
   expect(meeting.view.recording).toBeUndefined();

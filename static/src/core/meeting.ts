@@ -348,6 +348,10 @@ export class Meeting implements MeetingControls {
     if (isRosterMessage(message)) this.#rosterChanged(message);
     this.#stand(nextStanding(this.#standing, message, this.#roster, before));
     if (message.type === 'resumed') this.#announce();
+    if (this.#isUnsaid(message)) {
+      this.#presence.forget();
+      this.#announce();
+    }
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
@@ -358,6 +362,13 @@ export class Meeting implements MeetingControls {
       this.#environment.report(message);
       if (message.code === 'busy') this.#catchUpIn(message.retry_after_ms);
     }
+  }
+
+  /** Whether a server that has ended its part of a recording took back the sign, too, and it goes on here (R87). */
+  #isUnsaid(message: ServerMessage): boolean {
+    if (message.type !== 'state' || this.#phase.kind !== 'joined' || message.id !== this.#phase.selfId)
+      return false;
+    return this.recording.sign === true && message.state.recording === undefined;
   }
 
   /** Something was not passed on (R78): everybody is looked at again, as after a roster that was missed. */

@@ -67,6 +67,8 @@ export type FailureCode =
   | 'recording_cut' // the disk took no more; the file holds what was kept before
   | 'recording_failed' // nothing could be saved
   | 'upload_refused' // the server takes no recording now (R84)
+  | 'upload_no_room' // because it has no room for any
+  | 'upload_behind' // it has not got what was made a while ago: that waits here
   | 'upload_full' // its disk takes no more: the rest stays here (R86)
   | 'upload_limit' // it takes no larger one: the rest stays here
   | 'upload_lost' // it cannot be reached, or has ended the recording: the rest stays here
@@ -242,13 +244,15 @@ export type RecordingPlace = 'device' | 'server';
 
 /** One's own recording; there is none where it is off. */
 export type RecordingView =
-  | { readonly state: 'starting' | 'saving' }
+  | { readonly state: 'starting' }
+  /** `left`: bytes that the server has not got yet. */
+  | { readonly state: 'saving'; readonly left?: number }
   /** `since`: in milliseconds since 1970. */
   | {
       readonly state: 'on';
       readonly since: number;
       readonly place: RecordingPlace;
-      /** Why it does not go to the server any more, as it was meant to. */
+      /** Why it does not go to the server as it was meant to. */
       readonly trouble?: Failure;
     }
   /** Until it is dismissed. */

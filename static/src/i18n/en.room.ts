@@ -112,6 +112,7 @@ export const enRoom = {
     consent: '{names} is recording this meeting to the server. By staying you agree to it.',
     start: 'Record',
     saving: 'Saving the recording…',
+    left: 'Saving the recording: {size} MB have yet to reach the server. Keep this page open.',
   },
   shortcuts: {
     title: 'Keyboard shortcuts',
@@ -281,6 +282,14 @@ export const enRoom = {
     upload_refused: {
       sentence: 'The server takes no recording now.',
       action: 'Record on this device instead, or try again later.',
+    },
+    upload_no_room: {
+      sentence: 'The server has no more room for recordings.',
+      action: 'Record on this device instead.',
+    },
+    upload_behind: {
+      sentence: 'The recording reaches the server late: the line is slow, or the server is away.',
+      action: 'Nothing is lost; what is missing is sent as soon as it can be. Keep this page open.',
     },
     upload_full: {
       sentence: 'The server has no more room for recordings.',

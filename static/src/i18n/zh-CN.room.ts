@@ -103,6 +103,7 @@ export const zhCNRoom: RoomMessages = {
     consent: '{names} 正在录制本次会议并保存到服务器，留在会议中即表示同意。',
     start: '开始录制',
     saving: '正在保存录制内容…',
+    left: '正在保存录制内容：还有 {size} MB 没有传到服务器，请不要关闭页面。',
   },
   shortcuts: {
     title: '键盘快捷键',
@@ -243,6 +244,11 @@ export const zhCNRoom: RoomMessages = {
     },
     recording_failed: { sentence: '录制内容没能保存。', action: '请检查剩余空间，或换一个文件夹。' },
     upload_refused: { sentence: '服务器现在无法接收录制。', action: '请改为录制到这台设备，或稍后再试。' },
+    upload_no_room: { sentence: '服务器的录制空间已满。', action: '请改为录制到这台设备。' },
+    upload_behind: {
+      sentence: '录制内容没有及时传到服务器：网络较慢，或服务器暂时连不上。',
+      action: '内容不会丢失，恢复后会继续上传，请不要关闭页面。',
+    },
     upload_full: {
       sentence: '服务器的录制空间已满。',
       action: '其余部分保存在这台设备上，停止录制时会下载。',

@@ -104,10 +104,10 @@ export class LocalRecording implements RecordingControls {
     try {
       // First of all, because browsers ask only in a gesture, which is soon forgotten.
       const sink = await (place === 'server' ? this.#toServer(mime) : this.#toDevice(mime));
-      if (sink === undefined) {
+      if (sink === undefined || typeof sink === 'string') {
         if (wish !== this.#wish) return;
-        if (place === 'server') this.#fail('upload_refused');
-        else this.#show(undefined);
+        if (sink === undefined) this.#show(undefined);
+        else this.#fail(sink);
         return;
       }
       try {
@@ -143,13 +143,21 @@ export class LocalRecording implements RecordingControls {
     return this.#options.store.save(this.#file(mime));
   }
 
-  async #toServer(mime: string): Promise<FileSink | undefined> {
+  async #toServer(mime: string): Promise<FileSink | FailureCode> {
     const { server, store } = this.#options;
     const known = server();
-    if (known === undefined) return undefined;
+    if (known === undefined) return 'upload_refused';
     const { beginUpload } = await import('./upload');
     return beginUpload(known.way, known.resume, {
       limit: MEMORY_BYTES,
+      onBehind: (behind) => {
+        if (this.#view?.state !== 'on') return;
+        const { since, place } = this.#view;
+        this.#show({ state: 'on', since, place, ...(behind && { trouble: { code: 'upload_behind' } }) });
+      },
+      onLeft: (left) => {
+        if (this.#view?.state === 'saving') this.#show({ state: 'saving', left });
+      },
       onLocal: (code) => {
         this.#place = 'device';
         if (this.#view?.state === 'on') this.#show({ ...this.#view, place: 'device', trouble: { code } });

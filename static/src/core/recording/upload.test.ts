@@ -9,8 +9,9 @@ class FakeServer {
   stored: number[] = [];
   finished = 0;
   readonly asked: string[] = [];
+  readonly sizes: number[] = [];
   /** Answers in place of those that are right, the next one first; `lost` has been carried out all the same. */
-  readonly troubles: ('away' | 'lost' | [number, string])[] = [];
+  readonly troubles: ('away' | 'lost' | 'none' | [number, string])[] = [];
   features: string[] = ['recordings'];
   recorded = false;
 
@@ -18,6 +19,7 @@ class FakeServer {
     const { pathname, searchParams } = new URL(url);
     expect(url).not.toMatch(/resume|secret/);
     this.asked.push(`${method} ${pathname.replace('/signal-api/v1/', '')}`);
+    if (method === 'PUT') this.sizes.push((body as Blob).size);
     const trouble = this.troubles.shift();
     if (trouble === 'away') throw new TypeError('network');
     if (Array.isArray(trouble)) return answer(trouble[0], { code: trouble[1], message: '' });
@@ -43,7 +45,7 @@ class FakeServer {
     expect(authorization).toBe('Bearer an upload secret');
     if (path.endsWith('/finish')) this.finished += 1;
     else if (method === 'PUT' && Number(query.get('offset')) === this.stored.length)
-      this.stored.push(...new Uint8Array(await (body as Blob).arrayBuffer()));
+      for (const byte of new Uint8Array(await (body as Blob).arrayBuffer())) this.stored.push(byte);
     return { length: this.stored.length };
   }
 }
@@ -60,6 +62,7 @@ let clock: FakeClock;
 let way: RecordingServer;
 let told: string[];
 let rest: Blob | undefined;
+let left: number[];
 
 beforeEach(() => {
   server = new FakeServer();
@@ -67,17 +70,20 @@ beforeEach(() => {
   const address = addressOf('https://meet.example/r/x', '../');
   way = { address, room: 'stand up', send: server.send, clock };
   told = [];
+  left = [];
   rest = undefined;
 });
 
 async function begun(limit = 1_000): Promise<Upload> {
   const upload = await beginUpload(way, 'a resume secret', {
     limit,
+    onBehind: (behind) => told.push(behind ? 'behind' : 'caught up'),
+    onLeft: (bytes) => left.push(bytes),
     onLocal: (code) => told.push(code),
     onFull: () => told.push('full'),
     saveRest: (blob) => (rest = blob),
   });
-  if (upload === undefined) throw new Error('refused');
+  if (typeof upload === 'string') throw new Error(upload);
   return upload;
 }
 
@@ -108,7 +114,7 @@ test('over a lost answer and a server that is away it goes on, each byte once', 
   await upload.write([bytes(5)]);
   await upload.close();
   expect(server.stored).toEqual([1, 2, 3, 4, 5]);
-  expect(told).toEqual([]);
+  expect(told).toEqual(['behind', 'caught up']);
 });
 
 test.each([
@@ -174,9 +180,50 @@ test('a server that has lost what it had gets no file with a hole', async () => 
   expect(server.stored).toEqual([1]);
 });
 
-test('a server that takes none says so before it begins', async () => {
-  server.troubles.push([503, 'TOO_MANY_RECORDINGS']);
-  await expect(begun()).rejects.toThrow('refused');
+test.each([
+  [503, 'TOO_MANY_RECORDINGS', 'upload_refused'],
+  [403, 'HOSTS_ONLY', 'upload_refused'],
+  [507, 'QUOTA_EXCEEDED', 'upload_no_room'],
+  [507, 'STORAGE_FULL', 'upload_no_room'],
+])('a server that takes none says so before it begins: %i %s', async (status, code, expected) => {
+  server.troubles.push([status, code]);
+  await expect(begun()).rejects.toThrow(expected);
+});
+
+test('what waits for long is told, until it has arrived', async () => {
+  const upload = await begun();
+  server.troubles.push(...Array.from({ length: 4 }, () => 'away' as const));
+  for (let second = 0; second < 30; second += 1) {
+    await upload.write([bytes(second)]);
+    await pass(1_000);
+  }
+  expect(told).toEqual(['behind', 'caught up']);
+  expect(server.stored).toHaveLength(30);
+});
+
+test('a line that is too slow for a piece gets smaller ones, and larger ones when it is quick', async () => {
+  const upload = await begun();
+  server.troubles.push([400, 'BODY_INVALID'], [400, 'BODY_INVALID'], [502, '']);
+  await upload.write([new Uint8Array(3 * 1024 ** 2)]);
+  await pass(20_000);
+  expect(server.stored).toHaveLength(3 * 1024 ** 2);
+  const sizes = server.sizes.map((size) => size / 1024);
+  expect(sizes.slice(0, 6)).toEqual([1024, 512, 256, 128, 256, 512]);
+});
+
+test('at the end the server is waited for as long as it takes something', async () => {
+  const upload = await begun();
+  // It takes a piece now and then, the last one long after the most that it is waited for.
+  const badly = ['away', 'away', 'away', 'none'] as const;
+  server.troubles.push(...Array.from({ length: 20 }, () => badly).flat());
+  await upload.write([new Uint8Array(1024 ** 2)]);
+  const closed = upload.close();
+  await pass(300_000);
+  await closed;
+  expect([told.filter((each) => each.startsWith('upload')), rest]).toEqual([[], undefined]);
+  expect(server.stored).toHaveLength(1024 ** 2);
+  expect(left.at(0)).toBe(1024 ** 2);
+  expect(left.at(-1)).toBeLessThan(1024 ** 2);
 });
 
 test('who is before the door learns that it is recorded, where the server can', async () => {

@@ -7,14 +7,20 @@ import type { FileSink } from '../chat/save';
 import type { FailureCode } from '../types';
 import { type Answer, ask, type RecordingServer } from './server';
 
-/** How much goes at a time: by a slow line, too, within the time that the server gives. */
+/** How much goes at a time at most, and at least where the line is so slow that the server does not wait for more. */
 const PIECE_BYTES = 1024 ** 2;
+const SMALL_PIECE_BYTES = 64 * 1024;
 const PIECE_MS = 35_000;
+/** What goes so quickly may be larger. */
+const QUICK_MS = 8_000;
 /** What may wait for the server: three minutes, longer than it waits itself. */
 const WAITING_BYTES = 64 * 1024 ** 2;
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 8_000;
-/** How long the end of a recording waits for a server that does not answer. */
+/** What waits for so long is told, until all that waits is newer than this. */
+const BEHIND_MS = 10_000;
+const CAUGHT_UP_MS = 5_000;
+/** How long the end of a recording waits for a server that takes nothing. */
 const CLOSE_MS = 30_000;
 /** A WebM's cluster (RFC 9559 §5.1.3) begins with its id; what is before the first one, every part of a file needs. */
 const CLUSTER = [0x1f, 0x43, 0xb6, 0x75];
@@ -32,6 +38,10 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What an `Upload` tells, and needs. */
 export interface UploadListener {
+  /** Whether much has not come to the server that was made a while ago. */
+  readonly onBehind: (behind: boolean) => void;
+  /** So many bytes have not come to it, while it is being closed. */
+  readonly onLeft: (bytes: number) => void;
   /** From now on everything stays here. */
   readonly onLocal: (code: FailureCode) => void;
   /** As much is kept here as may be. */
@@ -42,25 +52,32 @@ export interface UploadListener {
   readonly limit: number;
 }
 
+/** What the server has not got, and since when there is that. */
+interface Waiting {
+  readonly bytes: Bytes;
+  readonly since: number;
+}
+
 interface Begun {
   readonly id: string;
   readonly upload: string;
 }
 
-/** Begins one; `undefined` where the server takes none. */
+/** Begins one, or says why the server takes none. */
 export async function beginUpload(
   server: RecordingServer,
   resume: string,
   listener: UploadListener,
-): Promise<Upload | undefined> {
+): Promise<Upload | FailureCode> {
   const { address, room } = server;
   // For a balancer that keeps a room on one server; the secret is in the body alone.
   const query = `?room=${encodeURIComponent(room)}`;
-  const { data } = await ask<Begun>(server, address.http(`recordings${query}`), {
+  const { data, code } = await ask<Begun>(server, address.http(`recordings${query}`), {
     method: 'POST',
     body: JSON.stringify({ room, resume }),
   });
-  return data && new Upload(server, data, listener);
+  if (data) return new Upload(server, data, listener);
+  return REFUSALS.get(code) === 'upload_full' ? 'upload_no_room' : 'upload_refused';
 }
 
 /** A file of the server's that is being written. */
@@ -73,10 +90,15 @@ export class Upload implements FileSink {
   #headWhole = false;
   /** What the server has, and what it has not, the oldest first. */
   #acknowledged = 0;
-  #rest: Bytes[] = [];
+  #rest: Waiting[] = [];
   #restBytes = 0;
+  #behind = false;
+  /** How much goes at a time. */
+  #pieceBytes = PIECE_BYTES;
   #local = false;
   #running: Promise<void> | undefined;
+  /** The end of its closing, while it closes and the server takes nothing. */
+  #closing: number | undefined;
   /** Ends a pause between two attempts. */
   #wake: () => void = () => undefined;
 
@@ -87,25 +109,24 @@ export class Upload implements FileSink {
   }
 
   write(pieces: readonly Bytes[]): Promise<void> {
-    for (const piece of pieces) {
-      this.#learnHead(piece);
-      this.#rest.push(piece);
-      this.#restBytes += piece.length;
+    const since = this.#server.clock.now();
+    for (const bytes of pieces) {
+      this.#learnHead(bytes);
+      this.#rest.push({ bytes, since });
+      this.#restBytes += bytes.length;
     }
     if (!this.#local && this.#restBytes > WAITING_BYTES) this.#stay('upload_lost');
     if (this.#local && this.#restBytes > this.#listener.limit) this.#listener.onFull();
+    this.#look();
     this.#run();
     return Promise.resolve();
   }
 
   async close(): Promise<void> {
-    const { clock } = this.#server;
-    const timer = clock.setTimeout(() => {
-      this.#stay('upload_lost');
-    }, CLOSE_MS);
+    this.#hurry();
     this.#run();
     await this.#running;
-    clock.clearTimeout(timer);
+    this.#server.clock.clearTimeout(this.#closing);
     if (this.#local && this.#restBytes > 0) this.#listener.saveRest(this.#restFile());
     if (!this.#local) await this.#finish();
   }
@@ -118,6 +139,26 @@ export class Upload implements FileSink {
     void this.#finish();
   }
 
+  /** From now on the server is waited for so long, unless it takes something. */
+  #hurry(): void {
+    const { clock } = this.#server;
+    clock.clearTimeout(this.#closing);
+    this.#closing = clock.setTimeout(() => {
+      this.#stay('upload_lost');
+    }, CLOSE_MS);
+    this.#listener.onLeft(this.#restBytes);
+  }
+
+  /** Looks whether it is behind. */
+  #look(): void {
+    const [oldest] = this.#rest;
+    const age = oldest === undefined || this.#local ? 0 : this.#server.clock.now() - oldest.since;
+    const behind = age > (this.#behind ? CAUGHT_UP_MS : BEHIND_MS);
+    if (behind === this.#behind) return;
+    this.#behind = behind;
+    this.#listener.onBehind(behind);
+  }
+
   /** Sends what there is, one piece after the other. */
   #run(): void {
     this.#running ??= this.#send().finally(() => {
@@ -126,19 +167,20 @@ export class Upload implements FileSink {
   }
 
   async #send(): Promise<void> {
+    const { clock } = this.#server;
     let pause = RETRY_MS;
     while (!this.#local && this.#rest.length > 0) {
+      const begun = clock.now();
       const answer = await this.#put().catch((): Answer<{ length: number }> => ({ status: 0 }));
       if (this.#isLocal()) return;
       const length = answer.data?.length;
       if (length !== undefined) {
         pause = RETRY_MS;
+        if (clock.now() - begun < QUICK_MS) this.#pieceBytes = Math.min(this.#pieceBytes * 2, PIECE_BYTES);
         this.#has(length);
-      } else if (
-        answer.status === 0 || answer.status >= 500
-          ? !REFUSALS.has(answer.code)
-          : [408, 429].includes(answer.status)
-      ) {
+      } else if (isForNow(answer)) {
+        // The line may be so slow that the piece did not come in time.
+        this.#pieceBytes = Math.max(this.#pieceBytes / 2, SMALL_PIECE_BYTES);
         await this.#wait(pause);
         pause = Math.min(pause * 2, LONGEST_RETRY_MS);
       } else {
@@ -155,14 +197,14 @@ export class Upload implements FileSink {
   #put(): Promise<Answer<{ length: number }>> {
     const pieces: Bytes[] = [];
     let size = 0;
-    for (const piece of this.#rest) {
-      if (size + piece.length > PIECE_BYTES) {
+    for (const { bytes } of this.#rest) {
+      if (size + bytes.length > this.#pieceBytes) {
         // Whole ones, but where a single one is too large.
-        if (size === 0) pieces.push(piece.subarray(0, PIECE_BYTES));
+        if (size === 0) pieces.push(bytes.subarray(0, this.#pieceBytes));
         break;
       }
-      pieces.push(piece);
-      size += piece.length;
+      pieces.push(bytes);
+      size += bytes.length;
     }
     return this.#ask<{ length: number }>('PUT', '', new Blob(pieces), PIECE_MS);
   }
@@ -186,13 +228,16 @@ export class Upload implements FileSink {
     }
     this.#acknowledged = length;
     this.#restBytes -= fresh;
+    if (fresh > 0 && this.#closing !== undefined) this.#hurry();
     while (fresh > 0) {
       const [first] = this.#rest;
-      if (first === undefined) return;
-      if (first.length > fresh) this.#rest[0] = first.subarray(fresh);
+      if (first === undefined) break;
+      const { bytes, since } = first;
+      if (bytes.length > fresh) this.#rest[0] = { bytes: bytes.subarray(fresh), since };
       else this.#rest.shift();
-      fresh -= Math.min(first.length, fresh);
+      fresh -= Math.min(bytes.length, fresh);
     }
+    this.#look();
   }
 
   /** The rest stays on this device. */
@@ -200,6 +245,7 @@ export class Upload implements FileSink {
     if (this.#local) return;
     this.#local = true;
     this.#wake();
+    this.#look();
     this.#listener.onLocal(code);
     void this.#finish();
   }
@@ -234,14 +280,21 @@ export class Upload implements FileSink {
   /** Can be played by itself: begins with the first whole cluster. */
   #restFile(): Blob {
     const type = 'video/webm';
-    if (this.#acknowledged === 0) return new Blob(this.#rest, { type });
-    for (const [index, piece] of this.#rest.entries()) {
+    const rest = this.#rest.map(({ bytes }) => bytes);
+    if (this.#acknowledged === 0) return new Blob(rest, { type });
+    for (const [index, piece] of rest.entries()) {
       const start = clusterIn(piece);
       if (start !== undefined)
-        return new Blob([this.#head, piece.subarray(start), ...this.#rest.slice(index + 1)], { type });
+        return new Blob([this.#head, piece.subarray(start), ...rest.slice(index + 1)], { type });
     }
-    return new Blob([this.#head, ...this.#rest], { type });
+    return new Blob([this.#head, ...rest], { type });
   }
+}
+
+/** Whether the same may be taken a little later: by a line that is back, a server that is, or in smaller pieces. */
+function isForNow({ status, code }: Answer<unknown>): boolean {
+  if (status === 0 || status >= 500) return !REFUSALS.has(code);
+  return [408, 429].includes(status) || code === 'BODY_INVALID';
 }
 
 /** Where the first cluster begins. */

@@ -48,6 +48,8 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   recording_cut: 'advice',
   recording_failed: 'advice',
   upload_refused: 'advice',
+  upload_no_room: 'advice',
+  upload_behind: 'advice',
   upload_full: 'advice',
   upload_limit: 'advice',
   upload_lost: 'advice',

@@ -1,0 +1,103 @@
+//! What is known of the recordings in the folder: as of the last look at it, and of what this server has done since.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::disk::Record;
+use super::{Summary, Whose};
+use crate::protocol::{PeerId, RoomName};
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) entries: BTreeMap<String, Entry>,
+    /// Records that cannot be understood; each is told once.
+    pub(super) unreadable: BTreeSet<String>,
+    /// Whose recordings another server has ended, until somebody tells their rooms.
+    pub(super) over: Vec<Whose>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) record: Record,
+    pub(super) whose: Option<Whose>,
+    /// The last time that a piece came, and that its host was there, as far as it is to be seen here.
+    pub(super) touched: Instant,
+    pub(super) attended: Instant,
+    /// Bytes on their way to the disk.
+    pub(super) pending: u64,
+    /// Whoever has this reads a piece from its client: one of a recording is in memory at a time.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Table {
+    /// Takes over what the disk says, which may be older than what is known.
+    pub(super) fn learn(&mut self, id: &str, record: Record, now: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            self.entries.insert(id.to_owned(), Entry::new(record, now));
+            return;
+        };
+        if !entry.grows() {
+            return;
+        }
+        if record.bytes > entry.record.bytes {
+            entry.touched = now;
+        }
+        if record.attended > entry.record.attended {
+            entry.attended = now;
+        }
+        if record.ended.is_some() {
+            self.over.extend(entry.whose.clone());
+        }
+        if record.ended.is_some() || record.bytes >= entry.record.bytes {
+            entry.record = record;
+        }
+    }
+
+    /// What this server has done to it is known here first.
+    pub(super) fn set(&mut self, id: &str, record: Record) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.record = record;
+        }
+    }
+
+    pub(super) fn pending(&mut self, id: &str, bytes: u64) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.pending = bytes;
+        }
+    }
+
+    /// It is on the disk no more.
+    pub(super) fn forget(&mut self, id: &str) {
+        if let Some(entry) = self.entries.remove(id).filter(Entry::grows) {
+            self.over.extend(entry.whose);
+        }
+    }
+
+    pub(super) fn grown(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.grows())
+    }
+
+    /// Bytes of all, with those on their way.
+    pub(super) fn used(&self) -> u64 {
+        self.entries.values().map(|entry| entry.record.bytes + entry.pending).sum()
+    }
+}
+
+impl Entry {
+    pub(super) fn new(record: Record, now: Instant) -> Self {
+        let whose = RoomName::new(&record.room).ok().zip(PeerId::parse(&record.host));
+        let whose = whose.map(|(room, host)| Whose { room, host });
+        Self { record, whose, touched: now, attended: now, pending: 0, turn: Arc::default() }
+    }
+
+    pub(super) fn grows(&self) -> bool {
+        self.record.ended.is_none()
+    }
+
+    pub(super) fn summary(&self, id: &str) -> Summary {
+        let Record { room, begun, ended, bytes, .. } = self.record.clone();
+        Summary { id: id.to_owned(), room, begun, ended, bytes }
+    }
+}

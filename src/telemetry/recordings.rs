@@ -1,0 +1,88 @@
+//! What is counted of recordings that are kept here.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// How a recording came to its end.
+#[derive(Clone, Copy, Debug)]
+pub enum Ended {
+    /// As its host asked.
+    Finished,
+    /// Nobody went on with it, or its host was gone.
+    Silent,
+    /// Its host began another one.
+    Replaced,
+    /// Whoever runs the server deleted it while it grew.
+    Deleted,
+}
+
+/// What the server counts of recordings. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct RecordingMetrics {
+    /// Bytes that all may have.
+    pub quota: Gauge,
+    /// Bytes that the disk takes yet.
+    pub disk_free: Gauge,
+    /// Pieces that were written.
+    pub pieces: Counter,
+    /// Bytes in them.
+    pub bytes: Counter,
+    kept: Family<State, Gauge>,
+    used: Gauge,
+    ended: Family<Reason, Counter>,
+}
+
+impl RecordingMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("recordings", "Recordings in the folder", self.kept.clone());
+        registry.register("recordings_ended", "Recordings that came to their end", self.ended.clone());
+        let registry = registry.sub_registry_with_prefix("recordings");
+        registry.register("pieces", "Pieces that were written", self.pieces.clone());
+        registry.register_with_unit("received", "What was written", Unit::Bytes, self.bytes.clone());
+        registry.register_with_unit("used", "What all recordings have", Unit::Bytes, self.used.clone());
+        registry.register_with_unit("quota", "What all recordings may have", Unit::Bytes, self.quota.clone());
+        registry.register_with_unit("disk_free", "What their disk takes yet", Unit::Bytes, self.disk_free.clone());
+        // Shown from the beginning, so that the first of each is an increase.
+        for how in [Ended::Finished, Ended::Silent, Ended::Replaced, Ended::Deleted] {
+            drop(self.ended.get_or_create(&Reason { reason: how.as_str() }));
+        }
+        self.show(0, 0, 0);
+    }
+
+    /// How many grow, how many are finished, and how large all are.
+    pub fn show(&self, growing: usize, finished: usize, bytes: u64) {
+        for (state, count) in [("growing", growing), ("finished", finished)] {
+            self.kept.get_or_create(&State { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.used.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts one that is over.
+    pub fn ended(&self, how: Ended) {
+        self.ended.get_or_create(&Reason { reason: how.as_str() }).inc();
+    }
+}
+
+impl Ended {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Silent => "silent",
+            Self::Replaced => "replaced",
+            Self::Deleted => "deleted",
+        }
+    }
+}

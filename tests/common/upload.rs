@@ -1,0 +1,73 @@
+//! Recordings as a host's page makes them.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::http::{Answer, ask, send};
+
+pub const TOKEN: &str = "north-north-north-north";
+pub const RECORDINGS: &str = "/signal-api/v1/recordings";
+
+pub async fn begin(address: SocketAddr, room: &str, resume: &Value) -> Answer {
+    let target = format!("{RECORDINGS}?room={room}");
+    send(address, "POST", &target, &[], json!({"room": room, "resume": resume}).to_string()).await
+}
+
+/// A recording that is being made.
+#[derive(Clone)]
+pub struct Upload {
+    pub address: SocketAddr,
+    pub id: String,
+    pub secret: String,
+    pub room: String,
+}
+
+impl Upload {
+    pub async fn new(address: SocketAddr, room: &str, host: &Client) -> Self {
+        let answer = begin(address, room, &host.welcome["resume"]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let data = &answer.json()["data"];
+        assert_eq!(data["piece_bytes"], 4 * 1024 * 1024);
+        let text = |name: &str| data[name].as_str().unwrap().to_owned();
+        Self { address, id: text("id"), secret: text("upload"), room: room.to_owned() }
+    }
+
+    pub async fn call(&self, method: &str, more: &str, body: impl AsRef<[u8]>) -> Answer {
+        let authorization = format!("Bearer {}", self.secret);
+        let and = if more.contains('?') { '&' } else { '?' };
+        let target = format!("{RECORDINGS}/{}{more}{and}room={}", self.id, self.room);
+        send(self.address, method, &target, &[("Authorization", &authorization)], body).await
+    }
+
+    pub async fn put(&self, offset: usize, piece: impl AsRef<[u8]>) -> Answer {
+        self.call("PUT", &format!("?offset={offset}"), piece).await
+    }
+
+    /// The length that an answer tells.
+    pub async fn put_well(&self, offset: usize, piece: impl AsRef<[u8]>) -> Value {
+        length(&self.put(offset, piece).await)
+    }
+}
+
+pub fn length(answer: &Answer) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["data"]["length"].clone()
+}
+
+pub fn assert_refused(answer: &Answer, status: u16, code: &str) {
+    assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{}", answer.text());
+}
+
+/// What whoever runs the server asks.
+pub async fn admin(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let authorization = format!("Bearer {TOKEN}");
+    let target = format!("/signal-api/v1/admin{path}");
+    ask(address, method, &target, &[headers, &[("Authorization", authorization.as_str())]].concat()).await
+}
+
+/// Bytes that say where they stand.
+pub fn media(from: usize, to: usize) -> Vec<u8> {
+    (from..to).map(|at| (at * 31 + (at >> 8)) as u8).collect()
+}
