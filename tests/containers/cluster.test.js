@@ -2,17 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Sandbox, docker, healthy } from './lib/docker.js';
+import { Caller } from './lib/caller.js';
+import { Sandbox, docker, healthy, run, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
 import { startStack } from './lib/stack.js';
 import { get } from './lib/web.js';
 
 const sandbox = new Sandbox();
-let project, base, container;
+let project, env, base, container;
 
 before(async () => {
   const files = { COMPOSE_FILE: 'docker-compose.yml:docker-compose.cluster.yml' };
-  ({ project, base, container } = await startStack(sandbox, files));
+  ({ project, env, base, container } = await startStack(sandbox, files));
 });
 after(() => sandbox.clear());
 
@@ -81,4 +82,61 @@ test('a room is one on three servers; who was on one that is killed comes back o
   assert.equal(dan.welcome.peers.length, 3);
   for (const member of [ada, cyd, back, dan]) await member.leave();
   assert.equal(JSON.parse((await get(`${base}signal-api/v1/rooms/standup`)).body).data.members, 0);
+});
+
+const SERVERS = ['server', 'server2', 'server3'];
+
+/** The containers of these services, as long as they are the same. */
+const ids = async (...services) => (await Promise.all(services.map(container))).map(({ Id }) => Id);
+
+/** `make upgrade CLUSTER=1`, from a commit that differs from the last one. */
+const upgrade = (revision, more = {}) =>
+  run('make', ['upgrade', 'CLUSTER=1'], {
+    ...{ ...env, COMPOSE_PROJECT_NAME: project, IMAGE_REVISION: revision.repeat(40) },
+    ...more,
+  });
+
+test('make upgrade CLUSTER=1 restarts all servers and nginx, and two who talk meanwhile miss nothing', async (t) => {
+  const [ada, grace] = [await Caller.join(sandbox, base, 'upgrade', 'Ada'), await Caller.join(sandbox, base, 'upgrade', 'Grace')];
+  const [adaWas, graceWas] = [ada.self, grace.self];
+  const before = await ids(...SERVERS, 'nginx', 'engine');
+  const counts = [ada.count(grace.self), grace.count(ada.self)];
+
+  await upgrade('a');
+
+  const after = await ids(...SERVERS, 'nginx', 'engine');
+  for (const place of SERVERS.keys()) assert.notEqual(after[place], before[place], SERVERS[place]);
+  assert.notEqual(after[3], before[3], 'nginx');
+  assert.equal(after[4], before[4], 'the engine is no part of it');
+  await until('both are back', () => ada.isHere && grace.isHere);
+  const [byAda, byGrace] = counts.map((end) => end());
+  for (const [one, other, count] of [
+    [ada, graceWas, byGrace],
+    [grace, adaWas, byAda],
+  ]) {
+    await until('all that was said has come', () => one.heard.length >= count);
+    const expected = Array.from({ length: count }, (_, number) => ({ from: other, number }));
+    assert.deepEqual(one.heard.map(({ from, number }) => ({ from, number })), expected);
+    assert.equal(one.sessions, 1, 'its session has gone on');
+    assert.deepEqual(one.errors, []);
+    const longest = (numbers) => (Math.max(0, ...numbers) / 1000).toFixed(1);
+    t.diagnostic(`away ${one.absences.length} times, ${longest(one.absences)} s at most; heard ${count}, ${longest(one.heard.map(({ late }) => late))} s late at most`);
+  }
+  assert.deepEqual([ada.self, grace.self], [adaWas, graceWas]);
+});
+
+test('an upgrade to what does not run says so, and leaves the other servers and nginx as they are', async () => {
+  const before = await ids('server2', 'server3', 'nginx');
+  const ada = await Caller.join(sandbox, base, 'upgrade', 'Ada');
+  await assert.rejects(upgrade('b', { TZ: 'Mars/Olympus' }), (error) => {
+    assert.match(error.message, /Mars\/Olympus/);
+    assert.match(error.message, /the new server does not become healthy .*; nothing further was restarted/);
+    return true;
+  });
+  assert.deepEqual(await ids('server2', 'server3', 'nginx'), before);
+  await until('Ada is in the room', () => ada.isHere);
+  assert.equal(ada.sessions, 1);
+  const grace = await Caller.join(sandbox, base, 'upgrade', 'Grace');
+  grace.say(ada.self, 1);
+  await until('they hear each other', () => ada.heard.length === 1);
 });

@@ -1,10 +1,10 @@
 // docker-compose.yml as a user starts it: everything goes through nginx and TLS.
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Sandbox, docker, inspect, published, until } from './lib/docker.js';
+import { Sandbox, beside, docker, inspect, published, run, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
 import { startStack } from './lib/stack.js';
 import { get, handshake, script } from './lib/web.js';
@@ -185,6 +185,32 @@ test('a socket stays open that is silent for longer than a proxy’s usual 60 s'
   assert.equal((await member.next('pong')).ref, 1);
 });
 
+test('make backup keeps the key, and by the lines of OPERATIONS.md it is back', async () => {
+  const folder = await sandbox.folder();
+  const shell = (line) => run('bash', ['-euc', line], { ...env, COMPOSE_PROJECT_NAME: project });
+  const ada = await Member.join(base, 'standup', 'Ada');
+  await shell(`make backup TO='${folder}' && tar -xpf '${folder}'/*.tar.gz -C '${folder}'`);
+
+  const { Id } = await container('server');
+  const restart = async () => {
+    await compose('restart', 'server');
+    await until('it answers', async () => (await get(`${base}signal-api/v1/welcome`)).status === 200);
+  };
+  const back = () => Member.join(base, 'standup', 'Ada', { resume: ada.welcome.resume });
+  await beside(Id, 'rm', '/var/lib/roundtable/resume.key');
+  await restart();
+  const stranger = await back();
+  assert.equal(stranger.welcome.not_resumed, 'resume_invalid');
+
+  const said = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
+  const [line] = /sudo tar -c .*/.exec(said);
+  const mine = line.replace('sudo ', '').replace('docker compose ps -q server', `echo ${Id}`);
+  await shell(`cd '${folder}' && ${mine}`);
+  await restart();
+  assert.equal((await back()).welcome.self, ada.welcome.self);
+  assert.equal(await beside(Id, 'stat', '-c', '%u %a', '/var/lib/roundtable/resume.key'), '10001 600');
+});
+
 test('nginx outlives the server, and finds it again at another address', async () => {
   const network = `${project}_roundtable`;
   const address = async (name) => (await inspect(name)).NetworkSettings.Networks[network].IPAddress;
@@ -199,7 +225,7 @@ test('nginx outlives the server, and finds it again at another address', async (
   assert.equal((await get(`${base}r/standup`)).status, 200);
 
   // Somebody else takes the place that became free.
-  await sandbox.start('--network', network, '--entrypoint', 'sleep', 'roundtable', 'infinity');
+  await sandbox.start('--network', network, '--entrypoint', 'sleep', 'roundtable-nginx', 'infinity');
   await compose('up', '-d', 'server');
   assert.notEqual(await address((await container('server')).Id), old);
   await until('it is found', async () => (await get(`${base}signal-api/v1/welcome`)).status === 200);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
 import { TurnClient } from '../e2e/lib/stun.js';
-import { Sandbox, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
+import { Sandbox, beside, docker, healthy, inspect, logs, published, run, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
 import { composer, startStack } from './lib/stack.js';
 import { freePort } from './lib/web.js';
@@ -63,7 +63,7 @@ before(async () => {
 after(() => sandbox.clear());
 
 test('the stack’s secret is in its file alone: in no image, no container’s settings, no log', async () => {
-  const key = (await docker('exec', (await container('server')).Id, 'cat', '/var/lib/roundtable/resume.key')).trim();
+  const key = (await beside((await container('server')).Id, 'cat', '/var/lib/roundtable/resume.key')).trim();
   assert.ok(key.length >= 32);
   const secrets = [secret, key];
   const clean = (what, text) => {
@@ -102,7 +102,7 @@ test('it runs without rights, writes into memory alone, and is not in the server
 test('the secret is read from its file, and seen nowhere else', async () => {
   for (const service of ['turn', 'server']) {
     const { Id } = await container(service);
-    assert.match(await docker('exec', Id, 'cat', '/run/secrets/turn_secret'), new RegExp(secret));
+    assert.match(await beside(Id, 'cat', '/run/secrets/turn_secret'), new RegExp(secret));
     const seen = [JSON.stringify(await inspect(Id)), await docker('top', Id, 'axeww'), await logs(Id)];
     for (const text of seen) assert.ok(text.length > 100 && !text.includes(secret), service);
   }

@@ -1,6 +1,7 @@
-"""The Compose files: no log grows for ever, and what is ours tells the time in the zone of TZ."""
+"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, and images come from Docker Hub."""
 
 import pathlib
+import re
 import unittest
 
 import yaml
@@ -37,6 +38,19 @@ class Logs(unittest.TestCase):
                     self.assertEqual(merged["logging"].get("options"), {"max-size": "10m", "max-file": "5"})
                     if name.startswith(("server", "nginx", "turn")):
                         self.assertEqual(merged["environment"].get("TZ"), "${TZ:-Asia/Shanghai}")
+
+    def test_no_profile_but_cadvisors_wants_another_registry(self):
+        """Compose starts nothing at all where one image of a profile is out of reach."""
+        elsewhere = {}
+        for path in [ROOT / stack[-1] for stack in STACKS]:
+            for name, service in services(path).items():
+                base = service.get("extends", {"file": path.name, "service": name})
+                image = services(path.parent / base["file"])[base["service"]].get("image", "")
+                image = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", image)
+                # A registry is a name with a dot before the first slash.
+                if "." in image.partition("/")[0] and "/" in image:
+                    elsewhere[name] = service.get("profiles")
+        self.assertEqual(elsewhere, {"cadvisor": ["containers"]})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GIVEN = ROOT / "deploy/kubernetes"
-VERSIONS = ["1.27", "1.37"]
+VERSIONS = ["1.30", "1.37"]
 OVERLAYS = ["single", "three"]
 POD_KINDS = ["Deployment"]
 # What Kubernetes itself does not know: by group, the package that has its types.
@@ -269,7 +269,7 @@ class Kubernetes(unittest.TestCase):
         for overlay in OVERLAYS:
             pod = self.named(self.overlays[overlay], "Deployment", "roundtable")["spec"]["template"]["spec"]
             [server] = pod["containers"]
-            sleep = int(server["lifecycle"]["preStop"]["exec"]["command"][1])
+            sleep = server["lifecycle"]["preStop"]["sleep"]["seconds"]
             self.assertGreater(pod["terminationGracePeriodSeconds"], sleep + drain + hint)
             # Out of the ingress before it stops taking people.
             ready = server["readinessProbe"]

@@ -10,8 +10,9 @@ export default defineConfig({
   expect: { timeout: 20_000 },
   forbidOnly: true,
   reporter: 'list',
-  // A stack that runs already is given only what does not stop it or need other settings.
+  // A stack that runs already is given only what does not stop it or need other settings, and its upgrade where there is one.
   grep: process.env.BASE_URL ? /@stack/ : /./,
+  grepInvert: process.env.UPGRADE ? undefined : /@upgrade/,
   use: {
     locale: 'en-US',
     ignoreHTTPSErrors: true,

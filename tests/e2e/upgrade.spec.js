@@ -1,6 +1,8 @@
 // The server is upgraded while pages are open.
 
-import { expect, expectPictures, test } from './lib/test.js';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, expectAllSeen, expectPictures, expectSignaling, expectSound, test } from './lib/test.js';
 
 const note = (person) => person.failure('page_outdated');
 
@@ -79,3 +81,49 @@ test('a part of the page that is gone asks for it too', async ({ join, server, p
   await expect(note(grace)).toBeVisible();
   await expect(note(grace).locator('[data-action=reload]')).toBeVisible();
 });
+
+/** Starting containers takes the processors from two browsers that encode: longer than a picture lasts, shorter than a call that is made anew. */
+const STALL_MS = 3_000;
+
+test(
+  'a stack is upgraded under a call: pictures and sound go on by the same connections',
+  { tag: ['@stack', '@upgrade'] },
+  async ({ join }) => {
+    test.setTimeout(240_000);
+    const people = [
+      await join('Ada', 'upgraded', { audio: true }),
+      await join('Grace', 'upgraded', { audio: true }),
+    ];
+    const [ada, grace] = people;
+    await expectAllSeen(people);
+    const connected = () =>
+      Promise.all(
+        people.map(({ page }) =>
+          page.evaluate(() => [window.probe.connections.length, ...window.probe.roster()].join()),
+        ),
+      );
+    const before = await connected();
+    for (const { page } of people) await page.evaluate(() => window.probe.watch());
+
+    await promisify(execFile)('bash', ['-c', process.env.UPGRADE], { cwd: '../..' });
+
+    for (const person of people) {
+      await expectSignaling(person, 'open');
+      await expect
+        .poll(() =>
+          person.page.evaluate(() => window.probe.watched().messages.some(({ type }) => type === 'welcome')),
+        )
+        .toBe(true);
+      await expect(person.tiles).toHaveCount(1);
+    }
+    await grace.button('mic').click();
+    await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'off');
+    await expectSound(grace, 'Ada');
+    expect(await connected()).toEqual(before);
+    for (const [one, other] of [people, people.toReversed()]) {
+      const { stalled } = await one.page.evaluate(() => window.probe.watched());
+      console.log(`${other.name}’s picture stood still for ${Math.round(stalled[other.name])} ms at most`);
+      expect(stalled[other.name]).toBeLessThan(STALL_MS);
+    }
+  },
+);

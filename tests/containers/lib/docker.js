@@ -48,6 +48,14 @@ export async function until(what, probe, seconds = 60) {
   }
 }
 
+/**
+ * Runs a program of nginx's image beside the server of a container, whose own image has none: it sees that one's processes (the
+ * server's files are in /proc/1/root), network and volumes. docs/OPERATIONS.md has the same.
+ */
+export const beside = (name, ...command) =>
+  docker('run', '--rm', '--pid', `container:${name}`, '--network', `container:${name}`, '--volumes-from', name,
+    '--user', '10001:10001', '--entrypoint', 'env', 'roundtable-nginx', ...command);
+
 export const healthy = (name) =>
   until(`${name} is healthy`, async () => (await inspect(name)).State.Health.Status === 'healthy');
 

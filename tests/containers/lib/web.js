@@ -33,6 +33,22 @@ export async function script(page) {
   return new URL(source, page).href;
 }
 
+/** The status with which a server or a proxy before it answers a WebSocket that comes with these headers. */
+export function upgrade(base, headers) {
+  const socket = {
+    ...{ connection: 'Upgrade', upgrade: 'websocket' },
+    ...{ 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' },
+  };
+  const url = new URL('signal-api/ws?room=a', base);
+  const options = { headers: { ...socket, ...headers }, rejectUnauthorized: false, agent: false };
+  return new Promise((resolve, reject) => {
+    const asked = (url.protocol === 'https:' ? https : http).request(url, options);
+    asked.on('error', reject).on('response', ({ statusCode }) => resolve(statusCode));
+    asked.on('upgrade', ({ statusCode }, connection) => connection.destroy() && resolve(statusCode));
+    asked.end();
+  });
+}
+
 /** Shakes hands in one TLS version; its name and the certificate, or the error. */
 export function handshake(port, version) {
   return new Promise((resolve, reject) => {
