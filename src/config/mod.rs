@@ -356,12 +356,12 @@ impl Config {
         }
     }
 
-    /// The longest time between two pings.
+    /// The longest time between two pings, and that before the first one (R26).
     pub fn longest_silence(&self) -> Duration {
         self.ping_interval.mul_f64(1.25)
     }
 
-    /// The same in whole seconds (R7).
+    /// The longest time between two pings, in whole seconds (R7).
     pub fn heartbeat_seconds(&self) -> u32 {
         self.longest_silence().as_secs_f64().ceil() as u32
     }

@@ -27,6 +27,8 @@ const SKEW: Duration = Duration::from_secs(30);
 /// How much later than it says a server's ping may come, and how long is waited for one at all.
 const PING_LATE: Duration = Duration::from_secs(5);
 const PING_PATIENCE: Duration = Duration::from_secs(120);
+/// What the page of every version of ours has.
+const TITLE: &str = "<title>Roundtable";
 /// How often one address may lead to another.
 const REDIRECTS: usize = 4;
 /// The longest message: a welcome to an empty room is far shorter.
@@ -42,9 +44,6 @@ struct Outside<'a> {
     /// Whether what is said to the server is for nobody else.
     private: bool,
 }
-
-/// What the page of every version of ours has.
-const TITLE: &str = "<title>Roundtable";
 
 /// Looks at all of it, as far as the way is there.
 pub(super) async fn look(page: &Url, order: &DoctorOrder, report: &mut Report) {
@@ -280,7 +279,9 @@ impl Outside<'_> {
 
     fn token(&self, path: &Path) -> Result<String, String> {
         if !self.private {
-            return Err("the token is kept back: the connection is not one that browsers trust".into());
+            return Err(
+                "the token is kept back: browsers do not trust the connection, or it leads to another host".into()
+            );
         }
         let wrong = |why: String| format!("--token-file: {}: {why}", path.display());
         let token = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;

@@ -165,7 +165,8 @@ test('the doctor finds nothing wrong, neither from outside, until the ping, nor 
   const lines = certificate.raw.toString('base64').replace(/.{64}/g, '$&\n');
   await writeFile(join(folder, 'ca.pem'), `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`);
   const mounted = ['--network', 'host', '-v', `${folder}:/ca:ro`];
-  const outside = await docker('run', '--rm', ...mounted, 'roundtable', 'doctor', '--json', '--ca-file', '/ca/ca.pem', base);
+  const { Image } = await container('server');
+  const outside = await docker('run', '--rm', ...mounted, Image, 'doctor', '--json', '--ca-file', '/ca/ca.pem', base);
   // How many files may be open is a matter of the machine.
   const few = ['-e', 'ROUNDTABLE_CONNECTIONS=1000', '-e', 'ROUNDTABLE_REQUESTS=100'];
   const inside = await compose('exec', '-T', ...few, 'server', 'roundtable', 'doctor', '--json');

@@ -38,7 +38,7 @@ function server(port, size) {
     ROUNDTABLE_OPS_LISTEN: '127.0.0.1:0',
     ROUNDTABLE_ROOM_MEMBERS: `${size}`,
     ROUNDTABLE_ADDRESS_JOINS: '0',
-    ROUNDTABLE_PING_INTERVAL: '1s',
+    ROUNDTABLE_PING_INTERVAL: '2s',
     ROUNDTABLE_STATIC_DIR: join(folder, 'page'),
     ROUNDTABLE_DRAIN_TIMEOUT: '1s',
     ROUNDTABLE_LOG: 'error',

@@ -59,6 +59,10 @@ fn an_address_that_leads_to_another_one() {
     let said = doctor(&["--quick", &format!("http://0.0.0.0:{}/r/standup", ports[0])], &[]);
     said.all_well();
     assert!(said.text.contains(&format!("leads to {well}")), "{said:?}");
+    // A token is for the host that was named.
+    let token = folder.write("token", SECRET);
+    let kept = doctor(&["--quick", "--token-file", &token, &format!("http://127.0.0.1:{}", ports[0])], &[]);
+    assert!(kept.code == 2 && kept.text.contains("is kept back"), "{kept:?}");
     let around = format!("http://127.0.0.1:{}", ports[1]);
     doctor(&["--quick", &around], &[]).only("wrong_address", &around);
 }
