@@ -1,6 +1,6 @@
 //! Settings, logs, bind, serve, exit code.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -81,7 +81,11 @@ async fn run(cli: Cli) -> Result<(), String> {
 }
 
 fn print(text: String) -> Result<(), String> {
-    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+    match writeln!(std::io::stdout(), "{text}") {
+        // Whoever reads, as `head`, has had enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| error.to_string()),
+    }
 }
 
 /// Each connection is an open file, and the usual limit is 1,024.

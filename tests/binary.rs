@@ -16,6 +16,15 @@ use common::tokens::{Keys, later};
 use common::{eventually, http, within};
 
 #[test]
+fn whoever_reads_of_a_list_only_what_it_wants_gets_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = program(BINARY, &[]).arg("limits").stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = ended.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(0), String::new()));
+}
+
+#[test]
 fn a_wrong_setting_is_told_and_the_exit_code_is_2() {
     for (args, settings, says) in [
         (&[][..], &[("ROUNDTABLE_LISTEN", "18080")][..], &["ROUNDTABLE_LISTEN", "18080"][..]),

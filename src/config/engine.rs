@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{is_empty, parse_lease};
+use super::values::{filled, parse_lease};
 use crate::cluster::engine::Address;
 use crate::cluster::replica::ROOM_MEMBERS;
 
@@ -39,9 +39,7 @@ pub struct EngineSettings {
 
 impl EngineSettings {
     pub(super) fn read_files(&mut self) -> Result<(), Refused> {
-        // Compose mounts an empty file where there is no engine.
-        let url_file = self.redis_url_file.as_ref().filter(|path| !is_empty(path));
-        read_secret("ROUNDTABLE_REDIS_URL", &mut self.redis_url, url_file)
+        read_secret("ROUNDTABLE_REDIS_URL", &mut self.redis_url, filled(&self.redis_url_file))
     }
 
     /// A server that comes into a room gets a copy of it from another one.

@@ -19,7 +19,9 @@ pub use self::secret::Secret;
 use self::secret::{make_key, read_secret};
 use self::tokens::{KeyOrder, TokenOrder};
 pub use self::traces::TraceSettings;
-use self::values::{check_token, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url, parse_zone};
+use self::values::{
+    check_token, filled, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url, parse_zone,
+};
 use crate::access::AccessMode;
 use crate::core::session::{Bound, Bounds};
 use crate::http::{Origins, Proxies};
@@ -284,8 +286,8 @@ impl Config {
         self.relays.read_files()?;
         self.engine.read_files()?;
         self.traces.read_files()?;
-        read_secret("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, self.webhook_secret_file.as_ref())?;
-        read_secret("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, self.admin_token_file.as_ref())?;
+        read_secret("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, filled(&self.webhook_secret_file))?;
+        read_secret("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, filled(&self.admin_token_file))?;
         if let Some(token) = &self.admin_token {
             let wrong = |why| Refused::Wrong(format!("ROUNDTABLE_ADMIN_TOKEN (--admin-token): {why}."));
             check_token(token).map_err(wrong)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{is_empty, parse_time};
+use super::values::{filled, parse_time};
 use crate::ice::{IceServers, TurnAccess, turn_urls};
 
 /// The settings.
@@ -52,9 +52,7 @@ pub struct Relays {
 
 impl Relays {
     pub(super) fn read_files(&mut self) -> Result<(), Refused> {
-        // Compose mounts an empty file where nobody has a TURN server.
-        let secret_file = self.turn_secret_file.as_ref().filter(|path| !is_empty(path));
-        read_secret("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, secret_file)?;
+        read_secret("ROUNDTABLE_TURN_SECRET", &mut self.turn_secret, filled(&self.turn_secret_file))?;
         read_secret("ROUNDTABLE_TURN_PASSWORD", &mut self.turn_password, self.turn_password_file.as_ref())
     }
 

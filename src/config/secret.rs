@@ -125,6 +125,9 @@ mod tests {
         assert!(load(&[], &[none]).unwrap().config.relays.turn_secret.is_none());
         let error = load(&[], &[none, ("ROUNDTABLE_TURN_HOST", "relay.example")]).unwrap_err();
         assert!(error.contains("ROUNDTABLE_TURN_SECRET"), "{error}");
+        let none = [("ROUNDTABLE_ADMIN_TOKEN_FILE", "/dev/null"), ("ROUNDTABLE_WEBHOOK_SECRET_FILE", "/dev/null")];
+        let config = load(&[], &none).unwrap().config;
+        assert!(config.admin_token.is_none() && config.webhook_target().is_none());
         let both = [("ROUNDTABLE_TURN_SECRET_FILE", file), ("ROUNDTABLE_TURN_SECRET", "south")];
         let error = load(&[], &both).unwrap_err();
         assert!(error.contains("one of the two") && !error.contains("south"), "{error}");

@@ -1,6 +1,6 @@
 //! What one setting's text may be. Each error is a sentence that says what would be right.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -12,9 +12,9 @@ pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
     known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
 }
 
-/// Whether a file is there and has nothing in it.
-pub(super) fn is_empty(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
+/// The file of a secret that not everybody has: Compose mounts an empty one where there is none.
+pub(super) fn filled(path: &Option<PathBuf>) -> Option<&PathBuf> {
+    path.as_ref().filter(|path| !std::fs::metadata(path).is_ok_and(|file| file.len() == 0))
 }
 
 pub(super) fn parse_zone(text: &str) -> Result<Tz, String> {

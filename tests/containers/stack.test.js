@@ -1,7 +1,7 @@
 // docker-compose.yml as a user starts it: everything goes through nginx and TLS.
 
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Sandbox, beside, docker, inspect, published, run, until } from './lib/docker.js';
@@ -175,6 +175,34 @@ test('the doctor finds nothing wrong, neither from outside, until the ping, nor 
     assert.deepEqual([findings, not_looked_at], [[], []]);
     for (const look of looks) assert.ok(looked_at.some((one) => one.look === look), `${look}: ${said}`);
   }
+});
+
+test('a backup has the key, the certificate and what is the owner’s here, and says why where it has not', async () => {
+  const [folder, there] = [await sandbox.folder(), await sandbox.folder()];
+  const root = new URL('../../', import.meta.url).pathname;
+  for (const name of ['scripts', 'secrets', 'logs']) await mkdir(join(folder, name));
+  for (const name of ['Makefile', 'scripts/backup']) await copyFile(join(root, name), join(folder, name));
+  for (const name of ['.env', 'secrets/turn', 'logs/access.log']) await writeFile(join(folder, name), name);
+  const settings = { ...env, COMPOSE_PROJECT_NAME: project, COMPOSE_FILE: join(root, 'docker-compose.yml') };
+  const backup = (to, more) => run('make', ['-s', '-C', folder, 'backup', `TO=${to}`], { ...settings, ...more });
+
+  const archive = await backup(there);
+  assert.deepEqual(await readdir(there), [archive.slice(there.length + 1)]);
+  assert.equal((await stat(archive)).mode & 0o777, 0o600);
+  const kept = (await run('tar', ['-tzf', archive])).split('\n').filter((name) => !name.endsWith('/'));
+  assert.deepEqual(kept.sort(), [
+    ...['./.env', './certificates/names', './certificates/tls.crt', './certificates/tls.key'],
+    ...['./secrets/turn', './state/resume.key'],
+  ]);
+  await run('tar', ['-xpzf', archive, '-C', there]);
+  const { Id } = await container('server');
+  await docker('cp', `${Id}:/var/lib/roundtable/resume.key`, join(folder, 'resume.key'));
+  const key = (file) => readFile(file, 'utf8');
+  assert.equal(await key(join(there, 'state/resume.key')), await key(join(folder, 'resume.key')));
+
+  await assert.rejects(backup(join(there, 'nowhere')), /nowhere is no folder/);
+  await assert.rejects(backup(there, { COMPOSE_PROJECT_NAME: sandbox.name('none') }), /start the stack first/);
+  assert.equal((await readdir(there)).filter((name) => name.endsWith('.gz')).length, 1);
 });
 
 test('a socket stays open that is silent for longer than a proxy’s usual 60 s', async () => {

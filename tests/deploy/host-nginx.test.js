@@ -224,3 +224,19 @@ test('of three weighted servers a room has one, the next where that is gone, and
   server(ports[1], 12);
   await until('each room has its own again', async () => `${await all()}` === `${first}`);
 });
+
+test('where there is no IPv6, the README’s line takes out what nginx would not start with', async () => {
+  const own = await sandbox.folder();
+  for (const name of ['http', 'https']) {
+    await copyFile(join(given, `${name}.conf`), join(own, `roundtable-${name}.conf`));
+  }
+  const [line] = /^sudo sed .*roundtable-\*\.conf$/m.exec(await readFile(join(given, 'README.md'), 'utf8'));
+  await run('sh', ['-c', line.replace('sudo ', '').replace('/etc/nginx/conf.d', own)]);
+  for (const [name, listen] of [
+    ['http', ['listen 80;']],
+    ['https', ['listen 443 ssl;']],
+  ]) {
+    const text = await readFile(join(own, `roundtable-${name}.conf`), 'utf8');
+    assert.deepEqual(text.match(/listen .*/g), listen);
+  }
+});
