@@ -1,6 +1,8 @@
-"""The Compose files: no log grows for ever, and what is ours tells the time in the zone of TZ."""
+"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, and monitoring watches it."""
 
 import pathlib
+import shutil
+import subprocess
 import unittest
 
 import yaml
@@ -37,6 +39,35 @@ class Logs(unittest.TestCase):
                     self.assertEqual(merged["logging"].get("options"), {"max-size": "10m", "max-file": "5"})
                     if name.startswith(("server", "nginx", "turn")):
                         self.assertEqual(merged["environment"].get("TZ"), "${TZ:-Asia/Shanghai}")
+
+
+def monitored(stack):
+    """The services as Compose itself reads them, with the profile."""
+    files = [word for file in stack for word in ("-f", file)]
+    standalone = shutil.which("docker-compose")
+    command = [*(["docker-compose"] if standalone else ["docker", "compose"]), *files, "--profile", "monitoring", "config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)["services"]
+
+
+def mounts(service):
+    """Where what is mounted comes from, by where it goes to: Compose writes it in two ways."""
+    split = lambda volume: volume.split(":")[1::-1] if isinstance(volume, str) else (volume["target"], volume.get("source"))
+    return dict(split(volume) for volume in service.get("volumes", []))
+
+
+class Monitoring(unittest.TestCase):
+    def test_every_server_is_on_the_list_and_every_file_is_there(self):
+        for stack in STACKS[:2]:
+            with self.subTest(stack=stack[-1]):
+                found = monitored(stack)
+                ours = [source for service in found.values() for source in mounts(service).values() if source.startswith(str(ROOT))]
+                # Docker would make a folder of what is missing.
+                self.assertEqual([source for source in ours if not pathlib.Path(source).exists()], [])
+                watched = yaml.safe_load(pathlib.Path(mounts(found["prometheus"])["/etc/prometheus/servers.yml"]).read_text())
+                servers = [f"{name}:18081" for name in sorted(found) if name.startswith("server")]
+                self.assertEqual(watched, [{"targets": servers}])
 
 
 if __name__ == "__main__":
