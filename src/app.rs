@@ -98,7 +98,8 @@ impl App {
 
     /// The same in surroundings that may be made up.
     pub fn within(surroundings: Surroundings, config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Metrics::new();
+        let metrics = Arc::new(if config.engine.redis_url.is_some() { metrics.with_engine() } else { metrics });
         let traces = Traces::new(config.traces.target().map_err(text)?, &metrics.spans);
         let engine = match engine {
             Some(engine) => Some(engine),

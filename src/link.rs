@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
+use crate::core::session::Full;
 use crate::limits::{Meter, Pace, Share};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
@@ -54,8 +55,6 @@ pub(crate) struct Link {
     meter: Meter,
     /// When the last message was read.
     read_at: Instant,
-    /// The most that waited in the outbox since the last ping.
-    waited: usize,
     /// Nothing is read before this time: the peer sent too fast (R31), or many together did (R79).
     read_after: Option<Instant>,
     /// It did so for too long.
@@ -90,7 +89,6 @@ impl Link {
             outbox: Arc::new(Outbox::new(config.outbox())),
             metrics,
             read_at: now,
-            waited: 0,
             meter: Meter::new(config.rates.member(), of_server, now),
             read_after: None,
             too_fast: false,
@@ -238,9 +236,7 @@ impl Link {
 
     /// Counts what was just taken from the outbox: the socket's queue was empty before.
     fn count_sent(&mut self) {
-        let queue = self.socket.queue();
-        self.waited = self.waited.max(queue.len());
-        for out in queue.iter() {
+        for out in self.socket.queue().iter() {
             if let Outgoing::Message(_, frame) = out {
                 self.metrics.messages.sent(frame.kind(), frame.payload().len());
             }
@@ -248,8 +244,8 @@ impl Link {
     }
 
     /// Counts how full the outbox was since this was last done: with each ping, and at the end.
-    pub(crate) fn count_waited(&mut self) {
-        self.metrics.messages.waited(std::mem::take(&mut self.waited));
+    pub(crate) fn count_waited(&self) {
+        self.metrics.messages.waited(self.outbox.take_most());
     }
 
     fn on_timer(&mut self, now: Instant) -> Option<Event> {
@@ -306,9 +302,7 @@ impl Link {
 
     /// Queues a frame of the connection's own, outside the count, behind what the hub has sent.
     pub(crate) fn send(&self, out: Outgoing) {
-        if self.outbox.add(out).is_err() {
-            self.outbox.close(CloseCode::SlowConsumer);
-        }
+        self.or_too_slow(self.outbox.add(out));
     }
 
     /// Tells the client that a message was not carried out (R28): counted, because the message counts too.
@@ -320,8 +314,12 @@ impl Link {
 
     /// Queues a message of the connection's own that counts: a client that comes back has not missed it.
     pub(crate) fn tell(&self, frame: Frame) {
-        if self.outbox.push(frame).is_err() {
-            self.outbox.close(CloseCode::SlowConsumer);
+        self.or_too_slow(self.outbox.push(frame));
+    }
+
+    fn or_too_slow(&self, added: Result<(), Full>) {
+        if added.is_err() && self.outbox.close(CloseCode::SlowConsumer) {
+            self.metrics.slow_consumers.inc();
         }
     }
 

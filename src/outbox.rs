@@ -23,6 +23,8 @@ pub struct Outbox {
 struct State {
     session: Session,
     end: Option<CloseCode>,
+    /// The most messages that waited at once since [`Outbox::take_most`].
+    most: usize,
 }
 
 /// What [`Outbox::poll_take`] found.
@@ -59,11 +61,11 @@ impl Outbox {
     }
 
     /// Ends the outbox: what waits is still sent, unless the peer is too slow for it. The first
-    /// code stands.
-    pub fn close(&self, code: CloseCode) {
+    /// code stands; whether it is this one.
+    pub fn close(&self, code: CloseCode) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
-            return;
+            return false;
         }
         state.end = Some(code);
         if code == CloseCode::SlowConsumer {
@@ -71,11 +73,20 @@ impl Outbox {
         }
         drop(state);
         self.reader.wake();
+        true
     }
 
     /// How full it is.
     pub fn load(&self) -> Load {
         self.lock().session.load()
+    }
+
+    /// The most messages that waited for the socket at once since this was last asked: also where they were forgotten,
+    /// or given away, since.
+    pub fn take_most(&self) -> usize {
+        let mut state = self.lock();
+        let waiting = state.waiting();
+        std::mem::replace(&mut state.most, waiting)
     }
 
     /// See [`Session::acknowledge`].
@@ -101,7 +112,7 @@ impl Outbox {
     /// An outbox that goes on with a session, without a socket so far.
     pub fn of(mut session: Session) -> Self {
         session.pause();
-        Self { state: Mutex::new(State { session, end: None }), reader: AtomicWaker::new() }
+        Self { state: Mutex::new(State { session, end: None, most: 0 }), reader: AtomicWaker::new() }
     }
 
     /// See [`Session::stay`].
@@ -183,6 +194,7 @@ impl Outbox {
             return Ok(());
         }
         change(&mut state.session)?;
+        state.most = state.most.max(state.waiting());
         drop(state);
         self.reader.wake();
         Ok(())
@@ -196,5 +208,12 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds this lock; should one ever, the queue is still a queue.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// How many messages are not yet in the kernel.
+    fn waiting(&self) -> usize {
+        self.session.load().waiting.0
     }
 }

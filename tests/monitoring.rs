@@ -1,8 +1,10 @@
 //! What `docker compose --profile monitoring` shows, with a real Prometheus and a real server under load: each panel of
-//! each dashboard has something to show, and each alert fires. Grafana itself is not run: its files are checked as JSON.
+//! each dashboard has something to show, and what alerts look at is there. That they fire in time promtool sees, of series
+//! that a server shows. Grafana itself is not run: its files are checked as JSON.
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,11 +12,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use common::client::encode;
 use common::folder::Folder;
 use common::upload::{TOKEN, Upload, admin, assert_refused, media};
-use common::{TestServer, http, within};
+use common::{TestServer, eventually, within};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/monitoring");
 
@@ -50,6 +54,18 @@ fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+fn text(name: &str) -> String {
+    fs::read_to_string(Path::new(FOLDER).join(name)).unwrap()
+}
+
+/// The arguments of a service, as Compose starts it with the machine at `root`.
+fn arguments(service: &str, root: &str) -> Vec<String> {
+    let services = text("services.yml");
+    let own = services.split(&format!("\n  {service}:\n")).nth(1).unwrap().split("\n\n").next().unwrap();
+    let words = own.split([' ', '\n', '[', ']', ',']).filter(|word| word.starts_with("--"));
+    words.map(|word| word.replace("/host", root).replace("$$", "$")).collect()
+}
+
 fn dashboards() -> Vec<Value> {
     let files = fs::read_dir(Path::new(FOLDER).join("grafana/dashboards")).unwrap();
     files.map(|file| serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap()).collect()
@@ -83,24 +99,26 @@ fn promtool(args: &[&str]) {
 fn alerts_fire_where_they_should_and_nowhere_else() {
     promtool(&["check", "config", "prometheus.yml"]);
     promtool(&["test", "rules", "alerts.test.yml"]);
-    let (rules, tests) =
-        ["alerts.yml", "alerts.test.yml"].map(|name| fs::read_to_string(Path::new(FOLDER).join(name)).unwrap()).into();
+    let (rules, tests) = (text("alerts.yml"), text("alerts.test.yml"));
     for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
-        assert_eq!(tests.matches(&format!("alertname: {alert}\n")).count(), 1, "{alert} is seen to fire");
+        assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert} is seen to fire");
         assert!(tests.contains(&format!("alertname: {alert}, exp_alerts: []")), "{alert} is seen not to");
+        for document in ["../../docs/OPERATIONS.md", "../../docs/OPERATIONS.zh-CN.md"] {
+            assert!(text(document).contains(&format!("`{alert}`")), "{document} does not say what to do at {alert}");
+        }
     }
 }
 
 #[test]
 fn dashboards_are_what_grafana_reads() {
-    let source = fs::read_to_string(Path::new(FOLDER).join("grafana/provisioning/datasources/prometheus.yml")).unwrap();
-    assert!(source.contains("uid: prometheus,"));
+    assert!(text("grafana/provisioning/datasources/prometheus.yml").contains("uid: prometheus,"));
     let boards = dashboards();
     assert_eq!(boards.len(), 3, "containers, application and calls");
     for board in boards {
         assert!(board["uid"].is_string() && board["title"].is_string() && board["schemaVersion"].is_u64());
-        let mut taken = std::collections::BTreeSet::new();
+        let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
         for panel in board["panels"].as_array().unwrap() {
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{} has the id of another panel", panel["title"]);
             assert_eq!(panel["datasource"]["uid"], "prometheus", "{panel}");
             assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{panel}");
             assert!(!panel["targets"].as_array().unwrap().is_empty(), "{panel}");
@@ -113,26 +131,12 @@ fn dashboards_are_what_grafana_reads() {
     }
 }
 
-/// People who come, talk, report, err and go, for as long as it is polled.
-async fn load(server: &TestServer) {
-    let link = json!({
-        "round_trip_ms": 42, "loss_percent": 0.5, "jitter_ms": 3, "freezes": 1, "frozen_ms": 640, "width": 1280,
-        "height": 720, "fps": 30, "kbps": 1250, "relayed": false, "first_frame_ms": 812,
-    });
-    loop {
-        let mut ada = server.join("load", "Ada").await;
-        let mut bob = server.join("load", "Bob").await;
-        ada.send(json!({"type": "signal", "to": bob.id(), "data": 1})).await;
-        bob.expect("signal").await;
-        bob.send(json!({"type": "broadcast", "data": 1})).await;
-        bob.send(json!({"type": "quality", "links": [link]})).await;
-        bob.send(json!({"type": "dance"})).await;
-        bob.expect_error("unknown_type").await;
-        for mut person in [ada, bob] {
-            person.send(json!({"type": "leave"})).await;
-            person.drain().await;
-        }
-        server.get("/signal-api/v1/welcome").await;
+#[test]
+fn every_metric_is_in_a_panel() {
+    let queries: Vec<_> = queries().into_iter().map(|(_, query)| query).collect();
+    let metrics = text("../../docs/METRICS.md");
+    for metric in metrics.lines().filter_map(|line| line.strip_prefix("| `roundtable_")?.split('`').next()) {
+        assert!(queries.iter().any(|query| query.contains(&format!("roundtable_{metric}"))), "{metric} is in no panel");
     }
 }
 
@@ -149,9 +153,51 @@ async fn record(server: &TestServer) {
     }
 }
 
+/// People who come, talk, report, err and go, for as long as it is polled.
+async fn load(server: &TestServer) {
+    let link = json!({
+        "round_trip_ms": 42, "loss_percent": 0.5, "jitter_ms": 3, "freezes": 1, "frozen_ms": 640, "width": 1280,
+        "height": 720, "fps": 30, "kbps": 1250, "relayed": false, "first_frame_ms": 812,
+    });
+    for room in (0..).map(|n| format!("load-{n}")) {
+        let mut ada = server.join(&room, "Ada").await;
+        let mut bob = server.join(&room, "Bob").await;
+        ada.send(json!({"type": "signal", "to": bob.id(), "data": 1})).await;
+        bob.expect("signal").await;
+        bob.send(json!({"type": "broadcast", "data": 1})).await;
+        bob.send(json!({"type": "quality", "links": [link]})).await;
+        bob.send(json!({"type": "dance"})).await;
+        bob.expect_error("unknown_type").await;
+        let mut nobody = server.connect(&room).await;
+        nobody.send(json!({"type": "join", "name": ""})).await;
+        nobody.expect_error("name_invalid").await;
+        for mut person in [ada, bob] {
+            person.send(json!({"type": "leave"})).await;
+            person.drain().await;
+        }
+        server.get("/signal-api/v1/welcome").await;
+        server.get("/").await;
+    }
+}
+
+/// An answer of Prometheus, with its head.
+async fn fetch(prometheus: SocketAddr, target: &str) -> std::io::Result<String> {
+    let mut tcp = TcpStream::connect(prometheus).await?;
+    // By a later version of HTTP long answers come in chunks.
+    tcp.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+async fn get(prometheus: SocketAddr, target: &str) -> Value {
+    let answer = within(target, fetch(prometheus, target)).await.unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|why| panic!("{why}: {answer}"))
+}
+
 /// The values of a query; the error is what Prometheus says of it.
 async fn ask(prometheus: SocketAddr, query: &str) -> Result<Vec<f64>, String> {
-    let answer = http::ask(prometheus, "GET", &format!("/api/v1/query?query={}", encode(query)), &[]).await.json();
+    let answer = get(prometheus, &format!("/api/v1/query?query={}", encode(query))).await;
     if answer["status"] != "success" {
         return Err(answer.to_string());
     }
@@ -159,14 +205,91 @@ async fn ask(prometheus: SocketAddr, query: &str) -> Result<Vec<f64>, String> {
     Ok(samples.iter().map(|sample| sample["value"][1].as_str().unwrap().parse().unwrap()).collect())
 }
 
-async fn answers(address: SocketAddr) {
-    while tokio::net::TcpStream::connect(address).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+/// Waits until a query has a value that is a number.
+async fn shows(prometheus: SocketAddr, of: &str, query: &str) {
+    let shows = async {
+        loop {
+            let values = ask(prometheus, query).await.unwrap_or_else(|why| panic!("{of}: {query}: {why}"));
+            if values.iter().any(|value| value.is_finite()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    };
+    within(&format!("{of}: {query}"), shows).await;
+}
+
+/// The alerts' queries, by name, once Prometheus has asked each of them.
+async fn alerts(prometheus: SocketAddr) -> BTreeMap<String, String> {
+    let mut alerts = BTreeMap::new();
+    eventually("each rule to be evaluated", async || {
+        let answer = get(prometheus, "/api/v1/rules").await;
+        let rules: Vec<_> =
+            answer["data"]["groups"].as_array().unwrap().iter().flat_map(|g| g["rules"].as_array().unwrap()).collect();
+        let words = |rule: &Value, name: &str| rule[name].as_str().unwrap().to_owned();
+        alerts = rules.iter().map(|rule| (words(rule, "name"), words(rule, "query"))).collect();
+        rules.iter().all(|rule| rule["health"] == "ok")
+    })
+    .await;
+    alerts
+}
+
+/// What a query takes of the server's: metrics with their labels.
+fn selectors(query: &str) -> impl Iterator<Item = &str> {
+    query.match_indices("roundtable_").map(|(at, _)| {
+        let rest = &query[at..];
+        let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let labels = if rest[end..].starts_with('{') { rest[end..].find('}').unwrap() + 1 } else { 0 };
+        &rest[..end + labels]
+    })
+}
+
+/// `deploy/monitoring`'s Prometheus with other addresses and no patience, and what it asks besides the server.
+async fn watch(server: &TestServer) -> (SocketAddr, Vec<Program>) {
+    let mut programs = Vec::new();
+    let exporters = [("node-exporter", "/"), ("node-network", "")].map(|(service, root)| {
+        let (address, folder) = (free(), folder(service));
+        let root = if root.is_empty() { folder.display().to_string() } else { root.to_owned() };
+        // Of a machine that is not this one: devices of the exporter's own network must not be seen.
+        fs::create_dir_all(folder.join("proc/1/net")).unwrap();
+        let device = |name: &str| format!("{name}: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n");
+        let devices = ["lo", "eth7", "veth1a2b", "br-1a2b", "docker0"].map(device).concat();
+        fs::write(folder.join("proc/1/net/dev"), format!("Inter-| Receive | Transmit\n face |bytes |bytes\n{devices}"))
+            .unwrap();
+        let mut all = arguments(service, &root);
+        all.push(format!("--web.listen-address={address}"));
+        let args: Vec<_> = all.iter().map(String::as_str).collect();
+        programs.push(Program::start("prometheus-node-exporter", folder, &args));
+        address.to_string()
+    });
+    let (data, address) = (folder("prometheus"), free());
+    let config = text("prometheus.yml")
+        .replace("15s", "1s")
+        .replace("node-exporter:9100", &exporters[0])
+        .replace("node-network:9100", &exporters[1]);
+    fs::write(data.join("prometheus.yml"), config).unwrap();
+    // A container that is stopped has no name any more.
+    let servers = format!("{}\", \"stopped.invalid:18081", server.ops);
+    fs::write(data.join("servers.yml"), text("servers.yml").replace("server:18081", &servers)).unwrap();
+    fs::write(data.join("alerts.yml"), text("alerts.yml")).unwrap();
+    let at = |name: &str| data.join(name).display().to_string();
+    let args = [
+        format!("--config.file={}", at("prometheus.yml")),
+        format!("--storage.tsdb.path={}", at("data")),
+        format!("--web.listen-address={address}"),
+    ];
+    programs.push(Program::start("prometheus", data.clone(), &args.each_ref().map(String::as_str)));
+    let is_ready = async || fetch(address, "/-/ready").await.is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"));
+    eventually("Prometheus is ready", is_ready).await;
+    (address, programs)
 }
 
 #[tokio::test]
-async fn every_panel_shows_something() {
+async fn every_panel_shows_something_and_alerts_see_what_they_are_for() {
+    let home = folder("redis");
+    let socket = home.join("engine.sock").display().to_string();
+    let nothing_kept = ["--save", "", "--appendonly", "no", "--port", "0", "--unixsocket", &socket];
+    let mut redis = Program::start("redis-server", home, &nothing_kept);
     let recordings = Folder::new();
     let server = TestServer::start(&[
         ("ROUNDTABLE_ADDRESS_JOINS", "0"),
@@ -174,52 +297,46 @@ async fn every_panel_shows_something() {
         ("ROUNDTABLE_ADMIN_TOKEN", TOKEN),
         ("ROUNDTABLE_RECORDINGS_DIR", recordings.path()),
         ("ROUNDTABLE_RECORDINGS_MAX_BYTES", "2000"),
+        ("ROUNDTABLE_REDIS_URL", &format!("unix://{socket}")),
+        ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough"),
     ])
     .await;
-    let (machine, prometheus) = (free(), free());
-    let node = folder("node-exporter");
-    let _node = Program::start(
-        "prometheus-node-exporter",
-        node,
-        &[&format!("--web.listen-address={machine}"), "--log.level=error"],
-    );
-    let data = folder("prometheus");
-    let config = json!({
-        "global": {"scrape_interval": "1s"},
-        "scrape_configs": [
-            {"job_name": "roundtable", "static_configs": [{"targets": [server.ops.to_string()]}]},
-            {"job_name": "node", "static_configs": [{"targets": [machine.to_string()]}]},
-        ],
-    });
-    // YAML has all of JSON in it.
-    fs::write(data.join("prometheus.yml"), config.to_string()).unwrap();
-    let at = |name: &str| data.join(name).display().to_string();
-    let args = [
-        format!("--config.file={}", at("prometheus.yml")),
-        format!("--storage.tsdb.path={}", at("data")),
-        format!("--web.listen-address={prometheus}"),
-    ];
-    let _prometheus = Program::start("prometheus", data.clone(), &args.each_ref().map(String::as_str));
+    server.metric_becomes("roundtable_engine_connected", 1).await;
+    let (prometheus, _programs) = watch(&server).await;
     let checks = async {
-        within("Prometheus listens", answers(prometheus)).await;
         for (panel, query) in queries() {
             // Nothing here has containers: such a query has to be understood, and finds nothing.
-            let may_be_empty = query.contains("container_");
-            let shows = async {
-                loop {
-                    let values = ask(prometheus, &query).await.unwrap_or_else(|why| panic!("{panel}: {query}: {why}"));
-                    if may_be_empty || values.iter().any(|value| value.is_finite()) {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
-            };
-            within(&format!("{panel}: {query}"), shows).await;
+            if query.contains("container_") {
+                ask(prometheus, &query).await.unwrap_or_else(|why| panic!("{panel}: {query}: {why}"));
+            } else {
+                shows(prometheus, &panel, &query).await;
+            }
         }
+        let alerts = alerts(prometheus).await;
+        for (alert, query) in &alerts {
+            for selector in selectors(query) {
+                shows(prometheus, alert, selector).await;
+            }
+        }
+        let tests = text("alerts.test.yml");
+        for series in tests.lines().filter_map(|line| line.split("series: '").nth(1)?.split('\'').next()) {
+            let (before, instance) = series.split_once("instance=\"").unwrap_or((series, "\""));
+            let series = format!("{}{}", before.trim_end_matches(','), instance.split_once('"').unwrap().1);
+            shows(prometheus, "alerts.test.yml", &series).await;
+        }
+        let devices = ask(prometheus, "count by (device) (node_network_receive_bytes_total)").await.unwrap();
+        assert_eq!(devices, [1.0], "eth7 is the machine's, by one of the two");
+        shows(prometheus, "its name", "node_network_receive_bytes_total{device=\"eth7\"}").await;
+        alerts
     };
-    tokio::select! {
-        () = checks => {}
+    let alerts = tokio::select! {
+        alerts = checks => alerts,
         () = load(&server) => unreachable!("it goes on for ever"),
         () = record(&server) => unreachable!("the same"),
-    }
+    };
+    let (down, away) = (&alerts["RoundtableDown"], &alerts["RoundtableEngineAway"]);
+    assert_eq!(ask(prometheus, down).await, Ok(vec![0.0]), "one of the two");
+    assert_eq!(ask(prometheus, away).await, Ok(vec![]));
+    redis.child.kill().unwrap();
+    shows(prometheus, "without an engine", away).await;
 }

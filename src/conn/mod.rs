@@ -50,7 +50,8 @@ async fn converse(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, soc
     let (ending, traced) = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
             link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
-            let mut joined = Joined { app: &app, membership, pass, reported_at: None };
+            let others = membership.others();
+            let mut joined = Joined { app: &app, membership, pass, reported_at: None, others };
             let over = joined.run(&mut link, early).await;
             let traced = trail.end(&app.traces);
             (traced.within(|| joined.depart(&link, over)), traced)
@@ -85,6 +86,8 @@ struct Joined<'a> {
     pass: OwnPass,
     /// When the last report of quality was read.
     reported_at: Option<Instant>,
+    /// How many others there were then, or at the join.
+    others: usize,
 }
 
 /// Why somebody is a member no longer.
@@ -230,15 +233,23 @@ impl Joined<'_> {
     fn report(&mut self, link: &Link, links: &[LinkReport], reference: Option<&RawValue>) {
         let interval = self.app.config.quality.quality_interval;
         let now = link.read_at();
-        let message = if interval.is_zero() {
-            "This server takes no reports of quality: its welcome has no \"quality_seconds\"."
-        } else if self.reported_at.is_some_and(|before| now - before < interval / 2) {
-            "Reports of quality come half of \"quality_seconds\" apart at least."
-        } else {
-            self.reported_at = Some(now);
-            return self.app.metrics.quality.report(links);
-        };
-        link.refuse(ErrorCode::NotAllowed, message, Some("quality"), reference);
+        let refuse = |code, message| link.refuse(code, message, Some("quality"), reference);
+        if interval.is_zero() {
+            let message = "This server takes no reports of quality: its welcome has no \"quality_seconds\".";
+            return refuse(ErrorCode::NotAllowed, message);
+        }
+        if self.reported_at.is_some_and(|before| now - before < interval / 2) {
+            let message = "Reports of quality come half of \"quality_seconds\" apart at least.";
+            return refuse(ErrorCode::NotAllowed, message);
+        }
+        let others = self.membership.others();
+        // Who has just left is still in a report that is on its way.
+        if links.len() > self.others.max(others) {
+            let message = format!("\"links\" has one entry for each of the others: {others} at most.");
+            return refuse(ErrorCode::BadField, &message);
+        }
+        (self.reported_at, self.others) = (Some(now), others);
+        self.app.metrics.quality.report(links);
     }
 
     /// R61: a token that is refused leaves the one before it as it is.

@@ -66,6 +66,18 @@ impl Membership {
         }
     }
 
+    /// How many others are in the room, on whichever server; none for who still waits before it.
+    pub fn others(&self) -> usize {
+        fn of<H>(room: &Room<H>, seat: Seat) -> usize {
+            room.way_from(seat).map_or(0, |_| room.len() - 1)
+        }
+        match self.hub.lock(&self.room).get(&self.room) {
+            Some(Held::Own(room)) => of(room, self.seat),
+            Some(Held::Shared(shared)) => shared.room().map_or(0, |room| of(room, self.seat)),
+            None => 0,
+        }
+    }
+
     /// Passes a frame on to one other member; `None` is nobody.
     pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
         self.wish(said, Wish::Signal(to, frame)).map(drop)

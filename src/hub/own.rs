@@ -89,13 +89,15 @@ impl Hub {
                 if let (CloseCode::Removed | CloseCode::Ended, Some(stay)) = (code, handle.stay()) {
                     self.dismissed.add(stay, code);
                 }
-                return handle.close(code);
+                handle.close(code);
+                return;
             }
             Effect::WakeAt(at) => return self.wake(name.clone(), at),
         };
         if pushed.is_err() {
-            self.metrics.slow_consumers.inc();
-            to.close(CloseCode::SlowConsumer);
+            if to.close(CloseCode::SlowConsumer) {
+                self.metrics.slow_consumers.inc();
+            }
             overrun.push(seat);
         }
     }

@@ -174,7 +174,7 @@ impl Hub {
                 Entrant::admit(entrants, seat, made);
             }
             Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }) => go_away(&handle),
-            Output::Effect(Effect::Close { handle, code }) => handle.close(code),
+            Output::Effect(Effect::Close { handle, code }) => drop(handle.close(code)),
             Output::Happened(news) => self.webhooks.happened(name, &news),
             Output::Dismissed(stay, code) => self.dismissed.add(stay, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
@@ -198,8 +198,9 @@ impl Hub {
     }
 
     fn overrun(&self, seat: Seat, to: &Outbox, after: &mut After) {
-        self.metrics.slow_consumers.inc();
-        to.close(CloseCode::SlowConsumer);
+        if to.close(CloseCode::SlowConsumer) {
+            self.metrics.slow_consumers.inc();
+        }
         after.overrun.push(seat);
     }
 

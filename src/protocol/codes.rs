@@ -2,6 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Names the variants of a type: all of them, or the match does not compile.
+macro_rules! names {
+    ($type:ident, $($variant:ident => $name:literal,)+) => {
+        impl $type {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name on the wire; of a close code, the close frame's reason.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
 /// Why a client's message was not carried out (R28).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,40 +82,35 @@ pub enum ErrorCode {
     NoToken,
 }
 
-impl ErrorCode {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadJson => "bad_json",
-            Self::MissingField => "missing_field",
-            Self::BadField => "bad_field",
-            Self::UnknownType => "unknown_type",
-            Self::BinaryUnsupported => "binary_unsupported",
-            Self::JoinFirst => "join_first",
-            Self::AlreadyJoined => "already_joined",
-            Self::NameInvalid => "name_invalid",
-            Self::StateInvalid => "state_invalid",
-            Self::PeerNotFound => "peer_not_found",
-            Self::SignalToSelf => "signal_to_self",
-            Self::RoomFull => "room_full",
-            Self::RoomLocked => "room_locked",
-            Self::NotAllowed => "not_allowed",
-            Self::NotAdmitted => "not_admitted",
-            Self::OutOfSequence => "out_of_sequence",
-            Self::MessageTooLarge => "message_too_large",
-            Self::TokenMissing => "token_missing",
-            Self::TokenInvalid => "token_invalid",
-            Self::TokenExpired => "token_expired",
-            Self::TokenNotYetValid => "token_not_yet_valid",
-            Self::TokenWrongRoom => "token_wrong_room",
-            Self::TokenRevoked => "token_revoked",
-            Self::TooManyAttempts => "too_many_attempts",
-            Self::ServerFull => "server_full",
-            Self::RateLimited => "rate_limited",
-            Self::Busy => "busy",
-            Self::NoToken => "no_token",
-        }
-    }
+names! { ErrorCode,
+    BadJson => "bad_json",
+    MissingField => "missing_field",
+    BadField => "bad_field",
+    UnknownType => "unknown_type",
+    BinaryUnsupported => "binary_unsupported",
+    JoinFirst => "join_first",
+    AlreadyJoined => "already_joined",
+    NameInvalid => "name_invalid",
+    StateInvalid => "state_invalid",
+    PeerNotFound => "peer_not_found",
+    SignalToSelf => "signal_to_self",
+    RoomFull => "room_full",
+    RoomLocked => "room_locked",
+    NotAllowed => "not_allowed",
+    NotAdmitted => "not_admitted",
+    OutOfSequence => "out_of_sequence",
+    MessageTooLarge => "message_too_large",
+    TokenMissing => "token_missing",
+    TokenInvalid => "token_invalid",
+    TokenExpired => "token_expired",
+    TokenNotYetValid => "token_not_yet_valid",
+    TokenWrongRoom => "token_wrong_room",
+    TokenRevoked => "token_revoked",
+    TooManyAttempts => "too_many_attempts",
+    ServerFull => "server_full",
+    RateLimited => "rate_limited",
+    Busy => "busy",
+    NoToken => "no_token",
 }
 
 /// Why a session did not go on (R54).
@@ -116,16 +128,11 @@ pub enum NotResumed {
     GrantChanged,
 }
 
-impl NotResumed {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ResumeInvalid => "resume_invalid",
-            Self::ResumeExpired => "resume_expired",
-            Self::ResumeLost => "resume_lost",
-            Self::GrantChanged => "grant_changed",
-        }
-    }
+names! { NotResumed,
+    ResumeInvalid => "resume_invalid",
+    ResumeExpired => "resume_expired",
+    ResumeLost => "resume_lost",
+    GrantChanged => "grant_changed",
 }
 
 /// Whether a member has a socket (R52).
@@ -226,28 +233,23 @@ pub enum CloseCode {
     TryLater = 4011,
 }
 
-impl CloseCode {
-    /// The name, also sent as the close frame's reason.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::ProtocolError => "protocol_error",
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::MessageTooLarge => "message_too_large",
-            Self::GoingAway => "going_away",
-            Self::JoinTimeout => "join_timeout",
-            Self::PeerTimeout => "peer_timeout",
-            Self::RoomFull => "room_full",
-            Self::Superseded => "superseded",
-            Self::SlowConsumer => "slow_consumer",
-            Self::RoomLocked => "room_locked",
-            Self::Refused => "refused",
-            Self::Removed => "removed",
-            Self::Ended => "ended",
-            Self::Unauthorized => "unauthorized",
-            Self::TryLater => "try_later",
-        }
-    }
+names! { CloseCode,
+    Left => "left",
+    ProtocolError => "protocol_error",
+    InvalidUtf8 => "invalid_utf8",
+    MessageTooLarge => "message_too_large",
+    GoingAway => "going_away",
+    JoinTimeout => "join_timeout",
+    PeerTimeout => "peer_timeout",
+    RoomFull => "room_full",
+    Superseded => "superseded",
+    SlowConsumer => "slow_consumer",
+    RoomLocked => "room_locked",
+    Refused => "refused",
+    Removed => "removed",
+    Ended => "ended",
+    Unauthorized => "unauthorized",
+    TryLater => "try_later",
 }
 
 #[cfg(test)]

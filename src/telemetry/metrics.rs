@@ -54,7 +54,7 @@ pub struct Metrics {
     pub webhooks_delivered: Counter,
     /// Events that were given up.
     pub webhooks_dropped: Counter,
-    /// Of the engine between servers.
+    /// Of the engine between servers: shown where there is one ([`Metrics::with_engine`]).
     pub engine: EngineMetrics,
     /// Of messages.
     pub messages: MessageMetrics,
@@ -75,7 +75,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All zero.
+    /// All zero, of a server without an engine.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("roundtable");
         let messages = MessageMetrics::new(&mut registry);
@@ -102,7 +102,6 @@ impl Metrics {
             closes: Family::default(),
             registry: Registry::default(),
         };
-        metrics.engine.register(&mut registry);
         metrics.recordings.register(&mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The server's version", build);
@@ -130,16 +129,29 @@ impl Metrics {
             metrics.closes.clone(),
         );
         // Shown from the beginning, so that the first of each is an increase.
-        drop(metrics.joins.get_or_create(&Outcome { outcome: "joined" }));
-        let resumes =
-            [NotResumed::ResumeInvalid, NotResumed::ResumeExpired, NotResumed::ResumeLost, NotResumed::GrantChanged];
-        for outcome in resumes.map(NotResumed::as_str).into_iter().chain(["resumed"]) {
+        let failed = [ErrorCode::ServerFull.as_str(), ErrorCode::Busy.as_str(), CloseCode::GoingAway.as_str()];
+        for outcome in failed.into_iter().chain(["joined"]) {
+            drop(metrics.joins.get_or_create(&Outcome { outcome }));
+        }
+        for code in ErrorCode::ALL {
+            drop(metrics.errors.get_or_create(&Code { code: code.as_str() }));
+        }
+        for code in CloseCode::ALL.iter().map(|code| code.as_str()).chain(["client"]) {
+            drop(metrics.closes.get_or_create(&Code { code }));
+        }
+        for outcome in NotResumed::ALL.iter().map(|why| why.as_str()).chain(["resumed"]) {
             drop(metrics.resumes.get_or_create(&Outcome { outcome }));
         }
         for limit in [Limit::Rate, Limit::Attempts, Limit::Connections] {
             drop(metrics.limited.get_or_create(&Bounded { limit: limit.as_str() }));
         }
         Self { registry, ..metrics }
+    }
+
+    /// The same of a server that has one.
+    pub fn with_engine(mut self) -> Self {
+        self.engine.register(&mut self.registry);
+        self
     }
 
     /// Counts somebody who came in, or the error with which it did not: `joined`, an [`ErrorCode`] or a [`CloseCode`].

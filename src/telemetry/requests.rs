@@ -42,6 +42,14 @@ impl RequestMetrics {
         let times: fn() -> Histogram = || Histogram::new(TIMES);
         let metrics =
             Self { answered: Family::default(), times: Family::new_with_constructor(times), errors: Family::default() };
+        // Shown from the beginning, so that the first of each is an increase: what a server that is full, or goes away,
+        // answers to who wants in, and a defect.
+        for (route, method) in [("/signal-api/ws", "GET"), ("/signal-api/v1/check", "POST")] {
+            drop(metrics.answered.get_or_create(&Answered { route: route.to_owned(), method, status: 503 }));
+        }
+        for code in ["SERVER_FULL", "DRAINING", "INTERNAL"] {
+            drop(metrics.errors.get_or_create(&Code { code }));
+        }
         let registry = registry.sub_registry_with_prefix("http");
         registry.register("requests", "Requests by route and status", metrics.answered.clone());
         let help = "From a request's head to its answer's";

@@ -159,7 +159,9 @@ function samples(index: number): Sample[] {
         fps: 30,
         audioCodec: 'opus',
         videoCodec: 'VP8',
+        packets: 100,
         freezes: troubled ? 1 : 0,
+        frozenMs: troubled ? 400 : 0,
         frozenPercent: troubled ? 20 : 0,
       },
       sent: {

@@ -1,4 +1,4 @@
-"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, images come from Docker Hub, and what is there to be switched on works."""
+"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, images come from Docker Hub, monitoring watches it, and what is there to be switched on works."""
 
 import json
 import os
@@ -156,6 +156,35 @@ class SwitchedOn(unittest.TestCase):
         self.assertEqual(self.serve(config, "none"), 404)
         self.assertTrue((self.folder / "recordings").is_dir())
         self.assertIn("/certs", json.dumps(config["services"]["nginx"]["volumes"]))
+
+
+def monitored(stack):
+    """The services as Compose itself reads them, with the profile."""
+    files = [word for file in stack for word in ("-f", file)]
+    standalone = shutil.which("docker-compose")
+    command = [*(["docker-compose"] if standalone else ["docker", "compose"]), *files, "--profile", "monitoring", "config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)["services"]
+
+
+def mounts(service):
+    """Where what is mounted comes from, by where it goes to: Compose writes it in two ways."""
+    split = lambda volume: volume.split(":")[1::-1] if isinstance(volume, str) else (volume["target"], volume.get("source"))
+    return dict(split(volume) for volume in service.get("volumes", []))
+
+
+class Monitoring(unittest.TestCase):
+    def test_every_server_is_on_the_list_and_every_file_is_there(self):
+        for stack in STACKS[:2]:
+            with self.subTest(stack=stack[-1]):
+                found = monitored(stack)
+                ours = [source for service in found.values() for source in mounts(service).values() if source.startswith(str(ROOT))]
+                # Docker would make a folder of what is missing.
+                self.assertEqual([source for source in ours if not pathlib.Path(source).exists()], [])
+                watched = yaml.safe_load(pathlib.Path(mounts(found["prometheus"])["/etc/prometheus/servers.yml"]).read_text())
+                servers = [f"{name}:18081" for name in sorted(found) if name.startswith("server")]
+                self.assertEqual(watched, [{"targets": servers}])
 
 
 if __name__ == "__main__":

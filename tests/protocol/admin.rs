@@ -214,6 +214,7 @@ async fn r91_the_server_sums_up_how_good_calls_are() {
     let server = admin(&[]).await;
     assert_eq!(data(&server, "GET", "/server").await["quality"], json!({"reports": 0}));
     let (mut ada, mut eve) = (server.join("r", "Ada").await, server.join("r", "Eve").await);
+    let _bob = server.join("r", "Bob").await;
     let good =
         json!({"round_trip_ms": 42, "loss_percent": 0, "jitter_ms": 3, "frozen_ms": 0, "fps": 30, "relayed": false});
     let poor = json!({"round_trip_ms": 180, "loss_percent": 4, "fps": 8, "relayed": true});

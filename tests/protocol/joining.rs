@@ -181,6 +181,9 @@ async fn r10_a_full_server_refuses_the_upgrade() {
         }
         other => panic!("{other:?}"),
     }
+    // That was shown as 0 before: see tests/metrics.rs.
+    let refused = r#"roundtable_http_requests_total{route="/signal-api/ws",method="GET",status="503"}"#;
+    assert_eq!(server.metric(refused).await, 1);
     ada.close().await;
     eventually("a place", async || Client::connect(server.address, "s").await.is_ok()).await;
 }

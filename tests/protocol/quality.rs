@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::TestServer;
+use crate::common::client::Client;
 
 fn report() -> Value {
     json!({"type": "quality", "links": [{
@@ -48,6 +49,7 @@ async fn r82_a_report_becomes_metrics_and_nobody_is_told() {
 #[tokio::test]
 async fn r82_numbers_are_bounded_and_so_are_links() {
     let server = TestServer::start(&[]).await;
+    let (_bob, _eve) = (server.join("r", "Bob").await, server.join("r", "Eve").await);
     let mut ada = server.join("r", "Ada").await;
     let link = |name: &str, value: Value| json!({"type": "quality", "ref": name, "links": [{name: value}]});
     for (name, value) in [
@@ -81,6 +83,51 @@ async fn r82_numbers_are_bounded_and_so_are_links() {
 }
 
 #[tokio::test]
+async fn r82_a_report_has_no_more_links_than_there_are_others() {
+    let server = TestServer::start(&[]).await;
+    let links = |count: usize| json!({"type": "quality", "links": vec![json!({"loss_percent": 100}); count]});
+    let refused = async |client: &mut Client, count: usize| {
+        client.send(links(count)).await;
+        assert_eq!(client.expect_error("bad_field").await["re"], "quality");
+    };
+    let mut ada = server.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "settings": {"lobby": true}})).await;
+    refused(&mut ada, 1).await;
+    // Who waits before the door has no links either.
+    let mut bob = server.connect("r").await;
+    bob.send(json!({"type": "join", "name": "Bob"})).await;
+    bob.expect("waiting").await;
+    refused(&mut bob, 1).await;
+    let id = ada.expect("lobby").await["waiting"][0]["id"].clone();
+    ada.send(json!({"type": "moderate", "action": "admit", "to": id})).await;
+    bob.expect("welcome").await;
+    ada.expect_nothing_but(&["lobby", "peer_joined"]).await;
+    for client in [&mut ada, &mut bob] {
+        refused(client, 2).await;
+    }
+    assert_eq!(server.metric("roundtable_quality_reports_total").await, 0);
+    ada.send(links(1)).await;
+    server.metric_becomes("roundtable_quality_reports_total", 1).await;
+}
+
+#[tokio::test]
+async fn r82_who_has_just_left_is_still_in_a_report() {
+    let server = TestServer::start(&[("ROUNDTABLE_QUALITY_INTERVAL", "1us")]).await;
+    let (ada, bob) = (server.join("r", "Ada").await, server.join("r", "Bob").await);
+    let mut eve = server.join("r", "Eve").await;
+    // As many as there were at the join; then as many as there were at the report before.
+    for (mut other, (links, reports)) in [bob, ada].into_iter().zip([(2, 1), (1, 2)]) {
+        other.send(json!({"type": "leave"})).await;
+        eve.expect("peer_left").await;
+        eve.send(json!({"type": "quality", "links": vec![json!({}); links]})).await;
+        server.metric_becomes("roundtable_quality_reports_total", reports).await;
+    }
+    eve.expect("role").await;
+    eve.send(json!({"type": "quality", "links": [{}]})).await;
+    eve.expect_error("bad_field").await;
+}
+
+#[tokio::test]
 async fn r83_reports_are_not_taken_unasked_or_too_often() {
     let server = TestServer::start(&[("ROUNDTABLE_QUALITY_INTERVAL", "0s")]).await;
     let mut ada = server.join("r", "Ada").await;
@@ -90,6 +137,7 @@ async fn r83_reports_are_not_taken_unasked_or_too_often() {
     assert_eq!(server.metric("roundtable_quality_reports_total").await, 0);
 
     let server = TestServer::start(&[("ROUNDTABLE_QUALITY_INTERVAL", "1h")]).await;
+    let _ada = server.join("r", "Ada").await;
     let mut bob = server.join("r", "Bob").await;
     bob.send(report()).await;
     bob.send(report()).await;

@@ -197,8 +197,31 @@ async fn r18_the_queue_is_bounded_in_messages_too() {
         if message["type"] == "peer_left" {
             assert_eq!(message["reason"], "slow_consumer");
             assert_eq!(stalled.close_code().await, 4005);
+            // What was never taken has waited, too.
+            let waited =
+                async |most: &str| server.metric(&format!("roundtable_outbox_messages_bucket{{le={most:?}}}")).await;
+            assert_eq!((waited("4.0").await, waited("8.0").await), (0, 1));
             return;
         }
     }
     panic!("the queue has no bound");
+}
+
+#[tokio::test]
+async fn r18_who_does_not_read_what_it_asks_for_is_closed_too() {
+    let settings = ["ROUNDTABLE_MESSAGE_RATE", "ROUNDTABLE_BYTE_RATE"].map(|rate| (rate, "0"));
+    let server = TestServer::start(&[&settings[..], &[("ROUNDTABLE_OUTBOX_MESSAGES", "8")]].concat()).await;
+    let (mut stalled, _) = Raw::connect_small(&server, "r").await.joined("Slow").await;
+    let dance = format!(r#"{{"type":"dance","ref":"{}"}}"#, "x".repeat(64));
+    let mut asked = 0;
+    // Nobody else is there: the answers are the connection's own.
+    while server.metric("roundtable_slow_consumers_total").await == 0 {
+        assert!(asked < 100_000, "the queue has no bound");
+        for _ in 0..200 {
+            stalled.text(&dance).await;
+        }
+        asked += 200;
+    }
+    assert_eq!(stalled.close_code().await, 4005);
+    assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::client::Client;
 use crate::common::several::{Node, two};
-use crate::common::{eventually, within};
+use crate::common::{eventually, metric, within};
 
 /// The roster as a client that asks for it sees it, with itself.
 async fn roster(client: &mut Client) -> (u64, Vec<String>) {
@@ -188,4 +188,16 @@ async fn who_hangs_up_before_there_is_an_answer_leaves_nobody() {
     ada.expect("state").await;
     let (_, others) = roster(&mut ada).await;
     assert_eq!(others, [bob.id()]);
+}
+
+#[tokio::test]
+async fn others_are_counted_on_whichever_server_they_are() {
+    let (_engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let _bob = b.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    ada.send(json!({"type": "quality", "links": [{}, {}]})).await;
+    ada.expect_error("bad_field").await;
+    ada.send(json!({"type": "quality", "links": [{}]})).await;
+    eventually("a report", async || metric(a.ops, "roundtable_quality_reports_total").await == 1).await;
 }

@@ -7,7 +7,15 @@ import { FakeClock } from './testing/clock';
 const SENT = { bytes: 0, kbps: 0, lossPercent: 0 };
 
 function sample(at: number, received: Partial<Sample['received']> = {}, more: Partial<Sample> = {}): Sample {
-  const nothing = { bytes: 0, kbps: 0, lossPercent: 0, freezes: 0, frozenPercent: 0 };
+  const nothing = {
+    bytes: 0,
+    kbps: 0,
+    lossPercent: 0,
+    packets: 0,
+    freezes: 0,
+    frozenMs: 0,
+    frozenPercent: 0,
+  };
   return { at, received: { ...nothing, ...received }, sent: SENT, ...more };
 }
 
@@ -15,11 +23,14 @@ describe('the report of a link', () => {
   test('is of the time since the one before, and of that alone', () => {
     const path = { local: 'relay', remote: 'host', protocol: 'udp', relayed: true };
     const samples = [
-      sample(1_000, { freezes: 3, lossPercent: 50, jitterMs: 900, frozenPercent: 100, kbps: 9_000 }),
-      sample(2_000, { freezes: 4, lossPercent: 1, jitterMs: 7, frozenPercent: 25, kbps: 100 }),
+      sample(1_000, { packets: 9, freezes: 3, frozenMs: 900, lossPercent: 50, jitterMs: 900, kbps: 9_000 }),
+      sample(2_000, { packets: 300, freezes: 4, frozenMs: 1_000, lossPercent: 1, jitterMs: 7, kbps: 100 }),
       sample(
         4_000,
-        { freezes: 5, lossPercent: 2, jitterMs: 3, kbps: 300, width: 1_280, height: 720, fps: 30 },
+        {
+          ...{ packets: 100, freezes: 5, frozenMs: 1_400, lossPercent: 3, jitterMs: 3, kbps: 300 },
+          ...{ width: 1_280, height: 720, fps: 30 },
+        },
         {
           roundTripMs: 42,
           path,
@@ -41,9 +52,25 @@ describe('the report of a link', () => {
     expect(reportOf(samples, 4_000)).toBeUndefined();
   });
 
+  test('says nothing of what was not measured: the worst link is no perfect one', () => {
+    const good = { packets: 100, jitterMs: 4, kbps: 900, width: 640, height: 360, fps: 30 };
+    // Nothing comes any more; browsers keep the last jitter, and count a freeze when it is over.
+    const gone = { jitterMs: 4, kbps: 0 };
+    const dead = [sample(2_000, good), sample(4_000, gone), sample(6_000, gone)];
+    expect(reportOf(dead, 2_000)).toEqual({ kbps: 0 });
+    expect(reportOf(dead.slice(0, 2), 0)).toEqual({ loss_percent: 0, jitter_ms: 4, kbps: 450 });
+    const back = sample(8_000, { ...good, freezes: 1, frozenMs: 5_500 });
+    expect(reportOf([...dead, back], 6_000)).toMatchObject({ loss_percent: 0, freezes: 1, frozen_ms: 5_500 });
+    // Sound alone has no picture that could stand still.
+    const sound = reportOf([sample(2_000, { packets: 100, kbps: 40 })], 0);
+    expect(sound).toEqual({ loss_percent: 0, kbps: 40 });
+  });
+
   test('stays within its bounds', () => {
     const wild = {
+      packets: 1,
       freezes: -1,
+      frozenMs: 1e9,
       lossPercent: 101,
       jitterMs: 1e9,
       width: 1e9,
@@ -56,7 +83,7 @@ describe('the report of a link', () => {
       loss_percent: 100,
       jitter_ms: 60_000,
       freezes: 0,
-      frozen_ms: 0,
+      frozen_ms: 600_000,
       width: 16_384,
       height: 16_384,
       fps: 240,

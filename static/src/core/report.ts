@@ -1,7 +1,7 @@
 /** How good a call is, for whoever runs the server (R82): numbers, and nothing of who it is with. */
 import type { LinkReport } from '../protocol/messages';
 import type { Clock } from './clock';
-import { type Sample, SAMPLE_MS } from './statistics';
+import type { Sample } from './statistics';
 
 /** The most links of a report. */
 const LINKS = 64;
@@ -74,29 +74,34 @@ export class Reporter {
   }
 }
 
-/** The report of a link over the samples after `since`; `undefined` where there is none. */
+/**
+ * The report of a link over the samples after `since`; `undefined` where there is none. What nothing was measured of is
+ * absent, rather than perfect.
+ */
 export function reportOf(samples: readonly Sample[], since: number): LinkReport | undefined {
   const recent = samples.filter(({ at }) => at > since);
   const last = recent.at(-1);
   if (!last) return undefined;
-  const before = samples[samples.length - recent.length - 1];
+  const before = samples[samples.length - recent.length - 1]?.received;
   const { received, roundTripMs, path } = last;
-  const jitters = recent.map((sample) => sample.received.jitterMs).filter((ms) => ms !== undefined);
-  const frozenMs = recent.map((sample) => (sample.received.frozenPercent / 100) * SAMPLE_MS);
+  const heard = recent.map((sample) => sample.received).filter(({ packets }) => packets > 0);
+  const packets = sum(heard.map((flow) => flow.packets));
+  const lost = sum(heard.map((flow) => (flow.lossPercent / 100) * flow.packets));
+  const jitters = heard.map(({ jitterMs }) => jitterMs).filter((ms) => ms !== undefined);
   return {
     ...(roundTripMs !== undefined && { round_trip_ms: bounded(roundTripMs, 60_000) }),
-    loss_percent: Math.min(100, mean(recent.map((sample) => sample.received.lossPercent))),
+    ...(packets > 0 && { loss_percent: Math.min(100, Math.round((lost / packets) * 1_000) / 10) }),
     ...(jitters.length > 0 && { jitter_ms: bounded(Math.max(...jitters), 60_000) }),
-    // The browser counts anew where the connection was made anew.
-    freezes: bounded(Math.max(0, received.freezes - (before?.received.freezes ?? 0)), 1_000),
-    frozen_ms: bounded(
-      frozenMs.reduce((sum, ms) => sum + ms, 0),
-      600_000,
-    ),
-    ...(received.width !== undefined && { width: bounded(received.width, 16_384) }),
+    // Where no picture moves, a freeze may have begun, which the browser does not tell before its end.
+    ...(received.width !== undefined && {
+      // The browser counts anew where the connection was made anew.
+      freezes: bounded(received.freezes - (before?.freezes ?? 0), 1_000),
+      frozen_ms: bounded(received.frozenMs - (before?.frozenMs ?? 0), 600_000),
+      width: bounded(received.width, 16_384),
+    }),
     ...(received.height !== undefined && { height: bounded(received.height, 16_384) }),
     ...(received.fps !== undefined && { fps: bounded(received.fps, 240) }),
-    kbps: bounded(mean(recent.map((sample) => sample.received.kbps)), 10_000_000),
+    kbps: bounded(sum(recent.map((sample) => sample.received.kbps)) / recent.length, 10_000_000),
     ...(path && { relayed: path.relayed }),
   };
 }
@@ -105,6 +110,6 @@ function bounded(value: number, most: number): number {
   return Math.min(most, Math.max(0, Math.round(value)));
 }
 
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -28,7 +28,9 @@ test('rates are what was counted between two samples', () => {
       fps: 30,
       audioCodec: 'opus',
       videoCodec: 'VP8',
+      packets: 125,
       freezes: 1,
+      frozenMs: 500,
       frozenPercent: 25,
     },
     sent: {
@@ -92,7 +94,7 @@ test('Firefox tells the same in its own way', () => {
 test('nothing measured is nothing, not an error', () => {
   expect(sampleOf(countersOf(new Map(), 5), undefined)).toEqual({
     at: 5,
-    received: { bytes: 0, kbps: 0, lossPercent: 0, freezes: 0, frozenPercent: 0 },
+    received: { bytes: 0, kbps: 0, lossPercent: 0, packets: 0, freezes: 0, frozenMs: 0, frozenPercent: 0 },
     sent: { bytes: 0, kbps: 0, lossPercent: 0 },
   });
 });

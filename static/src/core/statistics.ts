@@ -25,8 +25,12 @@ export interface Flow {
 
 /** What is received, with what is seen of it. */
 export interface Received extends Flow {
-  /** Since the connection began. */
+  /** Packets over the time since the sample before: those that arrived, and those that were lost. */
+  readonly packets: number;
+  /** Since the connection began, as far as they are over: a browser counts one when the next picture comes. */
   readonly freezes: number;
+  /** For how long they lasted. */
+  readonly frozenMs: number;
   /** For how much of the time since the sample before the picture stood still, in percent. */
   readonly frozenPercent: number;
 }
@@ -114,16 +118,21 @@ interface Context {
 
 function receivedOf(context: Context): Received {
   const inbound = ofType(context.now.reports, 'inbound-rtp');
-  const lost = sum(inbound, (report) => grown(context, report, 'packetsLost'));
-  const arrived = sum(inbound, (report) => grown(context, report, 'packetsReceived'));
+  // A duplicate counts as a packet that was not lost, so that the counter may shrink.
+  const lost = Math.max(
+    0,
+    sum(inbound, (report) => grown(context, report, 'packetsLost')),
+  );
+  const packets = lost + sum(inbound, (report) => grown(context, report, 'packetsReceived'));
   const frozen = sum(inbound, (report) => grown(context, report, 'totalFreezesDuration'));
   const jitter = inbound.map((report) => number(report.jitter)).filter((value) => value !== undefined);
   return {
     ...flowOf(context, inbound, 'bytesReceived'),
-    // A duplicate counts as a packet that was not lost, so that the counter may shrink.
-    lossPercent: percent(Math.max(0, lost), Math.max(0, lost) + arrived),
+    lossPercent: percent(lost, packets),
     ...(jitter.length > 0 && { jitterMs: Math.round(Math.max(...jitter) * 1_000) }),
+    packets,
     freezes: sum(inbound, (report) => number(report.freezeCount) ?? 0),
+    frozenMs: Math.round(sum(inbound, (report) => number(report.totalFreezesDuration) ?? 0) * 1_000),
     frozenPercent: context.seconds === undefined ? 0 : Math.min(100, percent(frozen, context.seconds)),
   };
 }
