@@ -159,8 +159,11 @@ async fn ask(prometheus: SocketAddr, query: &str) -> Result<Vec<f64>, String> {
     Ok(samples.iter().map(|sample| sample["value"][1].as_str().unwrap().parse().unwrap()).collect())
 }
 
-async fn answers(address: SocketAddr) {
-    while tokio::net::TcpStream::connect(address).await.is_err() {
+async fn is_ready(prometheus: SocketAddr) {
+    // It listens before it can answer.
+    while tokio::net::TcpStream::connect(prometheus).await.is_err()
+        || http::ask(prometheus, "GET", "/-/ready", &[]).await.status != 200
+    {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -201,7 +204,7 @@ async fn every_panel_shows_something() {
     ];
     let _prometheus = Program::start("prometheus", data.clone(), &args.each_ref().map(String::as_str));
     let checks = async {
-        within("Prometheus listens", answers(prometheus)).await;
+        within("Prometheus is ready", is_ready(prometheus)).await;
         for (panel, query) in queries() {
             // Nothing here has containers: such a query has to be understood, and finds nothing.
             let may_be_empty = query.contains("container_");
