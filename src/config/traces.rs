@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{is_empty, parse_url};
+use super::values::{filled, parse_url};
 use crate::telemetry::TraceTarget;
 
 /// Where OTLP has traces, under the collector's own address.
@@ -36,9 +36,7 @@ pub struct TraceSettings {
 
 impl TraceSettings {
     pub(super) fn read_files(&mut self) -> Result<(), Refused> {
-        // Compose mounts an empty file where there are none.
-        let file = self.otlp_headers_file.as_ref().filter(|path| !is_empty(path));
-        read_secret("ROUNDTABLE_OTLP_HEADERS", &mut self.otlp_headers, file)
+        read_secret("ROUNDTABLE_OTLP_HEADERS", &mut self.otlp_headers, filled(&self.otlp_headers_file))
     }
 
     /// Where traces go, if anywhere.

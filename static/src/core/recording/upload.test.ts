@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { addressOf } from '../address';
 import { FakeClock, settled } from '../testing/clock';
 import { isRecorded, type RecordingServer, type Send } from './server';
+import { block, cluster, HEAD } from '../testing/webm';
 import { beginUpload, type Upload } from './upload';
 
 /** A server of recordings that a test can break. */
@@ -54,7 +55,6 @@ function answer(status: number, envelope: object): { status: number; text: () =>
   return { status, text: () => Promise.resolve(JSON.stringify(envelope)) };
 }
 
-const CLUSTER = [0x1f, 0x43, 0xb6, 0x75];
 const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
 
 let server: FakeServer;
@@ -125,26 +125,64 @@ test.each([
   [403, 'UPLOAD_INVALID', 'upload_lost'],
 ])('%i %s: the rest stays here, and can be played by itself', async (status, code, expected) => {
   const upload = await begun();
-  await upload.write([bytes(7, 7, ...CLUSTER, 1)]);
-  await settled();
+  // The picture begins anew in the second cluster: with that the rest begins, though the server has it already.
+  const pieces = [
+    [...HEAD, ...cluster(block({ key: true }))],
+    cluster(block({}), block({ key: true })),
+    cluster(block({})),
+  ];
+  for (const piece of pieces) {
+    await upload.write([bytes(...piece)]);
+    await settled();
+  }
   server.troubles.push([status, code]);
-  await upload.write([bytes(2, ...CLUSTER, 3)]);
+  await upload.write([bytes(...cluster(block({})))]);
   await settled();
   expect(told).toEqual([expected]);
   // What there is on the server is whole; nothing more goes there.
   expect(server.finished).toBe(1);
   await upload.write([bytes(4)]);
   await upload.close();
-  expect(server.stored).toEqual([7, 7, ...CLUSTER, 1]);
-  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual([7, 7, ...CLUSTER, 3, 4]);
+  expect(server.stored).toEqual(pieces.flat());
+  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual([
+    ...HEAD,
+    ...pieces.slice(1).flat(),
+    ...cluster(block({})),
+    4,
+  ]);
+});
+
+test('where the picture does not begin anew for long, the rest begins where it does', async () => {
+  // One that keeps nothing of what it takes: it is much.
+  const send: Send = (url, { method, body }) => {
+    const offset = Number(new URL(url).searchParams.get('offset'));
+    const data = { id: 'id', upload: 'an upload secret', length: offset + (body as Blob).size };
+    return Promise.resolve(method === 'PUT' ? (server.troubles.shift() ?? data) : data).then((answered) =>
+      Array.isArray(answered)
+        ? answer(answered[0], { code: answered[1] })
+        : answer(200, { code: 'SUCCESS', data: answered }),
+    );
+  };
+  way = { ...way, send };
+  const upload = await begun();
+  const large = new Uint8Array(5 * 1024 ** 2).fill(0xa3);
+  await upload.write([bytes(...HEAD, ...cluster(block({ key: true })))]);
+  await upload.write([bytes(...block({ size: large.length }).slice(0, -large.length)), large]);
+  await pass(2_000);
+  server.troubles.push([507, 'STORAGE_FULL']);
+  const fresh = cluster(block({ key: true }));
+  await upload.write([bytes(...cluster(block({}))), bytes(...fresh)]);
+  await upload.close();
+  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual([...HEAD, ...fresh]);
 });
 
 test('where the server takes nothing at all, the whole file is here', async () => {
   const upload = await begun();
   server.troubles.push([507, 'STORAGE_FULL']);
-  await upload.write([bytes(7, ...CLUSTER, 1)]);
+  const file = [...HEAD, ...cluster(block({})), ...cluster(block({ key: true }))];
+  await upload.write([bytes(...file)]);
   await upload.close();
-  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual([7, ...CLUSTER, 1]);
+  expect([...new Uint8Array((await rest?.arrayBuffer()) ?? [])]).toEqual(file);
 });
 
 test('a server that stays away at the end is not waited for for ever', async () => {

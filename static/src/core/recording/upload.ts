@@ -6,6 +6,7 @@
 import type { FileSink } from '../chat/save';
 import type { FailureCode } from '../types';
 import { type Answer, ask, type RecordingServer } from './server';
+import { WebmReader } from './webm';
 
 /** How much goes at a time at most, and at least where the line is so slow that the server does not wait for more. */
 const PIECE_BYTES = 1024 ** 2;
@@ -22,10 +23,10 @@ const BEHIND_MS = 10_000;
 const CAUGHT_UP_MS = 5_000;
 /** How long the end of a recording waits for a server that takes nothing. */
 const CLOSE_MS = 30_000;
-/** A WebM's cluster (RFC 9559 §5.1.3) begins with its id; what is before the first one, every part of a file needs. */
-const CLUSTER = [0x1f, 0x43, 0xb6, 0x75];
-/** No head is longer. */
+/** No head of a file is longer. */
 const HEAD_BYTES = 64 * 1024;
+/** How much is kept of what the server has, for the rest to begin with: a picture begins anew more often. */
+const OVERLAP_BYTES = 4 * 1024 ** 2;
 
 /** What a refusal means, where it is for good. */
 const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
@@ -52,9 +53,10 @@ export interface UploadListener {
   readonly limit: number;
 }
 
-/** What the server has not got, and since when there is that. */
-interface Waiting {
+/** A piece of the file: where it begins, and since when there is it. */
+interface Piece {
   readonly bytes: Bytes;
+  readonly at: number;
   readonly since: number;
 }
 
@@ -85,13 +87,14 @@ export class Upload implements FileSink {
   readonly #server: RecordingServer;
   readonly #begun: Begun;
   readonly #listener: UploadListener;
-  /** What is before the first cluster, as far as it has come. */
+  readonly #reader = new WebmReader();
+  /** The file's beginning, with its head. */
   #head: Bytes = new Uint8Array();
-  #headWhole = false;
-  /** What the server has, and what it has not, the oldest first. */
+  /** How much there is, and how much of it the server has. */
+  #length = 0;
   #acknowledged = 0;
-  #rest: Waiting[] = [];
-  #restBytes = 0;
+  /** What the server has not, and before it what the rest is to begin with, the oldest first. */
+  #pieces: Piece[] = [];
   #behind = false;
   /** How much goes at a time. */
   #pieceBytes = PIECE_BYTES;
@@ -111,12 +114,13 @@ export class Upload implements FileSink {
   write(pieces: readonly Bytes[]): Promise<void> {
     const since = this.#server.clock.now();
     for (const bytes of pieces) {
-      this.#learnHead(bytes);
-      this.#rest.push({ bytes, since });
-      this.#restBytes += bytes.length;
+      this.#reader.push(bytes);
+      if (this.#head.length < HEAD_BYTES) this.#head = joined(this.#head, bytes.subarray(0, HEAD_BYTES));
+      this.#pieces.push({ bytes, at: this.#length, since });
+      this.#length += bytes.length;
     }
-    if (!this.#local && this.#restBytes > WAITING_BYTES) this.#stay('upload_lost');
-    if (this.#local && this.#restBytes > this.#listener.limit) this.#listener.onFull();
+    if (!this.#local && this.#left > WAITING_BYTES) this.#stay('upload_lost');
+    if (this.#local && this.#left > this.#listener.limit) this.#listener.onFull();
     this.#look();
     this.#run();
     return Promise.resolve();
@@ -127,12 +131,13 @@ export class Upload implements FileSink {
     this.#run();
     await this.#running;
     this.#server.clock.clearTimeout(this.#closing);
-    if (this.#local && this.#restBytes > 0) this.#listener.saveRest(this.#restFile());
+    if (this.#local && this.#left > 0) this.#listener.saveRest(this.#restFile());
     if (!this.#local) await this.#finish();
   }
 
   abort(): void {
-    this.#rest = [];
+    this.#pieces = [];
+    this.#length = this.#acknowledged;
     if (this.#local) return;
     this.#local = true;
     this.#wake();
@@ -146,12 +151,12 @@ export class Upload implements FileSink {
     this.#closing = clock.setTimeout(() => {
       this.#stay('upload_lost');
     }, CLOSE_MS);
-    this.#listener.onLeft(this.#restBytes);
+    this.#listener.onLeft(this.#left);
   }
 
   /** Looks whether it is behind. */
   #look(): void {
-    const [oldest] = this.#rest;
+    const oldest = this.#pieces.find((piece) => end(piece) > this.#acknowledged);
     const age = oldest === undefined || this.#local ? 0 : this.#server.clock.now() - oldest.since;
     const behind = age > (this.#behind ? CAUGHT_UP_MS : BEHIND_MS);
     if (behind === this.#behind) return;
@@ -169,7 +174,7 @@ export class Upload implements FileSink {
   async #send(): Promise<void> {
     const { clock } = this.#server;
     let pause = RETRY_MS;
-    while (!this.#local && this.#rest.length > 0) {
+    while (!this.#local && this.#left > 0) {
       const begun = clock.now();
       const answer = await this.#put().catch((): Answer<{ length: number }> => ({ status: 0 }));
       if (this.#isLocal()) return;
@@ -189,6 +194,11 @@ export class Upload implements FileSink {
     }
   }
 
+  /** Bytes that the server has not. */
+  get #left(): number {
+    return this.#length - this.#acknowledged;
+  }
+
   /** Asked anew: it changes while an answer is awaited. */
   #isLocal(): boolean {
     return this.#local;
@@ -197,14 +207,15 @@ export class Upload implements FileSink {
   #put(): Promise<Answer<{ length: number }>> {
     const pieces: Bytes[] = [];
     let size = 0;
-    for (const { bytes } of this.#rest) {
-      if (size + bytes.length > this.#pieceBytes) {
+    for (const { bytes, at } of this.#pieces) {
+      const fresh = bytes.subarray(Math.max(this.#acknowledged - at, 0));
+      if (size + fresh.length > this.#pieceBytes) {
         // Whole ones, but where a single one is too large.
-        if (size === 0) pieces.push(bytes.subarray(0, this.#pieceBytes));
+        if (size === 0) pieces.push(fresh.subarray(0, this.#pieceBytes));
         break;
       }
-      pieces.push(bytes);
-      size += bytes.length;
+      pieces.push(fresh);
+      size += fresh.length;
     }
     return this.#ask<{ length: number }>('PUT', '', new Blob(pieces), PIECE_MS);
   }
@@ -220,24 +231,25 @@ export class Upload implements FileSink {
 
   /** The server has so much. */
   #has(length: number): void {
-    let fresh = length - this.#acknowledged;
-    if (fresh < 0 || fresh > this.#restBytes) {
+    if (length < this.#acknowledged || length > this.#length) {
       // It has lost what it had.
       this.#stay('upload_lost');
       return;
     }
+    const progress = length > this.#acknowledged;
     this.#acknowledged = length;
-    this.#restBytes -= fresh;
-    if (fresh > 0 && this.#closing !== undefined) this.#hurry();
-    while (fresh > 0) {
-      const [first] = this.#rest;
-      if (first === undefined) break;
-      const { bytes, since } = first;
-      if (bytes.length > fresh) this.#rest[0] = { bytes: bytes.subarray(fresh), since };
-      else this.#rest.shift();
-      fresh -= Math.min(bytes.length, fresh);
-    }
+    if (progress && this.#closing !== undefined) this.#hurry();
+    const start = this.#restStart;
+    this.#pieces = this.#pieces.filter((piece) => end(piece) > Math.min(start, length));
     this.#look();
+  }
+
+  /** Where the rest begins: so that it plays by itself, with what the server has already, if that is not too much. */
+  get #restStart(): number {
+    const { keys } = this.#reader;
+    const before = keys.findLast((key) => key <= this.#acknowledged) ?? 0;
+    if (this.#acknowledged - before <= OVERLAP_BYTES) return before;
+    return keys.find((key) => key > this.#acknowledged) ?? this.#acknowledged;
   }
 
   /** The rest stays on this device. */
@@ -266,41 +278,28 @@ export class Upload implements FileSink {
     });
   }
 
-  #learnHead(piece: Bytes): void {
-    if (this.#headWhole) return;
-    const end = clusterIn(piece);
-    const more = piece.subarray(0, end ?? piece.length);
-    const head = new Uint8Array(this.#head.length + more.length);
-    head.set(this.#head);
-    head.set(more, this.#head.length);
-    this.#head = head;
-    this.#headWhole = end !== undefined || head.length > HEAD_BYTES;
-  }
-
-  /** Can be played by itself: begins with the first whole cluster. */
   #restFile(): Blob {
-    const type = 'video/webm';
-    const rest = this.#rest.map(({ bytes }) => bytes);
-    if (this.#acknowledged === 0) return new Blob(rest, { type });
-    for (const [index, piece] of rest.entries()) {
-      const start = clusterIn(piece);
-      if (start !== undefined)
-        return new Blob([this.#head, piece.subarray(start), ...rest.slice(index + 1)], { type });
-    }
-    return new Blob([this.#head, ...rest], { type });
+    const start = this.#restStart;
+    const rest = this.#pieces.filter((piece) => end(piece) > start);
+    const parts = rest.map(({ bytes, at }) => bytes.subarray(Math.max(start - at, 0)));
+    const head = start > 0 ? [this.#head.subarray(0, this.#reader.head ?? 0)] : [];
+    return new Blob([...head, ...parts], { type: 'video/webm' });
   }
+}
+
+function end({ bytes, at }: Piece): number {
+  return at + bytes.length;
+}
+
+function joined(one: Bytes, other: Bytes): Bytes {
+  const both = new Uint8Array(one.length + other.length);
+  both.set(one);
+  both.set(other, one.length);
+  return both;
 }
 
 /** Whether the same may be taken a little later: by a line that is back, a server that is, or in smaller pieces. */
 function isForNow({ status, code }: Answer<unknown>): boolean {
   if (status === 0 || status >= 500) return !REFUSALS.has(code);
   return [408, 429].includes(status) || code === 'BODY_INVALID';
-}
-
-/** Where the first cluster begins. */
-function clusterIn(bytes: Bytes): number | undefined {
-  for (let at = bytes.indexOf(0x1f); at !== -1; at = bytes.indexOf(0x1f, at + 1)) {
-    if (CLUSTER.every((byte, i) => bytes[at + i] === byte)) return at;
-  }
-  return undefined;
 }

@@ -1,0 +1,26 @@
+/** The smallest WebM files there are. */
+
+const UNKNOWN_SIZE = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+
+/** Everything before the first cluster: the picture is track 2, the sound track 1. */
+export const HEAD: readonly number[] = [
+  ...[0x1a, 0x45, 0xdf, 0xa3, 0x83, 1, 2, 3],
+  ...[0x18, 0x53, 0x80, 0x67, ...UNKNOWN_SIZE],
+  ...[0x16, 0x54, 0xae, 0x6b, 0x90],
+  ...[0xae, 0x86, 0xd7, 0x81, 1, 0x83, 0x81, 2],
+  ...[0xae, 0x86, 0xd7, 0x81, 2, 0x83, 0x81, 1],
+];
+
+/** One with these blocks in it. */
+export function cluster(...blocks: readonly (readonly number[])[]): number[] {
+  // Its time, and a size that is not known while it grows.
+  return [0x1f, 0x43, 0xb6, 0x75, ...UNKNOWN_SIZE, 0xe7, 0x81, 7, ...blocks.flat()];
+}
+
+/** A picture, of which others follow; all sound says that it is `key`. */
+export function block({ key = false, track = 2, size = 1 }): number[] {
+  const length = size + 4;
+  const bytes = [0, 1, 2, 3].map((at) => (length >> (8 * (3 - at))) & 0xff);
+  const content = new Array<number>(size).fill(0xa3);
+  return [0xa3, 0x08, ...bytes, 0x80 | track, 0, 0, key ? 0x80 : 0, ...content];
+}
