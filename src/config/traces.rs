@@ -88,8 +88,6 @@ fn parse_headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
 #[cfg(test)]
 mod tests {
     use super::super::load::tests::load;
-    use super::*;
-
     const ENDPOINT: (&str, &str) = ("ROUNDTABLE_OTLP_ENDPOINT", "https://collector.example/otlp/");
 
     #[test]

@@ -18,7 +18,7 @@ use crate::cluster::records::Limits;
 use crate::config::{Config, DoctorOrder};
 use crate::http::reachable;
 use crate::protocol::PeerId;
-use crate::telemetry::{Metrics, Traces};
+use crate::telemetry::Metrics;
 
 /// How long the engine may take: some tries.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(6);
@@ -88,8 +88,7 @@ async fn look_at_engine(config: &Config, report: &mut Report) {
     let Ok(Some(address)) = config.engine.address() else { return };
     let (sender, mut events) = mpsc::channel(16);
     let engine = Metrics::new().engine;
-    let _bus =
-        Redis::connect(address, Limits::default(), ServerId(fastrand::u64(..)), sender, engine, Traces::default());
+    let _bus = Redis::connect(address, Limits::default(), ServerId(fastrand::u64(..)), sender, engine);
     let connected = async {
         while let Some(event) = events.recv().await {
             if matches!(event, Event::Connected) {

@@ -52,6 +52,7 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Redis {
     shared: Arc<Shared>,
+    traces: Traces,
     task: JoinHandle<()>,
 }
 
@@ -61,7 +62,6 @@ struct Shared {
     server: ServerId,
     events: mpsc::Sender<Event>,
     metrics: EngineMetrics,
-    traces: Traces,
     clock: Arc<Clock>,
     session: Mutex<Option<Arc<Session>>>,
     /// Rooms whose channels of this server are subscribed to, by channel.
@@ -85,7 +85,6 @@ impl Redis {
         server: ServerId,
         events: mpsc::Sender<Event>,
         metrics: EngineMetrics,
-        traces: Traces,
     ) -> Self {
         let shared = Arc::new(Shared {
             address,
@@ -93,7 +92,6 @@ impl Redis {
             server,
             events,
             metrics,
-            traces,
             clock: Arc::new(Clock::new()),
             session: Mutex::default(),
             rooms: Mutex::default(),
@@ -101,7 +99,25 @@ impl Redis {
             refuses: AtomicBool::new(false),
         });
         let task = tokio::spawn(session::keep(Arc::clone(&shared)));
-        Self { shared, task }
+        Self { shared, traces: Traces::default(), task }
+    }
+
+    /// The same, with a span of what is asked for a room. That this server lives and who else does is asked all the time, and
+    /// counted.
+    pub fn with_traces(mut self, traces: Traces) -> Self {
+        self.traces = traces;
+        self
+    }
+
+    fn begin(&self, script: Script) -> Traced {
+        if !self.traces.is_on() {
+            return Traced::default();
+        }
+        let traced = self.traces.begin(SpanKind::Client, format!("EVALSHA {}", script.name()), Parent::Here);
+        traced.set("db.system.name", "redis");
+        traced.set("db.operation.name", "EVALSHA");
+        traced.set("db.stored_procedure.name", script.name());
+        traced
     }
 }
 
@@ -130,7 +146,7 @@ impl Bus for Redis {
             shared.rooms().insert(channel.clone(), room.clone());
             channel
         });
-        let traced = shared.begin(call.script());
+        let traced = self.begin(call.script());
         shared.run(call, subscribe, traced, move |reply| reply.answer(post))
     }
 
@@ -194,18 +210,6 @@ impl Shared {
         let until = self.clock.now() + PATIENCE.as_micros() as i64;
         let order = Order::Call { call: call.clone(), number, until, subscribe: subscribe.cloned(), reply };
         self.put(call.key(), order).then_some(answered)
-    }
-
-    /// The span of what is asked for a room. That this server lives and who else does is asked all the time, and counted.
-    fn begin(&self, script: Script) -> Traced {
-        if !self.traces.is_on() {
-            return Traced::default();
-        }
-        let traced = self.traces.begin(SpanKind::Client, format!("EVALSHA {}", script.name()), Parent::Here);
-        traced.set("db.system.name", "redis");
-        traced.set("db.operation.name", "EVALSHA");
-        traced.set("db.stored_procedure.name", script.name());
-        traced
     }
 
     /// Has a script carried out.
@@ -316,14 +320,7 @@ mod tests {
         let _engine = Engine(engine.spawn().unwrap(), folder);
         let (sender, mut events) = mpsc::channel(64);
         let address = Address::parse(&format!("unix://{}", socket.display()), None).unwrap();
-        let redis = Redis::connect(
-            address,
-            Limits::default(),
-            ServerId(1),
-            sender,
-            EngineMetrics::default(),
-            Traces::default(),
-        );
+        let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default());
         assert!(matches!(events.recv().await, Some(Event::Connected)));
         let (clock, room) = (&redis.shared.clock, RoomName::new("round").unwrap());
         let right = clock.now();
