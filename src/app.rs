@@ -109,7 +109,8 @@ impl App {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
-        let webhooks = Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics), traces.clone()));
+        let webhooks =
+            Arc::new(Webhooks::new(config.webhook_target(), Arc::clone(&metrics)).with_traces(traces.clone()));
         let greeter = Greeter::new(&config, resume_key.clone())?;
         let keys = config.token_keys_file.clone();
         let recordings = config.recordings.rules(config.zone);
@@ -192,7 +193,8 @@ impl App {
 fn connect(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<Option<Connection>, String> {
     let Some(address) = config.engine.address().map_err(text)? else { return Ok(None) };
     let (server, (sender, events)) = (ServerId(fastrand::u64(..)), mpsc::channel(ENGINE_EVENTS));
-    let bus = Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone(), traces.clone());
+    let bus =
+        Redis::connect(address, Limits::default(), server, sender, metrics.engine.clone()).with_traces(traces.clone());
     tracing::info!("rooms are shared with other servers, when the engine is reached");
     Ok(Some(Connection { server, lease: config.engine.lease, bus: Arc::new(bus), events }))
 }

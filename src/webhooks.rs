@@ -104,7 +104,7 @@ impl From<Option<LeaveReason>> for Reason {
 
 impl Webhooks {
     /// Tells nobody, where there is no target.
-    pub fn new(target: Option<Target>, metrics: Arc<Metrics>, traces: Traces) -> Self {
+    pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
         let line = target.map(|target| {
             let (sender, receiver) = mpsc::channel(target.queue);
             Line {
@@ -116,7 +116,12 @@ impl Webhooks {
                 said: AtomicBool::new(false),
             }
         });
-        Self { line, metrics, traces }
+        Self { line, metrics, traces: Traces::default() }
+    }
+
+    /// The same, with a span of each attempt.
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Something has happened in a room that several servers may have.

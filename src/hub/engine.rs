@@ -13,7 +13,6 @@ use crate::cluster::bus::{Answer, Bus, Event, Request, Unavailable};
 use crate::cluster::watch::Watch;
 use crate::cluster::{Post, ServerId};
 use crate::protocol::RoomName;
-use crate::telemetry::traces;
 
 /// So often is a lease renewed while it lasts.
 const RENEWALS: u32 = 3;
@@ -91,20 +90,13 @@ impl Hub {
     pub(super) fn ask(self: &Arc<Self>, engine: &Engine, name: &RoomName, post: Post, request: Request) {
         // A member may be dropped with the runtime: then nothing comes any more.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let attaches = matches!(request, Request::Attach { .. });
         let (hub, name, reply) = (Arc::downgrade(self), name.clone(), engine.bus.ask(&name.clone(), request));
-        let answered = async move {
+        runtime.spawn(async move {
             let answer = reply.await;
             if let Some(hub) = hub.upgrade() {
                 hub.answered(&name, post, answer);
             }
-        };
-        // What follows from the first answer is still for whoever comes in; from others, for whoever has spoken meanwhile.
-        if attaches {
-            runtime.spawn(traces::carried(answered))
-        } else {
-            runtime.spawn(answered)
-        };
+        });
     }
 
     fn answered(self: &Arc<Self>, name: &RoomName, post: Post, answer: Result<Answer, Unavailable>) {

@@ -41,7 +41,7 @@ use crate::dismissed::Dismissed;
 use crate::greeter::Greeter;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, Outgoing, PeerId, RoomName, ServerMessage};
-use crate::telemetry::{Metrics, Traces};
+use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 use engine::Engine;
 use shared::Shared;
@@ -107,7 +107,7 @@ impl HubRules {
 impl Hub {
     /// A hub without rooms, of which nobody is told.
     pub fn new(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
-        let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics), Traces::default()));
+        let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics)));
         Self::telling(rules, greeter, metrics, webhooks)
     }
 

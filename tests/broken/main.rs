@@ -12,7 +12,6 @@ mod cost;
 mod crowd;
 mod engine;
 mod faults;
-mod front;
 mod load;
 mod person;
 mod pieces;

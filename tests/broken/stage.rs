@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::sync::MutexGuard;
 
+use crate::common::front::Front;
 use crate::common::program::{BINARY, Running, program};
 use crate::common::proxy::{Proxy, Weather};
 use crate::common::{eventually, http, metric};
 use crate::engine::Engine;
-use crate::front::Front;
 
 /// One stage at a time: what is tried on one would be late on another.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -52,7 +52,7 @@ impl Stage {
             all.push(Server::start(engine.address, settings).await);
         }
         let addresses: Vec<_> = all.iter().map(|server| server.address).collect();
-        let front = Front::start([place(), place()], &addresses).await;
+        let front = Front::start([place(), place()], &addresses, "").await;
         Self { servers: all, engine, front, _turn: turn }
     }
 

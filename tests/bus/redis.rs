@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use roundtable::cluster::bus::Bus;
 use roundtable::cluster::engine::{Address, Redis};
 use roundtable::cluster::records::Limits;
-use roundtable::telemetry::{EngineMetrics, Traces};
+use roundtable::telemetry::EngineMetrics;
 use tokio::sync::mpsc;
 
 use crate::contract::Engine;
@@ -138,7 +138,7 @@ impl Engine for Single {
 pub fn connect(address: &str, ca: Option<&[u8]>, limits: Limits) -> (Server, EngineMetrics) {
     let (id, (sender, events), metrics) = (new_id(), mpsc::channel(4096), EngineMetrics::default());
     let address = Address::parse(address, ca).unwrap();
-    let bus: Arc<dyn Bus> = Arc::new(Redis::connect(address, limits, id, sender, metrics.clone(), Traces::default()));
+    let bus: Arc<dyn Bus> = Arc::new(Redis::connect(address, limits, id, sender, metrics.clone()));
     (Server::new(id, bus, events), metrics)
 }
 

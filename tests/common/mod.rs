@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod folder;
+pub mod front;
 pub mod http;
 pub mod program;
 pub mod proxy;

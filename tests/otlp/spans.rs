@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::collector::{Collector, Mood};
 use crate::common::client::Client;
 use crate::common::folder::Folder;
+use crate::common::front::Front;
 use crate::common::http::{self, ask};
 use crate::common::program::Running;
 use crate::common::receiver::{Receiver, SECRET};
@@ -27,6 +29,12 @@ struct Stage {
     folder: Folder,
     engine: Child,
     running: Running,
+    /// Shares its rooms.
+    other: Running,
+}
+
+async fn metric_is(server: &Running, name: &str, value: u64) {
+    eventually(name, async || metric(server.ops, &format!("roundtable_{name}")).await == value).await;
 }
 
 impl Stage {
@@ -43,11 +51,15 @@ impl Stage {
             .spawn()
             .expect("redis-server; tests/tools installs it");
         let recordings = folder.file("recordings");
-        let running = Running::start(&[
+        let url = format!("unix://{}", socket.display());
+        let shared = [
             collector.settings(),
-            ("ROUNDTABLE_LOG", "info,roundtable::conn=debug"),
-            ("ROUNDTABLE_REDIS_URL", &format!("unix://{}", socket.display())),
+            ("ROUNDTABLE_REDIS_URL", &url),
             ("ROUNDTABLE_RESUME_KEY", "the same for all servers, and long"),
+        ];
+        let other = Running::start(&shared);
+        let own = [
+            ("ROUNDTABLE_LOG", "info,roundtable::conn=debug"),
             // By a name, so that an address in what is sent is somebody's.
             ("ROUNDTABLE_WEBHOOK_URL", &webhooks.url.replace("127.0.0.1", "localhost")),
             ("ROUNDTABLE_WEBHOOK_SECRET", SECRET),
@@ -57,14 +69,12 @@ impl Stage {
             ("ROUNDTABLE_ADDRESS_BURST", "100ms"),
             // The engine is not waited for that stood still.
             ("ROUNDTABLE_DRAIN_TIMEOUT", "1s"),
-        ]);
-        let stage = Self { collector, webhooks, folder, engine, running };
-        stage.metric_is("engine_connected", 1).await;
-        stage
-    }
-
-    async fn metric_is(&self, name: &str, value: u64) {
-        eventually(name, async || metric(self.running.ops, &format!("roundtable_{name}")).await == value).await;
+        ];
+        let running = Running::start(&[&shared[..], &own].concat());
+        for server in [&running, &other] {
+            metric_is(server, "engine_connected", 1).await;
+        }
+        Self { collector, webhooks, folder, engine, running, other }
     }
 
     fn signal_engine(&self, name: &str) {
@@ -128,7 +138,7 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
     eventually("a request without an answer", async || stage.collector.taken().iter().any(unanswered)).await;
     stage.signal_engine("CONT");
     drop(ada);
-    stage.metric_is("sockets", 0).await;
+    metric_is(&stage.running, "sockets", 0).await;
     while stage.webhooks.next().await["event"] != "peer_joined" {}
     stage.end().await;
     stage.collector.taken()
@@ -186,6 +196,7 @@ async fn nothing_that_is_sent_says_who_or_where_and_what_is_passed_on_has_no_spa
     // Forty messages were passed on, and each of three connections has three spans of its own.
     let of_connections = spans.iter().filter(|span| !span.get("roundtable.conn").is_empty());
     assert_eq!(of_connections.count(), 3 + 2 + 1 + 3);
+    assert!(spans.len() < 40, "{} spans", spans.len());
     let said = stage.running.seen.join("\n");
     assert!(!said.contains("private-offer"), "{said}");
 }
@@ -241,6 +252,20 @@ async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_servers_put_in_order_for_a_join_is_of_its_trace() {
+    let stage = Stage::start().await;
+    let _ada = stage.running.join(ROOM).await;
+    let _bob = stage.other.join(ROOM).await;
+    let carl = stage.running.join(ROOM).await;
+    let join = stage.collector.span("Carl's join", |span| span.get("roundtable.peer") == carl.id()).await;
+    let append = |span: &Seen| span.name == "EVALSHA append" && span.is_of(&join);
+    let append = stage.collector.span("his act", append).await;
+    let decided =
+        stage.collector.span("the wait for it", |span| span.name == "join.decided" && span.is_of(&join)).await;
+    assert!(append.nanoseconds <= join.nanoseconds && decided.nanoseconds <= join.nanoseconds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_join_and_a_defect_say_by_which_code() {
     let collector = Collector::start(Mood::Takes).await;
     let running = Running::start(&[collector.settings()]);
@@ -257,28 +282,44 @@ async fn a_refused_join_and_a_defect_say_by_which_code() {
 }
 
 /// With this `traceparent`'s flag, from a caller of whom nothing else is known.
-async fn call(running: &Running, flags: &str) {
+async fn call(address: SocketAddr, flags: &str) {
     let traceparent = format!("00-{}-{}-{flags}", CALLER.0, CALLER.1);
     let headers = [("traceparent", &*traceparent), ("tracestate", "vendor=1")];
-    assert_eq!(ask(running.address, "GET", "/signal-api/v1/welcome", &headers).await.status, 200);
+    assert_eq!(ask(address, "GET", "/signal-api/v1/welcome", &headers).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_s_trace_goes_on_and_a_stranger_s_is_linked_to() {
     let collector = Collector::start(Mood::Takes).await;
     let trusting = Running::start(&[collector.settings()]);
-    call(&trusting, "01").await;
+    call(trusting.address, "01").await;
     let span = collector.named("GET /signal-api/v1/welcome").await;
     assert_eq!((&*span.trace, &*span.parent, &span.links[..]), (CALLER.0, CALLER.1, &[][..]));
 
     let collector = Collector::start(Mood::Takes).await;
     let wary = Running::start(&[collector.settings(), ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")]);
     // What it says of keeping counts for nothing, too.
-    call(&wary, "00").await;
+    call(wary.address, "00").await;
     let span = collector.named("GET /signal-api/v1/welcome").await;
     assert_eq!(&*span.parent, "");
     assert_ne!(span.trace, CALLER.0);
     assert_eq!(span.links, [(CALLER.0.to_owned(), CALLER.1.to_owned())]);
+}
+
+/// The image's own nginx before the server, which trusts it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_passes_a_trace_on_from_proxies_that_it_is_told_of_and_from_nobody_else() {
+    for (proxies, goes_on) in [("192.0.2.1", false), ("127.0.0.0/8,192.0.2.1", true), ("", false)] {
+        let collector = Collector::start(Mood::Takes).await;
+        let running = Running::start(&[collector.settings()]);
+        let places = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let places = places.map(|listener| listener.local_addr().unwrap());
+        let front = Front::start(places, &[running.address], proxies).await;
+        call(front.address, "01").await;
+        let span = collector.named("GET /signal-api/v1/welcome").await;
+        assert!(span.links.is_empty(), "{span:?}");
+        assert_eq!((span.trace == CALLER.0, span.parent == CALLER.1), (goes_on, goes_on), "{proxies}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +329,7 @@ async fn nobody_has_more_kept_than_the_share_and_a_proxy_may_have_less() {
         let settings = [collector.settings(), ("ROUNDTABLE_OTLP_SAMPLE", share), ("ROUNDTABLE_LOG", "debug")];
         let mut running = Running::start(&settings);
         for _ in 0..20 {
-            call(&running, flags).await;
+            call(running.address, flags).await;
         }
         running.signal("TERM");
         assert!(running.ended().await.success());
@@ -298,7 +339,7 @@ async fn nobody_has_more_kept_than_the_share_and_a_proxy_may_have_less() {
     let collector = Collector::start(Mood::Takes).await;
     let mut running = Running::start(&[collector.settings(), ("ROUNDTABLE_OTLP_SAMPLE", "0.5")]);
     for _ in 0..200 {
-        call(&running, "01").await;
+        call(running.address, "01").await;
     }
     running.signal("TERM");
     assert!(running.ended().await.success());

@@ -52,6 +52,7 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Redis {
     shared: Arc<Shared>,
+    traces: Traces,
     task: JoinHandle<()>,
 }
 
@@ -61,7 +62,6 @@ struct Shared {
     server: ServerId,
     events: mpsc::Sender<Event>,
     metrics: EngineMetrics,
-    traces: Traces,
     clock: Arc<Clock>,
     session: Mutex<Option<Arc<Session>>>,
     /// Rooms whose channels of this server are subscribed to, by channel.
@@ -78,7 +78,6 @@ impl Shared {
         server: ServerId,
         events: mpsc::Sender<Event>,
         metrics: EngineMetrics,
-        traces: Traces,
     ) -> Self {
         Self {
             address,
@@ -86,7 +85,6 @@ impl Shared {
             server,
             events,
             metrics,
-            traces,
             clock: Arc::new(Clock::new()),
             session: Mutex::default(),
             rooms: Mutex::default(),
@@ -110,20 +108,35 @@ impl Redis {
         server: ServerId,
         events: mpsc::Sender<Event>,
         metrics: EngineMetrics,
-        traces: Traces,
     ) -> Self {
-        let shared = Arc::new(Shared::new(address, limits, server, events, metrics, traces));
+        let shared = Arc::new(Shared::new(address, limits, server, events, metrics));
         let task = tokio::spawn(session::keep(Arc::clone(&shared)));
-        Self { shared, task }
+        Self { shared, traces: Traces::default(), task }
+    }
+
+    /// The same, with a span of what is asked for a room. That this server lives and who else does is asked all the time, and
+    /// counted.
+    pub fn with_traces(mut self, traces: Traces) -> Self {
+        self.traces = traces;
+        self
+    }
+
+    fn begin(&self, script: Script) -> Traced {
+        if !self.traces.is_on() {
+            return Traced::default();
+        }
+        let traced = self.traces.begin(SpanKind::Client, format!("EVALSHA {}", script.name()), Parent::Here);
+        traced.set("db.system.name", "redis");
+        traced.set("db.operation.name", "EVALSHA");
+        traced.set("db.stored_procedure.name", script.name());
+        traced
     }
 
     /// Connects once, and lets go again. The error is why it cannot, for people, and has no password.
     pub async fn try_once(address: Address) -> Result<(), String> {
         let (events, _heard) = mpsc::channel(1);
         let metrics = Metrics::new().engine;
-        let server = ServerId(fastrand::u64(..));
-        let shared = Shared::new(address, Limits::default(), server, events, metrics, Traces::default());
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(address, Limits::default(), ServerId(fastrand::u64(..)), events, metrics));
         let (broken, _breaks) = mpsc::channel(1);
         shared.connect(broken).await.map(drop)
     }
@@ -154,7 +167,7 @@ impl Bus for Redis {
             shared.rooms().insert(channel.clone(), room.clone());
             channel
         });
-        let traced = shared.begin(call.script());
+        let traced = self.begin(call.script());
         shared.run(call, subscribe, traced, move |reply| reply.answer(post))
     }
 
@@ -218,18 +231,6 @@ impl Shared {
         let until = self.clock.now() + PATIENCE.as_micros() as i64;
         let order = Order::Call { call: call.clone(), number, until, subscribe: subscribe.cloned(), reply };
         self.put(call.key(), order).then_some(answered)
-    }
-
-    /// The span of what is asked for a room. That this server lives and who else does is asked all the time, and counted.
-    fn begin(&self, script: Script) -> Traced {
-        if !self.traces.is_on() {
-            return Traced::default();
-        }
-        let traced = self.traces.begin(SpanKind::Client, format!("EVALSHA {}", script.name()), Parent::Here);
-        traced.set("db.system.name", "redis");
-        traced.set("db.operation.name", "EVALSHA");
-        traced.set("db.stored_procedure.name", script.name());
-        traced
     }
 
     /// Has a script carried out.
@@ -340,14 +341,7 @@ mod tests {
         let _engine = Engine(engine.spawn().unwrap(), folder);
         let (sender, mut events) = mpsc::channel(64);
         let address = Address::parse(&format!("unix://{}", socket.display()), None).unwrap();
-        let redis = Redis::connect(
-            address,
-            Limits::default(),
-            ServerId(1),
-            sender,
-            EngineMetrics::default(),
-            Traces::default(),
-        );
+        let redis = Redis::connect(address, Limits::default(), ServerId(1), sender, EngineMetrics::default());
         assert!(matches!(events.recv().await, Some(Event::Connected)));
         let (clock, room) = (&redis.shared.clock, RoomName::new("round").unwrap());
         let right = clock.now();

@@ -248,11 +248,6 @@ pub fn note(key: &'static str, value: impl Into<Value>) {
     get_active_span(|span| span.set_attribute(KeyValue::new(key, value)));
 }
 
-/// Has what is spawned belong to what is under way here.
-pub fn carried<F: Future>(work: F) -> WithContext<F> {
-    work.with_current_context()
-}
-
 /// The trace and the span that are under way here and are kept.
 pub(super) fn present() -> Option<(TraceId, SpanId)> {
     Context::map_current(|context| {

@@ -1,4 +1,4 @@
-//! A real nginx with the configuration of the image, filled by its own start script. Only the places of its files are
+//! A real nginx with the configuration of the image, filled by its own start scripts. Only the places of its files are
 //! others, and TLS is left out, which is not what is tried here.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tokio::net::TcpStream;
 
-use crate::common::eventually;
+use super::eventually;
 
 pub struct Front {
     pub address: SocketAddr,
@@ -17,11 +17,12 @@ pub struct Front {
 }
 
 impl Front {
-    pub async fn start([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr]) -> Self {
+    /// `proxies` are trusted to say who asks.
+    pub async fn start([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], proxies: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("roundtable-front-{}", address.port()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("nginx")).unwrap();
-        configure([address, plain], upstreams, &folder);
+        configure([address, plain], upstreams, proxies, &folder);
         let front = Self { address, process: spawn(&folder), folder };
         front.answers().await;
         front
@@ -59,10 +60,11 @@ fn spawn(folder: &Path) -> Child {
     program.spawn().expect("nginx is missing: tests/tools installs it")
 }
 
-fn configure([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], folder: &Path) {
+fn configure([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], proxies: &str, folder: &Path) {
     let list: Vec<_> = upstreams.iter().map(ToString::to_string).collect();
     let mut script = Command::new("sh");
-    script.args(["-ec", ". ./nginx/start/14-upstreams.envsh; printf %s \"$ROUNDTABLE_UPSTREAM\""]);
+    let start = "sh nginx/start/13-proxies.sh; . ./nginx/start/14-upstreams.envsh; printf %s \"$ROUNDTABLE_UPSTREAM\"";
+    script.args(["-ec", start]).env("ROUNDTABLE_TRUSTED_PROXIES", proxies);
     script.env("ROUNDTABLE_UPSTREAMS", list.join(",")).env("ROUNDTABLE_RESOLVERS", "127.0.0.53");
     script.env("NGINX_ENVSUBST_OUTPUT_DIR", folder.join("nginx"));
     let output = script.output().unwrap();
