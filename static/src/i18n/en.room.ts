@@ -289,7 +289,7 @@ export const enRoom = {
     },
     upload_behind: {
       sentence: 'The recording reaches the server late: the line is slow, or the server is away.',
-      action: 'Nothing is lost; what is missing is sent as soon as it can be. Keep this page open.',
+      action: 'Nothing is lost as long as this page stays open.',
     },
     upload_full: {
       sentence: 'The server has no more room for recordings.',

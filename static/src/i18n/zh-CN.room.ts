@@ -247,7 +247,7 @@ export const zhCNRoom: RoomMessages = {
     upload_no_room: { sentence: '服务器的录制空间已满。', action: '请改为录制到这台设备。' },
     upload_behind: {
       sentence: '录制内容没有及时传到服务器：网络较慢，或服务器暂时连不上。',
-      action: '内容不会丢失，恢复后会继续上传，请不要关闭页面。',
+      action: '只要不关闭这个页面，内容就不会丢失。',
     },
     upload_full: {
       sentence: '服务器的录制空间已满。',
