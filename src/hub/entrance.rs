@@ -266,7 +266,9 @@ impl Hub {
 
     /// The share is over: whoever was before the door comes to the next one.
     pub(super) fn come_again(self: &Arc<Self>, name: &RoomName, old: Shared, shared: &mut Shared) {
-        shared.share.hold_off(shared.engine.bus.clock() + COME_AGAIN);
+        if old.share.is_put_out() {
+            shared.share.hold_off(shared.engine.bus.clock() + COME_AGAIN);
+        }
         for Entrant { newcomer, why, answer, .. } in old.entrants.into_values() {
             self.come(name, shared, newcomer, why, answer);
         }

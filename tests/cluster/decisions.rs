@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use roundtable::cluster::ServerId;
 use roundtable::cluster::wire::{Content, Direct};
-use roundtable::core::Act;
-use roundtable::protocol::{Frame, Role, StatePatch, StateValue};
+use roundtable::core::{Act, Seat};
+use roundtable::protocol::{Frame, LeaveReason, Role, StatePatch, StateValue};
 
 use crate::member::{Is, id};
 use crate::world::{CAPACITY, World};
@@ -13,6 +13,8 @@ use crate::world::{CAPACITY, World};
 const SOON: Duration = Duration::from_secs(5);
 /// The slowest way takes 1.5 s, and what is not acknowledged goes again after two.
 const ARRIVED: Duration = Duration::from_millis(1_900);
+/// By then dead servers are out.
+const GONE: Duration = Duration::from_secs(15);
 
 fn state() -> StatePatch {
     StatePatch::default()
@@ -139,4 +141,46 @@ fn who_comes_back_elsewhere_goes_on() {
     // Its old server has nobody any more, and goes.
     world.run(2 * SOON);
     assert!(world.servers[1].share.is_none());
+}
+
+#[test]
+fn who_comes_while_the_last_goes_is_not_sent_away() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 1);
+        let first = world.join(0, 0, state());
+        world.run(SOON);
+        world.members.get_mut(&first).unwrap().is = Is::Gone;
+        world.act(0, Act::Leave { seat: world.seat(first), reason: LeaveReason::Left }, None, None);
+        world.join(0, 1, state());
+        world.run(SOON);
+        assert!(world.members.values().any(|member| (member.client, member.is) == (1, Is::In)), "seed {seed}");
+        assert!(world.members.values().all(|member| member.code.is_none()), "seed {seed}");
+    }
+}
+
+#[test]
+fn who_comes_for_a_session_of_a_room_that_nobody_has_joins() {
+    for servers in 1..=2 {
+        let mut world = World::new(servers as u64, servers);
+        let session = world.join(0, 0, state());
+        world.run(SOON);
+        world.kill(0);
+        // The engine still has the room, or nobody has it any more.
+        for _ in 0..2 {
+            let slot = servers - 1;
+            let seat = world.seat(session);
+            let member = world.members.get_mut(&session).unwrap();
+            (member.is, member.slot) = (Is::Moving, slot);
+            world.act(slot, Act::Move { seat }, Some(session), Some((session, true)));
+            world.run(GONE);
+            let here: Vec<Seat> =
+                world.members.values().filter(|member| member.is == Is::In).map(|member| member.seat).collect();
+            let [seat] = here[..] else { panic!("{servers} servers: {:#?}", world.members) };
+            assert_ne!(seat.session, session);
+            world.members.get_mut(&seat.session).unwrap().is = Is::Gone;
+            world.act(slot, Act::Leave { seat, reason: LeaveReason::Left }, None, None);
+            world.run(SOON);
+            assert!(world.servers[slot].share.is_none());
+        }
+    }
 }

@@ -66,6 +66,7 @@ impl Run {
         let (faults, world) = (self.faults, &mut self.world);
         let slot = world.rng.usize(0..world.servers.len());
         match world.rng.u8(0..7) {
+            0 if faults.kill && world.rng.bool() => (0..world.servers.len()).for_each(|slot| world.kill(slot)),
             0 if faults.kill => world.kill(slot),
             1 if faults.pause => world.pause(slot),
             2 if faults.cut => world.servers[slot].cut = true,
@@ -133,8 +134,12 @@ impl Run {
             if elsewhere != slot && self.world.rng.bool() {
                 return self.come_back(session, elsewhere);
             }
+            let share = self.world.servers[slot].share.as_ref();
+            if share.and_then(Share::replica).is_none() {
+                return self.come_back(session, slot);
+            }
             // Its session may be no more.
-            let known = self.world.servers[slot].share.as_ref().is_some_and(|share| share.local(seat).is_some());
+            let known = share.is_some_and(|share| share.local(seat).is_some());
             let member = self.world.members.get_mut(&session).unwrap();
             member.is = if known { Is::In } else { Is::Gone };
             if known {
@@ -142,7 +147,13 @@ impl Run {
             }
             return;
         }
-        if !may_say || is == Is::Moving {
+        if !may_say {
+            return;
+        }
+        if is == Is::Moving {
+            if self.world.rng.u8(0..4) == 0 {
+                self.turn_back(slot, seat);
+            }
             return;
         }
         let act = match self.world.rng.u8(0..40) {
@@ -192,6 +203,16 @@ impl Run {
         (member.is, member.slot) = (Is::Moving, slot);
         let seat = member.seat;
         self.world.act(slot, Act::Move { seat }, Some(session), Some((session, true)));
+    }
+
+    /// Hangs up before its session is there.
+    fn turn_back(&mut self, slot: usize, seat: Seat) {
+        self.world.members.get_mut(&seat.session).unwrap().is = Is::Lost;
+        let (mut withdrawn, now) = (false, self.world.now);
+        self.world.with(slot, |share, emit| withdrawn = share.withdraw(now, seat, emit));
+        if !withdrawn {
+            self.world.act(slot, Act::Lose { seat, reason: LeaveReason::Closed }, Some(seat.session), None);
+        }
     }
 
     fn join(&mut self, client: usize) {

@@ -44,6 +44,8 @@ pub struct Server {
     connected: bool,
     /// The request that an answer is awaited of.
     asked: u64,
+    /// That request is to let it go.
+    going: bool,
     watch: Watch,
     wake: Duration,
 }
@@ -134,6 +136,7 @@ impl World {
             paused: None,
             connected: true,
             asked: 0,
+            going: false,
             watch: Watch::default(),
             wake: Duration::MAX,
         }
@@ -199,7 +202,7 @@ impl World {
             What::Answer(_, post, asked, answer) => {
                 let server = &mut self.servers[slot];
                 if server.asked == asked {
-                    server.asked = 0;
+                    (server.asked, server.going) = (0, false);
                     self.with(slot, |share, emit| {
                         if share.post() == post {
                             share.answered(now, answer, emit);
@@ -269,7 +272,7 @@ impl World {
         for request in asks {
             assert_eq!(self.servers[slot].asked, 0, "one request at a time");
             let (asked, delay) = (self.next(), self.delay());
-            self.servers[slot].asked = asked;
+            (self.servers[slot].asked, self.servers[slot].going) = (asked, matches!(request, Request::Detach { .. }));
             self.at(delay, What::Request(id, post, asked, request, self.now + GOOD_FOR));
             self.at(TIMEOUT, What::Answer(id, post, asked, Err(Unavailable)));
         }
@@ -280,8 +283,9 @@ impl World {
                 self.at(delay, What::Publish(to, bytes));
             }
         }
+        let mut again = Vec::new();
         for (session, result) in answers {
-            self.answer(session, &result);
+            again.extend(self.answer(session, &result));
         }
         for session in adopted {
             self.members.get_mut(&session).unwrap().degraded = share.is_degraded();
@@ -293,7 +297,7 @@ impl World {
                 .for_each(|member| member.degraded = degraded);
         }
         if over {
-            self.servers[slot].asked = 0;
+            (self.servers[slot].asked, self.servers[slot].going) = (0, false);
             let joins: Vec<_> = share.into_joins().collect();
             self.members
                 .values_mut()
@@ -325,6 +329,9 @@ impl World {
         for seat in afresh {
             self.members.get_mut(&seat.session).unwrap().is = Is::Gone;
             self.act(slot, Act::Leave { seat, reason: LeaveReason::Closed }, None, None);
+        }
+        for client in again {
+            self.join(slot, client, StatePatch::default());
         }
     }
 
@@ -368,9 +375,11 @@ impl World {
         self.with(slot, |share, emit| share.ship(now, seat, to, session, emit));
     }
 
-    fn answer(&mut self, (session, comes): (u64, bool), result: &Result<(), Refusal>) {
+    /// Who joins at once, as its session does not go on.
+    fn answer(&mut self, (session, comes): (u64, bool), result: &Result<(), Refusal>) -> Option<usize> {
         let member = self.members.get_mut(&session).unwrap();
         let client = member.client;
+        let afresh = comes && result.is_err() && member.is == Is::Moving;
         // Of who comes in, or comes back.
         if result.is_err() && (member.is == Is::Joining || comes) {
             member.is = Is::Gone;
@@ -379,14 +388,17 @@ impl World {
             // Comes as a stranger the next time.
             self.members.values_mut().filter(|member| member.client == client).for_each(|member| member.version = 0);
         }
+        afresh.then_some(client)
     }
 
-    /// A server's process is killed, and another begins in its place.
+    /// A server's process is killed, and another begins in its place. Who was in comes back for its session.
     pub fn kill(&mut self, slot: usize) {
         let cut = self.servers[slot].cut;
         let server = self.new_server();
         self.servers[slot] = Server { cut, ..server };
-        self.members.values_mut().filter(|member| member.slot == slot).for_each(|member| member.is = Is::Gone);
+        for member in self.members.values_mut().filter(|member| member.slot == slot) {
+            member.is = if matches!(member.is, Is::In | Is::Lost) { Is::Lost } else { Is::Gone };
+        }
     }
 
     pub fn pause(&mut self, slot: usize) {
@@ -407,6 +419,8 @@ impl World {
     /// What holds at every moment.
     fn check(&mut self) {
         for server in &self.servers {
+            let comes = server.share.iter().flat_map(Share::locals).next();
+            assert!(!server.going || comes.is_none(), "has come into what ends: {comes:?}");
             let Some(replica) = server.share.as_ref().and_then(Share::replica) else { continue };
             let room = replica.room();
             assert!(room.len() <= CAPACITY, "too many");

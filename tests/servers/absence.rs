@@ -186,3 +186,20 @@ async fn a_session_on_another_server_is_no_way_around_a_token() {
         assert_eq!(back.skip_to_close().await, Some(1000));
     }
 }
+
+#[tokio::test]
+async fn who_comes_back_when_everybody_has_gone_begins_afresh_and_stays() {
+    let (_engine, a, b) = two(&[]).await;
+    for node in [&a, &b] {
+        let mut ada = a.join("r", "Ada").await;
+        ada.send(json!({"type": "leave"})).await;
+        ada.expect_close().await;
+        eventually("an end", async || a.app.metrics.rooms.get() == 0).await;
+        let (mut back, answer) = node.come_back("r", &ada.welcome["resume"], ada.last).await;
+        assert_eq!((&answer["type"], &answer["not_resumed"]), (&json!("welcome"), &json!("resume_expired")));
+        back.expect_nothing().await;
+        back.send(json!({"type": "leave"})).await;
+        back.expect_close().await;
+        eventually("an end", async || node.app.metrics.rooms.get() == 0).await;
+    }
+}

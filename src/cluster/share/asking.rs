@@ -26,7 +26,8 @@ impl<L, C> Share<L, C> {
         match (flight, answer) {
             _ if self.is_over() => {}
             (_, Err(Unavailable)) => self.retry_at = now + RETRY,
-            (Flight::Detach, Ok(_)) | (_, Ok(Answer::NotAttached)) => self.end(emit),
+            (_, Ok(Answer::NotAttached)) => self.is_out = true,
+            (Flight::Detach, Ok(_)) => self.end(emit),
             (_, Ok(Answer::Unknown)) => self.stage = Stage::Outside,
             (_, Ok(Answer::Attached { incarnation, number, time, others })) => {
                 self.attached(now, Mark { incarnation, number }, time, others, emit);

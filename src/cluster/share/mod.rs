@@ -237,7 +237,7 @@ pub struct Share<L, C> {
     /// Since when there is nobody here any more.
     deserted: Option<Duration>,
     degraded: bool,
-    /// Another server has put this one out.
+    /// The engine has it in the room no more.
     is_out: bool,
     /// Who has gone from here to another server, and whose session has not.
     moving: BTreeMap<Seat, Moving<L>>,
@@ -321,6 +321,16 @@ impl<L, C> Share<L, C> {
     /// Whether it can take nothing any more.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
+    }
+
+    /// Whether another server has put this one out; it has not gone of its own will.
+    pub fn is_put_out(&self) -> bool {
+        self.is_out && !self.is_going()
+    }
+
+    /// Whether the engine has been asked to let it go, and has not answered.
+    fn is_going(&self) -> bool {
+        matches!(self.flight, Some(Flight::Detach))
     }
 
     /// Who comes in by an act that is carried out now.
@@ -534,7 +544,8 @@ impl<L, C> Share<L, C> {
             return self.end(emit);
         }
         self.follow(now, emit);
-        if self.is_alone() {
+        // Who comes while it goes is for the next share.
+        if self.is_alone() && !self.is_going() {
             self.act_alone(now, emit);
         }
         self.deliver(now, emit);
