@@ -40,6 +40,7 @@ function server(port, size) {
     ROUNDTABLE_ADDRESS_JOINS: '0',
     ROUNDTABLE_DRAIN_TIMEOUT: '1s',
     ROUNDTABLE_LOG: 'error',
+    ROUNDTABLE_RECORDINGS_DIR: join(folder, 'recordings'),
   });
 }
 
@@ -84,6 +85,15 @@ function upgrade(origin) {
     asked.on('upgrade', ({ statusCode }, socket) => socket.destroy() && resolve(statusCode));
     asked.end();
   });
+}
+
+/** Asks for something of recordings, about a room; the answer. */
+async function record(method, path, room, body, headers = {}) {
+  const url = `${base}signal-api/v1/recordings${path}room=${room}`;
+  const asked = request(url, { method, headers, rejectUnauthorized: false, agent: false });
+  asked.end(body);
+  const [answer] = await once(asked, 'response');
+  return { status: answer.statusCode, ...JSON.parse(Buffer.concat(await answer.toArray()).toString()) };
 }
 
 const look = async (room) => JSON.parse((await get(`${base}signal-api/v1/rooms/${room}`)).body).data;
@@ -209,8 +219,18 @@ test('of three weighted servers a room has one, the next where that is gone, and
   const ada = await Member.join(base, room, 'Ada');
   assert.equal((await look(room)).members, 1);
 
+  // A recording that a host makes there goes on at the next one: they have one folder.
+  const wish = JSON.stringify({ room, resume: ada.welcome.resume });
+  const { data: begun } = await record('POST', '?', room, wish);
+  const put = (offset) =>
+    record('PUT', `/${begun.id}?offset=${offset}&`, room, Buffer.alloc(1_000_000), {
+      authorization: `Bearer ${begun.upload}`,
+    });
+  assert.equal((await put(0)).data.length, 1_000_000);
+
   await second.end();
   await ada.closed;
+  assert.equal((await put(1_000_000)).data.length, 2_000_000);
   const without = await all();
   assert.ok(!without.includes(12));
   first.forEach((size, at) => size !== 12 && assert.equal(without[at], size, rooms[at]));
