@@ -42,6 +42,7 @@ function server(port, size) {
     ROUNDTABLE_STATIC_DIR: join(folder, 'page'),
     ROUNDTABLE_DRAIN_TIMEOUT: '1s',
     ROUNDTABLE_LOG: 'error',
+    ROUNDTABLE_RECORDINGS_DIR: join(folder, 'recordings'),
   });
 }
 
@@ -70,6 +71,15 @@ const live = (name) => join(acme.LETSENCRYPT, 'live/meet.example.org', name);
 
 /** certbot, as the README has it, asking another authority; its hooks find nginx where this test has it. */
 const certbot = (line) => run('bash', ['-c', line], { ...acme, PATH: `${join(folder, 'bin')}:${process.env.PATH}` });
+
+/** Asks for something of recordings, about a room; the answer. */
+async function record(method, path, room, body, headers = {}) {
+  const url = `${base}signal-api/v1/recordings${path}room=${room}`;
+  const asked = request(url, { method, headers, rejectUnauthorized: false, agent: false });
+  asked.end(body);
+  const [answer] = await once(asked, 'response');
+  return { status: answer.statusCode, ...JSON.parse(Buffer.concat(await answer.toArray()).toString()) };
+}
 
 const look = async (room) => JSON.parse((await get(`${base}signal-api/v1/rooms/${room}`)).body).data;
 const whose = async (room) => (await look(room)).members_max;
@@ -214,8 +224,18 @@ test('of three weighted servers a room has one, the next where that is gone, and
   const ada = await Member.join(base, room, 'Ada');
   assert.equal((await look(room)).members, 1);
 
+  // A recording that a host makes there goes on at the next one: they have one folder.
+  const wish = JSON.stringify({ room, resume: ada.welcome.resume });
+  const { data: begun } = await record('POST', '?', room, wish);
+  const put = (offset) =>
+    record('PUT', `/${begun.id}?offset=${offset}&`, room, Buffer.alloc(1_000_000), {
+      authorization: `Bearer ${begun.upload}`,
+    });
+  assert.equal((await put(0)).data.length, 1_000_000);
+
   await second.end();
   await ada.closed;
+  assert.equal((await put(1_000_000)).data.length, 2_000_000);
   const without = await all();
   assert.ok(!without.includes(12));
   first.forEach((size, at) => size !== 12 && assert.equal(without[at], size, rooms[at]));
