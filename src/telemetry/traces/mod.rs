@@ -182,11 +182,6 @@ impl Traced {
         work.with_context(self.0.as_deref().cloned().unwrap_or_default())
     }
 
-    /// For what comes of it later.
-    pub fn origin(&self) -> Origin {
-        self.within(Origin::here)
-    }
-
     /// What tells another program of it: `traceparent`, and `tracestate` where there is one.
     pub fn headers(&self) -> HashMap<String, String> {
         let mut headers = HashMap::new();
