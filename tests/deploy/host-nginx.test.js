@@ -90,7 +90,7 @@ before(async () => {
   [http, https] = [await freePort(), await freePort()];
   ports = [await freePort(), await freePort(), await freePort()];
   [base, plain] = [`https://localhost:${https}/`, `http://localhost:${http}/`];
-  for (const name of ['bin', 'conf.d', 'acme/.well-known/acme-challenge']) {
+  for (const name of ['bin', 'conf.d', 'page', 'acme/.well-known/acme-challenge']) {
     await mkdir(join(folder, name), { recursive: true });
   }
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${folder};`);
