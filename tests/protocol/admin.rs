@@ -249,6 +249,7 @@ async fn r91_the_server_sums_up_how_good_calls_are() {
     pass(29).await;
     assert_eq!(quality().await["reports"], 2);
     let mut zoe = server.join("z", "Zoe").await;
+    let _max = server.join("z", "Max").await;
     zoe.send(json!({"type": "quality", "links": [{"fps": 8, "relayed": true}]})).await;
     eventually("the third report", async || quality().await["reports"] == 3).await;
     pass(2).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::common::eventually;
 use crate::common::several::{Node, two};
-use crate::rooms::until;
+use crate::rooms::{until, until_each};
 
 #[tokio::test]
 async fn of_a_server_that_is_killed_all_are_lost_and_gone_after_the_window() {
@@ -64,12 +64,11 @@ async fn without_the_engine_shared_rooms_are_degraded_and_whole_again_after_it()
     alone.expect("peer_joined").await;
     late.expect_nothing().await;
     engine.set_reachable(true).await;
-    for client in [&mut ada, &mut bob] {
-        assert_eq!(until(client, "degraded").await["active"], false);
+    // What waited is done, before this is told or behind it.
+    for (client, waited) in [(&mut ada, "state"), (&mut bob, "broadcast")] {
+        let [whole, _] = until_each(client, ["degraded", waited]).await;
+        assert_eq!(whole["active"], false);
     }
-    // What waited is done, once.
-    until(&mut bob, "broadcast").await;
-    until(&mut ada, "state").await;
     alone.expect_nothing().await;
     // An engine that has forgotten everything is told anew, by those who know.
     engine.set_reachable(false).await;

@@ -29,6 +29,18 @@ pub async fn until(client: &mut Client, kind: &str) -> Value {
     }
 }
 
+/// Waits for one of each kind, in whichever order they come.
+pub async fn until_each<const N: usize>(client: &mut Client, kinds: [&str; N]) -> [Value; N] {
+    let mut found = kinds.map(|_| Value::Null);
+    while found.iter().any(Value::is_null) {
+        let message = client.next_message().await.unwrap_or_else(|| panic!("{kinds:?} were expected, not the end"));
+        if let Some(at) = kinds.iter().position(|kind| message["type"] == *kind) {
+            found[at] = message;
+        }
+    }
+    found
+}
+
 async fn try_join(node: &Node, name: &str) -> (Client, Value) {
     let mut client = node.connect("r").await;
     client.send(json!({"type": "join", "name": name})).await;
