@@ -126,7 +126,9 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
         http::send(address, "PUT", &target, &[("Authorization", &secret)], "private-piece").await.status
     };
     assert_eq!(put(0).await, 200);
-    fs::remove_file(stage.folder.file("recordings").join(format!("{id}.webm.part"))).unwrap();
+    let media = stage.folder.file("recordings").join(format!("{id}.webm.part"));
+    fs::remove_file(&media).unwrap();
+    fs::create_dir(media).unwrap();
     assert_eq!(put(13).await, 500);
 
     // The engine stands still when somebody leaves.
