@@ -30,7 +30,7 @@ test-monitoring: rust ## dashboards and alerts, with a real Prometheus; part of 
 	cargo test --locked --test monitoring
 
 test-fuzz: rust ## a short look for input that breaks the server
-	fuzz/run 10
+	fuzz/run 5
 
 test-web: page ## lints, tests, build and size of the page
 	cd static && npm run lint && npm test && npm run size
