@@ -16,6 +16,8 @@ const KEY: &str = "recording";
 const SERVER: &str = "server";
 /// How long other servers may take to hear of it: a page waits for eight seconds.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// Between two attempts to come into a room.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// One member, as far as this goes.
 struct Seen {
@@ -96,10 +98,11 @@ impl Hub {
     async fn say(self: &Arc<Self>, room: &RoomName, seat: Seat, patch: StatePatch) -> Result<(), NotRecorded> {
         let said = async {
             loop {
-                // A server that was about to leave the room comes into it anew.
                 if let Ok(told) = self.say_once(room, seat, patch.clone())?.await {
                     return told;
                 }
+                // This server was about to leave the room: it comes into it anew.
+                tokio::time::sleep(AGAIN).await;
             }
         };
         tokio::time::timeout(HEARD_WITHIN, said).await.unwrap_or_else(|_| {
@@ -142,7 +145,7 @@ impl Hub {
     }
 
     /// Tells the room that this member records it to the server, or does no more. Nothing happens where it is known, or
-    /// the room is not here: a server that has it does the same ([`crate::http`]'s sweep).
+    /// the room is not here: a server that has it looks for what goes on, and tells it.
     pub fn tell_recorded(self: &Arc<Self>, room: &RoomName, id: PeerId, on: bool) -> Result<(), Refusal> {
         let told = self.with(room, |held| {
             let Some(Seen { seat, recorded, .. }) = held.seen(id) else { return Ok(()) };
