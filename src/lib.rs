@@ -36,6 +36,7 @@ pub mod hub;
 pub mod ice;
 pub mod limits;
 mod link;
+mod outbound;
 pub mod outbox;
 pub mod protocol;
 pub mod recordings;

@@ -3,8 +3,8 @@
 //! Events are put into a bounded queue, under a room's lock, and sent one after the other, so that they arrive in
 //! their order. Nobody waits for the other program: what does not fit is dropped, counted and said once.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{StatusCode, Uri};
@@ -13,13 +13,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use opentelemetry::trace::SpanKind;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::cluster::Post;
 use crate::cluster::share::{Happened, News};
 use crate::cluster::wire::{Incarnation, Mark};
 use crate::config::Secret;
+use crate::outbound::{self, Queue};
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
 use crate::telemetry::{self, Metrics, Origin, Parent, Traced, Traces};
 
@@ -55,13 +55,7 @@ pub struct Webhooks {
 #[derive(Debug)]
 struct Line {
     target: Target,
-    sender: mpsc::Sender<Event>,
-    /// Taken by [`Webhooks::run`].
-    receiver: Mutex<Option<mpsc::Receiver<Event>>>,
-    /// Events that are in the queue, or taken out and not yet done with.
-    under_way: AtomicUsize,
-    /// One has been done with; a permit stays for whoever asks later.
-    taken: Notify,
+    queue: Queue<Event>,
     /// That events are dropped has been said, and none has been delivered since.
     said: AtomicBool,
 }
@@ -106,15 +100,8 @@ impl Webhooks {
     /// Tells nobody, where there is no target.
     pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
         let line = target.map(|target| {
-            let (sender, receiver) = mpsc::channel(target.queue);
-            Line {
-                target,
-                sender,
-                receiver: Mutex::new(Some(receiver)),
-                under_way: AtomicUsize::new(0),
-                taken: Notify::new(),
-                said: AtomicBool::new(false),
-            }
+            let queue = Queue::new(target.queue);
+            Line { target, queue, said: AtomicBool::new(false) }
         });
         Self { line, metrics, traces: Traces::default() }
     }
@@ -174,9 +161,7 @@ impl Webhooks {
             reason,
             origin: Origin::here(),
         };
-        line.under_way.fetch_add(1, Ordering::Relaxed);
-        if line.sender.try_send(event).is_err() {
-            line.under_way.fetch_sub(1, Ordering::Relaxed);
+        if !line.queue.put(event) {
             self.dropped(line, "more waits than may");
         }
     }
@@ -191,16 +176,8 @@ impl Webhooks {
     /// Delivers, until it is no longer polled; once.
     pub async fn run(&self) {
         let Some(line) = &self.line else { return std::future::pending().await };
-        let receiver = line.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut receiver) = receiver else { return };
-        // The room's name and the people's are in what is sent: it goes where it was meant to, or nowhere.
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(ATTEMPT))
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .user_agent(concat!("roundtable/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
+        let Some(mut receiver) = line.queue.receiver() else { return };
+        let agent = outbound::agent(ATTEMPT);
         while let Some(event) = receiver.recv().await {
             match self.deliver(&agent, &line.target, &event).await {
                 Ok(()) => {
@@ -209,8 +186,7 @@ impl Webhooks {
                 }
                 Err(why) => self.dropped(line, &why),
             }
-            line.under_way.fetch_sub(1, Ordering::Relaxed);
-            line.taken.notify_one();
+            line.queue.done(1);
         }
     }
 
@@ -260,13 +236,8 @@ impl Webhooks {
     /// Waits until nothing is on its way any more, but not for ever: for the end of the server.
     pub async fn settle(&self, patience: Duration) {
         let Some(line) = &self.line else { return };
-        let settled = async {
-            while line.under_way.load(Ordering::Relaxed) > 0 {
-                line.taken.notified().await;
-            }
-        };
         // What is left then is lost with the process.
-        let _ = tokio::time::timeout(patience, settled).await;
+        line.queue.settle(patience).await;
     }
 }
 

@@ -4,8 +4,7 @@
 //! does not fit is dropped and counted. The library's own way counts for itself alone and gives a batch up at the first
 //! error, in a thread of its own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
@@ -21,10 +20,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use prost::Message;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::TraceTarget;
+use crate::outbound::{self, Queue};
 
 /// Spans that may wait, some 2 MB.
 const QUEUE: usize = 2_048;
@@ -72,13 +72,7 @@ pub(super) struct Delivery {
     target: TraceTarget,
     resource: ResourceAttributesWithSchema,
     metrics: SpanMetrics,
-    sender: mpsc::Sender<SpanData>,
-    /// Taken by [`Delivery::run`].
-    receiver: Mutex<Option<mpsc::Receiver<SpanData>>>,
-    /// Spans that are in the queue, or taken out and not yet done with.
-    under_way: AtomicUsize,
-    /// A batch has been done with; a permit stays for whoever asks later.
-    taken: Notify,
+    queue: Queue<SpanData>,
     /// The server ends: nothing is waited for any more.
     ending: watch::Sender<bool>,
 }
@@ -91,11 +85,8 @@ impl SpanProcessor for Entry {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
-        let Delivery { sender, under_way, metrics, .. } = &*self.0;
-        under_way.fetch_add(1, Ordering::Relaxed);
-        if sender.try_send(span).is_err() {
-            under_way.fetch_sub(1, Ordering::Relaxed);
-            metrics.dropped.inc();
+        if !self.0.queue.put(span) {
+            self.0.metrics.dropped.inc();
         }
     }
 
@@ -120,32 +111,13 @@ enum Answer {
 
 impl Delivery {
     pub(super) fn new(target: TraceTarget, resource: &Resource, metrics: SpanMetrics) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        Self {
-            target,
-            resource: resource.into(),
-            metrics,
-            sender,
-            receiver: Mutex::new(Some(receiver)),
-            under_way: AtomicUsize::new(0),
-            taken: Notify::new(),
-            ending: watch::Sender::new(false),
-        }
+        Self { target, resource: resource.into(), metrics, queue: Queue::new(QUEUE), ending: watch::Sender::new(false) }
     }
 
     pub(super) async fn run(&self) {
-        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut receiver) = receiver else { return };
+        let Some(mut receiver) = self.queue.receiver() else { return };
         tracing::info!(url = self.target.url, "traces are sent");
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(ATTEMPT))
-            // The headers may have a key: they go where they were meant to.
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .user_agent(concat!("roundtable/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
-        let mut word = Word::default();
+        let (agent, mut word) = (outbound::agent(ATTEMPT), Word::default());
         while let Some(first) = receiver.recv().await {
             let mut batch = vec![first];
             let gathered = async {
@@ -163,8 +135,7 @@ impl Delivery {
             }
             let spans = batch.len();
             self.deliver(&agent, batch, &mut word).await;
-            self.under_way.fetch_sub(spans, Ordering::Relaxed);
-            self.taken.notify_one();
+            self.queue.done(spans);
         }
     }
 
@@ -228,13 +199,9 @@ impl Delivery {
 
     pub(super) async fn settle(&self, patience: Duration) {
         self.ending.send_replace(true);
-        let settled = async {
-            while self.under_way.load(Ordering::Relaxed) > 0 {
-                self.taken.notified().await;
-            }
-        };
-        if tokio::time::timeout(patience, settled).await.is_err() {
-            tracing::warn!(spans = self.under_way.load(Ordering::Relaxed), "the last traces were not sent in time");
+        let spans = self.queue.settle(patience).await;
+        if spans > 0 {
+            tracing::warn!(spans, "the last traces were not sent in time");
         }
     }
 }
