@@ -190,17 +190,14 @@ async fn append(
         tell_on(&app, &store, &id, &whose)?;
     }
     let turn = store.turn(&id)?;
-    let piece = tokio::time::timeout(PIECE_TIMEOUT, async {
-        // One of a recording is in memory at a time, however often its client begins anew.
-        let turn = turn.lock_owned().await;
-        to_bytes(body, PIECE_BYTES).await.map(|piece| (turn, piece))
-    });
+    let piece = tokio::time::timeout(PIECE_TIMEOUT, turn.read(to_bytes(body, PIECE_BYTES)));
     let invalid = || {
         let message = "A piece has at least one byte and comes within 30 s. Send smaller ones.";
         ApiError::new(StatusCode::BAD_REQUEST, "BODY_INVALID", message)
     };
     // Longer than it may be, or cut: nobody hears of the latter.
-    let (turn, piece) = piece.await.map_err(|_| invalid())?.map_err(|_| too_large())?;
+    let (turn, piece) = piece.await.map_err(|_| invalid())??;
+    let piece = piece.map_err(|_| too_large())?;
     if piece.is_empty() {
         return Err(invalid());
     }
@@ -362,6 +359,11 @@ impl From<Refused> for ApiError {
                 (StatusCode::FORBIDDEN, "UPLOAD_INVALID", message)
             }
             Refused::Over => (StatusCode::CONFLICT, "RECORDING_OVER", "This recording is finished."),
+            Refused::Replaced => {
+                let message =
+                    "Another piece has come while this one was on its way. The recording's length says what is there.";
+                (StatusCode::CONFLICT, "PIECE_REPLACED", message)
+            }
             Refused::Gap(length) => {
                 gap = format!("This recording has {length} bytes: the next piece begins there.");
                 (StatusCode::CONFLICT, "OFFSET_INVALID", &*gap)

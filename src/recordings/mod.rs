@@ -6,11 +6,12 @@
 mod disk;
 mod sweep;
 mod table;
+mod turn;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -25,6 +26,7 @@ use disk::{Disk, Grip, Record};
 use table::{Entry, Table};
 
 pub use sweep::Swept;
+pub use turn::Turn;
 
 /// The longest piece in bytes: ten seconds of a recording.
 pub const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -66,6 +68,8 @@ pub enum Refused {
     Unknown,
     /// It is finished.
     Over,
+    /// Another piece has come while this one was on its way.
+    Replaced,
     /// A piece that leaves a gap; up to here there is something.
     Gap(u64),
     /// It would be larger than one may be; as large as that.
@@ -202,9 +206,9 @@ impl Recordings {
         Ok(known)
     }
 
-    /// What one has to hold while a piece of it is read from its client and written.
-    pub fn turn(&self, id: &str) -> Result<Arc<tokio::sync::Mutex<()>>, Refused> {
-        self.table().entries.get(id).map(|entry| Arc::clone(&entry.turn)).ok_or(Refused::Unknown)
+    /// By which a piece of it is read from its client; the one before it is read no further.
+    pub fn turn(&self, id: &str) -> Result<Turn, Refused> {
+        self.table().entries.get_mut(id).map(|entry| entry.turns.next()).ok_or(Refused::Unknown)
     }
 
     /// Adds a piece at its end, and tells how much there is then. What has been here already, or a part of it, is not

@@ -1,11 +1,11 @@
 //! What is known of the recordings in the folder: as of the last look at it, and of what this server has done since.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::disk::Record;
+use super::turn::Turns;
 use super::{Summary, Whose};
 use crate::protocol::{PeerId, RoomName};
 
@@ -27,8 +27,7 @@ pub(super) struct Entry {
     pub(super) attended: Instant,
     /// Bytes on their way to the disk.
     pub(super) pending: u64,
-    /// Whoever has this reads a piece from its client: one of a recording is in memory at a time.
-    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) turns: Turns,
 }
 
 impl Table {
@@ -89,7 +88,7 @@ impl Entry {
     pub(super) fn new(record: Record, now: Instant) -> Self {
         let whose = RoomName::new(&record.room).ok().zip(PeerId::parse(&record.host));
         let whose = whose.map(|(room, host)| Whose { room, host });
-        Self { record, whose, touched: now, attended: now, pending: 0, turn: Arc::default() }
+        Self { record, whose, touched: now, attended: now, pending: 0, turns: Turns::default() }
     }
 
     pub(super) fn grows(&self) -> bool {

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::http::{Answer, ask, send};
+use super::within;
 
 pub const TOKEN: &str = "north-north-north-north";
 pub const RECORDINGS: &str = "/signal-api/v1/recordings";
@@ -43,6 +46,25 @@ impl Upload {
 
     pub async fn put(&self, offset: usize, piece: impl AsRef<[u8]>) -> Answer {
         self.call("PUT", &format!("?offset={offset}"), piece).await
+    }
+
+    /// A piece of which half has gone out, to somebody who reads it.
+    pub async fn half(&self, offset: usize, piece: &[u8]) -> TcpStream {
+        let head = format!(
+            "PUT {RECORDINGS}/{}?offset={offset}&room={} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            self.id,
+            self.room,
+            self.secret,
+            piece.len()
+        );
+        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = *b"HTTP/1.1 100 Continue\r\n\r\n";
+        within("that it is read", tcp.read_exact(&mut answer)).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 100 "), "{}", answer.escape_ascii());
+        tcp.write_all(&piece[..piece.len() / 2]).await.unwrap();
+        tcp
     }
 
     /// The length that an answer tells.

@@ -7,15 +7,13 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use roundtable::recordings::Now;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::common::folder::Folder;
-use crate::common::http::{ask, send};
+use crate::common::http::{ask, read, send};
 use crate::common::program::{BINARY, Running, program};
 use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, assert_refused, begin, length, media};
-use crate::common::{TestServer, eventually};
+use crate::common::{TestServer, eventually, within};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -108,13 +106,7 @@ async fn r85_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_fr
     let bare = send(server.address, "PUT", &format!("{RECORDINGS}/{}?offset=2000", upload.id), &[], b"x").await;
     assert_refused(&bare, 403, "UPLOAD_INVALID");
     // A piece whose connection ends is no piece.
-    let mut cut = TcpStream::connect(server.address).await.unwrap();
-    let head = format!(
-        "PUT {RECORDINGS}/{}?offset=2000 HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nContent-Length: 100\r\n\r\nhalf",
-        upload.id, upload.secret
-    );
-    cut.write_all(head.as_bytes()).await.unwrap();
-    drop(cut);
+    drop(upload.half(2_000, b"cut").await);
     assert_eq!(upload.put_well(2_000, media(2_000, 3_000)).await, 3_000);
 
     assert_eq!(length(&upload.call("POST", "/finish", "").await), 3_000);
@@ -138,12 +130,7 @@ async fn r85_what_was_acknowledged_outlives_the_program() {
     let upload = Upload::new(running.address, "r", &ada).await;
     assert_eq!(upload.put_well(0, media(0, 100_000)).await, 100_000);
     // It is killed while a piece comes, and another one was torn on its way to the disk.
-    let mut half = TcpStream::connect(running.address).await.unwrap();
-    let head = format!(
-        "PUT {RECORDINGS}/{}?offset=100000 HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nContent-Length: 9999\r\n\r\nhalf",
-        upload.id, upload.secret
-    );
-    half.write_all(head.as_bytes()).await.unwrap();
+    let _half = upload.half(100_000, &media(100_000, 150_000)).await;
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     fs::OpenOptions::new()
@@ -167,6 +154,22 @@ async fn r85_what_was_acknowledged_outlives_the_program() {
     assert_eq!(upload.put_well(100_000, media(100_000, 150_000)).await, 150_000);
     assert_eq!(length(&upload.call("POST", "/finish", "").await), 150_000);
     assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 150_000));
+}
+
+#[tokio::test]
+async fn r86_a_piece_that_stands_still_is_replaced_by_the_next() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let ada = server.join("r", "Ada").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    // Its client has another network by now, and nobody has ended the connection.
+    let mut still = upload.half(0, &media(0, 2_000)).await;
+    assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
+    assert_refused(&within("an answer", read(&mut still)).await, 409, "PIECE_REPLACED");
+    // Also when it is deleted.
+    let mut still = upload.half(1_000, &media(1_000, 2_000)).await;
+    assert_eq!(admin(server.address, "DELETE", &format!("/recordings/{}", upload.id), &[]).await.status, 200);
+    assert_refused(&within("an answer", read(&mut still)).await, 409, "PIECE_REPLACED");
 }
 
 #[tokio::test]

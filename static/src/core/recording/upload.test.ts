@@ -108,6 +108,7 @@ test('pieces go one after the other, and it is finished when all are there', asy
 test('over a lost answer and a server that is away it goes on, each byte once', async () => {
   const upload = await begun();
   server.troubles.push('lost', 'away', [502, 'UNAVAILABLE'], [503, 'DRAINING'], [429, 'TOO_MANY_ATTEMPTS']);
+  server.troubles.push([409, 'PIECE_REPLACED']);
   await upload.write([bytes(1, 2, 3)]);
   await upload.write([bytes(4)]);
   await pass(60_000);

@@ -301,5 +301,5 @@ function joined(one: Bytes, other: Bytes): Bytes {
 /** Whether the same may be taken a little later: by a line that is back, a server that is, or in smaller pieces. */
 function isForNow({ status, code }: Answer<unknown>): boolean {
   if (status === 0 || status >= 500) return !REFUSALS.has(code);
-  return [408, 429].includes(status) || code === 'BODY_INVALID';
+  return [408, 429].includes(status) || code === 'BODY_INVALID' || code === 'PIECE_REPLACED';
 }
