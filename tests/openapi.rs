@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use common::client::encode;
 use common::folder::Folder;
-use common::http::{Answer, ask, begin, finish, post, send};
+use common::http::{Answer, ask, begin, finish, post, read, send};
 use common::program::{BINARY, Running, program};
-use common::{TestServer, eventually};
+use common::upload::Upload;
+use common::{TestServer, eventually, within};
 use roundtable::protocol::{Link, RoomName};
 
 const TOKEN: &str = "north-north-north-north";
@@ -265,6 +266,12 @@ async fn recordings(checked: &mut Checked) {
         }
     }
     let [first, second] = &begun[..] else { panic!("{begun:?}") };
+    // A piece that stands still, and the next one.
+    let text = |name: &str| first[name].as_str().unwrap().to_owned();
+    let upload = Upload { address: server.address, id: text("id"), secret: text("upload"), room: "a".to_owned() };
+    let mut still = upload.half(0, &[0; 90]).await;
+    checked.check("PUT", "/recordings/{id}", &upload.put(0, [0; 90]).await);
+    checked.check("PUT", "/recordings/{id}", &within("an answer", read(&mut still)).await);
     // A disk that takes nothing at all.
     let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", full.path())]);
     shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\"", BINARY]);
@@ -275,7 +282,6 @@ async fn recordings(checked: &mut Checked) {
 
     let part = folder.file(&format!("{}.webm.part", second["id"].as_str().unwrap()));
     for (recording, method, more, body) in [
-        (first, "PUT", "?offset=0", vec![0; 90]),
         (first, "PUT", "?offset=91", vec![0]),
         (first, "PUT", "?offset=90", vec![0; 11]),
         (first, "PUT", "?offset=90", vec![0; 4 * 1024 * 1024 + 1]),
