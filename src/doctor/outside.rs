@@ -104,7 +104,7 @@ impl Outside<'_> {
     async fn look_at_page(&mut self) -> Result<Answer, Found> {
         let ordered = self.target.host();
         self.look_at_connection().await?;
-        for _ in 0..REDIRECTS {
+        for _ in 0..=REDIRECTS {
             let page = self.ask("GET", self.target.path()).await?;
             let Some(next) = page.location.as_deref().and_then(|location| self.target.redirected(location)) else {
                 return Ok(page);

@@ -7,11 +7,12 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry::Value;
+use opentelemetry::trace::SpanKind;
 use tokio::time::Instant;
 
 use super::client::PeerAddress;
 use crate::app::App;
-use crate::telemetry::Traced;
+use crate::telemetry::{Origin, Parent, Traced};
 
 /// The code of an error in the envelope, beside its answer.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +33,25 @@ pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-/// What a trusted proxy says of the trace that a request is part of is believed, as what it says of who asks.
+/// What a trusted proxy says of the trace that a request is part of is believed, as what it says of who asks. A stranger's
+/// is only linked to, and cannot have anything put into a trace of its choice.
 fn begin(app: &App, request: &Request, method: &'static str, route: Option<&str>) -> Traced {
+    if !app.traces.is_on() {
+        return Traced::default();
+    }
     let peer = request.extensions().get::<PeerAddress>();
     let trusted = peer.is_some_and(|PeerAddress(peer)| app.config.trusted_proxies.trusts(*peer));
-    app.traces.begin_request(method, route, request.headers(), trusted)
+    let caller = Origin::of_caller(request.headers(), trusted);
+    let parent = if trusted { Parent::Of(&caller) } else { Parent::Linked(&caller) };
+    // As the conventions have a method that is none of HTTP's.
+    let (method, called) = if method == "other" { ("_OTHER", "HTTP") } else { (method, method) };
+    let name = route.map_or_else(|| called.to_owned(), |route| format!("{called} {route}"));
+    let traced = app.traces.begin(SpanKind::Server, name, parent);
+    traced.set("http.request.method", method);
+    if let Some(route) = route {
+        traced.set("http.route", route.to_owned());
+    }
+    traced
 }
 
 fn end(traced: &Traced, status: StatusCode, error: Option<&'static str>) {

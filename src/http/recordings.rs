@@ -14,6 +14,8 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use opentelemetry::trace::SpanKind;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
@@ -25,12 +27,14 @@ use crate::app::App;
 use crate::core::Refusal;
 use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
-use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Swept, Whose};
+use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Whose};
 use crate::telemetry::{Ended, Parent};
 
 /// A room's name of 64 characters, every one escaped, and a secret.
 const BODY_BYTES: usize = 2 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long other servers may take to say who is a host, and to hear of a recording: a page waits for eight seconds.
+const HEARD_WITHIN: Duration = Duration::from_secs(6);
 /// For a piece: 4 MiB by a line of 1 Mbit/s. Its client may send smaller ones.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a file that whoever runs the server fetches: 2 GiB by a line of 5 Mbit/s.
@@ -132,18 +136,53 @@ async fn begin(
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
-    app.hub.is_host(&room, host, stay).await?;
-    let (whose, began, now) = (Whose { room, host }, Arc::clone(&store), app.surroundings.now());
-    let asked = whose.clone();
-    let Begun { id, secret: upload } = blocking(move || began.begin(asked, now)).await??;
+    let until = Instant::now() + HEARD_WITHIN;
+    app.hub.check_host(&room, host, stay, until).await?;
+    let whose = Whose { room: room.clone(), host };
+    let recording_bytes = store.rules().largest;
+    let asked = Arc::clone(&app);
+    let mut beginning = blocking(move || Beginning::new(asked, store, whose)).await??;
     // Nobody is recorded who could not know.
-    if let Err(why) = app.hub.record(&whose.room, whose.host, stay).await {
-        let (store, id) = (Arc::clone(&store), id.clone());
-        blocking(move || store.delete(&id)).await??;
+    if let Err(why) = app.hub.record(&room, host, stay, until).await {
+        if let Some(undone) = beginning.undo() {
+            let _ = undone.await;
+        }
         return Err(why.into());
     }
+    let Begun { id, secret: upload } = beginning.begun.take().ok_or_else(ApiError::internal)?;
     tracing::info!(id, "a recording has begun");
-    Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes: store.rules().largest }))
+    Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes }))
+}
+
+/// A recording of which its client does not know yet: undone where this is dropped, as the client is gone then.
+struct Beginning {
+    app: Arc<App>,
+    store: Arc<Recordings>,
+    begun: Option<Begun>,
+}
+
+impl Beginning {
+    fn new(app: Arc<App>, store: Arc<Recordings>, whose: Whose) -> Result<Self, Refused> {
+        let begun = Some(store.begin(whose, app.surroundings.now())?);
+        Ok(Self { app, store, begun })
+    }
+
+    fn undo(&mut self) -> Option<JoinHandle<()>> {
+        let Begun { id, .. } = self.begun.take()?;
+        let (app, store, now) = (Arc::clone(&self.app), Arc::clone(&self.store), self.app.surroundings.now());
+        let undo = move || {
+            // Where that fails it is finished as silent.
+            let _ = store.end(&id, Ended::Refused, now);
+            tell_over(&app, &store);
+        };
+        Some(Handle::try_current().ok()?.spawn_blocking(undo))
+    }
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        self.undo();
+    }
 }
 
 #[derive(Serialize)]
@@ -219,28 +258,23 @@ async fn append(
 }
 
 async fn finish(State(app): State<Arc<App>>, Upload { store, id, .. }: Upload) -> Result<Response, ApiError> {
-    let whose = store.whose(&id);
-    let now = app.surroundings.now();
-    let length = blocking(move || store.end(&id, Ended::Finished, now)).await??;
-    tell_over(&app, whose);
+    let (ended, now) = (Arc::clone(&store), app.surroundings.now());
+    let length = blocking(move || ended.end(&id, Ended::Finished, now)).await??;
+    tell_over(&app, &store);
     Ok(success(Length { length, finished: true }))
 }
 
 /// R88: ends what nobody goes on with, deletes what is old, and tells the rooms: also of what other servers do with
-/// recordings of hosts who are here.
+/// recordings of hosts who are here, and where who asked for an end here is gone.
 pub(crate) async fn sweep(app: &Arc<App>) {
     let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
     let (swept, now) = (Arc::clone(&store), app.surroundings.now());
-    match blocking(move || swept.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await {
-        Ok(Ok(Swept { over, growing })) => {
-            over.into_iter().for_each(|whose| tell_over(app, Some(whose)));
-            for (id, whose) in growing {
-                // Its next piece is refused.
-                let _ = tell_on(app, &store, &id, &whose);
-            }
-        }
-        Ok(Err(error)) => tracing::error!(?error, "recordings cannot be looked at"),
-        Err(_) => {}
+    let growing = blocking(move || swept.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await;
+    tell_over(app, &store);
+    // The log has what is wrong with the folder.
+    for (id, whose) in growing.into_iter().flatten().flatten() {
+        // Its next piece is refused.
+        let _ = tell_on(app, &store, &id, &whose);
     }
 }
 
@@ -256,8 +290,8 @@ fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose
     Ok(())
 }
 
-fn tell_over(app: &App, whose: Option<Whose>) {
-    if let Some(Whose { room, host }) = whose {
+fn tell_over(app: &App, store: &Recordings) {
+    for Whose { room, host } in store.over() {
         // Where the room is busy, what is shown is over when its host leaves.
         let _ = app.hub.tell_recorded(&room, host, false);
     }
@@ -311,7 +345,9 @@ async fn remove(
     Store(store): Store,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    tell_over(&app, blocking(move || store.delete(&id)).await?.map_err(of_operator)?);
+    let deleted = Arc::clone(&store);
+    blocking(move || deleted.delete(&id)).await?.map_err(of_operator)?;
+    tell_over(&app, &store);
     Ok(admin::done())
 }
 
@@ -321,7 +357,7 @@ fn untold() -> ApiError {
 }
 
 fn unavailable() -> ApiError {
-    let message = "Another server has this, and does not answer. Try again in a few seconds.";
+    let message = "Other servers have this and do not answer, or the disk is slow. Try again in a few seconds.";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::shared::{Context, Shared};
 use super::{Held, Hub};
@@ -14,8 +15,6 @@ use crate::protocol::{PeerId, Role, RoomName, State, StatePatch, StateValue};
 /// device it says with `true`.
 const KEY: &str = "recording";
 const SERVER: &str = "server";
-/// How long other servers may take to hear of it: a page waits for eight seconds.
-const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// Between two attempts to come into a room.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -71,9 +70,15 @@ fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Resul
 }
 
 impl Hub {
-    /// Whether that peer is in the room, in that very stay, as a host. Where this server does not have the room, and others
-    /// may, it comes into the room for as long as it takes to know.
-    pub async fn is_host(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> Result<(), NotRecorded> {
+    /// That that peer is in the room, in that very stay, as a host. Where this server does not have the room, and others
+    /// may, it comes into the room for as long as it takes to know, and not longer than `until`.
+    pub async fn check_host(
+        self: &Arc<Self>,
+        room: &RoomName,
+        id: PeerId,
+        stay: u64,
+        until: Instant,
+    ) -> Result<(), NotRecorded> {
         let known = match self.lock(room).get(room) {
             Some(Held::Own(own)) => Some(seen(own, id).filter(|_| own.way_to(id).is_some_and(|to| to.is_of(stay)))),
             Some(Held::Shared(shared)) => {
@@ -82,7 +87,7 @@ impl Hub {
             None => None,
         };
         match known {
-            None => self.say(room, Seat { id, session: stay }, StatePatch::default()).await,
+            None => self.say(room, Seat { id, session: stay }, StatePatch::default(), until).await,
             Some(Some(Seen { role: Role::Host, .. })) => Ok(()),
             Some(_) => Err(NotRecorded::NoHost),
         }
@@ -90,12 +95,30 @@ impl Hub {
 
     /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
     /// the room.
-    pub async fn record(self: &Arc<Self>, room: &RoomName, id: PeerId, stay: u64) -> Result<(), NotRecorded> {
-        self.say(room, Seat { id, session: stay }, says(true)).await
+    pub async fn record(
+        self: &Arc<Self>,
+        room: &RoomName,
+        id: PeerId,
+        stay: u64,
+        until: Instant,
+    ) -> Result<(), NotRecorded> {
+        let seat = Seat { id, session: stay };
+        let said = self.say(room, seat, says(true), until).await;
+        if said == Err(NotRecorded::Unheard) {
+            // It may be heard yet, and is not true then.
+            let _ = self.say_once(room, seat, says(false));
+        }
+        said
     }
 
     /// Changes the state of a host, and waits until everybody hears of it.
-    async fn say(self: &Arc<Self>, room: &RoomName, seat: Seat, patch: StatePatch) -> Result<(), NotRecorded> {
+    async fn say(
+        self: &Arc<Self>,
+        room: &RoomName,
+        seat: Seat,
+        patch: StatePatch,
+        until: Instant,
+    ) -> Result<(), NotRecorded> {
         let said = async {
             loop {
                 if let Ok(told) = self.say_once(room, seat, patch.clone())?.await {
@@ -105,11 +128,7 @@ impl Hub {
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        tokio::time::timeout(HEARD_WITHIN, said).await.unwrap_or_else(|_| {
-            // It may be heard yet, and is not true then.
-            let _ = self.say_once(room, seat, says(false));
-            Err(NotRecorded::Unheard)
-        })
+        tokio::time::timeout_at(until, said).await.unwrap_or(Err(NotRecorded::Unheard))
     }
 
     fn say_once(self: &Arc<Self>, name: &RoomName, seat: Seat, patch: StatePatch) -> Result<Answer, NotRecorded> {

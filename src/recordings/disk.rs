@@ -66,6 +66,8 @@ impl Disk {
         fs::create_dir_all(dir)?;
         let disk = Self(dir.to_owned());
         let _lock = disk.lock()?;
+        let probe = dir.join(".probe");
+        File::create(&probe).and_then(|_| fs::remove_file(&probe))?;
         for entry in fs::read_dir(dir)? {
             let name = entry?.file_name();
             let Some(name) = name.to_str() else { continue };

@@ -25,7 +25,6 @@ use crate::telemetry::{Ended, RecordingMetrics};
 use disk::{Disk, Grip, Record};
 use table::{Entry, Table};
 
-pub use sweep::Swept;
 pub use turn::Turn;
 
 /// The longest piece in bytes: ten seconds of a recording.
@@ -80,7 +79,7 @@ pub enum Refused {
     TooMany,
     /// The disk takes no more.
     DiskFull,
-    /// Another server has it, and does not let go.
+    /// Somebody else, here or on another server, writes it and does not let go.
     Busy,
     /// Something else is wrong with the disk.
     Broken(io::Error),
@@ -136,15 +135,15 @@ impl Recordings {
         for id in disk.ids().map_err(wrong)? {
             // To hold one mends it. What another server holds now needs none.
             match disk.grip(&id) {
-                Err(error) if !(is_gone(&error) || is_held(&error) || is_unreadable(&error)) => {
-                    return Err(wrong(error));
+                Err(error) if !(is_gone(&error) || is_held(&error)) => {
+                    tracing::error!(id, %error, "a recording cannot be opened");
                 }
                 _ => {}
             }
         }
         metrics.quota.set(gauge(rules.quota));
         let recordings = Self { disk, table: Mutex::default(), metrics, rules };
-        recordings.look(now).map_err(|error| format!("ROUNDTABLE_RECORDINGS_DIR: {error}"))?;
+        recordings.look(now).map_err(|refused| format!("ROUNDTABLE_RECORDINGS_DIR: {refused:?}"))?;
         let count = recordings.table().entries.len();
         tracing::info!(dir = %recordings.rules.dir.display(), recordings = count, "recordings are kept");
         Ok(recordings)
@@ -158,13 +157,17 @@ impl Recordings {
     /// Begins one, and ends another one of the same host's, which a page that was closed has left behind.
     pub fn begin(&self, whose: Whose, now: Now) -> Result<Begun, Refused> {
         // One at a time, on all servers: what is counted stays so.
-        let _lock = self.disk.lock()?;
+        let _lock = self.disk.lock().map_err(of_folder)?;
         self.look(now)?;
         let same = |entry: &Entry| entry.whose.as_ref() == Some(&whose);
         let before: Vec<String> =
             self.table().grown().filter(|(_, entry)| same(entry)).map(|(id, _)| id.clone()).collect();
         for id in before {
-            self.end(&id, Ended::Replaced, now)?;
+            match self.end(&id, Ended::Replaced, now) {
+                // Somebody deleted it in this moment.
+                Ok(_) | Err(Refused::Unknown) => {}
+                Err(refused) => return Err(refused),
+            }
         }
         {
             let table = self.table();
@@ -189,7 +192,7 @@ impl Recordings {
             attended: 0,
             upload: digest(&secret),
         };
-        self.disk.create(&id, &record)?;
+        self.disk.create(&id, &record).map_err(of_folder)?;
         self.change(|table| table.learn(&id, record, now.tick));
         Ok(Begun { id, secret })
     }
@@ -261,10 +264,10 @@ impl Recordings {
         }
         if bytes == 0 {
             grip.remove()?;
-            self.change(|table| table.entries.remove(id));
+            self.change(|table| table.forget(id));
         } else {
             grip.finish(self.time(now))?;
-            self.change(|table| table.set(id, grip.record.clone()));
+            self.change(|table| table.learn(id, grip.record.clone(), now.tick));
             tracing::info!(id, bytes, "a recording is finished");
         }
         self.metrics.ended(how);
@@ -292,25 +295,40 @@ impl Recordings {
         self.read(id).map(|record| self.disk.media(id, record.ended.is_some()))
     }
 
-    /// Takes it off the disk. Whose it was, if it grew.
-    pub fn delete(&self, id: &str) -> Result<Option<Whose>, Refused> {
+    /// Takes it off the disk.
+    pub fn delete(&self, id: &str) -> Result<(), Refused> {
         let grip = self.grip(id)?;
         grip.remove()?;
         tracing::info!(id, "a recording was deleted");
         if grip.record.ended.is_none() {
             self.metrics.ended(Ended::Deleted);
         }
-        let entry = self.change(|table| table.entries.remove(id));
-        Ok(entry.filter(Entry::grows).and_then(|entry| entry.whose))
+        self.change(|table| table.forget(id));
+        Ok(())
+    }
+
+    /// Whose recordings are over, by whichever server, since this was asked last: their rooms may not know. Who makes another
+    /// one is not among them.
+    pub fn over(&self) -> Vec<Whose> {
+        let mut table = self.table();
+        let over = std::mem::take(&mut table.over);
+        over.into_iter().filter(|whose| table.grown().all(|(_, entry)| entry.whose.as_ref() != Some(whose))).collect()
     }
 
     /// Looks at what other servers have done.
-    fn look(&self, now: Now) -> io::Result<()> {
+    fn look(&self, now: Now) -> Result<(), Refused> {
         let (known, mut fresh): (BTreeSet<String>, Vec<String>) = {
             let table = self.table();
             (table.entries.keys().cloned().collect(), table.grown().map(|(id, _)| id.clone()).collect())
         };
-        let there = self.disk.ids()?;
+        let there = self.disk.ids();
+        let was_lost = std::mem::replace(&mut self.table().is_lost, there.is_err());
+        let there = there.inspect_err(|error| {
+            if !was_lost {
+                tracing::error!(%error, "the folder of the recordings cannot be read");
+            }
+        });
+        let there = there.map_err(of_folder)?;
         fresh.extend(there.difference(&known).cloned());
         let mut gone: Vec<&String> = known.difference(&there).collect();
         for id in &fresh {
@@ -318,12 +336,11 @@ impl Recordings {
                 Ok(record) => self.table().learn(id, record, now.tick),
                 Err(error) if is_gone(&error) => gone.push(id),
                 Err(error) if is_held(&error) => {}
-                Err(error) if is_unreadable(&error) => {
+                Err(error) => {
                     if self.table().unreadable.insert(id.clone()) {
-                        tracing::error!(id, "the record of a recording cannot be read: it is not counted");
+                        tracing::error!(id, %error, "the record of a recording cannot be read: it is not counted");
                     }
                 }
-                Err(error) => return Err(error),
             }
         }
         self.change(|table| gone.into_iter().for_each(|id| table.forget(id)));
@@ -369,6 +386,11 @@ impl From<io::Error> for Refused {
             _ => Self::Broken(error),
         }
     }
+}
+
+/// An error of the folder: that nothing is there says of no recording that it is unknown.
+fn of_folder(error: io::Error) -> Refused {
+    if is_gone(&error) { Refused::Broken(error) } else { error.into() }
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -7,18 +7,10 @@ use chrono::DateTime;
 use super::{Now, Recordings, Refused, Whose};
 use crate::telemetry::Ended;
 
-/// What a sweep has found.
-#[derive(Debug, Default)]
-pub struct Swept {
-    /// Whose recordings are over, as their rooms may not know.
-    pub over: Vec<Whose>,
-    /// What goes on, of hosts who are there: the id, and whose.
-    pub growing: Vec<(String, Whose)>,
-}
-
 impl Recordings {
-    /// Finishes those that nobody goes on with, or whose host is gone, and deletes those whose time is over.
-    pub fn sweep(&self, now: Now, is_there: impl Fn(&Whose) -> bool) -> Result<Swept, Refused> {
+    /// Finishes those that nobody goes on with, or whose host is gone, and deletes those whose time is over. What goes on, of
+    /// hosts who are there: the id, and whose.
+    pub fn sweep(&self, now: Now, is_there: impl Fn(&Whose) -> bool) -> Result<Vec<(String, Whose)>, Refused> {
         self.look(now)?;
         let silence = self.rules.silence;
         let growing: Vec<(String, Whose)> = {
@@ -41,31 +33,21 @@ impl Recordings {
                     }
                 }
                 None if now.tick.duration_since(entry.touched.min(entry.attended)) > silence => {
-                    silent.push((id.clone(), entry.whose.clone()));
+                    silent.push(id.clone());
                 }
                 None => {}
             }
         }
-        let failed =
-            |id: &str, error: Refused| tracing::error!(id, ?error, "a recording cannot be finished or deleted");
-        for id in old {
-            match self.delete(&id) {
+        let old = old.iter().map(|id| (id, self.delete(id)));
+        let silent = silent.iter().map(|id| (id, self.end(id, Ended::Silent, now).map(drop)));
+        for (id, done) in old.chain(silent) {
+            match done {
                 // Another server was sooner.
-                Ok(_) | Err(Refused::Unknown) => {}
-                Err(error) => failed(&id, error),
+                Ok(()) | Err(Refused::Unknown) => {}
+                Err(error) => tracing::error!(id, ?error, "a recording cannot be finished or deleted"),
             }
         }
-        let mut over = std::mem::take(&mut self.table().over);
-        for (id, whose) in silent {
-            match self.end(&id, Ended::Silent, now) {
-                Ok(_) | Err(Refused::Unknown) => over.extend(whose),
-                Err(error) => failed(&id, error),
-            }
-        }
-        let growing: Vec<_> = growing.into_iter().filter(|(id, _)| self.whose(id).is_some()).collect();
-        // Who has begun another one meanwhile is recorded.
-        over.retain(|whose| growing.iter().all(|(_, other)| other != whose));
-        Ok(Swept { over, growing })
+        Ok(growing.into_iter().filter(|(id, _)| self.whose(id).is_some()).collect())
     }
 
     /// The host of this one is in the room: other servers, which may not have the room, are told so now and then.

@@ -12,9 +12,11 @@ use crate::protocol::{PeerId, RoomName};
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) entries: BTreeMap<String, Entry>,
-    /// Records that cannot be understood; each is told once.
+    /// Records that cannot be read; each is told once.
     pub(super) unreadable: BTreeSet<String>,
-    /// Whose recordings another server has ended, until somebody tells their rooms.
+    /// The folder itself cannot be read; told once, too.
+    pub(super) is_lost: bool,
+    /// Whose recordings are over, until somebody tells their rooms.
     pub(super) over: Vec<Whose>,
 }
 
@@ -50,13 +52,6 @@ impl Table {
             self.over.extend(entry.whose.clone());
         }
         if record.ended.is_some() || record.bytes >= entry.record.bytes {
-            entry.record = record;
-        }
-    }
-
-    /// What this server has done to it is known here first.
-    pub(super) fn set(&mut self, id: &str, record: Record) {
-        if let Some(entry) = self.entries.get_mut(id) {
             entry.record = record;
         }
     }

@@ -27,6 +27,8 @@ pub enum Ended {
     Replaced,
     /// Whoever runs the server deleted it while it grew.
     Deleted,
+    /// It did not begin: the room could not be told, or who asked was gone.
+    Refused,
 }
 
 /// What the server counts of recordings. Clones count together.
@@ -56,7 +58,7 @@ impl RecordingMetrics {
         registry.register_with_unit("quota", "What all recordings may have", Unit::Bytes, self.quota.clone());
         registry.register_with_unit("disk_free", "What their disk takes yet", Unit::Bytes, self.disk_free.clone());
         // Shown from the beginning, so that the first of each is an increase.
-        for how in [Ended::Finished, Ended::Silent, Ended::Replaced, Ended::Deleted] {
+        for how in [Ended::Finished, Ended::Silent, Ended::Replaced, Ended::Deleted, Ended::Refused] {
             drop(self.ended.get_or_create(&Reason { reason: how.as_str() }));
         }
         self.show(0, 0, 0);
@@ -83,6 +85,7 @@ impl Ended {
             Self::Silent => "silent",
             Self::Replaced => "replaced",
             Self::Deleted => "deleted",
+            Self::Refused => "refused",
         }
     }
 }

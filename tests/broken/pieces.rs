@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::common::client::Client;
-use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::http::send;
 use crate::common::upload::{TOKEN, Upload, admin, begin, length, media};
+use crate::common::{eventually, within};
 use crate::stage::Stage;
 
 /// The longest piece in bytes (R86).
@@ -43,19 +43,22 @@ async fn put(upload: &Upload, offset: usize, piece: &[u8]) {
 
 /// Comes back by nginx, as often as it takes.
 async fn back(stage: &Stage, resume: &Value) -> Client {
-    loop {
-        if let Ok(mut client) = Client::connect(stage.front.address, "r").await {
-            client.send(json!({"type": "join", "name": "Ada", "resume": resume})).await;
-            match client.next_message().await {
-                Some(answer) if answer["type"] == "welcome" => {
-                    client.welcome = answer;
-                    return client;
+    let back = async {
+        loop {
+            if let Ok(mut client) = Client::connect(stage.front.address, "r").await {
+                client.send(json!({"type": "join", "name": "Ada", "resume": resume})).await;
+                match client.next_message().await {
+                    Some(answer) if answer["type"] == "welcome" => {
+                        client.welcome = answer;
+                        return client;
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    };
+    within("Ada is back", back).await
 }
 
 /// Waits until Eve is told that somebody records, or no more.

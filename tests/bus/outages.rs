@@ -10,8 +10,8 @@ use crate::contract::Engine;
 use crate::redis::{Single, connect, until};
 use crate::server::{act, new_room};
 
-/// An answer is given within a second; so much more is for a machine that is busy.
-const BOUND: Duration = Duration::from_millis(1_800);
+/// An answer is given within a second; the rest is for a machine that is busy.
+const BOUND: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_are_renewed_when_the_engine_is_back() {
@@ -61,7 +61,7 @@ async fn what_hung_is_not_carried_out_later() {
     // At once, while it is known to be away.
     let asked = Instant::now();
     assert_eq!(a.try_ask(&room, place.fetch(0)).await, Err(Unavailable));
-    assert!(asked.elapsed() < Duration::from_millis(500));
+    assert!(asked.elapsed() < Duration::from_millis(900), "not after the whole patience");
     engine.process.signal("CONT");
     a.connected().await;
     b.connected().await;

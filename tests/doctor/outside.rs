@@ -121,12 +121,12 @@ fn proxies_that_are_set_wrong() {
 #[test]
 fn a_timeout_shorter_than_the_ping() {
     let folder = Folder::new();
-    // At random 2 to 2.5 s: the first one takes longest.
-    let server = server(&folder, &[("ROUNDTABLE_PING_INTERVAL", "2s")]);
+    // At random 4 to 5 s: the first one takes longest.
+    let server = server(&folder, &[("ROUNDTABLE_PING_INTERVAL", "4s")]);
     let block = |timeout: &str| {
         format!("location / {{ {} proxy_read_timeout {timeout}; }}", proxied(&server.address.to_string()))
     };
-    let (_nginx, ports) = nginx(&folder, &[&block("2400ms"), &block("10s")]);
+    let (_nginx, ports) = nginx(&folder, &[&block("4200ms"), &block("10s")]);
     let [page, well] = [0, 1].map(|at| format!("http://127.0.0.1:{}", ports[at]));
     doctor(&[&page], &[]).only("proxy_timeout", &page);
     doctor(&["--quick", &page], &[]).all_well();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -25,6 +26,8 @@ use crate::seen::{self, Seen};
 pub enum Mood {
     Takes,
     Answers(u16),
+    /// Is busy, and wants to be asked in more seconds than there will be.
+    Later,
     Hangs,
     /// All of it but one span.
     RefusesOne,
@@ -109,6 +112,10 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     match mood {
         Mood::Takes => {}
         Mood::Answers(status) => return StatusCode::from_u16(status).unwrap().into_response(),
+        Mood::Later => {
+            let after = [(RETRY_AFTER, u64::MAX.to_string())];
+            return (StatusCode::SERVICE_UNAVAILABLE, after).into_response();
+        }
         Mood::Hangs => std::future::pending().await,
         Mood::RefusesOne => {
             let error_message = "one is too old".to_owned();

@@ -91,6 +91,18 @@ async fn a_collector_that_takes_nothing_for_now_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_wants_to_be_asked_in_ages_is_given_up_until_the_next_batch() {
+    let collector = Collector::start(Mood::Later).await;
+    let running = Running::start(&[collector.settings()]);
+    ask(&running).await;
+    become_(&running, "failed", 1).await;
+    assert_eq!(collector.asked().len(), 1);
+    collector.is_to(Mood::Takes);
+    ask(&running).await;
+    become_(&running, "exported", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_is_told_of_once_and_so_is_its_return() {
     // Nobody else gets its port meanwhile, and nobody listens there.
     let socket = TcpSocket::new_v4().unwrap();
@@ -124,6 +136,7 @@ async fn what_a_collector_refuses_is_given_up_and_counted() {
     collector.is_to(Mood::Takes);
     ask(&running).await;
     become_(&running, "exported", 1).await;
+    running.line(BACK);
     assert_eq!(collector.asked().len(), 3, "each once");
     assert_eq!((said(&mut running, AWAY), said(&mut running, BACK)), (1, 1));
 }

@@ -19,6 +19,7 @@ mod leaving;
 mod limits;
 mod quality;
 mod recordings;
+mod recordings_broken;
 mod relaying;
 mod roster;
 mod servers;

@@ -1,7 +1,6 @@
 //! R84 to R89: what hosts record to the server.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
@@ -10,20 +9,19 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::common::folder::Folder;
-use crate::common::http::{ask, read, send};
-use crate::common::program::{BINARY, Running, program};
+use crate::common::http::{ask, send};
 use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, assert_refused, begin, length, media};
-use crate::common::{TestServer, eventually, within};
+use crate::common::{TestServer, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn keeping(folder: &Folder, settings: &[(&str, &str)]) -> TestServer {
+pub async fn keeping(folder: &Folder, settings: &[(&str, &str)]) -> TestServer {
     let own = [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_ADMIN_TOKEN", TOKEN)];
     TestServer::start(&[settings, &own].concat()).await
 }
 
 /// Files of recordings: all but the folder's lock.
-fn kept(folder: &Folder) -> usize {
+pub fn kept(folder: &Folder) -> usize {
     folder.files("").len() - folder.files(".lock").len()
 }
 
@@ -122,57 +120,6 @@ async fn r85_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_fr
 }
 
 #[tokio::test]
-async fn r85_what_was_acknowledged_outlives_the_program() {
-    let folder = Folder::new();
-    let settings = [("ROUNDTABLE_RECORDINGS_DIR", folder.path())];
-    let mut running = Running::start(&settings);
-    let ada = running.join("r").await;
-    let upload = Upload::new(running.address, "r", &ada).await;
-    assert_eq!(upload.put_well(0, media(0, 100_000)).await, 100_000);
-    // It is killed while a piece comes, and another one was torn on its way to the disk.
-    let _half = upload.half(100_000, &media(100_000, 150_000)).await;
-    running.child.kill().unwrap();
-    running.child.wait().unwrap();
-    fs::OpenOptions::new()
-        .append(true)
-        .open(folder.only(".webm.part"))
-        .map(|mut file| {
-            std::io::Write::write_all(&mut file, b"torn").unwrap();
-        })
-        .unwrap();
-
-    // Another one was to begin: it has one file, or a half.
-    let begun = folder.only(".webm.part");
-    fs::write(folder.file("20260102T030405Z-000000000000.webm.part"), "").unwrap();
-    fs::write(folder.file("20260102T030405Z-111111111111.json.new"), "{").unwrap();
-
-    let again = Running::start(&settings);
-    assert_eq!((folder.only(".webm.part"), kept(&folder)), (begun, 2));
-    assert_eq!(fs::metadata(folder.only(".part")).unwrap().len(), 100_000);
-    let upload = Upload { address: again.address, ..upload };
-    assert_eq!(length(&upload.call("GET", "", "").await), 100_000);
-    assert_eq!(upload.put_well(100_000, media(100_000, 150_000)).await, 150_000);
-    assert_eq!(length(&upload.call("POST", "/finish", "").await), 150_000);
-    assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 150_000));
-}
-
-#[tokio::test]
-async fn r86_a_piece_that_stands_still_is_replaced_by_the_next() {
-    let folder = Folder::new();
-    let server = keeping(&folder, &[]).await;
-    let ada = server.join("r", "Ada").await;
-    let upload = Upload::new(server.address, "r", &ada).await;
-    // Its client has another network by now, and nobody has ended the connection.
-    let mut still = upload.half(0, &media(0, 2_000)).await;
-    assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
-    assert_refused(&within("an answer", read(&mut still)).await, 409, "PIECE_REPLACED");
-    // Also when it is deleted.
-    let mut still = upload.half(1_000, &media(1_000, 2_000)).await;
-    assert_eq!(admin(server.address, "DELETE", &format!("/recordings/{}", upload.id), &[]).await.status, 200);
-    assert_refused(&within("an answer", read(&mut still)).await, 409, "PIECE_REPLACED");
-}
-
-#[tokio::test]
 async fn r86_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
     let folder = Folder::new();
     let bounds = [
@@ -198,36 +145,6 @@ async fn r86_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
     assert_refused(&begin(server.address, "z", &zoe.welcome["resume"]).await, 507, "QUOTA_EXCEEDED");
     assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 6_000));
     assert!(fs::read(folder.only(".part")).unwrap() == media(0, 4_000));
-}
-
-#[tokio::test]
-async fn r86_a_full_disk_is_told_and_nothing_is_torn() {
-    let folder = Folder::new();
-    let server = keeping(&folder, &[]).await;
-    let ada = server.join("r", "Ada").await;
-    let upload = Upload::new(server.address, "r", &ada).await;
-    upload.put_well(0, media(0, 1_000)).await;
-    // The kernel's own full disk, in the place of the file.
-    let (part, aside) = (folder.only(".part"), folder.file("aside"));
-    fs::rename(&part, &aside).unwrap();
-    symlink("/dev/full", &part).unwrap();
-    assert_refused(&upload.put(1_000, media(1_000, 2_000)).await, 507, "STORAGE_FULL");
-    fs::rename(&aside, &part).unwrap();
-    assert_eq!(upload.put_well(1_000, media(1_000, 2_000)).await, 2_000);
-
-    // A disk that takes a part of a piece: files have up to 64 KiB there, and whoever writes more is told.
-    let small = Folder::new();
-    let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", small.path())]);
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\"", BINARY]);
-    let running = Running::spawn(shell);
-    let ada = running.join("r").await;
-    let upload = Upload::new(running.address, "r", &ada).await;
-    upload.put_well(0, media(0, 40_000)).await;
-    assert_refused(&upload.put(40_000, media(40_000, 80_000)).await, 507, "STORAGE_FULL");
-    assert!(fs::read(small.only(".part")).unwrap() == media(0, 40_000));
-    assert_eq!(upload.put_well(40_000, media(40_000, 60_000)).await, 60_000);
-    assert_eq!(length(&upload.call("POST", "/finish", "").await), 60_000);
-    assert!(fs::read(small.only(".webm")).unwrap() == media(0, 60_000));
 }
 
 #[tokio::test]
@@ -269,6 +186,20 @@ async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     late.send(json!({"type": "state", "state": {"k0": null}})).await;
     late.expect_nothing_but(&["state"]).await;
     assert_eq!(upload.put_well(0, b"x").await, 1);
+}
+
+#[tokio::test]
+async fn r87_everybody_is_told_of_the_end_where_the_next_one_is_refused() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[("ROUNDTABLE_RECORDINGS_QUOTA", "100")]).await;
+    let ada = server.join("r", "Ada").await;
+    let mut eve = server.join("r", "Eve").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
+    upload.put_well(0, media(0, 100)).await;
+    // Its page was closed, and begins anew: what it had made is kept, and takes all there is.
+    assert_refused(&begin(server.address, "r", &ada.welcome["resume"]).await, 507, "QUOTA_EXCEEDED");
+    assert_eq!(eve.expect("state").await["state"], json!({}));
 }
 
 #[tokio::test]
@@ -329,11 +260,11 @@ async fn r88_a_clock_that_is_set_ends_nothing_and_keeps_nothing_going() {
     let store = server.app.recordings.as_ref().unwrap();
     let now = Now { wall: SystemTime::now(), tick: Instant::now() };
     for wall in [now.wall + MINUTE * 60 * 24, now.wall - MINUTE * 60 * 24] {
-        let swept = store.sweep(Now { wall, ..now }, |_| true).unwrap();
-        assert_eq!((swept.over.len(), swept.growing.len()), (0, 1));
+        let growing = store.sweep(Now { wall, ..now }, |_| true).unwrap();
+        assert_eq!((store.over().len(), growing.len()), (0, 1));
     }
-    let swept = store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| true).unwrap();
-    assert_eq!((swept.over.len(), swept.growing.len()), (1, 0));
+    let growing = store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| true).unwrap();
+    assert_eq!((store.over().len(), growing.len()), (1, 0));
     assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
 }
 

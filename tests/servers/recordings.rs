@@ -154,17 +154,21 @@ fn a_recording_waits_for_its_host_and_its_pieces_wherever_they_are_seen() {
     let (a, b) = (open().unwrap(), open().unwrap());
     let whose = Whose { room: RoomName::new("r").unwrap(), host: PeerId::parse("0123456789abcdefghij").unwrap() };
     let id = a.begin(whose, begun).unwrap().id;
+    let over = |store: &Recordings, now, is_there| {
+        store.sweep(now, |_| is_there).unwrap();
+        store.over().len()
+    };
     // Its host is at the one, its pieces come to the other.
     for minute in 1..10 {
         let now = after(60 * minute);
         b.append(&id, minute - 1, b"x", now).unwrap();
-        assert_eq!(a.sweep(now, |_| true).unwrap().growing.len(), 1, "{minute}");
-        assert_eq!(b.sweep(now, |_| false).unwrap().over.len(), 0, "{minute}");
+        assert_eq!(a.sweep(now, |_| true).unwrap().len(), 1, "{minute}");
+        assert_eq!(over(&b, now, false), 0, "{minute}");
     }
     // Nobody sees its host any more.
     b.append(&id, 9, b"x", after(690)).unwrap();
-    assert_eq!(b.sweep(after(690), |_| false).unwrap().over.len(), 1);
+    assert_eq!(over(&b, after(690), false), 1);
     // The other one hears of it, once.
-    assert_eq!(a.sweep(after(691), |_| true).unwrap().over.len(), 1);
-    assert_eq!(a.sweep(after(692), |_| true).unwrap().over.len(), 0);
+    assert_eq!(over(&a, after(691), true), 1);
+    assert_eq!(over(&a, after(692), true), 0);
 }

@@ -114,15 +114,15 @@ impl Redis {
         Self { shared, traces: Traces::default(), task }
     }
 
-    /// The same, with a span of what is asked for a room. That this server lives and who else does is asked all the time, and
-    /// counted.
+    /// The same, with a span of what is asked for a room because something happens there. What is asked all the time, that
+    /// this server lives, who else does and what a room has that did not come by itself, is counted.
     pub fn with_traces(mut self, traces: Traces) -> Self {
         self.traces = traces;
         self
     }
 
     fn begin(&self, script: Script) -> Traced {
-        if !self.traces.is_on() {
+        if !self.traces.is_on() || script == Script::Fetch {
             return Traced::default();
         }
         let traced = self.traces.begin(SpanKind::Client, format!("EVALSHA {}", script.name()), Parent::Here);

@@ -79,9 +79,9 @@ pub(super) struct Delivery {
 
 /// Where the library leaves spans that have ended.
 #[derive(Debug)]
-pub(super) struct Entry(pub(super) Arc<Delivery>);
+pub(super) struct Processor(pub(super) Arc<Delivery>);
 
-impl SpanProcessor for Entry {
+impl SpanProcessor for Processor {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -171,8 +171,9 @@ impl Delivery {
                 }
                 Answer::Later(why, after) => {
                     word.bad(&why);
-                    let wait = after.unwrap_or_else(|| longest.mul_f64(fastrand::f64()));
-                    if last || Instant::now() + wait > give_up {
+                    // Not sooner than by ourselves, whatever it says.
+                    let wait = longest.mul_f64(fastrand::f64()).max(after.unwrap_or_default());
+                    if last || wait > give_up.saturating_duration_since(Instant::now()) {
                         break spans;
                     }
                     self.wait(wait, std::future::pending()).await;

@@ -4,7 +4,7 @@
 //! decides about spans, and the way of messages knows of neither. docs/OPERATIONS.md lists the spans.
 
 mod delivery;
-mod share;
+mod sampler;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use self::delivery::Delivery;
 pub use self::delivery::SpanMetrics;
-use self::share::Share;
+use self::sampler::Sampler;
 
 /// Of what vendors add to the id of a trace, the most that is passed on: what the W3C has everybody pass on.
 const TRACESTATE_BYTES: usize = 512;
@@ -65,12 +65,12 @@ impl Traces {
     /// Sends spans to this target, if there is one.
     pub fn new(target: Option<TraceTarget>, metrics: &SpanMetrics) -> Self {
         let Some(target) = target else { return Self(None) };
-        let (share, resource) = (Share(target.share), resource());
+        let (sampler, resource) = (Sampler { ratio: target.share }, resource());
         let delivery = Arc::new(Delivery::new(target, &resource, metrics.clone()));
         let provider = SdkTracerProvider::builder()
-            .with_sampler(share)
+            .with_sampler(sampler)
             .with_resource(resource)
-            .with_span_processor(delivery::Entry(Arc::clone(&delivery)))
+            .with_span_processor(delivery::Processor(Arc::clone(&delivery)))
             .build();
         Self(Some(Arc::new(Pipeline { tracer: provider.tracer(env!("CARGO_PKG_NAME")), delivery })))
     }
@@ -95,31 +95,6 @@ impl Traces {
         };
         let span = builder.start_with_context(tracer, &parent);
         Traced(Some(Box::new(parent.with_span(span))))
-    }
-
-    /// The span of a request. Who sends it may name the span that it is part of; a stranger's is only linked to, and cannot
-    /// have anything put into a trace of its choice.
-    pub fn begin_request(
-        &self,
-        method: &'static str,
-        route: Option<&str>,
-        headers: &HeaderMap,
-        trusted: bool,
-    ) -> Traced {
-        if !self.is_on() {
-            return Traced(None);
-        }
-        let caller = Origin::of_caller(headers, trusted);
-        let parent = if trusted { Parent::Of(&caller) } else { Parent::Linked(&caller) };
-        // As the conventions have a method that is none of HTTP's.
-        let (method, called) = if method == "other" { ("_OTHER", "HTTP") } else { (method, method) };
-        let name = route.map_or_else(|| called.to_owned(), |route| format!("{called} {route}"));
-        let traced = self.begin(SpanKind::Server, name, parent);
-        traced.set("http.request.method", method);
-        if let Some(route) = route {
-            traced.set("http.route", route.to_owned());
-        }
-        traced
     }
 
     /// Sends, until it is no longer polled; once.
@@ -216,7 +191,8 @@ impl Origin {
         Self(span)
     }
 
-    fn of_caller(headers: &HeaderMap, trusted: bool) -> Self {
+    /// The span that a request says it is part of: with what vendors add to it where it is `trusted`.
+    pub fn of_caller(headers: &HeaderMap, trusted: bool) -> Self {
         let named = |name| Some((name, headers.get(name)?.to_str().ok()?));
         let tracestate = named("tracestate").filter(|(_, state)| trusted && state.len() <= TRACESTATE_BYTES);
         let found = named("traceparent").into_iter().chain(tracestate);

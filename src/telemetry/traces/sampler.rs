@@ -7,9 +7,11 @@ use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 /// A share of them, from 0 to 1, by a die: an id that a caller has chosen decides nothing. Of a trace that another
 /// program has begun, what it keeps no part of is not kept here; what it keeps is kept as often as any other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share(pub(super) f64);
+pub(super) struct Sampler {
+    pub(super) ratio: f64,
+}
 
-impl ShouldSample for Share {
+impl ShouldSample for Sampler {
     fn should_sample(
         &self,
         parent: Option<&Context>,
@@ -24,7 +26,7 @@ impl ShouldSample for Share {
         let keep = match parent {
             Some(own) if !own.is_remote() => own.is_sampled(),
             Some(other) if !other.is_sampled() => false,
-            _ => fastrand::f64() < self.0,
+            _ => fastrand::f64() < self.ratio,
         };
         SamplingResult {
             decision: if keep { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
