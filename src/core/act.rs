@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::room::{Comeback, Grant, Input, Seat};
+use super::input::{Comeback, Grant, Input, Seat};
 use crate::protocol::{LeaveReason, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
 /// An [`Input`] that changes a room, or whose answer depends on the order of such changes, to be written down. Frames

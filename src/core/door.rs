@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::room::{Comeback, Effect, Grant, Refusal, Room, Seat};
+use super::effect::{Effect, Refusal};
+use super::input::{Comeback, Grant, Seat};
+use super::room::Room;
 use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
 /// How many of those who left a room remembers, so that they come back as what they were.

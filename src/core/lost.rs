@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::room::{Effect, Refusal, Room, Seat};
+use super::effect::{Effect, Refusal};
+use super::input::Seat;
+use super::room::Room;
 use crate::protocol::{LeaveReason, Link, PeerId, ServerMessage};
 
 impl<H> Room<H> {

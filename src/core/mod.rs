@@ -3,11 +3,17 @@
 
 mod act;
 mod door;
+mod effect;
+mod input;
 mod lost;
 mod moderation;
 mod replica;
 mod room;
 pub mod session;
+mod states;
 
 pub use act::Act;
-pub use room::{Comeback, Effect, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
+pub use effect::{Effect, Refusal};
+pub use input::{Comeback, Grant, Input, Seat};
+pub use room::Room;
+pub use states::STATE_INTERVAL;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::room::{Effect, Refusal, Room, Seat};
+use super::effect::{Effect, Refusal};
+use super::input::Seat;
+use super::room::Room;
 use crate::protocol::{
     CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, ServerMessage, SettingsPatch, State, StateValue,
 };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::room::{Comeback, Effect, Room, Seat};
+use super::effect::Effect;
+use super::input::{Comeback, Seat};
+use super::room::Room;
 use crate::protocol::{Frame, PeerId, Role, ServerMessage};
 
 impl<H> Room<H> {

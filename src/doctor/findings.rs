@@ -2,11 +2,23 @@
 
 use serde::Serialize;
 
-/// The name of a finding.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum Finding {
+/// Makes the list of all together with the names, so that none is left out of it.
+macro_rules! findings {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// The name of a finding.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
+        #[serde(rename_all = "snake_case")]
+        pub enum Finding {
+            $($(#[$doc])+ $name,)+
+        }
+
+        /// All of them, in the order in which they are looked for.
+        pub const FINDINGS: &[Finding] = &[$(Finding::$name),+];
+    };
+}
+
+findings! {
     /// The page comes without TLS.
     PlainHttp,
     /// DNS does not know the name.
@@ -76,47 +88,6 @@ pub enum Finding {
     /// There is no camera or no microphone.
     DevicesMissing,
 }
-
-/// All of them, in the order in which they are looked for.
-pub const FINDINGS: [Finding; 34] = {
-    use Finding::*;
-    [
-        PlainHttp,
-        NameNotFound,
-        PortClosed,
-        NoTls,
-        CertificateName,
-        CertificateExpired,
-        CertificateUntrusted,
-        WrongAddress,
-        WrongPath,
-        ServerDown,
-        UpgradeHeadersMissing,
-        WebsocketFailed,
-        OriginRefused,
-        LimitReached,
-        TokenRefused,
-        ProxyTimeout,
-        ClockSkew,
-        StunUnreachable,
-        RelayUnreachable,
-        RelaySecretWrong,
-        RelayRefused,
-        RelayPortsClosed,
-        RelayAddressWrong,
-        RelayNotToItself,
-        UnknownZone,
-        FileUnreadable,
-        SettingWrong,
-        PortTaken,
-        PageMissing,
-        EngineUnreachable,
-        FileLimitLow,
-        WebrtcMissing,
-        DevicesBlocked,
-        DevicesMissing,
-    ]
-};
 
 impl Finding {
     /// Its name, as programs and documents have it.

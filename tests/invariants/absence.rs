@@ -1,113 +1,24 @@
 //! What holds in a room whatever happens: random scripts against the pure core.
 
+mod script;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
-use roundtable::core::{Comeback, Effect, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
+use proptest::prelude::{ProptestConfig, prop, proptest};
+use roundtable::core::{Comeback, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
 use roundtable::protocol::{
     CloseCode, Frame, LeaveReason, PeerId, PeerName, Role, SettingsPatch, StatePatch, StateValue,
 };
 use serde_json::{Value, json};
 
+use super::ends::{History, Out, View, give, peer_id, receivers};
+use script::{IDS, step};
+
+pub use script::Step;
+
 const CAPACITY: usize = 3;
 const WINDOW: Duration = Duration::from_millis(200);
-/// More ids than places, so that rooms are full now and then.
-const IDS: u8 = 5;
-
-/// One line of a script. `stale` says it in the name of the session before the last.
-#[derive(Arbitrary, Clone, Debug)]
-pub enum Step {
-    Join {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        mic: bool,
-    },
-    Leave {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        stale: bool,
-    },
-    /// Its socket ends without a goodbye.
-    Lose {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        stale: bool,
-    },
-    /// Another socket goes on with its session.
-    Return {
-        #[arbitrary(with = some_id)]
-        id: u8,
-    },
-    Signal {
-        #[arbitrary(with = some_id)]
-        from: u8,
-        #[arbitrary(with = some_id)]
-        to: u8,
-        stale: bool,
-    },
-    Broadcast {
-        #[arbitrary(with = some_id)]
-        from: u8,
-        stale: bool,
-    },
-    State {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        stale: bool,
-        #[arbitrary(with = |random: &mut Unstructured<'_>| random.int_in_range(0..=2))]
-        key: u8,
-        value: Option<bool>,
-    },
-    /// Seventeen keys.
-    BadState {
-        #[arbitrary(with = some_id)]
-        id: u8,
-    },
-    Sync {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        stale: bool,
-    },
-    /// A tick that nobody asked for: of an earlier room of this name.
-    StrayTick,
-    Wait {
-        #[arbitrary(with = |random: &mut Unstructured<'_>| random.int_in_range(0..=149))]
-        millis: u64,
-    },
-}
-
-fn some_id(random: &mut Unstructured<'_>) -> arbitrary::Result<u8> {
-    random.int_in_range(0..=IDS - 1)
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let id = || 0..IDS;
-    // Mostly the present session.
-    let stale = || prop::bool::weighted(0.2);
-    prop_oneof![
-        4 => (id(), any::<bool>()).prop_map(|(id, mic)| Step::Join { id, mic }),
-        2 => (id(), stale()).prop_map(|(id, stale)| Step::Leave { id, stale }),
-        2 => (id(), stale()).prop_map(|(id, stale)| Step::Lose { id, stale }),
-        2 => id().prop_map(|id| Step::Return { id }),
-        2 => (id(), id(), stale()).prop_map(|(from, to, stale)| Step::Signal { from, to, stale }),
-        2 => (id(), stale()).prop_map(|(from, stale)| Step::Broadcast { from, stale }),
-        6 => (id(), stale(), 0..3_u8, any::<Option<bool>>())
-            .prop_map(|(id, stale, key, value)| Step::State { id, stale, key, value }),
-        1 => id().prop_map(|id| Step::BadState { id }),
-        2 => (id(), stale()).prop_map(|(id, stale)| Step::Sync { id, stale }),
-        1 => Just(Step::StrayTick),
-        4 => (0..150_u64).prop_map(|millis| Step::Wait { millis }),
-    ]
-}
-
-/// What one member's client knows, from its welcome on.
-#[derive(Debug)]
-struct View {
-    version: u64,
-    peers: BTreeMap<String, Value>,
-}
 
 /// The room, everything that came out of it, and the rules it is held to.
 struct World {
@@ -124,22 +35,10 @@ struct World {
     views: HashMap<u64, View>,
     /// The room's states as the script has them, announced or not.
     states: HashMap<u8, BTreeMap<String, bool>>,
-    history: BTreeMap<u64, Value>,
+    history: History,
     /// When states were last announced.
     announced_at: Option<Duration>,
     closed: Vec<u64>,
-}
-
-/// What one input led to.
-#[derive(Debug)]
-enum Out {
-    Welcome { session: u64, version: u64, peers: Vec<Value> },
-    Send { session: u64, message: Value },
-    Close { session: u64, code: CloseCode },
-}
-
-fn peer_id(id: u8) -> PeerId {
-    PeerId::from_random([id; PeerId::LEN])
 }
 
 fn hosts(room: &Room<u64>) -> Vec<PeerId> {
@@ -162,7 +61,7 @@ impl World {
             lost: HashMap::new(),
             views: HashMap::new(),
             states: HashMap::new(),
-            history: BTreeMap::new(),
+            history: History::new(),
             announced_at: None,
             closed: Vec::new(),
         }
@@ -179,109 +78,33 @@ impl World {
     }
 
     fn give(&mut self, input: Input<u64>) -> (Result<(), Refusal>, Vec<Out>) {
-        let (mut out, wakes, version) = (Vec::new(), &mut self.wakes, self.room.version());
-        let result = self.room.handle(self.now, input, &mut |effect| match effect {
-            Effect::Welcome { to, version, peers, .. } => {
-                out.push(Out::Welcome { session: *to, version, peers: peers.iter().map(|peer| json!(peer)).collect() });
-            }
-            Effect::Send { seat, to, frame } => {
-                assert_eq!(seat.session, *to, "the handle belongs to the seat");
-                out.push(Out::Send { session: *to, message: serde_json::from_slice(frame.payload()).unwrap() });
-            }
-            // It is the hub's to tell; tests/protocol/webhooks.rs sees that it does.
-            Effect::Departed { .. } => {}
-            Effect::Close { handle, code } => out.push(Out::Close { session: handle, code }),
-            Effect::WakeAt(at) => wakes.push(at),
-        });
-        if result.is_err() {
-            assert!(out.is_empty(), "a refused input emits nothing: {out:?}");
-            assert_eq!(self.room.version(), version, "a refused input changes nothing");
-        }
+        let (result, out) = give(&mut self.room, self.now, input, &mut |at| self.wakes.push(at));
         self.take_in(&out);
         (result, out)
     }
 
-    /// Every receiver's view grows, by the same changes in the same order.
     fn take_in(&mut self, out: &[Out]) {
         for out in out {
             match out {
-                Out::Welcome { session, version, peers } => {
-                    let peers = peers.iter().map(|peer| (peer["id"].as_str().unwrap().to_owned(), peer.clone()));
-                    let view = View { version: *version, peers: peers.collect() };
-                    assert!(self.views.insert(*session, view).is_none(), "welcomed twice");
+                Out::Welcome { session, view } => {
+                    assert!(self.views.insert(*session, view.clone()).is_none(), "welcomed twice");
                 }
                 Out::Close { session, code } => {
                     assert_eq!(*code, CloseCode::Superseded);
                     self.views.remove(session);
                     self.closed.push(*session);
                 }
-                Out::Send { session, message } => self.receive(*session, message),
+                Out::Send { session, message } => {
+                    let view = self.views.get_mut(session);
+                    let view = view.expect("nothing is sent before the welcome or after the end");
+                    view.receive(message, &mut self.history);
+                }
             }
         }
-    }
-
-    fn receive(&mut self, session: u64, message: &Value) {
-        let view = self.views.get_mut(&session).expect("nothing is sent before the welcome or after the end");
-        let text = |field: &Value| field.as_str().unwrap().to_owned();
-        match message["type"].as_str().unwrap() {
-            "signal" | "broadcast" => return,
-            "roster" => {
-                let peers = message["peers"].as_array().unwrap().iter();
-                let peers: BTreeMap<_, _> = peers.map(|peer| (text(&peer["id"]), peer.clone())).collect();
-                assert_eq!(message["version"], view.version, "a snapshot has what was announced");
-                assert_eq!(peers, view.peers, "a snapshot has what was announced");
-                return;
-            }
-            "peer_joined" => {
-                let peer = &message["peer"];
-                assert!(view.peers.insert(text(&peer["id"]), peer.clone()).is_none(), "joined twice: {message}");
-            }
-            "peer_left" => assert!(view.peers.remove(&text(&message["id"])).is_some(), "left twice: {message}"),
-            "state" => {
-                // One's own state comes too and is nobody else's.
-                if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
-                    peer["state"] = message["state"].clone();
-                }
-            }
-            "link" => {
-                let links = [json!("lost"), json!("ok")];
-                assert!(links.contains(&message["link"]), "{message}");
-                if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
-                    if message["link"] == links[0] {
-                        peer["link"] = links[0].clone();
-                    } else {
-                        assert!(peer.as_object_mut().unwrap().remove("link").is_some(), "was not lost");
-                    }
-                }
-            }
-            "role" => {
-                if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
-                    peer["role"] = message["role"].clone();
-                }
-            }
-            other => panic!("{other}"),
-        }
-        let version = message["version"].as_u64().unwrap();
-        assert_eq!(version, view.version + 1, "versions are contiguous: {message}");
-        view.version = version;
-        let same = self.history.entry(version).or_insert_with(|| message.clone());
-        assert_eq!(same, message, "all see the same change at the same version");
     }
 
     fn frame(&self, kind: &str, from: u8) -> Frame {
         Frame::text([&json!({"type": kind, "from": peer_id(from), "data": self.sessions}).to_string()])
-    }
-
-    fn receivers(out: &[Out], kind: &str) -> Vec<u64> {
-        let mut sessions: Vec<u64> = out
-            .iter()
-            .filter_map(|out| match out {
-                Out::Send { session, message } if message["type"] == kind => Some(*session),
-                _ => None,
-            })
-            .collect();
-        sessions.sort_unstable();
-        sessions
     }
 
     fn all_but(&self, id: Option<u8>) -> Vec<u64> {
@@ -305,10 +128,10 @@ impl World {
                 assert_eq!(result.is_ok(), member);
                 if member {
                     self.gone(id);
-                    assert_eq!(Self::receivers(&out, "peer_left"), self.all_but(None), "told to each once");
+                    assert_eq!(receivers(&out, "peer_left"), self.all_but(None), "told to each once");
                     let mut expected = self.present.len();
                     if hosts(&self.room) != before {
-                        assert_eq!(Self::receivers(&out, "role"), self.all_but(None), "the heir is told to each once");
+                        assert_eq!(receivers(&out, "role"), self.all_but(None), "the heir is told to each once");
                         expected *= 2;
                     }
                     assert_eq!(out.len(), expected, "and nothing else happens");
@@ -329,7 +152,7 @@ impl World {
                 };
                 match (self.give(input), expected) {
                     ((Ok(()), out), Ok(receiver)) => {
-                        assert_eq!((Self::receivers(&out, "signal"), out.len()), (vec![receiver], 1));
+                        assert_eq!((receivers(&out, "signal"), out.len()), (vec![receiver], 1));
                     }
                     ((result, _), expected) => assert_eq!(result, expected.map(drop)),
                 }
@@ -341,7 +164,7 @@ impl World {
                 if result.is_ok() {
                     let others = self.all_but(Some(from));
                     assert_eq!(out.len(), others.len());
-                    assert_eq!(Self::receivers(&out, "broadcast"), others, "everybody else, and no echo");
+                    assert_eq!(receivers(&out, "broadcast"), others, "everybody else, and no echo");
                 }
             }
             Step::State { id, stale, key, value } => {
@@ -368,7 +191,7 @@ impl World {
                 let (result, out) = self.give(Input::Sync { seat });
                 assert_eq!(result.is_ok(), self.is_member(id, stale));
                 if result.is_ok() {
-                    assert_eq!(Self::receivers(&out, "roster"), [seat.session]);
+                    assert_eq!(receivers(&out, "roster"), [seat.session]);
                     self.note_announcement(&out, true);
                     self.all_is_announced();
                 }
@@ -388,7 +211,7 @@ impl World {
         assert_eq!(result.is_ok(), self.is_member(id, stale));
         if result.is_ok() {
             self.lost.insert(id, self.now + WINDOW);
-            assert_eq!((Self::receivers(&out, "link"), out.len()), (self.all_but(None), self.present.len()));
+            assert_eq!((receivers(&out, "link"), out.len()), (self.all_but(None), self.present.len()));
         }
     }
 
@@ -405,7 +228,7 @@ impl World {
         let (result, out) = self.give(Input::Return { seat: Seat { id: peer_id(id), session }, handle: session });
         assert_eq!(result.is_ok(), before.is_some());
         let told = if self.lost.remove(&id).is_some() { self.all_but(None) } else { Vec::new() };
-        assert_eq!(Self::receivers(&out, "link"), told, "where the loss was seen, its end is");
+        assert_eq!(receivers(&out, "link"), told, "where the loss was seen, its end is");
         assert_eq!(out.len(), told.len());
     }
 
@@ -433,11 +256,11 @@ impl World {
         if before.is_some() {
             self.gone(id);
             assert_eq!(self.closed.last(), before.as_ref(), "the old connection is closed");
-            assert_eq!(Self::receivers(&out, "peer_left"), earlier);
+            assert_eq!(receivers(&out, "peer_left"), earlier);
         }
         self.present.insert(id, session);
         self.states.insert(id, BTreeMap::from([("mic".to_owned(), mic)]));
-        assert_eq!(Self::receivers(&out, "peer_joined"), earlier, "told to each other member once");
+        assert_eq!(receivers(&out, "peer_joined"), earlier, "told to each other member once");
         self.note_announcement(&out, true);
         self.all_is_announced();
         assert_eq!(self.views[&session].version, self.room.version(), "the snapshot is of now");
@@ -452,7 +275,7 @@ impl World {
 
     /// Announcements of states keep their distance, but for those that a snapshot brings forward.
     fn note_announcement(&mut self, out: &[Out], forced: bool) {
-        if Self::receivers(out, "state").is_empty() {
+        if receivers(out, "state").is_empty() {
             return;
         }
         if !forced && let Some(before) = self.announced_at {

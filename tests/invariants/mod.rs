@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each program uses its own part")]
 
 pub mod absence;
+mod ends;
 pub mod frame;
 pub mod moderation;
 pub mod room;

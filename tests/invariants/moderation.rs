@@ -1,158 +1,24 @@
 //! What holds in a room whatever its hosts, listeners and guests do: random scripts against the
 //! pure core, seen from the ends of the connections.
 
+mod script;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
-use roundtable::core::{Comeback, Effect, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
+use proptest::prelude::{ProptestConfig, prop, proptest};
+use roundtable::core::{Comeback, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
 use roundtable::protocol::{
-    Ask, CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch,
-    StateValue, Switch,
+    CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch, StateValue,
 };
-use serde_json::{Value, json};
+use serde_json::json;
+
+use super::ends::{History, Out, View, give, peer_id, read, receivers};
+use script::{IDS, step};
+
+pub use script::Step;
 
 const CAPACITY: usize = 3;
-/// More ids than places, so that rooms and lobbies are full now and then.
-const IDS: u8 = 7;
-const KEYS: [&str; 3] = ["mic", "screen", "hand"];
-const ROLES: [Role; 3] = [Role::Host, Role::Participant, Role::Listener];
-const SWITCHES: [Switch; 4] = [Switch::Mic, Switch::Camera, Switch::Screen, Switch::Hand];
-
-/// One line of a script. Whoever acts does so in its latest session, be that a member's, a
-/// guest's, or one that was refused, removed or never there.
-#[derive(Arbitrary, Clone, Debug)]
-pub enum Step {
-    Join {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        #[arbitrary(with = some_settings)]
-        settings: SettingsPatch,
-        #[arbitrary(with = perhaps_a_role)]
-        granted: Option<Role>,
-    },
-    Leave {
-        #[arbitrary(with = some_id)]
-        id: u8,
-    },
-    Broadcast {
-        #[arbitrary(with = some_id)]
-        id: u8,
-    },
-    Signal {
-        #[arbitrary(with = some_id)]
-        from: u8,
-        #[arbitrary(with = some_id)]
-        to: u8,
-    },
-    State {
-        #[arbitrary(with = some_id)]
-        id: u8,
-        #[arbitrary(with = |random: &mut Unstructured<'_>| random.choose(&KEYS).copied())]
-        key: &'static str,
-        on: bool,
-    },
-    Sync {
-        #[arbitrary(with = some_id)]
-        id: u8,
-    },
-    Act {
-        #[arbitrary(with = some_id)]
-        by: u8,
-        #[arbitrary(with = some_act)]
-        act: Moderation,
-    },
-    Wait,
-}
-
-fn some_id(random: &mut Unstructured<'_>) -> arbitrary::Result<u8> {
-    random.int_in_range(0..=IDS - 1)
-}
-
-fn some_settings(random: &mut Unstructured<'_>) -> arbitrary::Result<SettingsPatch> {
-    let (locked, lobby, talk) = random.arbitrary()?;
-    Ok(SettingsPatch { locked, lobby, talk })
-}
-
-fn perhaps_a_role(random: &mut Unstructured<'_>) -> arbitrary::Result<Option<Role>> {
-    Ok(if random.ratio(1, 5)? { Some(*random.choose(&ROLES)?) } else { None })
-}
-
-fn some_act(random: &mut Unstructured<'_>) -> arbitrary::Result<Moderation> {
-    let to = peer_id(some_id(random)?);
-    Ok(match random.int_in_range(0..=7)? {
-        0 => Moderation::Settings { settings: some_settings(random)? },
-        1 => Moderation::Role { to, role: *random.choose(&ROLES)? },
-        2 => Moderation::Ask { to, ask: Ask::Mute },
-        3 => Moderation::SwitchOff { to, what: *random.choose(&SWITCHES)? },
-        4 => Moderation::Remove { to },
-        5 => Moderation::Admit { to },
-        6 => Moderation::Refuse { to },
-        _ => Moderation::End,
-    })
-}
-
-fn settings() -> impl Strategy<Value = SettingsPatch> {
-    let setting = || prop::option::weighted(0.4, any::<bool>());
-    (setting(), setting(), setting()).prop_map(|(locked, lobby, talk)| SettingsPatch { locked, lobby, talk })
-}
-
-fn role() -> impl Strategy<Value = Role> {
-    prop::sample::select(&ROLES[..])
-}
-
-fn act() -> impl Strategy<Value = Moderation> {
-    let to = || (0..IDS).prop_map(peer_id);
-    let role = role();
-    let what = prop::sample::select(&SWITCHES[..]);
-    prop_oneof![
-        4 => settings().prop_map(|settings| Moderation::Settings { settings }),
-        4 => (to(), role).prop_map(|(to, role)| Moderation::Role { to, role }),
-        1 => to().prop_map(|to| Moderation::Ask { to, ask: Ask::Mute }),
-        2 => (to(), what).prop_map(|(to, what)| Moderation::SwitchOff { to, what }),
-        3 => to().prop_map(|to| Moderation::Remove { to }),
-        5 => to().prop_map(|to| Moderation::Admit { to }),
-        2 => to().prop_map(|to| Moderation::Refuse { to }),
-        1 => Just(Moderation::End),
-    ]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let id = || 0..IDS;
-    let key = prop::sample::select(&KEYS[..]);
-    prop_oneof![
-        8 => (id(), settings(), prop::option::weighted(0.2, role()))
-            .prop_map(|(id, settings, granted)| Step::Join { id, settings, granted }),
-        3 => id().prop_map(|id| Step::Leave { id }),
-        2 => id().prop_map(|id| Step::Broadcast { id }),
-        2 => (id(), id()).prop_map(|(from, to)| Step::Signal { from, to }),
-        3 => (id(), key, any::<bool>()).prop_map(|(id, key, on)| Step::State { id, key, on }),
-        1 => id().prop_map(|id| Step::Sync { id }),
-        12 => (id(), act()).prop_map(|(by, act)| Step::Act { by, act }),
-        1 => Just(Step::Wait),
-    ]
-}
-
-/// What one member's client knows, from its welcome on.
-#[derive(Debug)]
-struct View {
-    id: PeerId,
-    version: u64,
-    role: Role,
-    settings: Settings,
-    peers: BTreeMap<String, Value>,
-    /// Whom a host was shown in the lobby.
-    lobby: Vec<String>,
-}
-
-/// What one input led to.
-#[derive(Debug)]
-enum Out {
-    Welcome { session: u64, view: View },
-    Send { session: u64, message: Value },
-    Close { session: u64, code: CloseCode },
-}
 
 struct World {
     room: Room<u64>,
@@ -167,23 +33,7 @@ struct World {
     closed: HashMap<u64, CloseCode>,
     /// Who may come back, and as what.
     former: HashMap<PeerId, Role>,
-    history: BTreeMap<u64, Value>,
-}
-
-fn peer_id(id: u8) -> PeerId {
-    PeerId::from_random([id; PeerId::LEN])
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: &Value) -> T {
-    serde_json::from_value(value.clone()).unwrap()
-}
-
-fn by_id<'a>(peers: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, Value> {
-    peers.into_iter().map(|peer| (text(&peer["id"]), peer.clone())).collect()
+    history: History,
 }
 
 impl World {
@@ -199,7 +49,7 @@ impl World {
             guests: Vec::new(),
             closed: HashMap::new(),
             former: HashMap::new(),
-            history: BTreeMap::new(),
+            history: History::new(),
         }
     }
 
@@ -222,78 +72,45 @@ impl World {
     }
 
     fn give(&mut self, input: Input<u64>) -> (Result<(), Refusal>, Vec<Out>) {
-        let (mut out, before) = (Vec::new(), format!("{:?}", self.room));
-        let woken = &mut self.woken;
-        let result = self.room.handle(self.now, input, &mut |effect| match effect {
-            Effect::Welcome { to, version, own, settings, peers, .. } => {
-                let peers: Vec<_> = peers.iter().map(|peer| json!(peer)).collect();
-                let (id, role, peers, lobby) = (own.id, own.role, by_id(&peers), Vec::new());
-                out.push(Out::Welcome { session: *to, view: View { id, version, role, settings, peers, lobby } });
-            }
-            Effect::Send { seat, to, frame } => {
-                assert_eq!(seat.session, *to, "the handle belongs to the seat");
-                out.push(Out::Send { session: *to, message: serde_json::from_slice(frame.payload()).unwrap() });
-            }
-            // It is the hub's to tell; tests/protocol/webhooks.rs sees that it does.
-            Effect::Departed { .. } => {}
-            Effect::Close { handle, code } => out.push(Out::Close { session: handle, code }),
-            Effect::WakeAt(_) => *woken = true,
-        });
-        if result.is_err() {
-            assert!(out.is_empty(), "a refused input emits nothing: {out:?}");
-            assert_eq!(format!("{:?}", self.room), before, "a refused input changes nothing");
-        }
-        let mut seen = Vec::new();
-        for out in out {
-            self.take_in(out, &mut seen);
+        let (result, out) = give(&mut self.room, self.now, input, &mut |_| self.woken = true);
+        for out in &out {
+            self.take_in(out);
         }
         if self.room.is_empty() {
             self.former.clear();
         }
-        (result, seen)
+        (result, out)
     }
 
-    fn take_in(&mut self, out: Out, seen: &mut Vec<Out>) {
+    fn take_in(&mut self, out: &Out) {
         match out {
             Out::Welcome { session, view } => {
-                assert!(!self.closed.contains_key(&session), "{session} is welcome after its end");
-                self.guests.retain(|(guest, _)| *guest != session);
-                assert!(self.views.insert(session, view).is_none(), "welcomed twice");
+                assert!(!self.closed.contains_key(session), "{session} is welcome after its end");
+                self.guests.retain(|(guest, _)| guest != session);
+                assert!(self.views.insert(*session, view.clone()).is_none(), "welcomed twice");
             }
             Out::Close { session, code } => {
-                if let Some(view) = self.views.remove(&session)
-                    && code == CloseCode::Removed
+                if let Some(view) = self.views.remove(session)
+                    && *code == CloseCode::Removed
                 {
                     self.former.remove(&view.id);
                 }
-                self.guests.retain(|(guest, _)| *guest != session);
-                assert_eq!(self.closed.insert(session, code), None, "closed twice");
+                self.guests.retain(|(guest, _)| guest != session);
+                assert_eq!(self.closed.insert(*session, *code), None, "closed twice");
             }
             Out::Send { session, message } => {
-                assert!(!self.closed.contains_key(&session), "after the end came {message}");
-                match self.views.get_mut(&session) {
-                    Some(view) => receive(view, &message, &mut self.history),
+                assert!(!self.closed.contains_key(session), "after the end came {message}");
+                match self.views.get_mut(session) {
+                    Some(view) => view.receive(message, &mut self.history),
                     None => {
-                        assert_eq!(message, json!({"type": "waiting"}), "all that a guest receives");
-                        let latest = self.latest.iter().find(|(_, latest)| **latest == session).unwrap();
-                        assert!(self.guests.iter().all(|(guest, _)| *guest != session), "told twice");
-                        self.guests.push((session, peer_id(*latest.0)));
+                        assert_eq!(*message, json!({"type": "waiting"}), "all that a guest receives");
+                        let latest = self.latest.iter().find(|(_, latest)| *latest == session).unwrap();
+                        assert!(self.guests.iter().all(|(guest, _)| guest != session), "told twice");
+                        self.guests.push((*session, peer_id(*latest.0)));
                     }
                 }
-                seen.push(Out::Send { session, message });
             }
         }
-    }
-
-    /// Who got a message of this type, each as often as it did.
-    fn receivers(out: &[Out], kind: &str) -> Vec<u64> {
-        let of_kind = |out: &Out| match out {
-            Out::Send { session, message } if message["type"] == kind => Some(*session),
-            _ => None,
-        };
-        let mut sessions: Vec<u64> = out.iter().filter_map(of_kind).collect();
-        sessions.sort_unstable();
-        sessions
     }
 
     fn run(&mut self, step: Step) {
@@ -315,7 +132,7 @@ impl World {
                 let from = self.seat(id);
                 let expected = self.role(id).map(|role| role != Role::Listener);
                 let (result, out) = self.give(Input::Broadcast { from, frame });
-                let got = Self::receivers(&out, "broadcast");
+                let got = receivers(&out, "broadcast");
                 match expected {
                     Ok(true) => {
                         let mut others: Vec<u64> = self.views.keys().copied().filter(|s| *s != from.session).collect();
@@ -337,7 +154,7 @@ impl World {
                     (Ok(Role::Listener), Some(Role::Listener)) => {
                         assert!(matches!(result, Err(Refusal::NotAllowed(_))));
                     }
-                    _ => assert_eq!(Self::receivers(&out, "signal"), [self.seat(to).session]),
+                    _ => assert_eq!(receivers(&out, "signal"), [self.seat(to).session]),
                 }
             }
             Step::State { id, key, on } => {
@@ -464,9 +281,9 @@ impl World {
                 assert_eq!(settings.apply(self.room.settings()), self.room.settings());
             }
             Moderation::Role { role, .. } => assert_eq!(self.views[&member.unwrap()].role, role),
-            Moderation::Ask { .. } => assert_eq!(Self::receivers(&out, "asked"), [member.unwrap()]),
+            Moderation::Ask { .. } => assert_eq!(receivers(&out, "asked"), [member.unwrap()]),
             Moderation::SwitchOff { to, what } => {
-                assert_eq!(Self::receivers(&out, "switched_off"), [member.unwrap()]);
+                assert_eq!(receivers(&out, "switched_off"), [member.unwrap()]);
                 let (peer, _) = self.room.members().find(|(peer, _)| peer.id == to).unwrap();
                 assert_ne!(peer.state.get(what.key()), Some(&StateValue::Flag(true)));
             }
@@ -511,45 +328,6 @@ impl World {
             }
         }
     }
-}
-
-fn receive(view: &mut View, message: &Value, history: &mut BTreeMap<u64, Value>) {
-    match message["type"].as_str().unwrap() {
-        "signal" | "broadcast" | "asked" | "switched_off" => return,
-        "lobby" => {
-            assert_eq!(view.role, Role::Host);
-            view.lobby = message["waiting"].as_array().unwrap().iter().map(|guest| text(&guest["id"])).collect();
-            return;
-        }
-        "roster" => {
-            let snapshot = (read(&message["version"]), read(&message["role"]), read(&message["settings"]));
-            assert_eq!(snapshot, (view.version, view.role, view.settings));
-            assert_eq!(by_id(message["peers"].as_array().unwrap()), view.peers);
-            return;
-        }
-        "peer_joined" => {
-            let peer = &message["peer"];
-            assert!(view.peers.insert(text(&peer["id"]), peer.clone()).is_none(), "joined twice: {message}");
-        }
-        "peer_left" => assert!(view.peers.remove(&text(&message["id"])).is_some(), "left twice: {message}"),
-        "state" => {
-            if let Some(peer) = view.peers.get_mut(&text(&message["id"])) {
-                peer["state"] = message["state"].clone();
-            }
-        }
-        "role" if text(&message["id"]) == view.id.as_str() => {
-            view.role = read(&message["role"]);
-            view.lobby.clear();
-        }
-        "role" => view.peers.get_mut(&text(&message["id"])).unwrap()["role"] = message["role"].clone(),
-        "settings" => view.settings = read(&message["settings"]),
-        other => panic!("{other}"),
-    }
-    let version = message["version"].as_u64().unwrap();
-    assert_eq!(version, view.version + 1, "versions are contiguous: {message}");
-    view.version = version;
-    let same = history.entry(version).or_insert_with(|| message.clone());
-    assert_eq!(same, message, "all see the same change at the same version");
 }
 
 fn clone(refusal: &Refusal) -> Refusal {

@@ -1,12 +1,13 @@
-//! R24, R25 and R32: the ends of a stay, of a room and of a server.
+//! R24, R25, R32 and R55: the ends of a stay, of a room and of a server.
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
+use super::people::{expect_link, pair};
 use crate::common::client::Client;
-use crate::common::{TestServer, within};
+use crate::common::{TestServer, http, within};
 
 #[tokio::test]
 async fn r24_leave_is_at_once_and_closes_with_1000() {
@@ -84,4 +85,56 @@ async fn r32_a_shutdown_is_told_to_everyone_with_hints_that_differ() {
     drop(clients);
     within("the end of the server", running).await.unwrap();
     assert!(matches!(Client::connect(address, "r").await.map(drop), Err(Error::Io(_))), "nobody listens any more");
+}
+
+async fn post(server: &TestServer, body: &str) -> http::Answer {
+    http::post(server.address, "/signal-api/v1/leave", body).await
+}
+
+#[tokio::test]
+async fn r55_a_goodbye_over_http_is_a_leave_at_once() {
+    let server = TestServer::start(&[]).await;
+    let (mut ada, mut bob) = pair(&server).await;
+    let goodbye = json!({"room": "r", "resume": bob.welcome["resume"]}).to_string();
+    let answer = post(&server, &goodbye).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"code": "SUCCESS", "data": {"left": true}})));
+    let left = ada.expect("peer_left").await;
+    assert_eq!((&left["id"], &left["reason"]), (&json!(bob.id()), &json!("left")));
+    assert_eq!(bob.expect_close().await, Some(1000));
+    // Once more, and after a loss.
+    assert_eq!(post(&server, &goodbye).await.json()["data"]["left"], false);
+    let zoe = server.join("r", "Zoe").await;
+    ada.expect("peer_joined").await;
+    let (id, goodbye) = (zoe.id().to_owned(), json!({"room": "r", "resume": zoe.welcome["resume"]}).to_string());
+    drop(zoe);
+    expect_link(&mut ada, &id, "lost").await;
+    assert_eq!(post(&server, &goodbye).await.json()["data"]["left"], true);
+    assert_eq!(ada.expect("peer_left").await["reason"], "left");
+    // A goodbye that comes late is none to who has come back since.
+    let mut back = server.connect("r").await;
+    let resume = serde_json::from_str::<Value>(&goodbye).unwrap()["resume"].clone();
+    back.join_with(json!({"type": "join", "name": "Zoe", "resume": resume})).await;
+    ada.expect("peer_joined").await;
+    assert_eq!(post(&server, &goodbye).await.json()["data"]["left"], false);
+    ada.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn r55_a_goodbye_that_is_none_has_its_code() {
+    let server = TestServer::start(&[]).await;
+    let (mut ada, bob) = pair(&server).await;
+    let resume = bob.welcome["resume"].as_str().unwrap();
+    for (body, status, code) in [
+        (String::new(), 400, "BODY_INVALID"),
+        ("{}".into(), 400, "BODY_INVALID"),
+        ("x".repeat(4_000), 400, "BODY_INVALID"),
+        (json!({"room": "", "resume": resume}).to_string(), 400, "ROOM_INVALID"),
+        (json!({"room": "s", "resume": resume}).to_string(), 403, "RESUME_INVALID"),
+        (json!({"room": "r", "resume": "guessed"}).to_string(), 403, "RESUME_INVALID"),
+    ] {
+        let answer = post(&server, &body).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{body}");
+    }
+    assert_eq!(server.get("/signal-api/v1/leave").await.status, 405);
+    ada.expect_nothing().await;
 }

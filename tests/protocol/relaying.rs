@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::people::pair;
 use crate::common::TestServer;
-use crate::common::client::Client;
 use crate::common::raw::Raw;
 
 /// JSON that a server that decodes and encodes again would change.
@@ -24,13 +24,6 @@ const EXOTIC: &[&str] = &[
     r#"{"type":"leave","from":"me"}"#,
     "\"\u{2028}\u{202e}\u{7f}\"",
 ];
-
-async fn pair(server: &TestServer) -> (Client, Client) {
-    let mut ada = server.join("r", "Ada").await;
-    let bob = server.join("r", "Bob").await;
-    ada.expect("peer_joined").await;
-    (ada, bob)
-}
 
 #[tokio::test]
 async fn r19_a_signal_reaches_its_peer_alone_byte_for_byte() {

@@ -4,14 +4,9 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use crate::common::client::Client;
+use super::people::leave;
 use crate::common::receiver::{Receiver, SECRET};
 use crate::common::{TestServer, within};
-
-async fn leave(mut client: Client) {
-    client.send(json!({"type": "leave"})).await;
-    client.drain().await;
-}
 
 #[tokio::test]
 async fn r71_another_program_is_told_in_order() {

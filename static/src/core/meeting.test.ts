@@ -136,16 +136,16 @@ test('a device that was turned on between join and welcome is told', async () =>
 
 describe('refused', () => {
   test('a room name that no server takes', () => {
-    const wrong = new Meeting({ room: 'a/b', address, environment });
-    wrong.join('Ada');
-    expect(wrong.view.phase).toEqual({ kind: 'refused', failure: { code: 'room_invalid' } });
+    begin({ room: 'a/b' });
+    meeting.join('Ada');
+    expect(meeting.view.phase).toEqual({ kind: 'refused', failure: { code: 'room_invalid' } });
     expect(sockets.all).toEqual([]);
   });
 
   test.each(['connect', 'media'] as const)('a browser without %s', (part) => {
-    const old = new Meeting({ room: 'standup', address, environment: { ...environment, [part]: undefined } });
-    old.join('Ada');
-    expect(old.view.phase).toEqual({ kind: 'refused', failure: { code: 'browser_unsupported' } });
+    begin({ environment: { ...environment, [part]: undefined } });
+    meeting.join('Ada');
+    expect(meeting.view.phase).toEqual({ kind: 'refused', failure: { code: 'browser_unsupported' } });
   });
 
   test('superseded: people and devices are let go', async () => {
@@ -187,8 +187,8 @@ describe('refused', () => {
 });
 
 test('the wish of a talk goes with the join', () => {
-  const talk = new Meeting({ room: 'standup', address, environment, settings: { talk: true } });
-  talk.join('Ada');
+  begin({ settings: { talk: true } });
+  meeting.join('Ada');
   sockets.last.open();
   expect(sockets.last.sent[0]).toMatchObject({ type: 'join', settings: { talk: true } });
 });

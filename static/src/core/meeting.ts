@@ -4,31 +4,22 @@ import { type Address, isRoomName } from './address';
 import { Chat } from './chat/chat';
 import { Emitter } from './emitter';
 import { browserEnvironment, type Environment } from './environment';
+import { Membership } from './membership';
 import { Mesh } from './mesh';
 import { OwnDevices } from './own';
 import { PageLife } from './page';
-import { checkPath } from './path';
 import { personOf } from './person';
 import { Presence } from './presence';
 import { Reactions } from './reactions';
-
+import { Readiness } from './readiness';
 import { LocalRecording } from './recording/local';
-import { isRecorded, keepsRecordings, type RecordingServer } from './recording/server';
+import { keepsRecordings } from './recording/server';
 import { Reporter } from './report';
-import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
+import type { Roster, RosterMessage } from './roster';
 import type { SafetyCode } from './safety';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
-import { newcomer, nextStanding, type Standing } from './standing';
-import type {
-  DeviceKind,
-  Failure,
-  LinkStatistics,
-  MeetingControls,
-  MeetingView,
-  PathReport,
-  Phase,
-} from './types';
+import type { DeviceKind, Failure, LinkStatistics, MeetingControls, MeetingView, Phase } from './types';
 import { Upgrade } from './upgrade';
 
 /** What a `Meeting` is made of. */
@@ -58,85 +49,82 @@ export class Meeting implements MeetingControls {
   readonly #events = new Emitter<{ view: MeetingView; statistics: readonly LinkStatistics[] }>();
   readonly #own: OwnDevices;
   readonly #presence: Presence;
+  readonly #membership: Membership;
+  readonly #readiness: Readiness;
   readonly chat: Chat;
   readonly recording: LocalRecording;
   readonly reactions: Reactions;
   readonly #upgrade: Upgrade;
   #outdated: string | undefined;
   #features: readonly string[] = [];
-  #recorded = false;
   readonly #page: PageLife;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
-  #path: PathReport | undefined;
-  #roster: Roster = emptyRoster;
-  #standing: Standing = newcomer;
   #signaling: SignalingClient | undefined;
   #mesh: Mesh | undefined;
-  /** When to make up for what the servers did not take. */
-  #catchUp: number | undefined;
   readonly #speakers: Speakers;
   readonly #reporter: Reporter;
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
     const { room, address, version, environment = browserEnvironment() } = options;
+    const { clock, send } = environment;
     this.#room = room;
     this.#address = address;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
+    const publish = (): void => {
+      this.#publish();
+    };
     this.#own = new OwnDevices(environment);
     this.#presence = new Presence({
       own: this.#own,
-      signs: () => ({ hand: this.#standing.hand, recording: this.recording.sign }),
-      maySend: () => this.#maySend,
+      signs: () => ({ hand: this.#membership.standing.hand, recording: this.recording.sign }),
+      maySend: () => this.#membership.maySend,
       settings: options.settings,
       token: options.token,
       hostKey: options.hostKey,
     });
-    this.#speakers = new Speakers({
-      clock: environment.clock,
-      levels: () => this.#levels(),
-      onChange: () => {
-        this.#publish();
+    this.#membership = new Membership({
+      clock,
+      presence: this.#presence,
+      signaling: () => this.#signaling,
+      onRoster: (message, before) => {
+        this.#rosterChanged(message, before);
       },
+      onChange: publish,
     });
-    this.chat = new Chat({
-      clock: environment.clock,
-      store: environment.files,
-      onChange: () => {
-        this.#publish();
-      },
-    });
+    const recordings = send && { send, clock, address, room };
+    this.#readiness = new Readiness({ environment, address, recordings, onChange: publish });
+    this.#speakers = new Speakers({ clock, levels: () => this.#levels(), onChange: publish });
+    this.chat = new Chat({ clock, store: environment.files, onChange: publish });
     this.#reporter = new Reporter({
-      clock: environment.clock,
+      clock,
       links: () => this.#mesh?.statistics ?? [],
       send: (links) => this.#signaling?.mention({ type: 'quality', links }),
     });
     this.#upgrade = new Upgrade(version);
     this.reactions = new Reactions({
-      clock: environment.clock,
+      clock,
       send: (data) => {
-        if (!this.#maySend || this.#signaling?.state !== 'open') return false;
+        if (!this.#membership.maySend || this.#signaling?.state !== 'open') return false;
         this.#signaling.send({ type: 'broadcast', data });
         return true;
       },
-      onChange: () => {
-        this.#publish();
-      },
+      onChange: publish,
     });
     this.recording = new LocalRecording({
       room,
       store: environment.files,
       ability: environment.recording,
-      clock: environment.clock,
+      clock,
       server: () => {
-        const [way, resume] = [this.#recordingServer, this.#signaling?.resume];
-        return way && resume !== undefined ? { way, resume } : undefined;
+        const resume = this.#signaling?.resume;
+        return recordings && resume !== undefined ? { way: recordings, resume } : undefined;
       },
       ownSound: () => [this.#own.mic.track, this.#own.screen.tracks.screenSound],
       onChange: () => {
-        this.#announce();
+        this.#membership.announce();
         this.#publish();
       },
       report: environment.report,
@@ -152,13 +140,13 @@ export class Meeting implements MeetingControls {
       },
       onWoken: (milliseconds) => {
         const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
-        this.#stand({ ...this.#standing, notice: { kind: 'failure', failure } });
+        this.#membership.stand({ notice: { kind: 'failure', failure } });
       },
     });
     this.#view = this.#render();
     this.#own.events.on('change', () => {
       this.#mesh?.setTracks(this.#own.tracks);
-      this.#announce();
+      this.#membership.announce();
       this.#publish();
     });
   }
@@ -182,7 +170,7 @@ export class Meeting implements MeetingControls {
   }
 
   setHand(on: boolean): void {
-    this.#stand({ ...this.#standing, hand: on });
+    this.#membership.stand({ hand: on });
   }
 
   moderate(act: Moderation): void {
@@ -196,12 +184,7 @@ export class Meeting implements MeetingControls {
   }
 
   dismissNotice(): void {
-    this.#stand({ ...this.#standing, notice: undefined });
-  }
-
-  /** Listeners send nothing (R42). */
-  get #maySend(): boolean {
-    return this.#roster.role !== 'listener';
+    this.#membership.stand({ notice: undefined });
   }
 
   /** From the wish to enter to the end. */
@@ -221,24 +204,8 @@ export class Meeting implements MeetingControls {
     return this.#own.equipment.watchLevel(listener);
   }
 
-  async checkPath(): Promise<void> {
-    const { connect, fetch, media, clock } = this.#environment;
-    if (!connect || !media || this.#path?.state === 'checking') return;
-    this.#showPath({ state: 'checking' });
-    const socketUrl = (room: string): string => this.#address.socket(room);
-    const checkUrl = this.#address.http('check');
-    const server = this.#recordingServer;
-    const recorded = server ? isRecorded(server) : Promise.resolve(false);
-    void recorded.then((recorded) => {
-      this.#recorded = recorded;
-      this.#publish();
-    });
-    this.#showPath(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
-  }
-
-  get #recordingServer(): RecordingServer | undefined {
-    const { send, clock } = this.#environment;
-    return send && { send, clock, address: this.#address, room: this.#room };
+  checkPath(): Promise<void> {
+    return this.#readiness.look();
   }
 
   join(name: string): void {
@@ -344,47 +311,19 @@ export class Meeting implements MeetingControls {
   }
 
   #receive(message: ServerMessage): void {
-    const before = this.#roster === emptyRoster ? undefined : this.#roster.role;
-    if (isRosterMessage(message)) this.#rosterChanged(message);
-    this.#stand(nextStanding(this.#standing, message, this.#roster, before));
-    if (message.type === 'resumed') this.#announce();
-    if (this.#isUnsaid(message)) {
-      this.#presence.forget();
-      this.#announce();
-    }
+    this.#membership.receive(message);
     // What a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
     else if (message.type === 'ice_servers') this.#mesh?.setIceServers(message.ice_servers);
     else if (message.type === 'token_expiring') this.#onTokenExpiring(message.expires_in_ms);
     else if (message.type === 'broadcast') this.reactions.receive(message.from, message.data);
-    else if (message.type === 'error') {
-      this.#environment.report(message);
-      if (message.code === 'busy') this.#catchUpIn(message.retry_after_ms);
-    }
+    else if (message.type === 'error') this.#environment.report(message);
   }
 
-  /** Whether a server that has ended its part of a recording took back the sign, too, and it goes on here (R87). */
-  #isUnsaid(message: ServerMessage): boolean {
-    if (message.type !== 'state' || this.#phase.kind !== 'joined' || message.id !== this.#phase.selfId)
-      return false;
-    return this.recording.sign === true && message.state.recording === undefined;
-  }
-
-  /** Something was not passed on (R78): everybody is looked at again, as after a roster that was missed. */
-  #catchUpIn(milliseconds = 0): void {
-    this.#catchUp ??= this.#environment.clock.setTimeout(() => {
-      this.#catchUp = undefined;
-      this.#presence.forget();
-      this.#announce();
-      this.#signaling?.send({ type: 'sync' });
-    }, milliseconds);
-  }
-
-  #rosterChanged(message: RosterMessage): void {
-    const before = this.#roster;
-    this.#roster = nextRoster(before, message);
-    if (before.role !== 'listener' && !this.#maySend) this.#own.close();
+  #rosterChanged(message: RosterMessage, before: Roster): void {
+    const { roster, maySend } = this.#membership;
+    if (before.role !== 'listener' && !maySend) this.#own.close();
     if (message.type === 'welcome') {
       this.#presence.welcomed(message.permissions);
       this.#reporter.start(message.quality_seconds);
@@ -392,18 +331,9 @@ export class Meeting implements MeetingControls {
       this.#features = message.features;
       this.#phase = { kind: 'joined', selfId: message.self };
       this.#mesh?.start(message.self, message.ice_servers);
-      this.#announce();
+      this.#membership.announce();
     }
-    if (this.#roster.resync && !before.resync) this.#signaling?.send({ type: 'sync' });
-    if (!this.#roster.resync && this.#roster !== before)
-      this.#mesh?.reconcile(this.#roster.peers, message, this.#roster.role);
-  }
-
-  #stand(standing: Standing): void {
-    if (standing === this.#standing) return;
-    this.#standing = standing;
-    this.#announce();
-    this.#publish();
+    if (!roster.resync && roster !== before) this.#mesh?.reconcile(roster.peers, message, roster.role);
   }
 
   #membersChanged(): void {
@@ -418,13 +348,6 @@ export class Meeting implements MeetingControls {
     const own = this.#own.equipment.amplitude;
     const levels = this.#mesh?.levels ?? new Map<string, number>();
     return own === undefined ? levels : new Map([...levels, [OWN, own]]);
-  }
-
-  /** Tells the room one's own state, where it is another than the room knows. */
-  #announce(): void {
-    if (this.#signaling?.state !== 'open') return;
-    const state = this.#presence.news();
-    if (state) this.#signaling.send({ type: 'state', state });
   }
 
   #refused(failure: Failure): void {
@@ -450,20 +373,12 @@ export class Meeting implements MeetingControls {
   }
 
   #forgetRoom(): void {
-    this.#environment.clock.clearTimeout(this.#catchUp);
-    this.#catchUp = undefined;
     // First: what it shows is about to go.
     this.recording.stop();
     this.#reporter.stop();
     this.reactions.clear();
     this.#mesh?.close();
-    this.#roster = emptyRoster;
-    this.#standing = newcomer;
-  }
-
-  #showPath(path: PathReport): void {
-    this.#path = path;
-    this.#publish();
+    this.#membership.forget();
   }
 
   #publish(): void {
@@ -472,38 +387,28 @@ export class Meeting implements MeetingControls {
   }
 
   #render(): MeetingView {
+    const membership = this.#membership.view;
     return {
       room: this.#room,
       phase: this.#phase,
       signaling: this.#signaling?.state ?? 'closed',
       ...(this.#trouble && { trouble: this.#trouble }),
-      mic: this.#presence.shown('mic'),
-      camera: this.#presence.shown('camera'),
-      screen: this.#presence.permits('screen')
-        ? this.#own.screen.view
-        : { ...this.#own.screen.view, available: false },
-      ...(this.#own.preview && { preview: this.#own.preview }),
+      ...this.#presence.view,
+      ...membership,
+      ...this.#readiness.view,
       people: (this.#mesh?.members ?? []).map((member) =>
         personOf(member, this.#speakers.speaks(member.entry.id)),
       ),
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
-      role: this.#roster.role,
-      settings: this.#roster.settings,
       speaking: this.#speakers.speaks(OWN),
-      hand: this.#standing.hand,
-      waiting: this.#standing.waiting,
-      degraded: this.#standing.degraded,
-      ...(this.#standing.notice && { notice: this.#standing.notice }),
       ...(this.recording.view && { recording: this.recording.view }),
       recordingPlaces:
-        this.#roster.role === 'host' && keepsRecordings(this.#features) ? ['device', 'server'] : ['device'],
-      recorded: this.#recorded,
+        membership.role === 'host' && keepsRecordings(this.#features) ? ['device', 'server'] : ['device'],
       reactions: this.reactions.shown,
       ...(this.#outdated !== undefined && { outdated: this.#outdated }),
       chat: this.chat.entries,
       choices: this.#own.equipment.choices,
       loudspeaker: this.#own.equipment.speaker,
-      ...(this.#path && { path: this.#path }),
     };
   }
 }

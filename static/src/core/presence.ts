@@ -1,8 +1,8 @@
 /** What the room is told of oneself: with the `join`, and whenever it has changed (R20, R21). */
-import type { SettingsPatch } from '../protocol/messages';
+import type { SettingsPatch, State } from '../protocol/messages';
 import type { OwnDevices } from './own';
 import type { Hello } from './signaling';
-import type { DeviceView, Failure } from './types';
+import type { DeviceView, Failure, MeetingView } from './types';
 
 /** What may be sent, by its key of the state. */
 const SENDING = ['mic', 'camera', 'screen'] as const;
@@ -45,17 +45,18 @@ export class Presence {
 
   /** What the role allows, and the token leaves (R59). */
   may(what: Sending): boolean {
-    return this.#options.maySend() && this.permits(what);
+    return this.#options.maySend() && this.#permits(what);
   }
 
-  permits(what: Sending): boolean {
-    return this.#permissions?.includes(what) ?? true;
-  }
-
-  /** A device with why it may not be on. */
-  shown(what: 'mic' | 'camera'): DeviceView {
-    const present = this.#options.own[what].view;
-    return this.permits(what) ? present : { ...present, failure: NOT_PERMITTED };
+  /** One's own devices, and which of them may not be on. */
+  get view(): Pick<MeetingView, 'mic' | 'camera' | 'screen' | 'preview'> {
+    const { screen, preview } = this.#options.own;
+    return {
+      mic: this.#shown('mic'),
+      camera: this.#shown('camera'),
+      screen: this.#permits('screen') ? screen.view : { ...screen.view, available: false },
+      ...(preview && { preview }),
+    };
   }
 
   hello(): Hello {
@@ -78,6 +79,11 @@ export class Presence {
     for (const what of SENDING) if (!this.may(what)) this.#options.own.switchOff(what);
   }
 
+  /** Whether the room's state of oneself lacks the sign of a recording that goes on. */
+  isUnsaid(state: State): boolean {
+    return this.#options.signs().recording === true && state.recording === undefined;
+  }
+
   /** What the room knows is not certain: the next news say everything. */
   forget(): void {
     this.#announced = '';
@@ -90,6 +96,16 @@ export class Presence {
     if (announced === this.#announced) return undefined;
     this.#announced = announced;
     return state;
+  }
+
+  #permits(what: Sending): boolean {
+    return this.#permissions?.includes(what) ?? true;
+  }
+
+  /** A device with why it may not be on. */
+  #shown(what: 'mic' | 'camera'): DeviceView {
+    const present = this.#options.own[what].view;
+    return this.#permits(what) ? present : { ...present, failure: NOT_PERMITTED };
   }
 
   #state(): OwnState {

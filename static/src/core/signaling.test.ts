@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ServerMessage } from '../protocol/messages';
-import { SignalingClient } from './signaling';
 import { settled } from './testing/clock';
 import { ADA, fixture, GRACE, types, welcome } from './testing/fixtures';
 import {
   client,
+  clientOf,
   clock,
   enter,
   fail,
@@ -77,19 +77,11 @@ describe('joining', () => {
 
   test('a browser that refuses the socket is tried again', async () => {
     let tries = 0;
-    const stubborn = new SignalingClient({
-      url: '',
-      checkUrl: '',
-      leaveUrl: '',
-      room: '',
-      post: () => undefined,
+    const stubborn = clientOf({
       connect: () => {
         tries += 1;
         throw new Error('blocked');
       },
-      fetch: () => Promise.reject(new Error('blocked')),
-      clock,
-      hello: () => ({ name: 'Ada', state: {} }),
     });
     stubborn.start();
     await settled();

@@ -1,6 +1,6 @@
 /** A signaling client among fakes, made anew before each test. */
 import type { ServerMessage } from '../../protocol/messages';
-import { SignalingClient } from '../signaling';
+import { SignalingClient, type SignalingOptions } from '../signaling';
 import type { Failure, SignalingState } from '../types';
 import { FakeClock, settled } from './clock';
 import { ADA, welcome } from './fixtures';
@@ -35,7 +35,21 @@ export function prepare(): void {
   Object.assign(given, { http: new Error('refused'), status: 200, retryAfter: {}, mic: false });
   [requests, states, troubles, refusals, problems, messages] = [[], [], [], [], [], []];
   posts = [];
-  client = new SignalingClient({
+  client = clientOf({});
+  client.events.on('state', (state) => states.push(state));
+  waited = [];
+  client.events.on('trouble', (trouble) => {
+    troubles.push(trouble?.code);
+    waited.push(trouble?.retryMs);
+  });
+  client.events.on('refused', (failure) => refusals.push(failure));
+  client.events.on('problem', (problem) => problems.push(problem));
+  client.events.on('message', (message) => messages.push(message));
+}
+
+/** A client with these parts in place of the fakes. */
+export function clientOf(changes: Partial<SignalingOptions>): SignalingClient {
+  return new SignalingClient({
     url: 'wss://a.example/signal-api/ws?room=x',
     checkUrl: 'https://a.example/signal-api/v1/check',
     leaveUrl: 'https://a.example/signal-api/v1/leave',
@@ -50,16 +64,8 @@ export function prepare(): void {
     },
     clock,
     hello: () => ({ name: 'Ada', state: { mic: given.mic } }),
+    ...changes,
   });
-  client.events.on('state', (state) => states.push(state));
-  waited = [];
-  client.events.on('trouble', (trouble) => {
-    troubles.push(trouble?.code);
-    waited.push(trouble?.retryMs);
-  });
-  client.events.on('refused', (failure) => refusals.push(failure));
-  client.events.on('problem', (problem) => problems.push(problem));
-  client.events.on('message', (message) => messages.push(message));
 }
 
 export function enter(resume = 'secret'): void {

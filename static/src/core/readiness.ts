@@ -1,0 +1,50 @@
+/** What is looked at before the meeting: whether there is a way to it, and whether it is recorded. */
+import type { Address } from './address';
+import type { Environment } from './environment';
+import { checkPath } from './path';
+import { isRecorded, type RecordingServer } from './recording/server';
+import type { MeetingView, PathReport } from './types';
+
+/** What `Readiness` is made of. */
+export interface ReadinessOptions {
+  readonly environment: Environment;
+  readonly address: Address;
+  /** Who knows whether it is recorded. */
+  readonly recordings: RecordingServer | undefined;
+  /** `view` has changed. */
+  readonly onChange: () => void;
+}
+
+/** Looks when it is asked to, once at a time. */
+export class Readiness {
+  readonly #options: ReadinessOptions;
+  #path: PathReport | undefined;
+  #recorded = false;
+
+  constructor(options: ReadinessOptions) {
+    this.#options = options;
+  }
+
+  get view(): Pick<MeetingView, 'path' | 'recorded'> {
+    return { recorded: this.#recorded, ...(this.#path && { path: this.#path }) };
+  }
+
+  async look(): Promise<void> {
+    const { environment, address, recordings, onChange } = this.#options;
+    const { connect, fetch, media, clock } = environment;
+    if (!connect || !media || this.#path?.state === 'checking') return;
+    this.#show({ state: 'checking' });
+    void (recordings ? isRecorded(recordings) : Promise.resolve(false)).then((recorded) => {
+      this.#recorded = recorded;
+      onChange();
+    });
+    const socketUrl = (room: string): string => address.socket(room);
+    const checkUrl = address.http('check');
+    this.#show(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
+  }
+
+  #show(path: PathReport): void {
+    this.#path = path;
+    this.#options.onChange();
+  }
+}

@@ -1,0 +1,180 @@
+//! R38 and R43 to R46: what hosts decide.
+
+use serde_json::json;
+
+use super::people::{ROOM, act, guest, host, knock, leave, member};
+use crate::common::TestServer;
+use crate::common::raw::Raw;
+
+#[tokio::test]
+async fn r38_settings_are_merged_and_part_of_the_version() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = host(&server, json!({"talk": true})).await;
+    assert_eq!(ada.welcome["settings"], json!({"locked": false, "lobby": false, "talk": true}));
+    // Whoever comes later sets nothing by joining.
+    let mut bob = server.connect(ROOM).await;
+    bob.join_with(json!({"type": "join", "name": "Bob", "settings": {"talk": false, "locked": true}})).await;
+    assert_eq!(bob.welcome["settings"], ada.welcome["settings"]);
+    ada.expect("peer_joined").await;
+    act(&mut ada, json!({"action": "settings", "settings": {"talk": false, "locked": true}})).await;
+    let settings = json!({"locked": true, "lobby": false, "talk": false});
+    for client in [&mut ada, &mut bob] {
+        let message = json!({"type": "settings", "version": 3, "settings": settings});
+        assert_eq!(client.expect("settings").await, message);
+    }
+    // What changes nothing is not announced.
+    act(&mut ada, json!({"action": "settings", "settings": {"locked": true}})).await;
+    bob.send(json!({"type": "sync"})).await;
+    let roster = bob.expect("roster").await;
+    assert_eq!((&roster["version"], &roster["settings"]), (&json!(3), &settings));
+    assert_eq!((&roster["role"], &roster["peers"][0]["role"]), (&json!("listener"), &json!("host")));
+    ada.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn r43_to_ask_is_told_to_one_alone_and_changes_nothing() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join(ROOM, "Ada").await;
+    let mut bob = member(&server, "Bob", &mut [&mut ada]).await;
+    let mut zoe = member(&server, "Zoe", &mut [&mut ada, &mut bob]).await;
+    for ask in ["mute", "unmute"] {
+        act(&mut ada, json!({"action": "ask", "to": bob.id(), "ask": ask})).await;
+        assert_eq!(bob.expect("asked").await, json!({"type": "asked", "from": ada.id(), "ask": ask}));
+    }
+    for client in [&mut ada, &mut bob, &mut zoe] {
+        client.expect_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn r44_what_a_host_switches_off_is_off_for_all_to_see() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join(ROOM, "Ada").await;
+    let mut bob = server.connect(ROOM).await;
+    let on = json!({"mic": true, "camera": true, "screen": true, "hand": true});
+    bob.join_with(json!({"type": "join", "name": "Bob", "state": on})).await;
+    ada.expect("peer_joined").await;
+    let mut state = on;
+    for what in ["mic", "camera", "screen", "hand"] {
+        act(&mut ada, json!({"action": "switch_off", "to": bob.id(), "what": what})).await;
+        assert_eq!(bob.expect("switched_off").await, json!({"type": "switched_off", "from": ada.id(), "what": what}));
+        state[what] = json!(false);
+        // One after the other, as changes of one interval are announced together.
+        for client in [&mut ada, &mut bob] {
+            assert_eq!(client.expect("state").await["state"], state);
+        }
+    }
+    // What is off already is told to the peer alone.
+    act(&mut ada, json!({"action": "switch_off", "to": bob.id(), "what": "mic"})).await;
+    bob.expect("switched_off").await;
+    ada.expect_nothing().await;
+    // A participant may open it again; a host who minds takes the role, or sends it out.
+    bob.send(json!({"type": "state", "state": {"mic": true}})).await;
+    assert_eq!(ada.expect("state").await["state"]["mic"], true);
+}
+
+#[tokio::test]
+async fn r45_who_is_removed_is_out_and_what_it_sends_reaches_nobody() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join(ROOM, "Ada").await;
+    let (mut eve, welcome) = Raw::join(&server, ROOM, "Eve").await;
+    ada.expect("peer_joined").await;
+    let own = json!({"action": "remove", "to": ada.id()});
+    act(&mut ada, own).await;
+    ada.expect_error("not_allowed").await;
+    act(&mut ada, json!({"action": "remove", "to": welcome["self"]})).await;
+    let left = ada.expect("peer_left").await;
+    assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("removed")));
+    // It may go on to send on the connection, whose close it has not confirmed.
+    let signal = json!({"type": "signal", "to": ada.id(), "data": 1}).to_string();
+    for text in [
+        r#"{"type":"broadcast","data":1}"#,
+        r#"{"type":"state","state":{"mic":true}}"#,
+        r#"{"type":"moderate","action":"end"}"#,
+        &signal,
+    ] {
+        eve.text(text).await;
+    }
+    assert_eq!(eve.close_code().await, 4008);
+    drop(eve);
+    server.metric_becomes("roundtable_sockets", 1).await;
+    ada.expect_nothing().await;
+
+    // A stranger from then on, whom lock and lobby keep out; its secret is good for nothing.
+    act(&mut ada, json!({"action": "settings", "settings": {"lobby": true}})).await;
+    ada.expect("settings").await;
+    let mut by_secret = server.connect(ROOM).await;
+    by_secret.send(json!({"type": "join", "name": "Eve", "resume": welcome["resume"]})).await;
+    assert_eq!(by_secret.expect_close().await, Some(4008));
+    let mut again = server.connect(ROOM).await;
+    again.send(json!({"type": "join", "name": "Eve"})).await;
+    again.expect("waiting").await;
+    assert_ne!(ada.expect("lobby").await["waiting"][0]["id"], welcome["self"]);
+    act(&mut ada, json!({"action": "settings", "settings": {"locked": true}})).await;
+    assert_eq!(again.expect_close().await, Some(4006));
+}
+
+#[tokio::test]
+async fn r46_end_closes_everyone_and_whoever_waits() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join(ROOM, "Ada").await;
+    let mut bob = member(&server, "Bob", &mut [&mut ada]).await;
+    act(&mut ada, json!({"action": "settings", "settings": {"lobby": true}})).await;
+    ada.expect("settings").await;
+    bob.expect("settings").await;
+    let (mut eve, _) = guest(&server, &mut ada, "Eve").await;
+    act(&mut ada, json!({"action": "end"})).await;
+    for client in [&mut ada, &mut bob, &mut eve] {
+        assert_eq!(client.expect_close().await, Some(4009));
+    }
+    for gauge in ["roundtable_rooms", "roundtable_members"] {
+        server.metric_becomes(gauge, 0).await;
+    }
+    // Nothing is kept: neither who was in, nor the lobby.
+    let mut zoe = server.join(ROOM, "Zoe").await;
+    assert_eq!(
+        (zoe.version(), &zoe.welcome["role"], &zoe.welcome["settings"]["lobby"]),
+        (1, &json!("host"), &json!(false))
+    );
+    assert_eq!(server.join(ROOM, "Ada").await.welcome["role"], "participant");
+    zoe.expect("peer_joined").await;
+    // The secret of a meeting that was ended is not for the next one.
+    let mut by_secret = server.connect(ROOM).await;
+    by_secret.send(json!({"type": "join", "name": "Ada", "resume": ada.welcome["resume"]})).await;
+    assert_eq!(by_secret.expect_close().await, Some(4009));
+    zoe.expect("link").await;
+}
+
+#[tokio::test]
+async fn r46_a_meeting_that_everyone_has_left_lets_nobody_wait() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = host(&server, json!({"lobby": true})).await;
+    let (mut eve, _) = guest(&server, &mut ada, "Eve").await;
+    leave(ada).await;
+    assert_eq!(eve.expect_close().await, Some(4009));
+    server.metric_becomes("roundtable_rooms", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r46_who_comes_while_a_meeting_ends_is_in_the_next_one_or_is_closed_with_it() {
+    let server = TestServer::start(&[]).await;
+    for round in 0..10 {
+        let mut ada = server.join(ROOM, "Ada").await;
+        let comers = futures_util::future::join_all((0..4).map(|_| knock(&server, "Bob")));
+        let ((), comers) = tokio::join!(act(&mut ada, json!({"action": "end"})), comers);
+        ada.drain().await;
+        let mut hosts = 0;
+        let mut stay = Vec::new();
+        for mut comer in comers {
+            let welcome = comer.expect("welcome").await;
+            hosts += usize::from(welcome["role"] == "host");
+            stay.push(comer);
+        }
+        assert!(hosts <= 1, "round {round}: {hosts} made the next meeting");
+        for client in stay {
+            leave(client).await;
+        }
+        server.metric_becomes("roundtable_rooms", 0).await;
+        assert_eq!(server.metric("roundtable_members").await, 0);
+    }
+}
