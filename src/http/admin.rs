@@ -35,7 +35,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{room}", get(room).delete(close))
         .route("/rooms/{room}/peers/{id}", delete(remove))
         .route("/drain", post(drain))
-        .merge(super::recordings::admin_router())
+        .merge(super::recordings::kept::router())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(app), check));

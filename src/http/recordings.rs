@@ -1,5 +1,7 @@
-//! `/signal-api/v1/recordings`: what hosts record to the server (R84 to R87), and what whoever runs it does with that
-//! (R89).
+//! `/signal-api/v1/recordings`: what hosts record to the server (R84 to R88). What whoever runs it does with that is in
+//! [`kept`].
+
+pub(super) mod kept;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,27 +9,25 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use opentelemetry::trace::SpanKind;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tower::ServiceExt;
-use tower_http::services::ServeFile;
 
-use super::admin::{self, Page, bearer};
+use super::admin::bearer;
 use super::api::{ApiError, knock, method_not_allowed, not_found, success};
-use super::client::{Patience, PeerAddress};
+use super::client::PeerAddress;
 use crate::app::App;
 use crate::core::Refusal;
 use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
-use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Summary, Whose};
+use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Whose};
 use crate::telemetry::{Ended, Parent};
 
 /// A room's name of 64 characters, every one escaped, and a secret.
@@ -37,8 +37,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const HEARD_WITHIN: Duration = Duration::from_secs(6);
 /// For a piece: 4 MiB by a line of 1 Mbit/s. Its client may send smaller ones.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For a file that whoever runs the server fetches: 2 GiB by a line of 5 Mbit/s.
-const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -47,14 +45,6 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/{id}/finish", post(finish))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-}
-
-/// Whoever comes here has shown the admin's token.
-pub(super) fn admin_router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/recordings", get(list))
-        .route("/recordings/{id}", delete(remove))
-        .route("/recordings/{id}/file", get(file))
 }
 
 /// The store, where there is one.
@@ -297,60 +287,6 @@ fn tell_over(app: &App, store: &Recordings) {
     }
 }
 
-/// R89.
-async fn list(
-    State(app): State<Arc<App>>,
-    Store(store): Store,
-    Page { after, limit }: Page,
-) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Data {
-        recordings: Vec<Summary>,
-        total: usize,
-        bytes: u64,
-        quota: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
-    let (quota, now) = (store.rules().quota, app.surroundings.now());
-    let (recordings, total, bytes, more) = blocking(move || store.list(after.as_deref(), limit, now)).await??;
-    let next = more.then(|| recordings.last().map(|recording| recording.id.clone())).flatten();
-    Ok(success(Data { recordings, total, bytes, quota, next }))
-}
-
-async fn file(
-    Store(store): Store,
-    Path(id): Path<String>,
-    Extension(patience): Extension<Patience>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let asked = id.clone();
-    let path = blocking(move || store.path(&asked)).await?.map_err(of_operator)?;
-    patience.extend(DOWNLOAD_TIMEOUT);
-    let Ok(mut response) = ServeFile::new(path).oneshot(request).await;
-    if response.status() == StatusCode::NOT_FOUND {
-        // It was finished or deleted in this moment.
-        return Err(no_recording());
-    }
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/webm"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let name = HeaderValue::from_str(&format!("attachment; filename=\"{id}.webm\"")).map_err(|_| no_recording())?;
-    headers.insert(header::CONTENT_DISPOSITION, name);
-    Ok(response.map(Body::new))
-}
-
-async fn remove(
-    State(app): State<Arc<App>>,
-    Store(store): Store,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let deleted = Arc::clone(&store);
-    blocking(move || deleted.delete(&id)).await?.map_err(of_operator)?;
-    tell_over(&app, &store);
-    Ok(admin::done())
-}
-
 fn untold() -> ApiError {
     let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
     ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
@@ -359,14 +295,6 @@ fn untold() -> ApiError {
 fn unavailable() -> ApiError {
     let message = "Other servers have this and do not answer, or the disk is slow. Try again in a few seconds.";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
-}
-
-fn of_operator(refused: Refused) -> ApiError {
-    if matches!(refused, Refused::Unknown) { no_recording() } else { refused.into() }
-}
-
-fn no_recording() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "RECORDING_NOT_FOUND", "There is no recording with this id.")
 }
 
 /// Off the threads on which everything else runs.
