@@ -4,8 +4,9 @@ import { allowDevices, executablePath, fakeDevices, quiet } from './lib/chromium
 export default defineConfig({
   testMatch: '*.spec.js',
   outputDir: '../../test-results/e2e',
-  // Each call encodes and decodes video without a GPU: one at a time is fast enough, and steady.
-  workers: 1,
+  // Each call encodes and decodes video without a GPU, so there are no more of them; each has a server of its own. What is
+  // done to a stack that runs already is done to all of it.
+  workers: process.env.BASE_URL ? 1 : 2,
   timeout: 90_000,
   expect: { timeout: 20_000 },
   forbidOnly: true,
