@@ -3,29 +3,24 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join as path } from 'node:path';
-import { Engine } from './lib/engine.js';
-import { Wire } from './lib/net.js';
 import { playBytes } from './lib/play.js';
-import { Server } from './lib/server.js';
 import { expect, expectPictures, expectSignaling, expectSound, test as base } from './lib/test.js';
 
 const TOKEN = 'north-north-north-north';
-const both = {
-  ROUNDTABLE_ADMIN_TOKEN: TOKEN,
-  ROUNDTABLE_RESUME_KEY: 'a key that stays',
-};
 
-/** A server that keeps recordings in a folder of its own. */
+/** With servers that keep recordings, in one folder for each test. */
 const test = base.extend({
-  server: async ({ settings }, use) => {
+  /** Further settings of them. */
+  more: [{}, { option: true }],
+
+  settings: async ({ more }, use) => {
     const folder = await mkdtemp(path(tmpdir(), 'roundtable-recordings-'));
-    const server = await new Server({
+    await use({
       ROUNDTABLE_RECORDINGS_DIR: folder,
-      ...both,
-      ...settings,
-    }).start();
-    await use(server);
-    await server.kill();
+      ROUNDTABLE_ADMIN_TOKEN: TOKEN,
+      ROUNDTABLE_RESUME_KEY: 'a key that stays',
+      ...more,
+    });
     await rm(folder, { recursive: true, force: true });
   },
 });
@@ -35,9 +30,7 @@ const consent = (person) => person.page.locator('[data-consent]');
 
 function admin(server, way) {
   const headers = { authorization: `Bearer ${TOKEN}` };
-  return fetch(new URL(`signal-api/v1/admin/recordings${way}`, server.url), {
-    headers,
-  });
+  return fetch(new URL(`signal-api/v1/admin/recordings${way}`, server.url), { headers });
 }
 
 /** The only recording there is. */
@@ -73,9 +66,9 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expect(grace.page.locator('[data-place]')).toHaveCount(0);
   await grace.button('cancel').click();
 
-  const started = performance.now();
   await recordToServer(ada);
   await expect(sign(ada)).toContainText('Recorded by: You');
+  const started = performance.now();
   await expect(sign(grace)).toContainText('Recorded by: Ada');
   await expect(consent(grace)).toContainText('Ada is recording this meeting to the server');
   await expect(consent(ada)).toHaveCount(0);
@@ -86,7 +79,8 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expect(kofi.page.locator('[data-recorded]')).toContainText('By joining you agree');
 
   const bytes = async () => (await recording(server)).bytes;
-  await expect.poll(bytes).toBeGreaterThan(0);
+  // On a busy machine Chromium's first piece is a single byte.
+  await expect.poll(bytes).toBeGreaterThan(1_000);
   await server.kill();
   await expectSignaling(ada, 'lost');
   await server.start();
@@ -100,7 +94,8 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expect.poll(bytes).toBeGreaterThan(before);
   await expect(sign(grace)).toContainText('Recorded by: Ada');
 
-  const least = (performance.now() - started) / 1_000 - 2;
+  // A piece is a second, and not one may be missing.
+  const least = (performance.now() - started) / 1_000 - 0.9;
   await ada.page.keyboard.press('r');
   await expect(sign(ada)).toHaveCount(0);
   await expect(sign(grace)).toHaveCount(0);
@@ -119,18 +114,9 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
 });
 
 test('of two servers the one is killed: the recording goes on at the other, in the same file', async ({
+  pair: { servers, wires },
   person,
 }) => {
-  const engine = await Engine.start();
-  const folder = await mkdtemp(path(tmpdir(), 'roundtable-recordings-'));
-  const own = {
-    ROUNDTABLE_REDIS_URL: engine.url,
-    ROUNDTABLE_RECORDINGS_DIR: folder,
-    ...both,
-  };
-  const servers = [await new Server(own).start(), await new Server(own).start()];
-  // Where a balancer would be.
-  const wires = [await Wire.to(servers[0]), await Wire.to(servers[1])];
   const [ada, grace] = [await person('Ada'), await person('Grace')];
   await ada.join(wires[0].url, 'moving');
   await grace.join(wires[1].url, 'moving');
@@ -153,15 +139,10 @@ test('of two servers the one is killed: the recording goes on at the other, in t
   await expect(ada.page.locator('.saving, [data-failure]')).toHaveCount(0);
   const played = await playBytes(grace.page, await file(servers[1], (await recording(servers[1])).id));
   expect(played).toMatchObject({ width: 1280, height: 720 });
-
-  for (const wire of wires) wire.close();
-  await Promise.all(servers.map((each) => each.kill()));
-  engine.stop();
-  await rm(folder, { recursive: true, force: true });
 });
 
 test.describe('a server whose room for recordings ends', () => {
-  test.use({ settings: { ROUNDTABLE_RECORDINGS_QUOTA: '300000' } });
+  test.use({ more: { ROUNDTABLE_RECORDINGS_QUOTA: '300000' } });
 
   test('the rest stays on the device, and can be played by itself', async ({ join, server }) => {
     const ada = await join('Ada', 'full', { audio: true });
