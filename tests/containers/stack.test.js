@@ -191,8 +191,8 @@ test('a backup has the key, the certificate and what is the owner’s here, and 
   assert.equal((await stat(archive)).mode & 0o777, 0o600);
   const kept = (await run('tar', ['-tzf', archive])).split('\n').filter((name) => !name.endsWith('/'));
   assert.deepEqual(kept.sort(), [
-    ...['./.env', './certificates/names', './certificates/tls.crt', './certificates/tls.key'],
-    ...['./secrets/turn', './state/resume.key'],
+    ...['.env', 'certificates/names', 'certificates/tls.crt', 'certificates/tls.key'],
+    ...['secrets/turn', 'state/resume.key'],
   ]);
   await run('tar', ['-xpzf', archive, '-C', there]);
   const { Id } = await container('server');
@@ -214,11 +214,19 @@ test('a socket stays open that is silent for longer than a proxy’s usual 60 s'
   assert.equal((await member.next('pong')).ref, 1);
 });
 
-test('make backup keeps the key, and by the lines of OPERATIONS.md it is back', async () => {
+test('make backup keeps the key and the certificate, and by the lines of OPERATIONS.md they are back', async () => {
+  // A clone, which is its owner's.
   const folder = await sandbox.folder();
-  const shell = (line) => run('bash', ['-euc', line], { ...env, COMPOSE_PROJECT_NAME: project });
+  await run('cp', ['-r', 'Makefile', 'docker-compose.yml', 'deploy', 'turn', 'scripts', folder]);
+  const shell = (lines) => run('bash', ['-euc', `cd '${folder}'\n${lines}`], { ...env, COMPOSE_PROJECT_NAME: project });
+  const whose = async () => {
+    const { mode, uid } = await stat(folder);
+    return [mode, uid];
+  };
+  const owner = await whose();
   const ada = await Member.join(base, 'standup', 'Ada');
-  await shell(`make backup TO='${folder}' && tar -xpf '${folder}'/*.tar.gz -C '${folder}'`);
+  await shell('make backup && tar -xpf roundtable-backup-*.tar.gz');
+  assert.deepEqual(await whose(), owner);
 
   const { Id } = await container('server');
   const restart = async () => {
@@ -226,16 +234,26 @@ test('make backup keeps the key, and by the lines of OPERATIONS.md it is back', 
     await until('it answers', async () => (await get(`${base}signal-api/v1/welcome`)).status === 200);
   };
   const back = () => Member.join(base, 'standup', 'Ada', { resume: ada.welcome.resume });
+  const serial = async () => (await handshake(Number(env.HTTPS_PORT), 'TLSv1.3')).certificate.serialNumber;
+  const [known, nginx] = [await serial(), (await container('nginx')).Id];
   await beside(Id, 'rm', '/var/lib/roundtable/resume.key');
+  await docker('exec', nginx, 'sh', '-c', 'rm /var/lib/roundtable/certs/*');
+  await compose('restart', 'nginx');
   await restart();
+  assert.notEqual(await serial(), known);
   const stranger = await back();
   assert.equal(stranger.welcome.not_resumed, 'resume_invalid');
 
   const said = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
-  const [line] = /sudo tar -c .*/.exec(said);
-  const mine = line.replace('sudo ', '').replace('docker compose ps -q server', `echo ${Id}`);
-  await shell(`cd '${folder}' && ${mine}`);
-  await restart();
+  const [lines] = /^sudo tar -c .*?(?=^```)/ms.exec(said);
+  const here = `sudo() { "$@"; }
+    docker() {
+      if [ "$1" != compose ] || command docker compose version >/dev/null 2>&1; then command docker "$@"; else shift; docker-compose "$@"; fi
+    }`;
+  await shell(`${here}\n${lines}`);
+  await until('it answers', async () => (await get(`${base}signal-api/v1/welcome`)).status === 200);
+  assert.equal(await serial(), known);
+  assert.deepEqual((await readdir(folder)).filter((name) => ['state', 'certificates'].includes(name)), []);
   assert.equal((await back()).welcome.self, ada.welcome.self);
   assert.equal(await beside(Id, 'stat', '-c', '%u %a', '/var/lib/roundtable/resume.key'), '10001 600');
 });

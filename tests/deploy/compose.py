@@ -32,6 +32,16 @@ def setting(path, name, key):
     return {**found, **service.get(key, {})}
 
 
+def composed(folder, *files):
+    """What Compose itself makes of the files in a folder, with what watches."""
+    has_plugin = subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
+    program = ["docker", "compose"] if has_plugin else ["docker-compose"]
+    named = [word for file in files for word in ("-f", file)]
+    made = subprocess.run([*program, *named, "--profile", "monitoring", "config"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert made.returncode == 0, made.stderr
+    return yaml.safe_load(made.stdout)
+
+
 class Logs(unittest.TestCase):
     def test_every_service_rotates_its_logs_and_ours_have_the_zone(self):
         for stack in STACKS:
@@ -74,15 +84,6 @@ class SwitchedOn(unittest.TestCase):
         for name in ["turn", "deploy/monitoring"]:
             shutil.copytree(ROOT / name, self.folder / name)
 
-    def config(self, *files):
-        """What Compose makes of the files."""
-        has_plugin = subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
-        program = ["docker", "compose"] if has_plugin else ["docker-compose"]
-        named = [word for file in files for word in ("-f", file)]
-        made = subprocess.run([*program, *named, "config"], cwd=self.folder, capture_output=True, text=True, timeout=60)
-        self.assertEqual(made.returncode, 0, made.stderr)
-        return yaml.safe_load(made.stdout)
-
     def serve(self, config, token):
         """The status of the admin API, of a server with these settings, where secrets and folders lie here."""
         server = config["services"]["server"]
@@ -119,7 +120,7 @@ class SwitchedOn(unittest.TestCase):
             running.communicate()
 
     def test_whoever_copies_the_lines_has_the_operators_page(self):
-        self.assertEqual(self.serve(self.config("docker-compose.yml"), "a token of nobody"), 404)
+        self.assertEqual(self.serve(composed(self.folder, "docker-compose.yml"), "a token of nobody"), 404)
         blocks = []
         for language in ["OPERATIONS.md", "OPERATIONS.zh-CN.md"]:
             text = (ROOT / "docs" / language).read_text()
@@ -134,9 +135,9 @@ class SwitchedOn(unittest.TestCase):
         # The user in the container is not its owner.
         self.assertEqual((self.folder / "secrets/admin").stat().st_mode & 0o777, 0o444)
         token = copied.stdout.strip()
-        config = self.config("docker-compose.yml")
+        config = composed(self.folder, "docker-compose.yml")
         self.assertEqual([self.serve(config, token), self.serve(config, "another token")], [200, 401])
-        three = self.config("docker-compose.yml", "docker-compose.cluster.yml")
+        three = composed(self.folder, "docker-compose.yml", "docker-compose.cluster.yml")
         for name in ["server", "server2", "server3"]:
             self.assertIn("admin_token", json.dumps(three["services"][name]["secrets"]))
             self.assertEqual(three["services"][name]["environment"]["ROUNDTABLE_ADMIN_TOKEN_FILE"], "/run/secrets/admin_token")
@@ -150,22 +151,12 @@ class SwitchedOn(unittest.TestCase):
         keys = self.folder / "secrets/keys"
         keys.mkdir(parents=True)
         subprocess.run([os.environ["SERVER"], "token-key", "--key-file", keys / "keys.json"], check=True, capture_output=True, env={})
-        config = self.config("docker-compose.yml")
+        config = composed(self.folder, "docker-compose.yml")
         for name in ["ROUNDTABLE_ACCESS", "ROUNDTABLE_TOKEN_KEYS_FILE", "ROUNDTABLE_RECORDINGS_DIR"]:
             self.assertIn(name, config["services"]["server"]["environment"])
         self.assertEqual(self.serve(config, "none"), 404)
         self.assertTrue((self.folder / "recordings").is_dir())
         self.assertIn("/certs", json.dumps(config["services"]["nginx"]["volumes"]))
-
-
-def monitored(stack):
-    """The services as Compose itself reads them, with the profile."""
-    files = [word for file in stack for word in ("-f", file)]
-    standalone = shutil.which("docker-compose")
-    command = [*(["docker-compose"] if standalone else ["docker", "compose"]), *files, "--profile", "monitoring", "config"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return yaml.safe_load(done.stdout)["services"]
 
 
 def mounts(service):
@@ -178,7 +169,7 @@ class Monitoring(unittest.TestCase):
     def test_every_server_is_on_the_list_and_every_file_is_there(self):
         for stack in STACKS[:2]:
             with self.subTest(stack=stack[-1]):
-                found = monitored(stack)
+                found = composed(ROOT, *stack)["services"]
                 ours = [source for service in found.values() for source in mounts(service).values() if source.startswith(str(ROOT))]
                 # Docker would make a folder of what is missing.
                 self.assertEqual([source for source in ours if not pathlib.Path(source).exists()], [])

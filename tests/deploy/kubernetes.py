@@ -303,7 +303,11 @@ class Kubernetes(unittest.TestCase):
             route = self.named(self.overlays[overlay], "HTTPRoute", "roundtable")
             sockets, others = route["spec"]["rules"]
             self.assertEqual(sockets["matches"], [{"path": {"type": "Exact", "value": "/signal-api/ws"}}])
-            self.assertEqual(sockets["timeouts"], {"request": "0s"})
+            for rule in (sockets, others):
+                self.assertEqual(rule["timeouts"], {"request": "0s"})
+                # The server believes the front, and the front nobody.
+                [told] = [one["requestHeaderModifier"] for one in rule["filters"]]
+                self.assertEqual(told, {"remove": ["traceparent", "tracestate"]})
             service = self.named(self.overlays[overlay], "Service", sockets["backendRefs"][0]["name"])
             self.assertEqual([port.get("appProtocol") for port in service["spec"]["ports"]], ["kubernetes.io/ws"])
             self.assertNotIn("matches", others)

@@ -155,7 +155,7 @@ relayed.describe('a relay that lets this machine in and not itself', () => {
       }),
   });
 
-  relayed.beforeAll(() => addresses('add'));
+  relayed.beforeAll(() => addresses('replace'));
   relayed.afterAll(() => addresses('del'));
 
   function addresses(what) {
@@ -192,12 +192,15 @@ test('proxies that are set wrong', async ({ server, person }) => {
     [['websocket_failed'], `location / { ${right} } location /signal-api/ws { return 403; }`],
   ];
   const proxy = await nginx(cases.map(([, block]) => block));
-  const { page } = await person('Ada');
-  for (const [at, [expected, block]] of cases.entries()) {
-    await looked(page, proxy.urls[at]);
-    expect(await findings(page), block).toEqual(expected);
+  try {
+    const { page } = await person('Ada');
+    for (const [at, [expected, block]] of cases.entries()) {
+      await looked(page, proxy.urls[at]);
+      expect(await findings(page), block).toEqual(expected);
+    }
+  } finally {
+    await proxy.stop();
   }
-  await proxy.stop();
 });
 
 test('a server that has ended meanwhile', async ({ server, person }) => {

@@ -1,54 +1,41 @@
 // A host records to the server: everybody knows, a restart takes nothing, and what was recorded can be played.
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join as path } from "node:path";
-import { Engine } from "./lib/engine.js";
-import { Wire } from "./lib/net.js";
-import { playBytes } from "./lib/play.js";
-import { Server } from "./lib/server.js";
-import {
-  expect,
-  expectPictures,
-  expectSignaling,
-  expectSound,
-  test as base,
-} from "./lib/test.js";
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join as path } from 'node:path';
+import { playBytes } from './lib/play.js';
+import { expect, expectPictures, expectSignaling, expectSound, test as base } from './lib/test.js';
 
-const TOKEN = "north-north-north-north";
-const both = {
-  ROUNDTABLE_ADMIN_TOKEN: TOKEN,
-  ROUNDTABLE_RESUME_KEY: "a key that stays",
-};
+const TOKEN = 'north-north-north-north';
 
-/** A server that keeps recordings in a folder of its own. */
+/** With servers that keep recordings, in one folder for each test. */
 const test = base.extend({
-  server: async ({ settings }, use) => {
-    const folder = await mkdtemp(path(tmpdir(), "roundtable-recordings-"));
-    const server = await new Server({
+  /** Further settings of them. */
+  more: [{}, { option: true }],
+
+  settings: async ({ more }, use) => {
+    const folder = await mkdtemp(path(tmpdir(), 'roundtable-recordings-'));
+    await use({
       ROUNDTABLE_RECORDINGS_DIR: folder,
-      ...both,
-      ...settings,
-    }).start();
-    await use(server);
-    await server.kill();
+      ROUNDTABLE_ADMIN_TOKEN: TOKEN,
+      ROUNDTABLE_RESUME_KEY: 'a key that stays',
+      ...more,
+    });
     await rm(folder, { recursive: true, force: true });
   },
 });
 
-const sign = (person) => person.page.locator("[data-recording]");
-const consent = (person) => person.page.locator("[data-consent]");
+const sign = (person) => person.page.locator('[data-recording]');
+const consent = (person) => person.page.locator('[data-consent]');
 
 function admin(server, way) {
   const headers = { authorization: `Bearer ${TOKEN}` };
-  return fetch(new URL(`signal-api/v1/admin/recordings${way}`, server.url), {
-    headers,
-  });
+  return fetch(new URL(`signal-api/v1/admin/recordings${way}`, server.url), { headers });
 }
 
 /** The only recording there is. */
 async function recording(server) {
-  const { data } = await (await admin(server, "")).json();
+  const { data } = await (await admin(server, '')).json();
   expect(data.recordings).toHaveLength(1);
   return data.recordings[0];
 }
@@ -58,68 +45,61 @@ async function file(server, id) {
 }
 
 async function recordToServer(person) {
-  await person.page.keyboard.press("r");
+  await person.page.keyboard.press('r');
   await person.page.locator('[data-place="server"]').check();
-  await expect(person.page.getByRole("dialog")).toContainText(
-    "Whoever runs the server has the recording",
-  );
-  await person.button("confirm").click();
+  await expect(person.page.getByRole('dialog')).toContainText('Whoever runs the server has the recording');
+  await person.button('confirm').click();
 }
 
-test("everybody knows, the server is killed meanwhile, and the file plays from the beginning to the end", async ({
+test('everybody knows, the server is killed meanwhile, and the file plays from the beginning to the end', async ({
   join,
   person,
   server,
 }) => {
-  const ada = await join("Ada", "kept", { audio: true });
-  const grace = await join("Grace", "kept", { audio: true });
-  await expectPictures(ada, "Grace");
-  await expectSound(ada, "Grace");
+  const ada = await join('Ada', 'kept', { audio: true });
+  const grace = await join('Grace', 'kept', { audio: true });
+  await expectPictures(ada, 'Grace');
+  await expectSound(ada, 'Grace');
   // Only hosts are asked where to.
-  await grace.page.keyboard.press("r");
-  await expect(grace.button("confirm")).toBeVisible();
-  await expect(grace.page.locator("[data-place]")).toHaveCount(0);
-  await grace.button("cancel").click();
+  await grace.page.keyboard.press('r');
+  await expect(grace.button('confirm')).toBeVisible();
+  await expect(grace.page.locator('[data-place]')).toHaveCount(0);
+  await grace.button('cancel').click();
 
-  const started = performance.now();
   await recordToServer(ada);
-  await expect(sign(ada)).toContainText("Recorded by: You");
-  await expect(sign(grace)).toContainText("Recorded by: Ada");
-  await expect(consent(grace)).toContainText(
-    "Ada is recording this meeting to the server",
-  );
+  await expect(sign(ada)).toContainText('Recorded by: You');
+  const started = performance.now();
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+  await expect(consent(grace)).toContainText('Ada is recording this meeting to the server');
   await expect(consent(ada)).toHaveCount(0);
-  await grace.button("dismiss-consent").click();
+  await grace.button('dismiss-consent').click();
   await expect(consent(grace)).toHaveCount(0);
-  const kofi = await person("Kofi");
-  await kofi.page.goto(new URL("r/kept", server.url).href);
-  await expect(kofi.page.locator("[data-recorded]")).toContainText(
-    "By joining you agree",
-  );
+  const kofi = await person('Kofi');
+  await kofi.page.goto(new URL('r/kept', server.url).href);
+  await expect(kofi.page.locator('[data-recorded]')).toContainText('By joining you agree');
 
   const bytes = async () => (await recording(server)).bytes;
-  await expect.poll(bytes).toBeGreaterThan(0);
+  // On a busy machine Chromium's first piece is a single byte.
+  await expect.poll(bytes).toBeGreaterThan(1_000);
   await server.kill();
-  await expectSignaling(ada, "lost");
+  await expectSignaling(ada, 'lost');
   await server.start();
   const before = await bytes();
   // What there is of it at this moment can be played by itself.
-  const cut = await playBytes(
-    grace.page,
-    await file(server, (await recording(server)).id),
-  );
+  const cut = await playBytes(grace.page, await file(server, (await recording(server)).id));
   expect(cut).toMatchObject({ width: 1280, height: 720 });
   expect(cut.seconds).toBeGreaterThan(0);
-  await expectSignaling(ada, "open");
-  await expectSignaling(grace, "open");
+  await expectSignaling(ada, 'open');
+  await expectSignaling(grace, 'open');
   await expect.poll(bytes).toBeGreaterThan(before);
-  await expect(sign(grace)).toContainText("Recorded by: Ada");
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
 
-  const least = (performance.now() - started) / 1_000 - 2;
-  await ada.page.keyboard.press("r");
+  // A piece is a second, and not one may be missing.
+  const least = (performance.now() - started) / 1_000 - 0.9;
+  await ada.page.keyboard.press('r');
   await expect(sign(ada)).toHaveCount(0);
   await expect(sign(grace)).toHaveCount(0);
-  await expect(ada.page.locator(".saving, [data-failure]")).toHaveCount(0);
+  await expect(ada.page.locator('.saving, [data-failure]')).toHaveCount(0);
   const { id, ended, bytes: size } = await recording(server);
   expect(ended).not.toBeNull();
   const whole = await file(server, id);
@@ -133,87 +113,54 @@ test("everybody knows, the server is killed meanwhile, and the file plays from t
   expect(seen.flat().every((colours) => Math.max(...colours) > 30)).toBe(true);
 });
 
-test("of two servers the one is killed: the recording goes on at the other, in the same file", async ({
+test('of two servers the one is killed: the recording goes on at the other, in the same file', async ({
+  pair: { servers, wires },
   person,
 }) => {
-  const engine = await Engine.start();
-  const folder = await mkdtemp(path(tmpdir(), "roundtable-recordings-"));
-  const own = {
-    ROUNDTABLE_REDIS_URL: engine.url,
-    ROUNDTABLE_RECORDINGS_DIR: folder,
-    ...both,
-  };
-  const servers = [
-    await new Server(own).start(),
-    await new Server(own).start(),
-  ];
-  // Where a balancer would be.
-  const wires = [await Wire.to(servers[0]), await Wire.to(servers[1])];
-  const [ada, grace] = [await person("Ada"), await person("Grace")];
-  await ada.join(wires[0].url, "moving");
-  await grace.join(wires[1].url, "moving");
-  await expectPictures(ada, "Grace");
+  const [ada, grace] = [await person('Ada'), await person('Grace')];
+  await ada.join(wires[0].url, 'moving');
+  await grace.join(wires[1].url, 'moving');
+  await expectPictures(ada, 'Grace');
   await recordToServer(ada);
-  await expect(sign(grace)).toContainText("Recorded by: Ada");
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
   const bytes = async () => (await recording(servers[1])).bytes;
   await expect.poll(bytes).toBeGreaterThan(0);
 
   await servers[0].kill();
-  await expectSignaling(ada, "lost");
+  await expectSignaling(ada, 'lost');
   const before = await bytes();
   wires[0].lead(servers[1]);
   await expect.poll(bytes).toBeGreaterThan(before);
-  await expectSignaling(ada, "open");
-  await expect(sign(grace)).toContainText("Recorded by: Ada");
-  await ada.page.keyboard.press("r");
+  await expectSignaling(ada, 'open');
+  await expect(sign(grace)).toContainText('Recorded by: Ada');
+  await ada.page.keyboard.press('r');
   await expect(sign(ada)).toHaveCount(0);
   await expect(sign(grace)).toHaveCount(0);
-  await expect(ada.page.locator(".saving, [data-failure]")).toHaveCount(0);
-  const played = await playBytes(
-    grace.page,
-    await file(servers[1], (await recording(servers[1])).id),
-  );
+  await expect(ada.page.locator('.saving, [data-failure]')).toHaveCount(0);
+  const played = await playBytes(grace.page, await file(servers[1], (await recording(servers[1])).id));
   expect(played).toMatchObject({ width: 1280, height: 720 });
-
-  for (const wire of wires) wire.close();
-  await Promise.all(servers.map((each) => each.kill()));
-  engine.stop();
-  await rm(folder, { recursive: true, force: true });
 });
 
-test.describe("a server whose room for recordings ends", () => {
-  test.use({ settings: { ROUNDTABLE_RECORDINGS_QUOTA: "300000" } });
+test.describe('a server whose room for recordings ends', () => {
+  test.use({ more: { ROUNDTABLE_RECORDINGS_QUOTA: '300000' } });
 
-  test("the rest stays on the device, and can be played by itself", async ({
-    join,
-    server,
-  }) => {
-    const ada = await join("Ada", "full", { audio: true });
+  test('the rest stays on the device, and can be played by itself', async ({ join, server }) => {
+    const ada = await join('Ada', 'full', { audio: true });
     await expect(ada.ownTile).toBeVisible();
     await recordToServer(ada);
-    await expect(ada.failure("upload_full")).toContainText(
-      "The rest is kept on this device",
-    );
+    await expect(ada.failure('upload_full')).toContainText('The rest is kept on this device');
     // It goes on, and says so.
-    await expect(sign(ada)).toContainText("Recorded by: You");
+    await expect(sign(ada)).toContainText('Recorded by: You');
     const now = await ada.page.evaluate(() => performance.now());
-    await ada.page.waitForFunction(
-      (from) => performance.now() > from + 2_500,
-      now,
-    );
-    const download = ada.page.waitForEvent("download");
-    await ada.page.keyboard.press("r");
-    const rest = await playBytes(
-      ada.page,
-      await readFile(await (await download).path()),
-    );
+    await ada.page.waitForFunction((from) => performance.now() > from + 2_500, now);
+    const download = ada.page.waitForEvent('download');
+    await ada.page.keyboard.press('r');
+    const rest = await playBytes(ada.page, await readFile(await (await download).path()));
     expect(rest.error).toBeUndefined();
     expect(rest).toMatchObject({ width: 1280, height: 720 });
     expect(rest.seconds).toBeGreaterThan(2);
     // What the server has got ends there, and plays, too.
-    await expect
-      .poll(async () => (await recording(server)).ended)
-      .not.toBeNull();
+    await expect.poll(async () => (await recording(server)).ended).not.toBeNull();
     const { id } = await recording(server);
     const first = await playBytes(ada.page, await file(server, id));
     expect(first.error).toBeUndefined();

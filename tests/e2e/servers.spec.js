@@ -1,21 +1,14 @@
 // Two people in one call, each on another server, and one of these is killed.
 
-import { Engine } from './lib/engine.js';
-import { Wire } from './lib/net.js';
-import { Server } from './lib/server.js';
 import { expect, expectAllSeen, expectSignaling, expectSound, test } from './lib/test.js';
 
 /** Longer than a picture of the slowest camera lasts on a busy machine, and shorter than any connection takes to be made. */
 const STALL_MS = 1_000;
 
 test('the server of one of two is killed: nobody sees it in the call, and who mutes then is seen to be muted', async ({
+  pair: { servers, wires },
   person,
 }) => {
-  const engine = await Engine.start();
-  const settings = { ROUNDTABLE_REDIS_URL: engine.url, ROUNDTABLE_RESUME_KEY: 'the same on both' };
-  const servers = [await new Server(settings).start(), await new Server(settings).start()];
-  // Where a balancer would be.
-  const wires = [await Wire.to(servers[0]), await Wire.to(servers[1])];
   const [ada, grace] = [await person('Ada'), await person('Grace')];
   await ada.join(wires[0].url, 'apart', { audio: true });
   await grace.join(wires[1].url, 'apart', { audio: true });
@@ -49,8 +42,4 @@ test('the server of one of two is killed: nobody sees it in the call, and who mu
   }
   await expectSound(grace, 'Ada');
   expect(await ids()).toEqual(before);
-
-  for (const wire of wires) wire.close();
-  await Promise.all(servers.map((server) => server.kill()));
-  engine.stop();
 });

@@ -111,8 +111,8 @@ export const enRoom = {
     places: { device: 'On this device', server: 'On the server' },
     consent: '{names} is recording this meeting to the server. By staying you agree to it.',
     start: 'Record',
-    saving: 'Saving the recording…',
-    left: 'Saving the recording: {size} MB have yet to reach the server. Keep this page open.',
+    saving: 'Saving the recording. Keep this page open.',
+    left: '{size} MB have yet to reach the server.',
   },
   shortcuts: {
     title: 'Keyboard shortcuts',

@@ -102,8 +102,8 @@ export const zhCNRoom: RoomMessages = {
     places: { device: '这台设备', server: '服务器' },
     consent: '{names} 正在录制本次会议并保存到服务器，留在会议中即表示同意。',
     start: '开始录制',
-    saving: '正在保存录制内容…',
-    left: '正在保存录制内容：还有 {size} MB 没有传到服务器，请不要关闭页面。',
+    saving: '正在保存录制内容，请不要关闭页面。',
+    left: '还有 {size} MB 没有传到服务器。',
   },
   shortcuts: {
     title: '键盘快捷键',

@@ -1,6 +1,8 @@
 // Playwright's test with a server of its own for each test, and people who come when they are called.
 
 import { test as base } from '@playwright/test';
+import { Engine } from './engine.js';
+import { Wire } from './net.js';
 import { Person } from './person.js';
 import { Server } from './server.js';
 
@@ -20,6 +22,22 @@ export const test = base.extend({
     const server = await new Server(settings).start();
     await use(server);
     await server.kill();
+  },
+
+  /** Two servers that share an engine, and a wire to each of them, where a balancer would be. */
+  pair: async ({ settings }, use) => {
+    const engine = await Engine.start();
+    const shared = {
+      ROUNDTABLE_REDIS_URL: engine.url,
+      ROUNDTABLE_RESUME_KEY: 'the same on both',
+      ...settings,
+    };
+    const servers = [await new Server(shared).start(), await new Server(shared).start()];
+    const wires = [await Wire.to(servers[0]), await Wire.to(servers[1])];
+    await use({ servers, wires });
+    for (const wire of wires) wire.close();
+    await Promise.all(servers.map((server) => server.kill()));
+    engine.stop();
   },
 
   /** A person with a browser window of their own, who has not been anywhere yet. */
