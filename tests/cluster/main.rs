@@ -1,6 +1,7 @@
 //! Several servers hold one room, with an engine between them that loses, lags, forgets and dies.
 //!
-//! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line.
+//! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line;
+//! `CLUSTER_SEEDS=5000` takes more of them.
 
 mod decisions;
 mod links;
@@ -18,6 +19,7 @@ fn seeds(count: u64, faults: Faults) {
     if let Ok(seed) = std::env::var("CLUSTER_SEED") {
         return play(seed.parse().unwrap(), faults);
     }
+    let count = std::env::var("CLUSTER_SEEDS").map_or(count, |count| count.parse().unwrap());
     // Two threads: as many as the smallest machine that this is built on has cores.
     std::thread::scope(|scope| {
         for half in 0..2 {

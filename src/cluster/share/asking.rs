@@ -216,7 +216,7 @@ impl<L, C> Share<L, C> {
 
     /// Acts that the engine does not have, and the own number of the last.
     fn batch(&self) -> Option<(u64, Vec<(u64, crate::core::Act)>)> {
-        let behind = self.pending.iter().filter(|pending| pending.own > self.appended);
+        let behind = self.pending.iter().filter(|pending| pending.own > self.appended && !self.has_hung_up(pending));
         let acts: Vec<_> = behind.take(BATCH).map(|pending| (pending.own, pending.act.clone())).collect();
         acts.last().map(|(own, _)| *own).zip(Some(acts))
     }

@@ -31,7 +31,7 @@ use super::link::Link;
 use super::replica::{Replica, Way};
 use super::wire::{Direct, Entry, Incarnation, Post, ServerId};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
-use crate::protocol::CloseCode;
+use crate::protocol::{CloseCode, LeaveReason};
 use moving::{Awaited, Moving};
 use telling::Happenings;
 
@@ -134,6 +134,16 @@ impl<L, C> Pending<L, C> {
     /// Whether this member comes in by it.
     fn brings(&self, seat: Seat) -> bool {
         self.handle.is_some() && self.act.seat() == Some(seat)
+    }
+
+    /// Whether this member has hung up by it. (A goodbye is said in another way, too: it ends a stay, not a socket.)
+    fn hangs_up(&self, seat: Seat) -> bool {
+        let ends = match self.act {
+            Act::Lose { .. } => true,
+            Act::Leave { reason, .. } => reason != LeaveReason::Left,
+            _ => false,
+        };
+        ends && self.act.seat() == Some(seat)
     }
 
     /// Whether this member's socket ends by it.
@@ -457,13 +467,22 @@ impl<L, C> Share<L, C> {
         Some(Effect::Send { seat, to: &local.handle, frame })
     }
 
+    /// Whether somebody comes in, or comes back, by this act, and has hung up since. The engine is not asked for it any
+    /// more: the comer may be elsewhere by now, and what is put in order later would count as coming later. What the engine
+    /// was asked for before may have been carried out, so that the act still waits for its entry.
+    fn has_hung_up(&self, pending: &Pending<L, C>) -> bool {
+        let comer = pending.act.seat().filter(|seat| pending.brings(*seat));
+        comer.is_some_and(|seat| self.pending.iter().any(|later| later.own > pending.own && later.hangs_up(seat)))
+    }
+
     /// Takes back that somebody comes in, or comes back, where nobody has heard of it. Whether that was so; otherwise it is
-    /// to leave.
+    /// to leave, or to be lost.
     pub fn withdraw(&mut self, now: Duration, seat: Seat, emit: Emit<'_, L, C>) -> bool {
         let before = self.pending.len();
         let offered = self.offered;
         self.pending.retain(|pending| pending.own <= offered || !pending.brings(seat));
-        let withdrawn = self.pending.len() < before;
+        let comes = |pending: &Pending<L, C>| pending.brings(seat) && !self.has_hung_up(pending);
+        let withdrawn = self.pending.len() < before && !self.pending.iter().any(comes);
         if !self.asked && self.pending.is_empty() && self.locals.is_empty() {
             // As if it had never been: while the engine is away, it could not end otherwise.
             self.end(emit);
