@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::locals::Local;
 use super::moving::{Awaited, Moves};
-use super::{Emit, Happenings, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
+use super::output::carry_out;
+use super::telling::Happenings;
+use super::{Emit, Output, Pending, Share, Stage};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
 use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
 use crate::core::{Act, Comeback, Seat};
 use crate::protocol::{CloseCode, LeaveReason};
+
+/// A room is asked for so often until it comes.
+const WANT_AGAIN: Duration = Duration::from_millis(300);
 
 impl<L, C> Share<L, C> {
     /// Another server has sent something about this room. The error says why it is not understood; nothing was done.

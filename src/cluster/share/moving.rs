@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Emit, Local, Output, Share};
+use super::locals::Local;
+use super::{Emit, Output, Share};
 use crate::cluster::link::Link;
 use crate::cluster::replica::Replica;
 use crate::cluster::wire::{Body, Content, Direct, Entry, Mark, Parcel, Post};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Emit, Output, Share, Stage, carry_out};
+use super::output::carry_out;
+use super::{Emit, Output, Share, Stage};
 use crate::cluster::link::Link;
 use crate::cluster::wire::{Content, Direct, Mark, Parcel, Post};
 use crate::core::{Act, Effect, Input, Refusal, Seat};
