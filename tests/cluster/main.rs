@@ -68,8 +68,25 @@ fn the_engine_forgets_everything() {
     seeds(60, Faults { name: "the_engine_forgets_everything", engine_restart: true, ..Faults::default() });
 }
 
+const EVERYTHING: Faults = Faults {
+    name: "everything_at_once",
+    loss: 5,
+    kill: true,
+    pause: true,
+    cut: true,
+    engine_pause: true,
+    engine_restart: true,
+};
+
 #[test]
 fn everything_at_once() {
-    let name = "everything_at_once";
-    seeds(120, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
+    seeds(120, EVERYTHING);
+}
+
+/// Each of these has shown something that the first ones did not.
+#[test]
+fn seeds_that_have_failed() {
+    [463, 2131].into_iter().for_each(|seed| play(seed, EVERYTHING));
+    let loss = Faults { loss: 20, ..Faults::default() };
+    [199, 278, 638].into_iter().for_each(|seed| play(seed, loss));
 }

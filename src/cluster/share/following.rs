@@ -296,6 +296,9 @@ impl<L, C> Share<L, C> {
         let (own, done) = (self.own, replica.own(self.own));
         replica.ended().all().for_each(|(stay, code)| emit(Output::Dismissed(stay, code)));
         self.stage = Stage::In;
+        // Where the room has begun anew meanwhile, what was put in order before is not carried out any more; what comes a
+        // second time by this is nothing.
+        self.appended = self.appended.min(done);
         self.wakes = replica.room().wakes().collect();
         // What this server has done and that one has not heard of is done again.
         let again = self

@@ -26,11 +26,11 @@ pub enum Output<'a, L, C> {
     /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
     /// it is not.)
     Answer(C, Result<(), Refusal>),
-    /// For the engine; its answer goes to [`Share::answered`].
+    /// For the engine; its answer goes to [`Share::answered`](super::Share::answered).
     Ask(Request),
     /// To be published to one server.
     Tell(ServerId, Bytes),
-    /// A member has moved to another server: its session, with what waits in it, goes to [`Share::ship`].
+    /// A member has moved to another server: its session, with what waits in it, goes to [`Share::ship`](super::Share::ship).
     Ship {
         /// Whose.
         seat: Seat,
@@ -45,7 +45,7 @@ pub enum Output<'a, L, C> {
         seat: Seat,
         /// The way to it.
         to: &'a L,
-        /// As it was given to [`Share::ship`].
+        /// As it was given to [`Share::ship`](super::Share::ship).
         session: Bytes,
         /// The room, which knows by what it is here.
         room: &'a Room<Way>,
@@ -59,7 +59,7 @@ pub enum Output<'a, L, C> {
     },
     /// Whether the members of this server are cut off from those of others, to be told to all of them.
     Degraded(bool),
-    /// It has ended; [`Share::into_joins`] has what is left.
+    /// It has ended; [`Share::into_joins`](super::Share::into_joins) has what is left.
     Over,
 }
 

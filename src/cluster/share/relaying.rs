@@ -115,7 +115,7 @@ impl<L, C> Share<L, C> {
                 }
                 Content::Gone(seat, entry) => self.answer(now, from, seat, entry, emit),
                 Content::Beacon(seat, entry) => self.beacon(from, seat, entry),
-                Content::Session(seat, session) => self.arrived(seat, session, emit),
+                Content::Session(seat, session) => self.arrived(Some(from), seat, session, emit),
             }
         }
     }
