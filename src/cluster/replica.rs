@@ -119,6 +119,8 @@ impl Replica {
             Body::Posts { posts, news } => {
                 self.clock = self.clock.max(entry.time);
                 if news == News::Founded {
+                    // A server that was alone may have been ahead, and who has come only now does not know by how much.
+                    self.clock = entry.time;
                     self.room = self.room.emptied();
                     self.own.clear();
                     self.ended = Ended::default();

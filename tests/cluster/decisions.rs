@@ -143,6 +143,67 @@ fn who_comes_back_elsewhere_goes_on() {
     assert!(world.servers[1].share.is_none());
 }
 
+/// Two members, and the server of the second is cut off and does not know it yet.
+fn cut_off() -> (World, [u64; 2]) {
+    let mut world = World::new(5, 2);
+    let members = [world.join(0, 0, state()), world.join(1, 1, state())];
+    world.run(SOON);
+    world.servers[1].cut = true;
+    (world, members)
+}
+
+/// Somebody hangs up who has come to the server that is cut off, and that asked the engine already.
+fn hang_up(world: &mut World, seat: Seat, act: Act) {
+    let (now, mut withdrawn) = (world.now, false);
+    world.with(1, |share, emit| withdrawn = share.withdraw(now, seat, emit));
+    assert!(!withdrawn, "the engine may have heard of it");
+    world.act(1, act, Some(seat.session), None);
+}
+
+#[test]
+fn who_has_hung_up_is_not_pulled_away_from_where_it_is_now() {
+    let (mut world, [moves, _]) = cut_off();
+    let (seat, reason) = (world.seat(moves), LeaveReason::Closed);
+    world.act(0, Act::Lose { seat, reason }, Some(moves), None);
+    world.act(1, Act::Move { seat }, Some(moves), Some((moves, true)));
+    hang_up(&mut world, seat, Act::Lose { seat, reason });
+    world.act(0, Act::Return { seat }, Some(moves), None);
+    world.run(ARRIVED);
+    world.servers[1].cut = false;
+    world.run(SOON);
+    assert_eq!(world.moved, 0, "its session stays");
+    for server in &world.servers {
+        let room = server.share.as_ref().unwrap().replica().unwrap().room();
+        let way = room.way_from(seat).unwrap();
+        assert_eq!((way.home.unwrap().server, room.is_lost(seat.id)), (world.servers[0].id, false));
+    }
+}
+
+#[test]
+fn who_has_hung_up_does_not_supersede_where_it_is_now() {
+    let (mut world, [stays, _]) = cut_off();
+    let again = world.join(1, 0, state());
+    world.members.get_mut(&again).unwrap().is = Is::Gone;
+    let seat = world.seat(again);
+    hang_up(&mut world, seat, Act::Leave { seat, reason: LeaveReason::Closed });
+    world.run(ARRIVED);
+    world.servers[1].cut = false;
+    world.run(SOON);
+    assert_eq!((world.members[&stays].is, world.members[&stays].code), (Is::In, None));
+}
+
+#[test]
+fn who_has_come_twice_and_hangs_up_is_not_taken_for_there() {
+    let (mut world, [moves, _]) = cut_off();
+    let (seat, reason) = (world.seat(moves), LeaveReason::Closed);
+    world.act(0, Act::Lose { seat, reason }, Some(moves), None);
+    // The engine may have heard of the first, and of the second it has not.
+    for _ in 0..2 {
+        world.act(1, Act::Move { seat }, Some(moves), Some((moves, true)));
+    }
+    hang_up(&mut world, seat, Act::Lose { seat, reason });
+}
+
 #[test]
 fn who_comes_while_the_last_goes_is_not_sent_away() {
     for seed in 0..20 {

@@ -1,6 +1,7 @@
 //! Several servers hold one room, with an engine between them that loses, lags, forgets and dies.
 //!
-//! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line.
+//! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line;
+//! `CLUSTER_SEEDS=5000` takes more of them.
 
 mod decisions;
 mod links;
@@ -18,6 +19,7 @@ fn seeds(count: u64, faults: Faults) {
     if let Ok(seed) = std::env::var("CLUSTER_SEED") {
         return play(seed.parse().unwrap(), faults);
     }
+    let count = std::env::var("CLUSTER_SEEDS").map_or(count, |count| count.parse().unwrap());
     // Two threads: as many as the smallest machine that this is built on has cores.
     std::thread::scope(|scope| {
         for half in 0..2 {
@@ -66,8 +68,25 @@ fn the_engine_forgets_everything() {
     seeds(60, Faults { name: "the_engine_forgets_everything", engine_restart: true, ..Faults::default() });
 }
 
+const EVERYTHING: Faults = Faults {
+    name: "everything_at_once",
+    loss: 5,
+    kill: true,
+    pause: true,
+    cut: true,
+    engine_pause: true,
+    engine_restart: true,
+};
+
 #[test]
 fn everything_at_once() {
-    let name = "everything_at_once";
-    seeds(120, Faults { name, loss: 5, kill: true, pause: true, cut: true, engine_pause: true, engine_restart: true });
+    seeds(120, EVERYTHING);
+}
+
+/// Each of these has shown something that the first ones did not.
+#[test]
+fn seeds_that_have_failed() {
+    [463, 2131].into_iter().for_each(|seed| play(seed, EVERYTHING));
+    let loss = Faults { loss: 20, ..Faults::default() };
+    [199, 278, 638].into_iter().for_each(|seed| play(seed, loss));
 }

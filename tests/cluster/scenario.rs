@@ -135,7 +135,8 @@ impl Run {
                 return self.come_back(session, elsewhere);
             }
             let share = self.world.servers[slot].share.as_ref();
-            if share.and_then(Share::replica).is_none() {
+            // It says nothing before its session is there.
+            if share.is_none_or(|share| share.replica().is_none() || share.awaits(seat)) {
                 return self.come_back(session, slot);
             }
             // Its session may be no more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Emit, Flight, Output, Pending, RETAINED, Share, Stage};
+use super::{Emit, Output, Pending, Share, Stage};
 use crate::cluster::bus::{Answer, BATCH, Request, Unavailable};
 use crate::cluster::replica::Replica;
 use crate::cluster::wire::{Body, Entry, Incarnation, Mark, News, Post};
@@ -18,6 +18,20 @@ const REFRESH: Duration = Duration::from_secs(2);
 const REFRESH_ALONE: Duration = Duration::from_secs(30);
 /// How long a share stays for what others have not acknowledged, after everybody has gone.
 const LINGER: Duration = Duration::from_secs(5);
+/// So many of one's own acts are kept after they were carried out, in case the engine loses its data.
+const RETAINED: usize = 64;
+
+/// What the engine has been asked and has not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Flight {
+    Attach,
+    Detach,
+    Evict(Post),
+    Found,
+    /// Own numbers up to this one.
+    Append(u64),
+    Fetch,
+}
 
 impl<L, C> Share<L, C> {
     /// The engine has answered.
@@ -216,7 +230,7 @@ impl<L, C> Share<L, C> {
 
     /// Acts that the engine does not have, and the own number of the last.
     fn batch(&self) -> Option<(u64, Vec<(u64, crate::core::Act)>)> {
-        let behind = self.pending.iter().filter(|pending| pending.own > self.appended);
+        let behind = self.pending.iter().filter(|pending| pending.own > self.appended && !self.has_hung_up(pending));
         let acts: Vec<_> = behind.take(BATCH).map(|pending| (pending.own, pending.act.clone())).collect();
         acts.last().map(|(own, _)| *own).zip(Some(acts))
     }

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::locals::Local;
 use super::moving::{Awaited, Moves};
-use super::{Emit, Happenings, Local, Output, Pending, Share, Stage, WANT_AGAIN, carry_out};
+use super::output::carry_out;
+use super::telling::Happenings;
+use super::{Emit, Output, Pending, Share, Stage};
 use crate::cluster::link::Link;
 use crate::cluster::replica::{Applied, Replica};
 use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
 use crate::core::{Act, Comeback, Seat};
 use crate::protocol::{CloseCode, LeaveReason};
+
+/// A room is asked for so often until it comes.
+const WANT_AGAIN: Duration = Duration::from_millis(300);
 
 impl<L, C> Share<L, C> {
     /// Another server has sent something about this room. The error says why it is not understood; nothing was done.
@@ -290,6 +296,9 @@ impl<L, C> Share<L, C> {
         let (own, done) = (self.own, replica.own(self.own));
         replica.ended().all().for_each(|(stay, code)| emit(Output::Dismissed(stay, code)));
         self.stage = Stage::In;
+        // Where the room has begun anew meanwhile, what was put in order before is not carried out any more; what comes a
+        // second time by this is nothing.
+        self.appended = self.appended.min(done);
         self.wakes = replica.room().wakes().collect();
         // What this server has done and that one has not heard of is done again.
         let again = self

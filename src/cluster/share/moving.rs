@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Emit, Local, Output, Share};
+use super::locals::Local;
+use super::{Emit, Output, Share};
 use crate::cluster::link::Link;
 use crate::cluster::replica::Replica;
 use crate::cluster::wire::{Body, Content, Direct, Entry, Mark, Parcel, Post};
@@ -134,14 +135,25 @@ impl<L, C> Share<L, C> {
     pub(super) fn settle_moves(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         let Some(replica) = &self.replica else { return };
         let home = |seat: &Seat| replica.room().way_from(*seat).ok().and_then(|way| way.home);
-        let own = self.own;
-        let moving = self.moving.iter().filter(|(seat, moving)| moving.to != own && home(seat) == Some(own));
-        let stay: Vec<Seat> = moving.map(|(seat, _)| *seat).collect();
+        let (own, mark) = (self.own, replica.mark());
+        // Where the copy knows of the move, and of the way back, the session goes there and back: what is held there comes
+        // along.
+        let is_undone = |seat: &Seat, moving: &Moving<L>| {
+            let is_known = moving.since.incarnation == mark.incarnation && moving.since <= mark;
+            moving.to != own && home(seat) == Some(own) && !(is_known && self.locals.contains_key(seat))
+        };
+        let undone = self.moving.iter().filter(|(seat, moving)| is_undone(seat, moving));
+        let stay: Vec<Seat> = undone.map(|(seat, _)| *seat).collect();
         let sessions = self.locals.iter().filter(|(_, local)| local.awaits.is_none()).map(|(seat, _)| seat);
         let go = sessions.filter_map(|seat| Some((*seat, home(seat).filter(|home| *home != own)?)));
         let go: Vec<(Seat, Post)> = go.collect();
         for seat in stay {
-            if let Some(local) = self.moving.remove(&seat).and_then(|moving| moving.local) {
+            let Some(local) = self.moving.remove(&seat).and_then(Moving::into_local) else { continue };
+            let is_back = self.locals.contains_key(&seat);
+            if is_back {
+                // From the old way to the new one.
+                self.move_home(seat, local);
+            } else {
                 self.locals.insert(seat, local);
             }
         }
@@ -165,15 +177,15 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// A session has come, or will not come.
-    pub(super) fn arrived(&mut self, seat: Seat, session: Option<Bytes>, emit: Emit<'_, L, C>) {
+    /// A session has come from there, or will not come. One that is not awaited from there is one of before: what was
+    /// announced since is not in it.
+    pub(super) fn arrived(&mut self, from: Option<Post>, seat: Seat, session: Option<Bytes>, emit: Emit<'_, L, C>) {
+        let comes = |local: &Local<L>| local.awaits.as_ref().is_some_and(|awaited| awaited.from == from);
         // Who has gone on from here meanwhile was here first.
-        let gone = self.moving.get_mut(&seat).and_then(|moving| moving.local.as_mut());
-        let local = match gone.filter(|local| local.awaits.is_some()) {
-            Some(local) => Some(local),
-            None => self.locals.get_mut(&seat),
-        };
-        let Some(local) = local else { return };
+        let gone = self.moving.get_mut(&seat).and_then(|moving| moving.local.as_mut()).filter(|local| comes(local));
+        let has_gone = gone.is_some();
+        let here = gone.or_else(|| self.locals.get_mut(&seat).filter(|local| comes(local)));
+        let Some(local) = here else { return };
         let Some(Awaited { held, overrun, .. }) = local.awaits.take() else { return };
         if let (Some(session), Some(replica)) = (session.filter(|_| !overrun), &self.replica) {
             let to = &local.handle;
@@ -181,8 +193,8 @@ impl<L, C> Share<L, C> {
             for frame in held {
                 emit(Output::Effect(Effect::Send { seat, to, frame }));
             }
-        } else if let Some(moving) = self.moving.get_mut(&seat) {
-            if let Some(local) = moving.local.take() {
+        } else if has_gone {
+            if let Some(local) = self.moving.get_mut(&seat).and_then(|moving| moving.local.take()) {
                 local.close(CloseCode::Superseded, emit);
             }
         } else if let Some(Local { handle, .. }) = self.locals.remove(&seat) {
@@ -223,17 +235,17 @@ impl<L, C> Share<L, C> {
             let Some(awaited) = &mut local.awaits else { continue };
             let until = *awaited.until.get_or_insert(now + 2 * MOVE_WITHIN);
             if until <= now || awaited.from.is_none_or(|from| !talkers.contains(&from)) {
-                given_up.push(*seat);
+                given_up.push((*seat, awaited.from));
             }
         }
-        for seat in given_up {
-            self.arrived(seat, None, emit);
+        for (seat, from) in given_up {
+            self.arrived(from, seat, None, emit);
         }
     }
 
     fn send_session(&mut self, now: Duration, to: Post, seat: Seat, session: Option<Bytes>, emit: Emit<'_, L, C>) {
         if to == self.own {
-            self.arrived(seat, session, emit);
+            self.arrived(Some(to), seat, session, emit);
         } else {
             self.send(now, to, Content::Session(seat, session), emit);
         }

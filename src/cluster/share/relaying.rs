@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Emit, Output, Share, Stage, carry_out};
+use super::output::carry_out;
+use super::{Emit, Output, Share, Stage};
 use crate::cluster::link::Link;
 use crate::cluster::wire::{Content, Direct, Mark, Parcel, Post};
 use crate::core::{Act, Effect, Input, Refusal, Seat};
@@ -114,7 +115,7 @@ impl<L, C> Share<L, C> {
                 }
                 Content::Gone(seat, entry) => self.answer(now, from, seat, entry, emit),
                 Content::Beacon(seat, entry) => self.beacon(from, seat, entry),
-                Content::Session(seat, session) => self.arrived(seat, session, emit),
+                Content::Session(seat, session) => self.arrived(Some(from), seat, session, emit),
             }
         }
     }
