@@ -53,8 +53,10 @@ fn the_protocol_has_every_code_of_the_http_api() {
     let rest = protocol.split(line).nth(1).unwrap().lines().nth(1).unwrap();
     let listed = format!("{line} {rest}");
     let mut found = 0;
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http")).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
+    let files = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    for file in files(&folder).into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }) {
+        let text = fs::read_to_string(file).unwrap();
         for text in text.split("StatusCode::").skip(1).filter_map(|text| text.split('"').nth(1)) {
             if text.len() > 5 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
                 assert!(listed.contains(&format!("`{text}`")), "{text} is not in the list of R33");

@@ -45,9 +45,9 @@ test.describe('with tokens', () => {
     await expect(ada.ownTile).toBeVisible();
     expect(ada.page.url()).toBe(`${server.url}r/standup`);
     expect(urls.filter((url) => url.includes(token) && !url.includes('#'))).toEqual([]);
-    expect(await ada.page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).not.toContain(
-      token,
-    );
+    expect(
+      await ada.page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage })),
+    ).not.toContain(token);
 
     const eve = await person('Eve');
     await enter(eve, `${server.url}r/standup`);
@@ -56,7 +56,10 @@ test.describe('with tokens', () => {
     await expect(eve.failure('token_refused')).toBeVisible();
   });
 
-  test('a token that ends is renewed through the address, or the call is over', async ({ person, server }) => {
+  test('a token that ends is renewed through the address, or the call is over', async ({
+    person,
+    server,
+  }) => {
     const [ada, grace] = [await person('Ada'), await person('Grace')];
     const short = () => run('token', '--room', 'short', '--ttl', '12s');
     await enter(ada, `${server.url}r/short#token=${short()}`);

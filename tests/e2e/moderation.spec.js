@@ -199,7 +199,11 @@ test('raised hands are seen on the tile, in the list and at its button', async (
   await expect(ada.button('people')).toBeFocused();
 });
 
-test('a talk: a listener applies, is granted, speaks, and it is taken back', async ({ enter, person, server }) => {
+test('a talk: a listener applies, is granted, speaks, and it is taken back', async ({
+  enter,
+  person,
+  server,
+}) => {
   const ada = await person('Ada');
   await ada.page.goto(server.url);
   await ada.page.locator('input[name=talk]').check();

@@ -25,7 +25,10 @@ export async function throughEach(person, look) {
     for (const action of path) {
       // What a narrow bar leaves to its menu is pressed where it is.
       await expect(person.button(action).first()).toBeAttached();
-      await person.button(action).first().evaluate((element) => element.click());
+      await person
+        .button(action)
+        .first()
+        .evaluate((element) => element.click());
     }
     const over = person.page.locator('dialog[open], :popover-open, [data-panel]');
     await expect(over.last()).toBeVisible();
