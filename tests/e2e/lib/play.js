@@ -1,10 +1,11 @@
 // Whether what was recorded can be played.
 
 /**
- * Plays a file in the page; runs there. At the beginning and at the end: the mean colour of some places. And how loud
+ * Plays a file in the page; runs there. At the beginning and at the end, or so many seconds before it: the mean colour of
+ * some places. And how loud
  * the sound is at its loudest, 0 to 1.
  */
-export async function play({ name, places = [[640, 360]] }) {
+export async function play({ name, places = [[640, 360]], beforeEnd }) {
   const folder = await navigator.storage.getDirectory();
   const file = name ? await (await folder.getFileHandle(name)).getFile() : window.downloaded;
   const video = document.createElement('video');
@@ -26,9 +27,10 @@ export async function play({ name, places = [[640, 360]] }) {
   const { videoWidth: width, videoHeight: height } = video;
   Object.assign(canvas, { width, height });
   const seen = [];
-  for (const part of [0.05, 0.95]) {
+  const moments = beforeEnd ? beforeEnd.map((each) => seconds - each) : [0.05 * seconds, 0.95 * seconds];
+  for (const moment of moments) {
     const seeked = once('seeked');
-    video.currentTime = part * seconds;
+    video.currentTime = moment;
     await seeked;
     brush.drawImage(video, 0, 0);
     seen.push(
