@@ -2,12 +2,12 @@ import { createApp } from 'vue';
 import { i18n, loadTexts } from './i18n';
 import { insist, sayLate } from './late';
 import App from './ui/App.vue';
-import { forgetFailedStyles } from './ui/common/part';
+import { retryStyles } from './ui/common/part';
 import './ui/styles/tokens.css';
 import './ui/styles/base.css';
 import './ui/styles/controls.css';
 
-forgetFailedStyles();
+retryStyles();
 await insist(loadTexts, () => {
   sayLate(document.querySelector('#app'));
 });

@@ -1,8 +1,10 @@
 // What goes wrong is said in plain words, and whoever can be let in gets in.
 
+import { readdir } from 'node:fs/promises';
 import { chromium } from '@playwright/test';
 import { executablePath, fakeDevices, quiet } from './lib/chromium.js';
 import { subPath, website } from './lib/net.js';
+import { DIST } from './lib/server.js';
 import { Person, expect, expectPictures, expectSignaling, test as base } from './lib/test.js';
 
 const test = base.extend({
@@ -90,6 +92,33 @@ test('the server is gone before the join: said, and joined when it is back', asy
   await server.start();
   await expect(ada.ownTile).toBeVisible();
   await expectSignaling(ada, 'open');
+});
+
+test('a style that another part has asked for in vain comes all the same', async ({ person, server }) => {
+  const sheet = (await readdir(`${DIST}/assets`)).find((name) => /^RoomView-.*\.css$/.test(name));
+  const ada = await person('Ada');
+  // Its `link` stands, so that the room does not ask for it; then it fails.
+  let fail;
+  const failing = new Promise((resolve) => (fail = resolve));
+  await ada.page.route(
+    `**/${sheet}`,
+    async (route) => {
+      await failing;
+      await route.abort();
+    },
+    { times: 1 },
+  );
+  await ada.page.addInitScript((href) => {
+    const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
+    document.addEventListener('DOMContentLoaded', () => document.head.append(link));
+  }, `/assets/${sheet}`);
+  await ada.page.goto(`${server.url}r/styles`, { waitUntil: 'commit' });
+  await ada.page.locator('input[name=name]').fill('Ada');
+  await ada.button('join').click();
+  await expect(ada.ownTile).toBeAttached();
+  await expect(ada.ownTile).toBeHidden();
+  fail();
+  await expect(ada.ownTile).toBeVisible();
 });
 
 /** Answers of proxies whose server is down: a usual one's, and Roundtable's own nginx's. */

@@ -2,7 +2,7 @@ import { createApp } from 'vue';
 import { i18n, loadAdminTexts } from '../i18n';
 import { insist, sayLate } from '../late';
 import AdminPage from '../ui/admin/AdminPage.vue';
-import { forgetFailedStyles } from '../ui/common/part';
+import { retryStyles } from '../ui/common/part';
 import '../ui/styles/tokens.css';
 import '../ui/styles/base.css';
 import '../ui/styles/controls.css';
@@ -21,7 +21,7 @@ function operate(show: (view: OperatorView) => void): Operator {
   return operator;
 }
 
-forgetFailedStyles();
+retryStyles();
 await insist(loadAdminTexts, () => {
   sayLate(document.querySelector('#app'));
 });

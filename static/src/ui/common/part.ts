@@ -12,12 +12,24 @@ export function part<T extends Component>(load: () => Promise<{ default: T }>, m
   });
 }
 
-/** A style sheet that did not come would be taken for loaded at the next try, because its `link` stands. */
-export function forgetFailedStyles(): void {
+/**
+ * A style sheet that did not come is asked for again, until it does. Vite loads each once, and takes it for loaded where
+ * its `link` stands: the next try of a part, or another part of the same style, would go on without it for good.
+ */
+export function retryStyles(): void {
+  const attempts = new Map<string, number>();
   document.addEventListener(
     'error',
     ({ target }) => {
-      if (target instanceof HTMLLinkElement) target.remove();
+      if (!(target instanceof HTMLLinkElement)) return;
+      target.remove();
+      if (target.rel !== 'stylesheet') return;
+      const tried = (attempts.get(target.href) ?? 0) + 1;
+      attempts.set(target.href, tried);
+      setTimeout(() => {
+        const sheets = [...document.querySelectorAll<HTMLLinkElement>('link[rel=stylesheet]')];
+        if (!sheets.some(({ href }) => href === target.href)) document.head.append(target.cloneNode());
+      }, pauseAfter(tried));
     },
     // What fails to load does not bubble.
     { capture: true },
