@@ -24,7 +24,7 @@ use super::admin::bearer;
 use super::api::{ApiError, knock, method_not_allowed, not_found, success};
 use super::client::PeerAddress;
 use crate::app::App;
-use crate::core::Refusal;
+use crate::core::{Refusal, Seat};
 use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
 use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Whose};
@@ -126,14 +126,14 @@ async fn begin(
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
-    let until = Instant::now() + HEARD_WITHIN;
-    app.hub.check_host(&room, host, stay, until).await?;
+    let (seat, until) = (Seat { id: host, session: stay }, Instant::now() + HEARD_WITHIN);
+    app.hub.check_host(&room, seat, until).await?;
     let whose = Whose { room: room.clone(), host };
     let recording_bytes = store.rules().largest;
     let asked = Arc::clone(&app);
     let mut beginning = blocking(move || Beginning::new(asked, store, whose)).await??;
     // Nobody is recorded who could not know.
-    if let Err(why) = app.hub.record(&room, host, stay, until).await {
+    if let Err(why) = app.hub.record(&room, seat, until).await {
         if let Some(undone) = beginning.undo() {
             let _ = undone.await;
         }

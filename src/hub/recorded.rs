@@ -70,15 +70,10 @@ fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Resul
 }
 
 impl Hub {
-    /// That that peer is in the room, in that very stay, as a host. Where this server does not have the room, and others
+    /// That whoever has this seat is in the room, in that very stay, as a host. Where this server does not have the room, and others
     /// may, it comes into the room for as long as it takes to know, and not longer than `until`.
-    pub async fn check_host(
-        self: &Arc<Self>,
-        room: &RoomName,
-        id: PeerId,
-        stay: u64,
-        until: Instant,
-    ) -> Result<(), NotRecorded> {
+    pub async fn check_host(self: &Arc<Self>, room: &RoomName, seat: Seat, until: Instant) -> Result<(), NotRecorded> {
+        let Seat { id, session: stay } = seat;
         let known = match self.lock(room).get(room) {
             Some(Held::Own(own)) => Some(seen(own, id).filter(|_| own.way_to(id).is_some_and(|to| to.is_of(stay)))),
             Some(Held::Shared(shared)) => {
@@ -87,7 +82,7 @@ impl Hub {
             None => None,
         };
         match known {
-            None => self.say(room, Seat { id, session: stay }, StatePatch::default(), until).await,
+            None => self.say(room, seat, StatePatch::default(), until).await,
             Some(Some(Seen { role: Role::Host, .. })) => Ok(()),
             Some(_) => Err(NotRecorded::NoHost),
         }
@@ -95,14 +90,7 @@ impl Hub {
 
     /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
     /// the room.
-    pub async fn record(
-        self: &Arc<Self>,
-        room: &RoomName,
-        id: PeerId,
-        stay: u64,
-        until: Instant,
-    ) -> Result<(), NotRecorded> {
-        let seat = Seat { id, session: stay };
+    pub async fn record(self: &Arc<Self>, room: &RoomName, seat: Seat, until: Instant) -> Result<(), NotRecorded> {
         let said = self.say(room, seat, says(true), until).await;
         if said == Err(NotRecorded::Unheard) {
             // It may be heard yet, and is not true then.

@@ -2,8 +2,7 @@
 
 /**
  * Plays a file in the page; runs there. At the beginning and at the end, or so many seconds before it: the mean colour of
- * some places. And how loud
- * the sound is at its loudest, 0 to 1.
+ * some places. And how loud the sound is at its loudest, 0 to 1.
  */
 export async function play({ name, places = [[640, 360]], beforeEnd }) {
   const folder = await navigator.storage.getDirectory();
