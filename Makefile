@@ -3,7 +3,10 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-.PHONY: help run dev test test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image page deny sbom scan certificate upgrade backup logs rust node python tools
+# The test programs of the server that need no other program and take seconds.
+QUICK_TESTS = allocations binary cluster documents fuzzed golden http hub logs openapi parse_properties protocol readme rules session_properties tokens
+
+.PHONY: help run dev test check test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image pin page deny sbom scan certificate upgrade backup restore readable logs rust node python cxx tools build-tests images-for-tests build-rust-tests
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,12 +22,21 @@ dev: rust static/node_modules/.package-lock.json ## server and page, rebuilt as 
 	cargo build --locked
 	@trap 'kill 0' EXIT; ROUNDTABLE_ALLOWED_ORIGINS=http://localhost:5173,http://127.0.0.1:5173 target/debug/roundtable & cd static && npm run dev
 
-test: tools test-rust test-fuzz test-web test-e2e test-containers test-deploy ## everything that CI does; installs what is missing
+test: ## everything that CI does; installs what is missing
+	@$(MAKE) --no-print-directory -j2 --output-sync=line build-tests
+	@$(MAKE) --no-print-directory -j2 --output-sync=line test-containers test-rust test-deploy test-fuzz
+	@$(MAKE) --no-print-directory test-e2e
 
-test-rust: rust ## format, lints and tests of the server
+check: rust python cxx static/node_modules/.package-lock.json ## the edit loop: format, lints and quick tests, in under 3 minutes
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	cargo test --locked
+	tests/rust --lib $(QUICK_TESTS:%=--test %)
+	cd static && npm run lint && npm test
+
+test-rust: rust python cxx ## format, lints and tests of the server
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	tests/rust
 
 test-monitoring: rust ## dashboards and alerts, with a real Prometheus; part of test-rust
 	cargo test --locked --test monitoring
@@ -44,7 +56,7 @@ test-containers: ## the images and the stack
 test-deploy: ## nginx on the machine itself, Kubernetes, the Compose files, the targets sbom, scan and certificate
 	tests/deploy/run
 
-lint: rust static/node_modules/.package-lock.json ## formats and lints, without a test
+lint: rust cxx static/node_modules/.package-lock.json ## formats and lints, without a test
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cd static && npm run lint
@@ -65,21 +77,31 @@ fuzz: rust ## a long look: ten minutes for each target, or SECONDS_EACH=60
 # With explicit files Compose does not look for the override by itself.
 CLUSTER_FILES = -f docker-compose.yml -f docker-compose.cluster.yml $(if $(wildcard docker-compose.override.yml),-f docker-compose.override.yml)
 
-cluster: ## three servers that share their rooms, behind nginx: https://localhost:19003
+cluster: readable ## three servers that share their rooms, behind nginx: https://localhost:19003
 	@compose=$$(docker compose version >/dev/null 2>&1 && echo 'docker compose' || echo docker-compose); \
 	set -x; exec $$compose $(CLUSTER_FILES) up --build
 
 image: ## all images: roundtable, roundtable-nginx and roundtable-turn
 	scripts/images
 
-upgrade: ## build what is here and restart the stack, without an end to any call; CLUSTER=1: the three servers, one by one
+pin: ## add the digests of the base images, as their registries have them now, to the source
+	scripts/pin
+
+upgrade: readable ## build what is here, check the settings, restart the stack, or roll back; calls go on; CLUSTER=1: the three servers, one by one
 	scripts/upgrade $(if $(CLUSTER),$(CLUSTER_FILES))
 
 backup: ## one archive of what cannot be made anew: keys, certificates, .env; TO=folder
 	scripts/backup $(TO)
 
+restore: readable ## put a backup back, before the servers start: FROM=archive; CLUSTER=1: the three servers
+	scripts/restore '$(FROM)' $(if $(CLUSTER),$(CLUSTER_FILES))
+
 certificate: ## the stack's certificate, and how to bring one; DOMAIN=name EMAIL=address: from Let's Encrypt
 	@scripts/certificate $(if $(DOMAIN),'$(DOMAIN)') $(if $(EMAIL),'$(EMAIL)')
+
+# Only what is not readable yet: another user's files cannot be changed, and need not be.
+readable: ## let the containers' users read the files that are mounted from here, in a checkout made with umask 027 or 077
+	@find deploy/monitoring turn $(wildcard static/dist) \( ! -perm -o=r -o -type d ! -perm -o=x \) -exec chmod a+rX {} +
 
 logs: ## what the stack's containers say, as they say it
 	@compose=$$(docker compose version >/dev/null 2>&1 && echo 'docker compose' || echo docker-compose); \
@@ -115,5 +137,21 @@ node:
 python:
 	@python3 -c 'import tomllib' || { echo "Python 3.11 or newer is missing (Debian: apt install python3)."; exit 1; }
 
+cxx:
+	@command -v c++ >/dev/null || { echo "A C++ compiler is missing, which the fuzzer's library needs (Debian: apt install g++)."; exit 1; }
+
 tools: rust node
 	tests/tools
+
+# Images and Rust side by side: compilers have phases of one thread, and packages take their time to arrive.
+build-tests: images-for-tests build-rust-tests test-web
+
+images-for-tests: tools
+	scripts/images
+
+# The compiler for C and C++ may be among the missing tools.
+build-rust-tests: rust $(if $(shell command -v cc && command -v c++),,tools)
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked --no-run
+	fuzz/run 0

@@ -13,6 +13,7 @@ use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
 use roundtable::hub::{Hub, HubRules, Membership, Newcomer, Said};
+use roundtable::limits::QueueAccount;
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -78,7 +79,7 @@ impl Seated {
     /// Joins as the `number`th member.
     fn new(hub: &Arc<Hub>, number: u8) -> Self {
         let bound = Bound { frames: 1024, bytes: 1 << 20 };
-        let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }));
+        let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }, QueueAccount::default()));
         let newcomer = Newcomer {
             id: PeerId::from_random([number; PeerId::LEN]),
             name: PeerName::new("Ada").expect("a name"),
@@ -88,6 +89,7 @@ impl Seated {
             stay: None,
             last_seq: None,
             disproved: false,
+            limited_by_address: false,
             grant: Grant::default(),
             outbox: outbox.clone(),
         };

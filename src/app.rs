@@ -1,5 +1,6 @@
 //! What all connections of one server share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -7,14 +8,14 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::access::{Access, AdminToken, ResumeKey};
+use crate::access::{Access, AdminToken, OriginProofs, ResumeKey};
 use crate::cluster::ServerId;
 use crate::cluster::engine::Redis;
 use crate::cluster::records::Limits;
 use crate::config::{Config, Refused};
 use crate::greeter::Greeter;
 use crate::hub::{Connection, Hub, HubRules};
-use crate::limits::{AllCommons, DoorRules, Doors};
+use crate::limits::{AllCommons, DoorRules, Doors, LimitReports, Rejection, SharedAddress};
 use crate::recordings::{Now, Recordings};
 use crate::telemetry::{Metrics, Traces};
 use crate::webhooks::Webhooks;
@@ -35,6 +36,8 @@ pub struct App {
     pub traces: Traces,
     /// Checks resume secrets.
     pub resume_key: ResumeKey,
+    /// Decides about pages whose `Origin` is not the `Host` that the server received.
+    pub origin_proofs: OriginProofs,
     /// Decides who may join.
     pub access: Access,
     /// What the admin API asks for; `None` where there is none.
@@ -43,6 +46,8 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     /// What each address has open and has tried.
     pub doors: Arc<Doors>,
+    /// Log lines about limits that reject people.
+    pub limit_reports: LimitReports,
     /// What hosts record here, where they may.
     pub recordings: Option<Arc<Recordings>>,
     /// What all connections may send together, and those of each room.
@@ -98,14 +103,18 @@ impl App {
 
     /// The same in surroundings that may be made up.
     pub fn within(surroundings: Surroundings, config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
-        let metrics = Metrics::new();
-        let metrics = Arc::new(if config.engine.redis_url.is_some() { metrics.with_engine() } else { metrics });
+        let metrics = Metrics::new().with_limits(config.limits());
+        let metrics = if config.engine.redis_url.is_some() { metrics.with_engine() } else { metrics };
+        let probes = config.certificates.certificate_probes.all();
+        let with_probes = |metrics: Metrics| metrics.with_certificates(probes.iter().map(ToString::to_string));
+        let metrics = if config.token_keys_file.is_some() { metrics.with_token_keys() } else { metrics };
+        let metrics = Arc::new(if probes.is_empty() { metrics } else { with_probes(metrics) });
         let traces = Traces::new(config.traces.target().map_err(text)?, &metrics.spans);
         let engine = match engine {
             Some(engine) => Some(engine),
             None => connect(&config, &metrics, &traces)?,
         };
-        let resume_key = match &config.resume_key {
+        let resume_key = match config.obtain_resume_key()? {
             Some(key) => ResumeKey::new(key.expose().as_bytes()),
             None => ResumeKey::random().map_err(|error| format!("no random numbers: {error}"))?,
         };
@@ -121,17 +130,24 @@ impl App {
             resume_window: config.resume_window,
             rooms: or_none(config.rooms),
             members: or_none(config.members),
+            records: config.recordings.recordings_dir.is_some(),
+            members_per_address: or_none(config.max_members_per_ip),
+            rate: config.rates.member(),
             makes_hosts: config.access.makes_hosts(),
         };
         let doors = DoorRules {
             connections: config.address_connections,
             attempts: config.address_joins,
             burst: config.address_burst,
+            queued_bytes: config.memory.per_ip(),
+            server_queued_bytes: config.memory.of_server(),
         };
         Ok(Arc::new(Self {
-            access: Access::new(config.access, resume_key.clone(), keys, config.token_notice)?
-                .with_clock(surroundings.clock),
-            doors: Doors::new(doors),
+            access: Access::new(config.access, resume_key.clone(), keys, config.token_rules(), config.token_notice)?
+                .with_clock(surroundings.clock)
+                .with_gauge(metrics.token_keys_valid.clone()),
+            doors: Doors::new(doors, metrics.queued_bytes.clone()),
+            limit_reports: LimitReports::new(config.trusted_proxies.clone()),
             commons: AllCommons::new(config.rates.server(), config.rates.room(config.room_members)),
             admin: config.admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
             hub: Hub::sharing(rules, greeter, Arc::clone(&metrics), Arc::clone(&webhooks), engine),
@@ -139,6 +155,7 @@ impl App {
             webhooks,
             metrics,
             traces,
+            origin_proofs: OriginProofs::new(&resume_key),
             resume_key,
             surroundings,
             started: Instant::now(),
@@ -162,6 +179,19 @@ impl App {
     pub fn drain(&self) {
         self.draining.send_replace(true);
         self.hub.drain();
+    }
+
+    /// Logs and counts that everyone behind an address counts as one.
+    pub(crate) fn report_shared_address(&self, cause: SharedAddress, address: IpAddr) {
+        self.limit_reports.shared_address(cause, address);
+        self.metrics.shared_address(cause);
+    }
+
+    /// Logs that a limit has rejected a client, and counts it if the address looks like a proxy.
+    pub(crate) fn report_rejection(&self, rejection: Rejection, address: Option<IpAddr>) {
+        if self.limit_reports.rejected(rejection, address, Instant::now()) {
+            self.metrics.shared_address(SharedAddress::Limit);
+        }
     }
 
     /// Takes one of the server's places for WebSockets; `None` where none is left.

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde_json::value::RawValue;
+
 use crate::access::ResumeKey;
 use crate::config::Config;
 use crate::core::Comeback;
-use crate::ice::IceServers;
+use crate::ice::{Client, IceServers};
 use crate::protocol::{
-    Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, PeerId, Permissions, RoomName, STATE_KEYS, ServerMessage, Settings,
-    Welcome,
+    Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, Permissions, RoomName, STATE_KEYS, ServerMessage, Settings, Welcome,
 };
 
 /// Writes welcomes.
@@ -28,8 +29,8 @@ pub struct Greeting<'a> {
     pub version: u64,
     /// The one who is welcome.
     pub own: &'a Peer,
-    /// Everybody else.
-    pub peers: Vec<&'a Peer>,
+    /// Everybody else, encoded.
+    pub peers: Vec<&'a RawValue>,
     /// What it may do.
     pub permissions: Permissions,
     /// What the room is set to.
@@ -38,6 +39,8 @@ pub struct Greeting<'a> {
     pub comeback: Comeback,
     /// Which stay this is, to come back to.
     pub stay: u64,
+    /// Relay quota that its credentials count against.
+    pub client: Client,
 }
 
 impl Greeter {
@@ -47,8 +50,8 @@ impl Greeter {
     }
 
     /// Fresh credentials for the same servers (R73).
-    pub fn ice_servers(&self, id: PeerId) -> Frame {
-        ServerMessage::IceServers { ice_servers: &self.ice.for_peer(id, SystemTime::now()) }.to_frame()
+    pub fn ice_servers(&self, client: Client) -> Frame {
+        ServerMessage::IceServers { ice_servers: &self.ice.for_client(client, SystemTime::now()) }.to_frame()
     }
 
     /// How often that is to be sent; `None` where nothing ends.
@@ -58,7 +61,7 @@ impl Greeter {
 
     /// The message.
     pub fn welcome(&self, greeting: Greeting<'_>) -> Frame {
-        let Greeting { room, version, own, peers, permissions, settings, comeback, stay } = greeting;
+        let Greeting { room, version, own, peers, permissions, settings, comeback, stay, client } = greeting;
         let welcome = Welcome {
             id: own.id,
             room: room.as_str(),
@@ -70,7 +73,8 @@ impl Greeter {
             resume: &self.resume_key.issue(room, own.id, stay),
             resumed: comeback.known,
             not_resumed: comeback.refused,
-            ice_servers: &self.ice.for_peer(own.id, SystemTime::now()),
+            ice_servers: &self.ice.for_client(client, SystemTime::now()),
+            relay_only: self.config.relays.relay_only,
             limits: Limits {
                 message_bytes: MESSAGE_BYTES as u32,
                 name_chars: NAME_CHARS as u32,

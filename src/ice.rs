@@ -1,8 +1,11 @@
 //! The STUN and TURN servers that a `welcome` brings, with short-lived credentials by the TURN
-//! REST scheme (draft-uberti-behave-turn-rest): the username is `<expiry>:<peer>`, the
+//! REST scheme (draft-uberti-behave-turn-rest): the username is `<expiry>:<client>`, the
 //! credential its HMAC-SHA1 under a secret shared with the TURN server.
+//!
+//! coturn's quota is for what follows the colon. It stands for the client's address, so that joining again brings no
+//! further ports.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -11,6 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use crate::config::Secret;
+use crate::limits::network;
 use crate::protocol::{IceServer, PeerId};
 
 /// Where clients find a way to each other.
@@ -27,7 +31,7 @@ pub enum TurnAccess {
     /// Nothing is known; then there can be no TURN server.
     #[default]
     Unknown,
-    /// By credentials of each peer's own that end.
+    /// Credentials that expire, counted for each address.
     Shared {
         /// What the TURN server knows, too.
         secret: Secret,
@@ -69,8 +73,8 @@ impl IceServers {
         Ok(servers)
     }
 
-    /// The servers for one peer, with credentials from `now` on.
-    pub fn for_peer(&self, peer: PeerId, now: SystemTime) -> Vec<IceServer> {
+    /// Returns the servers for one client, with credentials from `now` on.
+    pub fn for_client(&self, client: Client, now: SystemTime) -> Vec<IceServer> {
         let mut servers = Vec::new();
         if !self.stun.is_empty() {
             servers.push(IceServer { urls: self.stun.clone(), username: None, credential: None });
@@ -82,7 +86,7 @@ impl IceServers {
             TurnAccess::Unknown => None,
             TurnAccess::Shared { secret, lifetime } => {
                 let expiry = (now + *lifetime).duration_since(UNIX_EPOCH).unwrap_or_default();
-                let username = format!("{}:{peer}", expiry.as_secs());
+                let username = format!("{}:{}", expiry.as_secs(), client.name(secret));
                 let credential = credential(secret, &username);
                 Some((username, credential))
             }
@@ -94,12 +98,42 @@ impl IceServers {
         servers
     }
 
+    /// Returns whether there is a TURN server.
+    pub fn has_turn(&self) -> bool {
+        !self.turn.is_empty()
+    }
+
     /// How often members get fresh credentials: so often that nobody's have less than half of their time left, even
     /// where one message is lost.
     pub fn renew_every(&self) -> Option<Duration> {
         match self.access {
             TurnAccess::Shared { lifetime, .. } if !self.turn.is_empty() => Some(lifetime / 4),
             _ => None,
+        }
+    }
+}
+
+/// Quota of a TURN server's ports that a credential counts against.
+#[derive(Clone, Copy, Debug)]
+pub enum Client {
+    /// Everybody at one address, an IPv6 address by its /64.
+    Address(IpAddr),
+    /// One peer, whose address is not known.
+    Peer(PeerId),
+}
+
+impl Client {
+    /// The client at this address; the peer alone where it is not known.
+    pub fn of(address: Option<IpAddr>, peer: PeerId) -> Self {
+        address.map_or(Self::Peer(peer), Self::Address)
+    }
+
+    /// Returns a name that is the same for the same client. It does not tell the address, as others may learn it: coturn
+    /// logs it.
+    fn name(self, secret: &Secret) -> String {
+        match self {
+            Self::Peer(peer) => peer.to_string(),
+            Self::Address(address) => credential(secret, &format!("address:{}", network(address))).replace('=', ""),
         }
     }
 }
@@ -151,7 +185,7 @@ mod tests {
         let urls = ["turn:a.example", "turn:a.example?transport=tcp", "turns:b.example:443?transport=tcp"];
         let access = TurnAccess::Static { username: "ada".into(), password: Secret::new("north") };
         let servers = IceServers::new(&urls.map(str::to_owned), access).unwrap();
-        let list = servers.for_peer(PeerId::from_random([0; 20]), UNIX_EPOCH);
+        let list = servers.for_client(Client::Peer(PeerId::from_random([0; 20])), UNIX_EPOCH);
         let expected = IceServer {
             urls: urls.map(str::to_owned).to_vec(),
             username: Some("ada".into()),
@@ -165,11 +199,31 @@ mod tests {
         // printf %s "$username" | openssl dgst -sha1 -hmac north -binary | base64
         let urls = ["turn:relay.example:3478".to_owned(), "stun:relay.example:3478".to_owned()];
         let servers = IceServers::new(&urls, shared()).unwrap();
-        let peer = PeerId::from_random([0; 20]);
-        let list = servers.for_peer(peer, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let peer = Client::Peer(PeerId::from_random([0; 20]));
+        let list = servers.for_client(peer, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         assert_eq!(list[0].urls, ["stun:relay.example:3478"]);
         assert_eq!(list[1].username.as_deref(), Some("1700043200:AAAAAAAAAAAAAAAAAAAA"));
         assert_eq!(list[1].credential.as_deref(), Some("w59IZEz9c70+3EvvMquTMnG7fBg="));
+    }
+
+    #[test]
+    fn an_address_has_one_name_which_does_not_tell_it() {
+        let servers = IceServers::new(&["turn:relay.example".to_owned()], shared()).unwrap();
+        let name = |address: &str| {
+            let client = Client::Address(address.parse().unwrap());
+            let username = servers.for_client(client, UNIX_EPOCH).pop().unwrap().username.unwrap();
+            username.split_once(':').unwrap().1.to_owned()
+        };
+        for (one, other, same) in [
+            ("203.0.113.7", "203.0.113.7", true),
+            ("203.0.113.7", "::ffff:203.0.113.7", true),
+            ("203.0.113.7", "203.0.113.8", false),
+            ("2001:db8::1", "2001:db8::ffff:0:0:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+        ] {
+            assert_eq!(name(one) == name(other), same, "{one} and {other}");
+        }
+        assert!(!name("203.0.113.7").contains("203.0.113"));
     }
 
     #[test]

@@ -23,7 +23,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod access;
+mod activity;
+mod addresses;
 pub mod app;
+mod certificates;
 pub mod cluster;
 pub mod config;
 pub mod conn;
@@ -36,6 +39,8 @@ pub mod hub;
 pub mod ice;
 pub mod limits;
 mod link;
+mod listener;
+mod memory;
 mod outbound;
 pub mod outbox;
 pub mod protocol;

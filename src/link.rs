@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
 use crate::core::session::Full;
-use crate::limits::{Meter, Pace, Share};
+use crate::limits::{Holding, Meter, Pace, Share};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket, give_way};
@@ -41,6 +41,8 @@ pub(crate) enum Event {
     PeerTimeout,
     /// It has sent too fast for too long (R75).
     TooFast,
+    /// Its socket holds more memory for what arrives than its address has left (R103).
+    HoldsTooMuch,
     /// The socket is at its end.
     End(End),
     /// The outbox was closed, and what was in it has gone out.
@@ -59,6 +61,8 @@ pub(crate) struct Link {
     read_after: Option<Instant>,
     /// It did so for too long.
     too_fast: bool,
+    /// Memory that the socket holds for what arrives.
+    holding: Holding,
     /// Messages that have come in all.
     messages: u64,
     /// Messages since this task was last pending.
@@ -79,14 +83,21 @@ pub(crate) struct Link {
 impl Link {
     /// In a box, because it is handed on from stage to stage of a connection, and a future keeps
     /// room for every place that a value has been in.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, of_server: Share, socket: Socket) -> Box<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        metrics: Arc<Metrics>,
+        of_server: Share,
+        outbox: Outbox,
+        socket: Socket,
+    ) -> Box<Self> {
         let now = Instant::now();
         let join_by = now + config.join_timeout;
         // As late as any: what cuts the silence before a ping does so before the first one, for everybody to see.
         let ping_at = now + config.longest_silence();
         Box::new(Self {
             socket,
-            outbox: Arc::new(Outbox::new(config.outbox())),
+            holding: Holding::new(outbox.account()),
+            outbox: Arc::new(outbox),
             metrics,
             read_at: now,
             meter: Meter::new(config.rates.member(), of_server, now),
@@ -125,6 +136,12 @@ impl Link {
         self.read_at
     }
 
+    /// Sets how much longer the peer may take to join.
+    pub(crate) fn join_within(&mut self, time: Duration) {
+        self.join_by = Some(Instant::now() + time);
+        self.set_timer();
+    }
+
     /// The peer has joined a room, and shares with the others there what they may send.
     pub(crate) fn enter_room(&mut self, of_room: Share) {
         self.meter.enter(of_room);
@@ -153,7 +170,7 @@ impl Link {
                 return Poll::Ready(Event::TooFast);
             }
             if self.read_after.is_some() {
-                return Poll::Pending;
+                return self.hold();
             }
             if self.in_a_row == TURN {
                 self.in_a_row = 0;
@@ -170,9 +187,15 @@ impl Link {
             self.in_a_row = 0;
             // The timer was set anew, and has to be asked again to wake this task.
             if !paused {
-                return Poll::Pending;
+                return self.hold();
             }
         }
+    }
+
+    /// Counts what the socket holds while nothing more is read of it.
+    fn hold(&mut self) -> Poll<Event> {
+        self.holding.set(self.socket.held_bytes());
+        if self.holding.allowance() < self.holding.bytes() { Poll::Ready(Event::HoldsTooMuch) } else { Poll::Pending }
     }
 
     /// Counts what has come, and pauses or ends reading where it was too much: what has been read is carried out.
@@ -188,11 +211,16 @@ impl Link {
         self.keep(now, pace)
     }
 
-    /// The message that has come last counts as so many more (R81).
-    pub(crate) fn charge(&mut self, messages: u32) {
+    /// Counts the message that has come last as so many messages and bytes more (R81).
+    pub(crate) fn charge(&mut self, messages: u32, bytes: usize) {
         let now = Instant::now();
-        let pace = self.meter.take(now, messages, 0);
+        let pace = self.meter.take(now, messages, bytes);
         self.keep(now, pace);
+    }
+
+    /// Does not count the message that has come last, which was rejected, as sent too fast (R102).
+    pub(crate) fn pardon(&mut self, bytes: usize) {
+        self.meter.pardon(Instant::now(), 1, bytes);
     }
 
     /// Whether reading is paused, or to end.

@@ -1,6 +1,7 @@
 //! Settings, logs, bind, serve, exit code.
 
 use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -12,6 +13,12 @@ fn main() -> ExitCode {
     let env: Vec<_> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
+    // In a container the first process is the server, or the init program before it.
+    let first_process = std::fs::read("/proc/1/cmdline").unwrap_or_default();
+    // A wrong setting of another kind is the server's affair, which says so at its start.
+    if let Ok(Some(listen)) = Cli::health(std::env::args(), &env, &first_process) {
+        return ended(within_runtime(http::ask_ready(listen.local())));
+    }
     let loaded = match Cli::load(std::env::args(), &env) {
         Err(Refused::Shown(text)) => text.exit(),
         Err(Refused::Wrong(text)) => Err(text),
@@ -32,7 +39,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match within_runtime(run(cli)).and_then(|result| result) {
+    ended(within_runtime(run(cli)))
+}
+
+fn ended(result: Result<Result<(), String>, String>) -> ExitCode {
+    match result.and_then(|result| result) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!("roundtable: {text}");
@@ -52,10 +63,12 @@ fn within_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
 async fn run(cli: Cli) -> Result<(), String> {
     let config = cli.config;
     match cli.command {
-        // The doctor has its own way: it goes on without settings.
-        None | Some(Command::Doctor(_)) => {}
-        Some(Command::Health) => return http::ask_ready(config.ops_listen).await,
-        Some(Command::Token(order)) => return print(order.make(config.token_keys_file, SystemTime::now())?),
+        // The doctor and the health check have their own way: they go on without settings.
+        None | Some(Command::Doctor(_) | Command::Health) => {}
+        Some(Command::Token(order)) => {
+            let rules = config.token_rules();
+            return print(order.make(config.token_keys_file, rules, SystemTime::now())?);
+        }
         Some(Command::Limits) => return print(config.limits_table()),
         Some(Command::TokenKey(order)) => return print(order.make(config.token_keys_file)?),
     }
@@ -63,8 +76,8 @@ async fn run(cli: Cli) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     raise_file_limit(config.open_files());
     let server = Server::bind(config).await?;
-    let addresses = (server.address(), server.ops_address());
-    if let (Ok(listen), Ok(ops)) = addresses {
+    if let (Ok(listen), Ok(ops)) = (server.addresses(), server.ops_addresses()) {
+        let (listen, ops) = (list(&listen), list(&ops));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %ops, "serving");
     }
     server
@@ -78,6 +91,10 @@ async fn run(cli: Cli) -> Result<(), String> {
         })
         .await;
     Ok(())
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn print(text: String) -> Result<(), String> {

@@ -1,12 +1,14 @@
 //! The bounded queue between the hub and one socket: a [`Session`] under a lock, with a waker and an end.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
 use crate::core::session::{Bounds, Full, Load, OutOfSequence, Session};
+use crate::limits::{Holding, QueueAccount};
 use crate::protocol::{CloseCode, Frame, Outgoing};
 
 /// What waits for one member, whichever socket it comes by. Many push, one task takes.
@@ -17,11 +19,15 @@ use crate::protocol::{CloseCode, Frame, Outgoing};
 pub struct Outbox {
     state: Mutex<State>,
     reader: AtomicWaker,
+    /// Address of the client, if there has been one.
+    address: Option<IpAddr>,
 }
 
 #[derive(Debug)]
 struct State {
     session: Session,
+    /// The session's bytes.
+    holding: Holding,
     end: Option<CloseCode>,
     /// The most messages that waited at once since [`Outbox::take_most`].
     most: usize,
@@ -38,8 +44,40 @@ pub enum Taken {
 
 impl Outbox {
     /// An empty outbox, whose session has not begun.
-    pub fn new(bounds: Bounds) -> Self {
-        Self::of(Session::new(bounds))
+    pub fn new(bounds: Bounds, account: QueueAccount) -> Self {
+        Self::of(Session::new(bounds), account)
+    }
+
+    /// Returns an empty outbox with the same bounds and account, for the same client.
+    pub fn successor(&self) -> Self {
+        let state = self.lock();
+        Self { address: self.address, ..Self::of(state.session.successor(), state.holding.account().clone()) }
+    }
+
+    /// Moves the session to another outbox of the same client, which has no socket. It keeps nothing if this one was full.
+    pub fn detach(&self) -> Self {
+        let mut state = self.lock();
+        let mut detached = Self::of(state.release(), state.holding.account().clone());
+        if state.end == Some(CloseCode::SlowConsumer) {
+            detached.close(CloseCode::SlowConsumer);
+        }
+        detached.address = self.address;
+        detached
+    }
+
+    /// Returns where its bytes count.
+    pub fn account(&self) -> QueueAccount {
+        self.lock().holding.account().clone()
+    }
+
+    /// Sets the address of the client that it is for.
+    pub fn with_address(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+
+    /// Returns the address of the client that it is for.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// Adds a message. What is pushed after [`Outbox::close`] is for nobody and forgotten.
@@ -69,7 +107,8 @@ impl Outbox {
         }
         state.end = Some(code);
         if code == CloseCode::SlowConsumer {
-            state.session.abandon();
+            // One that has not begun, since what was forgotten cannot be made up for: nobody resumes it.
+            drop(state.release());
         }
         drop(state);
         self.reader.wake();
@@ -91,7 +130,10 @@ impl Outbox {
 
     /// See [`Session::acknowledge`].
     pub fn acknowledge(&self, number: u64) -> Result<(), OutOfSequence> {
-        self.lock().session.acknowledge(number)
+        let mut state = self.lock();
+        let acknowledged = state.session.acknowledge(number);
+        state.count();
+        acknowledged
     }
 
     /// See [`Session::accept`].
@@ -109,10 +151,11 @@ impl Outbox {
         self.lock().session.tell()
     }
 
-    /// An outbox that goes on with a session, without a socket so far.
-    pub fn of(mut session: Session) -> Self {
+    fn of(mut session: Session, account: QueueAccount) -> Self {
         session.pause();
-        Self { state: Mutex::new(State { session, end: None, most: 0 }), reader: AtomicWaker::new() }
+        let mut state = State { session, holding: Holding::new(account), end: None, most: 0 };
+        state.count();
+        Self { state: Mutex::new(state), reader: AtomicWaker::new(), address: None }
     }
 
     /// See [`Session::stay`].
@@ -127,10 +170,7 @@ impl Outbox {
 
     /// Gives the session away: its socket is lost. What is pushed here from now on is the socket's own affair.
     pub fn release(&self) -> Session {
-        let mut state = self.lock();
-        let mut session = state.session.successor();
-        std::mem::swap(&mut state.session, &mut session);
-        session
+        self.lock().release()
     }
 
     /// Gives the session away to a client that can go on with it (see [`Session::can_resume`]), and ends
@@ -140,8 +180,7 @@ impl Outbox {
         if state.end.is_some() || !state.session.can_resume(stay, last) {
             return None;
         }
-        let mut session = state.session.successor();
-        std::mem::swap(&mut state.session, &mut session);
+        let session = state.release();
         drop(state);
         self.close(CloseCode::Superseded);
         Some(session)
@@ -156,6 +195,7 @@ impl Outbox {
         let early = state.session.take_waiting();
         session.resume(last, early.into_iter().chain([answer]));
         state.session = session;
+        state.count();
         drop(state);
         self.reader.wake();
     }
@@ -163,7 +203,9 @@ impl Outbox {
     /// Goes on with a session whose client is still to come: what has gathered here meanwhile is forgotten.
     pub fn keep(&self, mut session: Session) {
         session.pause();
-        self.lock().session = session;
+        let mut state = self.lock();
+        state.session = session;
+        state.count();
     }
 
     /// What a session here may hold.
@@ -194,6 +236,7 @@ impl Outbox {
             return Ok(());
         }
         change(&mut state.session)?;
+        state.fit()?;
         state.most = state.most.max(state.waiting());
         drop(state);
         self.reader.wake();
@@ -202,7 +245,9 @@ impl Outbox {
 
     fn take(&self, frames: &mut VecDeque<Outgoing>) -> Option<Taken> {
         let mut state = self.lock();
-        if state.session.take(frames) { Some(Taken::Frames) } else { state.end.map(Taken::End) }
+        let has_taken = state.session.take(frames);
+        state.count();
+        if has_taken { Some(Taken::Frames) } else { state.end.map(Taken::End) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -212,6 +257,31 @@ impl Outbox {
 }
 
 impl State {
+    fn release(&mut self) -> Session {
+        let successor = self.session.successor();
+        let session = std::mem::replace(&mut self.session, successor);
+        self.count();
+        session
+    }
+
+    /// Counts what the session holds now.
+    fn count(&mut self) {
+        self.holding.set(self.session.held_bytes());
+    }
+
+    /// Counts what was added. While its address or the server holds too much, a session keeps no more than its allowance
+    /// (R103).
+    fn fit(&mut self) -> Result<(), Full> {
+        self.count();
+        let allowance = self.holding.allowance();
+        if allowance == self.holding.bytes() {
+            return Ok(());
+        }
+        let fitted = self.session.shrink(allowance);
+        self.count();
+        fitted
+    }
+
     /// How many messages are not yet in the kernel.
     fn waiting(&self) -> usize {
         self.session.load().waiting.0

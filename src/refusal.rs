@@ -33,11 +33,17 @@ pub(crate) fn error(
             sentence = format!("\"seq\" leaves a gap; the next number is {next}.");
             &*sentence
         }
+        Refusal::TokenInUse => "The token is for one person, who is in the room.",
+        Refusal::TooManySignals(_) => "Too much was sent to this peer; signals to others pass.",
         Refusal::Busy => "The servers that share this room have not decided in time.",
         Refusal::NotMember | Refusal::Dismissed(_) => return None,
     };
     metrics.error(code);
-    let retry_after_ms = (*refusal == Refusal::Busy).then(|| millis(with_jitter(BUSY_RETRY)));
+    let retry_after_ms = match refusal {
+        Refusal::Busy => Some(millis(with_jitter(BUSY_RETRY))),
+        Refusal::TooManySignals(wait) => Some(millis(with_jitter(*wait)).max(1)),
+        _ => None,
+    };
     Some(ServerMessage::Error(ErrorBody { code, message, re, reference, retry_after_ms }).to_frame())
 }
 
@@ -52,6 +58,8 @@ pub(crate) fn code(refusal: &Refusal) -> Option<ErrorCode> {
         Refusal::SignalToSelf => ErrorCode::SignalToSelf,
         Refusal::StateInvalid(_) => ErrorCode::StateInvalid,
         Refusal::OutOfSequence(_) => ErrorCode::OutOfSequence,
+        Refusal::TokenInUse => ErrorCode::TokenInUse,
+        Refusal::TooManySignals(_) => ErrorCode::TooManySignals,
         Refusal::Busy => ErrorCode::Busy,
         // The hub has closed this connection, and its close frame is on the way.
         Refusal::NotMember | Refusal::Dismissed(_) => return None,

@@ -7,46 +7,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::Request;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use crate::activity::{Activity, Phase, Times, WatchedStream};
 use crate::app::App;
-use crate::config::Config;
+use crate::certificates::probe_certificates;
+use crate::config::{Config, ListenAddress};
 use crate::http::{self, Patience, PeerAddress};
 use crate::hub::Connection;
-use crate::limits::{Kind, Visit};
-use crate::telemetry::{Limit, QUALITY_STEP};
+use crate::limits::{Kind, Rejection, Visit};
+use crate::listener::Listener;
+use crate::telemetry::{HttpConnections, Limit, QUALITY_STEP};
 
-/// How much sooner a client has to send a request's head where half of the places are taken: who holds them without a
-/// word is not to keep others waiting.
-const HURRY: u32 = 5;
 /// The longest head of a request in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
 /// How long to wait after the system refused a connection, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Longest time in which a client takes nothing of a response: it is gone, or holds the place on purpose.
+const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the end waits for what another program is still to be told.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(2);
 /// The same for traces, behind it: with both and the drain it is below what Docker is told to wait.
 const TRACE_PATIENCE: Duration = Duration::from_secs(2);
 /// How late a recording may be finished or deleted.
 const RECORDINGS_SWEEP: Duration = Duration::from_secs(2);
-/// Connections that may wait to be accepted: a room's reconnect, or a thousand rooms'.
-const BACKLOG: u32 = 4096;
 
 /// A server that has its addresses and serves nobody yet.
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
-    public: TcpListener,
-    ops: TcpListener,
+    public: Listener,
+    ops: Listener,
+    /// Asks for the keys of tokens to be read again.
+    hangup: Option<Signal>,
 }
 
 impl Server {
@@ -57,19 +60,31 @@ impl Server {
 
     /// The same, as one of several servers where there is an engine between them.
     pub async fn bind_beside_others(config: Config, engine: Option<Connection>) -> Result<Self, String> {
-        let public = listen("ROUNDTABLE_LISTEN", config.listen)?;
-        let ops = listen("ROUNDTABLE_OPS_LISTEN", config.ops_listen)?;
-        Ok(Self { app: App::beside_others(config, engine)?, public, ops })
+        let public = listen("ROUNDTABLE_LISTEN (--listen)", config.listen)?;
+        let ops = listen("ROUNDTABLE_OPS_LISTEN (--ops-listen)", config.ops_listen)?;
+        // From here on, SIGHUP does not end the program.
+        let hangup = signal(SignalKind::hangup()).ok();
+        Ok(Self { app: App::beside_others(config, engine)?, public, ops, hangup })
     }
 
-    /// Where clients connect.
+    /// Returns the first address where clients connect.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.public.local_addr()
+        first(self.addresses()?)
     }
 
-    /// Where operators connect.
+    /// Returns all of them: `localhost` has two.
+    pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.public.addresses()
+    }
+
+    /// Returns the first address where operators connect.
     pub fn ops_address(&self) -> std::io::Result<SocketAddr> {
-        self.ops.local_addr()
+        first(self.ops_addresses()?)
+    }
+
+    /// Returns all of them.
+    pub fn ops_addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.ops.addresses()
     }
 
     /// What all connections share.
@@ -80,18 +95,23 @@ impl Server {
     /// Serves until `shutdown` is ready, then sends everyone away, for as long as the settings
     /// allow.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { app, public, ops } = self;
-        let bounds = Bounds {
-            connections: app.config.requests,
-            times: Times { head: app.config.request_head_timeout, longest: app.config.request_timeout },
+        let Self { app, public, ops, hangup } = self;
+        let times = Times {
+            head: app.config.request_head_timeout,
+            keepalive: app.config.http_keepalive_timeout,
+            longest: app.config.request_timeout,
+            stalled: STALLED_TIMEOUT,
         };
-        let ops =
-            tokio::spawn(accept(ops, http::ops_router(&app), bounds, None, watch::Sender::new(false).subscribe()));
+        let bounds = |open| Bounds { connections: app.config.requests, times, open };
+        let (public_open, ops_open) = (app.metrics.http_connections.public(), app.metrics.http_connections.ops());
+        let never = watch::Sender::new(false).subscribe();
+        let ops = tokio::spawn(accept(ops, http::ops_router(&app), bounds(ops_open), None, never));
         // Not `App::draining`: whoever drains a server by the admin API goes on asking it.
         let (stop, stopped) = watch::channel(false);
+        let bounds = bounds(public_open);
         let public = tokio::spawn(accept(public, http::router(&app), bounds, Some(Arc::clone(&app)), stopped));
         let keyed = Arc::clone(&app);
-        let keys = tokio::spawn(async move { keyed.access.follow_keys(signal(SignalKind::hangup()).ok()).await });
+        let keys = tokio::spawn(async move { keyed.access.follow_keys(hangup).await });
         let tells = Arc::clone(&app);
         let webhooks = tokio::spawn(async move { tells.webhooks.run().await });
         let traced = app.traces.clone();
@@ -104,6 +124,10 @@ impl Server {
         let recordings = tokio::spawn(async move { sweep_recordings(&keeps).await });
         let counts = Arc::clone(&app);
         let quality = tokio::spawn(async move { keep_quality(&counts).await });
+        let probed = Arc::clone(&app);
+        let certificates = tokio::spawn(async move {
+            probe_certificates(&probed.config.certificates, &probed.metrics.certificates).await;
+        });
         shutdown.await;
 
         tracing::info!(connections = app.connections(), "shutting down");
@@ -121,7 +145,7 @@ impl Server {
         // Last: it says until the end that the server is not ready.
         app.webhooks.settle(WEBHOOK_PATIENCE).await;
         app.traces.settle(TRACE_PATIENCE).await;
-        for task in [ops, keys, webhooks, traces, ice, engine, recordings, quality] {
+        for task in [ops, keys, webhooks, traces, ice, engine, recordings, quality, certificates] {
             task.abort();
         }
         tracing::info!("stopped");
@@ -153,26 +177,25 @@ async fn keep_quality(app: &App) {
     }
 }
 
-fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, String> {
-    let bind = || {
-        let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bind().map_err(|error| format!("{setting}: cannot listen on {address}: {error}"))
+fn first(addresses: Vec<SocketAddr>) -> std::io::Result<SocketAddr> {
+    addresses.into_iter().next().ok_or_else(|| std::io::ErrorKind::AddrNotAvailable.into())
+}
+
+fn listen(setting: &str, address: ListenAddress) -> Result<Listener, String> {
+    Listener::bind(address).map_err(|error| format!("{setting}: cannot listen on {address}: {error}"))
 }
 
 /// Serves what comes; `app` has the limits by address, which operators have none of.
 async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
-    Bounds { connections, times }: Bounds,
+    Bounds { connections, times, open }: Bounds,
     app: Option<Arc<App>>,
     mut stopped: watch::Receiver<bool>,
 ) {
     // A WebSocket's connection is counted by `App::admit` instead, from its upgrade on.
     let places = Arc::new(Semaphore::new(connections));
+    let crowd = Arc::new(Crowd { places: Arc::clone(&places), connections, crowded: watch::Sender::new(false) });
     let stopping = stopped.clone();
     let mut refused = false;
     let next = async {
@@ -183,14 +206,16 @@ async fn accept(
                 Ok((stream, from)) => {
                     refused = false;
                     // An address that has far too many open gets no word: it would cost what the limit is to save.
-                    let Ok(visit) = visit(app.as_deref(), from.ip()) else { continue };
-                    let crowded = places.available_permits() < connections / 2;
-                    let head = if crowded { times.head / HURRY } else { times.head };
-                    let times = Times { head, ..times };
-                    let connection = serve(stream, from.ip(), times, router.clone(), stopping.clone());
+                    let Ok(visit) = visit(app.as_deref(), from) else { continue };
+                    crowd.update();
+                    let connection =
+                        serve(stream, from, times, crowd.crowded.subscribe(), router.clone(), stopping.clone());
+                    let crowd = Arc::clone(&crowd);
+                    let open = open.count();
                     tokio::spawn(async move {
                         connection.await;
-                        drop((place, visit));
+                        drop((place, visit, open));
+                        crowd.update();
                     });
                 }
                 Err(error) => {
@@ -212,67 +237,91 @@ async fn accept(
     let _ = places.acquire_many(u32::try_from(connections).unwrap_or(u32::MAX)).await;
 }
 
-/// Counts a connection by its address, but those of trusted proxies, which come for many.
+/// True if so many places are taken that idle connections are closed sooner.
+#[derive(Debug)]
+struct Crowd {
+    places: Arc<Semaphore>,
+    connections: usize,
+    crowded: watch::Sender<bool>,
+}
+
+impl Crowd {
+    /// Half of the places make a crowd, and three eighths end it: each change wakes every connection.
+    fn update(&self) {
+        let free = self.places.available_permits();
+        self.crowded.send_if_modified(|crowded| {
+            let now = if *crowded { free <= self.connections * 5 / 8 } else { free < self.connections / 2 };
+            std::mem::replace(crowded, now) != now
+        });
+    }
+}
+
+/// Counts a connection by its address. Those of trusted proxies come for many: their requests are counted one by one.
 fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     let Some(app) = app.filter(|app| !app.config.trusted_proxies.trusts(from)) else { return Ok(None) };
-    app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or_else(|| app.metrics.limited(Limit::Connections))
+    app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or_else(|| {
+        app.metrics.limited(Limit::Connections);
+        app.report_rejection(Rejection::AddressConnections, Some(from));
+    })
 }
 
 /// What a listener takes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug)]
 struct Bounds {
     /// Connections that are no WebSockets. More wait to be accepted.
     connections: usize,
     times: Times,
-}
-
-/// How long a connection may take.
-#[derive(Clone, Copy)]
-struct Times {
-    /// For a request's head, or without one.
-    head: Duration,
-    /// For all of its requests; and for the last answer, once more.
-    longest: Duration,
+    /// Counts them.
+    open: HttpConnections,
 }
 
 async fn serve(
     stream: TcpStream,
     from: IpAddr,
-    Times { head, longest }: Times,
+    times: Times,
+    crowded: watch::Receiver<bool>,
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
     let _ = stream.set_nodelay(true);
-    let patience = Patience::default();
-    let asked = patience.clone();
+    let (activity, patience) = (Activity::new(), Patience::default());
+    let (begun, ended, asked) = (activity.clone(), activity.clone(), patience.clone());
     let router = router.map_request(move |mut request: Request<Incoming>| {
+        begun.begin();
         request.extensions_mut().insert(PeerAddress(from));
         request.extensions_mut().insert(asked.clone());
+        request.extensions_mut().insert(begun.clone());
         request
     });
+    let router = router.map_response(move |response: Response<Body>| response.map(|body| ended.watch_body(body)));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(head)
+            // `Activity` has the time of a head.
+            .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(
+                TokioIo::new(WatchedStream::new(stream, activity.clone())),
+                TowerToHyperService::new(router)
+            )
             .with_upgrades()
     );
     let over = async {
         tokio::select! {
-            () = is_true(&mut stopping) => {}
-            () = async {
-                tokio::time::sleep(longest).await;
-                tokio::time::sleep(patience.time()).await;
-            } => {}
+            () = is_true(&mut stopping) => None,
+            phase = activity.overdue(times, &patience, crowded) => Some(phase),
         }
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
-        () = over => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(longest, connection).await
+        over = over => match over {
+            Some(Phase::Idle | Phase::Head | Phase::Stalled) => return,
+            // The last response may take as long again.
+            Some(Phase::Busy) | None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(times.longest, connection).await
+            }
         }
     };
     match ended {

@@ -23,13 +23,17 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::protocol::{Head, MESSAGE_BYTES, Outgoing};
 
-/// What an idle socket keeps for reading. A longer message grows it for as long as it is read.
+/// Size of a new socket's buffer for reading in bytes. A longer message grows it, and it stays as large.
 const READ_BUFFER: usize = 512;
+/// Size of a grown buffer that counts towards memory limits in bytes. Most messages are shorter.
+const GROWN_BUFFER: usize = 16 * 1024;
 /// What one read takes from the kernel at most: several offers.
 const SCRATCH: usize = 64 * 1024;
 /// What is taken of one connection in a row without a whole message: of fragments of nothing it is thousands, and what
 /// they cost could be felt by others. Most messages are shorter.
 const TURN: usize = 8 * 1024;
+/// Length of the head of a client's control frame in bytes (RFC 6455, section 5.2).
+const CONTROL_HEAD: usize = 6;
 /// Frames handed to the kernel in one call.
 const BATCH: usize = 16;
 
@@ -88,6 +92,10 @@ pub struct Socket {
     sent: usize,
     /// Bytes that have come since [`Socket::take_read`].
     read: usize,
+    /// Bytes of a message that has arrived in part, with the heads of its frames.
+    partial: usize,
+    /// Bytes of the longest message so far, if it has grown the buffer much.
+    grown: usize,
 }
 
 impl Socket {
@@ -102,12 +110,17 @@ impl Socket {
         let reader = WebSocketContext::new(Role::Server, Some(config));
         // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
         let unread = Bytes::copy_from_slice(unread);
-        Self { tcp: Box::new(tcp), reader, unread, out: VecDeque::new(), sent: 0, read: 0 }
+        Self { tcp: Box::new(tcp), reader, unread, out: VecDeque::new(), sent: 0, read: 0, partial: 0, grown: 0 }
     }
 
     /// How many bytes have come since this was last asked, whatever they are.
     pub fn take_read(&mut self) -> usize {
         std::mem::take(&mut self.read)
+    }
+
+    /// Returns the size of the buffers for what arrives, as far as that is known.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.max(self.grown) + self.unread.len()
     }
 
     /// Reads the next message.
@@ -133,7 +146,22 @@ impl Socket {
             may_write,
             cx,
         };
-        match self.reader.read(&mut io) {
+        let result = self.reader.read(&mut io);
+        self.partial += TURN - io.turn;
+        match &result {
+            Ok(Message::Text(_) | Message::Binary(_)) => {
+                if self.partial > GROWN_BUFFER {
+                    self.grown = self.grown.max(self.partial);
+                }
+                self.partial = 0;
+            }
+            // It comes between the frames of a message.
+            Ok(Message::Ping(payload) | Message::Pong(payload)) => {
+                self.partial = self.partial.saturating_sub(CONTROL_HEAD + payload.len());
+            }
+            _ => {}
+        }
+        match result {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Received::Text(text))),
             Ok(Message::Binary(_)) => Poll::Ready(Ok(Received::Binary)),
             Ok(Message::Ping(_)) => {

@@ -1,7 +1,9 @@
 //! Tells another program what happens in the rooms, by HTTP (R71, R72). Off unless there is an address.
 //!
-//! Events are put into a bounded queue, under a room's lock, and sent one after the other, so that they arrive in
-//! their order. Nobody waits for the other program: what does not fit is dropped, counted and said once.
+//! Events are put into a bounded queue, under a room's lock, and sent one after the other. Those of a room arrive in their
+//! order, and the rooms take turns. Nobody waits for the other program: what does not fit is dropped, counted and said once.
+
+mod queue;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +21,10 @@ use crate::cluster::Post;
 use crate::cluster::share::{Happened, News};
 use crate::cluster::wire::{Incarnation, Mark};
 use crate::config::Secret;
-use crate::outbound::{self, Queue};
+use crate::outbound;
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
 use crate::telemetry::{self, Metrics, Origin, Parent, Traced, Traces};
+use queue::RoomQueue;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -55,7 +58,7 @@ pub struct Webhooks {
 #[derive(Debug)]
 struct Line {
     target: Target,
-    queue: Queue<Event>,
+    queue: RoomQueue<Event>,
     /// That events are dropped has been said, and none has been delivered since.
     said: AtomicBool,
 }
@@ -100,7 +103,7 @@ impl Webhooks {
     /// Tells nobody, where there is no target.
     pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
         let line = target.map(|target| {
-            let queue = Queue::new(target.queue);
+            let queue = RoomQueue::new(target.queue);
             Line { target, queue, said: AtomicBool::new(false) }
         });
         Self { line, metrics, traces: Traces::default() }
@@ -137,8 +140,12 @@ impl Webhooks {
         self.put(now(), "peer_joined", room, Some(peer), None);
     }
 
-    /// Somebody is out; without a reason, because the meeting was ended.
+    /// Somebody is out; without a reason, because the meeting was ended. Nothing is told of a session that another one of the
+    /// same peer supersedes.
     pub fn left(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
+        if reason == Some(LeaveReason::Superseded) {
+            return;
+        }
         self.put(now(), "peer_left", room, Some(peer), Some(reason.into()));
     }
 
@@ -161,7 +168,10 @@ impl Webhooks {
             reason,
             origin: Origin::here(),
         };
-        if !line.queue.put(event) {
+        // Counted before it is in: it may be out and done with by the next line.
+        self.metrics.webhooks_queued.inc();
+        if line.queue.put(room, event).is_some() {
+            self.metrics.webhooks_queued.dec();
             self.dropped(line, "more waits than may");
         }
     }
@@ -176,9 +186,9 @@ impl Webhooks {
     /// Delivers, until it is no longer polled; once.
     pub async fn run(&self) {
         let Some(line) = &self.line else { return std::future::pending().await };
-        let Some(mut receiver) = line.queue.receiver() else { return };
         let agent = outbound::agent(ATTEMPT);
-        while let Some(event) = receiver.recv().await {
+        loop {
+            let event = line.queue.next().await;
             match self.deliver(&agent, &line.target, &event).await {
                 Ok(()) => {
                     self.metrics.webhooks_delivered.inc();
@@ -186,7 +196,8 @@ impl Webhooks {
                 }
                 Err(why) => self.dropped(line, &why),
             }
-            line.queue.done(1);
+            self.metrics.webhooks_queued.dec();
+            line.queue.done();
         }
     }
 
@@ -236,7 +247,6 @@ impl Webhooks {
     /// Waits until nothing is on its way any more, but not for ever: for the end of the server.
     pub async fn settle(&self, patience: Duration) {
         let Some(line) = &self.line else { return };
-        // What is left then is lost with the process.
         line.queue.settle(patience).await;
     }
 }

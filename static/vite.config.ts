@@ -10,13 +10,18 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 
 const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8')) as { version: string };
 
-/** A room's address `r/<room>` is answered with the page `r/index.html`, as the server does it. */
+/** Answers `r/<room>` with the page `r/index.html` and `r/<room>/` with a redirect to it, as the server does. */
 function roomAddresses(): Plugin {
   return {
     name: 'room-addresses',
     configureServer({ middlewares }) {
-      middlewares.use((request, _response, next) => {
-        if (/^\/r\/[^/?#]+$/.test(request.url?.split('?', 1)[0] ?? '')) request.url = '/r/index.html';
+      middlewares.use((request, response, next) => {
+        const [, room, slash, query = ''] = /^\/r\/([^/?]+)(\/?)(\?.*)?$/.exec(request.url ?? '') ?? [];
+        if (room !== undefined && slash === '/') {
+          response.writeHead(302, { location: `../${room}${query}` }).end();
+          return;
+        }
+        if (room !== undefined) request.url = '/r/index.html';
         next();
       });
     },
@@ -98,6 +103,13 @@ function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<str
   return found;
 }
 
+/** Whether a page shows an icon. The library's index, which pages import, imports every icon. */
+function shows(root: string, icon: string, graph: Rolldown.ChunkingContext): boolean {
+  const name = icon.replaceAll(/(?:^|-)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  const own = [...imports(root, graph)].filter((id) => id.startsWith(at('src')));
+  return own.some((id) => new RegExp(`\\b${name}\\b`).test(graph.getModuleInfo(id)?.code ?? ''));
+}
+
 /**
  * Which file of the first load a module belongs to. Left to itself the bundler makes one of each part that a
  * page shares with something loaded later: thirty files, which compress worse by a twentieth.
@@ -106,7 +118,10 @@ function firstLoad(id: string, graph: Rolldown.ChunkingContext): string | null {
   // What begins a page is in a file of its own: another page that shares the rest must not begin it.
   if (id === at('src/main.ts')) return null;
   if (imports('src/main.ts', graph).has(id)) return 'main';
-  if (!imports('src/ui/pages/RoomPage.vue', graph).has(id)) return null;
+  const room = 'src/ui/pages/RoomPage.vue';
+  if (!imports(room, graph).has(id)) return null;
+  const [, icon] = /@lucide\/vue\/dist\/esm\/icons\/([^/]+)\.mjs$/.exec(id) ?? [];
+  if (icon !== undefined && !shows(room, icon, graph)) return null;
   return imports('src/ui/pages/LandingPage.vue', graph).has(id) ? 'pages' : 'room';
 }
 
@@ -134,5 +149,6 @@ export default defineConfig(({ command }) => ({
       output: { codeSplitting: { groups: [{ name: firstLoad, debugName: 'first load' }] } },
     },
   },
-  test: { environment: 'node', include: ['src/**/*.test.ts'] },
+  // A safety code takes a core for half a second, and tests run beside compilers.
+  test: { environment: 'node', include: ['src/**/*.test.ts'], testTimeout: 30_000 },
 }));

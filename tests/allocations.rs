@@ -16,6 +16,7 @@ use roundtable::core::Grant;
 use roundtable::core::session::{Bound, Bounds};
 use roundtable::greeter::Greeter;
 use roundtable::hub::{Connection, Entrance, Hub, HubRules, Membership, Newcomer, Said};
+use roundtable::limits::QueueAccount;
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -106,7 +107,7 @@ fn greeter() -> Greeter {
 /// Somebody, and the socket's end of its outbox.
 fn newcomer(number: u8) -> (Newcomer, Arc<Outbox>) {
     let bound = Bound { frames: 1024, bytes: 1 << 20 };
-    let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }));
+    let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }, QueueAccount::default()));
     let newcomer = Newcomer {
         id: PeerId::from_random([number; PeerId::LEN]),
         name: PeerName::new("Ada").unwrap(),
@@ -116,6 +117,7 @@ fn newcomer(number: u8) -> (Newcomer, Arc<Outbox>) {
         stay: None,
         last_seq: None,
         disproved: false,
+        limited_by_address: false,
         grant: Grant::default(),
         outbox: outbox.clone(),
     };

@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -11,9 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use common::client::Client;
+use common::folder::Folder;
 use common::program::{BINARY, Running, program, run, text};
 use common::tokens::{Keys, later};
-use common::{eventually, http, within};
+use common::{eventually, http, kernel, within};
 
 #[test]
 fn whoever_reads_of_a_list_only_what_it_wants_gets_no_error() {
@@ -27,7 +28,15 @@ fn whoever_reads_of_a_list_only_what_it_wants_gets_no_error() {
 #[test]
 fn a_wrong_setting_is_told_and_the_exit_code_is_2() {
     for (args, settings, says) in [
-        (&[][..], &[("ROUNDTABLE_LISTEN", "18080")][..], &["ROUNDTABLE_LISTEN", "18080"][..]),
+        (
+            &[][..],
+            &[("ROUNDTABLE_LISTEN", "meet.example:18080")][..],
+            &["ROUNDTABLE_LISTEN", "meet.example:18080", "127.0.0.1:18080"][..],
+        ),
+        (&["health", "--ops-listen", "nowhere"], &[], &["ROUNDTABLE_OPS_LISTEN", "nowhere", "[::]:18080"]),
+        (&[], &[("ROUNDTABLE_COMPOSE_LISTEN", "18080")], &["ROUNDTABLE_LISTEN", "docker-compose.yml", "HTTPS_PORT"]),
+        (&[], &[("ROUNDTABLE_ROOMS", "\"5\"")], &["ROUNDTABLE_ROOMS", "quotes", "--env-file"]),
+        (&[], &[("TZ", "IST-5:30")], &["TZ", "IST-5:30", "Asia/Kolkata"]),
         (&[], &[("ROUNDTABLE_LISTN", "127.0.0.1:0")], &["ROUNDTABLE_LISTN", "ROUNDTABLE_LISTEN"]),
         (&[], &[("TZ", "Asia/Shangai")], &["TZ", "Asia/Shangai", "Asia/Shanghai"]),
         (&["--ping-interval", "20"], &[], &["ROUNDTABLE_PING_INTERVAL", "\"20\"", "20s"]),
@@ -39,14 +48,14 @@ fn a_wrong_setting_is_told_and_the_exit_code_is_2() {
             &["ROUNDTABLE_TURN_SECRET_FILE", "/nonexistent/file"],
         ),
         (&[], &[("ROUNDTABLE_TRUSTED_PROXIES", "nginx")], &["ROUNDTABLE_TRUSTED_PROXIES", "nginx", "10.0.0.0/8"]),
-        (&[], &[("ROUNDTABLE_ALLOWED_ORIGINS", "a.example/b")], &["ROUNDTABLE_ALLOWED_ORIGINS", "https://app.example"]),
+        (&[], &[("ROUNDTABLE_ALLOWED_ORIGINS", "a.example/b")], &["ROUNDTABLE_ALLOWED_ORIGINS", "https://a.example"]),
         (&[], &[("ROUNDTABLE_ADDRESS_JOINS", "-1")], &["ROUNDTABLE_ADDRESS_JOINS", "-1"]),
-        (&[], &[("ROUNDTABLE_ADMIN_TOKEN", "short")], &["ROUNDTABLE_ADMIN_TOKEN", "16"]),
+        (&[], &[("ROUNDTABLE_ADMIN_TOKEN", "short")], &["ROUNDTABLE_ADMIN_TOKEN", "32", "openssl rand -hex 32"]),
         (
             &[],
             &[
                 ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1"),
-                ("ROUNDTABLE_RESUME_KEY", "the same for all of them"),
+                ("ROUNDTABLE_RESUME_KEY", "the same for all of them, long enough"),
                 ("ROUNDTABLE_ROOM_MEMBERS", "500"),
             ],
             &["ROUNDTABLE_ROOM_MEMBERS", "500", "ROUNDTABLE_REDIS_URL", "from 1 to"],
@@ -188,6 +197,111 @@ fn health_is_1_where_no_server_is() {
     }
 }
 
+#[tokio::test]
+async fn by_default_it_listens_on_ipv6_and_ipv4() {
+    // Port 0 of the default's address.
+    let mut running = Running::start(&[("ROUNDTABLE_LISTEN", "0"), ("ROUNDTABLE_OPS_LISTEN", ":0")]);
+    for (port, path) in [(running.address.port(), "/signal-api/v1/welcome"), (running.ops.port(), "/readyz")] {
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            assert_eq!(http::ask((ip, port).into(), "GET", path, &[]).await.status, 200, "{ip}");
+        }
+    }
+    // Where an address is shown or compared, IPv4 is IPv4: 127.0.0.1 is a trusted proxy, not a stranger's ::ffff:127.0.0.1.
+    let port = running.address.port();
+    drop(running);
+    running = Running::start(&[("ROUNDTABLE_LISTEN", &port.to_string()), ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")]);
+    let forwarded = [("X-Forwarded-For", "198.51.100.7"), ("Origin", "https://elsewhere.example")];
+    http::ask((Ipv4Addr::LOCALHOST, port).into(), "POST", "/signal-api/v1/check", &forwarded).await;
+    let mut ada = Client::connect((Ipv4Addr::LOCALHOST, port).into(), "r").await.unwrap();
+    ada.join("Ada").await;
+    http::ask((Ipv4Addr::LOCALHOST, port).into(), "GET", "/signal-api/v1/rooms/r", &forwarded).await;
+    assert_eq!(running.line("names its clients")["address"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn on_a_machine_without_ipv6_it_listens_on_ipv4() {
+    for listen in ["0", "localhost:0"] {
+        let mut program = program(BINARY, &[("ROUNDTABLE_LISTEN", listen), ("ROUNDTABLE_OPS_LISTEN", listen)]);
+        kernel::without_ipv6(&mut program);
+        let running = Running::spawn(program);
+        assert!(running.address.is_ipv4() && running.ops.is_ipv4(), "{}", running.address);
+        let port = running.address.port();
+        let answer = http::ask((Ipv4Addr::LOCALHOST, port).into(), "GET", "/signal-api/v1/welcome", &[]).await;
+        assert_eq!(answer.status, 200);
+        let listen = running.ops.port().to_string();
+        assert_eq!(run(&["health"], &[("ROUNDTABLE_OPS_LISTEN", &listen)]).status.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn localhost_is_both_loopbacks_and_nothing_else() {
+    let running = Running::start(&[("ROUNDTABLE_LISTEN", "localhost:0")]);
+    let port = running.address.port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        assert_eq!(http::ask((ip, port).into(), "GET", "/signal-api/v1/welcome", &[]).await.status, 200, "{ip}");
+    }
+    assert!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).await.is_err());
+}
+
+#[test]
+fn health_asks_where_its_own_flag_says() {
+    let running = Running::start(&[]);
+    let (ops, elsewhere) = (running.ops.to_string(), ("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:1"));
+    for args in [["health", "--ops-listen", &ops], ["--ops-listen", &ops, "health"]] {
+        let output = run(&args, &[elsewhere]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+    assert_eq!(run(&["health"], &[elsewhere]).status.code(), Some(1));
+    // It reads no secret and makes no file.
+    let missing = ("ROUNDTABLE_ADMIN_TOKEN_FILE", "/nonexistent");
+    assert_eq!(run(&["health"], &[("ROUNDTABLE_OPS_LISTEN", &ops), missing]).status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_kept_is_logged_once_in_the_format_of_the_log() {
+    let mut command = program(BINARY, &[("ROUNDTABLE_RESUME_KEY_FILE", "/proc/no/key")]);
+    command.stderr(Stdio::piped());
+    let mut running = Running::spawn(command);
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    // Each line is JSON, as `Running` reads them.
+    let told: Vec<_> = running.seen.iter().filter(|line| line.contains("no key is kept")).collect();
+    assert_eq!(told.len(), 1, "{:?}", running.seen);
+    assert!(told[0].contains("/proc/no/key") && told[0].contains("\"WARN\""), "{told:?}");
+    let mut stderr = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(stderr, "");
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_agree_on_a_key_also_without_hard_links() {
+    for has_links in [true, false] {
+        let folder = Folder::new();
+        std::fs::create_dir_all(folder.path()).unwrap();
+        let file = format!("{}/resume.key", folder.path());
+        let servers: Vec<_> = std::thread::scope(|scope| {
+            let start = || {
+                let mut program = program(BINARY, &[("ROUNDTABLE_RESUME_KEY_FILE", &file)]);
+                if !has_links {
+                    kernel::without_links(&mut program);
+                }
+                Running::spawn(program)
+            };
+            let starts: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(std::fs::read_to_string(&file).unwrap().len(), 44);
+        let ada = servers[0].join("r").await;
+        for server in &servers[1..] {
+            let mut again = Client::connect(server.address, "r").await.unwrap();
+            again.join_with(json!({"type": "join", "name": "Ada", "resume": ada.welcome["resume"]})).await;
+            assert_eq!((again.id(), &again.welcome["resumed"]), (ada.id(), &json!(true)), "links: {has_links}");
+        }
+        // Nothing is left of the making.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
 #[test]
 fn a_port_in_use_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -205,15 +319,15 @@ fn a_port_in_use_is_told() {
 async fn no_log_tells_what_people_say_or_a_secret() {
     let mut running = Running::start(&[
         ("ROUNDTABLE_LOG", "info,roundtable=trace"),
-        ("ROUNDTABLE_TURN_SECRET", "turn-north"),
+        ("ROUNDTABLE_TURN_SECRET", "turn-north-of-the-relay-and-longer"),
         ("ROUNDTABLE_ICE_URLS", "turn:t.example:3478"),
-        ("ROUNDTABLE_RESUME_KEY", "resume-south"),
-        ("ROUNDTABLE_ADMIN_TOKEN", "admin-token-of-the-east"),
+        ("ROUNDTABLE_RESUME_KEY", "resume-south-of-the-server-and-longer"),
+        ("ROUNDTABLE_ADMIN_TOKEN", "admin-token-of-the-east-and-longer"),
         // Nobody is there, which is worth a line.
         ("ROUNDTABLE_WEBHOOK_URL", "http://127.0.0.1:1/hook-west"),
-        ("ROUNDTABLE_WEBHOOK_SECRET", "hook-secret"),
+        ("ROUNDTABLE_WEBHOOK_SECRET", "hook-secret-of-the-west-and-longer"),
     ]);
-    for token in ["admin-token-of-the-east", "guess-at-a-token"] {
+    for token in ["admin-token-of-the-east-and-longer", "guess-at-a-token"] {
         let authorization = format!("Bearer {token}");
         let asked = [("Authorization", &*authorization)];
         http::ask(running.address, "GET", "/signal-api/v1/admin/rooms/private-room", &asked).await;

@@ -108,7 +108,8 @@ fn every_test_that_proves_a_promise_is_there() {
             // A property test stands in a macro, and may have a case for each line of a table.
             let property = text.contains("proptest!") && text.contains(&format!("fn {name}("));
             let script = text.contains(&format!("'{name}'")) || text.contains(&format!("`{name}`"));
-            assert!(rust || property || script, "no test {name:?} in {file}");
+            let python = text.contains(&format!("def {name}(self)"));
+            assert!(rust || property || script || python, "no test {name:?} in {file}");
             proofs += 1;
         }
     }

@@ -6,9 +6,10 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use roundtable::protocol::RoomName;
 use roundtable::protocol::client::{Request, parse};
+use roundtable::protocol::{PeerName, RoomName};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use common::TestServer;
@@ -50,9 +51,10 @@ fn client_messages_are_understood() {
             Request::Broadcast { data } => {
                 assert_eq!(serde_json::from_str::<Value>(data.get()).unwrap(), message["data"], "{name}");
             }
-            Request::Join { name: parsed, resume, token, host_key, .. } => {
+            Request::Join { name: parsed, resume, token, host_key, proof, .. } => {
                 assert_eq!(token.as_deref(), message["token"].as_str(), "{name}");
                 assert_eq!(host_key.as_deref(), message["host_key"].as_str(), "{name}");
+                assert_eq!(proof.as_deref(), message["proof"].as_str(), "{name}");
                 assert_eq!(parsed.as_str(), message["name"], "{name}");
                 assert_eq!(resume.as_deref(), message["resume"].as_str(), "{name}");
             }
@@ -67,7 +69,7 @@ fn client_messages_are_understood() {
     }
     let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "quality", "renew", "signal", "state", "sync"];
     assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
-    let all = ["admit", "ask", "end", "refuse", "remove", "role", "settings", "switch_off"];
+    let all = ["admit", "ask", "end", "refuse", "refuse_all", "remove", "role", "settings", "switch_off"];
     assert!(acts.iter().eq(all), "every act is among the fixtures: {acts:?}");
 }
 
@@ -76,6 +78,15 @@ fn r1_room_names_are_told_from_others() {
     for entry in fixture("rooms.json") {
         let name = entry["name"].as_str().unwrap();
         assert_eq!(RoomName::new(name).is_ok(), entry["valid"], "{name:?}");
+    }
+}
+
+#[test]
+fn r6_r96_names_of_people_are_told_from_what_cannot_be_seen() {
+    for entry in fixture("names.json") {
+        let name = entry["name"].as_str().unwrap();
+        let checked = PeerName::new(name);
+        assert_eq!(checked.is_ok(), entry["valid"], "{name:?}: {checked:?}");
     }
 }
 
@@ -143,7 +154,7 @@ fn shape(message: &Value) -> BTreeMap<String, &'static str> {
 async fn captured() -> Vec<Value> {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478,turn:t.example:3478"),
-        ("ROUNDTABLE_TURN_SECRET", "north"),
+        ("ROUNDTABLE_TURN_SECRET", "north-north-north-north-north-north"),
         ("ROUNDTABLE_ROOM_MEMBERS", "2"),
     ])
     .await;
@@ -223,6 +234,18 @@ async fn captured() -> Vec<Value> {
             break message;
         }
     });
+    // Ten to one receiver are free.
+    let limited = TestServer::start(&[("ROUNDTABLE_MESSAGE_RATE", "10")]).await;
+    let (mut sender, receiver) = (limited.join("r", "Ada").await, limited.join("r", "Bob").await);
+    sender.expect("peer_joined").await;
+    for _ in 0..11 {
+        sender.send(json!({"type": "signal", "to": receiver.id(), "data": 1, "ref": 7})).await;
+    }
+    seen.push(sender.expect("error").await);
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let mut page = Raw::over(tcp, "page", "Origin: https://elsewhere.example\r\n", b"").await;
+    page.text(r#"{"type":"join","name":"Eve"}"#).await;
+    seen.push(page.message().await);
     let (mut raw, _) = Raw::join(&server, "other", "Zoe").await;
     raw.frame(FIN | TEXT, &[b' '; 65_537]).await;
     seen.push(raw.message().await);
@@ -312,7 +335,7 @@ async fn moderated(server: &TestServer) -> Vec<Value> {
 async fn renewed() -> Value {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478,turn:t.example:3478"),
-        ("ROUNDTABLE_TURN_SECRET", "north"),
+        ("ROUNDTABLE_TURN_SECRET", "north-north-north-north-north-north"),
         ("ROUNDTABLE_TURN_LIFETIME", "1s"),
     ])
     .await;
@@ -343,10 +366,24 @@ async fn with_tokens() -> Vec<Value> {
     seen.push(ada.expect("token_expiring").await);
     ada.send(json!({"type": "renew", "token": limited, "ref": 7})).await;
     seen.push(ada.expect("renewed").await);
+    let free = keys.token(json!({"room": "r", "exp": later(60.0)}));
+    let mut grace = server.connect("r").await;
+    grace.join_with(json!({"type": "join", "name": "Grace", "token": free})).await;
+    grace.expect("token_expiring").await;
+    let mut alan = server.connect("r").await;
+    alan.join_with(json!({"type": "join", "name": "Alan", "token": limited})).await;
+    seen.push(grace.expect("peer_joined").await);
     let plain = TestServer::start(&[]).await;
     let mut bob = plain.join("r", "Bob").await;
     bob.send(json!({"type": "renew", "token": limited})).await;
     seen.push(bob.expect("error").await);
+    let single = [("ROUNDTABLE_TOKEN_SINGLE_PERSON", "true")];
+    let server = TestServer::start(&[&keys.settings("token")[..], &single].concat()).await;
+    let join = json!({"type": "join", "name": "Ada", "token": keys.token(json!({"room": "r", "exp": later(60.0), "jti": "a"}))});
+    let (mut ada, mut eve) = (server.connect("r").await, server.connect("r").await);
+    ada.join_with(join.clone()).await;
+    eve.send(join).await;
+    seen.push(eve.expect("error").await);
     seen
 }
 

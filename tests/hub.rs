@@ -226,7 +226,8 @@ async fn metrics_tell_how_connections_ended() {
     for (code, count) in [("client", 1), ("left", 1), ("protocol_error", 1)] {
         server.metric_becomes(&format!("roundtable_closes_total{{code=\"{code}\"}}"), count).await;
     }
-    let text = http::ask(server.ops, "GET", "/metrics", &[]).await;
+    let accept = [("Accept", "application/openmetrics-text; version=1.0.0")];
+    let text = http::ask(server.ops, "GET", "/metrics", &accept).await;
     assert!(text.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(text.text().ends_with("# EOF\n"));
     assert!(!text.text().contains("room=") && !text.text().contains("Ada"), "no label tells of rooms or people");

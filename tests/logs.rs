@@ -3,10 +3,13 @@
 mod common;
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use common::client::Client;
 use common::program::Running;
+use common::raw::Raw;
 use common::tokens::{Keys, later};
+use common::{eventually, metric};
 
 /// As docs/OPERATIONS.md says.
 const LEVELS: (&str, &str) = ("ROUNDTABLE_LOG", "info,roundtable::conn=debug");
@@ -101,4 +104,87 @@ async fn of_a_connection_nothing_is_said_by_default() {
     running.signal("TERM");
     assert!(running.ended().await.success());
     assert!(!running.seen.iter().any(|line| line.contains("roundtable::conn")), "{:#?}", running.seen);
+}
+
+#[tokio::test]
+async fn rejected_pages_are_logged_once_a_minute_with_what_to_change() {
+    let mut running = Running::start(&[]);
+    for room in ["private-room", "other-room"] {
+        let tcp = TcpStream::connect(running.address).await.unwrap();
+        let mut page = Raw::over(tcp, room, "Origin: https://elsewhere.example\r\n", b"").await;
+        page.text(r#"{"type":"join","name":"Eve","proof":"guess-at-a-proof"}"#).await;
+        assert_eq!(page.message().await["code"], "origin_not_allowed");
+        assert_eq!(page.close_code().await, 4012);
+    }
+    let line = running.line("rejected a page of another origin");
+    let told = (&line["level"], &line["origin"], &line["host"], &line["suppressed"]);
+    assert_eq!(told, (&json!("WARN"), &json!("https://elsewhere.example"), &json!("test"), &json!(0)), "{line}");
+    let message = line["message"].as_str().unwrap();
+    assert!(message.contains("proxy_set_header Host") && message.contains("ROUNDTABLE_ALLOWED_ORIGINS"), "{line}");
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    let warned = running.seen.iter().filter(|line| line.contains("rejected a page")).count();
+    assert_eq!(warned, 1, "{:#?}", running.seen);
+    assert!(!running.has_said("guess-at-a-proof") && !running.has_said("-room"), "{:#?}", running.seen);
+}
+
+/// A proxy on an internal address that the server does not trust: all its people count as one address, and some are
+/// rejected.
+#[tokio::test]
+async fn joins_rejected_behind_a_proxy_are_logged_with_the_setting_that_fixes_it() {
+    // 20 are free, which is two rooms that are opened.
+    let mut running =
+        Running::start(&[("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1"), ("ROUNDTABLE_ADDRESS_JOINS", "10")]);
+    let mut rejected = 0;
+    for number in 0..12 {
+        let mut member = Client::connect(running.address, &format!("room-{number}")).await.unwrap();
+        member.send(json!({"type": "join", "name": "Ada"})).await;
+        let answer = member.next_message().await.unwrap();
+        rejected += u32::from(answer["code"] == "too_many_attempts");
+    }
+    assert!(rejected > 5, "{rejected}");
+    let line = running.line("attempts to join are rejected");
+    assert_eq!(
+        (&line["level"], &line["address"], &line["limit"], &line["rejected"]),
+        (&json!("WARN"), &json!("127.0.0.1"), &json!("ROUNDTABLE_ADDRESS_JOINS"), &json!(1))
+    );
+    let message = line["message"].as_str().unwrap();
+    for part in [
+        "looks like a proxy",
+        "ROUNDTABLE_TRUSTED_PROXIES=192.0.2.1/32,127.0.0.1",
+        "proxy_set_header X-Forwarded-For $remote_addr;",
+    ] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    let counted = metric(running.ops, "roundtable_shared_addresses_total{cause=\"limit\"}").await;
+    assert_eq!(counted, u64::from(rejected));
+    running.signal("TERM");
+    assert!(running.ended().await.success());
+    let lines = running.seen.iter().filter(|line| line.contains("are rejected")).count();
+    assert_eq!(lines, 1, "a line a minute at most: {:#?}", running.seen);
+}
+
+/// Every limit that rejects somebody is in the log, also where no proxy is to blame.
+#[tokio::test]
+async fn every_limit_that_rejects_people_is_logged() {
+    let settings = [("ROUNDTABLE_CONNECTIONS", "3"), ("ROUNDTABLE_ROOM_MEMBERS", "1"), ("ROUNDTABLE_ROOMS", "1")];
+    let mut running = Running::start(&settings);
+    let _ada = running.join("r").await;
+    let join = async |room: &str| {
+        let mut late = Client::connect(running.address, room).await.unwrap();
+        late.send(json!({"type": "join", "name": "Late"})).await;
+        let code = late.next_message().await.unwrap()["code"].clone();
+        late.drain().await;
+        eventually("its place is free", async || metric(running.ops, "roundtable_sockets").await == 1).await;
+        code
+    };
+    assert_eq!(join("r").await, "room_full");
+    assert_eq!(join("other").await, "server_full");
+    let held = [running.address; 2].map(|address| Client::connect(address, "r"));
+    let [one, two] = held;
+    let _held = (one.await.unwrap(), two.await.unwrap());
+    assert!(Client::connect(running.address, "r").await.is_err());
+    for limit in ["ROUNDTABLE_ROOM_MEMBERS", "ROUNDTABLE_ROOMS, ROUNDTABLE_MEMBERS", "ROUNDTABLE_CONNECTIONS"] {
+        assert_eq!(running.line("rejected")["limit"], limit);
+    }
 }

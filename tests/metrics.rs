@@ -3,13 +3,16 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use roundtable::protocol::{CloseCode, ErrorCode};
 use serde_json::json;
 
 use common::folder::Folder;
+use common::tls::TlsEndpoint;
+use common::tokens::Keys;
 use common::upload::{Upload, media};
-use common::{TestServer, http};
+use common::{TestServer, eventually, http, within};
 
 const DOCUMENT: &str = include_str!("../docs/METRICS.md");
 const PROTOCOL: &str = include_str!("../docs/PROTOCOL.md");
@@ -28,7 +31,7 @@ fn quoted(text: &str) -> Vec<&str> {
 
 /// The rows of the tables: name, type, labels, meaning.
 fn documented() -> BTreeMap<&'static str, [&'static str; 3]> {
-    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `roundtable_"));
+    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `roundtable_") || line.starts_with("| `process_"));
     let rows = rows.map(|row| {
         let [_, name, kind, labels, meaning, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
         (quoted(name)[0], [kind.trim(), labels.trim(), meaning.trim()])
@@ -63,8 +66,16 @@ fn shown(text: &str) -> BTreeMap<String, Shown> {
     all
 }
 
+/// As Prometheus asks for it.
+const OPEN_METRICS: (&str, &str) =
+    ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5");
+
 async fn text_of(server: &TestServer) -> String {
-    http::ask(server.ops, "GET", "/metrics", &[]).await.text()
+    let answer = http::ask(server.ops, "GET", "/metrics", &[OPEN_METRICS]).await;
+    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text; version=1.0.0"));
+    let text = answer.text();
+    assert!(text.ends_with("# EOF\n"));
+    text
 }
 
 /// A server of which every metric has something to show.
@@ -90,7 +101,14 @@ async fn used() -> (TestServer, Folder) {
     first.put_well(0, media(0, 1_000)).await;
     let second = Upload::new(server.address, "a-room-of-their-own", &ada).await;
     second.put_well(0, media(0, 500)).await;
-    for target in ["/signal-api/v1/rooms/a-room-of-their-own", "/signal-api/v1/nothing", "/r/a-room-of-their-own"] {
+    for target in [
+        "/signal-api/v1/rooms/a-room-of-their-own",
+        "/signal-api/v1/nothing",
+        "/r/a-room-of-their-own",
+        "/signal-api/v1/origin-proof",
+        "/ws",
+        "/v1/check",
+    ] {
         http::ask(server.address, "GET", target, &[]).await;
     }
     http::ask(server.address, "BREW", "/signal-api/v1/welcome", &[]).await;
@@ -103,8 +121,13 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
     let (server, _folder) = used().await;
     // Metrics of an engine are there where one is set, reached or not.
     let url = ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1");
-    let beside_others =
-        TestServer::start(&[url, ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough")]).await;
+    let key = ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough");
+    let keys = Keys::new();
+    let keys_file = ("ROUNDTABLE_TOKEN_KEYS_FILE", keys.path.to_str().unwrap());
+    // Those of certificates are there where endpoints are probed.
+    let endpoint = TlsEndpoint::start(9).await.address.to_string();
+    let beside_others = TestServer::start(&[url, key, keys_file, ("ROUNDTABLE_CERTIFICATE_PROBES", &endpoint)]).await;
+    beside_others.metric_becomes(&format!("roundtable_certificate_probe_success{{endpoint=\"{endpoint}\"}}"), 1).await;
     let (mut shown, documented) = (shown(&text_of(&beside_others).await), documented());
     shown.extend(self::shown(&text_of(&server).await));
     assert_eq!(shown.keys().map(String::as_str).collect::<Vec<_>>(), documented.keys().copied().collect::<Vec<_>>());
@@ -116,6 +139,7 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
         for (label, value) in labels.iter().flat_map(|(label, values)| values.iter().map(move |value| (label, value))) {
             let known = match label.as_str() {
                 "version" => value == env!("CARGO_PKG_VERSION"),
+                "endpoint" => *value == endpoint,
                 "status" => value.parse::<u16>().is_ok_and(|status| (100..600).contains(&status)),
                 // Routes are listed once, for both metrics.
                 "route" => quoted(documented["roundtable_http_requests_total"][2]).contains(&value.as_str()),
@@ -129,6 +153,37 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
             assert!(known, "{name} has {label}={value:?}, of which nothing is written");
         }
     }
+}
+
+/// The days until the date in a metric of certificates, which is in Unix seconds.
+async fn days_left(server: &TestServer, metric: &str) -> Option<i64> {
+    let text = text_of(server).await;
+    let line =
+        text.lines().find(|line| line.starts_with(&format!("roundtable_certificate_{metric}_timestamp_seconds{{")))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let left = line.rsplit(' ').next()?.parse::<i64>().unwrap() - now;
+    // A day ends while the test runs.
+    Some((left + 43_200).div_euclid(86_400))
+}
+
+#[tokio::test]
+async fn certificate_dates_follow_a_renewal_and_a_failed_handshake_is_shown() {
+    let endpoint = TlsEndpoint::start(10).await;
+    let probes = endpoint.address.to_string();
+    let settings = [("ROUNDTABLE_CERTIFICATE_PROBES", &probes[..]), ("ROUNDTABLE_CERTIFICATE_PROBE_INTERVAL", "50ms")];
+    let server = TestServer::start(&settings).await;
+    let success = format!("roundtable_certificate_probe_success{{endpoint=\"{probes}\"}}");
+    server.metric_becomes(&success, 1).await;
+    assert_eq!((days_left(&server, "not_before").await, days_left(&server, "not_after").await), (Some(0), Some(10)));
+
+    endpoint.renew(90);
+    eventually("the new date", async || days_left(&server, "not_after").await == Some(90)).await;
+
+    endpoint.stop();
+    server.metric_becomes(&success, 0).await;
+    assert_eq!(days_left(&server, "not_after").await, Some(90), "the last known date stays");
+    let without = TestServer::start(&[]).await;
+    assert!(!text_of(&without).await.contains("roundtable_certificate"));
 }
 
 #[tokio::test]
@@ -226,4 +281,93 @@ async fn a_session_that_goes_on_and_one_that_does_not_are_told_apart() {
         server.metric_becomes(&format!("roundtable_resumes_total{{outcome=\"{outcome}\"}}"), 1).await;
     }
     server.metric_becomes("roundtable_joins_total{outcome=\"joined\"}", 4).await;
+}
+
+/// Its syntax is looked at by promtool: tests/monitoring.rs.
+#[tokio::test]
+async fn whoever_does_not_ask_for_open_metrics_gets_the_older_text_format_with_the_same_samples() {
+    let (server, _folder) = used().await;
+    for accept in [&[][..], &[("Accept", "*/*")], &[("Accept", "text/plain;version=0.0.4;q=0.6,*/*;q=0.5")]] {
+        let answer = http::ask(server.ops, "GET", "/metrics", accept).await;
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{accept:?}");
+        let (plain, open) = (answer.text(), text_of(&server).await);
+        // Their values go on: those of the process, and of the requests that ask.
+        let samples = |text: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(samples(&plain), samples(&open));
+        assert!(!plain.contains("# EOF") && !plain.contains("# UNIT"));
+        for line in [
+            "# TYPE roundtable_joins_total counter",
+            "# TYPE roundtable_build_info gauge",
+            "# TYPE roundtable_relay_duration_seconds histogram",
+            "# TYPE roundtable_sockets gauge",
+            "# TYPE process_cpu_seconds_total counter",
+            "roundtable_joins_total{outcome=\"joined\"} 2",
+        ] {
+            assert!(plain.lines().any(|shown| shown == line), "no {line} in {plain}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_are_shown_beside_what_they_limit_and_none_where_there_is_none() {
+    let settings = [
+        ("ROUNDTABLE_CONNECTIONS", "7"),
+        ("ROUNDTABLE_ROOMS", "0"),
+        ("ROUNDTABLE_REQUESTS", "5"),
+        ("ROUNDTABLE_MEMBERS", "6"),
+    ];
+    let server = TestServer::start(&settings).await;
+    let _ada = server.join("r", "Ada").await;
+    for (name, value) in [
+        ("roundtable_sockets", 1),
+        ("roundtable_sockets_limit", 7),
+        ("roundtable_members", 1),
+        ("roundtable_members_limit", 6),
+        // The one that asks; a WebSocket's connection is none any more.
+        ("roundtable_http_connections{listener=\"ops\"}", 1),
+        ("roundtable_http_connections{listener=\"public\"}", 0),
+        ("roundtable_http_connections_limit", 5),
+        ("roundtable_webhooks_queued_limit", 1_024),
+    ] {
+        server.metric_becomes(name, value).await;
+    }
+    let mut tcp = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    server.metric_becomes("roundtable_http_connections{listener=\"public\"}", 1).await;
+    tokio::io::AsyncWriteExt::shutdown(&mut tcp).await.unwrap();
+    server.metric_becomes("roundtable_http_connections{listener=\"public\"}", 0).await;
+    assert!(!text_of(&server).await.contains("roundtable_rooms_limit"));
+}
+
+#[tokio::test]
+async fn the_process_is_measured_as_the_kernel_has_it() {
+    let server = TestServer::start(&[]).await;
+    let sample = async |name: &str| {
+        let text = text_of(&server).await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse::<f64>().unwrap()
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let kernel = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<f64>().unwrap()
+    };
+    let resident = sample("process_resident_memory_bytes").await;
+    assert!((0.5..2.0).contains(&(resident / (kernel("VmRSS:") * 1_024.0))), "{resident}");
+    let reserved = sample("process_virtual_memory_bytes").await;
+    assert!((0.5..2.0).contains(&(reserved / (kernel("VmSize:") * 1_024.0))), "{reserved}");
+    assert!(sample("process_threads").await >= 1.0);
+    assert_eq!(sample("process_max_fds").await, rlimit::Resource::NOFILE.get().unwrap().0 as f64);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - sample("process_start_time_seconds").await;
+    assert!((-2.0..3_600.0).contains(&age), "it runs for {age} s");
+    let before = sample("process_open_fds").await;
+    let open: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    // Other tests of this process open and close theirs.
+    assert!(sample("process_open_fds").await > before + 50.0);
+    drop(open);
+    let worked = sample("process_cpu_seconds_total").await;
+    within("more work", async { while sample("process_cpu_seconds_total").await <= worked {} }).await;
 }

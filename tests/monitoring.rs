@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,8 +18,10 @@ use tokio::net::TcpStream;
 
 use common::client::encode;
 use common::folder::Folder;
+use common::tls::TlsEndpoint;
+use common::tokens::Keys;
 use common::upload::{TOKEN, Upload, admin, assert_refused, media};
-use common::{TestServer, eventually, within};
+use common::{TestServer, eventually, http, within};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/monitoring");
 
@@ -109,6 +112,24 @@ fn alerts_fire_where_they_should_and_nowhere_else() {
     }
 }
 
+/// Prometheus itself reads OpenMetrics in the test below; the older format is what promtool checks.
+#[tokio::test]
+async fn the_older_text_format_is_without_fault() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join("r", "Ada").await;
+    ada.send(json!({"type": "dance"})).await;
+    ada.expect_error("unknown_type").await;
+    let plain = http::ask(server.ops, "GET", "/metrics", &[("Accept", "text/plain")]).await.body;
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("promtool (make tools)");
+    promtool.stdin.take().unwrap().write_all(&plain).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let told = [output.stdout, output.stderr].map(|bytes| common::program::text(&bytes)).concat();
+    // The one thing that it would have otherwise: lines are sold by the bit.
+    assert_eq!(told.trim(), "roundtable_quality_received_bits_per_second use base unit \"bytes\" instead of \"bits\"");
+}
+
 #[test]
 fn dashboards_are_what_grafana_reads() {
     assert!(text("grafana/provisioning/datasources/prometheus.yml").contains("uid: prometheus,"));
@@ -135,8 +156,9 @@ fn dashboards_are_what_grafana_reads() {
 fn every_metric_is_in_a_panel() {
     let queries: Vec<_> = queries().into_iter().map(|(_, query)| query).collect();
     let metrics = text("../../docs/METRICS.md");
-    for metric in metrics.lines().filter_map(|line| line.strip_prefix("| `roundtable_")?.split('`').next()) {
-        assert!(queries.iter().any(|query| query.contains(&format!("roundtable_{metric}"))), "{metric} is in no panel");
+    let names = metrics.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    for metric in names.filter(|name| name.starts_with("roundtable_") || name.starts_with("process_")) {
+        assert!(queries.iter().any(|query| query.contains(metric)), "{metric} is in no panel");
     }
 }
 
@@ -291,7 +313,10 @@ async fn every_panel_shows_something_and_alerts_see_what_they_are_for() {
     let nothing_kept = ["--save", "", "--appendonly", "no", "--port", "0", "--unixsocket", &socket];
     let mut redis = Program::start("redis-server", home, &nothing_kept);
     let recordings = Folder::new();
+    let endpoint = TlsEndpoint::start(9).await.address.to_string();
+    let keys = Keys::new();
     let server = TestServer::start(&[
+        ("ROUNDTABLE_TOKEN_KEYS_FILE", keys.path.to_str().unwrap()),
         ("ROUNDTABLE_ADDRESS_JOINS", "0"),
         ("ROUNDTABLE_ADDRESS_CONNECTIONS", "0"),
         ("ROUNDTABLE_ADMIN_TOKEN", TOKEN),
@@ -299,6 +324,7 @@ async fn every_panel_shows_something_and_alerts_see_what_they_are_for() {
         ("ROUNDTABLE_RECORDINGS_MAX_BYTES", "2000"),
         ("ROUNDTABLE_REDIS_URL", &format!("unix://{socket}")),
         ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough"),
+        ("ROUNDTABLE_CERTIFICATE_PROBES", &endpoint),
     ])
     .await;
     server.metric_becomes("roundtable_engine_connected", 1).await;
@@ -318,7 +344,11 @@ async fn every_panel_shows_something_and_alerts_see_what_they_are_for() {
                 shows(prometheus, alert, selector).await;
             }
         }
-        let tests = text("alerts.test.yml");
+        let tests = ["nginx", "twenty", "six", "short-lived", "expired", "future"]
+            .iter()
+            .fold(text("alerts.test.yml"), |tests, host| {
+                tests.replace(&format!("{host}:443"), &endpoint).replace(&format!("{host}:19003"), &endpoint)
+            });
         for series in tests.lines().filter_map(|line| line.split("series: '").nth(1)?.split('\'').next()) {
             let (before, instance) = series.split_once("instance=\"").unwrap_or((series, "\""));
             let series = format!("{}{}", before.trim_end_matches(','), instance.split_once('"').unwrap().1);

@@ -11,11 +11,11 @@ use common::client::encode;
 use common::folder::Folder;
 use common::http::{Answer, ask, begin, finish, post, read, send};
 use common::program::{BINARY, Running, program};
-use common::upload::Upload;
+use common::upload::{Upload, media};
 use common::{TestServer, eventually, within};
 use roundtable::protocol::{Link, RoomName};
 
-const TOKEN: &str = "north-north-north-north";
+const TOKEN: &str = "north-north-north-north-north-north";
 
 /// The document as the server gives it.
 async fn document(server: &TestServer) -> Value {
@@ -171,12 +171,17 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     let crowded = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "1"), ("ROUNDTABLE_CONNECTIONS", "1")]).await;
     let only = crowded.connect("r").await;
     for (server, headers, status) in [
-        (&server, [("X-Forwarded-For", "203.0.113.1"), ("Origin", "https://evil.example")], 403),
+        (&server, [("X-Forwarded-For", "203.0.113.1"), ("Origin", "null")], 403),
         (&crowded, behind("203.0.113.1"), 503),
     ] {
         let answer = ask(server.address, "POST", "/signal-api/v1/check", &headers).await;
         assert_eq!(answer.status, status);
         checked.check("POST", "/check", &answer);
+    }
+    for site in ["same-origin", "cross-site"] {
+        let headers = [("Sec-Fetch-Site", site)];
+        let answer = ask(server.address, "GET", "/signal-api/v1/origin-proof", &headers).await;
+        checked.check("GET", "/origin-proof", &answer);
     }
     drop(only);
     checked.check("POST", "/check", &finish(begun).await);
@@ -213,6 +218,18 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
                 _ => ask(asked.address, method, &target, &[]).await,
             };
             assert_eq!(answer.status, status, "{line}");
+            checked.check(method, template, &answer);
+        }
+    }
+    // A page of another site is told so and nothing else.
+    for line in checked.named() {
+        let parts: Vec<&str> = line.split(' ').collect();
+        let (method, template) = (parts[0], parts[1]);
+        if parts[3] == "ORIGIN_NOT_ALLOWED" && !["/check", "/origin-proof"].contains(&template) {
+            let target = format!("/signal-api/v1{}", template.replace("{room}", "r").replace("{id}", nobody));
+            let body = r#"{"room":"r","resume":"a guess"}"#;
+            let answer = send(strict.address, method, &target, &[("Sec-Fetch-Site", "cross-site")], body).await;
+            assert_eq!(answer.status, 403, "{line}");
             checked.check(method, template, &answer);
         }
     }
@@ -269,8 +286,8 @@ async fn recordings(checked: &mut Checked) {
     // A piece that stands still, and the next one.
     let text = |name: &str| first[name].as_str().unwrap().to_owned();
     let upload = Upload { address: server.address, id: text("id"), secret: text("upload"), room: "a".to_owned() };
-    let mut still = upload.half(0, &[0; 90]).await;
-    checked.check("PUT", "/recordings/{id}", &upload.put(0, [0; 90]).await);
+    let mut still = upload.half(0, &media(0, 90)).await;
+    checked.check("PUT", "/recordings/{id}", &upload.put(0, media(0, 90)).await);
     checked.check("PUT", "/recordings/{id}", &within("an answer", read(&mut still)).await);
     // A disk that takes nothing at all.
     let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", full.path())]);
@@ -288,18 +305,19 @@ async fn recordings(checked: &mut Checked) {
         (first, "PUT", "?offset=90", vec![]),
         (first, "PUT", "", vec![0]),
         (first, "GET", "", vec![]),
-        (second, "PUT", "?offset=0", vec![0; 61]),
+        (second, "PUT", "?offset=0", vec![0; 1]),
+        (second, "PUT", "?offset=0", media(0, 61)),
         (&json!({"id": "none", "upload": "none"}), "PUT", "?offset=0", vec![0]),
         (&json!({"id": "none", "upload": "none"}), "GET", "", vec![]),
         (&json!({"id": "none", "upload": "none"}), "POST", "/finish", vec![]),
-        (second, "PUT", "?offset=0", vec![1]),
+        (second, "PUT", "?offset=0", media(0, 1)),
         (first, "POST", "/finish", vec![]),
         (first, "PUT", "?offset=90", vec![0]),
     ] {
         let target = format!("/recordings/{}{more}", recording["id"].as_str().unwrap());
         let authorization = format!("Bearer {}", recording["upload"].as_str().unwrap());
         let template = if more == "/finish" { "/recordings/{id}/finish" } else { "/recordings/{id}" };
-        if body == [1] {
+        if body == media(0, 1) {
             std::fs::remove_file(&part).unwrap();
             std::os::unix::fs::symlink("/dev/full", &part).unwrap();
         }
@@ -343,7 +361,7 @@ async fn recordings(checked: &mut Checked) {
     checked.check(
         "PUT",
         "/recordings/{id}",
-        &send(server.address, "PUT", &put, &[("Authorization", &authorization)], [0; 60]).await,
+        &send(server.address, "PUT", &put, &[("Authorization", &authorization)], media(0, 60)).await,
     );
     let finish = put.replace("?offset=0", "/finish");
     send(server.address, "POST", &finish, &[("Authorization", &authorization)], "").await;

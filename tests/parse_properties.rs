@@ -25,8 +25,8 @@ proptest! {
 
     #[test]
     fn what_is_written_is_what_is_read(
-        name in "[\\PC&&[^\\s\u{202a}-\u{202e}\u{2066}-\u{2069}]]{1,64}",
-        [resume, token, host_key] in prop::array::uniform3(prop::option::of(".{0,80}")),
+        name in "[\\PC&&[^\\s\\p{Default_Ignorable_Code_Point}\\p{M}\u{2800}\u{1d159}]]{1,64}",
+        [resume, token, host_key, proof] in prop::array::uniform4(prop::option::of(".{0,80}")),
         last_seq in any::<Option<u64>>(),
         flag in any::<bool>(),
         to in "[A-Za-z0-9_-]{20}",
@@ -46,6 +46,7 @@ proptest! {
             token: token.as_deref(),
             host_key: host_key.as_deref(),
             settings: Some(settings),
+            proof: proof.as_deref(),
         });
         match parse(&text).request {
             Ok(Request::Join { name: read, state: read_state, settings: read_settings, .. }) => {
@@ -56,11 +57,12 @@ proptest! {
             other => prop_assert!(false, "{other:?} of {text}"),
         }
         match parse(&text).request {
-            Ok(Request::Join { resume: read, last_seq: read_last, token: read_token, host_key: read_key, .. }) => {
+            Ok(Request::Join { resume: read, last_seq: read_last, token: read_token, host_key: read_key, proof: read_proof, .. }) => {
                 prop_assert_eq!(read.as_deref(), resume.as_deref());
                 prop_assert_eq!(read_last, last_seq);
                 prop_assert_eq!(read_token.as_deref(), token.as_deref());
                 prop_assert_eq!(read_key.as_deref(), host_key.as_deref());
+                prop_assert_eq!(read_proof.as_deref(), proof.as_deref());
             }
             other => prop_assert!(false, "{other:?} of {text}"),
         }

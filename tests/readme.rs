@@ -22,7 +22,15 @@ fn settings() -> BTreeMap<String, String> {
     let help = String::from_utf8(output.stdout).unwrap();
     // Lines are wrapped anywhere.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    let until = |text: &str| text.split(']').next().unwrap().to_owned();
+    // Some defaults have brackets of their own: [::]:18080.
+    let until = |text: &str| {
+        let mut open = 1;
+        let end = text.find(|c| {
+            open += i32::from(c == '[') - i32::from(c == ']');
+            open == 0
+        });
+        text[..end.unwrap()].to_owned()
+    };
     let settings: BTreeMap<_, _> = help
         .split("[env: ")
         .skip(1)

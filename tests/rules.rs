@@ -44,8 +44,8 @@ fn cited() -> BTreeSet<u32> {
 #[test]
 fn every_rule_has_a_test_and_every_test_a_rule() {
     let (rules, cited) = (rules(), cited());
+    // A rule keeps its number for ever, so there are gaps.
     assert_eq!(rules.first(), Some(&1));
-    assert_eq!(rules.last().copied(), u32::try_from(rules.len()).ok(), "a number is left out");
     let untested: Vec<_> = rules.difference(&cited).collect();
     assert!(untested.is_empty(), "rules without a test: {untested:?}");
     let unknown: Vec<_> = cited.difference(&rules).collect();

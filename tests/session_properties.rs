@@ -13,6 +13,7 @@ use roundtable::core::session::{Bound, Bounds};
 use roundtable::core::{Grant, Refusal};
 use roundtable::greeter::Greeter;
 use roundtable::hub::{Hub, HubRules, Membership, Newcomer, Said};
+use roundtable::limits::QueueAccount;
 use roundtable::outbox::Outbox;
 use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{LeaveReason, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
@@ -121,7 +122,7 @@ fn id(index: usize) -> PeerId {
 
 fn outbox() -> Arc<Outbox> {
     let bound = Bound { frames: 10_000, bytes: 1 << 24 };
-    Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }))
+    Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }, QueueAccount::default()))
 }
 
 fn newcomer(index: usize, outbox: &Arc<Outbox>, session: Option<(u64, u64)>) -> Newcomer {
@@ -134,6 +135,7 @@ fn newcomer(index: usize, outbox: &Arc<Outbox>, session: Option<(u64, u64)>) -> 
         stay: session.map(|(stay, _)| stay),
         last_seq: session.map(|(_, last)| last),
         disproved: false,
+        limited_by_address: false,
         grant: Grant::default(),
         outbox: Arc::clone(outbox),
     }

@@ -44,7 +44,7 @@ async fn the_program_makes_keys_and_tokens() {
     std::fs::remove_file(&keys.path).unwrap();
     let file = keys.path.to_str().unwrap();
     let first = printed(run(&["token-key", "--key-file", file], &[]));
-    printed(run(&["token-key", "--kid", "-public", "--algorithm", "EdDSA"], &[("ROUNDTABLE_TOKEN_KEYS_FILE", file)]));
+    printed(run(&["token-key", "--kid", "-public", "--algorithm", "Ed25519"], &[("ROUNDTABLE_TOKEN_KEYS_FILE", file)]));
     let server = TestServer::start(&keys.settings("token")).await;
     let token = |args: &[&str]| printed(run(&[&["token", "--key-file", file], args].concat(), &[]));
 

@@ -138,6 +138,7 @@ impl Member {
             token: None,
             host_key: None,
             settings: None,
+            proof: None,
         });
         socket.send(Message::Text(join)).await.map_err(|error| format!("join: {error}"))?;
         let text = next_text(&mut socket).await?;

@@ -4,13 +4,15 @@
 set -eu
 
 mkdir -p "$NGINX_ENVSUBST_OUTPUT_DIR"
+# Sockets of a run that was killed: nginx does not start where one is.
+rm -f "$NGINX_ENVSUBST_OUTPUT_DIR"/*.sock
 files=$NGINX_ENVSUBST_OUTPUT_DIR/log-files.conf
 rm -f "$files"
 
 folder=/var/log/roundtable
 [ -d "$folder" ] || exit 0
 if [ ! -w "$folder" ]; then
-    echo "logs: $folder is not writable for user $(id -u): logging to the console only." >&2
+    echo "logs: $folder is not writable for user $(id -u): logging to the console only. On the machine: chown $(id -u) <the folder that is mounted there>." >&2
     exit 0
 fi
 

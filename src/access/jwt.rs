@@ -93,7 +93,9 @@ impl Key {
 
     /// Whether this key made the token.
     pub fn verifies(&self, token: &Unverified<'_>) -> bool {
-        if token.alg != self.algorithm() {
+        // RFC 9864 §2.2 names Ed25519 on its own and deprecates the name that it shares with Ed448.
+        let is_ed25519 = self.algorithm() == "EdDSA" && token.alg == "Ed25519";
+        if token.alg != self.algorithm() && !is_ed25519 {
             return false;
         }
         let public = match self {
@@ -167,6 +169,20 @@ mod tests {
             BASE64URL.encode(signature.to_bytes()),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
         );
+    }
+
+    #[test]
+    fn r58_both_names_of_the_algorithm_are_read_for_keys_of_ed25519_alone() {
+        let ed = SigningKey::from_bytes(&[7; 32]);
+        let (public, hs) = (Key::EdDsa(ed.verifying_key()), Key::hs256(&[7; 32]).unwrap());
+        let body = json!({"room": "r"});
+        for (alg, verified) in [("EdDSA", true), ("Ed25519", true), ("Ed448", false), ("ed25519", false)] {
+            let signed = format!("{}.{}", encode(&json!({"alg": alg})).unwrap(), encode(&body).unwrap());
+            let token = format!("{signed}.{}", BASE64URL.encode(ed.sign(signed.as_bytes()).to_bytes()));
+            assert_eq!(claims(&public, &token).is_some(), verified, "{alg}");
+            let mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap().chain_update(&signed).finalize().into_bytes();
+            assert_eq!(claims(&hs, &format!("{signed}.{}", BASE64URL.encode(mac))), None, "{alg}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::jwt::{Key, SECRET_BYTES, Unverified};
+use super::token::TokenRules;
 
 /// Keys of a file. A token without `kid` is tried with each.
 const KEYS_MAX: usize = 32;
@@ -54,7 +55,7 @@ pub enum Algorithm {
     #[value(name = "HS256")]
     Hs256,
     /// Ed25519: a private half makes tokens, a public one checks them.
-    #[value(name = "EdDSA")]
+    #[value(name = "EdDSA", alias = "Ed25519")]
     EdDsa,
 }
 
@@ -63,6 +64,7 @@ pub enum Algorithm {
 pub struct KeySet {
     keys: Vec<(Option<String>, Key)>,
     revoked: Vec<String>,
+    rules: TokenRules,
 }
 
 impl KeySet {
@@ -96,7 +98,18 @@ impl KeySet {
                 return Err(format!("two keys have the kid {kid:?}"));
             }
         }
-        Ok(Self { keys, revoked: file.revoked })
+        Ok(Self { keys, revoked: file.revoked, rules: TokenRules::default() })
+    }
+
+    /// Sets what tokens must claim.
+    #[must_use]
+    pub fn with_rules(self, rules: TokenRules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Claims that every token must have.
+    pub fn rules(&self) -> &TokenRules {
+        &self.rules
     }
 
     /// Whether a key of this set made the token. One without `kid` may be of any.

@@ -1,11 +1,13 @@
 //! Who may join, and as what (R57 to R63).
 //!
 //! A leaf of the shell: it decides, and [`crate::conn`] carries out. [`resume`] has the secrets that this server
-//! makes for itself, [`token`] what others sign for it with the keys of [`keys`] in the form of [`jwt`].
+//! makes for itself, [`token`] what others sign for it with the keys of [`keys`] in the form of [`jwt`]. [`origin`] has
+//! what a page shows to prove that this server's own address served it.
 
 mod admin;
 mod jwt;
 mod keys;
+mod origin;
 mod pass;
 mod resume;
 mod token;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
+use prometheus_client::metrics::gauge::Gauge;
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
@@ -24,9 +27,13 @@ use crate::protocol::{ErrorCode, PeerName, Role, RoomName};
 
 pub use admin::AdminToken;
 pub use keys::{Algorithm, KeySet, add_key};
+pub use origin::{
+    NONCE_BYTES, OriginProofs, OriginRejection, PENDING_PROOFS, PROOF_LIFETIME, PROOF_TIMEOUT, PendingProof,
+    RequestOrigin,
+};
 pub use pass::{Change, Pass};
 pub use resume::ResumeKey;
-pub use token::{Claims, Denied, Granted, check, seconds};
+pub use token::{Audience, Claims, Denied, Granted, TokenRules, check, seconds};
 
 /// How often the file with the keys is read again. It is small, and what it revokes should not stay.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -81,6 +88,8 @@ pub struct Access {
     digest: Option<Digest>,
     /// Replaced as a whole, and whoever holds a pass is told.
     keys: watch::Sender<Arc<KeySet>>,
+    /// 1 while the file with the keys is readable and valid.
+    keys_valid: Gauge,
     notice: Duration,
     clock: fn() -> SystemTime,
 }
@@ -92,6 +101,7 @@ impl Access {
         mode: AccessMode,
         resume_key: ResumeKey,
         keys: Option<PathBuf>,
+        rules: TokenRules,
         notice: Duration,
     ) -> Result<Self, String> {
         let (mut digest, mut set) = (None, KeySet::default());
@@ -102,8 +112,16 @@ impl Access {
                 .and_then(|text| KeySet::parse(&text))
                 .map_err(|why| format!("ROUNDTABLE_TOKEN_KEYS_FILE (--token-keys-file): {}: {why}.", path.display()))?;
         }
-        let keys_of_tokens = watch::Sender::new(Arc::new(set));
-        Ok(Self { mode, resume_key, file: keys, digest, keys: keys_of_tokens, notice, clock: SystemTime::now })
+        let keys_of_tokens = watch::Sender::new(Arc::new(set.with_rules(rules)));
+        let (keys_valid, clock) = (Gauge::default(), SystemTime::now);
+        keys_valid.set(1);
+        Ok(Self { mode, resume_key, file: keys, digest, keys: keys_of_tokens, keys_valid, notice, clock })
+    }
+
+    /// Reports in this gauge whether the file with the keys is valid.
+    pub fn with_gauge(self, keys_valid: Gauge) -> Self {
+        keys_valid.set(1);
+        Self { keys_valid, ..self }
     }
 
     /// Tokens end by this clock.
@@ -127,9 +145,9 @@ impl Access {
             (_, Some(token)) => {
                 let keys = self.keys.subscribe();
                 let granted = check(&keys.borrow(), token, room, now)?;
-                let grant = Grant { role: granted.role, permissions: granted.permissions };
-                let pass = Pass::new(room.clone(), token, granted.until, keys, self.notice, self.clock);
-                Ok(Admission { grant, name: granted.name, pass: Some(Box::new(pass)) })
+                let (grant, name) = (granted.grant(), granted.name.clone());
+                let pass = Pass::new(room.clone(), token, granted, keys, self.notice, self.clock);
+                Ok(Admission { grant, name, pass: Some(Box::new(pass)) })
             }
         }
     }
@@ -159,9 +177,12 @@ impl Access {
             if !by_hand && digest == last {
                 continue;
             }
-            match text.map_err(|error| error.to_string()).and_then(|text| KeySet::parse(&text)) {
+            let keys = text.map_err(|error| error.to_string()).and_then(|text| KeySet::parse(&text));
+            self.keys_valid.set(keys.is_ok().into());
+            match keys {
                 Ok(keys) => {
-                    self.keys.send_replace(Arc::new(keys));
+                    let rules = self.keys.borrow().rules().clone();
+                    self.keys.send_replace(Arc::new(keys.with_rules(rules)));
                     tracing::info!(file = %path.display(), "the keys of tokens were read again");
                 }
                 Err(why) => {

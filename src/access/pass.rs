@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::keys::KeySet;
-use super::token::{Denied, check};
+use super::token::{Denied, Granted, check};
 use crate::protocol::{ErrorCode, RoomName};
 
 /// The longest sleep at a time: timers cannot be set to any time, and clocks are put right.
@@ -18,7 +18,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 pub struct Pass {
     room: RoomName,
     token: Box<str>,
-    until: SystemTime,
+    granted: Granted,
     /// How long before the end its holder is told.
     notice: Duration,
     told: bool,
@@ -39,17 +39,17 @@ impl Pass {
     pub(super) fn new(
         room: RoomName,
         token: &str,
-        until: SystemTime,
+        granted: Granted,
         keys: watch::Receiver<Arc<KeySet>>,
         notice: Duration,
         clock: fn() -> SystemTime,
     ) -> Self {
-        Self { room, token: token.into(), until, notice, told: false, keys, clock }
+        Self { room, token: token.into(), granted, notice, told: false, keys, clock }
     }
 
     /// How long it is still good.
     pub fn left(&self) -> Duration {
-        self.until.duration_since((self.clock)()).unwrap_or_default()
+        self.granted.until.duration_since((self.clock)()).unwrap_or_default()
     }
 
     /// Waits for what becomes of it. Cancel-safe.
@@ -83,13 +83,23 @@ impl Pass {
         }
     }
 
-    /// Takes another token in its place; what the first one granted stays as it is.
-    pub fn renew(&mut self, token: &str) -> Result<Duration, Denied> {
+    /// Checks a token that is to take the place of this one. It has to grant the same: whoever holds one that grants
+    /// something else joins with it.
+    pub fn check_renewal(&self, token: &str) -> Result<Granted, Denied> {
         let keys = Arc::clone(&self.keys.borrow());
         let granted = check(&keys, token, &self.room, (self.clock)())?;
+        if self.granted.is_like(&granted) {
+            return Ok(granted);
+        }
+        let message = "The token grants another role, other permissions or another name: join with it instead.";
+        Err(Denied::new(ErrorCode::NotAllowed, message))
+    }
+
+    /// Takes a token that [`Pass::check_renewal`] has accepted. Returns how long it is valid.
+    pub fn renew(&mut self, token: &str, granted: &Granted) -> Duration {
         self.token = token.into();
-        self.until = granted.until;
+        self.granted.until = granted.until;
         self.told = false;
-        Ok(self.left())
+        self.left()
     }
 }

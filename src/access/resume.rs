@@ -59,7 +59,7 @@ impl ResumeKey {
             return None;
         }
         let stay = u64::from_str_radix(stay, 16).ok()?;
-        is_of(self.mac(room, id, stay), mac).then_some((id, stay))
+        is_mac(self.mac(room, id, stay), mac).then_some((id, stay))
     }
 
     /// The key with which whoever made this room is its host.
@@ -69,7 +69,16 @@ impl ResumeKey {
 
     /// Whether this is the host key of the room.
     pub fn is_host_key(&self, room: &RoomName, key: &str) -> bool {
-        is_of(self.host_mac(room), key)
+        is_mac(self.host_mac(room), key)
+    }
+
+    /// Derives the key of another kind of secret. `purpose` is shorter than whatever a resume secret is made over, and
+    /// does not begin as host keys do.
+    pub(super) fn derive(&self, purpose: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(purpose);
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        Hmac::new_from_slice(&mac.finalize().into_bytes()).expect("HMAC takes keys of any length")
     }
 
     fn host_mac(&self, room: &RoomName) -> Hmac<Sha256> {
@@ -89,18 +98,18 @@ impl ResumeKey {
     }
 }
 
-fn hex(mac: Hmac<Sha256>) -> String {
+pub(super) fn hex(mac: Hmac<Sha256>) -> String {
     mac.finalize().into_bytes()[..MAC_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether these are digits as [`hex`] writes them: of each secret there is one writing alone, without signs and
 /// capitals.
-fn is_hex(text: &str) -> bool {
+pub(super) fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether the text is this HMAC, found out in constant time.
-fn is_of(mac: Hmac<Sha256>, hex: &str) -> bool {
+pub(super) fn is_mac(mac: Hmac<Sha256>, hex: &str) -> bool {
     if hex.len() != 2 * MAC_BYTES || !is_hex(hex) {
         return false;
     }

@@ -3,9 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::jwt::Unverified;
 use super::keys::KeySet;
+use crate::core::{Grant, TokenId};
 use crate::protocol::{ErrorCode, PeerName, Permissions, Role, RoomName};
 
 /// How far the clock of whoever makes tokens may be ahead of ours.
@@ -35,6 +37,67 @@ pub struct Claims {
     /// Its own name, by which it can be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
+    /// Issuer of the token (RFC 7519 §4.1.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// Recipients of the token (RFC 7519 §4.1.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+}
+
+/// The recipients of a token: one, or a list (RFC 7519 §4.1.3).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// A single recipient.
+    One(String),
+    /// Several recipients.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::One(own) => own == name,
+            Self::Many(all) => all.iter().any(|own| own == name),
+        }
+    }
+}
+
+/// Claims that a server requires of tokens, in addition to a valid signature.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TokenRules {
+    /// The server's name in `aud`, which every token must carry; without one a token must have no `aud`.
+    pub audience: Option<String>,
+    /// The only valid `iss`.
+    pub issuer: Option<String>,
+    /// Each token is for one person at a time, and has a `jti` to tell it by.
+    pub single_person: bool,
+}
+
+impl TokenRules {
+    /// The error continues "The token is not valid: ".
+    fn check(&self, claims: &Claims) -> Result<(), String> {
+        match (&self.audience, &claims.aud) {
+            (None, None) => {}
+            (Some(own), Some(audience)) if audience.has(own) => {}
+            (Some(_), None) => return Err("it has no \"aud\", which has to name this server".into()),
+            (_, Some(_)) => return Err("its \"aud\" does not name this server".into()),
+        }
+        if self.issuer.is_some() && claims.iss != self.issuer {
+            return Err("its \"iss\" is not the issuer that this server trusts".into());
+        }
+        if self.single_person && claims.jti.is_none() {
+            return Err("it has no \"jti\", by which this server knows whose it is".into());
+        }
+        Ok(())
+    }
+
+    fn id(&self, claims: &Claims) -> Option<TokenId> {
+        let digest = Sha256::digest(claims.jti.as_ref().filter(|_| self.single_person)?);
+        let half = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| digest[at + byte]));
+        Some(TokenId(half(0), half(8)))
+    }
 }
 
 /// What a good token grants.
@@ -48,6 +111,22 @@ pub struct Granted {
     pub permissions: Permissions,
     /// When it ends.
     pub until: SystemTime,
+    /// Identifier by which the room knows the token, if tokens are for one person.
+    pub id: Option<TokenId>,
+}
+
+impl Granted {
+    /// Returns what the room is told.
+    pub(super) fn grant(&self) -> Grant {
+        let name_from_token = self.name.is_some();
+        Grant { role: self.role, permissions: self.permissions, token: self.id, name_from_token }
+    }
+
+    /// Returns whether another token grants the same, so that it may take the place of this one.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let same_name = other.name.is_none() || other.name == self.name;
+        same_name && self.role == other.role && self.permissions == other.permissions
+    }
 }
 
 /// Why somebody may not come in, or not stay.
@@ -80,6 +159,7 @@ pub fn check(keys: &KeySet, token: &str, room: &RoomName, now: SystemTime) -> Re
     if keys.is_revoked(claims.jti.as_deref()) {
         return Err(Denied::new(ErrorCode::TokenRevoked, "The token is good no more."));
     }
+    keys.rules().check(&claims).map_err(invalid)?;
     let until = time(claims.exp).ok_or_else(|| invalid("\"exp\" is no time".into()))?;
     if until <= now {
         return Err(Denied::new(
@@ -96,9 +176,10 @@ pub fn check(keys: &KeySet, token: &str, room: &RoomName, now: SystemTime) -> Re
     if claims.room != "*" && claims.room != room.as_str() {
         return Err(Denied::new(ErrorCode::TokenWrongRoom, "The token is for another room."));
     }
+    let id = keys.rules().id(&claims);
     let name = claims.name.map(|name| PeerName::new(&name)).transpose().map_err(invalid)?;
     let permissions = claims.permissions.map_or_else(Permissions::all, |names| Permissions::of(&names));
-    Ok(Granted { name, role: claims.role, permissions, until })
+    Ok(Granted { name, role: claims.role, permissions, until, id })
 }
 
 fn time(seconds: f64) -> Option<SystemTime> {

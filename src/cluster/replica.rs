@@ -21,10 +21,10 @@ const PUNCTUATION: usize = 6;
 /// Bytes of somebody in a copy, at most: what it says of itself, and ids, numbers and the names of fields.
 const PERSON: usize = STATE_KEYS * (KEY_CHARS + CHAR * TEXT_CHARS + PUNCTUATION) + CHAR * NAME_CHARS + 640;
 /// The same of all that is not somebody's: who is remembered, the servers.
-const ELSE: usize = 64 * 1024;
-/// The most members of a room of which a copy can be sent to another server, with as many who wait, whatever they all
-/// say of themselves.
-pub const ROOM_MEMBERS: usize = (MAX_BYTES - ELSE) / (2 * PERSON);
+const ELSE: usize = 96 * 1024;
+/// The most members of a room of which a copy can be sent to another server, with a host in the reserved seat and as many
+/// who wait, whatever they all say of themselves.
+pub const ROOM_MEMBERS: usize = (MAX_BYTES - ELSE - PERSON) / (2 * PERSON);
 
 /// Where somebody is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,38 +1,49 @@
 //! Settings: `ROUNDTABLE_*` in the environment, each also a flag, each checked before anything
 //! starts.
 
-use std::net::SocketAddr;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use self::admin::{AdminListener, AdminSettings};
+pub use self::certificates::{CertificateSettings, Endpoint};
 pub use self::doctor::DoctorOrder;
 pub use self::engine::EngineSettings;
+pub use self::listen::ListenAddress;
 pub use self::load::Refused;
+pub use self::memory::{ByteLimit, MemorySettings};
 use self::quality::Quality;
 use self::rates::Rates;
 pub use self::recordings::RecordingSettings;
 pub use self::relays::Relays;
 pub use self::secret::Secret;
-use self::secret::{make_key, read_secret};
+use self::secret::{keep_key, read_secret};
 use self::tokens::{KeyOrder, TokenOrder};
 pub use self::traces::TraceSettings;
 use self::values::{
-    check_token, filled, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url, parse_zone,
+    check_secret, check_token, filled, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url,
 };
-use crate::access::AccessMode;
+use self::zone::parse_zone;
+use crate::access::{AccessMode, TokenRules};
 use crate::core::session::{Bound, Bounds};
-use crate::http::{Origins, Proxies};
+use crate::http::{FrameAncestors, Origins, Proxies, ServerNames};
 use crate::protocol::{FEATURE_RECORDINGS, FEATURES, FEATURES_WITH_TOKENS, ServerInfo};
 use crate::telemetry;
 use crate::webhooks::Target;
 
+mod admin;
+mod certificates;
 mod doctor;
 mod engine;
 mod limits;
+mod listen;
 mod load;
+mod memory;
 mod quality;
 mod rates;
 mod recordings;
@@ -41,6 +52,14 @@ mod secret;
 mod tokens;
 mod traces;
 mod values;
+mod zone;
+
+/// Random ID of this process. Two of them in turn at one address are two servers. Not drawn from fastrand, whose sequence a
+/// simulation seeds.
+static INSTANCE: LazyLock<String> = LazyLock::new(|| format!("{:016x}", RandomState::new().build_hasher().finish()));
+
+/// Folder of the frontend where no other is set.
+pub const STATIC_DIR: &str = "static/dist";
 
 /// A room's welcome takes at most so many bytes for each member: a name, and a full state.
 const WELCOME_BYTES: usize = 5 * 1024;
@@ -65,7 +84,8 @@ pub struct Cli {
 pub enum Command {
     /// Ask the running server whether it is ready: exit code 0 if so, 1 if not.
     ///
-    /// For the health check of a container. It asks the operators' listener on this machine.
+    /// For the health check of a container. It asks the operators' listener on this machine: by --ops-listen, or else
+    /// where the server in the same container was told to listen.
     Health,
     /// Make a token and print it.
     Token(TokenOrder),
@@ -87,19 +107,20 @@ pub enum Command {
 /// All settings of a server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
-    /// Address and port for the meeting and its signaling.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:18080")]
-    pub listen: SocketAddr,
+    /// Where the meeting and its signaling listen: a port, or an address and a port. [::] is IPv4 too.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:18080")]
+    pub listen: ListenAddress,
 
-    /// Address and port for /metrics, /healthz and /readyz. Not for the public.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:18081")]
-    pub ops_listen: SocketAddr,
+    /// The same for /metrics, /healthz and /readyz. Not for the public: by default only this machine reaches it.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "localhost:18081")]
+    pub ops_listen: ListenAddress,
 
     /// Folder of the built frontend. It may be changed while the server runs.
-    #[arg(long, value_name = "DIR", default_value = "static/dist")]
+    #[arg(long, value_name = "DIR", default_value = STATIC_DIR)]
     pub static_dir: PathBuf,
 
-    /// Time zone of log lines and API times, an IANA name such as Asia/Shanghai.
+    /// Time zone of log lines and API times, an IANA name such as Asia/Shanghai. POSIX values without summer time, such as
+    /// CST-8, and :/etc/localtime are understood.
     #[arg(long = "tz", value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     pub zone: Tz,
 
@@ -128,12 +149,18 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     pub members: usize,
 
-    /// The most WebSockets of one address at a time; an IPv6 address counts by its /64. 0: no limit.
+    /// The most WebSockets of one address at a time. An IPv6 address counts by its /64, and its /56 and /48 may have 4
+    /// and 16 times as many. 0: no limit.
     #[arg(long, value_name = "COUNT", default_value = "1024")]
     pub address_connections: u32,
 
-    /// Attempts to join that one address may make in a minute; one that fails or opens a room counts for ten.
-    /// 0: no limit.
+    /// The most people from one address in a room and its lobby; an IPv6 address counts by its /64. Addresses of proxies
+    /// and of internal networks do not count. 0: no limit.
+    #[arg(long, value_name = "COUNT", default_value = "50")]
+    pub max_members_per_ip: usize,
+
+    /// Attempts to join that one address may make in a minute, with the same factors for IPv6; one that fails or opens a
+    /// room counts for ten. 0: no limit.
     #[arg(long, value_name = "COUNT", default_value = "300")]
     pub address_joins: u32,
 
@@ -151,6 +178,17 @@ pub struct Config {
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub allowed_origins: Origins,
 
+    /// Host names and addresses under which browsers reach this server, separated by commas:
+    /// meet.example,203.0.113.7. Pages of other names are then rejected unless allowed, which stops DNS
+    /// rebinding.
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub server_names: ServerNames,
+
+    /// Origins whose pages may show the meeting in a frame, and have it join by itself with devices on, separated by
+    /// commas: https://portal.example.
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub frame_ancestors: FrameAncestors,
+
     /// How long a connection may take to join.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub join_timeout: Duration,
@@ -159,12 +197,18 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value = "4096", value_parser = parse_count)]
     pub requests: usize,
 
-    /// How long such a connection may be without a request, or with a part of its head; a fifth of it where half of
+    /// How long such a connection may take for its first request, and for the head of each: a fifth of it where half of
     /// the places are taken.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     pub request_head_timeout: Duration,
 
-    /// How long a connection for requests may last; its last answer may take as long again.
+    /// How long such a connection may be idle between two requests: longer than a load balancer keeps it (60s with nginx
+    /// and AWS, 90s with Traefik, 2m with Caddy), which would lose a request otherwise. In a crowd a fifth of
+    /// ROUNDTABLE_REQUEST_HEAD_TIMEOUT.
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = parse_time)]
+    pub http_keepalive_timeout: Duration,
+
+    /// How long a request may take, with its response; that may then take as long again to be read.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
     pub request_timeout: Duration,
 
@@ -200,6 +244,10 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = parse_count)]
     pub replay_bytes: usize,
 
+    /// Limits on the memory of all members' queues.
+    #[command(flatten)]
+    pub memory: MemorySettings,
+
     /// How fast anybody may send.
     #[command(flatten)]
     pub rates: Rates,
@@ -216,6 +264,20 @@ pub struct Config {
     /// A JWK Set (RFC 7517) with the keys of tokens. It is read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub token_keys_file: Option<PathBuf>,
+
+    /// This server's name in the claim "aud" of tokens, which they must have then. A token for any other audience is
+    /// rejected in any case.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub token_audience: Option<String>,
+
+    /// The claim "iss" that tokens must have.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub token_issuer: Option<String>,
+
+    /// Admit one person per token: nobody else joins with it while that person is in the room. Tokens then must have
+    /// the claim "jti".
+    #[arg(long, value_name = "BOOL", default_value = "false", action = clap::ArgAction::Set)]
+    pub token_single_person: bool,
 
     /// How long before its end the holder of a token is told, to bring another one.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
@@ -234,13 +296,17 @@ pub struct Config {
     #[arg(long, value_name = "FILE")]
     pub resume_key_file: Option<PathBuf>,
 
-    /// The token of the admin API, at least 16 characters; without one there is no such API.
+    /// The token of the admin API, at least 32 characters; without one there is no such API.
     #[arg(long, value_name = "SECRET")]
     pub admin_token: Option<Secret>,
 
     /// A file with that token.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+
+    /// From where the admin API is reached.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 
     /// Where another program is told of rooms that open and close and of people who come and go:
     /// https://app.example/events.
@@ -270,6 +336,10 @@ pub struct Config {
     /// Traces, and where they go.
     #[command(flatten)]
     pub traces: TraceSettings,
+
+    /// Certificates whose dates are exported.
+    #[command(flatten)]
+    pub certificates: CertificateSettings,
 }
 
 /// How log lines look.
@@ -288,19 +358,68 @@ impl Config {
         self.traces.read_files()?;
         read_secret("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, filled(&self.webhook_secret_file))?;
         read_secret("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, filled(&self.admin_token_file))?;
-        if let Some(token) = &self.admin_token {
-            let wrong = |why| Refused::Wrong(format!("ROUNDTABLE_ADMIN_TOKEN (--admin-token): {why}."));
-            check_token(token).map_err(wrong)?;
+        // The images set the file; whoever sets the key means the key. A file that is missing, or that another server is
+        // about to write, is the affair of `obtain_resume_key`.
+        let path = filled(&self.resume_key_file).filter(|path| self.resume_key.is_none() && path.exists());
+        read_secret("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, path)
+    }
+
+    /// Rejects secrets that are too short.
+    fn check_secrets(&self) -> Result<(), Refused> {
+        type Check = fn(&Secret) -> Result<(), String>;
+        let secrets: [(&str, &str, &Option<Secret>, Check); 4] = [
+            ("ROUNDTABLE_RESUME_KEY", "--resume-key", &self.resume_key, check_secret),
+            ("ROUNDTABLE_TURN_SECRET", "--turn-secret", &self.relays.turn_secret, check_secret),
+            ("ROUNDTABLE_WEBHOOK_SECRET", "--webhook-secret", &self.webhook_secret, check_secret),
+            ("ROUNDTABLE_ADMIN_TOKEN", "--admin-token", &self.admin_token, check_token),
+        ];
+        for (name, flag, secret, check) in secrets {
+            if let Some(Err(why)) = secret.as_ref().map(check) {
+                return Err(Refused::Wrong(format!("{name} ({flag}): {why}.")));
+            }
         }
-        // The images set the file; whoever sets the key means the key.
-        let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else { return Ok(()) };
-        make_key(path);
-        read_secret("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, Some(path).filter(|path| path.exists()))
+        Ok(())
+    }
+
+    /// Reads what settings are in files, and checks those that depend on each other.
+    fn check(&mut self) -> Result<(), Refused> {
+        self.read_files()?;
+        self.check_secrets()?;
+        self.check_access()?;
+        self.check_webhook()?;
+        self.engine.address()?;
+        self.check_resume_key()?;
+        self.engine.check(self.room_members)?;
+        self.traces.target()?;
+        self.relays.ice_servers().map_err(|why| {
+            Refused::Wrong(format!("ROUNDTABLE_ICE_URLS (--ice-urls), ROUNDTABLE_TURN_HOST (--turn-host): {why}"))
+        })?;
+        Ok(())
+    }
+
+    /// Returns the key of resume secrets: the one that is set, or the one in its file, which is made where there is none.
+    /// `None` where it cannot be kept: then it is logged, and the server has a key that ends with it.
+    pub fn obtain_resume_key(&self) -> Result<Option<Secret>, String> {
+        let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else {
+            return Ok(self.resume_key.clone());
+        };
+        match keep_key(path) {
+            Ok(key) => Ok(Some(key)),
+            // Servers that share rooms would each have a key of their own.
+            Err(why) if self.engine.redis_url.is_some() => Err(format!("ROUNDTABLE_RESUME_KEY_FILE: {why}")),
+            Err(why) => {
+                tracing::warn!(
+                    "no key is kept, so after a restart nobody comes back as the same peer: {why}; \
+                     ROUNDTABLE_RESUME_KEY_FILE is to be a file in a folder that this user may write to"
+                );
+                Ok(None)
+            }
+        }
     }
 
     /// Whoever loses a server comes back by another one.
     fn check_resume_key(&self) -> Result<(), Refused> {
-        if self.engine.redis_url.is_none() || self.resume_key.is_some() {
+        if self.engine.redis_url.is_none() || self.resume_key.is_some() || self.resume_key_file.is_some() {
             return Ok(());
         }
         let text = "ROUNDTABLE_REDIS_URL (--redis-url): servers that share rooms need one ROUNDTABLE_RESUME_KEY, the same \
@@ -336,6 +455,12 @@ impl Config {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Returns what tokens must claim.
+    pub fn token_rules(&self) -> TokenRules {
+        let (audience, issuer) = (self.token_audience.clone(), self.token_issuer.clone());
+        TokenRules { audience, issuer, single_person: self.token_single_person }
     }
 
     /// What the server can do beyond the minimum.
@@ -374,6 +499,8 @@ impl Config {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             time: telemetry::timestamp(self.zone),
+            instance: &INSTANCE,
+            cluster: self.engine.redis_url.is_some(),
         }
     }
 }

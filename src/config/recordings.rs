@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::values::{parse_bytes, parse_count, parse_days, parse_time};
+use super::values::{parse_bytes, parse_bytes_or_none, parse_count, parse_days, parse_time};
 use crate::recordings::Rules;
 
 /// The settings.
@@ -27,6 +27,10 @@ pub struct RecordingSettings {
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = parse_count)]
     pub recordings_at_a_time: usize,
 
+    /// Bytes that recordings leave free on their disk: 1 GiB; 0 for none.
+    #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = parse_bytes_or_none)]
+    pub recordings_min_free: u64,
+
     /// How long a recording waits for its next piece, or for its host to come back, before it is finished: longer than
     /// a restart of the server.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_time)]
@@ -45,6 +49,7 @@ impl RecordingSettings {
             quota: self.recordings_quota,
             largest: self.recordings_max_bytes,
             at_a_time: self.recordings_at_a_time,
+            min_free: self.recordings_min_free,
             silence: self.recordings_silence,
             keep: self.recordings_keep,
             zone,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{filled, parse_time};
+use super::values::{filled, parse_turn_lifetime};
 use crate::ice::{IceServers, TurnAccess, turn_urls};
 
 /// The settings.
@@ -24,10 +24,14 @@ pub struct Relays {
     #[arg(long, value_name = "PORT", default_value = "3478", value_parser = clap::value_parser!(u16).range(1..))]
     pub turn_port: u16,
 
-    /// How long a credential for a TURN server is good that is made by its secret. Members get fresh ones
-    /// four times as often.
-    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = parse_time)]
+    /// Lifetime of credentials that are made by the secret of the TURN server, up to 1h. Members get fresh ones four
+    /// times as often.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_turn_lifetime)]
     pub turn_lifetime: Duration,
+
+    /// Let browsers connect through the TURN server only, so that people in a room do not learn each other's addresses.
+    #[arg(long, value_name = "BOOL", default_value = "false", action = clap::ArgAction::Set)]
+    pub relay_only: bool,
 
     /// A user of a TURN server that has no such secret, the same for everybody.
     #[arg(long, value_name = "NAME")]
@@ -60,7 +64,13 @@ impl Relays {
     pub fn ice_servers(&self) -> Result<IceServers, String> {
         let mut urls = self.turn_host.as_deref().map_or_else(Vec::new, |host| turn_urls(host, self.turn_port));
         urls.extend(self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned));
-        IceServers::new(&urls, self.turn_access()?)
+        let servers = IceServers::new(&urls, self.turn_access()?)?;
+        if self.relay_only && !servers.has_turn() {
+            return Err(
+                "ROUNDTABLE_RELAY_ONLY needs a TURN server: set ROUNDTABLE_TURN_HOST or ROUNDTABLE_ICE_URLS".into()
+            );
+        }
+        Ok(servers)
     }
 
     fn turn_access(&self) -> Result<TurnAccess, String> {

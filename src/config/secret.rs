@@ -1,11 +1,12 @@
 //! Settings that are never shown, and the files that they stand in.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -45,28 +46,67 @@ impl FromStr for Secret {
     }
 }
 
-/// Makes a key where there is none, for this user's eyes only. Where it cannot be kept, the server
-/// runs all the same, with a key that ends with it. It appears as a whole: of several servers that share the file and
-/// start at once, all read what one of them has made.
-pub(super) fn make_key(path: &Path) {
-    if path.exists() {
-        return;
-    }
-    let mut key = [0; 32];
-    let made = getrandom::fill(&mut key).map_err(std::io::Error::from).and_then(|()| {
-        let text = BASE64_STANDARD.encode(key);
-        // Names of two that are made at a time differ as their keys do.
-        let half = path.with_extension(format!("{:02x}{:02x}{:02x}{:02x}", key[0], key[1], key[2], key[3]));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
-        let linked = file.write_all(text.as_bytes()).and_then(|()| std::fs::hard_link(&half, path));
-        std::fs::remove_file(&half).and(linked)
-    });
-    match made {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            eprintln!("roundtable: no key is kept in {}: {error}; it ends with this process", path.display());
-        }
+/// Longest wait for the key that another server is writing.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two attempts to read the key.
+const WRITE_POLL: Duration = Duration::from_millis(10);
+
+/// Reads the key in a file, which is made where there is none, for this user's eyes only. Of several servers that share
+/// the file and start at once, all read what one of them has made.
+pub(super) fn keep_key(path: &Path) -> Result<Secret, String> {
+    let told = |error: Error| format!("{}: {error}", path.display());
+    let mut value = None;
+    match make_key(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(told(error)),
         _ => {}
     }
+    let until = Instant::now() + WRITE_PATIENCE;
+    while std::fs::metadata(path).map_err(told)?.len() == 0 {
+        if Instant::now() > until {
+            return Err(format!("{} is empty; delete it, and the server makes a key", path.display()));
+        }
+        std::thread::sleep(WRITE_POLL);
+    }
+    let Err(refused) = read_secret("ROUNDTABLE_RESUME_KEY", &mut value, Some(&path.to_owned())) else {
+        return value.ok_or_else(|| format!("{} has no key", path.display()));
+    };
+    match refused {
+        Refused::Wrong(text) => Err(text),
+        Refused::Shown(error) => Err(error.to_string()),
+    }
+}
+
+/// Makes a file with a random key, unless there is one.
+fn make_key(path: &Path) -> Result<(), Error> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    let text = BASE64_STANDARD.encode(key);
+    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let write = |mut file: File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    // Written aside, and linked as a whole.
+    let aside = temporary_path(path)?;
+    let linked = create(&aside).and_then(write).and_then(|()| std::fs::hard_link(&aside, path));
+    let _ = std::fs::remove_file(&aside);
+    match linked {
+        Err(_) if !path.exists() => {
+            // File systems such as FAT, and some shared folders, have no links. There others see an empty file for a
+            // moment, and wait (`keep_key`).
+            let file = create(path)?;
+            write(file).inspect_err(|_| drop(std::fs::remove_file(path)))
+        }
+        // Another server was first.
+        _ => Ok(()),
+    }
+}
+
+/// Returns a path beside `path` that nobody can guess, so that no other user of the folder can make or open it first.
+fn temporary_path(path: &Path) -> Result<PathBuf, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(path.with_extension(format!("{:032x}", u128::from_be_bytes(random))))
 }
 
 /// A secret that stands in a file, in place of one that is set directly.
@@ -76,7 +116,12 @@ pub(super) fn read_secret(name: &str, value: &mut Option<Secret>, file: Option<&
     if value.is_some() {
         return Err(wrong(format!("{name} is set too; set one of the two")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => wrong(format!(
+            "{error}; make it readable for the server's user (10001 in the image): chmod a+r, in a folder of mode 700"
+        )),
+        _ => wrong(error.to_string()),
+    })?;
     // Editors and `echo` end a file with a line break that is no part of the secret.
     let secret = text.trim_end_matches(['\r', '\n']).parse().map_err(wrong)?;
     *value = Some(secret);
@@ -88,12 +133,35 @@ mod tests {
     use super::super::load::tests::load;
     use super::*;
 
+    const NORTH: &str = "north-north-north-north-north-no";
+
+    #[test]
+    fn secrets_shorter_than_32_characters_are_rejected_and_not_shown() {
+        let path = std::env::temp_dir().join(format!("roundtable-short-{}", std::process::id()));
+        let short = &NORTH[1..];
+        std::fs::write(&path, short).unwrap();
+        let file = path.to_str().unwrap();
+        let hook = ("ROUNDTABLE_WEBHOOK_URL", "https://app.example/events");
+        let names = ["RESUME_KEY", "TURN_SECRET", "WEBHOOK_SECRET", "ADMIN_TOKEN"];
+        for name in names.map(|name| format!("ROUNDTABLE_{name}")) {
+            let in_file = format!("{name}_FILE");
+            for setting in [(&*name, short), (&*in_file, file)] {
+                let error = load(&[], &[setting, hook]).unwrap_err();
+                assert!(error.starts_with(&name) && error.contains("openssl rand -hex 32"), "{error}");
+                assert!(error.contains("31") && !error.contains("north"), "{error}");
+            }
+            let more = [(&*name, NORTH), hook, ("ROUNDTABLE_WEBHOOK_SECRET", NORTH)];
+            assert!(load(&[], &more[..if name.ends_with("WEBHOOK_SECRET") { 2 } else { 3 }]).is_ok(), "{name}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
     #[test]
     fn a_resume_key_is_made_once_and_kept() {
         let path = std::env::temp_dir().join(format!("roundtable-key-{}", std::process::id()));
         let key = |path: &Path| {
             let cli = load(&[], &[("ROUNDTABLE_RESUME_KEY_FILE", path.to_str().unwrap())]).unwrap();
-            cli.config.resume_key.map(|key| key.expose().to_owned())
+            cli.config.obtain_resume_key().unwrap().map(|key| key.expose().to_owned())
         };
         let made = key(&path);
         assert_eq!(made.as_ref().map(String::len), Some(44));
@@ -114,12 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn the_temporary_file_of_a_key_has_a_name_of_128_random_bits() {
+        let path = Path::new("/var/lib/roundtable/resume.key");
+        let names: Vec<_> = (0..100).map(|_| temporary_path(path).unwrap()).collect();
+        let unique: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(unique.len(), names.len());
+        for name in names {
+            let (parent, random) = (name.parent(), name.extension().and_then(|part| part.to_str()).unwrap());
+            assert_eq!((parent, random.len()), (path.parent(), 32), "{}", name.display());
+        }
+    }
+
+    #[test]
     fn secrets_come_from_files_and_are_never_shown() {
         let path = std::env::temp_dir().join(format!("roundtable-secret-{}", std::process::id()));
-        std::fs::write(&path, "north\n").unwrap();
+        std::fs::write(&path, format!("{NORTH}\n")).unwrap();
         let file = path.to_str().unwrap();
         let cli = load(&[], &[("ROUNDTABLE_TURN_SECRET_FILE", file)]).unwrap();
-        assert_eq!(cli.config.relays.turn_secret.as_ref().map(Secret::expose), Some("north"));
+        assert_eq!(cli.config.relays.turn_secret.as_ref().map(Secret::expose), Some(NORTH));
         assert!(!format!("{cli:?}").contains("north"));
         let none = ("ROUNDTABLE_TURN_SECRET_FILE", "/dev/null");
         assert!(load(&[], &[none]).unwrap().config.relays.turn_secret.is_none());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::values::parse_time;
-use crate::access::{Algorithm, Claims, KeySet, add_key, seconds};
+use crate::access::{Algorithm, Audience, Claims, KeySet, TokenRules, add_key, seconds};
 use crate::protocol::{PeerName, Permissions, Role, RoomName};
 
 /// What a new token is to say.
@@ -35,7 +35,7 @@ pub struct TokenOrder {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub starts_in: Option<Duration>,
 
-    /// Its own name, by which it can be revoked.
+    /// Its own name, by which it can be revoked; a random one where tokens are for one person.
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub jti: Option<String>,
 
@@ -65,8 +65,8 @@ pub struct KeyOrder {
 }
 
 impl TokenOrder {
-    /// The token; the error is a sentence.
-    pub fn make(self, server_keys: Option<PathBuf>, now: SystemTime) -> Result<String, String> {
+    /// Makes a token that a server with these rules accepts; the error is a sentence.
+    pub fn make(self, server_keys: Option<PathBuf>, rules: TokenRules, now: SystemTime) -> Result<String, String> {
         let path = key_file(self.key_file, server_keys)?;
         let from = now + self.starts_in.unwrap_or_default();
         let claims = Claims {
@@ -76,7 +76,9 @@ impl TokenOrder {
             permissions: self.permissions,
             exp: seconds(from + self.ttl),
             nbf: self.starts_in.map(|_| seconds(from)),
-            jti: self.jti,
+            jti: self.jti.or_else(|| rules.single_person.then(random_jti)),
+            iss: rules.issuer,
+            aud: rules.audience.map(Audience::One),
         };
         let keys = KeySet::read(&path);
         let signed = keys.and_then(|keys| {
@@ -93,6 +95,10 @@ impl KeyOrder {
         let path = key_file(self.key_file, server_keys)?;
         add_key(&path, self.algorithm, self.kid).map_err(|why| format!("{}: {why}", path.display()))
     }
+}
+
+fn random_jti() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 fn key_file(own: Option<PathBuf>, server: Option<PathBuf>) -> Result<PathBuf, String> {

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use super::Secret;
 
 /// The name that is most like `text`.
@@ -15,16 +13,6 @@ pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
 /// The file of a secret that not everybody has: Compose mounts an empty one where there is none.
 pub(super) fn filled(path: &Option<PathBuf>) -> Option<&PathBuf> {
     path.as_ref().filter(|path| !std::fs::metadata(path).is_ok_and(|file| file.len() == 0))
-}
-
-pub(super) fn parse_zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| {
-        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        // The most wished name that there is not: China's one zone is called after Shanghai.
-        let found = if text.ends_with("Beijing") { Some("Asia/Shanghai") } else { nearest(text, names) };
-        let hint = found.map_or_else(String::new, |name| format!("; the nearest one is {name}"));
-        format!("no IANA time zone has this name{hint}")
-    })
 }
 
 pub(super) fn parse_filter(text: &str) -> Result<String, String> {
@@ -45,6 +33,14 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A credential outlives its holder's removal for as long as this.
+pub(super) fn parse_turn_lifetime(text: &str) -> Result<Duration, String> {
+    match parse_time(text)? {
+        time if time <= Duration::from_secs(60 * 60) => Ok(time),
+        _ => Err("it is up to 1h".into()),
+    }
+}
+
 /// Of what is kept for longer than anything runs.
 pub(super) fn parse_days(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -60,6 +56,10 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
         Ok(bytes @ 1..=1_000_000_000_000_000) => Ok(bytes),
         _ => Err("it is a whole number of bytes from 1 to 1000000000000000".into()),
     }
+}
+
+pub(super) fn parse_bytes_or_none(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { parse_bytes(text).map_err(|why| format!("{why}, or 0 for none")) }
 }
 
 pub(super) fn parse_lease(text: &str) -> Result<Duration, String> {
@@ -83,13 +83,24 @@ pub(super) fn parse_outbox_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Not a parser: clap would show what it refuses.
-pub(super) fn check_token(token: &Secret) -> Result<(), String> {
-    let text = token.expose();
-    if text.len() >= 16 && text.chars().all(|c| c.is_ascii_graphic()) {
-        return Ok(());
+/// The shortest secret: 128 bits in hexadecimal digits.
+const SECRET_CHARS: usize = 32;
+
+/// Rejects a secret that can be guessed. Not a parser: clap would show what it rejects.
+pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
+    match secret.expose().chars().count() {
+        SECRET_CHARS.. => Ok(()),
+        count => Err(format!(
+            "a secret has at least {SECRET_CHARS} characters, this one has {count}; `openssl rand -hex 32` makes one"
+        )),
     }
-    Err("it has at least 16 characters of ASCII, without white space".into())
+}
+
+/// The same of what stands in a header of a request.
+pub(super) fn check_token(token: &Secret) -> Result<(), String> {
+    check_secret(token)?;
+    let is_clean = token.expose().chars().all(|c| c.is_ascii_graphic());
+    is_clean.then_some(()).ok_or_else(|| "it has characters of ASCII alone, without white space".into())
 }
 
 pub(super) fn parse_url(text: &str) -> Result<String, String> {

@@ -7,12 +7,12 @@ use opentelemetry::trace::SpanKind;
 use serde_json::value::RawValue;
 
 use super::{Ending, OwnPass, Trail, ending, pong, refuse, refuse_binary, refuse_for_now};
-use crate::access::Credentials;
+use crate::access::{Credentials, PendingProof};
 use crate::app::App;
 use crate::cluster::share::DECIDED_WITHIN;
 use crate::core::Refusal;
 use crate::hub::{self, Entrance, JoinError, Joining, Membership, Newcomer};
-use crate::limits::{Attempt, Visit};
+use crate::limits::{Attempt, Rejection, Visit};
 use crate::link::{Event, Link};
 use crate::protocol::client::{self, Request};
 use crate::protocol::{CloseCode, ErrorCode, PeerId, RoomName};
@@ -27,6 +27,8 @@ pub(super) struct Hello<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) room: RoomName,
     pub(super) visit: &'a Visit,
+    /// Until the `join` has brought a valid origin proof, where it needs one (R92).
+    pub(super) pending_proof: Option<Box<PendingProof>>,
     pub(super) trail: &'a Trail,
 }
 
@@ -57,7 +59,7 @@ struct Wait {
 }
 
 impl Hello<'_> {
-    pub(super) async fn run(&self, link: &mut Link) -> Result<Entered, Ending> {
+    pub(super) async fn run(&mut self, link: &mut Link) -> Result<Entered, Ending> {
         let mut draining = self.app.draining();
         let mut early: Option<Box<Received>> = None;
         loop {
@@ -85,7 +87,7 @@ impl Hello<'_> {
                     Step::End(code) => return Err(Some(code)),
                 },
                 Event::Received(received) => refuse_binary(link, &received),
-                other => return Err(ending(link, other)),
+                other => return Err(ending(self.app, link, other)),
             }
         }
     }
@@ -111,7 +113,7 @@ impl Hello<'_> {
                     Event::Received(Received::Alive) => {}
                     Event::Received(received) => early = Some(Box::new(received)),
                     Event::JoinTimeout => break Err(JoinError::Refused(Refusal::Busy)),
-                    other => return Err(ending(link, other)),
+                    other => return Err(ending(self.app, link, other)),
                 },
             }
         };
@@ -130,7 +132,7 @@ impl Hello<'_> {
     }
 
     /// Whoever tries to join too often is slowed first (R66).
-    async fn take_in_time(&self, link: &Link, text: &str) -> Step {
+    async fn take_in_time(&mut self, link: &mut Link, text: &str) -> Step {
         // Nothing of the step may live across the await: every connection would keep room for it.
         let held = match self.take(link, text, None) {
             Step::Later(wait, traced) => {
@@ -151,7 +153,7 @@ impl Hello<'_> {
     }
 
     /// `waited` is what comes again, after its time.
-    fn take(&self, link: &Link, text: &str, waited: Option<Traced>) -> Step {
+    fn take(&mut self, link: &mut Link, text: &str, waited: Option<Traced>) -> Step {
         let client::Parsed { reference, request, .. } = client::parse(text);
         let has_waited = waited.is_some();
         let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
@@ -168,13 +170,18 @@ impl Hello<'_> {
         }
         let _inside = traced.enter();
         match request {
-            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings }) => {
+            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings, proof }) => {
+                // Before anything is done for the room, or counted for the address.
+                if let Some(rejected) = self.check_proof(link, proof.as_deref(), reference) {
+                    return rejected;
+                }
                 let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
                 match if has_waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
                     Attempt::After(Duration::ZERO) => {}
                     Attempt::After(wait) => return Step::Later(wait, traced),
                     Attempt::Refused(wait) => {
                         self.count_refused(ErrorCode::TooManyAttempts.as_str());
+                        self.app.report_rejection(Rejection::AddressJoins, Some(self.visit.address()));
                         let message = "Too many attempts to join came from this address.";
                         refuse_for_now(link, ErrorCode::TooManyAttempts, message, wait, Some("join"), reference);
                         return Step::End(CloseCode::TryLater);
@@ -207,6 +214,7 @@ impl Hello<'_> {
                     last_seq,
                     disproved: resume.is_some() && known.is_none(),
                     grant: admission.grant,
+                    limited_by_address: self.app.limit_reports.is_person(self.visit.address()),
                     outbox: Arc::clone(link.outbox()),
                 };
                 // To open a room by its name and to find out that nobody is there are the same.
@@ -241,6 +249,21 @@ impl Hello<'_> {
         Step::Stay
     }
 
+    /// Ends the connection of a page of another origin.
+    fn check_proof(&mut self, link: &mut Link, proof: Option<&str>, reference: Option<&RawValue>) -> Option<Step> {
+        let pending = self.pending_proof.as_ref()?;
+        let proofs = &self.app.origin_proofs;
+        let Err(why) = proofs.check(proof, (self.app.surroundings.clock)()) else {
+            self.pending_proof = None;
+            link.join_within(self.app.config.join_timeout);
+            return None;
+        };
+        self.count_refused(ErrorCode::OriginNotAllowed.as_str());
+        proofs.log_rejection(pending.from(), why, link.read_at());
+        link.refuse(ErrorCode::OriginNotAllowed, why.message(), Some("join"), reference);
+        Some(Step::End(CloseCode::OriginNotAllowed))
+    }
+
     fn entered(&self, link: &Link, membership: Membership, pass: OwnPass, stay: Option<u64>, guesses: bool) -> Step {
         self.app.metrics.join("joined");
         // A session that did not go on has become another one.
@@ -251,6 +274,9 @@ impl Hello<'_> {
         if membership.made_the_room() && guesses {
             self.visit.guessed();
         }
+        // Nothing has been sent so far: a `welcome`, or what a session has missed.
+        let answer = link.outbox().load();
+        self.visit.charge_answer(answer.waiting.1 + answer.again.1);
         Step::Join(membership, pass)
     }
 
@@ -264,6 +290,7 @@ impl Hello<'_> {
     fn refused(&self, link: &Link, error: &JoinError, reference: Option<&RawValue>) -> Step {
         let counted = match error {
             JoinError::Full => Some(ErrorCode::ServerFull.as_str()),
+            JoinError::AddressFull => Some(ErrorCode::RoomFull.as_str()),
             JoinError::Dismissed(code) => Some(code.as_str()),
             JoinError::Draining => Some(CloseCode::GoingAway.as_str()),
             JoinError::Refused(refusal) => crate::refusal::code(refusal).map(ErrorCode::as_str),
@@ -273,9 +300,16 @@ impl Hello<'_> {
         }
         match error {
             JoinError::Full => {
+                self.app.report_rejection(Rejection::RoomsOrMembers, None);
                 let message = "The server has as many rooms or members as it takes.";
                 refuse_for_now(link, ErrorCode::ServerFull, message, FULL_RETRY, Some("join"), reference);
                 Step::End(CloseCode::TryLater)
+            }
+            JoinError::AddressFull => {
+                self.app.report_rejection(Rejection::AddressMembers, Some(self.visit.address()));
+                let message = "The room has as many people from this address as it takes.";
+                link.refuse(ErrorCode::RoomFull, message, Some("join"), reference);
+                Step::End(CloseCode::RoomFull)
             }
             JoinError::Dismissed(code) => Step::End(*code),
             JoinError::Draining => {
@@ -284,9 +318,13 @@ impl Hello<'_> {
             }
             JoinError::Refused(refusal) => {
                 refuse(link, refusal, Some("join"), reference);
+                if matches!(refusal, Refusal::RoomFull) {
+                    self.app.report_rejection(Rejection::RoomMembers, None);
+                }
                 match refusal {
                     Refusal::RoomFull => Step::End(CloseCode::RoomFull),
                     Refusal::RoomLocked => Step::End(CloseCode::RoomLocked),
+                    Refusal::TokenInUse => Step::End(CloseCode::Unauthorized),
                     Refusal::Busy => Step::End(CloseCode::TryLater),
                     _ => Step::Stay,
                 }

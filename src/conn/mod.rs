@@ -11,13 +11,14 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::access::{Change, Pass};
+use crate::access::{Change, PROOF_TIMEOUT, Pass, PendingProof};
 use crate::app::App;
 use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
 use crate::hub::{Absence, Membership, Said};
-use crate::limits::Visit;
+use crate::limits::{Rejection, Visit};
 use crate::link::{Event, Link, with_jitter};
+use crate::outbox::Outbox;
 use crate::protocol::client::{self, Request};
 use crate::protocol::{
     CloseCode, ErrorBody, ErrorCode, LeaveReason, LinkReport, MESSAGE_BYTES, Outgoing, RoomName, ServerMessage, server,
@@ -35,23 +36,44 @@ const PACE_RETRY: Duration = Duration::from_secs(10);
 const ORDERED: u32 = 10;
 
 /// Serves one connection from its upgrade to its end. Each log line on the way has the connection's id: only where lines
-/// of that level are wanted, as a span of the log takes memory.
-pub fn serve(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, socket: Socket) -> impl Future<Output = ()> {
+/// of that level are wanted, as a span of the log takes memory. `pending_proof` is there where the `join` has to bring an
+/// origin proof.
+pub fn serve(
+    app: Arc<App>,
+    room: RoomName,
+    visit: Visit,
+    pending_proof: Option<PendingProof>,
+    trail: Trail,
+    socket: Socket,
+) -> impl Future<Output = ()> {
     let span = tracing::debug_span!("connection", conn = %trail.id());
-    converse(app, room, visit, trail, socket).instrument(span)
+    // In a box: hardly any connection lives long with one.
+    converse(app, room, visit, pending_proof.map(Box::new), trail, socket).instrument(span)
 }
 
-async fn converse(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, socket: Socket) {
+async fn converse(
+    app: Arc<App>,
+    room: RoomName,
+    visit: Visit,
+    pending_proof: Option<Box<PendingProof>>,
+    trail: Trail,
+    socket: Socket,
+) {
     let begun = Instant::now();
     trail.within(|| tracing::debug!("connected"));
     app.metrics.sockets.inc();
-    let mut link = Link::new(&app.config, Arc::clone(&app.metrics), app.commons.of_server(), socket);
-    let hello = Hello { app: &app, room, visit: &visit, trail: &trail };
+    let (metrics, of_server) = (Arc::clone(&app.metrics), app.commons.of_server());
+    let outbox = Outbox::new(app.config.outbox(), visit.queue_account()).with_address(visit.address());
+    let mut link = Link::new(&app.config, metrics, of_server, outbox, socket);
+    if pending_proof.is_some() {
+        link.join_within(PROOF_TIMEOUT.min(app.config.join_timeout));
+    }
+    let mut hello = Hello { app: &app, room, visit: &visit, pending_proof, trail: &trail };
     let (ending, traced) = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
             link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
             let others = membership.others();
-            let mut joined = Joined { app: &app, membership, pass, reported_at: None, others };
+            let mut joined = Joined { app: &app, visit: &visit, membership, pass, reported_at: None, others };
             let over = joined.run(&mut link, early).await;
             let traced = trail.end(&app.traces);
             (traced.within(|| joined.depart(&link, over)), traced)
@@ -82,6 +104,7 @@ type OwnPass = Option<Box<Pass>>;
 /// What a member of a room may do, and who waits to become one.
 struct Joined<'a> {
     app: &'a Arc<App>,
+    visit: &'a Visit,
     membership: Membership,
     pass: OwnPass,
     /// When the last report of quality was read.
@@ -144,7 +167,12 @@ impl Joined<'_> {
             Over::Happened(event) => reason(event),
         };
         match &over {
-            Over::Happened(Event::End(End::Lost) | Event::PeerTimeout) => {
+            Over::Happened(
+                Event::End(End::Lost)
+                | Event::PeerTimeout
+                | Event::HoldsTooMuch
+                | Event::Closed(CloseCode::SlowConsumer),
+            ) => {
                 tracing::debug!(reason = reason.as_str(), "lost");
                 let absence = self.membership.lose(reason);
                 if let Some(pass) = self.pass {
@@ -161,7 +189,7 @@ impl Joined<'_> {
         match over {
             Over::Leaves => Some(CloseCode::Left),
             Over::Denied => Some(CloseCode::Unauthorized),
-            Over::Happened(event) => ending(link, event),
+            Over::Happened(event) => ending(self.app, link, event),
         }
     }
 
@@ -176,7 +204,7 @@ impl Joined<'_> {
         }
         let (messages, said) = (&self.app.metrics.messages, Said { number, reference });
         let nth = messages.received(kind, text.len());
-        let mut ordered = false;
+        let (mut ordered, mut answer_bytes) = (false, 0);
         let mut asked = |result: Result<bool, Refusal>| result.map(|asked| ordered = asked);
         let result = match request {
             Ok(Request::Signal { to, data }) => {
@@ -191,7 +219,13 @@ impl Joined<'_> {
             }
             Ok(Request::State(patch)) => asked(self.membership.change_state(said, patch)),
             Ok(Request::Moderate(act)) => asked(self.membership.moderate(said, act)),
-            Ok(Request::Sync) => asked(self.membership.sync(said)),
+            Ok(Request::Sync) => {
+                let result = asked(self.membership.sync(said));
+                if result.is_ok() {
+                    answer_bytes = self.membership.roster_bytes();
+                }
+                result
+            }
             Ok(Request::Leave) => return false,
             // What is between this connection and its server.
             Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. } | Request::Quality(_))
@@ -204,10 +238,13 @@ impl Joined<'_> {
             }
         };
         if let Err(refusal) = result {
+            if matches!(refusal, Refusal::TooManySignals(_)) {
+                link.pardon(text.len());
+            }
             refuse(link, &refusal, kind, reference);
         }
-        if ordered {
-            link.charge(ORDERED - 1);
+        if ordered || answer_bytes > 0 {
+            link.charge(if ordered { ORDERED - 1 } else { 0 }, answer_bytes);
         }
         if number.is_some() {
             link.owe_ack();
@@ -252,16 +289,26 @@ impl Joined<'_> {
         self.app.metrics.quality.report(links);
     }
 
-    /// R61: a token that is refused leaves the one before it as it is.
+    /// R61: a token that is rejected leaves the one before it as it is.
     fn renew(&mut self, link: &Link, token: &str, reference: Option<&RawValue>) {
         let Some(pass) = &mut self.pass else {
             let message = "This connection has not joined by a token: there is nothing to renew.";
             return link.refuse(ErrorCode::NoToken, message, Some("renew"), reference);
         };
-        match pass.renew(token) {
-            Ok(left) => link.tell(ServerMessage::Renewed { expires_in_ms: millis(left), reference }.to_frame()),
-            Err(denied) => link.refuse(denied.code, &denied.message, Some("renew"), reference),
+        let granted = match pass.check_renewal(token) {
+            Ok(granted) => granted,
+            Err(denied) => {
+                self.visit.guessed();
+                return link.refuse(denied.code, &denied.message, Some("renew"), reference);
+            }
+        };
+        if let Some(id) = granted.id
+            && let Err(refusal) = self.membership.renew(Said { number: None, reference }, id)
+        {
+            return refuse(link, &refusal, Some("renew"), reference);
         }
+        let expires_in_ms = millis(pass.renew(token, &granted));
+        link.tell(ServerMessage::Renewed { expires_in_ms, reference }.to_frame());
     }
 }
 
@@ -328,7 +375,7 @@ fn reason(event: &Event) -> LeaveReason {
 }
 
 /// How this event wants the connection to end.
-fn ending(link: &Link, event: Event) -> Ending {
+fn ending(app: &App, link: &Link, event: Event) -> Ending {
     match event {
         Event::End(End::Closed | End::Lost) | Event::Received(_) => None,
         Event::End(End::TooLarge) => {
@@ -344,7 +391,13 @@ fn ending(link: &Link, event: Event) -> Ending {
         Event::JoinTimeout => Some(CloseCode::JoinTimeout),
         Event::PeerTimeout => Some(CloseCode::PeerTimeout),
         Event::TooFast => {
+            app.report_rejection(Rejection::Rates, None);
             let message = "Far more was sent than this server takes of one connection, for too long.";
+            refuse_for_now(link, ErrorCode::RateLimited, message, PACE_RETRY, None, None);
+            Some(CloseCode::TryLater)
+        }
+        Event::HoldsTooMuch => {
+            let message = "Unfinished messages of this address, or of all, take too much memory: send each at once.";
             refuse_for_now(link, ErrorCode::RateLimited, message, PACE_RETRY, None, None);
             Some(CloseCode::TryLater)
         }

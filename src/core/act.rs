@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::input::{Comeback, Grant, Input, Seat};
+use super::input::{Comeback, Grant, Input, Seat, TokenId};
 use crate::protocol::{LeaveReason, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
 /// An [`Input`] that changes a room, or whose answer depends on the order of such changes, to be written down. Frames
@@ -12,7 +12,7 @@ use crate::protocol::{LeaveReason, Moderation, PeerId, PeerName, SettingsPatch, 
 pub enum Act {
     /// See [`Input::Join`].
     Join {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// Display name.
         name: PeerName,
@@ -29,31 +29,31 @@ pub enum Act {
     },
     /// See [`Input::Lose`].
     Lose {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// Why it leaves, if it does not come back.
         reason: LeaveReason,
     },
     /// See [`Input::Return`].
     Return {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
     },
     /// The same, by a way that leads elsewhere: the session goes on at another server.
     Move {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
     },
     /// See [`Input::Leave`].
     Leave {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// Why.
         reason: LeaveReason,
     },
     /// See [`Input::State`].
     State {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// What changes.
         patch: StatePatch,
@@ -65,9 +65,16 @@ pub enum Act {
         /// What.
         act: Moderation,
     },
+    /// See [`Input::Renew`].
+    Renew {
+        /// Member that acts.
+        seat: Seat,
+        /// The token.
+        token: TokenId,
+    },
     /// See [`Input::Sync`].
     Sync {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
     },
     /// See [`Input::Evict`].
@@ -92,6 +99,7 @@ impl Act {
             | Self::Leave { seat, .. }
             | Self::State { seat, .. }
             | Self::Moderate { seat, .. }
+            | Self::Renew { seat, .. }
             | Self::Sync { seat } => Some(*seat),
             Self::Evict { .. } | Self::End | Self::Tick => None,
         }
@@ -108,6 +116,7 @@ impl Act {
             Self::Leave { seat, reason } => Input::Leave { seat, reason },
             Self::State { seat, patch } => Input::State { seat, patch },
             Self::Moderate { seat, act } => Input::Moderate { seat, act },
+            Self::Renew { seat, token } => Input::Renew { seat, token },
             Self::Sync { seat } => Input::Sync { seat },
             Self::Evict { id } => Input::Evict { id },
             Self::End => Input::End,

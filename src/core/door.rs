@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::{Effect, Refusal};
 use super::input::{Comeback, Grant, Seat};
+use super::removals::Removals;
 use super::room::Room;
+use super::tokens::TokenHolders;
 use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
 /// How many of those who left a room remembers, so that they come back as what they were.
@@ -22,6 +24,9 @@ pub(super) struct House<H> {
     waiting: Vec<Guest<H>>,
     /// Who was in and may come back past lock and lobby, and as what; the latest last.
     former: VecDeque<(PeerId, Role)>,
+    /// Credentials that no longer admit anybody.
+    pub(super) removals: Removals,
+    pub(super) tokens: TokenHolders,
 }
 
 /// Somebody who waits to be admitted.
@@ -43,7 +48,13 @@ pub(super) enum Door {
 
 impl<H> Default for House<H> {
     fn default() -> Self {
-        Self { settings: Settings::default(), waiting: Vec::new(), former: VecDeque::new() }
+        Self {
+            settings: Settings::default(),
+            waiting: Vec::new(),
+            former: VecDeque::new(),
+            removals: Removals::default(),
+            tokens: TokenHolders::default(),
+        }
     }
 }
 
@@ -78,25 +89,55 @@ impl<H> House<H> {
 }
 
 impl<H> Room<H> {
-    /// Decides on a newcomer; `present` is the role of its own older session, which it supersedes.
-    pub(super) fn door(&self, id: PeerId, present: Option<Role>, grant: Grant) -> Result<Door, Refusal> {
-        if present.is_none() && self.len() >= self.capacity {
+    /// Decides on a newcomer; `present` is the role of its own older session, which it supersedes, and `has_secret`
+    /// whether it has proven its ID (R11).
+    pub(super) fn door(
+        &self,
+        id: PeerId,
+        present: Option<Role>,
+        mut grant: Grant,
+        has_secret: bool,
+    ) -> Result<Door, Refusal> {
+        let House { settings, waiting, former, removals, .. } = &self.house;
+        let known = present.or_else(|| former.iter().find(|(former, _)| *former == id).map(|(_, role)| *role));
+        if removals.has_host_key() && self.is_by_host_key(grant) {
+            grant.role = None;
+            if known.is_none() {
+                return Err(Refusal::Dismissed(CloseCode::Removed));
+            }
+        }
+        if known.is_none() && has_secret && removals.rejects_secrets_of(id) {
+            return Err(Refusal::Dismissed(CloseCode::Removed));
+        }
+        self.check_token(id, grant.token)?;
+        let role = match known {
+            // Could open both doors itself.
+            _ if grant.role == Some(Role::Host) => Role::Host,
+            Some(role) if self.makes_hosts => role,
+            // Where only grants make hosts, one comes back as a host by its grant alone.
+            Some(Role::Host) => self.house.newcomer_role(grant),
+            // A token that was given since may say less.
+            Some(role) => grant.role.map_or(role, |granted| role.limited_to(granted)),
+            None if self.is_empty() && self.makes_hosts => Role::Host,
+            None if self.len() >= self.capacity => return Err(Refusal::RoomFull),
+            None if settings.locked => return Err(Refusal::RoomLocked),
+            None if !settings.lobby => self.house.newcomer_role(grant),
+            None if waiting.iter().filter(|guest| guest.shown.id != id).count() < self.capacity => {
+                return Ok(Door::Lobby);
+            }
+            None => return Err(Refusal::RoomFull),
+        };
+        // One seat is reserved for hosts, so that nobody can keep them out by filling the room (R98).
+        let seats = self.capacity + usize::from(grant.role == Some(Role::Host));
+        if present.is_none() && self.len() >= seats {
             return Err(Refusal::RoomFull);
         }
-        let House { settings, waiting, former } = &self.house;
-        let known = present.or_else(|| former.iter().find(|(former, _)| *former == id).map(|(_, role)| *role));
-        match known {
-            // Could open both doors itself.
-            _ if grant.role == Some(Role::Host) => Ok(Door::In(Role::Host)),
-            // Where only grants make hosts, one comes back as a host by its grant alone.
-            Some(Role::Host) if !self.makes_hosts => Ok(Door::In(self.house.newcomer_role(grant))),
-            Some(role) => Ok(Door::In(role)),
-            None if self.is_empty() && self.makes_hosts => Ok(Door::In(Role::Host)),
-            None if settings.locked => Err(Refusal::RoomLocked),
-            None if !settings.lobby => Ok(Door::In(self.house.newcomer_role(grant))),
-            None if waiting.iter().filter(|guest| guest.shown.id != id).count() < self.capacity => Ok(Door::Lobby),
-            None => Err(Refusal::RoomFull),
-        }
+        Ok(Door::In(role))
+    }
+
+    /// Returns whether a grant stems from the room's host key: in a room that makes hosts, no other grant has a role.
+    pub(super) fn is_by_host_key(&self, grant: Grant) -> bool {
+        self.makes_hosts && grant.role == Some(Role::Host)
     }
 
     /// Lets a newcomer wait, and tells it and the hosts.
@@ -112,8 +153,9 @@ impl<H> Room<H> {
         if let Some(old) = self.house.take_guest(seat.id) {
             emit(Effect::Close { handle: old.handle, code: CloseCode::Superseded });
         }
+        self.assign_token(seat.id, grant.token);
         emit(Effect::Send { seat, to: &handle, frame: ServerMessage::Waiting.to_frame() });
-        let shown = Waiting { id: peer.id, name: peer.name };
+        let shown = Waiting { id: peer.id, name: peer.name, name_from_token: peer.name_from_token };
         let Seat { session, .. } = seat;
         self.house.waiting.push(Guest { session, shown, state: peer.state, grant, comeback, handle });
         self.show_lobby(emit);
@@ -156,6 +198,18 @@ impl<H> Room<H> {
         self.show_lobby(emit);
         self.enter_guest(now, guest, emit);
         Ok(())
+    }
+
+    /// Turns away everyone who waits.
+    pub(super) fn refuse_all(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+        if self.house.waiting.is_empty() {
+            return;
+        }
+        let waiting = mem::take(&mut self.house.waiting);
+        self.show_lobby(emit);
+        for guest in waiting {
+            emit(Effect::Close { handle: guest.handle, code: CloseCode::Refused });
+        }
     }
 
     /// After a change of the settings: an open door and a locked one leave nobody before them.
@@ -204,8 +258,9 @@ impl<H> Room<H> {
     }
 
     fn enter_guest(&mut self, now: Duration, guest: Guest<H>, emit: &mut impl FnMut(Effect<'_, H>)) {
-        let Guest { session, shown: Waiting { id, name }, state, grant, comeback, handle } = guest;
-        let peer = Peer { id, name, role: self.house.newcomer_role(grant), state, link: Link::Ok };
+        let Guest { session, shown: Waiting { id, name, name_from_token }, state, grant, comeback, handle } = guest;
+        let (role, permissions) = (self.house.newcomer_role(grant), grant.permissions);
+        let peer = Peer { id, name, name_from_token, role, permissions, state, link: Link::Ok };
         self.enter(now, Seat { id, session }, peer, grant, comeback, handle, emit);
     }
 }

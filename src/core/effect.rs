@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use super::input::{Comeback, Seat};
 use crate::protocol::{CloseCode, Frame, LeaveReason, Peer, Permissions, Settings};
 
@@ -24,8 +26,8 @@ pub enum Effect<'a, H> {
         settings: Settings,
         /// Whether it has been here before.
         comeback: Comeback,
-        /// Everybody else, in the order in which they joined.
-        peers: Vec<&'a Peer>,
+        /// Everybody else, encoded, in the order in which they joined.
+        peers: Vec<&'a RawValue>,
     },
     /// Send a frame to a member.
     Send {
@@ -75,8 +77,12 @@ pub enum Refusal {
     StateInvalid(String),
     /// The message's number leaves a gap; this one would be right.
     OutOfSequence(u64),
+    /// The sender has sent this receiver too much, and may try again after this time (R102). Said by no room.
+    TooManySignals(Duration),
     /// What several servers have to decide waits already, as much as may (R78). Said by no room.
     Busy,
-    /// It comes with the secret of a stay that was ended (R56). Said by no room.
+    /// The token is another participant's (R100).
+    TokenInUse,
+    /// It comes with the secret of a stay that was ended (R56), or with a credential of a removed participant (R45).
     Dismissed(CloseCode),
 }

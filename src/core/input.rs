@@ -32,7 +32,17 @@ pub struct Grant {
     pub role: Option<Role>,
     /// What it may do, whatever its role allows.
     pub permissions: Permissions,
+    /// The token that it joined with, where a token is for one person (R100).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// Its token says its name (R97).
+    #[serde(default)]
+    pub name_from_token: bool,
 }
+
+/// Identifier of a token: a digest of its `jti`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TokenId(pub u64, pub u64);
 
 /// What happens to a room. `H` is the way to a member; the room passes it on and never looks
 /// into it.
@@ -40,7 +50,7 @@ pub struct Grant {
 pub enum Input<H> {
     /// Somebody enters, superseding an older session of the same id.
     Join {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// Display name.
         name: PeerName,
@@ -57,7 +67,7 @@ pub enum Input<H> {
     },
     /// A member's socket is lost: it has the room's window to come back (R52).
     Lose {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// Why it leaves, if it does not.
         reason: LeaveReason,
@@ -73,7 +83,7 @@ pub enum Input<H> {
     },
     /// A member is gone.
     Leave {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// Why, as the others are told.
         reason: LeaveReason,
@@ -96,7 +106,7 @@ pub enum Input<H> {
     },
     /// A member changes its state.
     State {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
         /// What changes.
         patch: StatePatch,
@@ -108,9 +118,16 @@ pub enum Input<H> {
         /// What.
         act: Moderation,
     },
+    /// A member goes on by another token.
+    Renew {
+        /// Member that acts.
+        seat: Seat,
+        /// The token.
+        token: TokenId,
+    },
     /// A member asks for the roster.
     Sync {
-        /// Who.
+        /// Member that acts.
         seat: Seat,
     },
     /// Whoever runs the server sends somebody away, who is in or waits.

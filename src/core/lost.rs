@@ -45,7 +45,7 @@ impl<H> Room<H> {
     /// To everyone, who it is about too: its version must not have a gap.
     fn set_link(&mut self, id: PeerId, link: Link, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        member.peer.link = link;
+        member.peer.change().link = link;
         self.version += 1;
         let frame = ServerMessage::Link { version: self.version, id, link }.to_frame();
         self.send_to_all(None, &frame, emit);

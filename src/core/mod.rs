@@ -4,16 +4,20 @@
 mod act;
 mod door;
 mod effect;
+mod entry;
 mod input;
 mod lost;
 mod moderation;
+mod removals;
 mod replica;
 mod room;
 pub mod session;
 mod states;
+mod tokens;
 
 pub use act::Act;
 pub use effect::{Effect, Refusal};
-pub use input::{Comeback, Grant, Input, Seat};
+pub use input::{Comeback, Grant, Input, Seat, TokenId};
+pub use removals::REMOVED;
 pub use room::Room;
 pub use states::STATE_INTERVAL;

@@ -11,7 +11,24 @@ use crate::protocol::{
 
 /// What listeners do not send (R42): keys of their state.
 const SENDING: [&str; 3] = ["mic", "camera", "screen"];
+/// Keys that every member may set, to `true` or `false`.
+const SIGNS: [&str; 2] = ["hand", "recording"];
 const OFF: StateValue = StateValue::Flag(false);
+
+/// Returns whether a key of a state says that something is not sent.
+fn is_off(key: &str, value: &StateValue) -> bool {
+    SENDING.contains(&key) && *value == OFF
+}
+
+/// Returns whether a key of a state is a sign that everybody may give (R108): a raised hand, or a recording.
+fn is_sign(key: &str, value: &StateValue) -> bool {
+    match value {
+        StateValue::Flag(_) => SIGNS.contains(&key),
+        // Of the server, which says that a recording is sent to it (R107).
+        StateValue::Text(text) => key == "recording" && **text == *"server",
+        StateValue::Number(_) => false,
+    }
+}
 
 impl Role {
     /// Whether this role may signal that one (R42).
@@ -21,13 +38,22 @@ impl Role {
 
     /// Whether this role may say so of itself (R42).
     pub(super) fn may_have(self, state: &State) -> bool {
-        self != Self::Listener || SENDING.iter().all(|key| state.get(*key).is_none_or(|value| *value == OFF))
+        self != Self::Listener || state.iter().all(|(key, value)| is_off(key, value) || is_sign(key, value))
+    }
+
+    /// Returns this role, or the other one if that may do less.
+    pub(super) fn limited_to(self, granted: Self) -> Self {
+        match (self, granted) {
+            (Self::Listener, _) | (_, Self::Listener) => Self::Listener,
+            (Self::Participant, _) | (_, Self::Participant) => Self::Participant,
+            (Self::Host, Self::Host) => Self::Host,
+        }
     }
 
     /// What a newcomer of this role says of itself: a listener leaves out what it does not send.
     pub(super) fn quieted(self, mut state: State) -> State {
         if self == Self::Listener {
-            state.retain(|key, _| !SENDING.contains(&&**key));
+            state.retain(|key, value| is_sign(key, value));
         }
         state
     }
@@ -36,13 +62,21 @@ impl Role {
 impl Permissions {
     /// Whether somebody with these may say so of itself (R59).
     pub(super) fn may_have(self, state: &State) -> bool {
-        SENDING.iter().all(|key| self.has(key) || state.get(*key).is_none_or(|value| *value == OFF))
+        state.iter().all(|(key, value)| is_off(key, value) || self.permits(key, value))
     }
 
     /// What somebody with these says of itself when it comes.
     pub(super) fn quieted(self, mut state: State) -> State {
-        state.retain(|key, _| self.has(key) || !SENDING.contains(&&**key));
+        state.retain(|key, value| self.permits(key, value));
         state
+    }
+
+    /// Whoever may not broadcast puts no words into its state either.
+    fn permits(self, key: &str, value: &StateValue) -> bool {
+        if SENDING.contains(&key) {
+            return self.has(key) && (self.has("broadcast") || matches!(value, StateValue::Flag(_)));
+        }
+        self.has("broadcast") || is_sign(key, value)
     }
 }
 
@@ -74,6 +108,7 @@ impl<H> Room<H> {
                 let handle = self.stop_waiting(to, emit)?;
                 emit(Effect::Close { handle, code: CloseCode::Refused });
             }
+            Moderation::RefuseAll => self.refuse_all(emit),
             Moderation::End => self.end(emit),
         }
         Ok(())
@@ -123,25 +158,37 @@ impl<H> Room<H> {
         }
         self.set_role(to, role, emit);
         if role == Role::Listener {
-            self.switch_off(now, to, &SENDING, emit);
+            self.quiet(now, to, emit);
         }
         Ok(())
     }
 
     fn set_role(&mut self, id: PeerId, role: Role, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        member.peer.role = role;
+        member.peer.change().role = role;
         self.version += 1;
         let frame = ServerMessage::Role { version: self.version, id, role }.to_frame();
         self.send_to_all(None, &frame, emit);
         self.show_lobby_to(id, emit);
     }
 
+    /// Takes from the state of a new listener what it may not have.
+    fn quiet(&mut self, now: Duration, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let before = member.peer.state.len();
+        member.peer.change().state.retain(|key, value| SENDING.contains(&&**key) || is_sign(key, value));
+        if member.peer.state.len() != before {
+            self.state_changed(now, id, emit);
+        }
+        self.switch_off(now, id, &SENDING, emit);
+    }
+
     fn switch_off(&mut self, now: Duration, id: PeerId, keys: &[&str], emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get_mut(&id) else { return };
         let mut changed = false;
+        let state = &mut member.peer.change().state;
         for key in keys {
-            if let Some(value) = member.peer.state.get_mut(*key).filter(|value| **value != OFF) {
+            if let Some(value) = state.get_mut(*key).filter(|value| **value != OFF) {
                 *value = OFF;
                 changed = true;
             }

@@ -6,9 +6,11 @@ use std::mem;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::door::{Door, House};
 use super::effect::{Effect, Refusal};
+use super::entry::Entry;
 use super::input::{Comeback, Grant, Input, Seat};
 use crate::protocol::{
     CloseCode, Frame, LeaveReason, Link, Peer, PeerId, PeerName, Role, ServerMessage, Settings, State,
@@ -23,7 +25,7 @@ pub(super) struct Member<H> {
     pub(super) since: u64,
     /// What it came by.
     pub(super) grant: Grant,
-    pub(super) peer: Peer,
+    pub(super) peer: Entry,
     pub(super) handle: H,
     /// Its socket is lost: until when it may come back, and why it leaves if it does not.
     pub(super) lost: Option<(Duration, LeaveReason)>,
@@ -123,7 +125,7 @@ impl<H> Room<H> {
     pub fn members(&self) -> impl Iterator<Item = (&Peer, &H)> {
         let mut members: Vec<_> = self.members.values().collect();
         members.sort_unstable_by_key(|member| member.since);
-        members.into_iter().map(|member| (&member.peer, &member.handle))
+        members.into_iter().map(|member| (&*member.peer, &member.handle))
     }
 
     /// Takes one input; `now` is the time since any fixed moment and never goes back.
@@ -155,6 +157,7 @@ impl<H> Room<H> {
             Input::Leave { seat, reason } => self.leave(seat, reason, emit).map(drop),
             Input::Lose { seat, reason, handle } => self.lose(now, seat, reason, handle, emit),
             Input::Return { seat, handle } => self.take_back(seat, handle, emit),
+            Input::Renew { seat, token } => self.renew_token(seat, token),
             Input::Sync { seat } => self.sync(now, seat, emit),
             Input::Evict { id } => self.evict(id, emit),
             Input::End => {
@@ -208,7 +211,7 @@ impl<H> Room<H> {
         let Input::Join { seat, name, state, settings, comeback, grant, handle } = join else { return Ok(()) };
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
         let old = self.members.get(&seat.id).map(|old| (Seat { id: seat.id, session: old.session }, old.peer.role));
-        let door = self.door(seat.id, old.map(|(_, role)| role), grant)?;
+        let door = self.door(seat.id, old.map(|(_, role)| role), grant, comeback.known)?;
         // A lobby or a lock that nobody could open again is none.
         if self.is_empty() && matches!(door, Door::In(Role::Host)) {
             self.house.settings = settings.apply(self.house.settings);
@@ -217,7 +220,8 @@ impl<H> Room<H> {
             let handle = self.leave(old, LeaveReason::Superseded, emit)?;
             emit(Effect::Close { handle, code: CloseCode::Superseded });
         }
-        let mut peer = Peer { id: seat.id, name, role: Role::default(), state, link: Link::Ok };
+        let (role, permissions, name_from_token) = (Role::default(), grant.permissions, grant.name_from_token);
+        let mut peer = Peer { id: seat.id, name, name_from_token, role, permissions, state, link: Link::Ok };
         match door {
             Door::In(role) => {
                 // It waited, and has come again with a grant that opens the door.
@@ -245,11 +249,16 @@ impl<H> Room<H> {
         emit: &mut impl FnMut(Effect<'_, H>),
     ) {
         peer.state = grant.permissions.quieted(peer.role.quieted(peer.state));
+        if self.is_by_host_key(grant) {
+            self.house.removals.note_host_key(seat.id);
+        }
+        self.assign_token(seat.id, grant.token);
         // The snapshot must not contain what the others have not been told (R23).
         self.announce_states(now, emit);
         self.version += 1;
         let version = self.version;
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
+        let peer = Entry::new(peer);
         // First reachable, then announced (R15).
         let member = Member { session: seat.session, since: version, grant, peer, handle, lost: None };
         self.members.insert(seat.id, member);
@@ -277,7 +286,11 @@ impl<H> Room<H> {
         match reason {
             // Is back at once, as what it was.
             LeaveReason::Superseded => return Ok(member.handle),
-            LeaveReason::Removed | LeaveReason::Unauthorized => self.house.forget(seat.id),
+            LeaveReason::Removed => {
+                self.house.forget(seat.id);
+                self.house.removals.add(seat.id);
+            }
+            LeaveReason::Unauthorized => self.house.forget(seat.id),
             _ => self.house.remember(seat.id, member.peer.role),
         }
         if self.is_empty() {
@@ -301,8 +314,16 @@ impl<H> Room<H> {
         ServerMessage::Roster { version: self.version, peers: self.others(member.peer.id), role, settings }.to_frame()
     }
 
-    pub(super) fn others(&self, id: PeerId) -> Vec<&Peer> {
-        self.members().map(|(peer, _)| peer).filter(|peer| peer.id != id).collect()
+    /// Returns everybody else, encoded, in the order of joining.
+    pub(super) fn others(&self, id: PeerId) -> Vec<&RawValue> {
+        let mut members: Vec<_> = self.members.values().filter(|member| member.peer.id != id).collect();
+        members.sort_unstable_by_key(|member| member.since);
+        members.into_iter().map(|member| member.peer.encoded()).collect()
+    }
+
+    /// Returns the size of the roster as JSON, about.
+    pub fn roster_bytes(&self) -> usize {
+        self.members.values().map(|member| member.peer.encoded().get().len()).sum()
     }
 
     pub(super) fn send_to_all(&self, but: Option<PeerId>, frame: &Frame, emit: &mut impl FnMut(Effect<'_, H>)) {

@@ -180,18 +180,24 @@ impl Session {
         }
     }
 
+    /// Returns the bytes that it keeps in memory. What a socket has taken is in the replay, too.
+    pub fn held_bytes(&self) -> usize {
+        self.waiting_bytes + self.taken_bytes.max(self.replay_bytes)
+    }
+
+    /// Forgets the oldest messages of the replay until no more than `allowance` bytes are held, as far as it goes. Fails if
+    /// several messages with more bytes than that wait to be sent for the first time: one may always wait.
+    pub fn shrink(&mut self, allowance: usize) -> Result<(), Full> {
+        while self.held_bytes() > allowance && !self.replay.is_empty() {
+            self.forget_first();
+        }
+        let (frames, bytes) = self.load().waiting;
+        if frames > 1 && bytes > allowance { Err(Full) } else { Ok(()) }
+    }
+
     /// Has no socket any more: nothing is on its way.
     pub fn pause(&mut self) {
         (self.taken, self.taken_bytes) = (0, 0);
-    }
-
-    /// Forgets what waits: its reader is too slow for it.
-    pub fn abandon(&mut self) {
-        self.waiting = VecDeque::new();
-        self.waiting_bytes = 0;
-        self.again = (0, 0);
-        self.replay = VecDeque::new();
-        self.replay_bytes = 0;
     }
 
     /// The client has everything up to this number.

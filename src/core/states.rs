@@ -31,7 +31,7 @@ impl<H> Room<H> {
             return Err(Refusal::NotAllowed(NOT_PERMITTED));
         }
         if let Some(member) = self.members.get_mut(&seat.id) {
-            member.peer.state = state;
+            member.peer.change().state = state;
         }
         self.state_changed(now, seat.id, emit);
         Ok(())

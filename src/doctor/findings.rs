@@ -27,6 +27,8 @@ findings! {
     PortClosed,
     /// What takes connections there does not speak TLS.
     NoTls,
+    /// TLS is spoken, and no handshake succeeds.
+    TlsHandshakeFailed,
     /// The certificate is for another name.
     CertificateName,
     /// The certificate is not valid now.
@@ -37,6 +39,8 @@ findings! {
     WrongAddress,
     /// The page is there and the signaling is not.
     WrongPath,
+    /// The proxy takes `/signal-api/` off the path.
+    PathStripped,
     /// The proxy reaches no server.
     ServerDown,
     /// The proxy takes out what makes a WebSocket.
@@ -47,6 +51,14 @@ findings! {
     OriginRefused,
     /// The server takes no more, of all or of this address.
     LimitReached,
+    /// The server counts everyone behind the proxy as one address.
+    SharedClientAddress,
+    /// The proxy sees its visitors with the address of the containers' gateway.
+    GatewayClientAddress,
+    /// Several servers answer in turn and do not share rooms.
+    ServersNotShared,
+    /// The web server has no history fallback.
+    NoHistoryFallback,
     /// The token does not let in.
     TokenRefused,
     /// The way is cut before the next ping.
@@ -115,6 +127,11 @@ impl Finding {
                 "What answers at this port does not speak TLS.",
                 "Use the port that has https (Compose: 19003), or http:// where there is no TLS.",
             ),
+            TlsHandshakeFailed => (
+                "What answers speaks TLS and rejects every handshake: most often certificate and key do not belong together.",
+                "Compare openssl x509 -noout -pubkey -in tls.crt with openssl pkey -pubout -in tls.key: both must print the \
+                 same; and allow TLS 1.2 or 1.3.",
+            ),
             CertificateName => (
                 "The certificate is for another name.",
                 "Open it under a name that the certificate has, or get a certificate for this one.",
@@ -137,6 +154,11 @@ impl Finding {
                  slash); where all is below a path such as /meet/, let it take that off (with a slash: \
                  nginx/sub-path.conf).",
             ),
+            PathStripped => (
+                "The proxy takes /signal-api/ off the path before the signaling server gets it.",
+                "nginx: let proxy_pass end with the port, without a slash (proxy_pass http://127.0.0.1:18080;), or with \
+                 /signal-api/.",
+            ),
             ServerDown => (
                 "The proxy does not reach the signaling server.",
                 "Start the server, and check the host and port to which the proxy passes /signal-api/ (18080).",
@@ -152,13 +174,37 @@ impl Finding {
             ),
             OriginRefused => (
                 "The server does not take connections from pages at this address.",
-                "Let the proxy pass the host as it is (nginx: proxy_set_header Host $http_host;), or name the origin in \
-                 ROUNDTABLE_ALLOWED_ORIGINS.",
+                "Let the proxy forward all of /signal-api/, not only /signal-api/ws. If the page belongs to another site, \
+                 add its origin to ROUNDTABLE_ALLOWED_ORIGINS; if ROUNDTABLE_SERVER_NAMES is set, add this host name to it.",
             ),
             LimitReached => (
                 "The server takes no more, of all or of this address.",
                 "Try again later; `roundtable limits` shows the limits, and behind a proxy ROUNDTABLE_TRUSTED_PROXIES \
                  is to have its address.",
+            ),
+            SharedClientAddress => (
+                "The server does not see the addresses of visitors: everyone behind the proxy counts as one address and \
+                 shares its limits.",
+                "nginx: proxy_set_header X-Forwarded-For $remote_addr; and add the proxy's address to \
+                 ROUNDTABLE_TRUSTED_PROXIES (the server's log names the line).",
+            ),
+            GatewayClientAddress => (
+                "The proxy sees visitors with the address of the containers' gateway: all of them share the limits of one \
+                 address.",
+                "Enable IPv6 in the containers' network, or run the proxy in the host's network: docs/NETWORKING.md, section \
+                 IPv6.",
+            ),
+            ServersNotShared => (
+                "Several servers answer here in turn and do not share rooms: people in the same room do not see each other.",
+                "Let the proxy use one server, or give all servers the same ROUNDTABLE_REDIS_URL and ROUNDTABLE_RESUME_KEY \
+                 (docs/SCALING.md).",
+            ),
+            NoHistoryFallback => (
+                "The web server does not know the addresses /r/<room> and /diag: the page makes links with ?room= instead, \
+                 and links of the form /r/<room> lead to an error page.",
+                "nginx, with the root of the page: location ~ ^/r/[^/]+$ { root /usr/web/nginx/html; try_files /r/index.html \
+                 =404; } location = /diag { root /usr/web/nginx/html; try_files /index.html =404; } (below a path such as \
+                 /meet/: /meet in front of both locations).",
             ),
             TokenRefused => (
                 "The token does not let in.",

@@ -11,10 +11,12 @@ use crate::config::{Config, DoctorOrder};
 pub mod findings;
 mod outside;
 mod own;
+mod proxies;
 mod relays;
 mod report;
 mod target;
 mod turn;
+mod vantage;
 mod web;
 
 use self::report::Report;

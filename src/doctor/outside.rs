@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use chrono::{DateTime, Utc};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -18,9 +18,11 @@ use super::findings::Finding;
 use super::relays;
 use super::report::{Found, Report};
 use super::target::Target;
+use super::vantage::Vantage;
 use super::web::{self, Answer, PATIENCE, Stream, Trust};
+use crate::addresses::is_own;
 use crate::config::DoctorOrder;
-use crate::protocol::IceServer;
+use crate::protocol::{IceServer, RoomName};
 
 /// Clocks may differ by so much: tokens and credentials bear it.
 const SKEW: Duration = Duration::from_secs(30);
@@ -28,7 +30,7 @@ const SKEW: Duration = Duration::from_secs(30);
 const PING_LATE: Duration = Duration::from_secs(5);
 const PING_PATIENCE: Duration = Duration::from_secs(120);
 /// What the page of every version of ours has.
-const TITLE: &str = "<title>Roundtable";
+pub(super) const TITLE: &str = "<title>Roundtable";
 /// How often one address may lead to another.
 const REDIRECTS: usize = 4;
 /// The longest message: a welcome to an empty room is far shorter.
@@ -36,11 +38,12 @@ const MESSAGE_BYTES: usize = 256 * 1024;
 /// The longest token that is read.
 const TOKEN_BYTES: usize = 16 * 1024;
 
-struct Outside<'a> {
-    target: Target,
+pub(super) struct Outside<'a> {
+    pub(super) target: Target,
     trust: Trust,
     order: &'a DoctorOrder,
-    report: &'a mut Report,
+    pub(super) report: &'a mut Report,
+    pub(super) vantage: Vantage,
     /// Whether what is said to the server is for nobody else.
     private: bool,
 }
@@ -51,9 +54,16 @@ pub(super) async fn look(page: &Url, order: &DoctorOrder, report: &mut Report) {
         Ok(trust) => trust,
         Err(why) => return report.missed("certificates", why),
     };
-    let mut outside = Outside { target: Target::new(page.clone()), trust, order, report, private: false };
-    if let Err(found) = outside.look().await {
-        outside.report.found(found);
+    let vantage = Vantage::of_visitor();
+    let mut outside = Outside { target: Target::new(page.clone()), trust, order, report, vantage, private: false };
+    match outside.look().await {
+        Ok(()) => {}
+        Err(found) if outside.vantage.is_container && found.is_unreachable() => {
+            let why = "this runs in a container, where names and addresses lead elsewhere than for visitors: run it on \
+                       another machine";
+            outside.report.missed("connection", format!("{found}; {why}"));
+        }
+        Err(found) => outside.report.found(found),
     }
 }
 
@@ -68,6 +78,7 @@ impl Outside<'_> {
         if page.status.is_success() {
             let whose = if page.body.contains(TITLE) { "is there" } else { "is another one than Roundtable's own" };
             self.report.well("page", format!("{} {whose}", self.target.page()));
+            self.look_at_history_fallback(&page).await?;
         } else {
             let why = format!("the answer is {}", page.status);
             self.report.found(Found::new(Finding::PageMissing, self.target.page(), why));
@@ -80,7 +91,7 @@ impl Outside<'_> {
             self.report.busy(&format!("waiting for the server's ping, up to {} s (--quick: not)", longest.as_secs()));
         }
         let begun = Instant::now();
-        let relays = relays::look(&servers, &self.trust, self.report);
+        let relays = relays::look(&servers, &self.trust, self.vantage, self.report);
         if self.order.quick {
             relays.await;
         } else {
@@ -105,7 +116,7 @@ impl Outside<'_> {
         let ordered = self.target.host();
         self.look_at_connection().await?;
         for _ in 0..=REDIRECTS {
-            let page = self.ask("GET", self.target.path()).await?;
+            let page = self.ask_page(self.target.path()).await?;
             let Some(next) = page.location.as_deref().and_then(|location| self.target.redirected(location)) else {
                 return Ok(page);
             };
@@ -125,6 +136,7 @@ impl Outside<'_> {
         let begun = Instant::now();
         self.private = false;
         let (tcp, address) = web::connect(&self.target.host(), self.target.port()).await?;
+        self.vantage.is_near |= is_own(address.ip());
         self.report.well("connection", format!("{address} answers after {} ms", begun.elapsed().as_millis()));
         if !self.target.tls() {
             self.private = self.target.is_local();
@@ -150,8 +162,17 @@ impl Outside<'_> {
         Ok(web::secure(tcp, &self.target.host(), &self.trust, &self.target.authority()).await?.0)
     }
 
-    async fn ask(&self, method: &str, path: &str) -> Result<Answer, Found> {
-        let answer = web::ask(self.connect().await?, method, path, self.target.headers()).await;
+    pub(super) async fn ask(&self, method: &str, path: &str) -> Result<Answer, Found> {
+        self.ask_with(method, path, self.target.headers()).await
+    }
+
+    /// Asks as a browser does that opens a page.
+    pub(super) async fn ask_page(&self, path: &str) -> Result<Answer, Found> {
+        self.ask_with("GET", path, self.target.page_headers()).await
+    }
+
+    async fn ask_with(&self, method: &str, path: &str, headers: HeaderMap) -> Result<Answer, Found> {
+        let answer = web::ask(self.connect().await?, method, path, headers).await;
         let url = format!("{}{path}", self.target.origin());
         answer.map_err(|why| Found::new(Finding::WrongAddress, url, why))
     }
@@ -182,7 +203,10 @@ impl Outside<'_> {
         let path = format!("{}signal-api/v1/check", self.target.base());
         let answer = self.ask("POST", &path).await?;
         match answer.envelope() {
-            Some((code, _)) if code == "SUCCESS" => Ok(()),
+            Some((code, data)) if code == "SUCCESS" => {
+                self.look_at_client_address(&answer, &data);
+                self.look_at_servers().await
+            }
             Some((code, _)) => Err(self.refused(&code, answer.status)),
             None => Err(self.who_answers(&answer, page).await),
         }
@@ -192,6 +216,12 @@ impl Outside<'_> {
     async fn who_answers(&self, answer: &Answer, page: &Answer) -> Found {
         let about = self.target.url("signal-api/");
         let status = answer.status;
+        if let Some((code, _)) = answer.envelope().filter(|(code, _)| code.starts_with("PATH_")) {
+            return self.refused(&code, status);
+        }
+        if let Some(why) = self.is_hidden_outage(answer).await {
+            return Found::new(Finding::ServerDown, about, why);
+        }
         if matches!(status.as_u16(), 502..=504) && !answer.body.contains(TITLE) {
             return Found::new(Finding::ServerDown, about, format!("the answer is {status}"));
         }
@@ -215,6 +245,8 @@ impl Outside<'_> {
             "ORIGIN_NOT_ALLOWED" => Finding::OriginRefused,
             "UPGRADE_REQUIRED" => Finding::UpgradeHeadersMissing,
             "SERVER_FULL" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_ATTEMPTS" => Finding::LimitReached,
+            "PATH_STRIPPED" => Finding::PathStripped,
+            "PATH_WRONG" => Finding::WrongPath,
             "DRAINING" | "UNAVAILABLE" => Finding::ServerDown,
             _ => Finding::WebsocketFailed,
         };
@@ -225,9 +257,10 @@ impl Outside<'_> {
 
     /// A WebSocket that has joined, and its welcome; `None` where nobody comes in without a token.
     async fn look_at_socket(&mut self) -> Result<Option<(WebSocketStream<Stream>, Value)>, Found> {
-        let room = format!("check-{:016x}", fastrand::u64(..));
-        let url = self.target.url(&format!("signal-api/ws?room={room}")).replacen("http", "ws", 1);
+        let room = RoomName::of_trial(fastrand::u128(..));
+        let url = self.target.url(&format!("signal-api/ws?room={}", room.as_str())).replacen("http", "ws", 1);
         let about = self.target.url("signal-api/ws");
+        let proof = self.origin_proof().await;
         let failed = |why: String| Found::new(Finding::WebsocketFailed, about.clone(), why);
         let mut request = url.into_client_request().map_err(|error| failed(error.to_string()))?;
         request.headers_mut().extend(self.target.headers());
@@ -238,7 +271,7 @@ impl Outside<'_> {
             Ok(Err(Error::Http(response))) => {
                 let body = response.body().as_deref().unwrap_or_default();
                 let body = String::from_utf8_lossy(body).into_owned();
-                let answer = Answer { status: response.status(), location: None, body };
+                let answer = Answer { status: response.status(), location: None, proxy: None, body };
                 let code = answer.envelope().map(|(code, _)| code).unwrap_or_default();
                 return Err(self.refused(&code, answer.status));
             }
@@ -246,7 +279,7 @@ impl Outside<'_> {
             Err(_) => return Err(failed(format!("no answer within {PATIENCE:?}"))),
         };
         self.report.well("websocket", "it opens");
-        let mut join = json!({"type": "join", "name": "doctor"});
+        let mut join = json!({"type": "join", "name": "doctor", "proof": proof});
         if let Some(path) = &self.order.token_file {
             match self.token(path) {
                 Ok(token) => join["token"] = token.into(),
@@ -269,12 +302,26 @@ impl Outside<'_> {
                 self.report.missed("join", "nobody comes in without a token: give one by --token-file");
                 Ok(None)
             }
+            (_, Some(code @ "origin_not_allowed")) => {
+                let missing = if proof.is_none() { "; there is no origin proof" } else { "" };
+                Err(Found::new(Finding::OriginRefused, self.target.origin(), format!("{code}{missing}")))
+            }
             (_, Some(code)) if code.starts_with("token_") => Err(Found::new(Finding::TokenRefused, about, code)),
             (_, Some(code @ ("too_many_attempts" | "server_full" | "busy"))) => {
                 Err(Found::new(Finding::LimitReached, about, code))
             }
             (kind, code) => Err(failed(format!("a join is answered by {:?}", code.or(kind).unwrap_or_default()))),
         }
+    }
+
+    /// Fetches an origin proof as a page does (R92); `None` where the server or the proxy has none.
+    async fn origin_proof(&self) -> Option<String> {
+        let mut headers = self.target.headers();
+        // Browsers send none with a request to the page's own server.
+        headers.remove(header::ORIGIN);
+        let path = format!("{}signal-api/v1/origin-proof", self.target.base());
+        let answer = web::ask(self.connect().await.ok()?, "GET", &path, headers).await.ok()?;
+        Some(answer.envelope()?.1["proof"].as_str()?.to_owned())
     }
 
     fn token(&self, path: &Path) -> Result<String, String> {

@@ -1,19 +1,23 @@
 //! This machine's own settings, and what they name: files, the engine, the relays, the listener.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::findings::Finding;
 use super::relays;
 use super::report::{Found, Report};
+use super::vantage::Vantage;
 use super::web::{self, Trust};
 use crate::cluster::engine::Redis;
-use crate::config::{Config, DoctorOrder};
-use crate::http::reachable;
+use crate::config::{Config, DoctorOrder, STATIC_DIR};
+use crate::ice::Client;
+use crate::limits::SharedAddress;
+use crate::listener::Listener;
 use crate::protocol::PeerId;
 
 /// How long the engine may take: some steps.
@@ -37,14 +41,19 @@ pub(super) async fn look(config: &Config, order: &DoctorOrder, report: &mut Repo
     look_at_files(config, report);
     look_at_limit(config, report);
     look_at_engine(config, report).await;
-    look_at_listener(config, report).await;
+    if look_at_listener(config, report).await {
+        look_at_client_addresses(config, report).await;
+    }
     let trust = match Trust::new(order.ca_file.as_deref()) {
         Ok(trust) => trust,
         Err(why) => return report.missed("certificates", why),
     };
     let peer = PeerId::from_random(std::array::from_fn(|_| fastrand::u8(..)));
     match config.relays.ice_servers() {
-        Ok(servers) => relays::look(&servers.for_peer(peer, SystemTime::now()), &trust, report).await,
+        Ok(servers) => {
+            let servers = servers.for_client(Client::Peer(peer), SystemTime::now());
+            relays::look(&servers, &trust, Vantage::of_operator(), report).await;
+        }
         Err(why) => report.found(Found::new(Finding::SettingWrong, "ROUNDTABLE_ICE_URLS", why)),
     }
 }
@@ -53,6 +62,11 @@ fn look_at_files(config: &Config, report: &mut Report) {
     let page = config.static_dir.join("index.html");
     match std::fs::metadata(&page) {
         Ok(_) => report.well("page", format!("{} is there", page.display())),
+        // Nobody has named a folder: a web server in front may have the page.
+        Err(error) if config.static_dir == Path::new(STATIC_DIR) => {
+            let why = "right where a web server in front serves the page, else set ROUNDTABLE_STATIC_DIR";
+            report.missed("page", format!("{} ({error}): {why}", page.display()));
+        }
         Err(error) => {
             report.found(Found::new(Finding::PageMissing, page.display().to_string(), error.to_string()));
         }
@@ -99,20 +113,24 @@ async fn look_at_engine(config: &Config, report: &mut Report) {
     }
 }
 
-async fn look_at_listener(config: &Config, report: &mut Report) {
+/// Returns whether a server of ours runs there.
+async fn look_at_listener(config: &Config, report: &mut Report) -> bool {
     let listen = config.listen;
-    match TcpListener::bind(listen).await {
-        Ok(_) => return report.well("listener", format!("{listen} is free: no server runs here")),
+    match Listener::bind(listen) {
+        Ok(_) => {
+            report.well("listener", format!("{listen} is free: no server runs here"));
+            return false;
+        }
         Err(error) if error.kind() == ErrorKind::AddrInUse => {}
         // No address of this machine, or a port that only root may take.
         Err(error) => {
             let why = format!("{listen}: {error}");
-            return report.found(Found::new(Finding::SettingWrong, "ROUNDTABLE_LISTEN", why));
+            report.found(Found::new(Finding::SettingWrong, "ROUNDTABLE_LISTEN", why));
+            return false;
         }
     }
-    let address = std::net::SocketAddr::new(reachable(listen.ip()), listen.port());
     let asked = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(listen.local()).await.map_err(|error| error.to_string())?;
         let host = HeaderValue::from_static("localhost");
         let headers = HeaderMap::from_iter([(header::HOST, host)]);
         web::ask(Box::new(stream), "GET", "/signal-api/v1/welcome", headers).await
@@ -121,8 +139,37 @@ async fn look_at_listener(config: &Config, report: &mut Report) {
     match answer.map(|answer| answer.envelope()) {
         Ok(Some((_, data))) if data["name"] == "roundtable" => {
             report.well("listener", format!("a server runs at {listen}"));
+            return true;
         }
         Ok(_) => report.found(Found::new(Finding::PortTaken, listen.to_string(), "what answers is not Roundtable")),
         Err(why) => report.found(Found::new(Finding::PortTaken, listen.to_string(), why)),
     }
+    false
+}
+
+/// Asks the running server whether it has seen a proxy that hides the addresses of visitors. What comes from the
+/// containers' gateway may be this machine itself, and only a look from outside tells.
+async fn look_at_client_addresses(config: &Config, report: &mut Report) {
+    let address = config.ops_listen.local();
+    let asked = async {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
+        web::ask(Box::new(stream), "GET", "/metrics", headers).await
+    };
+    let answer = timeout(web::PATIENCE, asked).await.unwrap_or_else(|_| Err("no answer".into()));
+    let metrics = match answer {
+        Ok(answer) => answer.body,
+        Err(why) => return report.missed("addresses", format!("{address}/metrics: {why}")),
+    };
+    let seen = metrics.lines().filter_map(|line| {
+        let (cause, count) = line.strip_prefix("roundtable_shared_addresses_total{cause=\"")?.split_once("\"} ")?;
+        Some((cause, count.parse::<u64>().ok()?))
+    });
+    let seen: Vec<_> = seen.filter(|(cause, count)| *cause != SharedAddress::Gateway.as_str() && *count > 0).collect();
+    if seen.is_empty() {
+        return report.well("addresses", "the server has seen no proxy that hides the addresses of visitors");
+    }
+    let counts: Vec<_> = seen.iter().map(|(cause, count)| format!("{cause}: {count}")).collect();
+    let why = format!("requests since the server's start: {}", counts.join(", "));
+    report.found(Found::new(Finding::SharedClientAddress, "ROUNDTABLE_TRUSTED_PROXIES", why));
 }

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use super::findings::Finding;
 use super::report::{Found, Report};
 use super::turn::{Allocation, Client, Fault, Transport};
+use super::vantage::Vantage;
 use super::web::{self, Trust};
+use crate::addresses::is_internal;
 use crate::protocol::IceServer;
 
 /// How long bytes through the relay may take; they are sent anew meanwhile.
@@ -21,7 +23,7 @@ const URLS: usize = 12;
 const LOOK: &str = "relay";
 
 /// Looks at all servers, one after the other.
-pub(super) async fn look(servers: &[IceServer], trust: &Trust, report: &mut Report) {
+pub(super) async fn look(servers: &[IceServer], trust: &Trust, vantage: Vantage, report: &mut Report) {
     let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (url, server)));
     let urls: Vec<_> = urls.take(URLS).collect();
     if !urls.iter().any(|(url, _)| url.starts_with("turn")) {
@@ -33,11 +35,13 @@ pub(super) async fn look(servers: &[IceServer], trust: &Trust, report: &mut Repo
             continue;
         };
         let username = server.username.as_deref().unwrap_or_default();
-        let way = Way { place, url, user: (username, server.credential.as_deref().unwrap_or_default()), trust };
+        let password = server.credential.as_deref().unwrap_or_default();
+        let way = Way { place, url, user: (username, password), trust, vantage };
         let looked = if url.starts_with("stun") { way.look_at_stun().await } else { way.look_at_turn(report).await };
         match looked {
             Ok(said) => report.well(LOOK, format!("{url}: {said}")),
-            Err(found) => report.found(found),
+            Err(Verdict::Found(found)) => report.found(found),
+            Err(Verdict::Unknown(why)) => report.missed(LOOK, why),
         }
     }
 }
@@ -72,6 +76,20 @@ struct Way<'a> {
     url: &'a str,
     user: (&'a str, &'a str),
     trust: &'a Trust,
+    vantage: Vantage,
+}
+
+/// Finding about a server, or the reason why there is none.
+#[derive(Debug)]
+enum Verdict {
+    Found(Found),
+    Unknown(String),
+}
+
+impl From<Found> for Verdict {
+    fn from(found: Found) -> Self {
+        Self::Found(found)
+    }
 }
 
 impl Way<'_> {
@@ -79,23 +97,34 @@ impl Way<'_> {
         Found::new(finding, self.url, detail)
     }
 
-    async fn look_at_stun(&self) -> Result<String, Found> {
+    /// Returns the finding for an address that is not reached.
+    fn unreached(&self, finding: Finding, address: IpAddr, detail: impl Into<String>) -> Verdict {
+        let detail = detail.into();
+        if !self.vantage.is_blind_for(address) {
+            return self.found(finding, detail).into();
+        }
+        let why = "visitors may reach it all the same, as routers often do not lead back to their own public address, and a \
+                   container has a localhost of its own: run it on another machine";
+        Verdict::Unknown(format!("{}: {address} is not reached from here ({detail}); {why}", self.url))
+    }
+
+    async fn look_at_stun(&self) -> Result<String, Verdict> {
+        let (transport, at) = self.connect(Finding::StunUnreachable).await?;
         let fault = |fault| match fault {
-            Fault::Silent(why) | Fault::Refused(_, why) => self.found(Finding::StunUnreachable, why),
+            Fault::Silent(why) | Fault::Refused(_, why) => self.unreached(Finding::StunUnreachable, at.ip(), why),
         };
-        let (transport, _) = self.connect(Finding::StunUnreachable).await?;
         match Client::new(transport, "", "").bind().await.map_err(fault)? {
             // Somebody's address is nobody's business in a report that is passed on.
             Some(_) => Ok("it answers".into()),
-            None => Err(self.found(Finding::StunUnreachable, "it does not say where it sees this machine")),
+            None => Err(self.found(Finding::StunUnreachable, "it does not say where it sees this machine").into()),
         }
     }
 
-    async fn look_at_turn(&self, report: &mut Report) -> Result<String, Found> {
+    async fn look_at_turn(&self, report: &mut Report) -> Result<String, Verdict> {
         let (mut one, at) = self.client().await?;
-        let first = one.allocate().await.map_err(|fault| self.refused(fault))?;
+        let first = one.allocate().await.map_err(|fault| self.refused(fault, at))?;
         let (mut other, _) = self.client().await?;
-        let second = other.allocate().await.map_err(|fault| self.refused(fault))?;
+        let second = other.allocate().await.map_err(|fault| self.refused(fault, at))?;
         report.busy(&format!("{}: sending through the relay, up to {} s", self.url, 2 * DATA_PATIENCE.as_secs()));
         let outer = self.through_port(&mut one, first).await;
         let inner = through_both(&mut one, first, &mut other, second).await;
@@ -105,52 +134,68 @@ impl Way<'_> {
         let elsewhere = relayed.ip() != at.ip().to_canonical();
         match (outer, inner) {
             (Some(false), _) | (None, Err(_)) if elsewhere => {
-                Err(self.found(Finding::RelayAddressWrong, format!("it says {relayed} and is reached at {}", at.ip())))
+                let why = format!("it says {relayed} and is reached at {}", at.ip());
+                Err(self.unreached(Finding::RelayAddressWrong, relayed.ip(), why))
             }
-            (None, Ok(())) if elsewhere && is_inner(relayed.ip()) && !is_inner(at.ip()) => {
+            (None, Ok(())) if elsewhere && is_internal(relayed.ip()) && !is_internal(at.ip()) => {
                 let why = format!("it says {relayed}, an address of a private network, and is reached at {}", at.ip());
-                Err(self.found(Finding::RelayAddressWrong, why))
+                Err(self.found(Finding::RelayAddressWrong, why).into())
             }
-            (Some(false), _) => Err(self.found(Finding::RelayPortsClosed, format!("nothing comes through {relayed}"))),
-            (None, Err(why)) => Err(self.found(Finding::RelayPortsClosed, format!("{relayed}: {why}"))),
-            (Some(true), Err(why)) => Err(self.found(Finding::RelayNotToItself, format!("{relayed}: {why}"))),
+            (Some(false), _) => {
+                let why = format!("nothing comes through {relayed}");
+                Err(self.unreached(Finding::RelayPortsClosed, relayed.ip(), why))
+            }
+            (None, Err(why)) => {
+                Err(self.unreached(Finding::RelayPortsClosed, relayed.ip(), format!("{relayed}: {why}")))
+            }
+            (Some(true), Err(why)) => Err(self.found(Finding::RelayNotToItself, format!("{relayed}: {why}")).into()),
+            (_, Ok(())) if self.vantage.is_near => Ok(format!(
+                "it relays at {}, as seen from this machine; firewalls show only from elsewhere",
+                relayed.ip()
+            )),
             (_, Ok(())) => Ok(format!("it relays at {}", relayed.ip())),
         }
     }
 
-    async fn client(&self) -> Result<(Client, SocketAddr), Found> {
+    async fn client(&self) -> Result<(Client, SocketAddr), Verdict> {
         let (transport, at) = self.connect(Finding::RelayUnreachable).await?;
         Ok((Client::new(transport, self.user.0, self.user.1), at))
     }
 
-    async fn connect(&self, silent: Finding) -> Result<(Transport, SocketAddr), Found> {
+    async fn connect(&self, silent: Finding) -> Result<(Transport, SocketAddr), Verdict> {
         let Place { host, port, tcp, tls } = &self.place;
+        let addresses = web::resolve(host, *port).await.map_err(|found| found.about(self.url))?;
+        let Some(at) = addresses.first().copied() else { return Err(self.found(silent, "it has no address").into()) };
         if *tcp {
-            let (stream, at) = web::connect(host, *port).await.map_err(|found| found.behind(silent, self.url))?;
+            let (stream, at) = match web::connect(host, *port).await {
+                Ok(connected) => connected,
+                Err(found) if self.vantage.is_blind_for(at.ip()) => {
+                    return Err(self.unreached(silent, at.ip(), found.to_string()));
+                }
+                Err(found) => return Err(found.behind(silent, self.url).into()),
+            };
             if !tls {
                 return Ok((Transport::Stream(Box::new(stream)), at));
             }
             return match web::secure(stream, host, self.trust, self.url).await? {
                 (stream, None) => Ok((Transport::Stream(stream), at)),
                 // Browsers go no further: nobody can wave them on.
-                (_, Some(found)) => Err(found),
+                (_, Some(found)) => Err(found.into()),
             };
         }
-        let silent = |why: std::io::Error| self.found(silent, why.to_string());
-        let addresses = web::resolve(host, *port).await.map_err(|found| found.about(self.url))?;
-        let at = addresses.first().copied().ok_or_else(|| silent(std::io::ErrorKind::NotFound.into()))?;
+        let silent = |why: std::io::Error| self.unreached(silent, at.ip(), why.to_string());
         let socket = UdpSocket::bind(any(at)).await.map_err(silent)?;
         socket.connect(at).await.map_err(silent)?;
         Ok((Transport::Udp(socket), at))
     }
 
-    fn refused(&self, fault: Fault) -> Found {
+    fn refused(&self, fault: Fault, at: SocketAddr) -> Verdict {
         match fault {
-            Fault::Silent(why) => self.found(Finding::RelayUnreachable, why),
+            Fault::Silent(why) => self.unreached(Finding::RelayUnreachable, at.ip(), why),
             Fault::Refused(code @ (401 | 431 | 441), why) => {
-                self.found(Finding::RelaySecretWrong, format!("{code} {why}"))
+                self.found(Finding::RelaySecretWrong, format!("{code} {why}")).into()
             }
-            Fault::Refused(code, why) => self.found(Finding::RelayRefused, format!("{code} {why}")),
+            Fault::Refused(code, why) => self.found(Finding::RelayRefused, format!("{code} {why}")).into(),
         }
     }
 
@@ -206,14 +251,6 @@ fn nonce() -> Vec<u8> {
 
 fn any(like: SocketAddr) -> SocketAddr {
     if like.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { SocketAddr::from(([0; 16], 0)) }
-}
-
-/// An address that only machines near it reach.
-fn is_inner(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]

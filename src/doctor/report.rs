@@ -1,5 +1,6 @@
 //! What was looked at, what was found, and what could not be looked at: told at once to people, at the end to programs.
 
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -27,10 +28,21 @@ impl Found {
         Self { about: about.to_owned(), ..self }
     }
 
+    /// Tells whether no connection was made at all.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self.finding, Finding::NameNotFound | Finding::PortClosed)
+    }
+
     /// What a closed port means for what is behind it; anything else stays what it is.
     pub(super) fn behind(self, finding: Finding, about: &str) -> Self {
         let finding = if self.finding == Finding::PortClosed { finding } else { self.finding };
         Self { finding, ..self.about(about) }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.about, self.detail)
     }
 }
 

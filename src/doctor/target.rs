@@ -31,6 +31,11 @@ impl Target {
         matches!(page.scheme(), "http" | "https").then(|| Self::new(page))
     }
 
+    /// Where a redirect of this path leads.
+    pub(super) fn beside(&self, path: &str, location: &str) -> Option<Self> {
+        Self { page: self.page.join(path).ok()? }.redirected(location)
+    }
+
     pub(super) fn page(&self) -> &str {
         self.page.as_str()
     }
@@ -80,6 +85,14 @@ impl Target {
     pub(super) fn headers(&self) -> HeaderMap {
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
         HeaderMap::from_iter([(header::HOST, value(&self.authority())), (header::ORIGIN, value(&self.origin()))])
+    }
+
+    /// Headers with which a browser opens a page.
+    pub(super) fn page_headers(&self) -> HeaderMap {
+        let mut headers = self.headers();
+        headers.remove(header::ORIGIN);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
+        headers
     }
 
     /// To whom a browser would give a camera without TLS.

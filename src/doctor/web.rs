@@ -33,7 +33,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(4);
 const ADDRESSES: usize = 4;
 /// What is read of an answer.
-const BODY_BYTES: usize = 64 * 1024;
+const BODY_BYTES: usize = 1024 * 1024;
 
 /// A connection, with TLS or without.
 pub(super) type Stream = Box<dyn Io>;
@@ -118,7 +118,7 @@ pub(super) async fn secure(
     let shake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
     let stream = match timeout(PATIENCE, shake).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(no_tls(error.to_string())),
+        Ok(Err(error)) => return Err(Found::new(of_handshake(&error), about, error.to_string())),
         Err(_) => return Err(no_tls(format!("no answer within {PATIENCE:?}"))),
     };
     let verdict = verifier.verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -127,6 +127,17 @@ pub(super) async fn secure(
         Found::new(finding, about, why)
     });
     Ok((Box::new(stream), found))
+}
+
+/// Tells a peer that speaks TLS and fails from one that speaks something else. A server whose certificate and key do not
+/// belong together either sends an alert or signs with the wrong key.
+fn of_handshake(error: &std::io::Error) -> Finding {
+    match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(_) | Error::InvalidCertificate(_) | Error::PeerIncompatible(_)) => {
+            Finding::TlsHandshakeFailed
+        }
+        _ => Finding::NoTls,
+    }
 }
 
 fn of_certificate(error: &Error) -> (Finding, String) {
@@ -218,6 +229,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Where a redirect leads.
     pub(super) location: Option<String>,
+    /// `Server` header of the web server in front of Roundtable, which sends none itself.
+    pub(super) proxy: Option<String>,
     pub(super) body: String,
 }
 
@@ -242,10 +255,11 @@ pub(super) async fn ask(stream: Stream, method: &str, path: &str, headers: Heade
         let status = response.status();
         let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
         let location = location.and_then(|location| Some(location.to_str().ok()?.to_owned()));
+        let proxy = response.headers().get(header::SERVER).and_then(|name| Some(name.to_str().ok()?.to_owned()));
         // A longer body than all that the server says is somebody else's, and its status is enough.
         let body = to_bytes(Body::new(response.into_body()), BODY_BYTES).await.unwrap_or_default();
         connection.abort();
-        Ok(Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Answer { status, location, proxy, body: String::from_utf8_lossy(&body).into_owned() })
     };
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
 }

@@ -13,8 +13,8 @@ use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::api::{ApiError, knock, method_not_allowed, not_found, success};
-use super::client::PeerAddress;
+use super::api::{ApiError, Shown, knock, method_not_allowed, not_found, success};
+use super::client::{PeerAddress, client_address};
 use super::site;
 use crate::app::App;
 use crate::core::Refusal;
@@ -47,6 +47,22 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/admin/favicon.svg", get(file))
         .route("/v1/admin/assets/{file}", get(file))
         .nest("/v1/admin", api)
+        .layer(from_fn_with_state(Arc::clone(app), restrict))
+}
+
+/// R104: addresses that are not listed are answered as if there were no admin API.
+async fn restrict(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = client_address(&app, peer, request.headers()).address;
+    if app.config.admin.allows(client) {
+        return next.run(request).await;
+    }
+    tracing::debug!(%client, "the admin API was asked from an address that ROUNDTABLE_ADMIN_ALLOWED_IPS does not list");
+    not_found().await.into_response()
 }
 
 /// R90: the page, which holds nothing that is not in the source.
@@ -104,19 +120,24 @@ async fn server(State(app): State<Arc<App>>) -> Response {
 }
 
 /// R68: nobody learns anything without the token, not even which addresses there are.
+///
+/// Only requests without the right token count as attempts (R66). Otherwise whoever guesses behind the operator's address
+/// would lock the operator out. Guesses at a token of 128 bits need no limit.
 async fn check(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
     request: Request,
     next: Next,
 ) -> Response {
-    let client = app.config.trusted_proxies.client(peer, request.headers());
-    if let Err(error) = knock(&app, client, false).await {
-        return error.into_response();
-    }
     if bearer(request.headers()).is_some_and(|token| app.admin.as_ref().is_some_and(|admin| admin.is(token))) {
         return next.run(request).await;
     }
+    // The body of a request cannot be shared between tasks.
+    let headers = request.into_parts().0.headers;
+    let client = match knock(&app, peer, &headers, Shown::Nothing).await {
+        Ok(client) => client,
+        Err(error) => return error.into_response(),
+    };
     app.doors.guessed(client, Instant::now());
     let message =
         "This needs the header `Authorization: Bearer <token>` with the server's own (ROUNDTABLE_ADMIN_TOKEN_FILE).";

@@ -9,49 +9,88 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
+use crate::access::PendingProof;
+use crate::activity::WatchedStream;
 use crate::app::{App, Place};
+use crate::config::AdminListener;
 use crate::conn::{self, Trail};
 use crate::http::PeerAddress;
+use crate::http::client::{AddressSource, client_address};
 use crate::http::measure::EnvelopeCode;
+use crate::http::origin::{self, OriginCheck, check_origin};
 use crate::http::{admin, recordings};
 use crate::hub::Occupancy;
-use crate::limits::{Attempt, Kind, Visit};
-use crate::protocol::RoomName;
+use crate::limits::{Attempt, Kind, Rejection, Visit};
+use crate::protocol::{RoomName, ServerInfo};
 use crate::socket::Socket;
 
 /// Seconds after which a client refused for now should ask again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// How long a browser may keep the answer to a preflight: a recording is many requests.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 pub(super) fn router(app: &Arc<App>) -> Router {
-    // What anyone may ask, any page may ask: it says nothing about who is in a room.
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]).expose_headers([header::RETRY_AFTER]);
-    let v1 = Router::new()
-        .route("/welcome", get(welcome))
+    // Pages of any origin may read these: a page that may not connect reads why (R76), and the document is public.
+    let public = Router::new()
         .route("/check", post(check))
         .route("/openapi.json", get(admin::openapi))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]).expose_headers([header::RETRY_AFTER]));
+    // Of other origins, only pages that may connect may read the rest (R33).
+    let allowed = app.config.allowed_origins.clone();
+    let of_allowed_pages = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            origin.to_str().is_ok_and(|origin| allowed.allows(origin))
+        }))
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(PREFLIGHT_AGE);
+    let v1 = Router::new()
+        .route("/welcome", get(welcome))
         .route("/rooms", post(new_room))
         .route("/rooms/{room}", get(room))
-        .route("/leave", post(super::leave::leave));
-    let v1 = v1.method_not_allowed_fallback(method_not_allowed).layer(cors);
+        .route("/leave", post(super::leave::leave))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(of_allowed_pages.clone());
+    let admin = match app.config.admin.admin_listener {
+        AdminListener::Public => admin::router(app),
+        AdminListener::Ops => Router::new(),
+    };
     Router::new()
         .route("/ws", get(upgrade))
-        // Without the leave of other pages.
-        .merge(admin::router(app))
-        .nest("/v1/recordings", recordings::router())
-        .nest("/v1", v1)
+        // Pages of other origins read neither of these, whatever the settings are.
+        .merge(admin)
+        .route("/v1/origin-proof", get(origin::issue_proof))
+        .nest("/v1/recordings", recordings::router().layer(of_allowed_pages))
+        .nest("/v1", v1.merge(public))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(app))
+}
+
+/// Routes that the API has below `/signal-api`, at the root: a proxy that removes that path is told so, and the page whose
+/// requests it changes (of any origin, as the answer tells nothing).
+pub(super) fn stripped() -> Router {
+    Router::new()
+        .route("/ws", any(path_stripped))
+        .route("/v1/{*path}", any(path_stripped))
+        .layer(CorsLayer::new().allow_origin(Any))
+}
+
+async fn path_stripped() -> ApiError {
+    let message = "The proxy has removed /signal-api from the path: let it pass that on (nginx: proxy_pass that ends with the \
+                   port, without a slash, or with /signal-api/).";
+    ApiError::new(StatusCode::NOT_FOUND, "PATH_STRIPPED", message)
 }
 
 pub(super) async fn not_found() -> ApiError {
@@ -125,15 +164,20 @@ pub(super) fn success<T: Serialize>(data: T) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(Envelope { code: "SUCCESS", data })).into_response()
 }
 
+/// Answer to `welcome` and `check`.
+#[derive(Serialize)]
+struct ServerData<'a> {
+    #[serde(flatten)]
+    server: ServerInfo<'a>,
+    features: &'a [&'a str],
+    /// In answers to `check` alone: what the server knows of the client's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_source: Option<AddressSource>,
+}
+
 /// R34.
 async fn welcome(State(app): State<Arc<App>>) -> Response {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        #[serde(flatten)]
-        server: crate::protocol::ServerInfo<'a>,
-        features: &'a [&'a str],
-    }
-    success(Data { server: app.config.server_info(), features: &app.config.features() })
+    success(ServerData { server: app.config.server_info(), features: &app.config.features(), address_source: None })
 }
 
 /// R76: what the upgrade would be answered with. The place that it takes is free again with the answer.
@@ -142,8 +186,8 @@ async fn check(
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let_in(&app, peer, &headers)?;
-    Ok(welcome(State(app)).await)
+    let address_source = Some(let_in(&app, peer, &headers)?.source);
+    Ok(success(ServerData { server: app.config.server_info(), features: &app.config.features(), address_source }))
 }
 
 /// R35.
@@ -165,8 +209,7 @@ async fn room(
     let Path(name) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
     // Whoever guesses names here is slowed as at the door (R66).
-    let client = app.config.trusted_proxies.client(peer, &headers);
-    knock(&app, client, false).await?;
+    let client = knock(&app, peer, &headers, Shown::Nothing).await?;
     let present = app.hub.occupancy(&room);
     if present.is_none() {
         app.doors.guessed(client, Instant::now());
@@ -182,13 +225,32 @@ async fn room(
     }))
 }
 
-/// Holds a request up as at a room's door (R66), or refuses it for now.
-pub(super) async fn knock(app: &App, client: IpAddr, knows_secret: bool) -> Result<(), ApiError> {
-    match app.doors.attempt(client, knows_secret, Instant::now()) {
-        Attempt::After(wait) => tokio::time::sleep(wait).await,
-        Attempt::Refused(wait) => return Err(ApiError::too_many_attempts(wait)),
+/// Secret that the client of an attempt over HTTP has shown. Only pages of other origins that have no secret are rejected (R120).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shown {
+    /// No valid secret.
+    Nothing,
+    /// A valid secret, for a request that counts as a whole attempt all the same.
+    Secret,
+    /// The valid secret of a session that ends: a tenth of an attempt.
+    Goodbye,
+}
+
+/// Counts an attempt, delays it as a join (R66) and returns the address that it counts for. Rejects pages of other origins
+/// before that, so that they use up no attempts of their visitors' addresses.
+pub(super) async fn knock(app: &App, peer: IpAddr, headers: &HeaderMap, shown: Shown) -> Result<IpAddr, ApiError> {
+    if shown == Shown::Nothing {
+        origin::reject_foreign_page(app, peer, headers)?;
     }
-    Ok(())
+    let client = client_address(app, peer, headers).address;
+    match app.doors.attempt(client, shown == Shown::Goodbye, Instant::now()) {
+        Attempt::After(wait) => tokio::time::sleep(wait).await,
+        Attempt::Refused(wait) => {
+            app.report_rejection(Rejection::AddressJoins, Some(client));
+            return Err(ApiError::too_many_attempts(wait));
+        }
+    }
+    Ok(client)
 }
 
 /// R57: a name that nobody guesses, and the key that makes a host there. Nothing is kept of it.
@@ -228,21 +290,34 @@ async fn upgrade(
     let Query(query) =
         query.map_err(|_| ApiError::room_invalid("The address needs the room: /signal-api/ws?room=<room>."))?;
     let room = RoomName::new(&query.room).map_err(ApiError::room_invalid)?;
-    let (place, visit) = let_in(&app, peer, request.headers())?;
-    tokio::spawn(run(app, room, visit, Trail::begin(), on_upgrade, place));
+    let admitted = let_in(&app, peer, request.headers())?;
+    tokio::spawn(run(app, room, admitted, Trail::begin(), on_upgrade));
     Ok(response)
 }
 
-/// What is asked of a WebSocket before it is one, beside its room: from which page it comes (R64), and whether the
-/// server (R10) and the address (R65) have a place for it.
-fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<(Place, Visit), ApiError> {
+/// Resources of a WebSocket, held from its upgrade to its end.
+struct Admitted {
+    place: Place,
+    visit: Visit,
+    pending_proof: Option<PendingProof>,
+    /// Where the address comes from by which the client is counted.
+    source: AddressSource,
+}
+
+/// Decides about an upgrade by everything but the room: the page's origin (R64, R92), and whether the server (R10) and the
+/// address (R65) have a place for it.
+fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Admitted, ApiError> {
     let proxies = &app.config.trusted_proxies;
-    if !proxies.may_come_from(peer, headers, &app.config.allowed_origins) {
-        let message = "This server takes no connections from pages of this origin: ROUNDTABLE_ALLOWED_ORIGINS names those \
-                       that it does.";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", message));
-    }
-    let client = proxies.client(peer, headers);
+    let needs_proof = match check_origin(peer, headers, proxies, &app.config.allowed_origins, &app.config.server_names)
+    {
+        OriginCheck::Accepted => None,
+        OriginCheck::NeedsProof(from) => Some(from),
+        OriginCheck::Rejected(from, why) => {
+            app.origin_proofs.log_rejection(&from, why, Instant::now());
+            return Err(origin::not_allowed(why));
+        }
+    };
+    let client = client_address(app, peer, headers);
     if app.is_draining() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -250,25 +325,32 @@ fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<(Place, Visit)
             "The server shuts down; come back in a moment.",
         ));
     }
+    let full = |message| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SERVER_FULL", message);
     let place = app.admit().ok_or_else(|| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "SERVER_FULL",
-            "The server has as many connections as it takes; come back later.",
-        )
+        app.report_rejection(Rejection::Connections, None);
+        full("The server has as many connections as it takes; come back later.")
     })?;
-    let visit = app.doors.enter(client, Kind::WebSocket, Instant::now()).ok_or_else(|| {
+    let visit = app.doors.enter(client.address, Kind::WebSocket, Instant::now()).ok_or_else(|| {
+        app.report_rejection(Rejection::AddressConnections, Some(client.address));
         let message = "There are as many connections from this address as it may have; close some, or come back later.";
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", message)
     })?;
-    Ok((place, visit))
+    let pending_proof = needs_proof.map(|from| {
+        let message = "Too many connections of pages wait to show an origin proof; come back later.";
+        app.origin_proofs.wait(from).ok_or_else(|| {
+            app.report_rejection(Rejection::PendingProofs, Some(client.address));
+            full(message)
+        })
+    });
+    Ok(Admitted { place, visit, pending_proof: pending_proof.transpose()?, source: client.source })
 }
 
-async fn run(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, on_upgrade: OnUpgrade, place: Place) {
+async fn run(app: Arc<App>, room: RoomName, admitted: Admitted, trail: Trail, on_upgrade: OnUpgrade) {
     if let Some(socket) = socket(on_upgrade).await {
         // In a task of its own, because this one keeps room for the upgrade, long after it.
         tokio::spawn(async move {
-            conn::serve(app, room, visit, trail, socket).await;
+            let Admitted { place, visit, pending_proof, .. } = admitted;
+            conn::serve(app, room, visit, pending_proof, trail, socket).await;
             drop(place);
         });
     }
@@ -277,8 +359,8 @@ async fn run(app: Arc<App>, room: RoomName, visit: Visit, trail: Trail, on_upgra
 /// The socket after its upgrade. In a function of its own, so that nothing of the request lives
 /// as long as the connection.
 async fn socket(on_upgrade: OnUpgrade) -> Option<Socket> {
-    match on_upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
-        Ok(Ok(parts)) => Some(Socket::new(parts.io.into_inner(), &parts.read_buf)),
+    match on_upgrade.await.map(Upgraded::downcast::<TokioIo<WatchedStream>>) {
+        Ok(Ok(parts)) => Some(Socket::new(parts.io.into_inner().into_inner(), &parts.read_buf)),
         Ok(Err(_)) => {
             tracing::error!("the connection under a WebSocket is not the TCP socket that server.rs made");
             None

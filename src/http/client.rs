@@ -3,14 +3,21 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
+use serde::Serialize;
+use url::Url;
+
+use crate::addresses::is_internal;
+use crate::app::App;
+use crate::limits::SharedAddress;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The other end of a connection, as the system tells it.
@@ -33,11 +40,11 @@ impl Patience {
     }
 }
 
-/// Proxies that are believed: networks in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3), separated by commas.
+/// Networks in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3) and addresses, separated by commas.
 #[derive(Clone, Debug, Default)]
-pub struct Proxies(Vec<IpNet>);
+pub struct Networks(Vec<IpNet>);
 
-impl FromStr for Proxies {
+impl FromStr for Networks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -49,43 +56,90 @@ impl FromStr for Proxies {
     }
 }
 
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nets: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&nets.join(","))
+    }
+}
+
+impl Networks {
+    /// Returns whether the list is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether one of the networks has this address.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// Proxies that are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies(Networks);
+
+impl FromStr for Proxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Proxies {
     /// Whether what comes from there is believed.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|net| net.contains(&address))
+        self.0.contain(address)
     }
 
     /// Who asks: the last one that the trusted proxies on the way have not taken from each other. Each proxy adds
     /// whom it was asked by at the end, so that what stands further ahead, anybody may have written.
-    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
-        if !self.trusts(client) {
-            if headers.contains_key(FORWARDED_FOR) {
-                say_once(client);
-            }
-            return client;
+    ///
+    /// `gateways` are the default gateways of this machine or container.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap, gateways: &[IpAddr]) -> ClientAddress {
+        let peer = peer.to_canonical();
+        let has_headers = [FORWARDED_FOR, REAL_IP, header::FORWARDED].iter().any(|name| headers.contains_key(name));
+        // The server speaks no TLS: a page with https reached it through a proxy.
+        let is_proxied = has_headers || origin_of(headers).is_some_and(|origin| origin.starts_with("https://"));
+        if !self.trusts(peer) {
+            let source = match (has_headers, is_proxied) {
+                (true, _) => AddressSource::UntrustedProxy,
+                (false, true) => AddressSource::NoForwardedFor,
+                (false, false) => AddressSource::Direct,
+            };
+            return ClientAddress { address: peer, source };
         }
+        // Read as bytes: a proxy may have appended its client's address to a line that the client began with any bytes.
         let lines: Vec<&HeaderValue> = headers.get_all(FORWARDED_FOR).iter().collect();
-        let hops = lines.iter().rev().filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+        let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let mut client = None;
         for hop in hops {
-            let Some(address) = address_of(hop.trim()) else { break };
-            client = address;
-            if !self.trusts(client) {
+            let hop = str::from_utf8(hop.trim_ascii()).ok();
+            let Some(address) = hop.and_then(address_of) else { break };
+            client = Some(address);
+            if !self.trusts(address) {
                 break;
             }
         }
-        client
+        let source = match client {
+            Some(address) if gateways.contains(&address) => AddressSource::Gateway,
+            Some(_) => AddressSource::Forwarded,
+            None if is_proxied => AddressSource::NoForwardedFor,
+            None => AddressSource::Direct,
+        };
+        ClientAddress { address: client.unwrap_or(peer), source }
     }
 
-    /// Whether a browser may connect from the page of this origin: from our own pages, and from those that are
-    /// allowed. What is not a browser says no origin.
-    pub(crate) fn may_come_from(&self, peer: IpAddr, headers: &HeaderMap, allowed: &Origins) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
-        if allowed.allows(origin) {
-            return true;
-        }
+    /// Returns whether the host that the browser asked for, as far as the request tells it, is that of the page's origin.
+    pub(super) fn is_own_page(&self, peer: IpAddr, headers: &HeaderMap, origin: &str) -> bool {
         let forwarded = self.trusts(peer).then(|| headers.get_all(FORWARDED_HOST).iter().next_back()).flatten();
         let host = forwarded.or_else(|| headers.get(header::HOST)).and_then(|host| host.to_str().ok());
         host.is_some_and(|host| is_same(origin, host.rsplit(',').next().unwrap_or(host).trim()))
@@ -99,18 +153,51 @@ fn address_of(hop: &str) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// Every limit by address would count all who come through such a proxy as one.
-fn say_once(proxy: IpAddr) {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        tracing::warn!(
-            %proxy,
-            "X-Forwarded-For from an address that is not in ROUNDTABLE_TRUSTED_PROXIES: everyone behind it counts as one"
-        );
-    });
+/// The address by which a client is counted (R65), and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress {
+    pub(crate) address: IpAddr,
+    pub(crate) source: AddressSource,
 }
 
-/// Origins of pages, separated by commas: `https://app.example`, `null`, or `*` for all.
+/// Source of the address by which a client is counted. `v1/check` tells the client its own (R76).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AddressSource {
+    /// The connection itself; nothing points to a proxy.
+    Direct,
+    /// `X-Forwarded-For` of a trusted proxy.
+    Forwarded,
+    /// The connection itself: the proxy that names the client is not trusted.
+    UntrustedProxy,
+    /// The connection itself: the proxy does not name the client in `X-Forwarded-For`.
+    NoForwardedFor,
+    /// `X-Forwarded-For` of a trusted proxy names the default gateway of the containers' network.
+    Gateway,
+}
+
+/// Returns the address by which a client is counted, and reports a proxy that hides it. Only trusted proxies and those in
+/// internal networks are reported: anybody on the internet may send these headers.
+pub(crate) fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
+    let client = app.config.trusted_proxies.client(peer, headers, app.limit_reports.gateways());
+    let cause = match client.source {
+        AddressSource::Direct | AddressSource::Forwarded => None,
+        AddressSource::UntrustedProxy => Some(SharedAddress::UntrustedProxy),
+        AddressSource::NoForwardedFor => Some(SharedAddress::NoForwardedFor),
+        AddressSource::Gateway => Some(SharedAddress::Gateway),
+    };
+    if let Some(cause) = cause.filter(|_| is_internal(peer) || app.config.trusted_proxies.trusts(peer)) {
+        app.report_shared_address(cause, client.address);
+    }
+    client
+}
+
+fn origin_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::ORIGIN)?.to_str().ok()
+}
+
+/// Origins of pages, separated by commas: `https://app.example`, `null`, or `*` for all. Each is kept as browsers write it
+/// (RFC 6454 §6.2), so that no notation of one fails to match.
 #[derive(Clone, Default)]
 pub struct Origins(Vec<Box<str>>);
 
@@ -125,24 +212,64 @@ impl FromStr for Origins {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let origins = parts.map(|part| {
-            if part == "*" || part == "null" || host_of(part).is_some() {
-                return Ok(part.to_ascii_lowercase().into());
-            }
-            Err(format!("{part:?} is no origin such as https://app.example or http://localhost:5173, without a path"))
+        let origins = parts.map(|part| match part {
+            "*" => Ok(part.into()),
+            _ if part.contains('*') => Err(format!(
+                "{part:?}: there are no wildcards: list each origin, such as https://a.example.com,https://b.example.com, \
+                 or * alone for all"
+            )),
+            _ => normalized(part).map(Into::into).map_err(|why| format!("{part:?}: {why}")),
         });
         origins.collect::<Result<_, _>>().map(Self)
     }
 }
 
 impl Origins {
-    fn allows(&self, origin: &str) -> bool {
-        self.0.iter().any(|allowed| &**allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    pub(super) fn allows(&self, origin: &str) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let origin = normalized(origin).ok();
+        self.0.iter().any(|allowed| &**allowed == "*" || Some(&**allowed) == origin.as_deref())
     }
 }
 
+/// Returns an origin as browsers write it: in lower case, with IDN in ASCII (UTS 46) and without a default port. The
+/// error says what to write.
+pub(super) fn normalized(text: &str) -> Result<String, String> {
+    const FORM: &str = "an origin is scheme, host and port: https://app.example or http://localhost:5173";
+    if text.eq_ignore_ascii_case("null") {
+        return Ok("null".to_owned());
+    }
+    if !text.contains("://") {
+        let hint = Url::parse(&format!("https://{text}")).map(|url| url.origin().ascii_serialization());
+        return Err(hint.map_or_else(|_| FORM.to_owned(), |hint| format!("the scheme is missing: write {hint}")));
+    }
+    let url = Url::parse(text).map_err(|error| format!("{FORM} ({error})"))?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(FORM)?;
+    let is_plain = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    let origin = match url.scheme() {
+        "http" | "https" => url.origin().ascii_serialization(),
+        "ws" | "wss" | "ftp" | "file" => {
+            return Err(format!(
+                "no page has the scheme {}: write that of the page, such as https://{host}",
+                url.scheme()
+            ));
+        }
+        // Of apps and extensions: capacitor://localhost, chrome-extension://id.
+        scheme => {
+            let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+            format!("{scheme}://{host}{port}").to_lowercase()
+        }
+    };
+    if !is_plain || !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("an origin has neither path nor user: write {origin}"));
+    }
+    Ok(origin)
+}
+
 /// Scheme, host and port of an origin (RFC 6454 §6.2).
-fn host_of(origin: &str) -> Option<(&str, &str, Option<u16>)> {
+pub(super) fn host_of(origin: &str) -> Option<(&str, &str, Option<u16>)> {
     let (scheme, rest) = origin.split_once("://")?;
     let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', ',']);
     let (host, port) = split_port(rest)?;
@@ -199,45 +326,47 @@ mod tests {
             ("10.0.0.1", &[""], "10.0.0.1"),
         ] {
             let list: Vec<_> = forwarded.iter().map(|value| ("x-forwarded-for", *value)).collect();
-            assert_eq!(proxies.client(ip(peer), &headers(&list)), ip(client), "{peer} {forwarded:?}");
+            assert_eq!(proxies.client(ip(peer), &headers(&list), &[]).address, ip(client), "{peer} {forwarded:?}");
         }
-        assert_eq!(
-            Proxies::default().client(ip("127.0.0.1"), &headers(&[("x-forwarded-for", "192.0.2.1")])),
-            ip("127.0.0.1")
-        );
+        for (forwarded, client) in [
+            (&[&b"\xff, 198.51.100.1"[..]][..], "198.51.100.1"),
+            (&[b"\xff\xfe,198.51.100.1, 10.0.0.9"], "198.51.100.1"),
+            (&[b"\xff", b"198.51.100.1"], "198.51.100.1"),
+            (&[b"\xff, 198.51.100.1", b"10.0.0.9"], "198.51.100.1"),
+            (&[b"192.0.2.66", b"\xff, 10.0.0.9"], "10.0.0.9"),
+            (&["\u{3000}192.0.2.66\u{a0}, 10.0.0.9".as_bytes()], "10.0.0.9"),
+        ] {
+            let lines = forwarded.iter().map(|line| (FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap()));
+            let headers: HeaderMap = lines.collect();
+            assert_eq!(proxies.client(ip("10.0.0.1"), &headers, &[]).address, ip(client), "{headers:?}");
+        }
+        let untrusted = Proxies::default().client(ip("127.0.0.1"), &headers(&[("x-forwarded-for", "192.0.2.1")]), &[]);
+        assert_eq!(untrusted.address, ip("127.0.0.1"));
     }
 
     #[test]
-    fn r64_pages_of_the_same_host_and_port_may_connect() {
-        let proxies: Proxies = "10.0.0.0/8".parse().unwrap();
-        let allowed: Origins = "https://app.example, http://localhost:5173".parse().unwrap();
-        for (peer, origin, host, forwarded, may) in [
-            ("203.0.113.7", "https://meet.example", "meet.example", None, true),
-            ("203.0.113.7", "https://meet.example", "MEET.example:443", None, true),
-            ("203.0.113.7", "http://meet.example", "meet.example:80", None, true),
-            ("203.0.113.7", "https://meet.example:19003", "meet.example:19003", None, true),
-            ("203.0.113.7", "http://[::1]:18080", "[::1]:18080", None, true),
-            ("203.0.113.7", "https://meet.example:19003", "meet.example", None, false),
-            ("203.0.113.7", "https://evil.example", "meet.example", None, false),
-            ("203.0.113.7", "https://meet.example.evil.example", "meet.example", None, false),
-            ("203.0.113.7", "https://evil.example", "meet.example", Some("evil.example"), false),
-            ("203.0.113.7", "null", "meet.example", None, false),
-            ("203.0.113.7", "meet.example", "meet.example", None, false),
-            ("203.0.113.7", "https://APP.example", "meet.example", None, true),
-            ("203.0.113.7", "http://localhost:5173", "meet.example", None, true),
-            ("203.0.113.7", "http://localhost:5174", "meet.example", None, false),
-            ("10.0.0.1", "https://meet.example", "server:18080", Some("meet.example"), true),
-            ("10.0.0.1", "https://meet.example", "server:18080", None, false),
+    fn the_source_of_an_address_tells_which_proxy_setting_is_missing() {
+        use AddressSource::{Direct, Forwarded, Gateway, NoForwardedFor, UntrustedProxy};
+        let proxies: Proxies = "127.0.0.1,10.0.0.0/8".parse().unwrap();
+        let https = ("origin", "https://meet.example");
+        for (peer, list, source) in [
+            ("172.17.0.1", &[][..], Direct),
+            ("172.17.0.1", &[("origin", "http://localhost:18080")], Direct),
+            ("172.17.0.1", &[https], NoForwardedFor),
+            ("172.17.0.1", &[("x-forwarded-for", "203.0.113.7")], UntrustedProxy),
+            ("172.17.0.1", &[("x-real-ip", "203.0.113.7")], UntrustedProxy),
+            ("172.17.0.1", &[("forwarded", "for=203.0.113.7"), https], UntrustedProxy),
+            ("10.0.0.1", &[], Direct),
+            ("10.0.0.1", &[https], NoForwardedFor),
+            ("10.0.0.1", &[("x-real-ip", "203.0.113.7")], NoForwardedFor),
+            ("10.0.0.1", &[("x-forwarded-for", "unknown")], NoForwardedFor),
+            ("10.0.0.1", &[("x-forwarded-for", "203.0.113.7"), https], Forwarded),
+            ("10.0.0.1", &[("x-forwarded-for", "172.18.0.1"), https], Gateway),
+            ("10.0.0.1", &[("x-forwarded-for", "172.18.0.2"), https], Forwarded),
         ] {
-            let mut list = vec![("origin", origin), ("host", host)];
-            list.extend(forwarded.map(|host| ("x-forwarded-host", host)));
-            let found = proxies.may_come_from(ip(peer), &headers(&list), &allowed);
-            assert_eq!(found, may, "{origin} at {host}, {forwarded:?}");
+            let client = proxies.client(ip(peer), &headers(list), &[ip("172.18.0.1")]);
+            assert_eq!(client.source, source, "{peer} {list:?}");
         }
-        let none = headers(&[("host", "meet.example")]);
-        assert!(proxies.may_come_from(ip("203.0.113.7"), &none, &Origins::default()));
-        let any: Origins = "*".parse().unwrap();
-        assert!(proxies.may_come_from(ip("203.0.113.7"), &headers(&[("origin", "null"), ("host", "a")]), &any));
     }
 
     #[test]
@@ -245,8 +374,57 @@ mod tests {
         for bad in ["localhost", "10.0.0.0/33", "10.0.0.1,,x", "10.0.0"] {
             assert!(bad.parse::<Proxies>().is_err(), "{bad}");
         }
-        for bad in ["app.example", "https://app.example/", "https://", "https://a b", "https://a:port"] {
-            assert!(bad.parse::<Origins>().is_err(), "{bad}");
+        for (bad, says) in [
+            ("app.example", "write https://app.example"),
+            ("localhost:5173", "write https://localhost:5173"),
+            ("https://app.example/r", "write https://app.example"),
+            ("https://app.example?x", "write https://app.example"),
+            ("https://me@app.example", "write https://app.example"),
+            ("https://*.app.example", "https://a.example.com"),
+            ("*.app.example", "https://a.example.com"),
+            ("https://", "https://app.example"),
+            ("https://a b", "https://app.example"),
+            ("https://a:port", "https://app.example"),
+            ("wss://app.example", "https://app.example"),
+            ("\"https://app.example\"", "https://app.example"),
+            ("https://app.example https://other.example", "https://app.example"),
+        ] {
+            let error = bad.parse::<Origins>().unwrap_err();
+            assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn r64_an_allowed_origin_matches_in_every_notation_of_it() {
+        for (allowed, origin) in [
+            ("https://app.example:443", "https://app.example"),
+            ("https://app.example", "https://app.example:443"),
+            ("http://app.example:80/", "http://app.example"),
+            ("HTTPS://App.Example/", "https://app.example"),
+            ("https://app.example:8443", "https://app.example:8443"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("https://B\u{dc}CHER.example", "https://xn--bcher-kva.example"),
+            ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+            ("https://\u{4f8b}\u{3048}.example", "https://xn--r8jz45g.example"),
+            ("http://[::1]:5173", "http://[::1]:5173"),
+            ("http://[0:0:0:0:0:0:0:1]:5173", "http://[::1]:5173"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+            ("null", "null"),
+            ("*", "https://anything.example"),
+            (" https://other.example , https://app.example,", "https://app.example"),
+        ] {
+            assert!(allowed.parse::<Origins>().unwrap().allows(origin), "{allowed} and {origin}");
+        }
+        for (allowed, origin) in [
+            ("https://app.example", "http://app.example"),
+            ("https://app.example", "https://app.example:444"),
+            ("https://app.example", "https://app.example.evil.example"),
+            ("https://app.example", "https://app.example/path"),
+            ("https://app.example", "null"),
+            ("", "https://app.example"),
+        ] {
+            assert!(!allowed.parse::<Origins>().unwrap().allows(origin), "{allowed} and {origin}");
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::PeerAddress;
-use super::api::{ApiError, knock, success};
+use super::api::{ApiError, Shown, knock, success};
 use crate::app::App;
 use crate::protocol::RoomName;
 
@@ -41,8 +41,8 @@ pub(super) async fn leave(
     let room = RoomName::new(&goodbye.room).map_err(ApiError::room_invalid)?;
     let known = app.resume_key.check(&room, &goodbye.resume);
     // As at the door (R66): held up before the answer, whatever it is.
-    let client = app.config.trusted_proxies.client(peer, &headers);
-    knock(&app, client, known.is_some()).await?;
+    let shown = if known.is_some() { Shown::Goodbye } else { Shown::Nothing };
+    let client = knock(&app, peer, &headers, shown).await?;
     let (id, stay) = known.ok_or_else(|| {
         app.doors.guessed(client, Instant::now());
         let message = "This secret is not of this room, or not of this server.";

@@ -1,36 +1,58 @@
 //! The operators' listener: metrics and health. Never behind the public name.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+use crate::config::AdminListener;
+use crate::telemetry::Exposition;
 
 /// How long `roundtable health` waits for an answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// `/metrics`, `/healthz` (the process lives) and `/readyz` (it takes connections).
+/// `/metrics`, `/healthz` (the process lives) and `/readyz` (it takes connections); and the admin API, where it is bound to
+/// this listener.
 pub fn ops_router(app: &Arc<App>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .with_state(Arc::clone(app))
+        .with_state(Arc::clone(app));
+    match app.config.admin.admin_listener {
+        AdminListener::Public => router,
+        AdminListener::Ops => router.merge(admin(app)),
+    }
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    match app.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+/// The admin API under the path that it has on the public listener.
+fn admin(app: &Arc<App>) -> Router {
+    let router = Router::new()
+        .nest("/signal-api", super::admin::router(app).with_state(Arc::clone(app)))
+        .layer(CatchPanicLayer::custom(|_| super::internal_error()));
+    super::with_headers(router, app)
+}
+
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let format = Exposition::choose(headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()));
+    // Old kernels let each open file be counted, of a hundred thousand.
+    let encoded = tokio::task::spawn_blocking(move || app.metrics.encode(format)).await;
+    let kind = HeaderValue::from_static(format.content_type());
+    match encoded {
+        Ok(Ok(text)) => {
+            ([(header::CONTENT_TYPE, kind), (header::VARY, HeaderValue::from_static("accept"))], text).into_response()
+        }
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -51,8 +73,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Asks the server on this machine whether it is ready; the error says why it is not.
-pub async fn ask_ready(listen: SocketAddr) -> Result<(), String> {
-    let address = SocketAddr::new(reachable(listen.ip()), listen.port());
+pub async fn ask_ready(address: SocketAddr) -> Result<(), String> {
     let ask = async {
         let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
@@ -67,13 +88,4 @@ pub async fn ask_ready(listen: SocketAddr) -> Result<(), String> {
     };
     let answer = tokio::time::timeout(HEALTH_TIMEOUT, ask).await;
     answer.unwrap_or_else(|_| Err("it does not answer".into())).map_err(|why| format!("{address}: {why}"))
-}
-
-/// Where a listener on all addresses is reached from its own machine.
-pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    }
 }

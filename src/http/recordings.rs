@@ -21,13 +21,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::admin::bearer;
-use super::api::{ApiError, knock, method_not_allowed, not_found, success};
+use super::api::{ApiError, Shown, knock, method_not_allowed, not_found, success};
 use super::client::PeerAddress;
 use crate::app::App;
 use crate::core::{Refusal, Seat};
 use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
-use crate::recordings::{Begun, PIECE_BYTES, Recordings, Refused, Whose};
+use crate::recordings::{Begun, Now, PIECE_BYTES, Recordings, Refused, Whose};
 use crate::telemetry::{Ended, Parent};
 
 /// A room's name of 64 characters, every one escaped, and a secret.
@@ -37,6 +37,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const HEARD_WITHIN: Duration = Duration::from_secs(6);
 /// For a piece: 4 MiB by a line of 1 Mbit/s. Its client may send smaller ones.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Lanes of the store beside those of recordings.
+const UNKNOWN: &str = "unknown";
+const SWEEP: &str = "sweep";
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -75,19 +78,21 @@ impl FromRequestParts<Arc<App>> for Upload {
         let Path(names): Path<std::collections::HashMap<String, String>> =
             Path::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
         let id = names.get("id").cloned().unwrap_or_default();
-        let secret = bearer(&parts.headers).unwrap_or_default();
-        let (asked, name, secret, now) = (Arc::clone(&store), id.clone(), secret.to_owned(), app.surroundings.now());
-        match blocking(move || asked.length(&name, &secret, now)).await? {
-            Ok((bytes, finished)) => return Ok(Self { store, id, bytes, finished }),
-            Err(Refused::Unknown) => {}
-            Err(refused) => return Err(refused.into()),
-        }
+        let secret = bearer(&parts.headers).unwrap_or_default().to_owned();
         let Extension(PeerAddress(peer)) =
             Extension::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
-        let client = app.config.trusted_proxies.client(peer, &parts.headers);
-        knock(app, client, false).await?;
-        app.doors.guessed(client, Instant::now());
-        Err(Refused::Unknown.into())
+        // The disk is read for the holder of a secret, or at the rate of attempts: another server may have begun it.
+        let is_known = store.has_known_secret(&id, &secret);
+        let guesser = if is_known { None } else { Some(knock(app, peer, &parts.headers, Shown::Nothing).await?) };
+        let (name, now) = (id.clone(), app.surroundings.now());
+        // One lane for all IDs that may be made up.
+        let lane = if is_known { &*id } else { UNKNOWN };
+        let length = store.run(lane, move |store| store.length(&name, &secret, now)).await;
+        if let (Err(Refused::Unknown), Some(client)) = (&length, guesser) {
+            app.doors.guessed(client, Instant::now());
+        }
+        let (bytes, finished) = length?;
+        Ok(Self { store, id, bytes, finished })
     }
 }
 
@@ -119,8 +124,9 @@ async fn begin(
         serde_json::from_slice(&body).map_err(|_| invalid(r#"The body is {"room":"…","resume":"…"}."#))?;
     let room = RoomName::new(&room).map_err(ApiError::room_invalid)?;
     let known = app.resume_key.check(&room, &resume);
-    let client = app.config.trusted_proxies.client(peer, &headers);
-    knock(&app, client, known.is_some()).await?;
+    // A whole attempt, also with a good secret: each recording is a file that is kept for days.
+    let shown = if known.is_some() { Shown::Secret } else { Shown::Nothing };
+    let client = knock(&app, peer, &headers, shown).await?;
     let (host, stay) = known.ok_or_else(|| {
         app.doors.guessed(client, Instant::now());
         let message = "This secret is not of this room, or not of this server.";
@@ -130,8 +136,10 @@ async fn begin(
     app.hub.check_host(&room, seat, until).await?;
     let whose = Whose { room: room.clone(), host };
     let recording_bytes = store.rules().largest;
-    let asked = Arc::clone(&app);
-    let mut beginning = blocking(move || Beginning::new(asked, store, whose)).await??;
+    let lane = format!("{host} {room}", host = host.as_str(), room = room.as_str());
+    let (asked, kept) = (Arc::clone(&app), Arc::clone(&store));
+    let begin = move |_: &Recordings| Beginning::new(Arc::clone(&asked), Arc::clone(&kept), whose.clone());
+    let mut beginning = store.run(&lane, begin).await?;
     // Nobody is recorded who could not know.
     if let Err(why) = app.hub.record(&room, seat, until).await {
         if let Some(undone) = beginning.undo() {
@@ -160,12 +168,12 @@ impl Beginning {
     fn undo(&mut self) -> Option<JoinHandle<()>> {
         let Begun { id, .. } = self.begun.take()?;
         let (app, store, now) = (Arc::clone(&self.app), Arc::clone(&self.store), self.app.surroundings.now());
-        let undo = move || {
+        let undo = async move {
             // Where that fails it is finished as silent.
-            let _ = store.end(&id, Ended::Refused, now);
+            let _ = end(&store, id, Ended::Refused, now).await;
             tell_over(&app, &store);
         };
-        Some(Handle::try_current().ok()?.spawn_blocking(undo))
+        Some(Handle::try_current().ok()?.spawn(undo))
     }
 }
 
@@ -215,7 +223,12 @@ async fn append(
         return Err(Refused::Over.into());
     }
     if let Some(whose) = store.whose(&id) {
-        // Also after a restart, and where its client has said otherwise.
+        if store.has_role_ended(&id, app.hub.host_presence(&whose.room, whose.host)) {
+            end(&store, id, Ended::RoleEnded, app.surroundings.now()).await?;
+            tell_over(&app, &store);
+            return Err(Refused::Over.into());
+        }
+        // Also after a restart, and where its host has begun a new session.
         tell_on(&app, &store, &id, &whose)?;
     }
     let turn = store.turn(&id)?;
@@ -230,15 +243,10 @@ async fn append(
     if piece.is_empty() {
         return Err(invalid());
     }
-    let (written, whole, now) = (Arc::clone(&store), id.clone(), app.surroundings.now());
     let traced = app.traces.begin(SpanKind::Internal, "recording.write", Parent::Here);
     traced.set("roundtable.bytes", piece.len() as i64);
-    let length = blocking(move || {
-        // A client that hangs up meanwhile has its turn until this is on the disk.
-        let _turn = turn;
-        written.append(&whole, offset, &piece, now)
-    });
-    let length = length.await?;
+    // A client that hangs up meanwhile has its turn until this is on the disk.
+    let length = store.write(&id, offset, piece, turn, app.surroundings.now()).await;
     if matches!(length, Err(Refused::DiskFull | Refused::Broken(_))) {
         traced.fail("disk");
     }
@@ -248,21 +256,43 @@ async fn append(
 }
 
 async fn finish(State(app): State<Arc<App>>, Upload { store, id, .. }: Upload) -> Result<Response, ApiError> {
-    let (ended, now) = (Arc::clone(&store), app.surroundings.now());
-    let length = blocking(move || ended.end(&id, Ended::Finished, now)).await??;
+    let length = end(&store, id, Ended::Finished, app.surroundings.now()).await?;
     tell_over(&app, &store);
     Ok(success(Length { length, finished: true }))
 }
 
-/// R88: ends what nobody goes on with, deletes what is old, and tells the rooms: also of what other servers do with
-/// recordings of hosts who are here, and where who asked for an end here is gone.
+async fn end(store: &Arc<Recordings>, id: String, how: Ended, now: Now) -> Result<u64, Refused> {
+    store.run(&id.clone(), move |store| store.end(&id, how, now)).await
+}
+
+/// R88: ends what nobody goes on with and what its host may not go on with, deletes what is old, and tells the rooms: also
+/// of what other servers do with recordings of hosts who are here, and where who asked for an end here is gone.
 pub(crate) async fn sweep(app: &Arc<App>) {
     let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
-    let (swept, now) = (Arc::clone(&store), app.surroundings.now());
-    let growing = blocking(move || swept.sweep(now, |whose| hub.is_in(&whose.room, whose.host))).await;
-    tell_over(app, &store);
+    let now = app.surroundings.now();
+    for (room, host, presence) in hub.take_departed() {
+        for id in store.growing_of(&Whose { room, host }) {
+            if store.has_role_ended(&id, presence) {
+                // Where that fails, it is finished as silent.
+                let _ = end(&store, id, Ended::RoleEnded, now).await;
+            }
+        }
+    }
+    // Before the folder is looked at: a recording is there before anybody is shown as recording.
+    let shown = hub.shown_as_recording();
+    let growing = store.run(SWEEP, move |store| store.sweep(now, |whose| hub.host_presence(&whose.room, whose.host)));
     // The log has what is wrong with the folder.
-    for (id, whose) in growing.into_iter().flatten().flatten() {
+    let growing = growing.await;
+    tell_over(app, &store);
+    if growing.is_ok() && store.knows_all() {
+        // Of a recording that another server has ended, or that was in the folder for a moment.
+        for (room, host) in shown {
+            if store.growing_of(&Whose { room: room.clone(), host }).is_empty() {
+                let _ = app.hub.tell_recorded(&room, host, false);
+            }
+        }
+    }
+    for (id, whose) in growing.into_iter().flatten() {
         // Its next piece is refused.
         let _ = tell_on(app, &store, &id, &whose);
     }
@@ -293,13 +323,8 @@ fn untold() -> ApiError {
 }
 
 fn unavailable() -> ApiError {
-    let message = "Other servers have this and do not answer, or the disk is slow. Try again in a few seconds.";
+    let message = "Other servers have this and do not answer, or too many requests wait. Try again in a few seconds.";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
-}
-
-/// Off the threads on which everything else runs.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }
 
 impl From<NotRecorded> for ApiError {
@@ -332,6 +357,10 @@ impl From<Refused> for ApiError {
                 gap = format!("This recording has {length} bytes: the next piece begins there.");
                 (StatusCode::CONFLICT, "OFFSET_INVALID", &*gap)
             }
+            Refused::NotWebm => {
+                let message = "A recording begins with the EBML header of a WebM file.";
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "NOT_WEBM", message)
+            }
             Refused::TooLarge(largest) => {
                 gap = format!("A recording has up to {largest} bytes (ROUNDTABLE_RECORDINGS_MAX_BYTES).");
                 (StatusCode::PAYLOAD_TOO_LARGE, "RECORDING_TOO_LARGE", &*gap)
@@ -345,7 +374,8 @@ impl From<Refused> for ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_RECORDINGS", message)
             }
             Refused::DiskFull => {
-                (StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "The disk of the recordings takes no more.")
+                let message = "The disk of the recordings has no space left beside ROUNDTABLE_RECORDINGS_MIN_FREE.";
+                (StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", message)
             }
             Refused::Busy => return unavailable(),
             Refused::Broken(error) => {

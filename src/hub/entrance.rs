@@ -42,6 +42,8 @@ pub struct Newcomer {
     pub disproved: bool,
     /// What it was granted.
     pub grant: Grant,
+    /// Set if the limit of people per address applies to it (R99).
+    pub limited_by_address: bool,
     /// Where its frames go.
     pub outbox: Arc<Outbox>,
 }
@@ -55,9 +57,20 @@ pub enum JoinError {
     Draining,
     /// The server has as many rooms or members as it takes.
     Full,
+    /// The room has as many people from the newcomer's address as it takes (R99).
+    AddressFull,
     /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server, or with which another
     /// connection came later.
     Dismissed(CloseCode),
+}
+
+impl From<Refusal> for JoinError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Dismissed(code) => Self::Dismissed(code),
+            refusal => Self::Refused(refusal),
+        }
+    }
 }
 
 /// What became of a wish to come in.
@@ -100,6 +113,10 @@ pub(super) struct Entrant {
 }
 
 impl Entrant {
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.newcomer.outbox
+    }
+
     /// Somebody has its first message.
     pub(super) fn admit(entrants: &mut BTreeMap<Seat, Self>, seat: Seat, made: bool) {
         if let Some(entrant) = entrants.remove(&seat) {
@@ -235,7 +252,7 @@ impl Hub {
         if let Err(refusal) = taken
             && let Some(entrant) = shared.entrants.remove(&seat)
         {
-            let _ = entrant.answer.send(Err(JoinError::Refused(refusal)));
+            let _ = entrant.answer.send(Err(refusal.into()));
         }
     }
 
@@ -248,10 +265,7 @@ impl Hub {
             let why = if is_there { NotResumed::ResumeLost } else { NotResumed::ResumeExpired };
             self.begin_afresh(name, shared, seat, why);
         } else if let Some(entrant) = shared.entrants.remove(&seat) {
-            let _ = entrant.answer.send(Err(match refusal {
-                Refusal::Dismissed(code) => JoinError::Dismissed(code),
-                refusal => JoinError::Refused(refusal),
-            }));
+            let _ = entrant.answer.send(Err(refusal.into()));
         }
     }
 
@@ -287,7 +301,7 @@ impl Hub {
             let reason = LeaveReason::Closed;
             let (act, handle) = if moves {
                 // It may still come for its session, which waits in another outbox.
-                (Act::Lose { seat, reason }, Some(Arc::new(Outbox::new(outbox.bounds()))))
+                (Act::Lose { seat, reason }, Some(Arc::new(outbox.successor())))
             } else {
                 (Act::Leave { seat, reason }, None)
             };

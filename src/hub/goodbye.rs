@@ -50,7 +50,7 @@ impl Hub {
     pub(super) fn reach(&self, rooms: &mut Rooms, name: &RoomName) {
         if !rooms.contains_key(name) && self.could_reach_others() {
             self.metrics.rooms.inc();
-            rooms.insert(name.clone(), self.begin());
+            rooms.insert(name.clone(), self.begin(name));
         }
     }
 

@@ -1,16 +1,17 @@
 //! What a member of a room does, and what becomes of it when its socket ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::shared::{Context, Shared};
 use super::{Held, Hub};
 use crate::cluster::share::Undelivered;
 use crate::core::session::OutOfSequence;
-use crate::core::{Act, Input, Refusal, Room, Seat};
-use crate::limits::Elsewhere;
+use crate::core::{Act, Input, Refusal, Room, Seat, TokenId};
+use crate::limits::{Elsewhere, SignalLimits};
 use crate::outbox::Outbox;
 use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
 
@@ -24,6 +25,7 @@ pub struct Membership {
     outbox: Arc<Outbox>,
     made: bool,
     present: bool,
+    signals: Mutex<SignalLimits>,
 }
 
 /// A message of a client, apart from what it says.
@@ -45,7 +47,8 @@ enum Wish {
 /// What a member does. An act that other servers have to agree to first is refused later, by a message.
 impl Membership {
     pub(super) fn new(hub: Arc<Hub>, room: RoomName, seat: Seat, outbox: Arc<Outbox>, made: bool) -> Self {
-        Self { hub, room, seat, outbox, made, present: true }
+        let signals = Mutex::new(SignalLimits::new(hub.rules.rate));
+        Self { hub, room, seat, outbox, made, present: true, signals }
     }
 
     /// This member's id.
@@ -78,6 +81,15 @@ impl Membership {
         }
     }
 
+    /// Returns the size of the roster that this member would be sent, about.
+    pub fn roster_bytes(&self) -> usize {
+        match self.hub.lock(&self.room).get(&self.room) {
+            Some(Held::Own(room)) => room.roster_bytes(),
+            Some(Held::Shared(shared)) => shared.room().map_or(0, Room::roster_bytes),
+            None => 0,
+        }
+    }
+
     /// Passes a frame on to one other member; `None` is nobody.
     pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
         self.wish(said, Wish::Signal(to, frame)).map(drop)
@@ -96,6 +108,11 @@ impl Membership {
     /// Changes this member's state.
     pub fn change_state(&self, said: Said<'_>, patch: StatePatch) -> Result<bool, Refusal> {
         self.wish(said, Wish::Act("state", Act::State { seat: self.seat, patch }))
+    }
+
+    /// Tells the room by which token this member goes on, where a token is for one person.
+    pub fn renew(&self, said: Said<'_>, token: TokenId) -> Result<(), Refusal> {
+        self.wish(said, Wish::Act("renew", Act::Renew { seat: self.seat, token })).map(drop)
     }
 
     /// Sends the roster to this member.
@@ -135,17 +152,22 @@ impl Membership {
     }
 
     /// Whether other servers are asked.
-    fn wish(&self, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
+    fn wish(&self, said: Said<'_>, mut wish: Wish) -> Result<bool, Refusal> {
         let (hub, seat) = (&self.hub, self.seat);
         // Under the lock under which another socket takes over: a message that counts is carried out.
         let mut rooms = hub.lock(&self.room);
-        match rooms.get_mut(&self.room).ok_or(Refusal::NotMember)? {
+        let held = rooms.get_mut(&self.room).ok_or(Refusal::NotMember)?;
+        if let Wish::Act(_, Act::State { patch, .. }) = &mut wish {
+            held.keep_sign(seat.id, patch);
+        }
+        match held {
             Held::Own(room) => {
                 if let Some(number) = said.number
                     && !accept(room, seat, number)?
                 {
                     return Ok(false);
                 }
+                self.limit(&wish, room)?;
                 let input = match wish {
                     Wish::Signal(to, frame) => Input::Signal { from: seat, to, frame },
                     Wish::Broadcast(frame) => Input::Broadcast { from: seat, frame },
@@ -159,11 +181,26 @@ impl Membership {
                 if !self.accept(shared, said.number)? {
                     return Ok(false);
                 }
+                if let Some(room) = shared.room() {
+                    self.limit(&wish, room)?;
+                }
                 let result = self.wish_of_all(shared, said, wish);
                 hub.clear(&mut rooms, &self.room);
                 result
             }
         }
+    }
+
+    /// Refuses a signal to a member that this one has sent too much.
+    fn limit<H>(&self, wish: &Wish, room: &Room<H>) -> Result<(), Refusal> {
+        let Wish::Signal(Some(to), frame) = wish else { return Ok(()) };
+        if room.way_to(*to).is_none() {
+            return Ok(());
+        }
+        // Only this member's connection uses it.
+        let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = signals.take(*to, room.len() - 1, frame.payload().len(), Instant::now());
+        taken.map_err(Refusal::TooManySignals)
     }
 
     fn wish_of_all(&self, shared: &mut Shared, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
@@ -215,7 +252,7 @@ impl Membership {
             Held::Own(own) => match own.way_from(seat) {
                 Ok(outbox) => {
                     // The socket keeps its outbox for what is left to say to it; what it missed waits in another one.
-                    let handle = Arc::new(Outbox::of(outbox.release()));
+                    let handle = Arc::new(outbox.detach());
                     self.hub.apply(room, own, Input::Lose { seat, reason, handle: Arc::clone(&handle) })?;
                     Ok(Some(handle))
                 }
@@ -232,7 +269,7 @@ impl Membership {
                     self.hub.act(room, shared, Act::Leave { seat, reason }, None, None)?;
                     return Ok(None);
                 }
-                let handle = Arc::new(Outbox::of(self.outbox.release()));
+                let handle = Arc::new(self.outbox.detach());
                 self.hub.act(room, shared, Act::Lose { seat, reason }, Some(Arc::clone(&handle)), None)?;
                 Ok(Some(handle))
             }

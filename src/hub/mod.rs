@@ -23,10 +23,11 @@ pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use goodbye::Goodbye;
 pub use membership::{Absence, Membership, Said};
 pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
-pub use recorded::NotRecorded;
+pub use recorded::{HostPresence, NotRecorded};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,8 +40,10 @@ use crate::cluster::share::Rules;
 use crate::core::{Input, Refusal, Room, Seat};
 use crate::dismissed::Dismissed;
 use crate::greeter::Greeter;
+use crate::ice::Client;
+use crate::limits::Rate;
 use crate::outbox::Outbox;
-use crate::protocol::{CloseCode, Outgoing, PeerId, RoomName, ServerMessage};
+use crate::protocol::{CloseCode, Outgoing, PeerId, Role, RoomName, ServerMessage};
 use crate::telemetry::Metrics;
 use crate::webhooks::Webhooks;
 use engine::Engine;
@@ -51,13 +54,16 @@ const SHARDS: usize = 64;
 /// Milliseconds after which a client is asked to come back (R32).
 const RECONNECT_MS: std::ops::RangeInclusive<u32> = 500..=5_000;
 
+/// The most members of a room for trying the way to the server: no meeting takes place there unseen (R109).
+const TRIAL_MEMBERS: usize = 2;
+
 type Rooms = HashMap<RoomName, Held>;
 
 /// A room as this server has it.
 #[derive(Debug)]
 enum Held {
     /// No other server can have it.
-    Own(Room<Arc<Outbox>>),
+    Own(Box<Room<Arc<Outbox>>>),
     /// Others may.
     Shared(Box<Shared>),
 }
@@ -79,6 +85,8 @@ pub struct Hub {
     engine: Option<Arc<Engine>>,
     /// A room holds nobody's session any more, while the server drains.
     settled: Notify,
+    /// See [`Hub::take_departed`].
+    departed: Mutex<Vec<(RoomName, PeerId, HostPresence)>>,
 }
 
 /// What holds for all rooms.
@@ -92,15 +100,31 @@ pub struct HubRules {
     pub rooms: usize,
     /// The most members of all rooms.
     pub members: usize,
+    /// The most people from one address in a room and its lobby (R99).
+    pub members_per_address: usize,
+    /// Rate at which a member may send. Each receiver of its signals has a share of it (R102).
+    pub rate: Rate,
     /// Whether rooms make hosts of their members (R36), rather than leave that to tokens.
     pub makes_hosts: bool,
+    /// Set if hosts may record to the server.
+    pub records: bool,
 }
 
 impl HubRules {
     /// Open rooms of up to so many, without a limit of the server's own.
     pub fn open(room_members: usize) -> Self {
         let resume_window = Duration::from_secs(20);
-        Self { room_members, resume_window, rooms: usize::MAX, members: usize::MAX, makes_hosts: true }
+        let rate = Rate { messages: 0, bytes: 0, burst: Duration::ZERO, patience: Duration::ZERO };
+        Self {
+            room_members,
+            resume_window,
+            rooms: usize::MAX,
+            members: usize::MAX,
+            members_per_address: usize::MAX,
+            rate,
+            makes_hosts: true,
+            records: false,
+        }
     }
 }
 
@@ -139,12 +163,13 @@ impl Hub {
             webhooks,
             engine: engine.map(Engine::new),
             settled: Notify::new(),
+            departed: Mutex::default(),
         })
     }
 
     /// Lets somebody in, or lets them wait where a host has to admit them. Where other servers may have the room, the
     /// answer may have to wait for them.
-    pub fn join(self: &Arc<Self>, name: &RoomName, newcomer: Newcomer) -> Result<Entrance, JoinError> {
+    pub fn join(self: &Arc<Self>, name: &RoomName, mut newcomer: Newcomer) -> Result<Entrance, JoinError> {
         let mut rooms = self.lock(name);
         // Read under the lock: `drain` sets it before it visits this shard.
         if self.draining.load(Ordering::Relaxed) {
@@ -159,11 +184,15 @@ impl Hub {
         if before.is_none_or(|held| !held.has(newcomer.id)) && self.is_full(made) {
             return Err(JoinError::Full);
         }
+        if before.is_some_and(|held| !held.has(newcomer.id) && self.is_address_full(held, &newcomer)) {
+            return Err(JoinError::AddressFull);
+        }
         let held = rooms.entry(name.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
-            self.begin()
+            self.begin(name)
         });
         let (id, outbox) = (newcomer.id, Arc::clone(&newcomer.outbox));
+        held.keep_sign_of_newcomer(id, &mut newcomer.state);
         match held {
             Held::Own(room) => {
                 let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
@@ -183,10 +212,11 @@ impl Hub {
     }
 
     /// A room with nobody in it.
-    fn begin(&self) -> Held {
-        let HubRules { room_members: capacity, resume_window: window, makes_hosts, .. } = self.rules;
+    fn begin(&self, name: &RoomName) -> Held {
+        let HubRules { room_members, resume_window: window, makes_hosts, .. } = self.rules;
+        let capacity = if name.is_trial() { room_members.min(TRIAL_MEMBERS) } else { room_members };
         match &self.engine {
-            None => Held::Own(Room::new(capacity, window).making_hosts(makes_hosts)),
+            None => Held::Own(Box::new(Room::new(capacity, window).making_hosts(makes_hosts))),
             Some(engine) => {
                 let rules = Rules { capacity, window, makes_hosts, gone_within: engine.gone_within() };
                 Held::Shared(Shared::new(engine, rules))
@@ -201,22 +231,29 @@ impl Hub {
             || (with_room && at_limit(&self.metrics.rooms, self.rules.rooms))
     }
 
+    /// Returns whether a room has no place for one more person from the newcomer's address. Hosts have one (R98).
+    fn is_address_full(&self, held: &Held, newcomer: &Newcomer) -> bool {
+        newcomer.limited_by_address
+            && newcomer.grant.role != Some(Role::Host)
+            && newcomer.outbox.address().is_some_and(|from| held.count_from(from) >= self.rules.members_per_address)
+    }
+
     /// Gives every member fresh credentials for TURN servers (R73).
     pub async fn renew_ice(self: &Arc<Self>) {
         for shard in &self.shards {
             // Out of the lock before anything is computed.
-            let members: Vec<(RoomName, PeerId)> = lock(shard)
+            let members: Vec<(RoomName, PeerId, Client)> = lock(shard)
                 .iter()
-                .flat_map(|(name, held)| held.ids_here().into_iter().map(|id| (name.clone(), id)).collect::<Vec<_>>())
+                .flat_map(|(name, held)| held.clients_here().into_iter().map(|(id, client)| (name.clone(), id, client)))
                 .collect();
-            for (room, to) in members {
-                let frame = self.greeter.ice_servers(to);
-                // Through the room, which knows where what is for it goes now, with a socket or without. Who has
-                // left meanwhile needs none.
+            for (room, to, client) in members {
+                let frame = self.greeter.ice_servers(client);
+                // Through the room, which knows where what is for it goes now, with a socket or without. Who has left or
+                // was removed meanwhile gets none.
                 let _ = self.with(&room, |held| match held {
                     Held::Own(own) => self.apply(&room, own, Input::Tell { to, frame }),
                     Held::Shared(shared) => {
-                        self.tell(&room, shared, to, &frame);
+                        self.tell(shared, to, &frame);
                         Ok(())
                     }
                 });
@@ -314,7 +351,7 @@ impl Hub {
         }
         if let Some(Held::Shared(old)) = rooms.remove(name) {
             self.discount(&old);
-            if let (false, Held::Shared(mut shared)) = (old.entrants.is_empty(), self.begin()) {
+            if let (false, Held::Shared(mut shared)) = (old.entrants.is_empty(), self.begin(name)) {
                 self.come_again(name, *old, &mut shared);
                 rooms.insert(name.clone(), Held::Shared(shared));
                 return;
@@ -337,11 +374,29 @@ impl Held {
         }
     }
 
-    /// Those whose session is on this server.
-    fn ids_here(&self) -> Vec<PeerId> {
+    /// Returns how many people have joined from this address at this server, or wait to.
+    fn count_from(&self, address: IpAddr) -> usize {
+        let is_from = |outbox: &&Arc<Outbox>| outbox.address() == Some(address);
         match self {
-            Self::Own(room) => room.members().map(|(peer, _)| peer.id).collect(),
-            Self::Shared(shared) => shared.share.locals().map(|(seat, ..)| seat.id).collect(),
+            Self::Own(room) => room.handles().filter(is_from).count(),
+            Self::Shared(shared) => {
+                let locals = shared.share.locals().map(|(_, outbox, _)| outbox);
+                locals.filter(is_from).count() + shared.entrants_from(address)
+            }
+        }
+    }
+
+    /// Those whose session is on this server.
+    fn clients_here(&self) -> Vec<(PeerId, Client)> {
+        match self {
+            Self::Own(room) => {
+                let client = |id| Some((id, Client::of(room.way_to(id)?.address(), id)));
+                room.members().filter_map(|(peer, _)| client(peer.id)).collect()
+            }
+            Self::Shared(shared) => {
+                let locals = shared.share.locals();
+                locals.map(|(seat, outbox, _)| (seat.id, Client::of(outbox.address(), seat.id))).collect()
+            }
         }
     }
 }

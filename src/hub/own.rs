@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{Held, Hub, JoinError, Newcomer};
 use crate::core::{Comeback, Effect, Input, Refusal, Room, Seat};
 use crate::greeter::Greeting;
+use crate::ice::Client;
 use crate::outbox::Outbox;
-use crate::protocol::{CloseCode, LeaveReason, NotResumed, RoomName, ServerMessage};
+use crate::protocol::{CloseCode, Frame, LeaveReason, NotResumed, RoomName, ServerMessage};
 
 impl Hub {
     /// Lets somebody into a room, or goes on with its session.
@@ -38,11 +39,10 @@ impl Hub {
         } else {
             Input::Join { seat, name: own, state, settings, comeback, grant, handle }
         };
-        self.apply(name, room, input).map_err(JoinError::Refused)
+        self.apply(name, room, input).map_err(JoinError::from)
     }
 
-    /// Applies one input, and what follows from members whose outbox is full: each leaves at
-    /// once, which the others are told, which may fill further outboxes.
+    /// Applies one input.
     pub(super) fn apply(
         self: &Arc<Self>,
         name: &RoomName,
@@ -50,19 +50,23 @@ impl Hub {
         input: Input<Arc<Outbox>>,
     ) -> Result<(), Refusal> {
         let (now, before) = (self.started.elapsed(), room.len());
-        let mut overrun: Vec<Seat> = Vec::new();
         let mut opens = before == 0;
+        let mut superseded = None;
         let result = room.handle(now, input, &mut |effect| {
-            if matches!(effect, Effect::Welcome { .. }) && std::mem::take(&mut opens) {
-                self.webhooks.opened(name);
+            match &effect {
+                Effect::Departed { peer, reason: Some(LeaveReason::Superseded) } => superseded = Some(peer.id),
+                // It has been in the room all the time.
+                Effect::Welcome { own, .. } if superseded == Some(own.id) => {}
+                Effect::Welcome { own, .. } => {
+                    if std::mem::take(&mut opens) {
+                        self.webhooks.opened(name);
+                    }
+                    self.webhooks.joined(name, own);
+                }
+                _ => {}
             }
-            self.carry_out(name, effect, &mut overrun);
+            self.carry_out(name, effect);
         });
-        while let Some(seat) = overrun.pop() {
-            let leave = Input::Leave { seat, reason: LeaveReason::SlowConsumer };
-            // `NotMember` where it has left already.
-            let _ = room.handle(now, leave, &mut |effect| self.carry_out(name, effect, &mut overrun));
-        }
         if room.is_empty() && before > 0 {
             self.webhooks.closed(name);
         }
@@ -72,33 +76,50 @@ impl Hub {
         result
     }
 
-    fn carry_out(self: &Arc<Self>, name: &RoomName, effect: Effect<'_, Arc<Outbox>>, overrun: &mut Vec<Seat>) {
-        let (seat, to, pushed) = match effect {
-            Effect::Send { seat, to, frame } => (seat, to, to.push(frame)),
+    fn carry_out(self: &Arc<Self>, name: &RoomName, effect: Effect<'_, Arc<Outbox>>) {
+        match effect {
+            Effect::Send { to, frame, .. } => self.put(to, frame),
             Effect::Welcome { seat, to, version, own, permissions, settings, comeback, peers } => {
                 if comeback.refused.is_some() {
                     self.metrics.resume(comeback.refused);
                 }
-                self.webhooks.joined(name, own);
                 let stay = seat.session;
-                let greeting = Greeting { room: name, version, own, peers, permissions, settings, comeback, stay };
-                (seat, to, to.begin(stay, self.greeter.welcome(greeting)))
+                let client = Client::of(to.address(), own.id);
+                let greeting =
+                    Greeting { room: name, version, own, peers, permissions, settings, comeback, stay, client };
+                self.greet(to, greeting);
             }
-            Effect::Departed { peer, reason } => return self.webhooks.left(name, peer, reason),
+            Effect::Departed { peer, reason } => {
+                self.note_departure(name, peer, reason);
+                self.webhooks.left(name, peer, reason);
+            }
             Effect::Close { handle, code } => {
                 if let (CloseCode::Removed | CloseCode::Ended, Some(stay)) = (code, handle.stay()) {
                     self.dismissed.add(stay, code);
                 }
                 handle.close(code);
-                return;
             }
-            Effect::WakeAt(at) => return self.wake(name.clone(), at),
-        };
-        if pushed.is_err() {
-            if to.close(CloseCode::SlowConsumer) {
-                self.metrics.slow_consumers.inc();
-            }
-            overrun.push(seat);
+            Effect::WakeAt(at) => self.wake(name.clone(), at),
+        }
+    }
+
+    pub(super) fn put(&self, to: &Outbox, frame: Frame) {
+        if to.push(frame).is_err() {
+            self.overrun(to);
+        }
+    }
+
+    pub(super) fn greet(&self, to: &Outbox, greeting: Greeting<'_>) {
+        if to.begin(greeting.stay, self.greeter.welcome(greeting)).is_err() {
+            self.overrun(to);
+        }
+    }
+
+    /// Ends a session that is full. Its member stays, lost, and may come back (R18, R52): otherwise whoever fills the queue
+    /// of a host could take its place.
+    fn overrun(&self, to: &Outbox) {
+        if to.close(CloseCode::SlowConsumer) {
+            self.metrics.slow_consumers.inc();
         }
     }
 

@@ -1,15 +1,15 @@
 //! That a host records a room to the server, as everybody in it is told: its state says so (R87).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::shared::{Context, Shared};
-use super::{Held, Hub};
+use super::{Held, Hub, lock};
 use crate::core::{Act, Input, Refusal, Room, Seat};
-use crate::protocol::{PeerId, Role, RoomName, State, StatePatch, StateValue};
+use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName, State, StatePatch, StateValue};
 
 /// The key of the state, and its value for a recording that is sent to the server. What a page keeps on its own
 /// device it says with `true`.
@@ -31,7 +31,39 @@ fn seen<H>(room: &Room<H>, id: PeerId) -> Option<Seen> {
     Some(Seen { seat, role: peer.role, recorded: says_so(&peer.state) })
 }
 
+/// Presence and role of a member that records to the server, as far as this server knows the room.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostPresence {
+    /// It is in the room as a host.
+    Host,
+    /// It is in the room, or has just left it, and no host. In a room that began again after a restart of the server, it may
+    /// have been one before.
+    Demoted,
+    /// A host or an operator has removed it or ended the meeting, or its token has ended.
+    Removed,
+    /// It is not in the room, or the room is not here.
+    Absent,
+}
+
 impl Held {
+    /// Removes from a client's patch what only the server may change (R107): the value [`SERVER`], and the key while it has
+    /// that value.
+    pub(super) fn keep_sign(&self, id: PeerId, patch: &mut StatePatch) {
+        let is_recorded = || self.seen(id).is_some_and(|seen| seen.recorded);
+        if patch.get(KEY).is_some_and(|value| is_server(value) || is_recorded()) {
+            patch.remove(KEY);
+        }
+    }
+
+    /// The same of what a newcomer says of itself: the sign of a recording stays when its host begins a new session.
+    pub(super) fn keep_sign_of_newcomer(&self, id: PeerId, patch: &mut StatePatch) {
+        if self.seen(id).is_some_and(|seen| seen.recorded) {
+            patch.set(KEY, StateValue::Text(SERVER.into()));
+        } else {
+            self.keep_sign(id, patch);
+        }
+    }
+
     fn seen(&self, id: PeerId) -> Option<Seen> {
         match self {
             Self::Own(room) => seen(room, id),
@@ -145,10 +177,50 @@ impl Hub {
         taken.map(|()| answer)
     }
 
-    /// Whether that peer is in the room, as whatever, as far as this server knows the room: one that has begun anew gives
-    /// the roles anew.
-    pub fn is_in(&self, room: &RoomName, id: PeerId) -> bool {
-        self.lock(room).get(room).is_some_and(|held| held.seen(id).is_some())
+    /// Returns whether a peer is in the room, and as a host.
+    pub fn host_presence(&self, room: &RoomName, id: PeerId) -> HostPresence {
+        match self.lock(room).get(room).and_then(|held| held.seen(id)) {
+            Some(Seen { role: Role::Host, .. }) => HostPresence::Host,
+            Some(_) => HostPresence::Demoted,
+            None => HostPresence::Absent,
+        }
+    }
+
+    /// Returns the members that are shown as recording to the server, in the rooms that are here.
+    pub fn shown_as_recording(&self) -> Vec<(RoomName, PeerId)> {
+        fn of<H>(room: &Room<H>) -> Vec<PeerId> {
+            room.members().filter(|(peer, _)| says_so(&peer.state)).map(|(peer, _)| peer.id).collect()
+        }
+        let mut shown = Vec::new();
+        for shard in &self.shards {
+            for (name, held) in lock(shard).iter() {
+                let ids = match held {
+                    Held::Own(room) => of(room),
+                    Held::Shared(shared) => shared.room().map(of).unwrap_or_default(),
+                };
+                shown.extend(ids.into_iter().map(|id| (name.clone(), id)));
+            }
+        }
+        shown
+    }
+
+    /// Takes the members that have left a room since the last call and may not go on with a recording.
+    pub fn take_departed(&self) -> Vec<(RoomName, PeerId, HostPresence)> {
+        std::mem::take(&mut *self.departed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes how somebody has left. A host that left by itself, or lost its connection, may send what it has recorded before.
+    pub(super) fn note_departure(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
+        let presence = match reason {
+            None | Some(LeaveReason::Removed | LeaveReason::Unauthorized) => HostPresence::Removed,
+            Some(LeaveReason::Superseded) => return,
+            Some(_) if peer.role == Role::Host => return,
+            Some(_) => HostPresence::Demoted,
+        };
+        if self.rules.records {
+            let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+            departed.push((room.clone(), peer.id, presence));
+        }
     }
 
     /// Tells the room that this member records it to the server, or does no more. Nothing happens where it is known, or
@@ -180,5 +252,9 @@ fn says(on: bool) -> StatePatch {
 
 /// Whether a member's state says that it records to the server.
 pub(super) fn says_so(state: &State) -> bool {
-    matches!(state.get(KEY), Some(StateValue::Text(text)) if **text == *SERVER)
+    state.get(KEY).is_some_and(|value| is_server(Some(value)))
+}
+
+fn is_server(value: Option<&StateValue>) -> bool {
+    matches!(value, Some(StateValue::Text(text)) if **text == *SERVER)
 }

@@ -2,6 +2,7 @@
 //! room's lock.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use super::engine::Engine;
 use super::entrance::Entrant;
 use super::recorded::NotRecorded;
 use super::{Hub, go_away};
-use crate::cluster::share::{Busy, Emit, Rules};
+use crate::cluster::share::{Busy, Emit, Happened, Rules};
 use crate::cluster::{Output, Post, ServerId, Share};
 use crate::core::{Act, Effect, Refusal, Room, Seat};
 use crate::greeter::Greeting;
+use crate::ice::Client;
 use crate::limits::Elsewhere;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, Frame, LeaveReason, NotResumed, PeerId, RoomName, ServerMessage};
@@ -58,8 +60,6 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct After {
     todo: Vec<Todo>,
-    /// Who reads too slowly.
-    overrun: Vec<Seat>,
     /// Whose session has come and does not go on.
     spurned: Vec<(Seat, NotResumed)>,
 }
@@ -96,6 +96,12 @@ impl Shared {
     /// The room, where this server knows it.
     pub(super) fn room(&self) -> Option<&Room<crate::cluster::Way>> {
         self.share.replica().map(|replica| replica.room())
+    }
+
+    /// Returns how many of those who have no answer yet come from this address.
+    pub(super) fn entrants_from(&self, address: IpAddr) -> usize {
+        let pending = self.entrants.iter().filter(|(seat, _)| self.share.local(**seat).is_none());
+        pending.filter(|(_, entrant)| entrant.outbox().address() == Some(address)).count()
     }
 
     /// Whether that session is in the room, and not before its door.
@@ -156,7 +162,7 @@ impl Hub {
                 if after.spurned.iter().any(|(spurned, _)| *spurned == seat) {
                     return;
                 }
-                self.put(seat, to, frame, after);
+                self.put(to, frame);
                 // Whoever waits to be admitted is told so.
                 if !entrants.is_empty() && entrants.get(&seat).is_some_and(|entrant| !entrant.moves) {
                     Entrant::admit(entrants, seat, false);
@@ -167,15 +173,20 @@ impl Hub {
                     self.metrics.resume(comeback.refused);
                 }
                 let (stay, made) = (seat.session, peers.is_empty());
-                let greeting = Greeting { room: name, version, own, peers, permissions, settings, comeback, stay };
-                if to.begin(stay, self.greeter.welcome(greeting)).is_err() {
-                    self.overrun(seat, to, after);
-                }
+                let client = Client::of(to.address(), own.id);
+                let greeting =
+                    Greeting { room: name, version, own, peers, permissions, settings, comeback, stay, client };
+                self.greet(to, greeting);
                 Entrant::admit(entrants, seat, made);
             }
             Output::Effect(Effect::Close { handle, code: CloseCode::GoingAway }) => go_away(&handle),
             Output::Effect(Effect::Close { handle, code }) => drop(handle.close(code)),
-            Output::Happened(news) => self.webhooks.happened(name, &news),
+            Output::Happened(news) => {
+                if let Happened::Left(peer, reason) = &news.what {
+                    self.note_departure(name, peer, *reason);
+                }
+                self.webhooks.happened(name, &news);
+            }
             Output::Dismissed(stay, code) => self.dismissed.add(stay, code),
             Output::Adopt { seat, to, session, room } => match Entrant::take_up(entrants, seat, to, &session, room) {
                 Ok(true) => self.metrics.resume(None),
@@ -189,19 +200,6 @@ impl Hub {
             // Seen by `is_over`; the engine is asked by `drive`; departures and times do not come.
             Output::Over | Output::Ask(_) | Output::Tell(..) | Output::Effect(_) => {}
         }
-    }
-
-    fn put(&self, seat: Seat, to: &Outbox, frame: Frame, after: &mut After) {
-        if to.push(frame).is_err() {
-            self.overrun(seat, to, after);
-        }
-    }
-
-    fn overrun(&self, seat: Seat, to: &Outbox, after: &mut After) {
-        if to.close(CloseCode::SlowConsumer) {
-            self.metrics.slow_consumers.inc();
-        }
-        after.overrun.push(seat);
     }
 
     /// What had to wait until the share was through.
@@ -226,7 +224,7 @@ impl Hub {
                     let to = shared.share.local(seat).or_else(|| shared.share.leaving(seat)).or(ships);
                     let error = crate::refusal::error(&self.metrics, &refusal, Some(re), reference.as_deref());
                     if let Some((to, error)) = to.zip(error) {
-                        self.put(seat, to, error, &mut after);
+                        self.put(to, error);
                     }
                 }
                 Todo::Ship(seat, to, handle) => {
@@ -246,7 +244,7 @@ impl Hub {
                     for (seat, to, _) in shared.share.locals() {
                         // Whose session is on its way was told by the server that it was at.
                         if shared.is_member(seat) && !shared.entrants.contains_key(&seat) {
-                            self.put(seat, to, frame.clone(), &mut after);
+                            self.put(to, frame.clone());
                         }
                     }
                 }
@@ -254,14 +252,10 @@ impl Hub {
         }
         for (seat, why) in std::mem::take(&mut after.spurned) {
             // What still comes for that session is for nobody.
-            if let Some(bounds) = shared.share.local(seat).map(|to| to.bounds()) {
-                shared.share.divert(seat, Arc::new(Outbox::new(bounds)));
+            if let Some(successor) = shared.share.local(seat).map(|to| to.successor()) {
+                shared.share.divert(seat, Arc::new(successor));
             }
             self.begin_afresh(name, shared, seat, why);
-        }
-        for seat in after.overrun {
-            // Never too much: it ends something.
-            let _ = self.act(name, shared, Act::Leave { seat, reason: LeaveReason::SlowConsumer }, None, None);
         }
     }
 
@@ -276,7 +270,7 @@ impl Hub {
             }
         }
         for (seat, outbox) in members {
-            let handle = Arc::new(Outbox::of(outbox.release()));
+            let handle = Arc::new(outbox.detach());
             go_away(&outbox);
             let lose = Act::Lose { seat, reason: LeaveReason::Closed };
             // Never too much: it ends something.
@@ -286,13 +280,11 @@ impl Hub {
     }
 
     /// A frame of the server's own for a member whose session is here. Who waits to be admitted gets none.
-    pub(super) fn tell(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, to: PeerId, frame: &Frame) {
+    pub(super) fn tell(&self, shared: &Shared, to: PeerId, frame: &Frame) {
         let Some(seat) = shared.room().and_then(|room| room.seat_of(to)) else { return };
-        let mut after = After::default();
         if let Some(outbox) = shared.share.local(seat).filter(|_| !shared.entrants.contains_key(&seat)) {
-            self.put(seat, outbox, frame.clone(), &mut after);
+            self.put(outbox, frame.clone());
         }
-        self.catch_up(name, shared, after);
     }
 
     /// Counts anew, and sees to the time: after everything but frames in a room that is alone.

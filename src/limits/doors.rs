@@ -1,17 +1,20 @@
 //! What one address may do before anybody there has joined: hold connections open, and try to join (R65, R66).
 //!
-//! An IPv6 address counts by its /64, which is what one customer is given (RFC 6177), so that nobody has more of
-//! them than somebody with one IPv4 address. Behind one address there may be a whole school: what is free is far
-//! more than a room's reconnect needs.
+//! An IPv6 address counts by its /64, which is the smallest network of a customer (RFC 6177 §2). Many customers get a /56
+//! or a /48, so these count as well, with limits that are 4 and 16 times as high: 65,536 networks of one customer do not
+//! multiply what it may do. Behind one address there may be a whole school: what is free is far more than a room's
+//! reconnect needs.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::Bucket;
+use super::memory::{QueueAccount, QueuePool};
 
 /// What one attempt takes that finds nothing: a token that is not good, a room that nobody is in. So whoever knows
 /// where to go is not slowed by what slows guessing.
@@ -19,10 +22,15 @@ const GUESS: f64 = 10.0;
 /// What an attempt takes that brings a good secret (R11): nobody guesses one, and after a restart everybody behind an
 /// address comes back at once.
 const COMEBACK: f64 = 0.1;
+/// Bytes of the answer to a join that count as one attempt more, beyond the first so many. A room of 50 usually has a
+/// `welcome` of 12 KB.
+const ANSWER_BYTES: usize = 65_536;
 /// The most that an attempt is held up, before it is refused.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Addresses without a connection that are kept in mind at most; beyond it all of them are forgotten.
-const ADDRESSES: usize = 100_000;
+/// Networks without a connection that are kept in mind at most; beyond it all of them are forgotten.
+const NETWORKS: usize = 100_000;
+/// Prefixes by which an IPv6 address counts, the longest first, and the factor of their limits.
+const V6_PREFIXES: [(u8, u32); 3] = [(64, 1), (56, 4), (48, 16)];
 
 /// What one address may do.
 #[derive(Clone, Copy, Debug)]
@@ -33,26 +41,41 @@ pub struct DoorRules {
     pub attempts: u32,
     /// How long's worth of attempts is free.
     pub burst: Duration,
+    /// Bytes of messages that may wait to be sent or acknowledged; 0 for no limit.
+    pub queued_bytes: u64,
+    /// The same of all addresses.
+    pub server_queued_bytes: u64,
 }
 
 /// What is known of addresses. One that has nothing open and has not tried anything of late is forgotten.
 #[derive(Debug)]
 pub struct Doors {
     rules: DoorRules,
+    queued: Arc<QueuePool>,
     table: Mutex<Table>,
+}
+
+/// Addresses that share a limit: an IPv4 address, or the prefix of an IPv6 address.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Network {
+    first: IpAddr,
+    prefix: u8,
+    /// Factor of the limits.
+    factor: u32,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    addresses: HashMap<IpAddr, Address>,
+    networks: HashMap<Network, Usage>,
     /// Looked through for what can be forgotten when it has grown to this.
     look_at: usize,
 }
 
 #[derive(Debug)]
-struct Address {
+struct Usage {
     open: [u32; 2],
     attempts: Bucket,
+    queued: Arc<QueuePool>,
 }
 
 /// What a connection is.
@@ -74,22 +97,26 @@ pub enum Attempt {
 }
 
 impl Doors {
-    /// Nobody is known.
-    pub fn new(rules: DoorRules) -> Arc<Self> {
-        Arc::new(Self { rules, table: Mutex::default() })
+    /// Knows no address so far. `queued` shows the bytes of messages that wait to be sent or acknowledged.
+    pub fn new(rules: DoorRules, queued: Gauge) -> Arc<Self> {
+        Arc::new(Self { rules, queued: QueuePool::new(rules.server_queued_bytes, queued), table: Mutex::default() })
     }
 
     /// Counts a connection for as long as the value lives; `None` where there are as many as there may be.
     pub fn enter(self: &Arc<Self>, from: IpAddr, kind: Kind, now: Instant) -> Option<Visit> {
-        let from = network(from);
         let limit = self.rules.connections;
         let mut table = self.lock();
-        let open = &mut table.get(from, now, self.rules).open[kind as usize];
-        if limit > 0 && *open >= limit {
+        // The widest network first, so that one at its limit makes no new entries for its parts.
+        let is_full = |table: &mut Table, network: Network| {
+            limit > 0 && table.get(network, now, self.rules).open[kind as usize] >= limit.saturating_mul(network.factor)
+        };
+        if networks(from).rev().any(|network| is_full(&mut table, network)) {
             return None;
         }
-        *open += 1;
-        Some(Visit { doors: Arc::clone(self), from, kind })
+        for network in networks(from) {
+            table.get(network, now, self.rules).open[kind as usize] += 1;
+        }
+        Some(Visit { doors: Arc::clone(self), from: from.to_canonical(), kind })
     }
 
     /// An attempt to join, or to learn whether a room is there, by who may bring a good secret (R11).
@@ -102,25 +129,37 @@ impl Doors {
             return Attempt::After(Duration::ZERO);
         }
         let mut table = self.lock();
-        let attempts = &mut table.get(network(from), now, self.rules).attempts;
-        let wait = attempts.wait_for(now, cost);
-        if wait > LONGEST_WAIT {
-            return Attempt::Refused(wait);
+        let mut longest = Duration::ZERO;
+        for network in networks(from).rev() {
+            longest = longest.max(table.get(network, now, self.rules).attempts.wait_for(now, cost));
+            if longest > LONGEST_WAIT {
+                return Attempt::Refused(longest);
+            }
         }
-        attempts.take(now, cost);
-        Attempt::After(wait)
+        for network in networks(from) {
+            table.get(network, now, self.rules).attempts.take(now, cost);
+        }
+        Attempt::After(longest)
     }
 
     /// The attempt was, for all that is known, a guess.
     pub fn guessed(&self, from: IpAddr, now: Instant) {
+        self.charge(from, GUESS - 1.0, now);
+    }
+
+    /// Counts so many attempts more.
+    fn charge(&self, from: IpAddr, attempts: f64, now: Instant) {
         if self.rules.attempts > 0 {
-            self.lock().get(network(from), now, self.rules).attempts.take(now, GUESS - 1.0);
+            let mut table = self.lock();
+            for network in networks(from) {
+                table.get(network, now, self.rules).attempts.take(now, attempts);
+            }
         }
     }
 
-    /// How many addresses are known.
+    /// Returns the number of known networks.
     pub fn known(&self) -> usize {
-        self.lock().addresses.len()
+        self.lock().networks.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -130,29 +169,31 @@ impl Doors {
 }
 
 impl Table {
-    fn get(&mut self, from: IpAddr, now: Instant, rules: DoorRules) -> &mut Address {
-        if self.addresses.len() >= self.look_at.max(1_024) && !self.addresses.contains_key(&from) {
+    fn get(&mut self, network: Network, now: Instant, rules: DoorRules) -> &mut Usage {
+        if self.networks.len() >= self.look_at.max(1_024) && !self.networks.contains_key(&network) {
             self.forget(now);
         }
-        self.addresses.entry(from).or_insert_with(|| {
-            let rate = rules.attempts as f32 / 60.0;
-            Address { open: [0; 2], attempts: Bucket::new(rate, rules.burst, now) }
+        self.networks.entry(network).or_insert_with(|| {
+            let rate = rules.attempts as f32 * network.factor as f32 / 60.0;
+            let queued = QueuePool::new(rules.queued_bytes * u64::from(network.factor), Gauge::default());
+            Usage { open: [0; 2], attempts: Bucket::new(rate, rules.burst, now), queued }
         })
     }
 
     fn forget(&mut self, now: Instant) {
-        self.addresses.retain(|_, address| address.is_here() || !address.attempts.is_full(now));
-        if self.addresses.len() > ADDRESSES {
-            self.addresses.retain(|_, address| address.is_here());
+        self.networks.retain(|_, usage| usage.is_here() || !usage.attempts.is_full(now));
+        if self.networks.len() > NETWORKS {
+            self.networks.retain(|_, usage| usage.is_here());
         }
-        self.look_at = self.addresses.len() * 2;
-        self.addresses.shrink_to(self.look_at);
+        self.look_at = self.networks.len() * 2;
+        self.networks.shrink_to(self.look_at);
     }
 }
 
-impl Address {
+impl Usage {
+    /// Returns whether connections are open, or disconnected sessions are kept.
     fn is_here(&self) -> bool {
-        self.open != [0; 2]
+        self.open != [0; 2] || Arc::strong_count(&self.queued) > 1
     }
 }
 
@@ -170,6 +211,27 @@ impl Visit {
         self.doors.attempt(self.from, comes_back, Instant::now())
     }
 
+    /// The address, of IPv6 its /64.
+    pub fn address(&self) -> IpAddr {
+        network(self.from)
+    }
+
+    /// Returns where the bytes of this connection's messages count.
+    pub fn queue_account(&self) -> QueueAccount {
+        let (mut table, now) = (self.doors.lock(), Instant::now());
+        let of_networks =
+            networks(self.from).map(|network| Arc::clone(&table.get(network, now, self.doors.rules).queued));
+        QueueAccount::new(of_networks.chain([Arc::clone(&self.doors.queued)]))
+    }
+
+    /// Counts the answer to a join: each 64 KiB beyond the first as one attempt more.
+    pub fn charge_answer(&self, bytes: usize) {
+        let beyond = bytes.saturating_sub(ANSWER_BYTES) as f64;
+        if beyond > 0.0 {
+            self.doors.charge(self.from, beyond / ANSWER_BYTES as f64, Instant::now());
+        }
+    }
+
     /// See [`Doors::guessed`].
     pub fn guessed(&self) {
         self.doors.guessed(self.from, Instant::now());
@@ -179,26 +241,47 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let mut table = self.doors.lock();
-        if let Some(address) = table.addresses.get_mut(&self.from) {
-            let open = &mut address.open[self.kind as usize];
-            *open = open.saturating_sub(1);
+        for network in networks(self.from) {
+            if let Some(usage) = table.networks.get_mut(&network) {
+                let open = &mut usage.open[self.kind as usize];
+                *open = open.saturating_sub(1);
+            }
         }
     }
 }
 
 /// What counts as one address: IPv4 also where it comes as IPv6 (RFC 4291 §2.5.5.2), and the /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,
     }
 }
 
+/// Returns the networks by which an address counts, the smallest first. IPv4 in IPv6 (RFC 4291 §2.5.5.2) is IPv4.
+fn networks(address: IpAddr) -> impl DoubleEndedIterator<Item = Network> {
+    let address = address.to_canonical();
+    let prefixes = if address.is_ipv4() { &[(32, 1)][..] } else { &V6_PREFIXES };
+    prefixes.iter().map(move |&(prefix, factor)| {
+        let first = match address {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - prefix))).into(),
+            v4 => v4,
+        };
+        Network { first, prefix, factor }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RULES: DoorRules = DoorRules { connections: 3, attempts: 300, burst: Duration::from_secs(120) };
+    const RULES: DoorRules = DoorRules {
+        connections: 3,
+        attempts: 300,
+        burst: Duration::from_secs(120),
+        queued_bytes: 0,
+        server_queued_bytes: 0,
+    };
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -220,7 +303,7 @@ mod tests {
             ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true),
             ("2001:db8::1", "2001:db8:0:1::1", false),
         ] {
-            let doors = Doors::new(RULES);
+            let doors = Doors::new(RULES, Gauge::default());
             let enter = |from, kind| doors.enter(address(from), kind, now);
             let held: Vec<_> = (0..3).map(|_| enter(one, Kind::WebSocket).unwrap()).collect();
             assert!(enter(one, Kind::WebSocket).is_none());
@@ -233,9 +316,39 @@ mod tests {
         }
     }
 
+    /// Each subnet of a /48 once: `2001:db8:<site>:<subnet>::1`.
+    fn subnets(site: u16) -> impl Iterator<Item = IpAddr> + Clone {
+        (0..=u16::MAX).map(move |subnet| Ipv6Addr::new(0x2001, 0xdb8, site, subnet, 0, 0, 0, 1).into())
+    }
+
+    #[test]
+    fn r65_subnets_of_one_customer_do_not_multiply_its_connections() {
+        let (doors, now) = (Doors::new(RULES, Gauge::default()), Instant::now());
+        let enter = |from| doors.enter(from, Kind::WebSocket, now);
+        let home: Vec<_> = subnets(1).take(256).filter_map(enter).collect();
+        assert_eq!(home.len(), 12, "a /56 has four times what a /64 has");
+        let site: Vec<_> = subnets(1).filter_map(enter).collect();
+        assert_eq!(home.len() + site.len(), 48, "a /48 has 16 times what a /64 has");
+        assert!(doors.known() < 200, "a site at its limit makes no entries: {}", doors.known());
+        assert!(subnets(2).find_map(enter).is_some(), "other sites are not affected");
+        drop((home, site));
+        assert!(enter(address("2001:db8:1::1")).is_some(), "places are free again");
+    }
+
+    #[test]
+    fn r66_subnets_of_one_customer_do_not_multiply_its_attempts() {
+        let (doors, now) = (Doors::new(RULES, Gauge::default()), Instant::now());
+        let free = |from: &IpAddr| seconds(doors.attempt(*from, false, now)) == 0.0;
+        let mut tried = subnets(1).cycle();
+        assert_eq!(tried.by_ref().take(1_000_000).take_while(free).count(), 16 * 600);
+        assert!(free(&address("2001:db8:2::1")), "other sites are not affected");
+        let mut home = subnets(3).take(256).cycle();
+        assert_eq!(home.by_ref().take(1_000_000).take_while(free).count(), 4 * 600);
+    }
+
     #[test]
     fn r66_who_tries_often_waits_and_then_is_refused() {
-        let (doors, mut now, from) = (Doors::new(RULES), Instant::now(), address("10.0.0.1"));
+        let (doors, mut now, from) = (Doors::new(RULES, Gauge::default()), Instant::now(), address("10.0.0.1"));
         assert!((0..600).all(|_| seconds(doors.attempt(from, false, now)) == 0.0), "two minutes' worth is free");
         let waits: Vec<f64> = (0..25).map(|_| seconds(doors.attempt(from, false, now))).collect();
         assert!((waits[0] - 0.2).abs() < 0.01 && (waits[24] - 5.0).abs() < 0.01, "{waits:?}");
@@ -249,7 +362,7 @@ mod tests {
 
     #[test]
     fn r66_a_guess_takes_ten_times_as_much() {
-        let (doors, mut now, from) = (Doors::new(RULES), Instant::now(), address("10.0.0.1"));
+        let (doors, mut now, from) = (Doors::new(RULES, Gauge::default()), Instant::now(), address("10.0.0.1"));
         let mut guesses = 0;
         let end = now + Duration::from_secs(3_600);
         while now < end {
@@ -268,7 +381,7 @@ mod tests {
 
     #[test]
     fn addresses_are_forgotten() {
-        let (doors, mut now) = (Doors::new(RULES), Instant::now());
+        let (doors, mut now) = (Doors::new(RULES, Gauge::default()), Instant::now());
         let stays = doors.enter(address("2001:db8::1"), Kind::WebSocket, now).unwrap();
         for at in 0..100_000_u32 {
             now += Duration::from_millis(1);
@@ -279,7 +392,7 @@ mod tests {
         for at in 0..250_000_u32 {
             doors.attempt(IpAddr::from(at.to_be_bytes()), false, now);
         }
-        assert!(doors.known() <= 2 * ADDRESSES + 1, "{}", doors.known());
+        assert!(doors.known() <= 2 * NETWORKS + 1, "{}", doors.known());
         assert!(
             (0..2).all(|_| doors.enter(address("2001:db8::2"), Kind::WebSocket, now).map(std::mem::forget).is_some())
         );
@@ -289,7 +402,8 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let (doors, now) = (Doors::new(DoorRules { connections: 0, attempts: 0, ..RULES }), Instant::now());
+        let (doors, now) =
+            (Doors::new(DoorRules { connections: 0, attempts: 0, ..RULES }, Gauge::default()), Instant::now());
         let from = address("10.0.0.1");
         let open: Vec<_> = (0..10_000).map(|_| doors.enter(from, Kind::WebSocket, now).unwrap()).collect();
         assert!((0..10_000).all(|_| {

@@ -3,16 +3,25 @@
 
 mod commons;
 mod doors;
+mod memory;
+mod receivers;
+mod reports;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use commons::{AllCommons, CommonRate, Commons, Elsewhere, Share};
+pub(crate) use doors::network;
 pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
+pub use memory::{GUARANTEED_BYTES, Holding, QueueAccount};
+pub use receivers::SignalLimits;
+pub use reports::{LimitReports, Rejection, SharedAddress};
 
 /// Who has not been held up for so long keeps its rate again: what came before counts no more (R75).
 const CALM: Duration = Duration::from_secs(1);
+/// Multiple of its time at the rate by which a rejected message postpones the end of its sender's connection (R102).
+const REJECTED_FACTOR: u32 = 4;
 
 /// What one peer may send for long.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +36,14 @@ pub struct Rate {
     pub burst: Duration,
     /// How long a peer may be held up without a break, before it is let go.
     pub patience: Duration,
+}
+
+impl Rate {
+    /// Returns how long it takes to send so much at this rate.
+    fn time_for(&self, messages: u32, bytes: usize) -> Duration {
+        let time = |amount: f64, rate: u32| if rate == 0 { 0.0 } else { amount / f64::from(rate) };
+        Duration::from_secs_f64(time(messages.into(), self.messages).max(time(bytes as f64, self.bytes)))
+    }
 }
 
 /// How what a peer has sent is met.
@@ -48,7 +65,9 @@ pub struct Meter {
     of_server: Share,
     /// From the join on.
     of_room: Option<Share>,
-    patience: Duration,
+    rate: Rate,
+    /// Set if the last message was held up for the sake of others (R80).
+    in_common: bool,
     /// From when until when it is held up without a break.
     held: Option<(Instant, Instant)>,
 }
@@ -58,7 +77,7 @@ impl Meter {
     pub fn new(rate: Rate, of_server: Share, now: Instant) -> Self {
         let bucket = |per_second: u32| Bucket::new(per_second as f32, rate.burst, now);
         let (messages, bytes) = (bucket(rate.messages), bucket(rate.bytes));
-        Self { messages, bytes, of_server, of_room: None, patience: rate.patience, held: None }
+        Self { messages, bytes, of_server, of_room: None, rate, in_common: false, held: None }
     }
 
     /// The peer is in a room, of which this is its share.
@@ -66,17 +85,27 @@ impl Meter {
         self.of_room = Some(of_room);
     }
 
+    /// Postpones the end of a connection whose messages are rejected: it never comes while a quarter of what is read is
+    /// rejected. Reading stays as slow.
+    pub fn pardon(&mut self, now: Instant, messages: u32, bytes: usize) {
+        if let Some((since, _)) = self.held.as_mut().filter(|_| !self.in_common) {
+            *since = now.min(*since + self.rate.time_for(messages, bytes) * REJECTED_FACTOR);
+        }
+    }
+
     /// Counts messages and bytes; says whether to wait before the next read.
     pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
         let own = self.messages.take(now, f64::from(messages)).max(self.bytes.take(now, bytes as f64));
         let in_common = self.of_room.iter_mut().chain([&mut self.of_server]);
-        let wait = in_common.map(|share| share.take(now, messages, bytes)).fold(own, Duration::max);
+        let common = in_common.map(|share| share.take(now, messages, bytes)).fold(Duration::ZERO, Duration::max);
+        self.in_common = !common.is_zero();
+        let wait = own.max(common);
         if wait.is_zero() {
             return Pace::Free;
         }
         let since = self.held.filter(|(_, until)| now <= *until + CALM).map_or(now, |(since, _)| since);
         self.held = Some((since, now + wait));
-        if now - since > self.patience { Pace::TooMuch } else { Pace::Held(wait) }
+        if now - since > self.rate.patience { Pace::TooMuch } else { Pace::Held(wait) }
     }
 }
 
@@ -182,6 +211,47 @@ mod tests {
         // At 400 a second the burst lasts 5 s.
         let after = too_much_after(&mut meter, &mut now, 400, 120).unwrap().as_secs_f64();
         assert!((35.0..35.2).contains(&after), "{after}");
+    }
+
+    #[test]
+    fn r102_rejected_messages_slow_their_sender_and_do_not_end_it() {
+        let mut now = Instant::now();
+        let mut meter = meter(RATE, now);
+        let mut held = 0;
+        // All that is read in five minutes at twice the rate; every other one is rejected.
+        for number in 0..60_000 {
+            match meter.take(now, 1, 100) {
+                Pace::Free => now += Duration::from_micros(2_500),
+                Pace::Held(wait) => {
+                    held += 1;
+                    now += wait;
+                }
+                Pace::TooMuch => panic!("after {number}"),
+            }
+            if number % 2 == 0 {
+                meter.pardon(now, 1, 100);
+            }
+        }
+        assert!(held > 50_000, "{held}");
+        assert!(too_much_after(&mut meter, &mut now, 400, 120).is_some(), "what is not rejected counts");
+    }
+
+    #[test]
+    fn r102_a_few_rejected_messages_do_not_keep_a_flooding_sender() {
+        let mut now = Instant::now();
+        let mut meter = meter(RATE, now);
+        let begun = now;
+        for number in 0.. {
+            match meter.take(now, 1, 100) {
+                Pace::Free => now += Duration::from_micros(2_500),
+                Pace::Held(wait) => now += wait,
+                Pace::TooMuch => break,
+            }
+            if number % 20 == 0 {
+                meter.pardon(now, 1, 100);
+            }
+            assert!(now < begun + RATE.patience * 2, "it goes on");
+        }
     }
 
     #[test]

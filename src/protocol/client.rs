@@ -45,6 +45,10 @@ pub enum ClientMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         settings: Option<SettingsPatch>,
+        /// Shows that the page is the server's own (R92).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        proof: Option<&'a str>,
     },
     /// An act of a host (R37).
     Moderate(Moderation),
@@ -111,6 +115,8 @@ pub enum Request<'a> {
         host_key: Option<Cow<'a, str>>,
         /// For a room that this join makes.
         settings: SettingsPatch,
+        /// Not checked yet.
+        proof: Option<Cow<'a, str>>,
     },
     /// Decide for the room.
     Moderate(Moderation),
@@ -225,6 +231,8 @@ struct Header<'a> {
     #[serde(borrow)]
     host_key: Option<Text<'a>>,
     #[serde(borrow)]
+    proof: Option<Text<'a>>,
+    #[serde(borrow)]
     settings: Option<&'a RawValue>,
     last_seq: Option<u64>,
     seq: Option<u64>,
@@ -298,10 +306,10 @@ fn request<'a>(text: &'a str, header: Header<'a>) -> Result<Request<'a>, Bad> {
             let state = header.state.map(|state| parse_state(state, re)).transpose()?.unwrap_or_default();
             let settings = header.settings.map(|settings| parse_fields(settings.get(), "join")).transpose()?;
             let settings = settings.unwrap_or_default();
-            let [resume, token, host_key] =
-                [header.resume, header.token, header.host_key].map(|text| text.map(|Text(text)| text));
+            let [resume, token, host_key, proof] =
+                [header.resume, header.token, header.host_key, header.proof].map(|text| text.map(|Text(text)| text));
             let last_seq = header.last_seq;
-            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings })
+            Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings, proof })
         }
         "moderate" => parse_fields(text, "moderate").map(Request::Moderate),
         "sync" => Ok(Request::Sync),

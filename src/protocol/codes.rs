@@ -70,16 +70,22 @@ pub enum ErrorCode {
     TokenWrongRoom,
     /// The token, or the key that made it, is good no more.
     TokenRevoked,
+    /// The token is for one person, and somebody else uses it (R100).
+    TokenInUse,
     /// Too many attempts to join from the same address (R66).
     TooManyAttempts,
     /// The server has as many rooms or members as it takes (R67).
     ServerFull,
     /// More was sent than the server takes, for too long (R75).
     RateLimited,
+    /// One receiver was sent too much: this signal was not passed on (R102).
+    TooManySignals,
     /// What several servers have to put in order waits already, as much as may, or for too long (R78).
     Busy,
     /// `renew` by somebody who is not here by a token.
     NoToken,
+    /// The page has another origin, and the `join` has no valid proof (R92).
+    OriginNotAllowed,
 }
 
 names! { ErrorCode,
@@ -106,11 +112,14 @@ names! { ErrorCode,
     TokenNotYetValid => "token_not_yet_valid",
     TokenWrongRoom => "token_wrong_room",
     TokenRevoked => "token_revoked",
+    TokenInUse => "token_in_use",
     TooManyAttempts => "too_many_attempts",
     ServerFull => "server_full",
     RateLimited => "rate_limited",
+    TooManySignals => "too_many_signals",
     Busy => "busy",
     NoToken => "no_token",
+    OriginNotAllowed => "origin_not_allowed",
 }
 
 /// Why a session did not go on (R54).
@@ -231,6 +240,8 @@ pub enum CloseCode {
     /// Too many attempts, no place at the moment, too much sent for too long, or no answer from the other servers (R66,
     /// R67, R75, R78).
     TryLater = 4011,
+    /// A page of another origin, without a valid proof (R92).
+    OriginNotAllowed = 4012,
 }
 
 names! { CloseCode,
@@ -250,6 +261,7 @@ names! { CloseCode,
     Ended => "ended",
     Unauthorized => "unauthorized",
     TryLater => "try_later",
+    OriginNotAllowed => "origin_not_allowed",
 }
 
 #[cfg(test)]
@@ -258,7 +270,7 @@ mod tests {
 
     #[test]
     fn names_are_those_on_the_wire() {
-        for name in ["bad_json", "state_invalid", "token_not_yet_valid", "too_many_attempts", "no_token"] {
+        for name in ["bad_json", "state_invalid", "token_not_yet_valid", "too_many_attempts", "origin_not_allowed"] {
             let code: ErrorCode = serde_json::from_str(&format!("{name:?}")).unwrap();
             assert_eq!(code.as_str(), name);
         }

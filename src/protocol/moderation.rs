@@ -43,9 +43,29 @@ impl Permissions {
         Self::NAMES.iter().position(|known| *known == name).is_none_or(|bit| self.0 & 1 << bit != 0)
     }
 
+    /// Returns whether everything is permitted.
+    pub fn is_all(&self) -> bool {
+        *self == Self::all()
+    }
+
     /// The names of what may be done.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.into_iter().filter(|name| self.has(name)).collect()
+    }
+}
+
+/// [`Permissions`] by their names, as they are on the wire.
+pub(super) mod permission_names {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Permissions;
+
+    pub(in super::super) fn serialize<S: Serializer>(permissions: &Permissions, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(permissions.names())
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Permissions, D::Error> {
+        Vec::<String>::deserialize(from).map(|names| Permissions::of(&names))
     }
 }
 
@@ -182,6 +202,8 @@ pub enum Moderation {
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
     },
+    /// Turns away everyone who waits (R98).
+    RefuseAll,
     /// Sends everyone out (R46).
     End,
 }

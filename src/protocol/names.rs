@@ -3,12 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, VariationSelector};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Characters in a room's name (R1).
 pub const ROOM_CHARS: usize = 64;
 /// Characters in a peer's name (R6).
 pub const NAME_CHARS: usize = 64;
+
+/// Combining marks that may follow one another in a name (UTS #39 §5.4).
+const STACKED_MARKS: usize = 4;
 
 /// A room's name (R1).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -21,6 +26,7 @@ impl RoomName {
         if !(1..=ROOM_CHARS).contains(&chars) {
             return Err(format!("A room name has 1 to {ROOM_CHARS} characters; this one has {chars}."));
         }
+        check_visible(name).map_err(|why| format!("A room name {why}."))?;
         // U+FFFD is what decoders make of broken UTF-8: different names would meet in one room.
         if let Some(bad) = name.chars().find(|c| c.is_control() || "/\\?#\u{fffd}".contains(*c)) {
             return Err(format!(
@@ -48,9 +54,15 @@ impl RoomName {
         Self(random.map(|bits| String::from_iter(word(bits))).join("-").into())
     }
 
-    /// Whether it is for trying the way to the server, before a meeting (R66): nobody meets there.
+    /// A name for trying the way to the server before a meeting, which nobody guesses or chooses (R109).
+    pub fn of_trial(random: u128) -> Self {
+        Self(format!("check-{random:032x}").into())
+    }
+
+    /// Returns whether it is a name of [`RoomName::of_trial`]: nobody meets there.
     pub fn is_trial(&self) -> bool {
-        self.0.starts_with("check-")
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        self.0.strip_prefix("check-").is_some_and(|random| random.len() == 32 && random.bytes().all(is_digit))
     }
 
     /// The name as text.
@@ -79,10 +91,9 @@ impl PeerName {
         if !(1..=NAME_CHARS).contains(&chars) {
             return Err(format!("A name has 1 to {NAME_CHARS} characters; this one has {chars}."));
         }
+        check_visible(name).map_err(|why| format!("A name {why}."))?;
         if let Some(bad) = name.chars().find(|c| !is_displayable(*c)) {
-            return Err(format!(
-                "A name has no control characters, line separators or bidirectional overrides; this one has {bad:?}."
-            ));
+            return Err(format!("A name has no control characters or line separators; this one has {bad:?}."));
         }
         Ok(Self(name.into()))
     }
@@ -91,6 +102,40 @@ impl PeerName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Checks that people can see a name and tell it from others (R96). The error continues a sentence about the name.
+fn check_visible(name: &str) -> Result<(), String> {
+    if let Some(bad) = name.chars().find(|c| is_invisible(*c) && !is_part_of_a_picture(*c)) {
+        return Err(format!("has no invisible or bidirectional control characters; this one has {bad:?}"));
+    }
+    if name.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        return Err("has a character that can be seen; this one has none".into());
+    }
+    let marks = CodePointMapData::<GeneralCategory>::new();
+    let is_mark = |c| matches!(marks.get(c), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark);
+    let mut stacked = 0;
+    for c in name.chars() {
+        stacked = if is_mark(c) { stacked + 1 } else { 0 };
+        if stacked > STACKED_MARKS {
+            return Err(format!("has at most {STACKED_MARKS} combining marks in a row; this one has more"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether nothing is drawn for a character: the ignorable ones (UAX #44), all bidirectional controls among them,
+/// and four more that fonts leave blank: the Braille blank, interlinear annotations, and the null notehead.
+fn is_invisible(c: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffb}' | '\u{1d159}')
+}
+
+/// Returns whether emoji or a script need an invisible character within a name: joiners, variation selectors, and the tags
+/// of flags.
+fn is_part_of_a_picture(c: char) -> bool {
+    CodePointSetData::new::<VariationSelector>().contains(c)
+        || matches!(c, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}')
 }
 
 /// Neither a control character nor one that rearranges the text around it (Unicode TR 36 §3).

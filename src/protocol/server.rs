@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Role, Settings, State, Switch};
+use super::moderation::permission_names;
+use super::{
+    Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Permissions, Role, Settings, State, Switch,
+};
 
 /// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
 /// [`signal`] and [`broadcast`] without going through serde; they stand here for the
@@ -63,7 +66,8 @@ pub enum ServerMessage<'a> {
         version: u64,
         /// Everybody else, in the order in which they joined.
         #[cfg_attr(test, ts(type = "Array<Peer>"))]
-        peers: Vec<&'a Peer>,
+        #[cfg_attr(test, ts(type = "Array<Peer>"))]
+        peers: Vec<&'a RawValue>,
         /// One's own role.
         role: Role,
         /// What the room is set to.
@@ -205,7 +209,8 @@ pub struct Welcome<'a> {
     pub version: u64,
     /// Everybody else, in the order in which they joined.
     #[cfg_attr(test, ts(type = "Array<Peer>"))]
-    pub peers: Vec<&'a Peer>,
+    #[cfg_attr(test, ts(type = "Array<Peer>"))]
+    pub peers: Vec<&'a RawValue>,
     /// One's own role (R36).
     pub role: Role,
     /// What one may do, where a token does not leave it to the role (R59).
@@ -224,6 +229,10 @@ pub struct Welcome<'a> {
     pub not_resumed: Option<NotResumed>,
     /// As in `RTCConfiguration.iceServers`.
     pub ice_servers: &'a [IceServer],
+    /// Set if peers connect through TURN servers only (R106).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(as = "Option<bool>", optional))]
+    pub relay_only: bool,
     /// What the server takes.
     pub limits: Limits,
     /// Seconds that the server stays silent at most (R26).
@@ -249,8 +258,16 @@ pub struct Peer {
     /// What to call it.
     #[cfg_attr(test, ts(type = "string"))]
     pub name: PeerName,
+    /// There where its token says its name (R97).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(as = "Option<bool>", optional))]
+    pub name_from_token: bool,
     /// What it may do (R36).
     pub role: Role,
+    /// Permissions of its token, if the token restricts what the role allows (R59, R108).
+    #[serde(default, skip_serializing_if = "Permissions::is_all", with = "permission_names")]
+    #[cfg_attr(test, ts(as = "Option<Vec<String>>", optional))]
+    pub permissions: Permissions,
     /// What it says about itself (R20).
     #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
     pub state: State,
@@ -270,6 +287,10 @@ pub struct Waiting {
     /// What to call it.
     #[cfg_attr(test, ts(type = "string"))]
     pub name: PeerName,
+    /// There where its token says its name (R97).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(as = "Option<bool>", optional))]
+    pub name_from_token: bool,
 }
 
 /// One entry of `RTCConfiguration.iceServers` (W3C WebRTC §4.2.1).
@@ -312,6 +333,10 @@ pub struct ServerInfo<'a> {
     pub version: &'a str,
     /// RFC 3339.
     pub time: String,
+    /// Random, of this run of the program.
+    pub instance: &'a str,
+    /// Whether it is set to share its rooms with other servers.
+    pub cluster: bool,
 }
 
 /// A message was not carried out (R28).

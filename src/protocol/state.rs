@@ -51,6 +51,21 @@ impl StatePatch {
         entries.collect::<Result<_, String>>().map(Self)
     }
 
+    /// Returns the change of a key: `Some(None)` removes it, `None` leaves it as it is.
+    pub fn get(&self, key: &str) -> Option<Option<&StateValue>> {
+        self.0.get(key).map(Option::as_ref)
+    }
+
+    /// Sets a key.
+    pub fn set(&mut self, key: &str, value: StateValue) {
+        self.0.insert(key.into(), Some(value));
+    }
+
+    /// Leaves a key as it is.
+    pub fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     /// The state that `state` becomes, or a sentence that says why it would have too many keys.
     pub fn apply(self, state: &State) -> Result<State, String> {
         let mut merged = state.clone();

@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 const RECORD_BYTES: usize = 1024;
 /// Nobody else on the machine reads them.
 const MODE: u32 = 0o600;
-/// How long somebody else may hold a lock: one that stands still keeps nobody else waiting for ever.
+/// Longest time that the start waits for another server that holds the lock of the folder.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks at a lock.
-const LOOK: Duration = Duration::from_millis(5);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(5);
 
 /// What is known of a recording: nobody's name.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -65,7 +65,7 @@ impl Disk {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let disk = Self(dir.to_owned());
-        let _lock = disk.lock()?;
+        let _lock = disk.wait_for_lock()?;
         let probe = dir.join(".probe");
         File::create(&probe).and_then(|_| fs::remove_file(&probe))?;
         for entry in fs::read_dir(dir)? {
@@ -80,11 +80,25 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Nobody else begins one while this is held.
+    /// Locks the folder, so that no other server begins a recording. [`io::ErrorKind::WouldBlock`] where somebody else does, as in all that
+    /// follows.
     pub(super) fn lock(&self) -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(self.0.join(".lock"))?;
-        wait_for(&file, FlockOperation::NonBlockingLockExclusive)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(file)
+    }
+
+    /// The same at the start, on a thread that may wait.
+    fn wait_for_lock(&self) -> io::Result<File> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.lock() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                    std::thread::sleep(RETRY);
+                }
+                locked => return locked,
+            }
+        }
     }
 
     pub(super) fn media(&self, id: &str, finished: bool) -> PathBuf {
@@ -107,15 +121,15 @@ impl Disk {
     /// The record of one, as it is at the moment; [`io::ErrorKind::InvalidData`] where it cannot be understood.
     pub(super) fn read(&self, id: &str) -> io::Result<Record> {
         let mut file = File::open(self.record(id))?;
-        wait_for(&file, FlockOperation::NonBlockingLockShared)?;
+        flock(&file, FlockOperation::NonBlockingLockShared)?;
         parse(&mut file)
     }
 
     /// Holds one, and puts right what the end of a program or of a machine has left behind.
     pub(super) fn grip<'a>(&'a self, id: &'a str) -> io::Result<Grip<'a>> {
         let mut file = OpenOptions::new().read(true).write(true).open(self.record(id))?;
-        wait_for(&file, FlockOperation::NonBlockingLockExclusive)?;
-        // It may have been deleted while it was waited for; an id comes once.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        // It may have been deleted in between; an id comes once.
         fs::metadata(self.record(id))?;
         let record = parse(&mut file)?;
         let mut grip = Grip { disk: self, id, file, record };
@@ -183,6 +197,15 @@ impl Grip<'_> {
         Ok(())
     }
 
+    /// The first `length` bytes that the file has with a piece at its end.
+    pub(super) fn beginning(&self, piece: &[u8], length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(self.media())?.take(self.record.bytes.min(length)).read_to_end(&mut bytes)?;
+        let missing = usize::try_from(length).unwrap_or(usize::MAX) - bytes.len();
+        bytes.extend(piece.iter().take(missing));
+        Ok(bytes)
+    }
+
     /// Writes a piece at its end, and then its record. After an error all is as before.
     pub(super) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
         let mut media = OpenOptions::new().write(true).open(self.media())?;
@@ -235,17 +258,6 @@ impl Grip<'_> {
     fn write(&mut self) -> io::Result<()> {
         self.file.rewind()?;
         self.file.write_all(&padded(&self.record)?)
-    }
-}
-
-/// Waits for a lock of a file, for as long as anybody may hold it; it ends with the file.
-fn wait_for(file: &File, lock: FlockOperation) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match flock(file, lock) {
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(LOOK),
-            taken => return Ok(taken?),
-        }
     }
 }
 

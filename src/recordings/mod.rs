@@ -1,12 +1,15 @@
 //! Recordings that hosts' browsers send here piece by piece, and that whoever runs the server fetches (R84 to R89).
 //!
 //! Several servers may have the folder: what is true lies on the disk ([`disk`]), and in memory is what was seen there at
-//! the last look, under a short lock ([`table`]). All of it is blocking: it waits for the disk. Time is passed in.
+//! the last look, under a short lock ([`table`]). All of it is blocking, as it waits for the disk: requests use
+//! [`Recordings::run`]. Time is passed in.
 
 mod disk;
+mod lanes;
 mod sweep;
 mod table;
 mod turn;
+mod webm;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,10 +23,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::hub::HostPresence;
 use crate::protocol::{PeerId, RoomName};
 use crate::telemetry::{Ended, RecordingMetrics};
 use disk::{Disk, Grip, Record};
-use table::{Entry, Table};
+use lanes::Lanes;
+use table::Table;
 
 pub use turn::Turn;
 
@@ -52,6 +57,8 @@ pub struct Rules {
     pub largest: u64,
     /// How many may grow at a time.
     pub at_a_time: usize,
+    /// Bytes that stay free on the disk; 0 for none.
+    pub min_free: u64,
     /// How long one may be without a piece, or without its host.
     pub silence: Duration,
     /// How long it is kept.
@@ -71,15 +78,17 @@ pub enum Refused {
     Replaced,
     /// A piece that leaves a gap; up to here there is something.
     Gap(u64),
+    /// It would not begin as a WebM file.
+    NotWebm,
     /// It would be larger than one may be; as large as that.
     TooLarge(u64),
     /// All together have as much as they may.
     Quota,
     /// As many grow as may.
     TooMany,
-    /// The disk takes no more.
+    /// The disk takes no more, or would have less free than [`Rules::min_free`].
     DiskFull,
-    /// Somebody else, here or on another server, writes it and does not let go.
+    /// Somebody else, here or on another server, writes it, or too many requests wait for it.
     Busy,
     /// Something else is wrong with the disk.
     Broken(io::Error),
@@ -124,6 +133,7 @@ pub struct Recordings {
     rules: Rules,
     disk: Disk,
     table: Mutex<Table>,
+    lanes: Lanes,
     metrics: RecordingMetrics,
 }
 
@@ -142,8 +152,9 @@ impl Recordings {
             }
         }
         metrics.quota.set(gauge(rules.quota));
-        let recordings = Self { disk, table: Mutex::default(), metrics, rules };
+        let recordings = Self { disk, table: Mutex::default(), lanes: Lanes::default(), metrics, rules };
         recordings.look(now).map_err(|refused| format!("ROUNDTABLE_RECORDINGS_DIR: {refused:?}"))?;
+        recordings.table().is_open = true;
         let count = recordings.table().entries.len();
         tracing::info!(dir = %recordings.rules.dir.display(), recordings = count, "recordings are kept");
         Ok(recordings)
@@ -159,10 +170,7 @@ impl Recordings {
         // One at a time, on all servers: what is counted stays so.
         let _lock = self.disk.lock().map_err(of_folder)?;
         self.look(now)?;
-        let same = |entry: &Entry| entry.whose.as_ref() == Some(&whose);
-        let before: Vec<String> =
-            self.table().grown().filter(|(_, entry)| same(entry)).map(|(id, _)| id.clone()).collect();
-        for id in before {
+        for id in self.growing_of(&whose) {
             match self.end(&id, Ended::Replaced, now) {
                 // Somebody deleted it in this moment.
                 Ok(_) | Err(Refused::Unknown) => {}
@@ -178,10 +186,11 @@ impl Recordings {
                 return Err(Refused::Quota);
             }
         }
+        self.check_free(0)?;
         let mut random = [0; 38];
         getrandom::fill(&mut random).map_err(|error| Refused::Broken(io::Error::other(error)))?;
         let (name, secret) = random.split_at(6);
-        let id = format!("{}-{}", DateTime::<Utc>::from(now.wall).format("%Y%m%dT%H%M%SZ"), hex(name));
+        let id = format!("{}-{}", DateTime::<Utc>::from(now.wall).format("%Y%m%dT%H%M%S%3fZ"), hex(name));
         let secret = hex(secret);
         let record = Record {
             room: whose.room.as_str().to_owned(),
@@ -195,6 +204,12 @@ impl Recordings {
         self.disk.create(&id, &record).map_err(of_folder)?;
         self.change(|table| table.learn(&id, record, now.tick));
         Ok(Begun { id, secret })
+    }
+
+    /// Checks the secret of a recording that this server knows. A recording that another server has begun may be
+    /// unknown yet.
+    pub fn has_known_secret(&self, id: &str, secret: &str) -> bool {
+        self.table().entries.get(id).is_some_and(|entry| entry.record.upload == digest(secret))
     }
 
     /// How much of it there is, and whether it is finished, for whoever has its secret. Read from the disk: it may be
@@ -231,6 +246,10 @@ impl Recordings {
         if here + more > self.rules.largest {
             return Err(Refused::TooLarge(self.rules.largest));
         }
+        if here < webm::BEGINNING && !webm::may_be_webm(&grip.beginning(piece, webm::BEGINNING)?) {
+            return Err(Refused::NotWebm);
+        }
+        self.check_free(more)?;
         self.change(|table| {
             table.learn(id, grip.record.clone(), now.tick);
             if table.used() + more > self.rules.quota {
@@ -253,6 +272,32 @@ impl Recordings {
     /// Whose it is, while it grows.
     pub fn whose(&self, id: &str) -> Option<Whose> {
         self.table().entries.get(id).filter(|entry| entry.grows())?.whose.clone()
+    }
+
+    /// Returns whether the last look found all recordings. Another server may have locked some of them.
+    pub fn knows_all(&self) -> bool {
+        self.table().is_complete
+    }
+
+    /// Returns whether its host may not go on with it. Somebody who is no host counts as one until it has been seen as a host since
+    /// the start of this server: rooms that begin again after a restart give the roles again.
+    pub fn has_role_ended(&self, id: &str, presence: HostPresence) -> bool {
+        let mut table = self.table();
+        let Some(entry) = table.entries.get_mut(id) else { return false };
+        match presence {
+            HostPresence::Host => entry.seen_as_host = true,
+            HostPresence::Demoted => return entry.seen_as_host,
+            HostPresence::Removed => return true,
+            HostPresence::Absent => {}
+        }
+        false
+    }
+
+    /// Those that grow, of this host.
+    pub fn growing_of(&self, whose: &Whose) -> Vec<String> {
+        let table = self.table();
+        let same = table.grown().filter(|(_, entry)| entry.whose.as_ref() == Some(whose));
+        same.map(|(id, _)| id.clone()).collect()
     }
 
     /// It is whole. Done once more, it changes nothing. One with nothing in it is not kept.
@@ -331,11 +376,12 @@ impl Recordings {
         let there = there.map_err(of_folder)?;
         fresh.extend(there.difference(&known).cloned());
         let mut gone: Vec<&String> = known.difference(&there).collect();
+        let mut is_complete = true;
         for id in &fresh {
             match self.disk.read(id) {
                 Ok(record) => self.table().learn(id, record, now.tick),
                 Err(error) if is_gone(&error) => gone.push(id),
-                Err(error) if is_held(&error) => {}
+                Err(error) if is_held(&error) => is_complete &= known.contains(id),
                 Err(error) => {
                     if self.table().unreadable.insert(id.clone()) {
                         tracing::error!(id, %error, "the record of a recording cannot be read: it is not counted");
@@ -343,11 +389,22 @@ impl Recordings {
                 }
             }
         }
-        self.change(|table| gone.into_iter().for_each(|id| table.forget(id)));
+        self.change(|table| {
+            table.is_complete = is_complete;
+            gone.into_iter().for_each(|id| table.forget(id));
+        });
         if let Ok(free) = self.disk.free() {
             self.metrics.disk_free.set(gauge(free));
         }
         Ok(())
+    }
+
+    /// Refuses what would leave less free on the disk than has to stay.
+    fn check_free(&self, more: u64) -> Result<(), Refused> {
+        let Rules { min_free, .. } = self.rules;
+        // Where the disk does not say what is free, writing shows it.
+        let is_short = min_free > 0 && self.disk.free().is_ok_and(|free| free < min_free.saturating_add(more));
+        if is_short { Err(Refused::DiskFull) } else { Ok(()) }
     }
 
     fn read(&self, id: &str) -> Result<Record, Refused> {

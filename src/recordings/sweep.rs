@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use chrono::DateTime;
 
 use super::{Now, Recordings, Refused, Whose};
+use crate::hub::HostPresence;
 use crate::telemetry::Ended;
 
 impl Recordings {
-    /// Finishes those that nobody goes on with, or whose host is gone, and deletes those whose time is over. What goes on, of
-    /// hosts who are there: the id, and whose.
-    pub fn sweep(&self, now: Now, is_there: impl Fn(&Whose) -> bool) -> Result<Vec<(String, Whose)>, Refused> {
+    /// Finishes those that nobody goes on with, or whose host is gone or no host any more, and deletes those whose time is
+    /// over. Returns what goes on, of hosts who are there: the ID, and whose.
+    pub fn sweep(&self, now: Now, presence: impl Fn(&Whose) -> HostPresence) -> Result<Vec<(String, Whose)>, Refused> {
         self.look(now)?;
         let silence = self.rules.silence;
         let growing: Vec<(String, Whose)> = {
@@ -19,9 +20,16 @@ impl Recordings {
             of_known.collect()
         };
         // Without the lock: it asks the rooms.
-        let growing: Vec<_> = growing.into_iter().filter(|(_, whose)| is_there(whose)).collect();
-        for (id, _) in &growing {
-            self.attend(id, now);
+        let mut over = Vec::new();
+        let mut present = Vec::new();
+        for (id, whose) in growing {
+            let presence = presence(&whose);
+            if self.has_role_ended(&id, presence) {
+                over.push((id, Ended::RoleEnded));
+            } else if presence != HostPresence::Absent {
+                self.attend(&id, now);
+                present.push((id, whose));
+            }
         }
         let (mut silent, mut old) = (Vec::new(), Vec::new());
         for (id, entry) in &self.table().entries {
@@ -38,16 +46,17 @@ impl Recordings {
                 None => {}
             }
         }
+        over.extend(silent.into_iter().map(|id| (id, Ended::Silent)));
         let old = old.iter().map(|id| (id, self.delete(id)));
-        let silent = silent.iter().map(|id| (id, self.end(id, Ended::Silent, now).map(drop)));
-        for (id, done) in old.chain(silent) {
+        let over = over.iter().map(|(id, how)| (id, self.end(id, *how, now).map(drop)));
+        for (id, done) in old.chain(over) {
             match done {
-                // Another server was sooner.
-                Ok(()) | Err(Refused::Unknown) => {}
+                // Another server was sooner, or writes it now: then the next sweep looks again.
+                Ok(()) | Err(Refused::Unknown | Refused::Busy) => {}
                 Err(error) => tracing::error!(id, ?error, "a recording cannot be finished or deleted"),
             }
         }
-        Ok(growing.into_iter().filter(|(id, _)| self.whose(id).is_some()).collect())
+        Ok(present.into_iter().filter(|(id, _)| self.whose(id).is_some()).collect())
     }
 
     /// The host of this one is in the room: other servers, which may not have the room, are told so now and then.

@@ -9,8 +9,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::exposition::to_prometheus;
+use super::limits::HttpConnectionMetrics;
+use super::process::ProcessCollector;
 use super::traces::SpanMetrics;
-use super::{EngineMetrics, MessageMetrics, QualityMetrics, RecordingMetrics, RequestMetrics};
+use super::{CertificateMetrics, EngineMetrics, MessageMetrics, QualityMetrics, RecordingMetrics, RequestMetrics};
+use super::{Exposition, Limits};
+use crate::limits::SharedAddress;
 use crate::protocol::{CloseCode, ErrorCode, NotResumed};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -26,6 +31,11 @@ struct Outcome {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Bounded {
     limit: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Cause {
+    cause: &'static str,
 }
 
 /// A limit that holds clients up, or keeps them out, without an error.
@@ -50,10 +60,16 @@ pub struct Metrics {
     pub members: Gauge,
     /// Members closed because they read too slowly.
     pub slow_consumers: Counter,
+    /// Bytes of messages that wait to be sent or acknowledged.
+    pub queued_bytes: Gauge,
     /// Events that another program has taken.
     pub webhooks_delivered: Counter,
     /// Events that were given up.
     pub webhooks_dropped: Counter,
+    /// Events that wait, or are being sent.
+    pub webhooks_queued: Gauge,
+    /// HTTP connections, without WebSockets.
+    pub http_connections: HttpConnectionMetrics,
     /// Of the engine between servers: shown where there is one ([`Metrics::with_engine`]).
     pub engine: EngineMetrics,
     /// Of messages.
@@ -66,10 +82,15 @@ pub struct Metrics {
     pub spans: SpanMetrics,
     /// Of recordings.
     pub recordings: RecordingMetrics,
+    /// Certificate probes, exported where there are any ([`Metrics::with_certificates`]).
+    pub certificates: CertificateMetrics,
+    /// 1 if the file with the keys of tokens is valid; exported if there is one ([`Metrics::with_token_keys`]).
+    pub token_keys_valid: Gauge,
     joins: Family<Outcome, Counter>,
     resumes: Family<Outcome, Counter>,
     errors: Family<Code, Counter>,
     limited: Family<Bounded, Counter>,
+    shared_addresses: Family<Cause, Counter>,
     closes: Family<Code, Counter>,
     registry: Registry,
 }
@@ -77,32 +98,40 @@ pub struct Metrics {
 impl Metrics {
     /// All zero, of a server without an engine.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("roundtable");
-        let messages = MessageMetrics::new(&mut registry);
-        let requests = RequestMetrics::new(&mut registry);
-        let quality = QualityMetrics::new(&mut registry);
-        let spans = SpanMetrics::new(&mut registry);
+        let mut root = Registry::default();
+        root.register_collector(Box::new(ProcessCollector::new()));
+        let registry = own(&mut root);
+        let messages = MessageMetrics::new(registry);
+        let requests = RequestMetrics::new(registry);
+        let quality = QualityMetrics::new(registry);
+        let spans = SpanMetrics::new(registry);
         let metrics = Self {
             sockets: Gauge::default(),
             rooms: Gauge::default(),
             members: Gauge::default(),
             slow_consumers: Counter::default(),
+            queued_bytes: Gauge::default(),
             webhooks_delivered: Counter::default(),
             webhooks_dropped: Counter::default(),
+            webhooks_queued: Gauge::default(),
+            http_connections: HttpConnectionMetrics::new(registry),
             engine: EngineMetrics::default(),
             messages,
             requests,
             quality,
             spans,
             recordings: RecordingMetrics::default(),
+            certificates: CertificateMetrics::default(),
+            token_keys_valid: Gauge::default(),
             joins: Family::default(),
             resumes: Family::default(),
             errors: Family::default(),
             limited: Family::default(),
+            shared_addresses: Family::default(),
             closes: Family::default(),
             registry: Registry::default(),
         };
-        metrics.recordings.register(&mut registry);
+        metrics.recordings.register(registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The server's version", build);
         registry.register("sockets", "Open WebSockets", metrics.sockets.clone());
@@ -113,6 +142,11 @@ impl Metrics {
             "Members closed because their outbox was full",
             metrics.slow_consumers.clone(),
         );
+        registry.register(
+            "queued_bytes",
+            "Bytes of messages that wait to be sent or acknowledged",
+            metrics.queued_bytes.clone(),
+        );
         registry.register("joins", "Attempts to join by outcome", metrics.joins.clone());
         registry.register("resumes", "Attempts to go on with a session by outcome", metrics.resumes.clone());
         registry.register("errors", "Errors told over WebSockets", metrics.errors.clone());
@@ -121,7 +155,13 @@ impl Metrics {
             "What was held up or kept out by a limit, without an error",
             metrics.limited.clone(),
         );
+        registry.register(
+            "shared_addresses",
+            "Requests that count by an address which many people may share",
+            metrics.shared_addresses.clone(),
+        );
         registry.register("webhooks_delivered", "Events that were taken", metrics.webhooks_delivered.clone());
+        registry.register("webhooks_queued", "Queued webhook events", metrics.webhooks_queued.clone());
         registry.register("webhooks_dropped", "Events that were given up", metrics.webhooks_dropped.clone());
         registry.register(
             "closes",
@@ -145,12 +185,36 @@ impl Metrics {
         for limit in [Limit::Rate, Limit::Attempts, Limit::Connections] {
             drop(metrics.limited.get_or_create(&Bounded { limit: limit.as_str() }));
         }
-        Self { registry, ..metrics }
+        for cause in SharedAddress::ALL {
+            drop(metrics.shared_addresses.get_or_create(&Cause { cause: cause.as_str() }));
+        }
+        Self { registry: root, ..metrics }
+    }
+
+    /// The same with the limits of a server.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        limits.register(own(&mut self.registry));
+        self
     }
 
     /// The same of a server that has one.
     pub fn with_engine(mut self) -> Self {
-        self.engine.register(&mut self.registry);
+        self.engine.register(own(&mut self.registry));
+        self
+    }
+
+    /// Exports whether the file with the keys of tokens is valid.
+    pub fn with_token_keys(mut self) -> Self {
+        let help = "Whether the file with the keys of tokens is readable and valid";
+        own(&mut self.registry).register("token_keys_valid", help, self.token_keys_valid.clone());
+        self
+    }
+
+    /// Exports the metrics of the certificate probes.
+    pub fn with_certificates(mut self, endpoints: impl Iterator<Item = String>) -> Self {
+        self.certificates.register(own(&mut self.registry));
+        // Exported from the start, so that an endpoint that never answers is seen.
+        endpoints.for_each(|endpoint| self.certificates.failed(endpoint));
         self
     }
 
@@ -175,18 +239,31 @@ impl Metrics {
         self.limited.get_or_create(&Bounded { limit: limit.as_str() }).inc();
     }
 
+    /// Counts a request by an address that many people may share.
+    pub fn shared_address(&self, cause: SharedAddress) {
+        self.shared_addresses.get_or_create(&Cause { cause: cause.as_str() }).inc();
+    }
+
     /// Counts an ended WebSocket.
     pub fn closed(&self, code: Option<CloseCode>) {
         let code = code.map_or("client", CloseCode::as_str);
         self.closes.get_or_create(&Code { code }).inc();
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
+    /// All metrics as text.
+    pub fn encode(&self, format: Exposition) -> Result<String, fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+        Ok(match format {
+            Exposition::OpenMetrics => text,
+            Exposition::Prometheus => to_prometheus(&text),
+        })
     }
+}
+
+/// Returns the part of a registry with the names that are our own.
+fn own(root: &mut Registry) -> &mut Registry {
+    root.sub_registry_with_prefix("roundtable")
 }
 
 impl Default for Metrics {

@@ -23,6 +23,8 @@ pub enum Ended {
     Finished,
     /// Nobody went on with it, or its host was gone.
     Silent,
+    /// Its host was removed, or is a host no more.
+    RoleEnded,
     /// Its host began another one.
     Replaced,
     /// Whoever runs the server deleted it while it grew.
@@ -58,7 +60,7 @@ impl RecordingMetrics {
         registry.register_with_unit("quota", "What all recordings may have", Unit::Bytes, self.quota.clone());
         registry.register_with_unit("disk_free", "What their disk takes yet", Unit::Bytes, self.disk_free.clone());
         // Shown from the beginning, so that the first of each is an increase.
-        for how in [Ended::Finished, Ended::Silent, Ended::Replaced, Ended::Deleted, Ended::Refused] {
+        for how in [Ended::Finished, Ended::Silent, Ended::RoleEnded, Ended::Replaced, Ended::Deleted, Ended::Refused] {
             drop(self.ended.get_or_create(&Reason { reason: how.as_str() }));
         }
         self.show(0, 0, 0);
@@ -83,6 +85,7 @@ impl Ended {
         match self {
             Self::Finished => "finished",
             Self::Silent => "silent",
+            Self::RoleEnded => "role_ended",
             Self::Replaced => "replaced",
             Self::Deleted => "deleted",
             Self::Refused => "refused",

@@ -1,7 +1,7 @@
 /** The smallest page on `src/core`: joins a room, shows everyone's picture and plays their sound. */
-import { addressOf, isRoomName, Meeting, type MeetingView, type Person } from '../src/core';
+import { addressOf, DEVELOPMENT_API, isRoomName, Meeting, type MeetingView, type Person } from '../src/core';
 
-const address = addressOf(location.href, './', import.meta.env.DEV);
+const address = addressOf(location.href, './', import.meta.env.DEV ? DEVELOPMENT_API : undefined);
 const form = find('form', HTMLFormElement);
 const room = find('[name=room]', HTMLInputElement);
 const name = find('[name=name]', HTMLInputElement);

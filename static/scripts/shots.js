@@ -49,7 +49,7 @@ const ALL = [
   ...['operator', 'operator+remove', 'operator+drain'],
   ...['left', 'name-refused', 'full', 'superseded', 'wrong-address'],
 ];
-const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390] };
+const SIZES = { wide: [1280, 800], phone: [390, 844], side: [844, 390], narrow: [320, 568] };
 const LOOKS = [
   ['en', 'light'],
   ['zh-CN', 'dark'],

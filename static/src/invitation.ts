@@ -27,8 +27,8 @@ export function watchTokens(listener: (token: string) => void): void {
 export function tellExpiring(expiresInMs: number): void {
   const detail = { expires_in_ms: expiresInMs };
   document.dispatchEvent(new CustomEvent('roundtable:token-expiring', { detail }));
-  if (parent !== window)
-    parent.postMessage({ type: 'roundtable:token-expiring', ...detail }, location.origin);
+  // To a parent of any origin: `frame-ancestors` says which there may be.
+  if (parent !== window) parent.postMessage({ type: 'roundtable:token-expiring', ...detail }, '*');
 }
 
 /** The key of a room that was made in this browser. */

@@ -10,11 +10,10 @@ export function pauseAfter(attempts: number): number {
  * Loads what the page cannot begin without, again and again while it does not come. `onLate` is called once, after the
  * first failure.
  */
-export async function insist(load: () => Promise<unknown>, onLate: () => void): Promise<void> {
+export async function insist<T>(load: () => Promise<T>, onLate: () => void): Promise<T> {
   for (let attempts = 1; ; attempts++) {
     try {
-      await load();
-      return;
+      return await load();
     } catch {
       if (attempts === 1) onLate();
       await new Promise((resolve) => setTimeout(resolve, pauseAfter(attempts)));
@@ -36,6 +35,10 @@ export function sayLate(place: Element | null): void {
   button.addEventListener('click', () => {
     location.reload();
   });
-  line.append('Part of this page did not come; trying again. · 页面未能完全加载，正在重试。', ' ', button);
+  line.append(
+    'Part of this page could not be loaded. Trying again. · 页面未能完全加载，正在重试。',
+    ' ',
+    button,
+  );
   place?.replaceChildren(line);
 }

@@ -1,6 +1,7 @@
 import { createApp } from 'vue';
 import { i18n, loadTexts } from './i18n';
 import { insist, sayLate } from './late';
+import { signalApi } from './siteConfig';
 import App from './ui/App.vue';
 import { retryStyles } from './ui/common/part';
 import './ui/styles/tokens.css';
@@ -8,7 +9,10 @@ import './ui/styles/base.css';
 import './ui/styles/controls.css';
 
 retryStyles();
-await insist(loadTexts, () => {
-  sayLate(document.querySelector('#app'));
-});
-createApp(App).use(i18n).mount('#app');
+const [api] = await insist(
+  () => Promise.all([signalApi(), loadTexts()]),
+  () => {
+    sayLate(document.querySelector('#app'));
+  },
+);
+createApp(App, { api }).use(i18n).mount('#app');

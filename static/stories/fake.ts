@@ -8,7 +8,6 @@ import type {
   Moderation,
   ReactionControls,
   RecordingControls,
-  SafetyCode,
   Sample,
 } from '../src/core/types';
 
@@ -123,8 +122,11 @@ export class FakeMeeting implements MeetingControls {
     return () => undefined;
   }
 
-  safetyCode(): Promise<SafetyCode> {
-    return Promise.resolve([6, 41, 19, 60, 33, 2, 52, 27, 48, 11]);
+  confirmSafetyCode(id: string): void {
+    const people = this.view.people.map((person) =>
+      person.id === id ? { ...person, safety: 'compared' as const } : person,
+    );
+    this.show({ people });
   }
 
   private device(kind: 'mic' | 'camera', on: boolean): Promise<void> {

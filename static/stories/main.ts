@@ -3,6 +3,7 @@
  * `&name=Ada` fills in the name.
  */
 import { createApp, h } from 'vue';
+import { addressOf } from '../src/core';
 import { i18n, loadAdminTexts, loadTexts } from '../src/i18n';
 import '../src/ui/styles/tokens.css';
 import '../src/ui/styles/base.css';
@@ -23,7 +24,7 @@ const page =
   story === 'operator'
     ? h(AdminPage, { operate })
     : view === undefined
-      ? h(LandingPage, { 'data-phase': 'landing', diag: './diag' })
+      ? h(LandingPage, { 'data-phase': 'landing', address: addressOf(location.href, './') })
       : h(RoomPage, {
           meeting: new FakeMeeting(view),
           options: { autojoin: false, ...(name !== null && { name }) },

@@ -39,9 +39,11 @@ function person(index: number, change: Partial<Person> = {}): Person {
     recordsToServer: false,
     link: 'connected',
     resting: false,
+    nameFromToken: false,
     speaking: false,
     away: false,
     stream: picture(index * 47),
+    fingerprints: `fingerprints ${index}`,
     screen: undefined,
     ...change,
   };
@@ -59,6 +61,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     preview: picture(210),
     people: [],
     recordingPlaces: ['device'],
+    writer: 'participant',
     recorded: false,
     role: 'participant',
     settings: { locked: false, lobby: false, talk: false },
@@ -127,7 +130,6 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   alone: () => joined(),
   two: () => joined({ people: people(1) }),
   three: () => joined({ people: people(2), camera: off, mic: off }),
-  nine: () => joined({ people: people(8) }),
   many: () => joined({ people: people(24) }),
   links: () =>
     joined({
@@ -149,6 +151,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
         person(4, { link: 'interrupted', quality: { bars: 0, reason: 'no_connection' } }),
       ],
     }),
+  'safety-changed': () =>
+    joined({ people: [person(0, { safety: 'changed' }), person(1, { safety: 'compared' })] }),
   lost: () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_unreachable' } }),
   'lost-full': () => joined({ people: people(3), signaling: 'lost', trouble: { code: 'server_full' } }),
   'sound-blocked': () => {
@@ -223,7 +227,7 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   misunderstood: () => refused('protocol_error'),
   unsupported: () => refused('browser_unsupported'),
   demoted: () => joined({ people: people(2), notice: { kind: 'role', role: 'participant', before: 'host' } }),
-  'chat-empty': () => joined({ people: people(1) }),
+  'chat-empty': () => joined({ people: people(1), chatSince: Date.now() - 3_600_000 }),
   chat: () => joined({ people: people(3), chat: conversation }),
   'device-notes': () =>
     joined({
@@ -238,4 +242,5 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   full: () => refused('room_full'),
   superseded: () => refused('superseded'),
   'wrong-address': () => refused('wrong_address'),
+  'path-changed': () => refused('path_changed'),
 };

@@ -79,7 +79,8 @@ impl Member {
                 assert!(matches!(self.is, Is::Joining | Is::Waiting), "welcomed twice: {self:?}");
                 (self.is, self.version, self.role) = (Is::In, version, json!(own.role));
                 self.settings = json!(settings);
-                self.peers = peers.iter().map(|peer| (peer.id.to_string(), json!(peer))).collect();
+                let peers = peers.iter().map(|peer| serde_json::to_value(peer).unwrap());
+                self.peers = peers.map(|peer| (peer["id"].as_str().unwrap().to_owned(), peer)).collect();
             }
             Effect::Send { frame, .. } => self.hear(&serde_json::from_slice(frame.payload()).unwrap()),
             Effect::Close { code, .. } => (self.is, self.code) = (Is::Gone, Some(code)),

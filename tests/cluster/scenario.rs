@@ -240,7 +240,8 @@ impl Run {
                 Moderation::Settings { settings: SettingsPatch { locked: None, lobby: Some(rng.bool()), talk: None } }
             }
             10 => Moderation::End,
-            11..=12 => Moderation::Refuse { to },
+            11 => Moderation::Refuse { to },
+            12 => Moderation::RefuseAll,
             _ => Moderation::Admit { to },
         }
     }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use roundtable::cluster::replica::ROOM_MEMBERS;
 use roundtable::cluster::wire::{Direct, Incarnation, MAX_BYTES, Mark};
 use roundtable::cluster::{Post, Replica, ServerId};
-use roundtable::core::{Act, Comeback, Effect, Grant, Refusal, Room, Seat};
+use roundtable::core::{Act, Comeback, Effect, Grant, Refusal, Room, Seat, TokenId};
 use roundtable::protocol::{
     LeaveReason, Moderation, PeerId, PeerName, Permissions, Role, SettingsPatch, StatePatch, StateValue, Switch,
 };
@@ -66,7 +66,12 @@ fn act(rng: &mut Rng, sessions: &mut u64, seats: &mut BTreeMap<u8, Seat>) -> Act
                 state: patch,
                 settings: SettingsPatch { locked: None, lobby: Some(rng.bool()), talk: Some(rng.bool()) },
                 comeback: Comeback { known: rng.bool(), refused: None },
-                grant: Grant { role, permissions },
+                grant: Grant {
+                    role,
+                    permissions,
+                    token: who.is_multiple_of(2).then_some(TokenId(*sessions / 8, 1)),
+                    ..Grant::default()
+                },
                 stay: None,
             }
         }
@@ -80,12 +85,13 @@ fn act(rng: &mut Rng, sessions: &mut u64, seats: &mut BTreeMap<u8, Seat>) -> Act
         14..=15 => Act::Tick,
         _ => Act::Moderate {
             seat,
-            act: match rng.u8(0..8) {
+            act: match rng.u8(0..9) {
                 0 => Moderation::Role { to, role: Role::Listener },
                 1 => Moderation::Role { to, role: Role::Host },
                 2 => Moderation::SwitchOff { to, what: Switch::Mic },
                 3 => Moderation::Remove { to },
                 4 => Moderation::Refuse { to },
+                8 => Moderation::RefuseAll,
                 5 => Moderation::Settings {
                     settings: SettingsPatch { locked: Some(rng.bool()), lobby: Some(rng.bool()), talk: None },
                 },
@@ -121,6 +127,11 @@ fn what_is_read_back_goes_on_alike() {
 
 /// Somebody who says of itself all that it may.
 fn talkative(number: u64) -> Act {
+    granted(number, None)
+}
+
+/// The same with a role.
+fn granted(number: u64, role: Option<Role>) -> Act {
     let digit = |at: u32| (number >> (6 * at)) as u8 % 64;
     let id = PeerId::from_random(std::array::from_fn(|at| digit(at.min(3) as u32)));
     let text = "\u{1f600}".repeat(64);
@@ -131,7 +142,7 @@ fn talkative(number: u64) -> Act {
         state: StatePatch::parse(&serde_json::to_string(&state).unwrap()).unwrap(),
         settings: SettingsPatch::default(),
         comeback: Comeback::default(),
-        grant: Grant::default(),
+        grant: Grant { role, token: Some(TokenId(u64::MAX - number, u64::MAX)), ..Grant::default() },
         stay: None,
     }
 }
@@ -152,8 +163,8 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
     let host_seat = seat(&host);
     act(host);
     // All that is remembered of those who were there.
-    for number in 1..=600 {
-        let join = talkative(number);
+    for number in 1..=1_200 {
+        let join = granted(number, (number % 2 == 0).then_some(Role::Host));
         let gone = seat(&join);
         act(join);
         if number % 2 == 0 {
@@ -163,16 +174,18 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
         }
     }
     let (members, guests) = (ROOM_MEMBERS as u64, 2 * ROOM_MEMBERS as u64);
-    (1..members - 1).for_each(|number| act(talkative(1_000 + number)));
+    (1..members - 1).for_each(|number| act(talkative(10_000 + number)));
     let settings = SettingsPatch { locked: None, lobby: Some(true), talk: Some(false) };
     act(Act::Moderate { seat: host_seat, act: Moderation::Settings { settings } });
-    (members..guests).for_each(|number| act(talkative(1_000 + number)));
-    // Before a full room nobody more waits; who was there before comes in past those who do.
-    act(talkative(600));
+    (members..guests).for_each(|number| act(talkative(10_000 + number)));
+    // Before a full room nobody more waits; who was there before comes in past those who do, and a host even into
+    // the seat that is reserved.
+    act(talkative(1_200));
+    act(granted(1_198, Some(Role::Host)));
     (1..members - 1).for_each(|number| {
-        act(Act::Lose { seat: seat(&talkative(1_000 + number)), reason: LeaveReason::ProtocolError });
+        act(Act::Lose { seat: seat(&talkative(10_000 + number)), reason: LeaveReason::ProtocolError });
     });
-    assert_eq!((replica.room().len(), replica.room().waiting().count()), (ROOM_MEMBERS, ROOM_MEMBERS));
+    assert_eq!((replica.room().len(), replica.room().waiting().count()), (ROOM_MEMBERS + 1, ROOM_MEMBERS));
     let bytes = Direct::Replica(Box::new(replica)).encode().len();
     assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES / 10 * 8, "{bytes} of {MAX_BYTES}");
 }

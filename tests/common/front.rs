@@ -1,5 +1,5 @@
 //! A real nginx with the configuration of the image, filled by its own start scripts. Only the places of its files are
-//! others, and TLS is left out, which is not what is tried here.
+//! others, there are fewer connections, and TLS is left out, which is not what is tried here.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 
 use super::eventually;
 
+/// Connections of its only process. Those who attack it need more.
+pub const CONNECTIONS: usize = 4_096;
+
 pub struct Front {
     pub address: SocketAddr,
     folder: PathBuf,
@@ -18,11 +21,20 @@ pub struct Front {
 
 impl Front {
     /// `proxies` are trusted to say who asks.
-    pub async fn start([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], proxies: &str) -> Self {
+    pub async fn start(places: [SocketAddr; 2], upstreams: &[SocketAddr], proxies: &str) -> Self {
+        Self::start_with(places, upstreams, &[("ROUNDTABLE_TRUSTED_PROXIES", proxies)]).await
+    }
+
+    /// The same with these settings of its start scripts.
+    pub async fn start_with(
+        [address, plain]: [SocketAddr; 2],
+        upstreams: &[SocketAddr],
+        settings: &[(&str, &str)],
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("roundtable-front-{}", address.port()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("nginx")).unwrap();
-        configure([address, plain], upstreams, proxies, &folder);
+        configure([address, plain], upstreams, settings, &folder);
         let front = Self { address, process: spawn(&folder), folder };
         front.answers().await;
         front
@@ -54,36 +66,64 @@ impl Drop for Front {
 
 /// One process, so that killing it kills all of it.
 fn spawn(folder: &Path) -> Child {
+    for socket in ["http.sock", "https.sock"] {
+        // As the start script does after a kill.
+        let _ = fs::remove_file(folder.join("nginx").join(socket));
+    }
     let mut program = Command::new("nginx");
-    program.arg("-c").arg(folder.join("nginx.conf")).args(["-g", "daemon off; master_process off;"]);
+    // Debian has the stream module in a package of its own; the image has it built in.
+    let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
+    let load = if module.exists() { format!("load_module {};", module.display()) } else { String::new() };
+    program.arg("-c").arg(folder.join("nginx.conf"));
+    program.args(["-g", &format!("daemon off; master_process off; {load}")]);
     program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     program.spawn().expect("nginx is missing: tests/tools installs it")
 }
 
-fn configure([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], proxies: &str, folder: &Path) {
+fn configure([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], settings: &[(&str, &str)], folder: &Path) {
     let list: Vec<_> = upstreams.iter().map(ToString::to_string).collect();
     let mut script = Command::new("sh");
-    let start = "sh nginx/start/13-proxies.sh; . ./nginx/start/14-upstreams.envsh; printf %s \"$ROUNDTABLE_UPSTREAM\"";
-    script.args(["-ec", start]).env("ROUNDTABLE_TRUSTED_PROXIES", proxies);
+    let start = "sh nginx/start/13-proxies.sh; . ./nginx/start/14-upstreams.envsh; . ./nginx/start/16-connections.envsh; \
+                 printf '%s %s %s %s' \"$ROUNDTABLE_UPSTREAM\" \"$ROUNDTABLE_ADDRESS_SLOTS\" \
+                 \"$ROUNDTABLE_ADDRESS_SLOTS_56\" \"$ROUNDTABLE_ADDRESS_SLOTS_48\"";
+    script.args(["-ec", start]).envs(settings.iter().copied());
     script.env("ROUNDTABLE_UPSTREAMS", list.join(",")).env("ROUNDTABLE_RESOLVERS", "127.0.0.53");
     script.env("NGINX_ENVSUBST_OUTPUT_DIR", folder.join("nginx"));
     let output = script.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let upstream = String::from_utf8(output.stdout).unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let mut values = output.split(' ');
+    let mut next = || values.next().unwrap();
+    let (upstream, slots, slots_56, slots_48) = (next(), next(), next(), next());
 
     let template = fs::read_to_string("nginx/templates/roundtable.conf.template").unwrap();
     let template = template
-        .replace("${ROUNDTABLE_UPSTREAM}", &upstream)
+        .replace("${ROUNDTABLE_UPSTREAM}", upstream)
         .replace("${ROUNDTABLE_RESOLVERS}", "127.0.0.53")
+        .replace("${ROUNDTABLE_CONNECT_SOURCES}", "")
+        .replace("${ROUNDTABLE_FRAME_SOURCES}", "")
+        .replace("${ROUNDTABLE_FRAME_ALLOWLIST}", "")
+        .replace("${ROUNDTABLE_HSTS}", "")
         .replace("${HTTPS_PORT}", &address.port().to_string())
-        .replace("listen 19003 ssl;", &format!("listen {address};"))
-        .replace("listen 19080;", &format!("listen {plain};"));
-    let tls = |line: &&str| !line.trim_start().starts_with("ssl_");
-    let template: Vec<_> = template.lines().filter(tls).collect();
-    fs::write(folder.join("nginx/roundtable.conf"), template.join("\n")).unwrap();
-
+        .replace("https.sock ssl", "https.sock");
+    let front = fs::read_to_string("nginx/templates/front.stream.template").unwrap();
+    let front = front
+        .replace("${ROUNDTABLE_ADDRESS_SLOTS}", slots)
+        .replace("${ROUNDTABLE_ADDRESS_SLOTS_56}", slots_56)
+        .replace("${ROUNDTABLE_ADDRESS_SLOTS_48}", slots_48)
+        .replace("listen 19003 ", &format!("listen {address} "))
+        .replace("listen 19080 ", &format!("listen {plain} "));
     let conf = fs::read_to_string("nginx/nginx.conf").unwrap();
+    let conf = conf.replace("worker_connections 32768;", &format!("worker_connections {CONNECTIONS};"));
+
+    // One listener each is enough, and ports of IPv6 were not asked for.
+    let kept = |line: &&str| !line.trim_start().starts_with("ssl_") && !line.contains("listen [::]:");
     let own = format!("{}/", folder.display());
-    let conf = conf.replace("/tmp/", &own).replace("/dev/stdout", &format!("{own}access.log"));
-    fs::write(folder.join("nginx.conf"), conf.replace("/dev/stderr", &format!("{own}error.log"))).unwrap();
+    for (name, text) in [("nginx/roundtable.conf", template), ("nginx/front.stream", front), ("nginx.conf", conf)] {
+        let text = text.replace("/tmp/", &own);
+        let text = text.replace("/dev/stdout", &format!("{own}access.log"));
+        let text = text.replace("/dev/stderr", &format!("{own}error.log"));
+        let lines: Vec<_> = text.lines().filter(kept).collect();
+        fs::write(folder.join(name), lines.join("\n")).unwrap();
+    }
 }

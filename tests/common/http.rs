@@ -32,9 +32,11 @@ impl Answer {
 
 /// `target` goes out unchanged, however wrong it is.
 pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");
-    if !headers.iter().any(|(name, _)| *name == "Connection") {
-        head.push_str("Connection: close\r\n");
+    let mut head = format!("{method} {target} HTTP/1.1\r\n");
+    for (name, value) in [("Host", "test"), ("Connection", "close")] {
+        if !headers.iter().any(|(given, _)| *given == name) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
     }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -7,11 +7,13 @@ pub mod client;
 pub mod folder;
 pub mod front;
 pub mod http;
+pub mod kernel;
 pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod receiver;
 pub mod several;
+pub mod tls;
 pub mod tokens;
 pub mod upload;
 

@@ -62,8 +62,9 @@ impl Running {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut running = Self { child, lines, seen: Vec::new(), address: nowhere, ops: nowhere };
         let serving = running.line("serving");
-        running.address = serving["listen"].as_str().unwrap().parse().unwrap();
-        running.ops = serving["ops"].as_str().unwrap().parse().unwrap();
+        // The first one, where there are two.
+        let address = |field: &str| serving[field].as_str().unwrap().split(", ").next().unwrap().parse().unwrap();
+        (running.address, running.ops) = (address("listen"), address("ops"));
         running
     }
 

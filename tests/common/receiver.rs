@@ -30,7 +30,7 @@ pub async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-pub const SECRET: &str = "north-north-north-north";
+pub const SECRET: &str = "north-north-north-north-north-north";
 
 /// A program that is told, and which headers come with it. It takes nothing until it has been asked `failures` times.
 pub struct Receiver {

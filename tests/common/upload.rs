@@ -10,7 +10,7 @@ use super::client::Client;
 use super::http::{Answer, ask, send};
 use super::within;
 
-pub const TOKEN: &str = "north-north-north-north";
+pub const TOKEN: &str = "north-north-north-north-north-north";
 pub const RECORDINGS: &str = "/signal-api/v1/recordings";
 
 pub async fn begin(address: SocketAddr, room: &str, resume: &Value) -> Answer {
@@ -89,7 +89,11 @@ pub async fn admin(address: SocketAddr, method: &str, path: &str, headers: &[(&s
     ask(address, method, &target, &[headers, &[("Authorization", authorization.as_str())]].concat()).await
 }
 
-/// Bytes that say where they stand.
+/// The EBML header of a WebM file (RFC 8794 §8), as browsers write it.
+const HEADER: &[u8] =
+    b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82\x84webm\x42\x87\x81\x04\x42\x85\x81\x02";
+
+/// A part of a WebM file: its header, and then bytes that differ by where they stand.
 pub fn media(from: usize, to: usize) -> Vec<u8> {
-    (from..to).map(|at| (at * 31 + (at >> 8)) as u8).collect()
+    (from..to).map(|at| HEADER.get(at).copied().unwrap_or((at * 31 + (at >> 8)) as u8)).collect()
 }

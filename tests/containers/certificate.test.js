@@ -33,7 +33,7 @@ after(() => sandbox.clear());
 test('make certificate gets one by the webroot, which the stack then serves', async () => {
   // OPERATIONS.md's own line, word for word.
   const said = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
-  const [mount] = /mkdir -p certs && .*override\.yml/.exec(said);
+  const [mount] = /mkdir -p -m 755 certs && .*override\.yml/.exec(said);
   await shell(`${mount} && ${compose} up -d`);
   await until('nginx answers', async () => (await certificate()).subject.CN === 'meet.example.org');
   assert.equal((await certificate()).issuer.CN, 'meet.example.org', 'it has signed its own');

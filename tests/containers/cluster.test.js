@@ -1,6 +1,8 @@
 // docker-compose.cluster.yml over docker-compose.yml, as a user starts them: three servers, one room.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Caller } from './lib/caller.js';
 import { Sandbox, docker, healthy, run, until } from './lib/docker.js';
@@ -125,15 +127,29 @@ test('make upgrade CLUSTER=1 restarts all servers and nginx, and two who talk me
   assert.deepEqual([ada.self, grace.self], [adaWas, graceWas]);
 });
 
-test('an upgrade to what does not run says so, and leaves the other servers and nginx as they are', async () => {
-  const before = await ids('server2', 'server3', 'nginx');
+test('an upgrade with a setting that the new version refuses says so, and restarts nothing', async () => {
+  const before = await ids(...SERVERS, 'nginx');
   const ada = await Caller.join(sandbox, base, 'upgrade', 'Ada');
   await assert.rejects(upgrade('b', { TZ: 'Mars/Olympus' }), (error) => {
     assert.match(error.message, /Mars\/Olympus/);
-    assert.match(error.message, /the new server does not become healthy .*; nothing further was restarted/);
+    assert.match(error.message, /the new server does not start .* Nothing was restarted/);
     return true;
   });
-  assert.deepEqual(await ids('server2', 'server3', 'nginx'), before);
+  assert.deepEqual(await ids(...SERVERS, 'nginx'), before);
+
+  // Of three the second does not become healthy: the first goes back, too.
+  const folder = await sandbox.folder();
+  const environment = { ROUNDTABLE_RECORDINGS_DIR: '/proc/none' };
+  await writeFile(join(folder, 'change.yml'), JSON.stringify({ version: '3.8', services: { server2: { environment } } }));
+  const images = async () => (await Promise.all(SERVERS.map(container))).map(({ Image }) => Image);
+  const running = await images();
+  const files = ['docker-compose.yml', 'docker-compose.cluster.yml', join(folder, 'change.yml')].flatMap((file) => ['-f', file]);
+  const settings = { ...env, COMPOSE_PROJECT_NAME: project, IMAGE_REVISION: 'd'.repeat(40) };
+  await assert.rejects(run('scripts/upgrade', files, settings), /the new server2 does not become healthy .*rolled back: server2 server /s);
+  assert.deepEqual(await images(), running);
+  assert.deepEqual(await ids('server3', 'nginx'), before.slice(2));
+  for (const service of SERVERS) assert.equal((await container(service)).State.Health.Status, 'healthy', service);
+
   await until('Ada is in the room', () => ada.isHere);
   assert.equal(ada.sessions, 1);
   const grace = await Caller.join(sandbox, base, 'upgrade', 'Grace');

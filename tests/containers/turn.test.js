@@ -54,6 +54,8 @@ before(async () => {
     TURN_PORT: `${port}`,
     TURN_TLS_PORT: `${await freePort()}`,
     TURN_USER_QUOTA: `${QUOTA}`,
+    // Everybody comes by the gateway of the containers' network, and says where from.
+    ROUNDTABLE_TRUSTED_PROXIES: '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16',
     TURN_RELAY_PORTS: `${firstPort}-${firstPort + RELAY_PORTS - 1}`,
   });
   ({ project, container, base } = stack);
@@ -151,13 +153,15 @@ test('whoever does not know the secret gets nothing, and nobody gets all', async
   assert.equal(await stranger.allocate(), 401);
   await stranger.close();
 
-  const greedy = await Member.join(base, 'standup', 'Grace');
+  // Each time as somebody new, and always from one address.
   const all = [];
   for (let count = 0; count <= QUOTA; count++) {
+    const greedy = await Member.join(base, 'standup', 'Grace', {}, { 'x-forwarded-for': '198.51.100.7' });
     const one = await connect(...serverOf(greedy.welcome, 'udp'));
     all.push(await one.allocate());
   }
   assert.deepEqual(all, [...Array(QUOTA).fill(0), 486]);
+  // Somebody at another address.
   await client();
 });
 
@@ -173,10 +177,11 @@ test('a setting that could not work is named, with what would be right', async (
     [withSecret(), /TURN_HOST is not set/],
     [[...withSecret(), '-e', 'TURN_HOST=127.0.0.1'], /only this machine itself/],
     [[...withSecret(), '-e', 'TURN_HOST=turn:a'], /no IPv4 address|without scheme/],
+    [[...withSecret(), '-e', 'TURN_HOST=192.0.2.1', '-e', 'TURN_ADDRESS_INTERVAL=1m'], /TURN_ADDRESS_INTERVAL is '1m'/],
     [[...withSecret(), '-e', 'TURN_HOST=192.0.2.1', '-e', 'TURN_RELAY_PORTS=5-1'], /TURN_RELAY_PORTS is 5; .* 1024/],
     [['-e', 'TURN_HOST=192.0.2.1'], /missing or not readable for user 65534/],
     [named('private'), /missing or not readable for user 65534/],
-    [named('short'), /shorter than 16/],
+    [named('short'), /shorter than 32/],
   ]) {
     await assert.rejects(start(...args), says);
   }
@@ -213,6 +218,86 @@ test('with a certificate it speaks TLS, takes up a new one, and a certificate ne
   await run('chmod', ['444', join(certs, 'tls.key')]);
   await docker('kill', '-s', 'USR2', seeing);
   await until('the new one is shown', async () => (await shown(own)) === 'new.example', 20);
+});
+
+/** The address at which a relay says that it relays, to a client at the container's own address. */
+async function relayedAt(id) {
+  const [{ IPAddress }] = Object.values((await inspect(id)).NetworkSettings.Networks);
+  const [, user] = serverOf(member.welcome, 'udp');
+  const one = await TurnClient.connect({ host: IPAddress, port: 3478, transport: 'udp' }, user);
+  try {
+    assert.equal(await one.allocate(), 0);
+    return one.relayed.host;
+  } finally {
+    await one.close();
+  }
+}
+
+test('it follows its name and its own address to other ones, and stays when a name has several or none', async () => {
+  const networks = [sandbox.name('n'), sandbox.name('n')];
+  for (const network of networks) {
+    sandbox.undo(() => docker('network', 'rm', network));
+    await docker('network', 'create', network);
+  }
+  const settings = ['-e', 'TURN_HOST=relay.test', '-e', 'TURN_ADDRESS_INTERVAL=1', '--network', networks[0]];
+  // Not read-only: this test changes the file of names as a name server would change its answer.
+  const id = await sandbox.start('--add-host', 'relay.test:198.51.100.1', ...withSecret(), ...settings, 'roundtable-turn');
+  const name = (...addresses) => {
+    const lines = addresses.map((address) => `echo ${address} relay.test`).join('; ');
+    return docker('exec', '-u', '0', id, 'sh', '-c', `{ ${lines || ':'}; } >/etc/hosts`);
+  };
+  await healthy(id);
+  assert.equal(await relayedAt(id), '198.51.100.1');
+
+  await name('198.51.100.2');
+  await until('it follows the name', async () => (await relayedAt(id)) === '198.51.100.2');
+
+  // Lookups that are no change, each seen at least twice before the next one.
+  const waiting = () => docker('exec', id, 'sh', '-c', 'grep -lx sleep /proc/[0-9]*/comm || true');
+  const twoLookups = async () => {
+    const seen = new Set();
+    await until('two lookups', async () => seen.add(await waiting()).size > 3);
+  };
+  await name();
+  await twoLookups();
+  await name('198.51.100.7', '198.51.100.2');
+  await twoLookups();
+  assert.equal(await relayedAt(id), '198.51.100.2');
+  assert.equal((await logs(id)).match(/coturn is restarted/g).length, 1);
+
+  const own = () => docker('exec', id, 'grep', '^relay-ip=', '/tmp/turnserver.conf');
+  const before = await own();
+  await docker('network', 'connect', networks[1], id);
+  await docker('network', 'disconnect', networks[0], id);
+  await name('198.51.100.2');
+  await until('it has its new own address', async () => (await own()) !== before);
+  await until('it relays there', async () => (await relayedAt(id)) === '198.51.100.2');
+  assert.equal((await inspect(id)).RestartCount, 0);
+
+  const began = Date.now();
+  await docker('stop', '-t', '20', id);
+  assert.ok(Date.now() - began < 15_000, 'it ends when it is told to');
+});
+
+test('certbot’s file names are taken, and a key of another certificate is refused with the fix', async () => {
+  const certs = await sandbox.folder();
+  const [certificate, key] = ['fullchain.pem', 'privkey.pem'].map((name) => join(certs, name));
+  const make = (kind, ...out) => run('openssl', ['req', '-x509', '-newkey', ...kind, '-nodes', '-subj', '/CN=turn.example', ...out]);
+  const ec = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+  const start = () =>
+    sandbox.start(...hardened, ...withSecret(), '-e', `TURN_HOST=${host}`, '-v', `${certs}:/certs:ro`,
+      '-p', '127.0.0.1::5349', 'roundtable-turn');
+  await make(ec, '-keyout', key, '-out', certificate);
+  await run('chmod', ['444', key]);
+  const named = await start();
+  await healthy(named);
+  assert.equal(await shown(await published(named, 5349)), 'turn.example');
+
+  // coturn would start with it, and every handshake would fail.
+  await make(['rsa:2048'], '-keyout', join(certs, '.other'), '-out', certificate);
+  const mixed = await start();
+  await until('it ends', async () => !(await inspect(mixed)).State.Running);
+  assert.match(await logs(mixed), /privkey\.pem \(EC prime256v1\) is not the key of \/certs\/fullchain\.pem \(RSA 2048\): use the key/);
 });
 
 test('in the network of the machine itself it is reached, and reaches no other private address', async () => {

@@ -1,4 +1,4 @@
-"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, images come from Docker Hub, monitoring watches it, and what is there to be switched on works."""
+"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, images come from Docker Hub, monitoring watches it, every setting in .env reaches the server, and what is there to be switched on works."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import tempfile
 import time
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import yaml
@@ -72,7 +73,7 @@ class Logs(unittest.TestCase):
         self.assertEqual(elsewhere, {"cadvisor": ["containers"]})
 
 
-class SwitchedOn(unittest.TestCase):
+class InCopy(unittest.TestCase):
     """In a copy of the folder; the server is the real one, and has what Compose would give it."""
 
     def setUp(self):
@@ -84,8 +85,8 @@ class SwitchedOn(unittest.TestCase):
         for name in ["turn", "deploy/monitoring"]:
             shutil.copytree(ROOT / name, self.folder / name)
 
-    def serve(self, config, token):
-        """The status of the admin API, of a server with these settings, where secrets and folders lie here."""
+    def environment(self, config):
+        """What Compose would give the server, where secrets and folders lie here."""
         server = config["services"]["server"]
         paths = {f"/run/secrets/{name}": secret["file"] for name, secret in config["secrets"].items()}
         for volume in server["volumes"]:
@@ -95,22 +96,40 @@ class SwitchedOn(unittest.TestCase):
                 paths[target] = source
         environment = {}
         for name, value in server["environment"].items():
-            for inside, outside in paths.items():
-                value = (value or "").replace(inside, outside)
-            environment[name] = value
+            # What has no value is unset in the container.
+            if value is not None:
+                for inside, outside in paths.items():
+                    value = value.replace(inside, outside)
+                environment[name] = value
+        return environment
+
+    def refused(self, environment):
+        """What a server says that does not start with these settings."""
+        environment = environment | {"ROUNDTABLE_LISTEN": "127.0.0.1:0", "ROUNDTABLE_OPS_LISTEN": "127.0.0.1:0"}
+        try:
+            ended = subprocess.run([os.environ["SERVER"]], env=environment, capture_output=True, text=True, timeout=20)
+        except subprocess.TimeoutExpired:
+            self.fail("it starts")
+        self.assertEqual(ended.returncode, 2, ended.stdout)
+        return ended.stderr
+
+    def serve(self, config, token, ask=None):
+        """The status of the admin API, of a server with these settings; or what `ask` makes of its address."""
+        environment = self.environment(config)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         environment |= {"ROUNDTABLE_LISTEN": f"127.0.0.1:{port}", "ROUNDTABLE_OPS_LISTEN": "127.0.0.1:0"}
         running = subprocess.Popen([os.environ["SERVER"]], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            address = f"http://127.0.0.1:{port}/signal-api/v1/admin/server"
-            asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
+            address = f"http://127.0.0.1:{port}/signal-api/v1"
+            asked = urllib.request.Request(f"{address}/admin/server", headers={"Authorization": f"Bearer {token}"})
             until = time.monotonic() + 60
             while True:
                 try:
-                    return urllib.request.urlopen(asked, timeout=10).status
+                    status = urllib.request.urlopen(asked, timeout=10).status
+                    return ask(address) if ask else status
                 except urllib.error.HTTPError as error:
-                    return error.code
+                    return ask(address) if ask else error.code
                 except urllib.error.URLError:
                     self.assertIsNone(running.poll(), running.poll() and running.stderr.read())
                     self.assertLess(time.monotonic(), until)
@@ -119,6 +138,8 @@ class SwitchedOn(unittest.TestCase):
             running.terminate()
             running.communicate()
 
+
+class SwitchedOn(InCopy):
     def test_whoever_copies_the_lines_has_the_operators_page(self):
         self.assertEqual(self.serve(composed(self.folder, "docker-compose.yml"), "a token of nobody"), 404)
         blocks = []
@@ -146,17 +167,134 @@ class SwitchedOn(unittest.TestCase):
         path = self.folder / "docker-compose.yml"
         commented = r"(?m)^( *)#( +)(volumes:|- \./\S+|ROUNDTABLE_\w+: \S+)$"
         text, count = re.subn(commented, lambda found: found[1] + found[2][1:] + found[3], path.read_text())
-        self.assertGreaterEqual(count, 9)
+        self.assertGreaterEqual(count, 6)
         path.write_text(text)
+        (self.folder / ".env").write_text(
+            "ROUNDTABLE_ACCESS=open-hosts-by-token\nROUNDTABLE_TOKEN_KEYS_FILE=/run/keys/keys.json\n"
+            "ROUNDTABLE_RECORDINGS_DIR=/var/lib/roundtable/recordings\n")
         keys = self.folder / "secrets/keys"
         keys.mkdir(parents=True)
         subprocess.run([os.environ["SERVER"], "token-key", "--key-file", keys / "keys.json"], check=True, capture_output=True, env={})
         config = composed(self.folder, "docker-compose.yml")
-        for name in ["ROUNDTABLE_ACCESS", "ROUNDTABLE_TOKEN_KEYS_FILE", "ROUNDTABLE_RECORDINGS_DIR"]:
-            self.assertIn(name, config["services"]["server"]["environment"])
         self.assertEqual(self.serve(config, "none"), 404)
         self.assertTrue((self.folder / "recordings").is_dir())
         self.assertIn("/certs", json.dumps(config["services"]["nginx"]["volumes"]))
+
+
+# Settings that the Compose files set themselves, and why. One of these in .env either means something else, or is refused.
+FIXED = {
+    "TZ": "for all containers, with a default",
+    "ROUNDTABLE_LISTEN": "nginx finds the server at 18080; refused",
+    "ROUNDTABLE_OPS_LISTEN": "Prometheus and the health check find it at 18081; refused",
+    "ROUNDTABLE_TRUSTED_PROXIES": "only nginx reaches the server, and has the one of .env",
+    "ROUNDTABLE_TURN_HOST": "TURN_HOST, for coturn too; refused",
+    "ROUNDTABLE_TURN_PORT": "TURN_PORT, for coturn too; refused",
+    "ROUNDTABLE_TURN_SECRET_FILE": "a path in the container, of the file TURN_SECRET_FILE; refused",
+    "ROUNDTABLE_ADMIN_TOKEN_FILE": "a path in the container, of the file ADMIN_TOKEN_FILE; refused",
+    "ROUNDTABLE_WEBHOOK_SECRET_FILE": "a path in the container, of the file WEBHOOK_SECRET_FILE; refused",
+    "ROUNDTABLE_OTLP_HEADERS_FILE": "a path in the container, of the file OTLP_HEADERS_FILE; refused",
+}
+# The same of docker-compose.cluster.yml.
+FIXED_IN_CLUSTER = FIXED | {
+    "ROUNDTABLE_REDIS_URL": "the cluster's own Valkey; refused",
+    "ROUNDTABLE_REDIS_URL_FILE": "the cluster's own Valkey; refused",
+}
+# Defaults of Compose.
+DEFAULTS = {"ROUNDTABLE_CERTIFICATE_PROBES": "nginx:19003"}
+
+
+def settings():
+    """The program's own list."""
+    told = subprocess.run([os.environ["SERVER"], "--help"], env={}, capture_output=True, text=True, check=True).stdout
+    # Lines are wrapped anywhere.
+    names = set(re.findall(r"\[env: (\w+)\]", " ".join(told.split())))
+    assert len(names) > 60, names
+    return names
+
+
+class Settings(InCopy):
+    def servers(self, stack):
+        """The environment of each server of a stack, by name."""
+        found = composed(self.folder, *stack)["services"]
+        return {name: found[name]["environment"] for name in found if name.startswith("server")}
+
+    def test_every_setting_in_dotenv_reaches_every_server(self):
+        known = settings()
+        for stack, fixed in [(STACKS[0], FIXED), (STACKS[1], FIXED_IN_CLUSTER)]:
+            passed = sorted(known - fixed.keys())
+            (self.folder / ".env").unlink(missing_ok=True)
+            unset = self.servers(stack)
+            (self.folder / ".env").write_text("".join(f"{name}=value of {name}\n" for name in sorted(known)))
+            given = self.servers(stack)
+            self.assertEqual(len(given), 3 if len(stack) > 1 else 1)
+            for name, environment in given.items():
+                with self.subTest(stack=stack[-1], server=name):
+                    missing = [one for one in passed if environment.get(one) != f"value of {one}"]
+                    lines = "".join(f"      {one}:\n" for one in missing)
+                    self.assertEqual(missing, [], f"add to docker-compose.yml, services: server: environment:\n{lines}")
+                    # A name that is misspelt here would be no name that the server refuses: it is unset.
+                    ours = {one for one in environment if one.startswith("ROUNDTABLE_") and not one.startswith("ROUNDTABLE_COMPOSE_")}
+                    self.assertEqual(ours - known, set())
+                    for one in fixed.keys() - {"TZ"}:
+                        refused = environment.get(one.replace("ROUNDTABLE_", "ROUNDTABLE_COMPOSE_", 1)) == f"value of {one}"
+                        self.assertEqual(refused, fixed[one].endswith("refused"), one)
+                    for one in passed:
+                        self.assertIn(unset[name].get(one), [None, self.default(one), DEFAULTS.get(one)], one)
+
+    def default(self, name):
+        """What the image sets: docker-compose 1 would take it away where a name has no value."""
+        found = re.findall(rf"(?m)^ENV .*(?:\n .*)*?\b{name}=(\S+)", (ROOT / "Dockerfile").read_text())
+        return found[0] if found else None
+
+    def test_what_the_image_sets_stays(self):
+        environment = self.servers(STACKS[0])["server"]
+        server = (ROOT / "Dockerfile").read_text().split("AS server\n")[1]
+        names = re.findall(r"\b(ROUNDTABLE_\w+)=", server)
+        self.assertGreaterEqual(len(names), 2)
+        for name in names:
+            self.assertEqual(environment[name], self.default(name))
+
+    def test_a_setting_in_dotenv_has_its_effect(self):
+        self.assertEqual(self.serve(composed(self.folder, "docker-compose.yml"), "", self.join), "welcome")
+        (self.folder / ".env").write_text("ROUNDTABLE_ACCESS=token\n")
+        # Not open, but refused: there are no keys yet.
+        self.assertIn("ROUNDTABLE_TOKEN_KEYS_FILE", self.refused(self.environment(composed(self.folder, "docker-compose.yml"))))
+        keys = self.folder / "keys.json"
+        subprocess.run([os.environ["SERVER"], "token-key", "--key-file", keys], check=True, capture_output=True, env={})
+        (self.folder / ".env").write_text(f"ROUNDTABLE_ACCESS=token\nROUNDTABLE_TOKEN_KEYS_FILE={keys}\n")
+        self.assertEqual(self.serve(composed(self.folder, "docker-compose.yml"), "", self.join), "token_missing")
+
+    @staticmethod
+    def join(address):
+        """What somebody is told who wants to join with nothing but the room's name: the code of the error, or `welcome`."""
+        host = urllib.parse.urlsplit(address).netloc
+        name, _, port = host.rpartition(":")
+        with socket.create_connection((name, int(port)), timeout=20) as tcp, tcp.makefile("rb") as answer:
+            tcp.sendall((f"GET /signal-api/ws?room=standup HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
+            while answer.readline() != b"\r\n":
+                pass
+            # Masked by nothing (RFC 6455, 5.3).
+            message = json.dumps({"type": "join", "name": "Ada"}).encode()
+            tcp.sendall(bytes([0x81, 0x80 | len(message), 0, 0, 0, 0]) + message)
+            while True:
+                opcode, length = answer.read(2)
+                length = int.from_bytes(answer.read(2)) if length == 126 else length
+                payload = answer.read(length)
+                # Not a ping.
+                if opcode == 0x81:
+                    told = json.loads(payload)
+                    return told.get("code", told["type"])
+
+    def test_a_setting_that_compose_has_itself_is_refused_with_the_right_one(self):
+        refused = [name for name, why in FIXED.items() if why.endswith("refused")]
+        (self.folder / ".env").write_text("".join(f"{name}=something\n" for name in refused))
+        environment = self.environment(composed(self.folder, "docker-compose.yml"))
+        marks = {name: name.replace("ROUNDTABLE_", "ROUNDTABLE_COMPOSE_") for name in refused}
+        for name in refused:
+            with self.subTest(name=name):
+                told = self.refused({one: value for one, value in environment.items() if one not in marks.values() or one == marks[name]})
+                self.assertIn(f"{name}: docker-compose.yml sets it itself", told)
 
 
 def mounts(service):

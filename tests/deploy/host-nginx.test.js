@@ -5,20 +5,29 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
+import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import { startAcme } from '../containers/lib/acme.js';
 import { Sandbox, run, until } from '../containers/lib/docker.js';
 import { Member } from '../containers/lib/member.js';
-import { freePort, get, handshake, upgrade } from '../containers/lib/web.js';
+import { loadStream } from '../containers/lib/nginx.js';
+import { freePort, get, handshake } from '../containers/lib/web.js';
 
-const root = new URL('../../', import.meta.url).pathname;
+const root = fileURLToPath(new URL('../../', import.meta.url));
 const given = join(root, 'deploy/host-nginx');
 const hasV6 = Object.values(networkInterfaces()).flat().some(({ address }) => address === '::1');
 
 const sandbox = new Sandbox();
-let folder, http, https, ports, base, plain, acme;
+// So many connections of nginx are fewer than an attacker opens, and one address may have so many of them.
+const [CONNECTIONS, PER_ADDRESS] = [768, 100];
+// So many requests at a time are more than the server has places for, or one address may have there.
+const [REQUESTS, REQUESTS_PER_ADDRESS] = [90, 64];
+
+let folder, http, https, ports, inner, base, plain, acme;
 
 /** A program until the test ends. */
 function start(program, args, env) {
@@ -39,6 +48,8 @@ function server(port, size) {
     ROUNDTABLE_OPS_LISTEN: '127.0.0.1:0',
     ROUNDTABLE_ROOM_MEMBERS: `${size}`,
     ROUNDTABLE_ADDRESS_JOINS: '0',
+    ROUNDTABLE_REQUESTS: `${REQUESTS}`,
+    ROUNDTABLE_ADDRESS_CONNECTIONS: `${REQUESTS_PER_ADDRESS}`,
     ROUNDTABLE_PING_INTERVAL: '2s',
     ROUNDTABLE_STATIC_DIR: join(folder, 'page'),
     ROUNDTABLE_DRAIN_TIMEOUT: '1s',
@@ -54,13 +65,17 @@ async function install(name) {
     text = text.replaceAll(from, to);
   };
   if (!hasV6) replace(/^ *listen \[::\].*\n/gm, '');
-  replace(/listen (\[::\]:)?80;/g, (_, six) => `listen ${six ? '[::1]' : '127.0.0.1'}:${http};`);
-  replace(/listen (\[::\]:)?443 ssl;/g, (_, six) => `listen ${six ? '[::1]' : '127.0.0.1'}:${https} ssl;`);
+  replace(/listen (\[::\]:)?80 /g, (_, six) => `listen ${six ? '[::1]' : '127.0.0.1'}:${http} `);
+  replace(/listen (\[::\]:)?443 /g, (_, six) => `listen ${six ? '[::1]' : '127.0.0.1'}:${https} `);
+  replace('127.0.0.1:9080', `127.0.0.1:${inner[0]}`);
+  replace('127.0.0.1:9443', `127.0.0.1:${inner[1]}`);
+  replace('limit_conn roundtable_addresses 2048;', `limit_conn roundtable_addresses ${PER_ADDRESS};`);
   replace('/etc/letsencrypt', acme.LETSENCRYPT);
   replace('/var/www/acme', join(folder, 'acme'));
   replace('/var/log/nginx', folder);
   [18080, 18082, 18083].forEach((port, at) => replace(`127.0.0.1:${port} `, `127.0.0.1:${ports[at]} `));
-  await writeFile(join(folder, 'conf.d', name.replace(/.*-servers?/, 'servers')), text);
+  const where = name === 'front.conf' ? '.' : 'conf.d';
+  await writeFile(join(folder, where, name.replace(/.*-servers?/, 'servers')), text);
 }
 
 /** nginx as it stands in the path of certbot's hook. */
@@ -89,6 +104,7 @@ before(async () => {
   folder = await sandbox.folder();
   [http, https] = [await freePort(), await freePort()];
   ports = [await freePort(), await freePort(), await freePort()];
+  inner = [await freePort(), await freePort()];
   [base, plain] = [`https://localhost:${https}/`, `http://localhost:${http}/`];
   for (const name of ['bin', 'conf.d', 'page', 'acme/.well-known/acme-challenge']) {
     await mkdir(join(folder, name), { recursive: true });
@@ -96,8 +112,9 @@ before(async () => {
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${folder};`);
   await writeFile(
     join(folder, 'nginx.conf'),
-    `pid ${folder}/nginx.pid; error_log ${folder}/error.log; worker_processes 2;
-     events { worker_connections 768; }
+    `${loadStream} pid ${folder}/nginx.pid; error_log ${folder}/error.log; worker_processes 2;
+     events { worker_connections ${CONNECTIONS}; }
+     include ${folder}/front.conf;
      http { ${temp.join(' ')} include ${folder}/conf.d/*.conf; }`,
   );
   const program = (await run('sh', ['-c', 'PATH=$PATH:/usr/sbin command -v nginx'])).trim();
@@ -113,6 +130,7 @@ before(async () => {
 after(() => sandbox.clear());
 
 test('before there is a certificate, port 80 has the proof for Let’s Encrypt and redirects all else', async () => {
+  await install('front.conf');
   await install('http.conf');
   await nginx('-t', '-q');
   start(join(folder, 'bin/nginx'), ['-g', 'daemon off;']);
@@ -141,8 +159,8 @@ test('certbot gets one by the line of the README; with it page and sockets come 
 
   // The server is told the name and port that browsers know: a page from there is its own, one from elsewhere is not.
   assert.match((await handshake(https, 'TLSv1.3')).certificate.issuer.CN, /^Pebble Intermediate/);
-  assert.equal(await upgrade(base, { origin: `https://localhost:${https}` }), 101);
-  assert.equal(await upgrade(base, { origin: 'https://evil.example' }), 403);
+  assert.equal(await Member.joinAs(base, { origin: `https://localhost:${https}` }), 'welcome');
+  assert.equal(await Member.joinAs(base, { origin: 'https://evil.example' }), 'origin_not_allowed');
 
   const ada = await Member.join(base, 'standup', 'Ada');
   const grace = await Member.join(base, 'standup', 'Grace');
@@ -165,6 +183,51 @@ test('the doctor finds nothing wrong with it but the name under which it looks',
   const { findings, looked_at } = JSON.parse(said);
   assert.deepEqual(findings.map(({ name }) => name), ['certificate_name']);
   assert.ok(looked_at.some(({ look }) => look === 'ping'), said);
+});
+
+/** Opens connections, and waits for an event of each, or for its end; the function that closes them. */
+async function attack(count, event, open) {
+  const sockets = Array.from({ length: count }, open);
+  const end = () => sockets.forEach((socket) => socket.destroy());
+  sandbox.undo(async () => end());
+  const held = (socket) => new Promise((resolve) => socket.on('error', resolve).on('close', resolve).once(event, resolve));
+  await Promise.all(sockets.map(held));
+  return end;
+}
+
+test('whatever one address holds open, a newcomer from another one joins within a second', async () => {
+  // Each from an address of its own: what the one before had open ends a moment later.
+  const from = (localAddress, port) => ({ host: '127.0.0.1', localAddress, port, rejectUnauthorized: false });
+  await writeFile(join(folder, 'page/large.bin'), Buffer.alloc(16 << 20));
+  const half = (address, port) => () => {
+    const socket = net.connect(from(address, port));
+    socket.on('connect', () => socket.write('GET / HTTP/1.1\r\nHost: '));
+    return socket;
+  };
+  const unread = () => {
+    const socket = tls.connect(from('127.0.0.4', https));
+    socket.on('secureConnect', () => {
+      socket.write('GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      socket.once('data', () => socket.pause());
+    });
+    return socket;
+  };
+  for (const [what, count, event, open] of [
+    ['half-sent heads on port 80', 2 * CONNECTIONS + 100, 'connect', half('127.0.0.2', http)],
+    ['half-sent heads on port 443', 2 * CONNECTIONS + 100, 'connect', half('127.0.0.3', https)],
+    ['unread answers', REQUESTS + 10, 'data', unread],
+  ]) {
+    const end = await attack(count, event, open);
+    // Three, as the first may wait for what this process itself still does.
+    const waits = [];
+    for (let at = 0; at < 3; at++) {
+      const begun = Date.now();
+      await (await Member.join(base, 'standup', 'Ada')).leave();
+      waits.push(Date.now() - begun);
+    }
+    assert.ok(Math.min(...waits) < 1_000, `${what}: newcomers waited ${waits} ms`);
+    end();
+  }
 });
 
 test('a renewed certificate is served when the hook has run, not before, and a call’s socket stays', async () => {
@@ -228,10 +291,13 @@ test('of three weighted servers a room has one, the next where that is gone, and
   // A recording that a host makes there goes on at the next one: they have one folder.
   const wish = JSON.stringify({ room, resume: ada.welcome.resume });
   const { data: begun } = await record('POST', '?', room, wish);
-  const put = (offset) =>
-    record('PUT', `/${begun.id}?offset=${offset}&`, room, Buffer.alloc(1_000_000), {
-      authorization: `Bearer ${begun.upload}`,
-    });
+  const header = '1a45dfa39f4286810142f7810142f2810442f381084282847765626d4287810442858102';
+  const put = (offset) => {
+    const piece = Buffer.alloc(1_000_000);
+    if (offset === 0) piece.write(header, 'hex');
+    const headers = { authorization: `Bearer ${begun.upload}` };
+    return record('PUT', `/${begun.id}?offset=${offset}&`, room, piece, headers);
+  };
   assert.equal((await put(0)).data.length, 1_000_000);
 
   await second.end();
@@ -248,16 +314,20 @@ test('of three weighted servers a room has one, the next where that is gone, and
 
 test('where there is no IPv6, the README’s line takes out what nginx would not start with', async () => {
   const own = await sandbox.folder();
-  for (const name of ['http', 'https']) {
-    await copyFile(join(given, `${name}.conf`), join(own, `roundtable-${name}.conf`));
-  }
-  const [line] = /^sudo sed .*roundtable-\*\.conf$/m.exec(await readFile(join(given, 'README.md'), 'utf8'));
-  await run('sh', ['-c', line.replace('sudo ', '').replace('/etc/nginx/conf.d', own)]);
-  for (const [name, listen] of [
-    ['http', ['listen 80;']],
-    ['https', ['listen 443 ssl;']],
-  ]) {
-    const text = await readFile(join(own, `roundtable-${name}.conf`), 'utf8');
-    assert.deepEqual(text.match(/listen .*/g), listen);
-  }
+  await copyFile(join(given, 'front.conf'), join(own, 'roundtable-front.conf'));
+  const [line] = /^sudo sed .*d' \S*roundtable-front\.conf$/m.exec(await readFile(join(given, 'README.md'), 'utf8'));
+  await run('sh', ['-c', line.replace('sudo ', '').replace('/etc/nginx', own)]);
+  const text = await readFile(join(own, 'roundtable-front.conf'), 'utf8');
+  assert.deepEqual(text.match(/listen .*/g), ['listen 80 backlog=4096;', 'listen 443 backlog=4096;']);
+});
+
+test('the README’s lines make Debian’s nginx include the front, with enough connections', async () => {
+  const own = await sandbox.folder();
+  const readme = await readFile(join(given, 'README.md'), 'utf8');
+  const [line] = /^ *sudo sed .*nginx\.conf$/m.exec(readme);
+  const debian = 'user www-data;\nevents {\n\tworker_connections 768;\n}\nhttp {\n}\n';
+  await writeFile(join(own, 'nginx.conf'), debian);
+  await run('sh', ['-c', line.replace('sudo ', '').replace(/\/etc\/nginx\/nginx\.conf$/, join(own, 'nginx.conf'))]);
+  const expected = debian.replace('768', '32768') + 'include /etc/nginx/roundtable-front.conf;\n';
+  assert.equal(await readFile(join(own, 'nginx.conf'), 'utf8'), expected);
 });

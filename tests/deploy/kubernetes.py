@@ -29,6 +29,24 @@ PACKAGES = {
     "gateway.envoyproxy.io": "envoy-gateway",
     "monitoring.coreos.com": "prometheus-operator",
 }
+# Knows `create secret` in one namespace, and reads each file once, as a pipe has to be read.
+KUBECTL = """#!/usr/bin/python3
+import json, os, sys
+words = sys.argv[1:]
+if words[:2] == ["apply", "-f"]:
+    assert os.path.exists(os.path.join(os.environ["GIVEN"], words[2])), words
+    sys.exit()
+assert words[:4] == ["-n", "roundtable", "create", "secret"], words
+kind, name, *rest = words[4:]
+if kind == "tls":
+    assert rest[::2] == ["--cert", "--key"], rest
+    keys = {"tls.crt": open(rest[1]).read(), "tls.key": open(rest[3]).read()}
+else:
+    assert kind == "generic", words
+    pairs = [word.removeprefix("--from-file=").split("=", 1) for word in rest]
+    keys = {key: open(path).read() for key, path in pairs}
+print(json.dumps([name, keys]), file=open(os.environ["CREATED"], "a"))
+"""
 NODE_MODULES = ROOT / "tests/deploy/node_modules"
 
 
@@ -76,13 +94,16 @@ def seconds(text):
 class Kubernetes(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        """A copy, with secrets made by the very lines of its README."""
+        """A copy of what git has, without any file that git ignores, and the secrets that the README's lines make."""
         cls.folder = tempfile.TemporaryDirectory()
+        tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."], cwd=GIVEN,
+                                 capture_output=True, text=True, check=True).stdout
         copied = pathlib.Path(cls.folder.name) / "kubernetes"
-        shutil.copytree(GIVEN, copied, ignore=shutil.ignore_patterns("secrets"))
-        lines = re.search(r"```sh\n(.*?)```", (copied / "README.md").read_text(), re.S)[1]
-        subprocess.run(["bash", "-euc", lines], cwd=copied, check=True)
+        for name in filter(None, tracked.split("\0")):
+            (copied / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(GIVEN / name, copied / name)
         cls.copied = copied
+        cls.secrets = cls.created(re.search(r"```sh\n(.*?)```", (copied / "README.md").read_text(), re.S)[1])
         # The same with the other front, and with everything that is there to be switched on.
         for name, old, new in [("nginx", "- ../gateway ", "- ../ingress-nginx "), ("whole", "# - ../", "- ../")]:
             shutil.copytree(copied / "three", copied / name)
@@ -91,7 +112,22 @@ class Kubernetes(unittest.TestCase):
             assert old in text
             said.write_text(text.replace(old, new))
         cls.overlays = {name: render(copied / name) for name in [*OVERLAYS, "nginx", "whole"]}
-        cls.secrets = {path.name: path.read_text() for path in copied.glob("three/secrets/*")}
+
+    @classmethod
+    def created(cls, lines):
+        """The Secrets that a kubectl would have made of these lines, by name; each with its keys."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            for name in ["fullchain.pem", "privkey.pem"]:
+                (folder / name).write_text(name)
+            program = folder / "kubectl"
+            program.write_text(KUBECTL)
+            program.chmod(0o755)
+            environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "CREATED": str(folder / "created"), "GIVEN": str(GIVEN)}
+            subprocess.run(["bash", "-euo", "pipefail", "-c", lines], cwd=folder, check=True, env=environment)
+            made = [json.loads(line) for line in (folder / "created").read_text().splitlines()]
+        assert len({name for name, _ in made}) == len(made)
+        return dict(made)
 
     @classmethod
     def tearDownClass(cls):
@@ -208,14 +244,13 @@ class Kubernetes(unittest.TestCase):
             wanted = one["spec"]["scaleTargetRef"]
             self.named(objects, wanted["kind"], wanted["name"])
 
-    def test_secrets_are_files_and_each_file_that_is_named_is_there(self):
+    def test_secrets_are_files_of_the_secrets_that_the_readme_makes(self):
         for objects, one in self.each("Deployment"):
             pod = one["spec"]["template"]["spec"]
             files = {}
             for volume in pod["volumes"]:
-                secret = self.named(objects, "Secret", volume["secret"]["secretName"])
                 items = volume["secret"]["items"]
-                self.assertEqual({item["key"] for item in items}, set(secret["data"]))
+                self.assertLessEqual({item["key"] for item in items}, set(self.secrets[volume["secret"]["secretName"]]))
                 files[volume["name"]] = [item["path"] for item in items]
             for container in pod["containers"]:
                 mounted = {
@@ -230,14 +265,43 @@ class Kubernetes(unittest.TestCase):
                     if variable["name"].endswith("_FILE"):
                         self.assertIn(variable["value"], mounted)
             self.assertEqual(files, {}, "a volume that nobody mounts")
-        for overlay, objects in self.overlays.items():
-            text = yaml.safe_dump([one for one in objects if one["kind"] != "Secret"])
-            for name, secret in self.secrets.items():
-                self.assertNotIn(secret.strip(), text, f"{overlay}: {name}")
+
+    def test_nothing_is_rendered_that_is_a_secret_and_every_secret_is_used(self):
+        used = set()
+        for objects in self.overlays.values():
+            self.assertEqual([one["metadata"]["name"] for one in objects if one["kind"] in ("Secret", "ConfigMap")], [])
+            text = yaml.safe_dump(objects)
+            used |= {name for name in self.secrets if re.search(rf"\b(secretName|name): {name}\b", text)}
+        self.assertEqual(used, set(self.secrets))
+        for said in GIVEN.rglob("kustomization.yaml"):
+            self.assertFalse({"secretGenerator", "configMapGenerator"} & set(load(said)[0]), said)
+
+    def test_the_readme_says_in_ten_lines_what_is_needed_first(self):
+        text = (GIVEN / "README.md").read_text()
+        lines = re.search(r"## Before `kubectl apply -k`\n\n(.*?)\n\n", text, re.S)[1]
+        numbers = re.findall(r"(?m)^(\d+)\. ", lines)
+        self.assertEqual(numbers, [str(number) for number in range(1, len(numbers) + 1)])
+        self.assertLessEqual(len(numbers), 10)
+        for name, keys in self.secrets.items():
+            self.assertIn(f"Secret `{name}`", lines)
+            for key in keys:
+                self.assertTrue(f"`{key}`" in lines or key.startswith("tls."), key)
+
+    def test_servers_are_spread_over_zones_and_over_nodes_within_them(self):
+        for overlay in ["three", "nginx", "whole"]:
+            deployment = self.named(self.overlays[overlay], "Deployment", "roundtable")
+            spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            self.assertEqual([one["topologyKey"] for one in spread], ["topology.kubernetes.io/zone", "kubernetes.io/hostname"])
+            for one in spread:
+                self.assertEqual(one["labelSelector"], deployment["spec"]["selector"])
+                # A preference: one zone, or nodes without the label, must not keep servers from starting.
+                self.assertEqual((one["maxSkew"], one["whenUnsatisfiable"]), (1, "ScheduleAnyway"))
+                # During a rollout the old pods do not count.
+                self.assertEqual(one["matchLabelKeys"], ["pod-template-hash"])
 
     def test_the_engine_is_found_under_its_name_with_its_password(self):
-        url = re.fullmatch(r"redis://:([0-9a-f]{48})@([a-z]+):(\d+)", self.secrets["redis-url"])
-        self.assertEqual(url[1], self.secrets["valkey-password"])
+        url = re.fullmatch(r"redis://:([0-9a-f]{48})@([a-z]+):(\d+)", self.secrets["roundtable"]["redis-url"])
+        self.assertEqual(url[1], self.secrets["valkey"]["valkey-password"])
         service = self.named(self.overlays["three"], "Service", url[2])
         self.assertEqual(service["spec"]["ports"][0]["port"], int(url[3]))
 
@@ -282,6 +346,10 @@ class Kubernetes(unittest.TestCase):
             self.assertEqual({kind: get["path"] for kind, get in asked.items()},
                              {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"})
             self.assertEqual({get["port"] for get in asked.values()}, {"ops"})
+            # The port that the server listens on for them, outside its loopback.
+            [ops] = [port["containerPort"] for port in server["ports"] if port["name"] == "ops"]
+            settings = {variable["name"]: variable["value"] for variable in server["env"]}
+            self.assertEqual(settings["ROUNDTABLE_OPS_LISTEN"], f"[::]:{ops}")
 
     def test_sockets_outlive_ingress_nginx_and_rooms_stay_together(self):
         said, services = {}, {}
@@ -314,6 +382,8 @@ class Kubernetes(unittest.TestCase):
         [policy] = self.all("whole", "BackendTrafficPolicy")
         hash = policy["spec"]["loadBalancer"]["consistentHash"]
         self.assertEqual((hash["type"], hash["queryParams"]), ("QueryParams", [{"name": "room"}]))
+        # The server keeps idle connections for longer than 75 s.
+        self.assertLess(seconds(policy["spec"]["timeout"]["http"]["connectionIdleTimeout"]), 75)
 
     def test_plain_http_is_led_to_https_and_one_certificate_is_named(self):
         for overlay in ["single", "three"]:

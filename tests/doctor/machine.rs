@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use crate::common::http;
 use crate::common::program::{BINARY, Running, program, run, text};
 use crate::stage::{Folder, Process, SECRET, doctor, free_port, own, said};
 
@@ -15,23 +16,41 @@ fn all_is_well_with_an_engine_a_running_server_and_keys() {
     let redis = Process::start(redis, SocketAddr::from(([127, 0, 0, 1], port)));
     let url = format!("redis://127.0.0.1:{port}");
     let server = Running::start(&[]);
-    let listen = server.address.to_string();
+    let (listen, ops) = (server.address.to_string(), server.ops.to_string());
     let keys = folder.write("keys.json", "{\"keys\":[]}");
     let settings = [
         ("ROUNDTABLE_REDIS_URL", url.as_str()),
-        ("ROUNDTABLE_RESUME_KEY", "the-same-for-all"),
+        ("ROUNDTABLE_RESUME_KEY", "the-same-for-all-and-long-enough"),
         ("ROUNDTABLE_LISTEN", &listen),
+        ("ROUNDTABLE_OPS_LISTEN", &ops),
         ("ROUNDTABLE_TOKEN_KEYS_FILE", &keys),
         ("TZ", "Asia/Shanghai"),
     ];
     let well = own(&folder, &settings);
     well.all_well();
-    assert!(well.looked_at("engine") && well.text.contains("a server runs at"), "{well:?}");
+    assert!(
+        well.looked_at("engine") && well.looked_at("addresses") && well.text.contains("a server runs at"),
+        "{well:?}"
+    );
 
     drop(redis);
     let gone = own(&folder, &settings);
     gone.only("engine_unreachable", "ROUNDTABLE_REDIS_URL");
     assert!(gone.detail().contains("refused"), "{gone:?}");
+}
+
+/// The running server knows of a proxy whose address is not trusted.
+#[tokio::test]
+async fn a_server_that_has_seen_a_proxy_that_it_does_not_trust() {
+    let folder = Folder::new();
+    let server = Running::start(&[("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")]);
+    let (listen, ops) = (server.address.to_string(), server.ops.to_string());
+    let settings = [("ROUNDTABLE_LISTEN", listen.as_str()), ("ROUNDTABLE_OPS_LISTEN", &ops)];
+    own(&folder, &settings).all_well();
+    http::ask(server.address, "POST", "/signal-api/v1/check", &[("X-Real-IP", "203.0.113.7")]).await;
+    let said = own(&folder, &settings);
+    said.only("shared_client_address", "ROUNDTABLE_TRUSTED_PROXIES");
+    assert!(said.detail().contains("untrusted_proxy: 1"), "{said:?}");
 }
 
 #[test]
@@ -55,7 +74,10 @@ fn an_engine_that_lets_nobody_in_says_why() {
         (format!("rediss://:{SECRET}@127.0.0.1:{tls}"), Some("certificate")),
         (format!("redis://:{wrong}@nobody.invalid"), Some("failed to lookup")),
     ] {
-        let said = own(&folder, &[("ROUNDTABLE_REDIS_URL", &url), ("ROUNDTABLE_RESUME_KEY", "the-same-for-all")]);
+        let said = own(
+            &folder,
+            &[("ROUNDTABLE_REDIS_URL", &url), ("ROUNDTABLE_RESUME_KEY", "the-same-for-all-and-long-enough")],
+        );
         assert!(!said.text.contains(wrong), "{said:?}");
         match why {
             None => said.all_well(),
@@ -79,6 +101,10 @@ fn settings_that_a_server_does_not_start_with() {
     let keys = [("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", missing.as_str())];
     own(&folder, &keys).only("file_unreadable", &missing);
     own(&folder, &[("ROUNDTABLE_STATIC_DIR", &missing)]).only("page_missing", &missing);
+    // Where no folder is named, a web server in front may have the page.
+    let mut bare = program(BINARY, &[("ROUNDTABLE_LISTEN", "127.0.0.1:0"), ("ROUNDTABLE_CONNECTIONS", "100")]);
+    bare.args(["doctor", "--json"]).env("ROUNDTABLE_REQUESTS", "10").current_dir(folder.path(""));
+    said(&bare.output().unwrap()).unknown("page", "ROUNDTABLE_STATIC_DIR");
     // An address of another machine (RFC 5737).
     own(&folder, &[("ROUNDTABLE_LISTEN", "198.51.100.3:18080")]).only("setting_wrong", "ROUNDTABLE_LISTEN");
 }

@@ -6,6 +6,7 @@ mod common;
 
 mod machine;
 mod outside;
+mod proxies;
 mod relay;
 mod stage;
 
@@ -32,10 +33,11 @@ fn code(paths: &[&str]) -> String {
 /// Whoever can find something has a test that expects it: the program here, the page in a browser.
 #[test]
 fn every_finding_is_made_on_purpose_in_a_test() {
-    let program = ["outside", "own", "relays", "web"].map(|name| format!("src/doctor/{name}.rs"));
+    let program = ["outside", "own", "proxies", "relays", "web"].map(|name| format!("src/doctor/{name}.rs"));
     let program = code(&program.each_ref().map(String::as_str));
     let page = code(&["static/src/core/examination.ts"]);
-    let tests = code(&["tests/doctor/machine.rs", "tests/doctor/outside.rs", "tests/doctor/relay.rs"]);
+    let tests = ["machine", "outside", "proxies", "relay"].map(|name| format!("tests/doctor/{name}.rs"));
+    let tests = code(&tests.each_ref().map(String::as_str));
     let browser = code(&["tests/e2e/diag.spec.js"]);
     let mut untested = BTreeSet::new();
     for finding in FINDINGS {

@@ -3,13 +3,13 @@
 use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::program::{run, text};
-use crate::stage::{Folder, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
+use crate::stage::{ClosedPort, Folder, LATER, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
 
 /// What passes a WebSocket on as it should be.
-fn proxied(upstream: &str) -> String {
+pub fn proxied(upstream: &str) -> String {
     format!(
         "proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header \
-         Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+         Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header X-Forwarded-For $remote_addr;"
     )
 }
 
@@ -84,18 +84,30 @@ fn proxies_that_are_set_wrong() {
     let folder = Folder::new();
     let server = server(&folder, &[]);
     let address = server.address.to_string();
-    let (right, closed) = (proxied(&address), format!("127.0.0.1:{}", free_port()));
+    let (right, closed) = (proxied(&address), ClosedPort::new());
     let past = "return 200 '{\"code\":\"SUCCESS\",\"data\":{\"name\":\"roundtable\",\"version\":\"0\",\
                 \"time\":\"2020-01-01T00:00:00Z\"}}';";
     let cases = [
         ("", format!("location / {{ {right} }}")),
         (
             "upgrade_headers_missing",
-            format!("location / {{ proxy_pass http://{address}; proxy_set_header Host $http_host; }}"),
+            format!("location / {{ {} }}", right.replace("proxy_set_header Upgrade $http_upgrade;", "")),
         ),
-        ("origin_refused", format!("location / {{ {} }}", right.replace("$http_host", "$host"))),
-        ("wrong_path", format!("location / {{ {right} }} location /signal-api/ {{ proxy_pass http://{address}/; }}")),
-        ("server_down", format!("location / {{ {} }}", proxied(&closed))),
+        // Without `Host`, or with one that lacks the port, the origin proof decides.
+        ("", format!("location / {{ {} }}", right.replace("$http_host", "$host"))),
+        ("", format!("location / {{ {} }}", right.replace("proxy_set_header Host $http_host;", ""))),
+        (
+            "origin_refused",
+            format!(
+                "location / {{ {} }} location = /signal-api/v1/origin-proof {{ return 404; }}",
+                right.replace("$http_host", "$host")
+            ),
+        ),
+        (
+            "path_stripped",
+            format!("location / {{ {right} }} location /signal-api/ {{ proxy_pass http://{address}/; }}"),
+        ),
+        ("server_down", format!("location / {{ {} }}", proxied(&closed.address()))),
         // All is below /meet/, which is not taken off.
         ("wrong_path", format!("location /meet/ {{ {right} }}")),
         ("wrong_address", "location / { return 200 'Hello'; }".to_owned()),
@@ -116,6 +128,15 @@ fn proxies_that_are_set_wrong() {
             }
         }
     }
+}
+
+#[test]
+fn a_name_that_the_server_is_not_reached_under() {
+    let folder = Folder::new();
+    let server = server(&folder, &[("ROUNDTABLE_SERVER_NAMES", "localhost")]);
+    let page = |host: &str| format!("http://{host}:{}", server.address.port());
+    doctor(&["--quick", &page("localhost")], &[]).all_well();
+    doctor(&["--quick", &page("127.0.0.1")], &[]).only("origin_refused", &page("127.0.0.1"));
 }
 
 #[test]
@@ -149,6 +170,9 @@ fn certificates_that_browsers_do_not_take() {
         block(&folder.certificate("old.crt", "DNS:localhost", ONCE)),
         format!("location / {{ {upstream} }}"),
         block(&folder.self_signed("own.crt")),
+        block(&folder.certificate("new.crt", "DNS:localhost", LATER)),
+        // nginx takes such a pair, and no handshake succeeds.
+        block(&folder.rsa()),
     ];
     let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
     let look =
@@ -158,6 +182,10 @@ fn certificates_that_browsers_do_not_take() {
     look(ports[1], &["--ca-file", &ca]).only("certificate_name", "localhost");
     look(ports[2], &["--ca-file", &ca]).only("certificate_expired", "localhost");
     look(ports[3], &[]).only("no_tls", "localhost");
+    let early = look(ports[5], &["--ca-file", &ca]);
+    early.only("certificate_expired", "localhost");
+    assert!(early.detail().contains("begins on 2069-01-01"), "{early:?}");
+    look(ports[6], &[]).only("tls_handshake_failed", "localhost");
     look(ports[4], &[]).only("certificate_untrusted", "localhost");
     look(ports[4], &["--ca-file", &folder.path("own.crt")]).all_well();
     let other = format!("https://127.0.0.1:{}", ports[4]);
@@ -181,8 +209,13 @@ fn plain_http_a_name_that_is_none_and_a_closed_port() {
     doctor(&["--quick", &plain], &[]).only("plain_http", &plain);
     let said = doctor(&["--quick", "https://nobody.invalid"], &[]);
     said.only("name_not_found", "nobody.invalid");
-    let closed = format!("127.0.0.1:{}", free_port());
+    let port = ClosedPort::new();
+    let closed = port.address();
     doctor(&["--quick", &format!("http://{closed}")], &[]).only("port_closed", &closed);
+    // In a container all of it may be different for visitors.
+    let container = [("container", "docker")];
+    doctor(&["--quick", "https://nobody.invalid"], &container).unknown("connection", "nobody.invalid");
+    doctor(&["--quick", &format!("http://{closed}")], &container).unknown("connection", "runs in a container");
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ fn a_wrong_secret() {
     let folder = Folder::new();
     let turn = Turn::start(&folder, &[]);
     for transport in ["udp", "tcp"] {
-        turn.seen(&folder, "another-secret-than-its", transport).only("relay_secret_wrong", &turn.url(transport));
+        turn.seen(&folder, "another-secret-than-its-and-as-long", transport)
+            .only("relay_secret_wrong", &turn.url(transport));
     }
 }
 
@@ -45,8 +46,21 @@ fn closed_ports() {
 #[test]
 fn a_wrong_external_address() {
     let folder = Folder::new();
-    let turn = Turn::start(&folder, &["--external-ip=198.51.100.7/127.0.0.1"]);
+    let turn = Turn::start(&folder, &["--external-ip=10.255.255.254/127.0.0.1"]);
     turn.seen(&folder, SECRET, "udp").only("relay_address_wrong", &turn.url("udp"));
+}
+
+/// From the relay's own machine nobody can tell whether a public address leads to it.
+#[test]
+fn a_public_address_that_this_machine_does_not_reach_is_unknown() {
+    let folder = Folder::new();
+    let turn = Turn::start(&folder, &["--external-ip=198.51.100.7/127.0.0.1"]);
+    turn.seen(&folder, SECRET, "udp").unknown("relay", "198.51.100.7 is not reached from here");
+    let elsewhere = [("ROUNDTABLE_ICE_URLS", "stun:198.51.100.7:3478")];
+    own(&folder, &elsewhere).unknown("relay", "198.51.100.7 is not reached from here");
+    // In a container the loopback is the container's own.
+    let inside = [("ROUNDTABLE_ICE_URLS", &*format!("stun:127.0.0.1:{}", free_port())), ("container", "docker")];
+    own(&folder, &inside).unknown("relay", "127.0.0.1 is not reached from here");
 }
 
 #[test]

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use crate::common::DEADLINE;
 use crate::common::program::{BINARY, Running, program, text};
 
 /// What the relays know.
-pub const SECRET: &str = "not-to-be-shown-to-anybody";
+pub const SECRET: &str = "not-to-be-shown-to-anybody-at-all";
 
 /// What one run of the doctor said.
 #[derive(Debug)]
@@ -35,6 +36,14 @@ impl Said {
         let names: Vec<&str> = self.findings.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((self.code, names), (1, vec![name]), "{self:#?}");
         assert!(self.findings[0].1.contains(about), "{self:#?}");
+    }
+
+    /// Nothing was found, and this could not be looked at, for a reason that has these words.
+    pub fn unknown(&self, look: &str, words: &str) {
+        let missed = self.json["not_looked_at"].as_array().unwrap();
+        let found =
+            missed.iter().any(|missed| missed["look"] == look && missed["said"].as_str().unwrap().contains(words));
+        assert!(self.code == 2 && self.findings.is_empty() && found, "{self:#?}");
     }
 
     /// What was seen of all that was found.
@@ -107,7 +116,10 @@ impl Folder {
 
     /// A folder with a page.
     pub fn page(&self) -> String {
-        self.write("index.html", "<title>Roundtable</title>");
+        fs::create_dir_all(self.path("r")).unwrap();
+        for name in ["index.html", "r/index.html"] {
+            self.write(name, "<title>Roundtable</title>");
+        }
         self.0.to_str().unwrap().to_owned()
     }
 
@@ -136,6 +148,12 @@ impl Folder {
         self.path(file)
     }
 
+    /// One for localhost with an RSA key of its own: `rsa.crt`, `rsa.key`.
+    pub fn rsa(&self) -> String {
+        self.openssl("req -x509 -newkey rsa:2048 -nodes -keyout rsa.key -out rsa.crt -subj /CN=localhost");
+        self.path("rsa.crt")
+    }
+
     /// A certificate by it for these names, in a file of this name, good for these days.
     pub fn certificate(&self, file: &str, names: &str, days: [&str; 2]) -> String {
         self.write("names", &format!("subjectAltName={names}"));
@@ -157,9 +175,26 @@ impl Drop for Folder {
 /// Days on which a certificate is good, and was.
 pub const NOW: [&str; 2] = ["20200101", "20700101"];
 pub const ONCE: [&str; 2] = ["20200101", "20200102"];
+pub const LATER: [&str; 2] = ["20690101", "20700101"];
 
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port of this machine that is bound and refuses connections, so that no other test gets it meanwhile.
+pub struct ClosedPort(TcpSocket);
+
+impl ClosedPort {
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self(socket)
+    }
+
+    /// `127.0.0.1:<port>`
+    pub fn address(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
 }
 
 /// A process that takes connections, killed in the end.
@@ -189,9 +224,16 @@ impl Drop for Process {
 
 /// nginx with one server for each text of a `server` block, on ports of their own.
 pub fn nginx(folder: &Folder, blocks: &[&str]) -> (Process, Vec<u16>) {
+    nginx_with(folder, "", blocks)
+}
+
+/// The same with these lines for all of them, such as an `upstream`.
+pub fn nginx_with(folder: &Folder, lines: &str, blocks: &[&str]) -> (Process, Vec<u16>) {
     let ports: Vec<u16> = blocks.iter().map(|_| free_port()).collect();
-    let mut conf =
-        format!("pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n", folder.path(""));
+    let mut conf = format!(
+        "pid {0}/pid; error_log {0}/error.log; events {{}}\nhttp {{\naccess_log off;\n{lines}\n",
+        folder.path("")
+    );
     for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         conf.push_str(&format!("{kind}_temp_path {};\n", folder.path(kind)));
     }

@@ -42,7 +42,7 @@ test(
   },
 );
 
-test('three people see each other; one leaves and is gone at once', { tag: '@stack' }, async ({ join }) => {
+test('three people see each other; one leaves and is gone at once', async ({ join }) => {
   const [ada, grace, alan] = [
     await join('Ada', 'three'),
     await join('Grace', 'three'),
@@ -59,7 +59,7 @@ test('three people see each other; one leaves and is gone at once', { tag: '@sta
   await expectAllSeen([ada, grace, alan]);
 });
 
-test('mute and camera are seen by others and negotiate nothing', { tag: '@stack' }, async ({ join }) => {
+test('mute and camera are seen by others and negotiate nothing', async ({ join }) => {
   const ada = await join('Ada', 'mute', { audio: true });
   const grace = await join('Grace', 'mute', { audio: true });
   await expectAllSeen([ada, grace]);
@@ -85,22 +85,18 @@ test('mute and camera are seen by others and negotiate nothing', { tag: '@stack'
   expect(ada.offers + grace.offers).toBe(offers);
 });
 
-test(
-  'who comes without devices sees the others, and may turn them on later',
-  { tag: '@stack' },
-  async ({ join }) => {
-    const ada = await join('Ada', 'later');
-    const grace = await join('Grace', 'later', { video: false });
-    await expectPictures(grace, 'Ada');
-    await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
+test('who comes without devices sees the others, and may turn them on later', async ({ join }) => {
+  const ada = await join('Ada', 'later');
+  const grace = await join('Grace', 'later', { video: false });
+  await expectPictures(grace, 'Ada');
+  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
 
-    await grace.button('camera').click();
-    await grace.button('mic').click();
-    await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
-    await expectPictures(ada, 'Grace');
-    await expectSound(ada, 'Grace');
-  },
-);
+  await grace.button('camera').click();
+  await grace.button('mic').click();
+  await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
+  await expectPictures(ada, 'Grace');
+  await expectSound(ada, 'Grace');
+});
 
 test('where the browser wants a gesture before sound, the page asks for it', async ({
   join,
@@ -113,7 +109,9 @@ test('where the browser wants a gesture before sound, the page asks for it', asy
   await grace.page.addInitScript(() => {
     const play = HTMLMediaElement.prototype.play;
     let touched = false;
-    window.addEventListener('pointerup', () => (touched = true), { capture: true });
+    window.addEventListener('pointerup', () => (touched = true), {
+      capture: true,
+    });
     HTMLMediaElement.prototype.play = function () {
       if (touched || this.muted) return play.call(this);
       return Promise.reject(new DOMException('play() needs a gesture', 'NotAllowedError'));

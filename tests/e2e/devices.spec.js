@@ -262,7 +262,7 @@ test('a call that takes the camera away for a while: said, and over when it is',
       event,
     );
   await tell('mute');
-  await expect(ada.failure('device_paused')).toContainText('Nothing comes from the camera');
+  await expect(ada.failure('device_paused')).toContainText('no signal from the camera');
   await tell('unmute');
   await expect(ada.failure('device_paused')).toHaveCount(0);
 });
@@ -274,7 +274,7 @@ test('a machine that slept says so, and the call goes on', async ({ join, person
   await ada.join(server.url, 'asleep');
   await expectPictures(ada, 'Grace');
   await ada.page.clock.fastForward('10:00');
-  await expect(ada.failure('page_slept')).toContainText('asleep');
+  await expect(ada.failure('page_slept')).toContainText('suspended');
   await ada.failure('page_slept').getByRole('button', { name: 'Dismiss' }).click();
   await expect(ada.failure('page_slept')).toHaveCount(0);
   await expectPictures(ada, 'Grace');
@@ -289,7 +289,7 @@ test.describe('the path', () => {
     const between = await Wire.to(server);
     const ada = await person('Ada');
     await enterLobby(ada, between.url, 'path');
-    await expect(path(ada, 'none')).toContainText('Server reached');
+    await expect(path(ada, 'none')).toContainText('You are connected');
     between.cut();
     await ada.button('check-path').click();
     await expect(path(ada, 'failed')).toContainText('The server cannot be reached.');
@@ -316,14 +316,14 @@ test.describe('the path', () => {
     test.use({
       settings: {
         ROUNDTABLE_ICE_URLS: 'turn:127.0.0.1:9',
-        ROUNDTABLE_TURN_SECRET: 'a secret of sixteen',
+        ROUNDTABLE_TURN_SECRET: 'a secret that is as long as it must be',
       },
     });
 
     test('says what will not work', async ({ person, server }) => {
       const ada = await person('Ada');
       await enterLobby(ada, server.url, 'relay');
-      await expect(path(ada, 'unreachable')).toContainText('only where a direct path exists');
+      await expect(path(ada, 'unreachable')).toContainText('may not work from this network');
     });
   });
 });

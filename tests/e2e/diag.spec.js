@@ -3,15 +3,16 @@
 import { chromium } from '@playwright/test';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import WebSocket from 'ws';
 import { allowDevices, executablePath, fakeDevices, quiet } from './lib/chromium.js';
 import { Firefox } from './lib/firefox.js';
 import { block } from './lib/net.js';
 import { nginx } from './lib/nginx.js';
-import { DIST } from './lib/server.js';
+import { DIST, Server } from './lib/server.js';
 import { expect, test } from './lib/test.js';
-import { Turn } from './lib/turn.js';
+import { Turn, ownAddress } from './lib/turn.js';
 
 /** Beside a relay. */
 const relayed = test.extend({
@@ -63,10 +64,10 @@ relayed(
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     await page.goto(server.url);
-    await page.locator('a[href$="/diag"]').click();
+    await page.locator('a[href$="?diag"]').click();
     await ready(page);
     expect(await findings(page)).toEqual([]);
-    await expect(page.locator('.summary')).toHaveText('All well.');
+    await expect(page.locator('.summary')).toHaveText('No problems found.');
     await expect(page.locator('[data-look=relay]')).toHaveCount(2);
 
     await page.locator('[data-action=try-devices]').press('Enter');
@@ -82,13 +83,13 @@ relayed(
 );
 
 relayed.describe('another secret', () => {
-  relayed.use({ more: { ROUNDTABLE_TURN_SECRET: 'another-secret-than-its' } });
+  relayed.use({ more: { ROUNDTABLE_TURN_SECRET: 'another-secret-than-its-and-as-long' } });
 
   relayed('is found, in both languages', async ({ server, person }) => {
     const { page } = await person('Ada', { locale: 'zh-CN' });
     await looked(page, server.url);
     expect(await findings(page)).toEqual(['relay_secret_wrong', 'relay_secret_wrong']);
-    await expect(page.locator('[data-finding]').first()).toContainText('中继不接受凭据。');
+    await expect(page.locator('[data-finding]').first()).toContainText('中继服务器拒绝了凭据。');
   });
 });
 
@@ -142,7 +143,7 @@ relayed.describe('a relay with one port for each', () => {
 // Another address of this machine: only the relay itself is not let in, and not the browser.
 const other = '198.18.0.7';
 relayed.describe('a relay that lets this machine in and not itself', () => {
-  const edit = (conf) => conf.replace(`allowed-peer-ip=${other}`, `allowed-peer-ip=${new Turn().host}`);
+  const edit = (conf) => conf.replace(`allowed-peer-ip=${other}`, `allowed-peer-ip=${ownAddress()}`);
   relayed.use({
     mistake: {
       settings: { TURN_HOST: other, TURN_RELAY_ADDRESS: other },
@@ -173,21 +174,50 @@ relayed.describe('a relay that lets this machine in and not itself', () => {
   });
 });
 
+/** The machine's default gateway, as a proxy in a container sees all whom docker-proxy brings. */
+function gateway() {
+  const routes = readFileSync('/proc/net/route', 'utf8').split('\n');
+  const hex = routes.map((line) => line.split('\t')).find(([, to]) => to === '00000000')?.[2];
+  if (hex === undefined) throw new Error('This machine has no default route, which the test needs.');
+  return [...Buffer.from(hex, 'hex')].reverse().join('.');
+}
+
 test('proxies that are set wrong', async ({ server, person }) => {
   const upstream = `127.0.0.1:${server.port}`;
   const right = `proxy_pass http://${upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host;
-    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;`;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+    proxy_set_header X-Forwarded-For $remote_addr;`;
+  const down = right.replace(`${server.port}`, '1');
+  const page = `root ${DIST}; location = /diag { try_files $uri /index.html; }`;
   const cases = [
     [[], `location / { ${right} }`],
     [
       ['upgrade_headers_missing'],
-      `location / { proxy_pass http://${upstream}; proxy_set_header Host $http_host; }`,
+      `location / { ${right.replace('proxy_set_header Upgrade $http_upgrade;', '')} }`,
     ],
-    [['origin_refused'], `location / { ${right.replace('$http_host', '$host')} }`],
+    // The origin proof decides where `Host` does not.
+    [[], `location / { ${right.replace('$http_host', '$host')} }`],
+    [
+      ['origin_refused'],
+      `location / { ${right.replace('$http_host', '$host')} }
+       location = /signal-api/v1/origin-proof { return 404; }`,
+    ],
+    [['server_down'], `location / { ${right} } location /signal-api/ { ${down} }`],
+    // nginx answers 404 where the file of its error_page is missing.
     [
       ['server_down'],
-      `location / { ${right} } location /signal-api/ { ${right.replace(`${server.port}`, '1')} }`,
+      `${page} location /signal-api/ { ${down} } error_page 502 /50x.html; location = /50x.html { root /nonexistent; }`,
     ],
+    [
+      ['path_stripped'],
+      `${page} location /signal-api/ { default_type application/json; return 404 '{"code":"PATH_STRIPPED","message":"…"}'; }`,
+    ],
+    [['no_history_fallback'], `${page} location /signal-api/ { ${right} }`],
+    [
+      ['shared_client_address'],
+      `location / { ${right.replace('proxy_set_header X-Forwarded-For $remote_addr;', '')} }`,
+    ],
+    [['gateway_client_address'], `location / { ${right.replace('$remote_addr', gateway())} }`],
     [['wrong_path'], `location / { root ${DIST}; try_files $uri /index.html; }`],
     [['websocket_failed'], `location / { ${right} } location /signal-api/ws { return 403; }`],
   ];
@@ -200,6 +230,27 @@ test('proxies that are set wrong', async ({ server, person }) => {
     }
   } finally {
     await proxy.stop();
+  }
+});
+
+test('servers in turn that share no rooms, before the room and on the page', async ({ server, person }) => {
+  const other = await new Server().start();
+  const upstream = `upstream apart { server 127.0.0.1:${server.port}; server 127.0.0.1:${other.port}; }`;
+  const block = `location / { proxy_pass http://apart; proxy_http_version 1.1; proxy_set_header Host $http_host;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+    proxy_set_header X-Forwarded-For $remote_addr; }`;
+  const proxy = await nginx([block], { lines: upstream });
+  try {
+    const { page } = await person('Ada', { locale: 'zh-CN' });
+    await page.goto(`${proxy.urls[0]}r/standup`);
+    await expect(page.locator('[data-path=apart]')).toContainText('互相看不到');
+    await looked(page, proxy.urls[0]);
+    expect(await findings(page)).toEqual(['servers_not_shared']);
+    await page.goto(`${server.url}r/standup`);
+    await expect(page.locator('[data-path=none]')).toBeVisible();
+  } finally {
+    await proxy.stop();
+    await other.kill();
   }
 });
 
@@ -258,7 +309,7 @@ test('plain http on another name than localhost, and devices that are refused', 
 });
 
 test('a machine without a camera', async ({ server }) => {
-  const args = [...quiet, `${fakeDevices[0]}=device-count=0`, ...allowDevices];
+  const args = [...quiet, '--use-fake-device-for-media-stream=device-count=0', ...allowDevices];
   const browser = await chromium.launch({ executablePath, args });
   const page = await browser.newPage();
   await looked(page, server.url);

@@ -7,6 +7,8 @@ const SIZES = [
   { width: 1280, height: 800 },
   { width: 390, height: 844 },
   { width: 844, height: 390 },
+  // 400 % zoom of 1280 pixels (WCAG 1.4.10).
+  { width: 320, height: 568 },
 ];
 
 /** What of the room is cut, hidden or covered; and whether anything scrolls. */
@@ -36,8 +38,16 @@ function misfits() {
         box.bottom > frame.bottom + 0.5;
       if (clips && out) wrong.push(`${what} is cut by ${inside.tagName}.${inside.className}`);
     }
+    const name = element.querySelector('.name');
+    // A name is legible: whole, or with more than a few letters.
+    const letters = name?.querySelector('.letters');
+    if (letters?.checkVisibility() && letters.clientWidth < Math.min(letters.scrollWidth, 40))
+      wrong.push(`the name of ${what} has ${letters.clientWidth} pixels`);
     for (const [other, beside, parent] of boxes) {
       if (parent.contains(element)) continue;
+      // The inset of a call of two lies over the other tile.
+      const under = [element, parent].filter((one) => !one.closest('[data-inset]'));
+      if (under.length === 0 || (under.length === 1 && under[0].matches('[data-peer-id]'))) continue;
       const apart =
         box.left >= beside.right - 0.5 ||
         beside.left >= box.right - 0.5 ||
@@ -50,21 +60,30 @@ function misfits() {
   return wrong;
 }
 
+/** The names on the tiles of the page that is shown. */
+const visibleNames = ({ page }) =>
+  page
+    .locator('[data-peer-id]:visible, [data-self]:visible')
+    .evaluateAll((tiles) => tiles.map((tile) => tile.getAttribute('aria-label')));
+
 /** Somebody who is in the room and has no browser. */
-function guest({ url }, name) {
-  const address = new URL('signal-api/ws?room=fit', url);
+function guest({ url }, name, room = 'fit') {
+  const address = new URL(`signal-api/ws?room=${room}`, url);
   address.protocol = 'ws:';
   const socket = new WebSocket(address);
   socket.on('open', () => socket.send(JSON.stringify({ type: 'join', name })));
   return socket;
 }
 
-test('rooms of 1, 2, 4, 9 and 16 fit without scrolling', async ({ join, server }) => {
+test('rooms of 1, 2, 4, 12 and 16 fit without scrolling, from 13 tiles on in pages', async ({
+  join,
+  server,
+}) => {
   const guests = [];
   const ada = await join('Ada', 'fit', { video: false });
   await expect(ada.ownTile).toBeVisible();
   let people = 1;
-  for (const count of [1, 2, 4, 9, 16]) {
+  for (const count of [1, 2, 4, 12, 16]) {
     for (; people < count; people++) {
       // Sixteen browsers are more than the machine has; a tile is a tile without a call, too.
       if (people < 4) await join(`Guest ${people}`, 'fit', { video: false });
@@ -75,7 +94,93 @@ test('rooms of 1, 2, 4, 9 and 16 fit without scrolling', async ({ join, server }
       await ada.page.setViewportSize(size);
       const where = `${count} in ${size.width}×${size.height}`;
       await expect.poll(() => ada.page.evaluate(misfits), { message: where }).toEqual([]);
+      if (size.width >= 390) await expect(ada.button('next-page')).toHaveCount(count > 12 ? 1 : 0);
     }
   }
+
+  await ada.page.setViewportSize(SIZES[0]);
+  await expect.poll(() => visibleNames(ada)).toHaveLength(12);
+  const first = await visibleNames(ada);
+  await ada.button('next-page').click();
+  await expect.poll(() => visibleNames(ada)).toHaveLength(4);
+  const all = new Set([...first, ...(await visibleNames(ada))]);
+  expect(all.size).toBe(16);
+  await expect(ada.button('next-page')).toBeDisabled();
+  await ada.button('previous-page').click();
+  await expect.poll(() => visibleNames(ada)).toEqual(first);
+
+  // A tile that is pinned stays on every page, and those in the strip have legible names.
+  const name = first.at(-1);
+  await ada.tile(name).hover();
+  await ada
+    .tile(name)
+    .getByRole('button', { name: `Pin ${name}` })
+    .click();
+  for (const size of SIZES) {
+    await ada.page.setViewportSize(size);
+    await expect.poll(() => ada.page.evaluate(misfits), { message: `strip at ${size.width}` }).toEqual([]);
+    await expect(ada.tile(name)).toBeVisible();
+    await ada.button('next-page').click();
+    await expect(ada.tile(name)).toBeVisible();
+    await ada.button('previous-page').click();
+  }
   for (const socket of guests) socket.close();
+});
+
+test('a call of two: the local video is a movable inset, nothing is pinned, hands are seen', async ({
+  person,
+  server,
+}) => {
+  const ada = await person('Ada', { viewport: { width: 390, height: 844 } });
+  await ada.join(server.url, 'two', { video: false });
+  // A single tile has nothing to be pinned over, and pulling the page down does not reload it.
+  await expect(ada.button('pin')).toHaveCount(0);
+  const overscroll = () => getComputedStyle(document.documentElement).overscrollBehaviorY;
+  expect(await ada.page.evaluate(overscroll)).toBe('none');
+  await expect(ada.page.getByRole('timer')).toHaveText(/^0:\d\d$/);
+
+  const grace = await person('Grace');
+  await grace.join(server.url, 'two', { video: false });
+  await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
+  const inset = ada.page.locator('[data-inset]');
+  const box = (locator) => locator.boundingBox();
+  const corner = async () => {
+    const [own, other] = [await box(inset), await box(ada.tile('Grace'))];
+    const beside = own.x + own.width / 2 > other.x + other.width / 2 ? 'right' : 'left';
+    return `${own.y + own.height / 2 > other.y + other.height / 2 ? 'bottom' : 'top'} ${beside}`;
+  };
+  await expect(ada.ownTile).toBeInViewport({ ratio: 1 });
+  await expect(ada.button('pin')).toHaveCount(0);
+  expect((await box(ada.tile('Grace'))).width).toBeGreaterThan(360);
+  await expect.poll(corner).toBe('top right');
+  await ada.button('move-self').focus();
+  await ada.page.keyboard.press('Enter');
+  await expect.poll(corner).toBe('bottom right');
+  const { x, y, width, height } = await box(inset);
+  await ada.page.mouse.move(x + width / 2, y + height / 2);
+  await ada.page.mouse.down();
+  await ada.page.mouse.move(x - 150, y + height / 2 - 300, { steps: 5 });
+  await ada.page.mouse.up();
+  await expect.poll(corner).toBe('top left');
+
+  // With a third one all are alike, and the pin, which is seen below the pointer, does not cover the hand.
+  const alan = guest(server, 'Alan', 'two');
+  await expect(inset).toHaveCount(0);
+  await grace.page.keyboard.press('h');
+  const hand = ada.tile('Grace').getByRole('img', { name: 'Hand raised' });
+  await ada.tile('Grace').hover();
+  await expect(hand).toBeVisible();
+  const onTop = (element) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return element.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+  };
+  expect(await hand.evaluate(onTop)).toBe(true);
+
+  // A panel that covers the stage leaves no edge of a tile.
+  await ada.button('people').click();
+  await expect(ada.page.locator('[data-panel=people]')).toBeVisible();
+  await expect(ada.tile('Grace')).toBeHidden();
+  await ada.button('close-panel').click();
+  await expect(ada.tile('Grace')).toBeVisible();
+  alan.close();
 });

@@ -88,7 +88,7 @@ test('a locked room lets nobody in until it is opened', async ({ enter }) => {
   await expect(ada.tile('Grace')).toBeVisible();
 });
 
-test('the lobby: one is let in, one is refused, one does not wait', async ({ enter }) => {
+test('the lobby: one is let in, two are refused at once, one does not wait', async ({ enter }) => {
   const ada = await enter('Ada', 'lobby');
   await inside(ada);
   await list(ada);
@@ -97,7 +97,7 @@ test('the lobby: one is let in, one is refused, one does not wait', async ({ ent
   const request = (name) => ada.page.locator('[data-request]', { hasText: name });
   const waiting = async (name) => {
     const someone = await enter(name, 'lobby');
-    await expect(someone.page.locator('[data-phase=waiting]')).toContainText('A host will let you in');
+    await expect(someone.page.locator('[data-phase=waiting]')).toContainText('Waiting for a host');
     await expect(request(name)).toBeVisible();
     return someone;
   };
@@ -109,8 +109,9 @@ test('the lobby: one is let in, one is refused, one does not wait', async ({ ent
   await inside(grace);
 
   const alan = await waiting('Alan');
-  await request('Alan').locator('[data-action=refuse]').click();
-  await expect(alan.failure('lobby_refused')).toBeVisible();
+  const bob = await waiting('Bob');
+  await ada.page.locator('[data-action=refuse_all]').click();
+  for (const someone of [alan, bob]) await expect(someone.failure('lobby_refused')).toBeVisible();
 
   const zoe = await waiting('Zoe');
   await zoe.button('leave').click();
@@ -124,7 +125,7 @@ test('a host hands over, and the meeting outlives the first one', async ({ enter
   await list(ada);
   await act(ada, 'Grace', 'make-host');
   await expect(row(ada, 'Grace')).toHaveAttribute('data-role', 'host');
-  await expect(grace.page.locator('[data-notice=role]')).toContainText('You are a host now.');
+  await expect(grace.page.locator('[data-notice=role]')).toContainText('You are now a host.');
 
   await list(grace);
   await act(grace, 'Ada', 'unhost');
@@ -158,7 +159,7 @@ test('asked to mute, one decides; switched off, one is off at once', async ({ en
   await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'on');
   await list(ada);
   await act(ada, 'Grace', 'ask-mute');
-  await expect(grace.page.locator('[data-notice=asked]')).toContainText('Ada asks you to mute.');
+  await expect(grace.page.locator('[data-notice=asked]')).toContainText('Ada asks you to mute your microphone.');
   await expect(grace.ownTile).toHaveAttribute('data-mic', 'on');
   await grace.button('comply').click();
   await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'off');
@@ -226,13 +227,14 @@ test('a talk: a listener applies, is granted, speaks, and it is taken back', asy
   await expect(ada.page.getByRole('dialog')).toContainText('Safety code with Grace');
   await ada.page.keyboard.press('Escape');
   await expect(ada.page.getByRole('dialog')).toHaveCount(0);
-  // Listeners write to those who speak, and nobody waits for another listener.
+  // Listeners write to hosts, and nobody waits for another listener.
   await list(grace);
   await expect(row(grace, 'Alan')).toBeVisible();
   await expect(row(grace, 'Alan').locator('[data-action=link]')).toHaveCount(0);
   await grace.button('chat').click();
   const chat = grace.page.locator('[data-panel=chat]');
-  await expect(chat).toContainText('Only hosts and speakers get what you write');
+  await expect(chat).toContainText('only hosts receive your messages');
+  await expect(chat.locator('[data-action=attach]')).toHaveCount(0);
   await chat.locator('textarea').fill('May I?');
   await chat.locator('textarea').press('Enter');
   await expect(chat.locator('[data-entry=text]')).toContainText('May I?');
@@ -240,7 +242,7 @@ test('a talk: a listener applies, is granted, speaks, and it is taken back', asy
 
   await grace.button('hand').click();
   await ada.page.locator('[data-request]', { hasText: 'Grace asks to speak' }).locator('.yes').click();
-  await expect(grace.page.locator('[data-notice=role]')).toContainText('You may speak now.');
+  await expect(grace.page.locator('[data-notice=role]')).toContainText('You can speak now.');
   await grace.button('comply').click();
   // The other listener hears her as well: their connection is made now.
   for (const someone of [ada, alan]) await expectSound(someone, 'Grace');

@@ -6,7 +6,7 @@ import { join as path } from 'node:path';
 import { loseForGood, subPath, Wire } from './lib/net.js';
 import { expect, expectAllSeen, expectPictures, expectSignaling, test } from './lib/test.js';
 
-const TOKEN = 'north-north-north-north';
+const TOKEN = 'north-north-north-north-north-north';
 
 // Whoever is lost stays lost for as long as the test looks.
 test.use({
@@ -31,6 +31,14 @@ async function confirm(operator) {
   await dialog.locator('[data-action=confirm]').click();
   await expect(dialog).toHaveCount(0);
 }
+
+test('the page as a file of the dist leads to the server', async ({ person, server }) => {
+  const operator = await person('Grace');
+  await operator.page.goto(new URL('admin.html', server.url).href);
+  await expect(operator.page).toHaveURL(at(server.url));
+  await signIn(operator);
+  await expect(figure(operator, 'rooms')).toBeVisible();
+});
 
 test('an operator sees a call and a lost link, removes, ends and drains', async ({
   join,
@@ -62,7 +70,7 @@ test('an operator sees a call and a lost link, removes, ends and drains', async 
   await expect(member(operator, 'Grace')).toHaveAttribute('data-link', 'ok');
   await loseForGood(grace, wire);
   await expect(member(operator, 'Grace')).toHaveAttribute('data-link', 'lost');
-  await expect(member(operator, 'Grace')).toContainText('Connection lost');
+  await expect(member(operator, 'Grace')).toContainText('Disconnected');
   await expect(member(operator, 'Ada')).toHaveAttribute('data-link', 'ok');
 
   await member(operator, 'Grace').locator('[data-action=remove]').click();
@@ -77,9 +85,9 @@ test('an operator sees a call and a lost link, removes, ends and drains', async 
   await operator.button('end').click();
   await confirm(operator);
   await expect(ada.failure('ended')).toBeVisible();
-  await expect(note(operator, 'outcome')).toContainText('was ended');
+  await expect(note(operator, 'outcome')).toContainText('has ended');
   await expect(room(operator, 'standup')).toHaveCount(0);
-  await expect(operator.page.locator('[data-detail=standup]')).toContainText('Nobody is in this meeting');
+  await expect(operator.page.locator('[data-detail=standup]')).toContainText('This meeting is empty');
 
   const zoe = await join('Zoe', 'other', { video: false });
   await expect(room(operator, 'other')).toBeVisible();
@@ -106,9 +114,9 @@ test.describe('where few attempts are free', () => {
     const alert = operator.page.getByRole('alert');
     await operator.page.goto(at(server.url));
     await operator.button('open').click();
-    await expect(alert).toHaveText('Type the token.');
+    await expect(alert).toHaveText('Enter the token.');
     await signIn(operator, 'north');
-    await expect(alert).toHaveText('The server does not take this token.');
+    await expect(alert).toHaveText('The server does not accept this token.');
     await expect(figure(operator, 'rooms')).toHaveCount(0);
     await expect(async () => {
       await operator.button('open').click();
@@ -160,11 +168,11 @@ test.describe('where hosts may record to the server', () => {
     await ada.page.keyboard.press('r');
     await ada.page.locator('[data-place="server"]').check();
     await ada.button('confirm').click();
-    await expect(to('Ada')).toHaveText('Records to the server');
+    await expect(to('Ada')).toHaveText('Recording on the server');
     await expect(to('Grace')).toHaveCount(0);
     await grace.page.keyboard.press('r');
     await grace.button('confirm').click();
-    await expect(to('Grace')).toHaveText('Records on their own device');
+    await expect(to('Grace')).toHaveText('Recording on their own device');
     await ada.page.keyboard.press('r');
     await expect(to('Ada')).toHaveCount(0);
   });

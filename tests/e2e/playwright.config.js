@@ -1,5 +1,5 @@
 import { defineConfig } from '@playwright/test';
-import { allowDevices, executablePath, fakeDevices, quiet } from './lib/chromium.js';
+import { allowDevices, engine, fakeDevices, quiet, smallCamera } from './lib/chromium.js';
 
 export default defineConfig({
   testMatch: '*.spec.js',
@@ -18,6 +18,6 @@ export default defineConfig({
     locale: 'en-US',
     ignoreHTTPSErrors: true,
     screenshot: 'only-on-failure',
-    launchOptions: { executablePath, args: [...quiet, ...fakeDevices, ...allowDevices] },
+    launchOptions: { executablePath: engine, args: [...quiet, ...fakeDevices, ...smallCamera, ...allowDevices] },
   },
 });

@@ -1,23 +1,13 @@
-// How good each link is, what was measured of it, and that nobody sits between two people.
+// How good each link is, and what was measured of it.
 
 import { readFile } from 'node:fs/promises';
 import { expect, expectPictures, test } from './lib/test.js';
-
-/** The fingerprint of a key that neither of the two has. */
-const OWN = Array(32).fill('5A').join(':');
 
 /** Opens what can be asked about the link to someone. */
 async function ask(person, other, about) {
   await person.tile(other).locator('[data-action=link]').click();
   await person.button(about).locator('visible=true').click();
   return person.page.locator(`[data-panel=${about}]`);
-}
-
-/** The words of the safety code with someone. */
-async function safetyWords(person, other) {
-  const panel = await ask(person, other, 'safety');
-  await expect(panel.getByRole('listitem')).toHaveCount(10);
-  return panel.getByRole('listitem').allInnerTexts();
 }
 
 /** What the browser has counted of the link so far. */
@@ -66,7 +56,7 @@ test('bars show how good a link is, and say why', async ({ join }) => {
   await expect(bars).toHaveAttribute('data-reason', 'loss');
   await expect(bars).toHaveAccessibleName('Connection to Grace: Weak connection');
   await bars.press('Enter');
-  await expect(ada.page.getByText('Packets get lost on the way.')).toBeVisible();
+  await expect(ada.page.getByText('Packets are being lost.')).toBeVisible();
   await ada.page.keyboard.press('Escape');
   await expect(bars).toBeFocused();
 });
@@ -114,41 +104,10 @@ test('statistics agree with getStats, and are saved as JSON', async ({ join }) =
   expect(await ada.page.evaluate(() => window.probe.violations)).toEqual([]);
 });
 
-test('two people have the same safety code, each two another one', async ({ join }) => {
-  const ada = await join('Ada', 'safe');
-  const grace = await join('Grace', 'safe');
-  const alan = await join('Alan', 'safe', { video: false });
-  const words = await safetyWords(ada, 'Grace');
-  expect(words).toEqual(await safetyWords(grace, 'Ada'));
-  expect(words).not.toEqual(await safetyWords(alan, 'Ada'));
-});
-
-test('a server that swaps fingerprints gives itself away by another code', async ({ person, server }) => {
-  // What somebody in between does: to each side it shows the fingerprint of its own key.
-  const swap = (message) => String(message).replaceAll(/(a=fingerprint:sha-256 )[0-9A-F:]{95}/g, `$1${OWN}`);
-  const people = [await person('Ada'), await person('Grace')];
-  for (const { page } of people) {
-    await page.routeWebSocket(/signal-api/, (socket) => {
-      const onward = socket.connectToServer();
-      onward.onMessage((message) => socket.send(swap(message)));
-    });
-  }
-  const [ada, grace] = people;
-  for (const someone of people) await someone.join(server.url, 'between');
-  // Both ends of this one have only the names of keys: the browsers find out, and no media flows.
-  for (const someone of people) {
-    await expect
-      .poll(() => someone.page.evaluate(() => window.probe.connections[0]?.currentRemoteDescription?.sdp))
-      .toContain(OWN);
-  }
-  expect(await safetyWords(ada, 'Grace')).not.toEqual(await safetyWords(grace, 'Ada'));
-});
-
 test.describe('R82', () => {
   test.use({ settings: { ROUNDTABLE_QUALITY_INTERVAL: '2s' } });
 
   test('what calls are like arrives in the metrics of the server', async ({ join, server }) => {
-    test.skip(!server.metric, 'the metrics of a stack stay inside');
     const ada = await join('Ada', 'reported', { audio: true });
     const grace = await join('Grace', 'reported', { audio: true });
     await expectPictures(ada, 'Grace');

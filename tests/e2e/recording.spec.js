@@ -122,9 +122,10 @@ test('a recording holds everyone, and everyone is told', async ({ join, person, 
   const beforeEnd = [two, three].map(({ middle }) => (three.ended - middle) / 1_000);
   const { seen, ...file } = await ada.page.evaluate(play, { name, places, beforeEnd });
   expect(file).toMatchObject({ width: 1280, height: 720 });
-  expect(file.seconds).toBeGreaterThan((three.ended - two.begun) / 1_000);
+  // The last picture has no duration of its own; on a busy machine it stands for some tenths of a second.
+  expect(file.seconds).toBeGreaterThan((three.ended - two.begun) / 1_000 - 1);
   expect(Math.abs(file.seconds - file.soundSeconds)).toBeLessThan(1);
-  // The camera that Chromium makes up is green.
+  // The cameras are green.
   const green = ([red, green, blue]) => green > 60 && green > 1.4 * red && green > 1.4 * blue;
   expect(seen.map((colours) => colours.map(green))).toEqual([
     [true, true, false],
@@ -139,7 +140,7 @@ test('without a disk it is kept in memory, says so before, and is saved on leavi
 }) => {
   const ada = await recorder(person, server, 'memory', withoutPicker);
   await ada.page.keyboard.press('r');
-  await expect(ada.page.getByRole('dialog')).toContainText('up to 512 MB or some 28 minutes');
+  await expect(ada.page.getByRole('dialog')).toContainText('up to 512 MB (about 28 minutes)');
   await ada.button('confirm').click();
   await expect(sign(ada)).toBeVisible();
   const download = ada.page.waitForEvent('download');

@@ -3,7 +3,7 @@
 import { expect, expectPictures, expectSound, test } from './lib/test.js';
 
 /** The tile with someone's screen. */
-const screenOf = (person, name) => person.page.locator(`[data-screen-of][aria-label="Screen of ${name}"]`);
+const screenOf = (person, name) => person.page.locator(`[data-screen-of][aria-label="${name}’s screen"]`);
 
 /** Frames that were decoded for a video, from now on. */
 async function expectFrames(tile) {

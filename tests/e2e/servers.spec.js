@@ -1,9 +1,6 @@
 // Two people in one call, each on another server, and one of these is killed.
 
-import { expect, expectAllSeen, expectSignaling, expectSound, test } from './lib/test.js';
-
-/** Longer than a picture of the slowest camera lasts on a busy machine, and shorter than any connection takes to be made. */
-const STALL_MS = 1_000;
+import { expect, expectAllSeen, expectSignaling, expectSound, STALL_MS, test } from './lib/test.js';
 
 test('the server of one of two is killed: nobody sees it in the call, and who mutes then is seen to be muted', async ({
   pair: { servers, wires },

@@ -15,7 +15,7 @@ const test = base.extend({
     for (const wire of wires) wire.close();
   },
 });
-test.use({ settings: { ROUNDTABLE_RESUME_KEY: 'a key that outlives the server' } });
+test.use({ settings: { ROUNDTABLE_RESUME_KEY: 'a key that outlives the server, long enough' } });
 
 /** The tiles that two people have of each other, to be found unchanged later. */
 async function tilesOf(ada, grace) {
@@ -78,7 +78,7 @@ test('one person’s wire is cut and mended: the call goes on all the while', as
   await expectSignaling(ada, 'lost');
   await expect(grace.tile('Ada')).toHaveAttribute('data-away', '');
   // Beside the name: she is seen and heard.
-  await expect(grace.tile('Ada').getByRole('img', { name: 'Away, may come back' })).toBeVisible();
+  await expect(grace.tile('Ada').getByRole('img', { name: 'Disconnected, may return' })).toBeVisible();
   await expect(grace.tile('Ada').locator('.state')).toHaveCount(0);
   await expectSignaling(grace, 'open');
   await expectAllSeen([ada, grace]);
@@ -140,7 +140,7 @@ test('a server that comes back with another key is joined afresh, without ghosts
   await expectAllSeen([ada, grace]);
   await server.kill();
   for (const someone of [ada, grace]) await expectSignaling(someone, 'lost');
-  await server.start({ ROUNDTABLE_RESUME_KEY: 'another key' });
+  await server.start({ ROUNDTABLE_RESUME_KEY: 'another key, which is as long as the first' });
   for (const someone of [ada, grace]) await expectSignaling(someone, 'open');
   await expectAllSeen([ada, grace]);
   for (const someone of [ada, grace]) await expect(someone.tiles).toHaveCount(1);

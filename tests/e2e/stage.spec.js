@@ -56,7 +56,7 @@ test('pinned, hidden, and the list of keys, by keyboard and by menu', async ({ j
   await expectPictures(ada, 'Grace');
   await expectPictures(ada, 'Alan');
 
-  await ada.tile('Grace').getByRole('button', { name: 'Show Grace large' }).click();
+  await ada.tile('Grace').getByRole('button', { name: 'Pin Grace' }).click();
   await expect(ada.tile('Grace')).toHaveAttribute('data-large', '');
   await ada.page.keyboard.press('3');
   await expect(ada.tile('Alan')).toHaveAttribute('data-large', '');

@@ -150,7 +150,7 @@ test('a website that answers everything with its page is told to be the wrong ad
   const site = await website();
   const ada = await person('Ada');
   await ada.join(site.url, 'wrong');
-  await expect(ada.failure('wrong_address')).toContainText('not a Roundtable server');
+  await expect(ada.failure('wrong_address')).toContainText('No signaling server answers here');
   await expectSignaling(ada, 'connecting');
   site.close();
 });

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { expect, expectAllSeen, expectPictures, expectSignaling, expectSound, test } from './lib/test.js';
+import { expect, expectAllSeen, expectPictures, expectSignaling, expectSound, STALL_MS, test } from './lib/test.js';
 
 const note = (person) => person.failure('page_outdated');
 
@@ -60,10 +60,16 @@ test('a page that is older than the server asks to be loaded anew, and the call 
   await loaded;
 });
 
-test('a part of the page that is gone asks for it too', async ({ join, server, person }) => {
-  const ada = await join('Ada', 'parts');
-  await expect(ada.ownTile).toBeVisible();
+test('a part of the page that is gone asks for it too', async ({ server, person }) => {
+  const ada = await person('Ada');
   await ada.page.route(/assets\/SettingsDialog-/, (route) => route.fulfill({ status: 404 }));
+  await ada.join(server.url, 'parts');
+  await expect(ada.ownTile).toBeVisible();
+  // Parts are loaded ahead in their order; one that nobody wants yet is not missed.
+  await expect
+    .poll(() => ada.page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name)))
+    .toContainEqual(expect.stringContaining('ShortcutList'));
+  await expect(note(ada)).toHaveCount(0);
   await ada.button('more').click();
   await ada.button('devices').click();
   await expect(note(ada)).toBeVisible();
@@ -81,9 +87,6 @@ test('a part of the page that is gone asks for it too', async ({ join, server, p
   await expect(note(grace)).toBeVisible();
   await expect(note(grace).locator('[data-action=reload]')).toBeVisible();
 });
-
-/** Starting containers takes the processors from two browsers that encode: longer than a picture lasts, shorter than a call that is made anew. */
-const STALL_MS = 3_000;
 
 test(
   'a stack is upgraded under a call: pictures and sound go on by the same connections',

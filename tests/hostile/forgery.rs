@@ -1,12 +1,15 @@
 //! Who claims to be somebody else: forged senders, secrets of others and of earlier, ids of another room.
 
-use roundtable::access::ResumeKey;
+use std::time::{Duration, SystemTime};
+
+use roundtable::access::{OriginProofs, PROOF_LIFETIME, ResumeKey};
 use roundtable::protocol::{PeerId, RoomName};
 use serde_json::{Value, json};
 
 use crate::common::client::Client;
 use crate::common::http;
-use crate::stage::{Stage, room};
+use crate::common::raw::Raw;
+use crate::stage::{MANY, Stage, crowd, room};
 
 /// Comes to a room with a secret, as if it had read everything up to its first message.
 async fn come(stage: &Stage, room: &str, secret: &str) -> Client {
@@ -154,4 +157,35 @@ async fn replayed(stage: &Stage) {
 
 fn fresh(welcome: &Value, id: &str, why: &str) {
     assert_eq!((&welcome["self"], &welcome["not_resumed"]), (&json!(id), &json!(why)));
+}
+
+/// A malicious website, in its visitors' browsers: they send its origin, and it cannot read a proof (R92).
+#[tokio::test]
+async fn pages_of_another_site() {
+    const KEY: &str = "the key of all resume secrets of this server";
+    let proof =
+        |key: &str, age| OriginProofs::new(&ResumeKey::new(key.as_bytes())).issue(SystemTime::now() - age, [7; 8]);
+    let expired = proof(KEY, PROOF_LIFETIME + Duration::from_secs(1));
+    let foreign = proof("another key", Duration::ZERO);
+    let later = format!("ffffffffffffffff{}", &expired[16..]);
+    let huge = "f".repeat(60_000);
+    Stage::set(&[("ROUNDTABLE_RESUME_KEY", KEY)])
+        .await
+        .under("pages of another site", async |stage| {
+            let member = stage.member(&room()).await;
+            let resume = secret(&member);
+            let proofs = [None, Some(&*expired), Some(&foreign), Some(&later), Some(&huge), Some(&resume), Some("")];
+            crowd(
+                MANY,
+                proofs.iter().cycle().take(10 * proofs.len()).map(|proof| async move {
+                    let headers = "Origin: https://evil.example\r\nCookie: a=b\r\n";
+                    let mut page = Raw::over(stage.tcp().await, "bystanders", headers, b"").await;
+                    page.text(&json!({"type": "join", "name": "Eve", "proof": proof}).to_string()).await;
+                    assert_eq!(page.message().await["code"], "origin_not_allowed");
+                    assert_eq!(page.close_code().await, 4012);
+                }),
+            )
+            .await;
+        })
+        .await;
 }

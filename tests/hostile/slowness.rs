@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::common::client::Client;
-use crate::common::raw::{FIN, TEXT, masked};
-use crate::common::{tcp_from, within};
+use crate::common::folder::Folder;
+use crate::common::front::{CONNECTIONS, Front};
+use crate::common::raw::{FIN, Raw, TEXT, masked};
+use crate::common::{eventually, http, metric, tcp_from, within};
 use crate::stage::{Stage, room, stranger};
 
 /// Between two bytes of who is slow.
@@ -118,6 +120,85 @@ async fn answers_that_nobody_reads() {
     std::fs::remove_dir_all(dist).unwrap();
 }
 
+/// Three newcomers one after the other, as the first may wait for what the test itself still does.
+async fn newcomers_join_within_a_second(join: impl AsyncFn()) {
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let begun = Instant::now();
+        join().await;
+        waits.push(begun.elapsed());
+    }
+    println!("newcomers are in after {waits:?}");
+    assert!(waits.iter().min().unwrap() < &Duration::from_secs(1), "newcomers from another address waited {waits:?}");
+}
+
+/// A client behind a proxy that is trusted, whose connections are not counted: it asks for more large responses than there
+/// are places, and reads none. All numbers are an eighth of the defaults.
+#[tokio::test]
+async fn unread_answers_behind_a_proxy() {
+    const BYTES: u64 = 64 << 20;
+    const ATTACKERS: usize = 950;
+    const PROXY: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
+    let dist = Folder::new();
+    std::fs::create_dir_all(dist.path()).unwrap();
+    std::fs::File::create(dist.file("large.bin")).unwrap().set_len(BYTES).unwrap();
+    let settings = [
+        ("ROUNDTABLE_STATIC_DIR", dist.path()),
+        ("ROUNDTABLE_TRUSTED_PROXIES", "127.9.9.9"),
+        ("ROUNDTABLE_REQUESTS", "512"),
+        ("ROUNDTABLE_ADDRESS_CONNECTIONS", "128"),
+    ];
+    let stage = Stage::set(&settings).await;
+    let mut open = Vec::new();
+    for _ in 0..ATTACKERS {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.bind((PROXY, 0).into()).unwrap();
+        let mut tcp = socket.connect(stage.address()).await.unwrap();
+        let request = "GET /large.bin HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
+        // A server without a place for it has closed.
+        let _ = tcp.write_all(request.as_bytes()).await;
+        open.push(tcp);
+    }
+    newcomers_join_within_a_second(async || {
+        let tcp = tcp_from(PROXY, stage.address()).await.unwrap();
+        let newcomer = Raw::over(tcp, &room(), "X-Forwarded-For: 198.51.100.8\r\n", b"").await;
+        drop(newcomer.joined("Newcomer").await);
+    })
+    .await;
+}
+
+/// More half-sent heads from one address than nginx has connections, on each of its ports. nginx has the configuration of the
+/// image with an eighth of its connections.
+#[tokio::test]
+async fn half_sent_heads_through_nginx() {
+    const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 8, 8, 8);
+    let limit = rlimit::increase_nofile_limit(10_000).unwrap();
+    assert!(limit >= 6_000, "this test needs 6,000 open files, and may have {limit}");
+    let stage = Stage::set(&[("ROUNDTABLE_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let places = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let places = places.map(|listener| listener.local_addr().unwrap());
+    let front = Front::start_with(places, &[stage.address()], &[("ROUNDTABLE_ADDRESS_CONNECTIONS", "256")]).await;
+    stage
+        .under("half-sent heads through nginx", async |_| {
+            for place in places {
+                let mut open = Vec::new();
+                for _ in 0..CONNECTIONS + 100 {
+                    let mut tcp = tcp_from(ATTACKER, place).await.unwrap();
+                    // nginx may have closed it.
+                    let _ = tcp.write_all(b"GET / HTTP/1.1\r\nHost: ").await;
+                    open.push(tcp);
+                }
+                newcomers_join_within_a_second(async || {
+                    let tcp = tcp_from(stranger(), front.address).await.unwrap();
+                    drop(Raw::over(tcp, &room(), "", b"").await.joined("Newcomer").await);
+                })
+                .await;
+            }
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn five_thousand_half_open() {
     const EACH: usize = 1_000;
@@ -151,6 +232,39 @@ async fn five_thousand_half_open() {
         .await;
 }
 
+/// One request each, and then nothing: such a connection may stay for minutes where there is room.
+#[tokio::test]
+async fn four_thousand_kept_alive() {
+    const EACH: usize = 1_000;
+    rlimit::increase_nofile_limit(10_000).unwrap();
+    Stage::set(&[])
+        .await
+        .under("4,000 kept alive", async |stage| {
+            let addresses: [Ipv4Addr; 4] = std::array::from_fn(|_| stranger());
+            let mut open = Vec::new();
+            for address in addresses {
+                for _ in 0..EACH {
+                    let mut tcp = tcp_from(address, stage.address()).await.unwrap();
+                    tcp.write_all(b"GET /signal-api/v1/welcome HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+                    // One after the other: what is measured is what they hold, not what they ask.
+                    assert_eq!(within("an answer", http::read(&mut tcp)).await.status, 200);
+                    open.push(tcp);
+                }
+            }
+            let begun = Instant::now();
+            let mut newcomer = Client::over(stage.tcp().await, &room()).await.unwrap();
+            newcomer.join("Newcomer").await;
+            let after = begun.elapsed();
+            println!("a newcomer is in after {after:?}");
+            assert!(after.as_secs() < 8, "as long as where there is room: {after:?}");
+            newcomer.close().await;
+            // Below half of the places there is no crowd, and the others stay.
+            let held = "roundtable_http_connections{listener=\"public\"}";
+            eventually("room", async || metric(stage.ops(), held).await <= 2_048).await;
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_thousand_websockets_that_never_join() {
     Stage::set(&[("ROUNDTABLE_JOIN_TIMEOUT", "1s")])
@@ -163,6 +277,34 @@ async fn a_thousand_websockets_that_never_join() {
             for mut raw in open {
                 assert_eq!(raw.close_code().await, 4001);
             }
+        })
+        .await;
+}
+
+/// Pages of another site that open WebSockets in their visitors' browsers and send no proof (R92), or byte by byte.
+#[tokio::test]
+async fn websockets_that_wait_for_a_proof() {
+    let frame = masked(FIN | TEXT, br#"{"type":"join","name":"Eve","proof":"0000000000000000"}"#);
+    Stage::set(&[])
+        .await
+        .under("sockets that wait for a proof", async |stage| {
+            let waits = join_all((0..300).map(|at| {
+                let frame = &frame;
+                async move {
+                    let begun = Instant::now();
+                    let headers = "Origin: https://evil.example\r\n";
+                    let mut raw = Raw::over(stage.tcp().await, "bystanders", headers, b"").await;
+                    for byte in frame.iter().take(if at % 2 == 0 { 0 } else { 25 }) {
+                        raw.bytes(&[*byte]).await;
+                        tokio::time::sleep(DRIP).await;
+                    }
+                    assert_eq!(raw.close_code().await, 4001);
+                    begun.elapsed()
+                }
+            }))
+            .await;
+            let (first, last) = (waits.iter().min().unwrap().as_secs(), waits.iter().max().unwrap().as_secs());
+            assert!(first >= 4 && last <= 9, "they waited for {first} to {last} s");
         })
         .await;
 }

@@ -61,6 +61,10 @@ impl Stage {
         self.server.address
     }
 
+    pub fn ops(&self) -> SocketAddr {
+        self.server.ops
+    }
+
     /// The id of a bystander.
     pub fn bystander(&self) -> &str {
         &self.bystanders.id

@@ -47,7 +47,7 @@ fn write(text: &str, request: &Request<'_>, ack: Option<u64>) -> String {
     let state = serde_json::from_str::<Raw<'_>>(text).unwrap().state;
     let id;
     let message = match request {
-        Request::Join { name, resume, last_seq, token, host_key, settings, .. } => ClientMessage::Join {
+        Request::Join { name, resume, last_seq, token, host_key, settings, proof, .. } => ClientMessage::Join {
             name: name.as_str(),
             state,
             resume: resume.as_deref(),
@@ -55,6 +55,7 @@ fn write(text: &str, request: &Request<'_>, ack: Option<u64>) -> String {
             token: token.as_deref(),
             host_key: host_key.as_deref(),
             settings: Some(*settings),
+            proof: proof.as_deref(),
         },
         Request::Moderate(act) => ClientMessage::Moderate(*act),
         Request::Signal { to, data } => {

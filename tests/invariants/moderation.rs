@@ -3,11 +3,11 @@
 
 mod script;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use proptest::prelude::{ProptestConfig, prop, proptest};
-use roundtable::core::{Comeback, Grant, Input, Refusal, Room, STATE_INTERVAL, Seat};
+use roundtable::core::{Comeback, Grant, Input, REMOVED, Refusal, Room, STATE_INTERVAL, Seat};
 use roundtable::protocol::{
     CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch, StateValue,
 };
@@ -33,6 +33,9 @@ struct World {
     closed: HashMap<u64, CloseCode>,
     /// Who may come back, and as what.
     former: HashMap<PeerId, Role>,
+    removed: HashSet<PeerId>,
+    /// Participants who joined with the host key, where rooms make hosts.
+    key_holders: HashSet<PeerId>,
     history: History,
 }
 
@@ -49,6 +52,8 @@ impl World {
             guests: Vec::new(),
             closed: HashMap::new(),
             former: HashMap::new(),
+            removed: HashSet::new(),
+            key_holders: HashSet::new(),
             history: History::new(),
         }
     }
@@ -78,6 +83,8 @@ impl World {
         }
         if self.room.is_empty() {
             self.former.clear();
+            self.removed.clear();
+            self.key_holders.clear();
         }
         (result, out)
     }
@@ -94,6 +101,7 @@ impl World {
                     && *code == CloseCode::Removed
                 {
                     self.former.remove(&view.id);
+                    self.removed.insert(view.id);
                 }
                 self.guests.retain(|(guest, _)| guest != session);
                 assert_eq!(self.closed.insert(*session, *code), None, "closed twice");
@@ -190,17 +198,30 @@ impl World {
         let others_wait = self.guests.iter().filter(|(_, guest)| *guest != peer_id(id)).count();
         let set = self.room.settings();
         let newcomer = if set.talk { Role::Listener } else { Role::Participant };
+        let by_host = granted == Some(Role::Host);
+        let by_host_key = self.makes_hosts && by_host;
+        let key_is_invalid = by_host_key && !self.key_holders.is_disjoint(&self.removed);
+        let role = granted.filter(|_| !key_is_invalid);
         let expected = match known.or_else(|| self.former.get(&peer_id(id)).copied()) {
-            _ if known.is_none() && self.room.len() == CAPACITY => Err(Refusal::RoomFull),
-            _ if granted == Some(Role::Host) => Ok(granted),
-            Some(role) if self.makes_hosts || role != Role::Host => Ok(Some(role)),
-            Some(_) => Ok(granted.or(Some(newcomer))),
+            None if key_is_invalid || self.removed.contains(&peer_id(id)) => {
+                Err(Refusal::Dismissed(CloseCode::Removed))
+            }
+            _ if role == Some(Role::Host) => Ok(role),
+            Some(former) if self.makes_hosts => Ok(Some(former)),
+            Some(Role::Host) => Ok(granted.or(Some(newcomer))),
+            Some(former) => Ok(Some(least(former, role))),
             None if self.room.is_empty() && self.makes_hosts => Ok(Some(Role::Host)),
+            None if self.room.len() >= CAPACITY => Err(Refusal::RoomFull),
             None if set.locked => Err(Refusal::RoomLocked),
             None if set.lobby && others_wait == CAPACITY => Err(Refusal::RoomFull),
             None if set.lobby => Ok(None),
             None => Ok(granted.or(Some(newcomer))),
         };
+        let expected = expected.and_then(|role| {
+            let seats = CAPACITY + usize::from(by_host && !key_is_invalid);
+            let fits = role.is_none() || known.is_some() || self.room.len() < seats;
+            fits.then_some(role).ok_or(Refusal::RoomFull)
+        });
         let makes = self.room.is_empty();
         self.sessions += 1;
         let session = self.sessions;
@@ -210,7 +231,7 @@ impl World {
             name: PeerName::new("Ada").unwrap(),
             state: StatePatch::from([("mic", Some(StateValue::Flag(true)))]),
             settings,
-            comeback: Comeback::default(),
+            comeback: Comeback { known: true, refused: None },
             grant: Grant { role: granted, ..Grant::default() },
             handle: session,
         });
@@ -218,6 +239,9 @@ impl World {
         match expected {
             Ok(Some(role)) => {
                 assert_eq!(self.views[&session].role, role);
+                if by_host_key {
+                    self.key_holders.insert(peer_id(id));
+                }
                 assert_eq!(old.map(|old| self.closed[&old]), old.map(|_| CloseCode::Superseded));
             }
             Ok(None) => assert_eq!(self.guests.last(), Some(&(session, peer_id(id)))),
@@ -248,15 +272,15 @@ impl World {
             | Moderation::SwitchOff { to, .. }
             | Moderation::Remove { to } => (session(self, to), None),
             Moderation::Admit { to } | Moderation::Refuse { to } => (None, guest(self, to)),
-            Moderation::Settings { .. } | Moderation::End => (None, None),
+            Moderation::Settings { .. } | Moderation::RefuseAll | Moderation::End => (None, None),
         };
         let expected = match (role, act) {
             (Err(refusal), _) => Err(refusal),
             (Ok(Role::Participant | Role::Listener), _) => Err(refused()),
-            (_, Moderation::Settings { .. } | Moderation::End) => Ok(()),
+            (_, Moderation::Settings { .. } | Moderation::RefuseAll | Moderation::End) => Ok(()),
             (_, Moderation::Role { to, role }) if to == seat.id && hosts == 1 && role != Role::Host => Err(refused()),
             (_, Moderation::Remove { to }) if to == seat.id => Err(refused()),
-            (_, Moderation::Admit { .. }) if waits.is_some() && self.room.len() == CAPACITY => Err(Refusal::RoomFull),
+            (_, Moderation::Admit { .. }) if waits.is_some() && self.room.len() >= CAPACITY => Err(Refusal::RoomFull),
             (_, Moderation::Admit { .. } | Moderation::Refuse { .. }) => waits.map(drop).ok_or(Refusal::PeerNotFound),
             (
                 _,
@@ -266,6 +290,7 @@ impl World {
                 | Moderation::Remove { to },
             ) => member_of(to).map(drop),
         };
+        let waiting: Vec<u64> = self.guests.iter().map(|(session, _)| *session).collect();
         let everyone: Vec<u64> =
             self.views.keys().copied().chain(self.guests.iter().map(|(session, _)| *session)).collect();
         let (result, out) = self.give(Input::Moderate { seat, act });
@@ -293,6 +318,10 @@ impl World {
             }
             Moderation::Admit { .. } => assert!(self.views.contains_key(&waits.unwrap())),
             Moderation::Refuse { .. } => assert_eq!(self.closed[&waits.unwrap()], CloseCode::Refused),
+            Moderation::RefuseAll => {
+                assert!(waiting.iter().all(|session| self.closed[session] == CloseCode::Refused));
+                assert!(self.guests.is_empty());
+            }
             Moderation::End => {
                 assert!(self.room.is_empty());
                 assert!(everyone.iter().all(|session| self.closed[session] == CloseCode::Ended));
@@ -307,7 +336,8 @@ impl World {
             "nobody decides: {roster:?}"
         );
         assert_eq!(roster.len(), self.views.len());
-        assert!(roster.len() <= CAPACITY && self.guests.len() <= CAPACITY);
+        // One seat is for hosts alone (R98).
+        assert!(roster.len() <= CAPACITY + 1 && self.guests.len() <= CAPACITY);
         assert_eq!(self.room.handles().count(), self.views.len() + self.guests.len());
         let set = self.room.settings();
         if roster.is_empty() || set.locked || !set.lobby {
@@ -330,8 +360,15 @@ impl World {
     }
 }
 
+/// The role that may do less.
+fn least(role: Role, granted: Option<Role>) -> Role {
+    let order = [Role::Listener, Role::Participant, Role::Host];
+    order.into_iter().find(|least| *least == role || Some(*least) == granted).unwrap()
+}
+
 fn clone(refusal: &Refusal) -> Refusal {
     match refusal {
+        Refusal::Dismissed(code) => Refusal::Dismissed(*code),
         Refusal::RoomFull => Refusal::RoomFull,
         Refusal::RoomLocked => Refusal::RoomLocked,
         other => panic!("{other:?}"),
@@ -361,29 +398,48 @@ proptest! {
     }
 }
 
+/// Lets somebody in with an ID made of this number, with a secret for it or without.
+fn enter(room: &mut Room<u64>, number: u64, known: bool) -> Result<Seat, Refusal> {
+    let mut random = [0; PeerId::LEN];
+    for (at, byte) in random.iter_mut().enumerate() {
+        *byte = (number >> (at * 6).min(63)) as u8 & 63;
+    }
+    let seat = Seat { id: PeerId::from_random(random), session: number };
+    let (name, state) = (PeerName::new("Ada").unwrap(), StatePatch::default());
+    let settings = SettingsPatch::default();
+    let comeback = Comeback { known, refused: None };
+    let join = Input::Join { seat, name, state, settings, comeback, grant: Grant::default(), handle: number };
+    room.handle(Duration::ZERO, join, &mut |_| {}).map(|()| seat)
+}
+
 #[test]
 fn a_room_remembers_a_bounded_number_of_those_who_left() {
     let mut room = Room::new(CAPACITY, Duration::from_secs(20));
-    let enter = |room: &mut Room<u64>, session: u64| {
-        let mut random = [0; PeerId::LEN];
-        for (at, byte) in random.iter_mut().enumerate() {
-            *byte = (session >> (at * 6).min(63)) as u8 & 63;
-        }
-        let seat = Seat { id: PeerId::from_random(random), session };
-        let (name, state) = (PeerName::new("Ada").unwrap(), StatePatch::default());
-        let settings = SettingsPatch::default();
-        let comeback = Comeback { known: true, refused: None };
-        let join = Input::Join { seat, name, state, settings, comeback, grant: Grant::default(), handle: session };
-        room.handle(Duration::ZERO, join, &mut |_| {}).map(|()| seat)
-    };
-    let host = enter(&mut room, 0).unwrap();
+    let host = enter(&mut room, 0, false).unwrap();
     for session in 1..=300 {
-        let seat = enter(&mut room, session).unwrap();
+        let seat = enter(&mut room, session, false).unwrap();
         room.handle(Duration::ZERO, Input::Leave { seat, reason: LeaveReason::Left }, &mut |_| {}).unwrap();
     }
     let locked = SettingsPatch { locked: Some(true), ..SettingsPatch::default() };
     let act = Moderation::Settings { settings: locked };
     room.handle(Duration::ZERO, Input::Moderate { seat: host, act }, &mut |_| {}).unwrap();
-    assert_eq!(enter(&mut room, 44).err(), Some(Refusal::RoomLocked), "257 left after it");
-    assert!(enter(&mut room, 45).is_ok());
+    assert_eq!(enter(&mut room, 44, true).err(), Some(Refusal::RoomLocked), "257 left after it");
+    assert!(enter(&mut room, 45, true).is_ok());
+}
+
+#[test]
+fn r45_no_number_of_removals_lets_the_first_one_back_in() {
+    let mut room = Room::new(CAPACITY, Duration::from_secs(20));
+    let seat = enter(&mut room, 0, false).unwrap();
+    let bob = enter(&mut room, 1, false).unwrap();
+    room.handle(Duration::ZERO, Input::Leave { seat: bob, reason: LeaveReason::Left }, &mut |_| {}).unwrap();
+    for number in 2..REMOVED as u64 + 4 {
+        let to = enter(&mut room, number, false).unwrap().id;
+        let act = Moderation::Remove { to };
+        room.handle(Duration::ZERO, Input::Moderate { seat, act }, &mut |_| {}).unwrap();
+    }
+    for number in 2..REMOVED as u64 + 4 {
+        assert_eq!(enter(&mut room, number, true).err(), Some(Refusal::Dismissed(CloseCode::Removed)), "{number}");
+    }
+    assert!(enter(&mut room, 1, true).is_ok(), "whom the room remembers otherwise");
 }

@@ -14,6 +14,7 @@ use crate::common::front::Front;
 use crate::common::http::{self, ask};
 use crate::common::program::Running;
 use crate::common::receiver::{Receiver, SECRET};
+use crate::common::upload::media;
 use crate::common::{eventually, metric};
 use crate::seen::Seen;
 
@@ -121,15 +122,16 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
     let begun = http::send(address, "POST", recordings, &[], begin).await.json();
     let data = &begun["data"];
     let (id, secret) = (data["id"].as_str().unwrap(), format!("Bearer {}", data["upload"].as_str().unwrap()));
+    let piece = [&media(0, 36)[..], b"private-piece"].concat();
     let put = async |offset| {
         let target = format!("{recordings}/{id}?offset={offset}");
-        http::send(address, "PUT", &target, &[("Authorization", &secret)], "private-piece").await.status
+        http::send(address, "PUT", &target, &[("Authorization", &secret)], &piece).await.status
     };
     assert_eq!(put(0).await, 200);
     let media = stage.folder.file("recordings").join(format!("{id}.webm.part"));
     fs::remove_file(&media).unwrap();
     fs::create_dir(media).unwrap();
-    assert_eq!(put(13).await, 500);
+    assert_eq!(put(piece.len()).await, 500);
 
     // The engine stands still when the last one leaves.
     stage.signal_engine("STOP");

@@ -92,6 +92,42 @@ async fn r58_where_tokens_are_asked_for_nobody_joins_without_a_good_one() {
 }
 
 #[tokio::test]
+async fn r97_a_name_that_a_token_says_is_told_from_one_that_a_person_has_chosen() {
+    let keys = Keys::new();
+    let server = TestServer::start(&keys.settings("token")).await;
+    let by = |mut claims: Value| {
+        claims["room"] = json!(ROOM);
+        claims["exp"] = json!(later(3600.0));
+        json!({"name": "Ada", "token": keys.token(claims)})
+    };
+    let mut host = join(&server, ROOM, by(json!({"role": "host", "name": "Ada"}))).await;
+    let chosen = join(&server, ROOM, by(json!({}))).await;
+    assert_eq!(chosen.welcome["peers"][0]["name_from_token"], true);
+    let joined = host.expect("peer_joined").await;
+    assert_eq!(joined["peer"]["name"], "Ada");
+    assert_eq!(joined["peer"].get("name_from_token"), None, "{joined}");
+
+    host.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
+    host.expect("settings").await;
+    let mut guests = Vec::new();
+    for (claims, marked) in [(json!({"name": "Ada"}), Some(&json!(true))), (json!({}), None)] {
+        let mut guest = server.connect(ROOM).await;
+        guest.send(asked(by(claims))).await;
+        guest.expect("waiting").await;
+        let lobby = host.expect("lobby").await;
+        let waiting = &lobby["waiting"][0];
+        assert_eq!((&waiting["name"], waiting.get("name_from_token")), (&json!("Ada"), marked), "{lobby}");
+        host.send(json!({"type": "moderate", "action": "admit", "to": waiting["id"]})).await;
+        guest.expect("welcome").await;
+        host.expect("lobby").await;
+        let joined = host.expect("peer_joined").await;
+        assert_eq!(joined["peer"].get("name_from_token"), marked, "{joined}");
+        // Nobody leaves meanwhile.
+        guests.push(guest);
+    }
+}
+
+#[tokio::test]
 async fn r59_a_token_says_what_its_holder_is_called_and_may_do() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
@@ -111,6 +147,9 @@ async fn r59_a_token_says_what_its_holder_is_called_and_may_do() {
     let joined = host.expect("peer_joined").await;
     assert_eq!((&joined["peer"]["name"], &joined["peer"]["role"]), (&json!("Chosen"), &json!("participant")));
     assert_eq!(joined["peer"]["state"], json!({"camera": true, "hand": true}));
+    // The others are told, as what goes from browser to browser they have to check themselves (R108).
+    assert_eq!(joined["peer"]["permissions"], json!(["camera"]));
+    assert_eq!(limited.welcome["peers"][0].get("permissions"), None);
     for (message, re) in [
         (json!({"type": "state", "state": {"mic": true}}), "state"),
         (json!({"type": "state", "state": {"screen": 1}}), "state"),
@@ -119,6 +158,9 @@ async fn r59_a_token_says_what_its_holder_is_called_and_may_do() {
         limited.send(message).await;
         assert_eq!(limited.expect_error("not_allowed").await["re"], re);
     }
+    // Neither does anybody put words into its state who may not broadcast (R108).
+    limited.send(json!({"type": "state", "state": {"note": "buy here"}})).await;
+    limited.expect_error("not_allowed").await;
     limited.send(json!({"type": "signal", "to": host.id(), "data": 1})).await;
     host.expect("signal").await;
     limited.send(json!({"type": "state", "state": {"camera": false, "mic": false}})).await;
@@ -198,6 +240,126 @@ async fn r61_who_renews_in_time_stays() {
 }
 
 #[tokio::test]
+async fn r61_a_token_that_grants_something_else_does_not_renew() {
+    let keys = Keys::new();
+    let server = TestServer::start(&keys.settings("token")).await;
+    let token = |jti: &str, role: Value, rest: Value| {
+        let mut claims = json!({"room": ROOM, "exp": later(600.0), "jti": jti, "name": "Ada", "role": role});
+        claims.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        keys.token(claims)
+    };
+    let mut ada = join(&server, ROOM, json!({"token": token("host", json!("host"), json!({}))})).await;
+    ada.expect("token_expiring").await;
+    for other in [
+        token("other", json!("participant"), json!({})),
+        token("other", json!(null), json!({})),
+        token("other", json!("host"), json!({"permissions": ["mic"]})),
+        token("other", json!("host"), json!({"name": "Bob"})),
+    ] {
+        ada.send(json!({"type": "renew", "token": other})).await;
+        assert_eq!(ada.expect_error("not_allowed").await["re"], "renew");
+    }
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"talk": true}})).await;
+    ada.expect("settings").await;
+    // So the host role ends with the token that grants it.
+    keys.write(&["a"], &["host"]);
+    ada.expect_error("token_revoked").await;
+    assert_eq!(ada.expect_close().await, Some(4010));
+}
+
+#[tokio::test]
+async fn r59_who_comes_back_has_no_more_than_the_token_says_now() {
+    let keys = Keys::new();
+    let server = TestServer::start(&keys.settings("token")).await;
+    let token = |role: &str| keys.token(json!({"room": ROOM, "exp": later(6_000.0), "role": role}));
+    let mut host = join(&server, ROOM, json!({"token": token("host")})).await;
+    let ada = join(&server, ROOM, json!({"token": token("participant")})).await;
+    host.expect("peer_joined").await;
+    // In place of the old connection, and after it has left.
+    let mut shown = json!({"token": token("listener"), "resume": ada.welcome["resume"]});
+    for _ in 0..2 {
+        let mut again = join(&server, ROOM, shown.clone()).await;
+        assert_eq!((&again.welcome["resumed"], &again.welcome["role"]), (&json!(true), &json!("listener")));
+        shown["resume"] = again.welcome["resume"].clone();
+        again.send(json!({"type": "leave"})).await;
+        again.drain().await;
+    }
+    // A role that the room took stays taken.
+    let again = join(&server, ROOM, json!({"token": token("participant"), "resume": shown["resume"]})).await;
+    assert_eq!(again.welcome["role"], "listener");
+}
+
+#[tokio::test]
+async fn r100_a_token_for_another_audience_or_by_another_issuer_is_rejected() {
+    let keys = Keys::new();
+    let token = |claims: Value| {
+        let mut all = json!({"room": ROOM, "exp": later(600.0)});
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        json!({"token": keys.token(all)})
+    };
+    let server = TestServer::start(&keys.settings("token")).await;
+    for aud in [json!("other"), json!([]), json!(["roundtable"]), json!(7)] {
+        refused(&server, token(json!({"aud": aud})), "token_invalid").await;
+    }
+    join(&server, ROOM, token(json!({"iss": "anybody"}))).await;
+
+    let rules = [("ROUNDTABLE_TOKEN_AUDIENCE", "meet"), ("ROUNDTABLE_TOKEN_ISSUER", "https://app.example")];
+    let server = TestServer::start(&[&keys.settings("token")[..], &rules].concat()).await;
+    for claims in [
+        json!({}),
+        json!({"aud": "meet"}),
+        json!({"iss": "https://app.example"}),
+        json!({"aud": "other", "iss": "https://app.example"}),
+        json!({"aud": "meet", "iss": "https://evil.example"}),
+    ] {
+        refused(&server, token(claims), "token_invalid").await;
+    }
+    for aud in [json!("meet"), json!(["other", "meet"])] {
+        join(&server, ROOM, token(json!({"aud": aud, "iss": "https://app.example"}))).await;
+    }
+}
+
+#[tokio::test]
+async fn r101_a_token_for_one_person_lets_nobody_else_in() {
+    let keys = Keys::new();
+    let single = [("ROUNDTABLE_TOKEN_SINGLE_PERSON", "true"), ("ROUNDTABLE_TOKEN_NOTICE", "1s")];
+    let server = TestServer::start(&[&single[..], &keys.settings("token")].concat()).await;
+    let token =
+        |jti: &str, role: &str| keys.token(json!({"room": ROOM, "exp": later(600.0), "jti": jti, "role": role}));
+    refused(&server, json!({"token": keys.token(json!({"room": ROOM, "exp": later(600.0)}))}), "token_invalid").await;
+    let mut host = join(&server, ROOM, json!({"token": token("host", "host")})).await;
+    let shown = json!({"token": token("ada", "participant")});
+    let mut ada = join(&server, ROOM, shown.clone()).await;
+    host.expect("peer_joined").await;
+    refused(&server, shown.clone(), "token_in_use").await;
+    // Also a token by which she goes on, and the one before it. Of somebody else's she has none.
+    ada.send(json!({"type": "renew", "token": token("bob", "participant")})).await;
+    ada.expect("renewed").await;
+    for jti in ["ada", "bob"] {
+        refused(&server, json!({"token": token(jti, "participant")}), "token_in_use").await;
+    }
+    let mut zoe = join(&server, ROOM, json!({"token": token("zoe", "participant")})).await;
+    ada.expect("peer_joined").await;
+    zoe.send(json!({"type": "renew", "token": token("ada", "participant")})).await;
+    assert_eq!(zoe.expect_error("token_in_use").await["re"], "renew");
+    // By her secret she comes back; after she has left, the token is free.
+    let mut again = shown.clone();
+    again["resume"] = ada.welcome["resume"].clone();
+    let mut ada = join(&server, ROOM, again).await;
+    assert_eq!(ada.welcome["resumed"], true);
+    ada.send(json!({"type": "leave"})).await;
+    ada.drain().await;
+    let mut ada = join(&server, ROOM, shown.clone()).await;
+    assert_eq!(ada.welcome["resumed"], false);
+    // A removal takes all of them.
+    host.send(json!({"type": "moderate", "action": "remove", "to": ada.id()})).await;
+    assert_eq!(ada.skip_to_close().await, Some(4008));
+    let mut back = server.connect(ROOM).await;
+    back.send(asked(shown)).await;
+    assert_eq!(back.expect_close().await, Some(4008));
+}
+
+#[tokio::test]
 async fn r62_who_does_not_renew_is_out() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
@@ -234,12 +396,15 @@ async fn r63_keys_are_rotated_and_revoked_while_people_talk() {
     bob.expect("token_expiring").await;
     ada.expect("peer_joined").await;
 
-    // A file that is wrong changes nothing; then the old key goes, and all it signed.
+    // A file that is wrong changes nothing, but for what operators are told; then the old key goes, and all it signed.
+    assert_eq!(server.metric("roundtable_token_keys_valid").await, 1);
     keys.write_text("{");
+    server.metric_becomes("roundtable_token_keys_valid", 0).await;
     keys.write(&["b"], &[]);
     ada.expect_error("token_revoked").await;
     assert_eq!(ada.expect_close().await, Some(4010));
     assert_eq!(bob.expect("peer_left").await["reason"], "unauthorized");
     bob.expect_nothing().await;
     refused(&server, by("a", "ada"), "token_invalid").await;
+    assert_eq!(server.metric("roundtable_token_keys_valid").await, 1);
 }

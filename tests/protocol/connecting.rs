@@ -20,7 +20,7 @@ async fn upgrade(server: &TestServer, target: &str) -> Answer {
 #[tokio::test]
 async fn r1_a_room_is_named_by_percent_encoded_text() {
     let server = TestServer::start(&[]).await;
-    for room in ["a", "圆桌", "v1.2", "...", "a b", "50%", "a+b&c=d", "🙂", &"圆".repeat(64), "\u{202e}abc"] {
+    for room in ["a", "圆桌", "v1.2", "...", "a b", "50%", "a+b&c=d", "🙂", &"圆".repeat(64), "👩\u{200d}💻"] {
         let client = server.join(room, "Ada").await;
         assert_eq!(client.welcome["room"], *room);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::people::{ROOM, act, back, guest, host, leave, member};
+use super::people::{ROOM, act, back, expect_link, guest, host, knock, leave, member};
 use crate::common::TestServer;
 use crate::common::raw::Raw;
 
@@ -151,12 +151,14 @@ async fn r42_the_last_host_hands_over_before_it_steps_down() {
     assert_eq!(ada.expect_close().await, Some(4008));
 }
 
+/// A full queue ends a session and not the membership: otherwise whoever fills it would be host next.
 #[tokio::test]
-async fn r36_a_host_that_reads_too_slowly_leaves_an_heir() {
+async fn r36_a_host_whose_queue_is_filled_stays_host() {
     let settings = ["ROUNDTABLE_MESSAGE_RATE", "ROUNDTABLE_BYTE_RATE"].map(|rate| (rate, "0"));
     let server = TestServer::start(&[&settings[..], &[("ROUNDTABLE_OUTBOX_MESSAGES", "40")]].concat()).await;
-    let (_stalled, welcome) = Raw::connect_small(&server, ROOM).await.joined("Slow").await;
+    let (mut stalled, welcome) = Raw::connect_small(&server, ROOM).await.joined("Slow").await;
     assert_eq!(welcome["role"], "host");
+    let id = welcome["self"].as_str().unwrap();
     let mut bob = server.join(ROOM, "Bob").await;
     for _ in 0..2_000 {
         bob.send(json!({"type": "broadcast", "data": "x".repeat(20_000)})).await;
@@ -164,9 +166,31 @@ async fn r36_a_host_that_reads_too_slowly_leaves_an_heir() {
             break;
         }
     }
-    let left = bob.expect("peer_left").await;
-    let role = bob.expect("role").await;
-    assert_eq!((&left["reason"], &role["id"]), (&json!("slow_consumer"), &json!(bob.id())));
-    assert_eq!(role["version"], left["version"].as_u64().unwrap() + 1);
-    assert_eq!(server.metric("roundtable_members").await, 1);
+    expect_link(&mut bob, id, "lost").await;
+    assert_eq!(stalled.close_code().await, 4005);
+    act(&mut bob, json!({"action": "remove", "to": id})).await;
+    bob.expect_error("not_allowed").await;
+    let mut again = server.connect(ROOM).await;
+    again.join_with(json!({"type": "join", "name": "Slow", "resume": welcome["resume"], "last_seq": 0})).await;
+    assert_eq!((&again.welcome["role"], &again.welcome["not_resumed"]), (&json!("host"), &json!("resume_lost")));
+}
+
+#[tokio::test]
+async fn r36_a_lost_host_whose_queue_is_filled_stays_host() {
+    let settings = [("ROUNDTABLE_OUTBOX_MESSAGES", "20"), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
+    let server = TestServer::start(&settings).await;
+    let ada = host(&server, json!({"lobby": true})).await;
+    let resume = ada.welcome["resume"].clone();
+    drop(ada);
+    // Each of them is two messages for the host.
+    for _ in 0..20 {
+        let mut eve = knock(&server, "Eve").await;
+        eve.expect("waiting").await;
+        leave(eve).await;
+    }
+    assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
+    knock(&server, "Mallory").await.expect("waiting").await;
+    let mut again = server.connect(ROOM).await;
+    again.join_with(json!({"type": "join", "name": "Ada", "resume": resume, "last_seq": 0})).await;
+    assert_eq!((&again.welcome["role"], &again.welcome["settings"]["lobby"]), (&json!("host"), &json!(true)));
 }

@@ -47,11 +47,17 @@ async fn r34_welcome_tells_what_this_server_is() {
     let mut body = server.get("/signal-api/v1/welcome").await.json();
     let time = body["data"]["time"].take();
     assert!(time.as_str().unwrap().ends_with("+05:45"), "{time}");
+    let instance = body["data"]["instance"].take();
+    assert!(instance.as_str().is_some_and(|id| id.len() == 16), "{instance}");
+    let again = server.get("/signal-api/v1/welcome?room=r").await.json();
+    assert_eq!(again["data"]["instance"], instance, "as long as it runs");
     let data = json!({
         "name": "roundtable",
         "version": env!("CARGO_PKG_VERSION"),
         "features": ["hosts", "resume", "session", "state", "sync"],
         "time": null,
+        "instance": null,
+        "cluster": false,
     });
     assert_eq!(body, json!({"code": "SUCCESS", "data": data}));
 }

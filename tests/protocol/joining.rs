@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::common::client::Client;
+use crate::common::http::ask;
 use crate::common::raw::{CLOSE, Raw};
 use crate::common::{TestServer, eventually, within};
 
@@ -73,12 +74,28 @@ async fn r6_a_bad_name_may_be_tried_again() {
     ada.join(&"圆".repeat(64)).await;
 }
 
+/// The whole list is in tests/fixtures/names.json and rooms.json, which the page reads, too.
+#[tokio::test]
+async fn r96_a_name_that_cannot_be_seen_is_rejected_for_rooms_and_people() {
+    let server = TestServer::start(&[]).await;
+    let mut eve = server.connect("r").await;
+    let stacked = format!("a{}", "\u{301}".repeat(5));
+    for name in ["\u{200b}", "\u{3164}", "\u{2800}", "\u{200d}", "A\u{2060}da", "A\u{200f}da", &stacked] {
+        eve.send(json!({"type": "join", "name": name})).await;
+        eve.expect_error("name_invalid").await;
+        let path: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let room = ask(server.address, "GET", &format!("/signal-api/v1/rooms/{path}"), &[]).await;
+        assert_eq!((room.status, &room.json()["code"]), (400, &json!("ROOM_INVALID")), "{name:?}");
+    }
+    eve.join("👩\u{200d}💻").await;
+}
+
 #[tokio::test]
 async fn r7_welcome_brings_everything_to_start_with() {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ROOM_MEMBERS", "7"),
         ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478, turn:t.example:3478?transport=udp"),
-        ("ROUNDTABLE_TURN_SECRET", "north"),
+        ("ROUNDTABLE_TURN_SECRET", "north-north-north-north-north-north"),
         ("TZ", "Asia/Shanghai"),
     ])
     .await;
@@ -95,12 +112,14 @@ async fn r7_welcome_brings_everything_to_start_with() {
     let ada = &welcome["peers"][0];
     assert_eq!(*ada, json!({"id": ada["id"], "name": "Ada", "role": "host", "state": {"mic": true, "level": 0.5}}));
 
+    let instance = welcome["server"]["instance"].take();
+    assert!(instance.as_str().is_some_and(|id| id.len() == 16), "{instance}");
     let time = welcome["server"]["time"].take();
     let time = time.as_str().unwrap();
     assert!(time.len() == "2026-01-02T11:04:05.678+08:00".len() && time.ends_with("+08:00"), "{time}");
     let turn = welcome["ice_servers"][1].take();
     assert_eq!(turn["urls"], json!(["turn:t.example:3478?transport=udp"]));
-    assert!(turn["username"].as_str().unwrap().ends_with(zoe.id()) && turn["credential"].is_string(), "{turn}");
+    assert!(turn["username"].as_str().unwrap().contains(':') && turn["credential"].is_string(), "{turn}");
     for unknown in ["peers", "resume", "self"] {
         welcome[unknown].take();
     }
@@ -110,7 +129,8 @@ async fn r7_welcome_brings_everything_to_start_with() {
         "ice_servers": [{"urls": ["stun:s.example:3478"]}, null],
         "limits": {"message_bytes": 65536, "name_chars": 64, "state_keys": 16, "room_members": 7},
         "heartbeat_seconds": 25, "quality_seconds": 10, "features": ["hosts", "resume", "session", "state", "sync"],
-        "server": {"name": "roundtable", "version": env!("CARGO_PKG_VERSION"), "time": null},
+        "server": {"name": "roundtable", "version": env!("CARGO_PKG_VERSION"), "time": null,
+            "instance": null, "cluster": false},
     });
     assert_eq!(welcome, expected);
 }
@@ -221,7 +241,7 @@ async fn r11_a_secret_that_is_not_valid_is_a_fresh_join() {
 
 #[tokio::test]
 async fn r11_with_a_key_of_its_own_a_secret_outlives_the_server() {
-    let settings = [("ROUNDTABLE_RESUME_KEY", "a key for both")];
+    let settings = [("ROUNDTABLE_RESUME_KEY", "a key for both of them, long enough")];
     let (one, two) = (TestServer::start(&settings).await, TestServer::start(&settings).await);
     let ada = one.join("r", "Ada").await;
     let mut again = two.connect("r").await;

@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use roundtable::limits::{Commons, Elsewhere, Meter, Pace};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::common::client::Client;
-use crate::common::http::{ask, begin, finish, post_for};
+use crate::common::http::{ask, begin, finish, post_for, read};
 use crate::common::raw::Raw;
-use crate::common::tokens::Keys;
-use crate::common::{TestServer, within};
+use crate::common::tokens::{Keys, later};
+use crate::common::{TestServer, eventually, within};
 
 /// Loopback is a proxy that is believed, unless a test says otherwise.
 const NO_PROXY: (&str, &str) = ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1");
@@ -40,12 +42,18 @@ async fn r64_only_pages_of_this_server_and_those_allowed_connect() {
     for origin in [&own, "https://app.example"] {
         assert!(upgrade(server.address, &[("origin", origin)]).await.is_ok(), "{origin}");
     }
-    for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {
+    for origin in ["https://evil.example", "http://127.0.0.1:1"] {
+        // Nobody is believed who is not trusted.
         let forwarded = ("x-forwarded-host", "evil.example");
-        assert_eq!(upgrade(server.address, &[("origin", origin), forwarded]).await.err(), Some(403), "{origin}");
+        let mut socket = upgrade(server.address, &[("origin", origin), forwarded]).await.unwrap();
+        socket.send(Message::text(r#"{"type":"join","name":"Eve"}"#)).await.unwrap();
+        let answer = within("an answer", socket.next()).await.unwrap().unwrap().into_text().unwrap();
+        assert!(answer.contains("origin_not_allowed"), "{origin}: {answer}");
+        let Message::Close(Some(close)) = within("a close", socket.next()).await.unwrap().unwrap() else { panic!() };
+        assert_eq!(u16::from(close.code), 4012, "{origin}");
     }
     let refused = [
-        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
         ("Connection", "Upgrade"),
         ("Upgrade", "websocket"),
         ("Sec-WebSocket-Version", "13"),
@@ -79,6 +87,74 @@ async fn r65_an_address_has_so_many_connections_and_no_more() {
     }
 }
 
+#[tokio::test]
+async fn r65_bytes_that_a_client_sends_do_not_hide_the_address_that_a_proxy_appends() {
+    let server = TestServer::start(&[
+        ("ROUNDTABLE_ADMIN_TOKEN", "north-north-north-north-north-north"),
+        ("ROUNDTABLE_ADMIN_ALLOWED_IPS", "127.0.0.1"),
+        ("ROUNDTABLE_ADDRESS_CONNECTIONS", "1"),
+    ])
+    .await;
+    let _open = upgrade(server.address, &[("x-forwarded-for", "203.0.113.1")]).await.unwrap();
+    // As nginx passes it on with $proxy_add_x_forwarded_for.
+    for written in ["\u{ff}", "é, \u{3000}", "127.0.0.1, \u{85}", "\t", ""] {
+        let forwarded = format!("{written}, 203.0.113.1");
+        let headers = [("X-Forwarded-For", &*forwarded)];
+        let admin = ask(server.address, "GET", "/signal-api/v1/admin/server", &headers).await;
+        assert_eq!(admin.status, 404, "{written:?} makes the client the proxy (R104)");
+        assert_eq!(check(&server, &headers).await.0, 429, "{written:?}");
+        let free = format!("{written}, 203.0.113.2");
+        let answer = ask(server.address, "POST", "/signal-api/v1/check", &[("X-Forwarded-For", &free)]).await;
+        assert_eq!(answer.json()["data"]["address_source"], "forwarded", "{written:?}");
+    }
+}
+
+/// A request behind a proxy whose body is still to come: the server waits for it.
+async fn unfinished(server: &TestServer, client: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /signal-api/v1/leave HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\
+         Content-Length: 2\r\n\r\n"
+    );
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    tcp
+}
+
+async fn ask_for(server: &TestServer, client: &str) -> (u16, String) {
+    let answer = ask(server.address, "GET", "/signal-api/v1/welcome", &[("X-Forwarded-For", client)]).await;
+    (answer.status, answer.json()["code"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn r65_behind_a_proxy_requests_are_counted_by_the_address_that_it_names() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "2")]).await;
+    let (ada, grace) = ("203.0.113.1", "203.0.113.2");
+    let mut open = [unfinished(&server, ada).await, unfinished(&server, ada).await];
+    let refused = (429, "TOO_MANY_CONNECTIONS".to_owned());
+    eventually("a limit", async || ask_for(&server, ada).await == refused).await;
+    assert_eq!(ask_for(&server, grace).await.0, 200, "others are served");
+    // WebSockets have places of their own.
+    assert!(upgrade(server.address, &[("x-forwarded-for", ada)]).await.is_ok());
+    open[0].write_all(b"{}").await.unwrap();
+    assert_eq!(within("an answer", read(&mut open[0])).await.status, 400);
+    eventually("a place", async || ask_for(&server, ada).await.0 == 200).await;
+}
+
+#[tokio::test]
+async fn r105_a_quarter_of_the_places_is_kept_for_upgrades() {
+    let server = TestServer::start(&[("ROUNDTABLE_REQUESTS", "8")]).await;
+    let mut open = Vec::new();
+    for at in 0..6 {
+        open.push(unfinished(&server, &format!("203.0.113.{at}")).await);
+    }
+    let full = (503, "SERVER_FULL".to_owned());
+    eventually("the limit", async || ask_for(&server, "198.51.100.1").await == full).await;
+    let mut ada = server.connect("r").await;
+    ada.join("Ada").await;
+    open[0].write_all(b"{}").await.unwrap();
+    eventually("a place", async || ask_for(&server, "198.51.100.1").await.0 == 200).await;
+}
+
 /// What a page is told that asks why it gets no WebSocket: status, code, and seconds to wait.
 async fn check(server: &TestServer, headers: &[(&str, &str)]) -> (u16, String, Option<u64>) {
     let answer = ask(server.address, "POST", "/signal-api/v1/check", headers).await;
@@ -98,7 +174,7 @@ async fn r76_a_page_learns_why_it_gets_no_web_socket() {
 
     let ours = ("Origin", "http://test");
     let (ok, origin) = ((200, "SUCCESS".to_owned(), None), (403, "ORIGIN_NOT_ALLOWED".to_owned(), None));
-    assert_eq!(check(&server, &[("Origin", "https://evil.example")]).await, origin);
+    assert_eq!(check(&server, &[("Origin", "null")]).await, origin);
     let from = |address| [ours, ("X-Forwarded-For", address)];
     let enter = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await.ok();
     let mut open = vec![enter("203.0.113.1").await.unwrap()];
@@ -139,6 +215,60 @@ async fn guess(server: &TestServer) -> Client {
     eve
 }
 
+/// Joins by a proxy that names this address; the type of the answer, or the code of the error.
+async fn join_from(server: &TestServer, address: &str, more: serde_json::Value) -> (Raw, String) {
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let mut raw = Raw::over(tcp, "r", &format!("X-Forwarded-For: {address}\r\n"), b"").await;
+    let mut join = json!({"type": "join", "name": "Eve"});
+    join.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    raw.text(&join.to_string()).await;
+    let answer = raw.message().await;
+    let outcome = answer.get("code").unwrap_or(&answer["type"]).as_str().unwrap().to_owned();
+    (raw, outcome)
+}
+
+#[tokio::test]
+async fn r99_one_address_does_not_fill_a_room_and_its_lobby() {
+    let settings = [("ROUNDTABLE_MAX_MEMBERS_PER_IP", "2"), ("ROUNDTABLE_ROOM_MEMBERS", "10")];
+    let server = TestServer::start(&settings).await;
+    let mut host = server.join("r", "Ada").await;
+    let (mut one, outcome) = join_from(&server, "203.0.113.1", json!({})).await;
+    assert_eq!(outcome, "welcome");
+    host.expect("peer_joined").await;
+    host.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
+    host.expect("settings").await;
+    let (two, outcome) = join_from(&server, "203.0.113.1", json!({})).await;
+    assert_eq!(outcome, "waiting");
+    host.expect("lobby").await;
+    let (mut third, outcome) = join_from(&server, "203.0.113.1", json!({})).await;
+    assert_eq!((&*outcome, third.close_code().await), ("room_full", 4003));
+    host.expect_nothing().await;
+    // Others have places, as do people of an internal network and those behind a proxy that names nobody.
+    let mut waiting = vec![two];
+    for address in ["203.0.113.2", "2001:db8::1", "2001:db8::2", "10.0.0.7", "10.0.0.7", "10.0.0.7"] {
+        let (raw, outcome) = join_from(&server, address, json!({})).await;
+        assert_eq!(outcome, "waiting", "{address}");
+        host.expect("lobby").await;
+        waiting.push(raw);
+    }
+    let (_, outcome) = join_from(&server, "2001:db8::3", json!({})).await;
+    assert_eq!(outcome, "room_full", "an IPv6 address counts by its /64");
+    // A place is free again when its holder has left, and not before a lost one's time is over.
+    one.text(r#"{"type":"leave"}"#).await;
+    host.expect("peer_left").await;
+    let (_, outcome) = join_from(&server, "203.0.113.1", json!({})).await;
+    assert_eq!(outcome, "waiting");
+}
+
+#[tokio::test]
+async fn r99_by_default_fifty_people_share_an_address() {
+    let server = TestServer::start(&[("ROUNDTABLE_ROOM_MEMBERS", "60")]).await;
+    let joins = (0..51).map(|_| join_from(&server, "203.0.113.1", json!({})));
+    let outcomes = futures_util::future::join_all(joins).await;
+    let count = |wanted: &str| outcomes.iter().filter(|(_, outcome)| outcome == wanted).count();
+    assert_eq!((count("welcome"), count("room_full")), (50, 1));
+}
+
 #[tokio::test]
 async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
     let keys = Keys::new();
@@ -163,11 +293,28 @@ async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
 }
 
 #[tokio::test]
+async fn r66_wrong_tokens_of_a_member_are_guesses() {
+    let keys = Keys::new();
+    // 40 attempts are free, which is four guesses.
+    let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "20")]].concat();
+    let server = TestServer::start(&settings).await;
+    let mut ada = server.connect("r").await;
+    let token = keys.token(json!({"room": "r", "exp": later(7_200.0)}));
+    ada.join_with(json!({"type": "join", "name": "Ada", "token": token})).await;
+    for _ in 0..10 {
+        ada.send(json!({"type": "renew", "token": "none"})).await;
+        ada.expect_error("token_invalid").await;
+    }
+    let mut stranger = guess(&server).await;
+    stranger.expect_error("too_many_attempts").await;
+}
+
+#[tokio::test]
 async fn r66_who_tries_the_way_or_makes_a_room_by_its_key_does_not_guess() {
     // 30 are free, which is three guesses.
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "15"), NO_PROXY]).await;
     for at in 0..10 {
-        server.join(&format!("check-{at}"), "path check").await.close().await;
+        server.join(&format!("check-{at:032x}"), "path check").await.close().await;
         let made = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json()["data"].clone();
         let mut maker = server.connect(made["room"].as_str().unwrap()).await;
         maker.join_with(json!({"type": "join", "name": "Ada", "host_key": made["host_key"]})).await;
@@ -177,7 +324,7 @@ async fn r66_who_tries_the_way_or_makes_a_room_by_its_key_does_not_guess() {
     let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "15")]].concat();
     let closed = TestServer::start(&settings).await;
     for _ in 0..20 {
-        let mut stranger = closed.connect("check-1").await;
+        let mut stranger = closed.connect("check-00000000000000000000000000000001").await;
         stranger.send(json!({"type": "join", "name": "path check"})).await;
         stranger.expect_error("token_missing").await;
     }
@@ -266,6 +413,8 @@ async fn r67_every_limit_can_be_lifted() {
         "ROUNDTABLE_MEMBERS",
         "ROUNDTABLE_ADDRESS_CONNECTIONS",
         "ROUNDTABLE_ADDRESS_JOINS",
+        "ROUNDTABLE_MAX_QUEUED_BYTES",
+        "ROUNDTABLE_MAX_QUEUED_BYTES_PER_IP",
         "ROUNDTABLE_MESSAGE_RATE",
         "ROUNDTABLE_BYTE_RATE",
         "ROUNDTABLE_ROOM_MESSAGE_RATE",

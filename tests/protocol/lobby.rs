@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::people::{ROOM, act, back, guest, host, knock, leave, member};
 use crate::common::TestServer;
+use crate::common::http::ask;
 
 #[tokio::test]
 async fn r39_a_locked_room_lets_only_those_in_who_were_in() {
@@ -105,6 +106,46 @@ async fn r40_a_guest_is_refused_or_goes_by_itself() {
     assert_eq!(ada.expect("lobby").await["waiting"], json!([]));
     ada.expect_nothing().await;
     assert_eq!(server.metric("roundtable_members").await, 1);
+}
+
+#[tokio::test]
+async fn r98_hosts_get_into_a_full_room_and_clear_its_lobby_at_once() {
+    let server = TestServer::start(&[("ROUNDTABLE_ROOM_MEMBERS", "3")]).await;
+    let answer = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
+    let (room, key) = (answer["data"]["room"].as_str().unwrap(), &answer["data"]["host_key"]);
+    let mut eves = Vec::new();
+    for _ in 0..3 {
+        eves.push(server.join(room, "Eve").await);
+    }
+    act(&mut eves[0], json!({"action": "settings", "settings": {"lobby": true}})).await;
+    let host_join = json!({"type": "join", "name": "Ada", "host_key": key});
+    let mut ada = server.connect(room).await;
+    ada.join_with(host_join.clone()).await;
+    assert_eq!((&ada.welcome["role"], ada.welcome["peers"].as_array().unwrap().len()), (&json!("host"), 3));
+    // There is one such seat, and it is for nobody else.
+    let mut second = server.connect(room).await;
+    second.send(host_join).await;
+    second.expect_error("room_full").await;
+    for eve in &eves {
+        act(&mut ada, json!({"action": "remove", "to": eve.id()})).await;
+        ada.expect("peer_left").await;
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut eve = server.connect(room).await;
+        eve.send(json!({"type": "join", "name": "Eve"})).await;
+        eve.expect("waiting").await;
+        ada.expect("lobby").await;
+        waiting.push(eve);
+    }
+    act(&mut ada, json!({"action": "refuse_all"})).await;
+    assert_eq!(ada.expect("lobby").await["waiting"], json!([]));
+    for eve in &mut waiting {
+        assert_eq!(eve.expect_close().await, Some(4007));
+    }
+    // Nobody waits, so nothing happens.
+    act(&mut ada, json!({"action": "refuse_all"})).await;
+    ada.expect_nothing().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use roundtable::hub::HostPresence;
 use roundtable::recordings::Now;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use crate::common::folder::Folder;
 use crate::common::http::{ask, send};
 use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, assert_refused, begin, length, media};
 use crate::common::{TestServer, eventually};
+use crate::people::leave;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -151,7 +153,7 @@ async fn r86_each_bound_has_its_own_code_and_what_is_there_stays_whole() {
 async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     let folder = Folder::new();
     let server = keeping(&folder, &[]).await;
-    let mut ada = server.join("r", "Ada").await;
+    let ada = server.join("r", "Ada").await;
     let mut eve = server.join("r", "Eve").await;
     let recorded = async || server.get("/signal-api/v1/rooms/r").await.json()["data"]["recorded"].clone();
     assert_eq!(recorded().await, false);
@@ -161,12 +163,8 @@ async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     assert_eq!(recorded().await, true);
     let zoe = server.join("r", "Zoe").await;
     assert_eq!(zoe.welcome["peers"][0]["state"], json!({"recording": "server"}));
-    // Whoever says otherwise is put right by the next piece.
     eve.expect("peer_joined").await;
-    ada.send(json!({"type": "state", "state": {"recording": null}})).await;
-    assert_eq!(eve.expect("state").await["state"], json!({}));
-    upload.put_well(0, b"x").await;
-    assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
+    upload.put_well(0, media(0, 1)).await;
     upload.call("POST", "/finish", "").await;
     assert_eq!(eve.expect("state").await["state"], json!({}));
     assert_eq!(recorded().await, false);
@@ -177,15 +175,17 @@ async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     full.join_with(json!({"type": "join", "name": "Full", "state": state})).await;
     assert_refused(&begin(server.address, "full", &full.welcome["resume"]).await, 409, "STATE_INVALID");
     assert_eq!(folder.files(".part").len(), 0);
-    let mut late = server.join("late", "Late").await;
+    // The host comes back to a room that has begun again, with no place for the sign.
+    let late = server.join("late", "Late").await;
     let upload = Upload::new(server.address, "late", &late).await;
-    late.send(json!({"type": "state", "state": {"recording": null}})).await;
-    late.send(json!({"type": "state", "state": state})).await;
-    late.expect_nothing_but(&["state"]).await;
-    assert_refused(&upload.put(0, b"x").await, 409, "STATE_INVALID");
+    let resume = late.welcome["resume"].clone();
+    leave(late).await;
+    let mut late = server.connect("late").await;
+    late.join_with(json!({"type": "join", "name": "Late", "resume": resume, "state": state})).await;
+    assert_refused(&upload.put(0, media(0, 1)).await, 409, "STATE_INVALID");
     late.send(json!({"type": "state", "state": {"k0": null}})).await;
     late.expect_nothing_but(&["state"]).await;
-    assert_eq!(upload.put_well(0, b"x").await, 1);
+    assert_eq!(upload.put_well(0, media(0, 1)).await, 1);
 }
 
 #[tokio::test]
@@ -227,9 +227,9 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     // Pieces come, and their host is gone.
     let other = server.join("other", "Zoe").await;
     let upload = Upload::new(server.address, "other", &other).await;
-    upload.put_well(0, b"x").await;
+    upload.put_well(0, media(0, 100)).await;
     drop(other);
-    let mut at = 1;
+    let mut at = 100;
     eventually("its end", async || {
         let answer = upload.put(at, b"x").await;
         at += 1;
@@ -244,9 +244,9 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     let later = |minutes: u32| Now { wall: SystemTime::now() + MINUTE * minutes, tick: Instant::now() };
     let store = server.app.recordings.as_ref().unwrap();
     assert_eq!(folder.files(".webm").len(), 2);
-    store.sweep(later(2 * 24 * 60 - 5), |_| true).unwrap();
+    store.sweep(later(2 * 24 * 60 - 5), |_| HostPresence::Host).unwrap();
     assert_eq!(folder.files(".webm").len(), 2);
-    store.sweep(later(2 * 24 * 60 + 5), |_| true).unwrap();
+    store.sweep(later(2 * 24 * 60 + 5), |_| HostPresence::Host).unwrap();
     assert_eq!(kept(&folder), 0);
 }
 
@@ -260,10 +260,11 @@ async fn r88_a_clock_that_is_set_ends_nothing_and_keeps_nothing_going() {
     let store = server.app.recordings.as_ref().unwrap();
     let now = Now { wall: SystemTime::now(), tick: Instant::now() };
     for wall in [now.wall + MINUTE * 60 * 24, now.wall - MINUTE * 60 * 24] {
-        let growing = store.sweep(Now { wall, ..now }, |_| true).unwrap();
+        let growing = store.sweep(Now { wall, ..now }, |_| HostPresence::Host).unwrap();
         assert_eq!((store.over().len(), growing.len()), (0, 1));
     }
-    let growing = store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| true).unwrap();
+    let growing =
+        store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| HostPresence::Host).unwrap();
     assert_eq!((store.over().len(), growing.len()), (1, 0));
     assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
 }

@@ -146,6 +146,7 @@ async fn r18_who_does_not_read_is_closed_and_the_others_go_on() {
         ("ROUNDTABLE_OUTBOX_BYTES", "262144"),
         ("ROUNDTABLE_MESSAGE_RATE", "0"),
         ("ROUNDTABLE_BYTE_RATE", "0"),
+        ("ROUNDTABLE_RESUME_WINDOW", "1s"),
     ])
     .await;
     let (mut ada, mut bob) = pair(&server).await;
@@ -155,23 +156,26 @@ async fn r18_who_does_not_read_is_closed_and_the_others_go_on() {
 
     let data = "x".repeat(60_000);
     let mut sent = 0;
-    let left = loop {
+    let lost = loop {
         assert!(sent < 2_000, "the queue has no bound");
         ada.send(json!({"type": "broadcast", "data": data})).await;
         sent += 1;
         // Bob has each one at once, whatever the stalled member does.
         let message: Value = serde_json::from_str(&bob.next_text().await).unwrap();
-        if message["type"] == "peer_left" {
+        if message["type"] == "link" {
             break message;
         }
         assert_eq!((&message["type"], message["data"].as_str()), (&json!("broadcast"), Some(&*data)));
     };
-    assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("slow_consumer")));
-    assert_eq!(ada.expect("peer_left").await, left);
+    assert_eq!((&lost["id"], &lost["link"]), (&welcome["self"], &json!("lost")));
+    assert_eq!(ada.expect("link").await, lost);
     assert_eq!(stalled.close_code().await, 4005);
     assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
     // The broadcast that was too much for the one has not been lost for the other.
     assert_eq!(bob.expect("broadcast").await["from"], ada.id());
+    let left = ada.expect("peer_left").await;
+    assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("slow_consumer")));
+    assert_eq!(bob.expect("peer_left").await, left);
     ada.expect_nothing().await;
     bob.expect_nothing().await;
 }
@@ -187,8 +191,8 @@ async fn r18_the_queue_is_bounded_in_messages_too() {
         ada.send(json!({"type": "broadcast", "data": data})).await;
         ada.send(json!({"type": "ping"})).await;
         let message: Value = serde_json::from_str(&ada.next_text().await).unwrap();
-        if message["type"] == "peer_left" {
-            assert_eq!(message["reason"], "slow_consumer");
+        if message["type"] == "link" {
+            assert_eq!(message["link"], "lost");
             assert_eq!(stalled.close_code().await, 4005);
             // What was never taken has waited, too.
             let waited =

@@ -172,7 +172,7 @@ async fn r71_of_all_servers_one_tells_what_happens() {
 
 #[tokio::test]
 async fn r70_operators_see_and_end_a_room_from_any_server_that_has_it() {
-    let token = "north-north-north-north";
+    let token = "north-north-north-north-north-north";
     let (_engine, a, b) = two(&[("ROUNDTABLE_ADMIN_TOKEN", token)]).await;
     let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
     until(&mut ada, "peer_joined").await;

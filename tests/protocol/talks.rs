@@ -80,3 +80,44 @@ async fn r42_a_listener_sends_nothing_until_a_host_lets_it() {
     ada.expect("peer_left").await;
     assert_eq!(ada.expect("peer_joined").await["peer"]["state"], json!({}));
 }
+
+#[tokio::test]
+async fn r108_a_listener_puts_nothing_into_its_state_but_signs() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = host(&server, json!({"talk": true})).await;
+    let mut bob = server.connect(ROOM).await;
+    let words = json!({"hand": true, "recording": "buy", "note": "buy here", "pitch": 3, "shown": true, "mic": "buy"});
+    bob.join_with(json!({"type": "join", "name": "Bob", "state": words})).await;
+    assert_eq!(ada.expect("peer_joined").await["peer"]["state"], json!({"hand": true}));
+    for state in [
+        json!({"note": "buy here"}),
+        json!({"pitch": 3}),
+        json!({"shown": true}),
+        json!({"hand": "buy here"}),
+        json!({"recording": "buy here"}),
+        json!({"hand": false, "note": "buy here"}),
+    ] {
+        bob.send(json!({"type": "state", "state": state})).await;
+        assert_eq!(bob.expect_error("not_allowed").await["re"], "state");
+    }
+    // What pages show as signs, and what is off, may be said.
+    bob.send(json!({"type": "state", "state": {"hand": false, "recording": true, "mic": false}})).await;
+    let state = ada.expect("state").await["state"].clone();
+    assert_eq!(state, json!({"hand": false, "recording": true, "mic": false}));
+    bob.expect("state").await;
+
+    // What it said as a participant goes with that role.
+    act(&mut ada, json!({"action": "role", "to": bob.id(), "role": "participant"})).await;
+    ada.expect("role").await;
+    bob.expect("role").await;
+    bob.send(json!({"type": "state", "state": {"note": "hello", "mic": true}})).await;
+    assert_eq!(ada.expect("state").await["state"]["note"], "hello");
+    act(&mut ada, json!({"action": "role", "to": bob.id(), "role": "listener"})).await;
+    ada.expect("role").await;
+    loop {
+        let state = ada.expect("state").await["state"].clone();
+        if state == json!({"hand": false, "recording": true, "mic": false}) {
+            break;
+        }
+    }
+}

@@ -47,9 +47,14 @@ async fn r71_another_program_is_told_in_order() {
 async fn r66_of_rooms_in_which_the_way_is_tried_nobody_is_told() {
     let mut other = Receiver::start(0).await;
     let server = other.server().await;
-    let mut tried = server.join("check-1", "path check").await;
-    let second = server.join("check-1", "path check").await;
+    let trial = "check-0123456789abcdef0123456789abcdef";
+    let mut tried = server.join(trial, "path check").await;
+    let second = server.join(trial, "path check").await;
     tried.expect("peer_joined").await;
+    // Nobody meets there.
+    let mut third = server.connect(trial).await;
+    third.send(json!({"type": "join", "name": "Eve"})).await;
+    third.expect_error("room_full").await;
     tried.send(json!({"type": "moderate", "action": "remove", "to": second.id()})).await;
     tried.expect("peer_left").await;
     leave(tried).await;
@@ -104,4 +109,60 @@ async fn r71_the_last_events_are_sent_before_the_server_ends() {
     for kind in ["room_opened", "peer_joined", "peer_left", "room_closed"] {
         other.expect(kind).await;
     }
+}
+
+#[tokio::test]
+async fn r109_a_meeting_whose_name_looks_like_a_trial_is_reported() {
+    let mut other = Receiver::start(0).await;
+    let server = other.server().await;
+    for name in
+        ["check-in", "check-1", "check-0123456789abcdef0123456789abcde", "check-0123456789ABCDEF0123456789ABCDEF"]
+    {
+        let _ada = server.join(name, "Ada").await;
+        assert_eq!(other.expect("room_opened").await["room"], name);
+        other.expect("peer_joined").await;
+    }
+}
+
+#[tokio::test]
+async fn r71_a_session_that_supersedes_another_one_is_no_event() {
+    let mut other = Receiver::start(0).await;
+    let server = other.server().await;
+    let mut ada = server.join("r", "Ada").await;
+    for _ in 0..5 {
+        let mut again = server.connect("r").await;
+        again.join_with(json!({"type": "join", "name": "Ada", "resume": ada.welcome["resume"]})).await;
+        assert_eq!(again.welcome["resumed"], true);
+        ada = again;
+    }
+    let _bob = server.join("r", "Bob").await;
+    other.expect("room_opened").await;
+    for name in ["Ada", "Bob"] {
+        assert_eq!(other.expect("peer_joined").await["peer"]["name"], name);
+    }
+    // Nor does it hide the end.
+    leave(ada).await;
+    assert_eq!(other.expect("peer_left").await["peer"]["name"], "Ada");
+}
+
+#[tokio::test]
+async fn r72_events_of_one_room_do_not_displace_those_of_others() {
+    let closed = 1_000_000;
+    let mut other = Receiver::start(closed).await;
+    let own = [("ROUNDTABLE_WEBHOOK_QUEUE", "16"), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
+    let server = TestServer::start(&[other.settings(), own].concat()).await;
+    for _ in 0..20 {
+        leave(server.join("loud", "Ada").await).await;
+    }
+    let _eve = server.join("quiet", "Eve").await;
+    // From now on it takes events.
+    other.asked.store(closed, Ordering::Relaxed);
+    let mut quiet = Vec::new();
+    for _ in 0..6 {
+        let event = other.next().await;
+        if event["room"] == "quiet" {
+            quiet.push(event["event"].clone());
+        }
+    }
+    assert_eq!(quiet, ["room_opened", "peer_joined"], "they take turns");
 }

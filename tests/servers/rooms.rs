@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::client::Client;
+use crate::common::http::ask;
 use crate::common::several::{Node, two};
 use crate::common::{eventually, metric, within};
 
@@ -179,6 +180,38 @@ async fn who_was_removed_is_known_to_a_server_that_gets_the_room_later() {
     }
     // Nobody has seen him come.
     eve.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn r45_a_removal_holds_on_every_server_for_every_credential() {
+    let (engine, a, b) = two(&[]).await;
+    let c = Node::start(&engine, &[]).await;
+    let answer = ask(a.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
+    let (room, key) = (answer["data"]["room"].as_str().unwrap(), &answer["data"]["host_key"]);
+    let mut maker = a.connect(room).await;
+    maker.join_with(json!({"type": "join", "name": "Eve", "host_key": key})).await;
+    let earlier = maker.welcome["resume"].clone();
+    let mut maker = b.connect(room).await;
+    maker.join_with(json!({"type": "join", "name": "Eve", "resume": earlier})).await;
+    let mut ada = a.join(room, "Ada").await;
+    maker.send(json!({"type": "moderate", "action": "role", "to": ada.id(), "role": "host"})).await;
+    until(&mut ada, "role").await;
+    ada.send(json!({"type": "moderate", "action": "remove", "to": maker.id()})).await;
+    assert_eq!(maker.skip_to_close().await, Some(4008));
+    for node in [&a, &b, &c] {
+        for credentials in [
+            json!({"resume": earlier}),
+            json!({"resume": earlier, "last_seq": 1}),
+            json!({"resume": maker.welcome["resume"], "host_key": key}),
+            json!({"host_key": key}),
+        ] {
+            let mut join = json!({"type": "join", "name": "Eve"});
+            join.as_object_mut().unwrap().extend(credentials.as_object().unwrap().clone());
+            let mut back = node.connect(room).await;
+            back.send(join).await;
+            assert_eq!(within("a close", back.expect_close()).await, Some(4008), "{credentials}");
+        }
+    }
 }
 
 #[tokio::test]

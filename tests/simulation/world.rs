@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roundtable::access::ResumeKey;
@@ -43,6 +43,9 @@ thread_local! {
 pub fn clock() -> SystemTime {
     UNIX_EPOCH + MORNING + BEGIN.get().map_or(Duration::ZERO, |begin| begin.elapsed())
 }
+
+/// The settings of servers without tokens, by whether they keep little: parsed once, since many worlds begin.
+static OPEN: LazyLock<[Config; 2]> = LazyLock::new(|| [false, true].map(|tight| settings(tight, [])));
 
 const KEY: &str = "the same before and after a restart";
 
@@ -91,28 +94,34 @@ struct Server {
     tasks: JoinSet<()>,
 }
 
+fn settings(tight: bool, more: impl IntoIterator<Item = (String, String)>) -> Config {
+    let [outbox, replay] = if tight { ["24", "6"] } else { ["1024", "256"] };
+    let env = [
+        ("ROUNDTABLE_RESUME_KEY", KEY),
+        ("ROUNDTABLE_RESUME_WINDOW", "5s"),
+        ("ROUNDTABLE_PING_INTERVAL", "2s"),
+        ("ROUNDTABLE_ROOM_MEMBERS", "5"),
+        ("ROUNDTABLE_OUTBOX_MESSAGES", outbox),
+        ("ROUNDTABLE_REPLAY_MESSAGES", replay),
+        ("ROUNDTABLE_ADDRESS_JOINS", "0"),
+        ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
+    ];
+    let env: Vec<_> = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().chain(more).collect();
+    Cli::load(["roundtable".to_owned()], &env).expect("settings").config
+}
+
 impl World {
     pub fn new(rules: Rules) -> Arc<Self> {
-        let [outbox, replay] = if rules.tight { ["24", "6"] } else { ["1024", "256"] };
-        let env = [
-            ("ROUNDTABLE_RESUME_KEY", KEY),
-            ("ROUNDTABLE_RESUME_WINDOW", "5s"),
-            ("ROUNDTABLE_PING_INTERVAL", "2s"),
-            ("ROUNDTABLE_ROOM_MEMBERS", "5"),
-            ("ROUNDTABLE_OUTBOX_MESSAGES", outbox),
-            ("ROUNDTABLE_REPLAY_MESSAGES", replay),
-            ("ROUNDTABLE_ADDRESS_JOINS", "0"),
-            ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
-        ];
         BEGIN.set(Some(Instant::now()));
         let keys = rules.tokens.then(Keys::new);
-        let mut env: Vec<_> = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        if let Some(keys) = &keys {
-            let settings = keys.settings("token").map(|(name, value)| (name.to_owned(), value.to_owned()));
-            env.extend(settings.into_iter().filter(|(name, _)| name != "ROUNDTABLE_TOKEN_NOTICE"));
-            env.push(("ROUNDTABLE_TOKEN_NOTICE".to_owned(), NOTICE.to_owned()));
-        }
-        let config = Cli::load(["roundtable".to_owned()], &env).expect("settings").config;
+        let config = match &keys {
+            Some(keys) => {
+                let asked = keys.settings("token").map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let asked = asked.into_iter().filter(|(name, _)| name != "ROUNDTABLE_TOKEN_NOTICE");
+                settings(rules.tight, asked.chain([("ROUNDTABLE_TOKEN_NOTICE".to_owned(), NOTICE.to_owned())]))
+            }
+            None => OPEN[usize::from(rules.tight)].clone(),
+        };
         let world = Self {
             rules,
             key: ResumeKey::new(KEY.as_bytes()),
@@ -202,7 +211,7 @@ impl World {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let visit = app.doors.enter(address, Kind::WebSocket, Instant::now())?;
         let (client, end) = network::connect(weather, random);
-        tasks.spawn(conn::serve(Arc::clone(app), room.clone(), visit, Trail::begin(), Socket::new(end, &[])));
+        tasks.spawn(conn::serve(Arc::clone(app), room.clone(), visit, None, Trail::begin(), Socket::new(end, &[])));
         Some(client)
     }
 

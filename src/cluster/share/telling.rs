@@ -7,7 +7,7 @@ use super::{Emit, Output, Share};
 use crate::cluster::replica::Way;
 use crate::cluster::wire::{Mark, Post};
 use crate::core::Room;
-use crate::protocol::{LeaveReason, Peer, State};
+use crate::protocol::{LeaveReason, Peer, PeerId, State};
 
 /// How much of what has happened in a room a server keeps in mind, in case the one that tells is dead.
 pub const UNTOLD: usize = 256;
@@ -41,15 +41,20 @@ pub struct News {
 pub(super) struct Happenings {
     was_empty: bool,
     all: Vec<Happened>,
+    /// Members whose session another one of their own supersedes, which is no event.
+    superseded: Option<PeerId>,
 }
 
 impl Happenings {
     /// Nothing yet, in this room.
     pub(super) fn in_room(room: &Room<Way>) -> Self {
-        Self { was_empty: room.is_empty(), all: Vec::new() }
+        Self { was_empty: room.is_empty(), all: Vec::new(), superseded: None }
     }
 
     pub(super) fn joined(&mut self, peer: &Peer) {
+        if self.superseded == Some(peer.id) {
+            return;
+        }
         if self.was_empty && self.all.is_empty() {
             self.all.push(Happened::Opened);
         }
@@ -57,7 +62,11 @@ impl Happenings {
     }
 
     pub(super) fn left(&mut self, peer: &Peer, reason: Option<LeaveReason>) {
-        self.all.push(Happened::Left(stateless(peer), reason));
+        if reason == Some(LeaveReason::Superseded) {
+            self.superseded = Some(peer.id);
+        } else {
+            self.all.push(Happened::Left(stateless(peer), reason));
+        }
     }
 
     /// All of it, in the room as it is now.
@@ -76,7 +85,7 @@ impl Happenings {
 }
 
 fn stateless(peer: &Peer) -> Peer {
-    Peer { id: peer.id, name: peer.name.clone(), role: peer.role, state: State::new(), link: peer.link }
+    Peer { state: State::new(), ..peer.clone() }
 }
 
 impl<L, C> Share<L, C> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-use super::{Store, blocking, tell_over};
+use super::{Store, tell_over};
 use crate::app::App;
 use crate::http::admin::{self, Page};
 use crate::http::api::{ApiError, success};
@@ -22,6 +22,9 @@ use crate::recordings::{Refused, Summary};
 
 /// For a file that whoever runs the server fetches: 2 GiB by a line of 5 Mbit/s.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Lane of the store for lists.
+const LIST: &str = "list";
 
 /// Whoever comes here has shown the admin's token.
 pub(in crate::http) fn router() -> Router<Arc<App>> {
@@ -46,7 +49,8 @@ async fn list(
         next: Option<String>,
     }
     let (quota, now) = (store.rules().quota, app.surroundings.now());
-    let (recordings, total, bytes, more) = blocking(move || store.list(after.as_deref(), limit, now)).await??;
+    let (recordings, total, bytes, more) =
+        store.run(LIST, move |store| store.list(after.as_deref(), limit, now)).await?;
     let next = more.then(|| recordings.last().map(|recording| recording.id.clone())).flatten();
     Ok(success(Data { recordings, total, bytes, quota, next }))
 }
@@ -58,7 +62,7 @@ async fn file(
     request: Request,
 ) -> Result<Response, ApiError> {
     let asked = id.clone();
-    let path = blocking(move || store.path(&asked)).await?.map_err(of_operator)?;
+    let path = store.run(&id, move |store| store.path(&asked)).await.map_err(of_operator)?;
     patience.extend(DOWNLOAD_TIMEOUT);
     let Ok(mut response) = ServeFile::new(path).oneshot(request).await;
     if response.status() == StatusCode::NOT_FOUND {
@@ -78,8 +82,7 @@ async fn remove(
     Store(store): Store,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let deleted = Arc::clone(&store);
-    blocking(move || deleted.delete(&id)).await?.map_err(of_operator)?;
+    store.run(&id.clone(), move |store| store.delete(&id)).await.map_err(of_operator)?;
     tell_over(&app, &store);
     Ok(admin::done())
 }

@@ -6,7 +6,9 @@ import { retryStyles } from '../ui/common/part';
 import '../ui/styles/tokens.css';
 import '../ui/styles/base.css';
 import '../ui/styles/controls.css';
+import { addressOf } from '../core/address';
 import { realClock } from '../core/clock';
+import { signalApi } from '../siteConfig';
 import { AdminApi } from './api';
 import { Operator, type OperatorView } from './operator';
 
@@ -21,8 +23,14 @@ function operate(show: (view: OperatorView) => void): Operator {
   return operator;
 }
 
-retryStyles();
-await insist(loadAdminTexts, () => {
+function late(): void {
   sayLate(document.querySelector('#app'));
-});
+}
+
+retryStyles();
+// The page works where the server has it, beside its API. As a file of the dist it leads there.
+if (location.pathname.endsWith('/admin.html')) {
+  location.replace(addressOf(location.href, './', await insist(signalApi, late)).http('admin/'));
+}
+await insist(loadAdminTexts, late);
 createApp(AdminPage, { operate }).use(i18n).mount('#app');

@@ -4,6 +4,7 @@
  */
 import { audioParameters, type Plan, videoParameters } from './adaptation';
 import type { Clock } from './clock';
+import { fingerprintsOf } from './fingerprint';
 import { Negotiation, type NegotiationMessage } from './negotiation';
 
 /** What one sends; `null` is silence or no picture. */
@@ -43,6 +44,8 @@ export interface ConnectionOptions {
   readonly onState: (state: RTCPeerConnectionState) => void;
   /** The streams have the tracks of this connection. */
   readonly onReceivers: () => void;
+  /** `fingerprints` has changed. */
+  readonly onFingerprints: () => void;
   /** The data channel was made; it opens with the connection and ends with it. */
   readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
@@ -57,6 +60,9 @@ export class Connection {
   #tracks: LocalTracks;
   #transceivers: readonly RTCRtpTransceiver[] = [];
   #closed = false;
+  #fingerprints: string | undefined;
+  /** Number of times that the certificate was read. */
+  #readings = 0;
   /** When the packet came whose level was read last. */
   #levelTime = 0;
 
@@ -68,6 +74,7 @@ export class Connection {
     this.#tracks = tracks;
     pc.onconnectionstatechange = () => {
       onState(pc.connectionState);
+      void this.#readCertificate();
     };
     this.negotiation = new Negotiation({
       pc,
@@ -117,10 +124,9 @@ export class Connection {
     return this.#pc.getStats();
   }
 
-  /** What stands of both sides: their certificates' fingerprints are in it. */
-  get descriptions(): { readonly local: string | undefined; readonly remote: string | undefined } {
-    const { currentLocalDescription, currentRemoteDescription } = this.#pc;
-    return { local: currentLocalDescription?.sdp, remote: currentRemoteDescription?.sdp };
+  /** See `fingerprintsOf`; `undefined` while DTLS connects, at first or again. */
+  get fingerprints(): string | undefined {
+    return this.#fingerprints;
   }
 
   /** How loud the voice is that arrives, from 0 to 1; what does not arrive any more is silent. */
@@ -138,6 +144,22 @@ export class Connection {
     // Closing ends them, too late for a page that goes: browsers keep none with a track that lives.
     for (const { receiver } of this.#transceivers) receiver.track.stop();
     this.#pc.close();
+  }
+
+  /** Reads the certificate that DTLS has verified, not the description, which the server can change (RFC 8827 §6.5). */
+  async #readCertificate(): Promise<void> {
+    const reading = (this.#readings += 1);
+    const transport = this.#transceivers[0]?.sender.transport;
+    if (!transport) return;
+    // The states of the connection and of its transport do not change in the same task.
+    transport.onstatechange = () => void this.#readCertificate();
+    // Not every browser tells.
+    const isKnown = transport.state === 'connected' && 'getRemoteCertificates' in transport;
+    const [certificate] = isKnown ? transport.getRemoteCertificates() : [];
+    const found = certificate && (await fingerprintsOf(this.#pc.localDescription?.sdp, certificate));
+    if (this.#closed || reading !== this.#readings || found === this.#fingerprints) return;
+    this.#fingerprints = found;
+    this.#options.onFingerprints();
   }
 
   #send(message: NegotiationMessage): void {

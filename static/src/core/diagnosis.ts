@@ -4,11 +4,13 @@ import type { Failure, FailureCode } from './types';
 /** The part of `fetch` that the core uses. */
 export type Fetch = (
   url: string,
-  options: { method: 'POST'; signal: AbortSignal },
+  options: { method: 'GET' | 'POST'; signal: AbortSignal },
 ) => Promise<Pick<Response, 'status' | 'text'> & { readonly headers: Pick<Headers, 'get'> }>;
 
 /** After so long without an answer there is none. */
 const TIMEOUT_MS = 8_000;
+/** Less than a server waits for the proof in a `join`. */
+const PROOF_MS = 4_000;
 
 /** What a `Diagnosis` is made of. */
 export interface DiagnosisOptions {
@@ -20,7 +22,14 @@ export interface DiagnosisOptions {
 
 interface Envelope {
   readonly code?: unknown;
-  readonly data?: { readonly name?: unknown; readonly time?: unknown } | null;
+  readonly data?: {
+    readonly name?: unknown;
+    readonly time?: unknown;
+    readonly proof?: unknown;
+    readonly instance?: unknown;
+    readonly cluster?: unknown;
+    readonly address_source?: unknown;
+  } | null;
 }
 
 /** What comes of asking whether a WebSocket would be let in. */
@@ -40,6 +49,8 @@ const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
   ['ORIGIN_NOT_ALLOWED', 'origin_refused'],
   ['TOO_MANY_CONNECTIONS', 'too_many_connections'],
   ['SERVER_FULL', 'server_full'],
+  ['PATH_STRIPPED', 'path_changed'],
+  ['PATH_WRONG', 'path_changed'],
 ]);
 
 /** Asks why a server cannot be reached: one question at a time, whose answer may be of no interest any more. */
@@ -70,17 +81,38 @@ export class Diagnosis {
 }
 
 /** Asks `POST v1/check` (R76), as a browser does not say why a WebSocket failed. Never rejects. */
-export async function askCheck(
+export function askCheck(
   fetch: Fetch,
   checkUrl: string,
   clock: Clock,
+  question?: AbortController,
+): Promise<CheckAnswer> {
+  return ask(fetch, checkUrl, clock, 'POST', TIMEOUT_MS, question);
+}
+
+/**
+ * Fetches the proof that this page is the server's own (R92); `undefined` where there is none: from an older server, or
+ * behind a proxy that forwards the WebSocket alone. Never rejects.
+ */
+export async function fetchOriginProof(fetch: Fetch, url: string, clock: Clock): Promise<string | undefined> {
+  const answer = await ask(fetch, url, clock, 'GET', PROOF_MS);
+  const proof = answer.kind === 'answer' ? answer.data?.proof : undefined;
+  return typeof proof === 'string' ? proof : undefined;
+}
+
+async function ask(
+  fetch: Fetch,
+  url: string,
+  clock: Clock,
+  method: 'GET' | 'POST',
+  milliseconds: number,
   question = new AbortController(),
 ): Promise<CheckAnswer> {
   const timer = clock.setTimeout(() => {
     question.abort(new Error('no answer in time'));
-  }, TIMEOUT_MS);
+  }, milliseconds);
   try {
-    const response = await fetch(checkUrl, { method: 'POST', signal: question.signal });
+    const response = await fetch(url, { method, signal: question.signal });
     const envelope = parse(await response.text());
     return {
       kind: 'answer',

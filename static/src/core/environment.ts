@@ -1,14 +1,17 @@
 /** All that the core takes from the outside, in one object. */
+import type { Address } from './address';
+import type { SessionStore } from './chat/archive';
 import { browserFiles, type FileStore } from './chat/save';
 import { type Clock, realClock } from './clock';
 import type { MediaDevicesLike } from './devices';
-import type { Fetch } from './diagnosis';
+import { type Fetch, fetchOriginProof } from './diagnosis';
 import type { LevelReader } from './equipment';
 import type { MediaFactory } from './peer';
 import type { RecordingAbility } from './recording/local';
 import type { Send } from './recording/server';
 import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
+import type { Verification } from './verification';
 
 /** What happens to the page. */
 export interface PageListener {
@@ -38,7 +41,11 @@ export interface Environment {
   readonly display: DisplayMediaLike | undefined;
   /** `undefined` where the browser has no WebRTC. */
   readonly media: MediaFactory | undefined;
+  /** Opens one's own session in a room; absent where there are no safety codes. */
+  readonly verification?: ((room: string) => Promise<Verification>) | undefined;
   readonly files: FileStore;
+  /** Opens the storage of this tab, which a reload keeps; may throw. Absent where a reload keeps nothing. */
+  readonly session?: () => SessionStore;
   /** Absent where nothing can be recorded. */
   readonly recording?: RecordingAbility | undefined;
   readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
@@ -46,6 +53,14 @@ export interface Environment {
   readonly watchPage: (listener: PageListener) => () => void;
   /** Takes what a developer should see and a person need not. */
   readonly report: (problem: unknown) => void;
+}
+
+/** Fetches an origin proof at each call (R92); `undefined` where the page has another origin than the server. */
+export function originProof(
+  { fetch, clock }: Pick<Environment, 'fetch' | 'clock'>,
+  { originProof: url }: Pick<Address, 'originProof'>,
+): (() => Promise<string | undefined>) | undefined {
+  return url === undefined ? undefined : () => fetchOriginProof(fetch, url, clock);
 }
 
 /** The browser that this page is in. */
@@ -62,7 +77,12 @@ export function browserEnvironment(): Environment {
     mediaDevices: navigator.mediaDevices,
     display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
+    // Without Web Cryptography there are no codes.
+    verification: isSecureContext
+      ? async (room) => (await import('./identity')).openVerification(room)
+      : undefined,
     files: browserFiles,
+    session: () => sessionStorage,
     recording: recordingAbility(),
     newLevelReader,
     watchPage,
@@ -90,7 +110,10 @@ const browserMedia: MediaFactory = {
   newPeerConnection: (configuration) => new RTCPeerConnection(configuration),
   newStream: (tracks = []) => new MediaStream(tracks),
   // Not randomUUID(), which an insecure context has not.
-  newPair: () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join(''),
+  newPair: () =>
+    Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16).padStart(8, '0')).join(
+      '',
+    ),
 };
 
 /** By an `AnalyserNode` (W3C Web Audio §1.8). */

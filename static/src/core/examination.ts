@@ -6,9 +6,10 @@ import type { Finding } from '../protocol/findings';
 import type { ErrorCode, IceServer } from '../protocol/messages';
 import type { Address } from './address';
 import { askCheck, refusalOf } from './diagnosis';
-import type { Environment } from './environment';
+import { type Environment, originProof } from './environment';
 import { askIceServers } from './path';
 import { type Gathered, gather, passThrough } from './relays';
+import { areServersApart } from './servers';
 
 /** What a page can find. */
 export type PageFinding = Extract<
@@ -17,9 +18,14 @@ export type PageFinding = Extract<
   | 'webrtc_missing'
   | 'port_closed'
   | 'wrong_path'
+  | 'path_stripped'
   | 'server_down'
   | 'origin_refused'
   | 'limit_reached'
+  | 'shared_client_address'
+  | 'gateway_client_address'
+  | 'servers_not_shared'
+  | 'no_history_fallback'
   | 'clock_skew'
   | 'upgrade_headers_missing'
   | 'websocket_failed'
@@ -35,7 +41,18 @@ export type PageFinding = Extract<
 >;
 
 /** What is looked at. */
-export type LookName = 'secure' | 'webrtc' | 'server' | 'clock' | 'websocket' | 'stun' | 'relay' | 'devices';
+export type LookName =
+  | 'secure'
+  | 'webrtc'
+  | 'server'
+  | 'clock'
+  | 'address'
+  | 'servers'
+  | 'links'
+  | 'websocket'
+  | 'stun'
+  | 'relay'
+  | 'devices';
 
 /** One thing that was looked at. */
 export interface Look {
@@ -66,7 +83,7 @@ const INNER = /^(0|10|127|169\.254|172\.(1[6-9]|2\d|3[01])|192\.168)\./;
 /** What `examine` needs. */
 export interface ExaminationOptions {
   readonly environment: Pick<Environment, 'connect' | 'fetch' | 'clock' | 'media'>;
-  readonly address: Pick<Address, 'http' | 'socket'>;
+  readonly address: Pick<Address, 'base' | 'http' | 'socket' | 'originProof'>;
   /** `isSecureContext` */
   readonly secure: boolean;
   /** Takes each look when it is over. */
@@ -74,13 +91,18 @@ export interface ExaminationOptions {
 }
 
 /** Looks at everything but the devices. Never rejects. */
-export async function examine({ environment, address, secure, tell }: ExaminationOptions): Promise<void> {
+export async function examine(options: ExaminationOptions): Promise<void> {
+  const { environment, address, secure, tell } = options;
   const { connect, media } = environment;
   tell({ look: 'secure', ...(!secure && { finding: 'plain_http' }) });
   const able = connect !== undefined && media !== undefined;
   tell({ look: 'webrtc', ...(!able && { finding: 'webrtc_missing' }) });
-  if (!(await examineServer(environment, address, tell)) || !able) return;
-  const servers = await askIceServers({ ...environment, connect, media, socketUrl: address.socket });
+  if (!(await examineServer(options))) return;
+  await examineServers(options);
+  await examineLinks(options);
+  if (!able) return;
+  const proof = originProof(environment, address);
+  const servers = await askIceServers({ ...environment, connect, media, socketUrl: address.socket, proof });
   if (servers === undefined) {
     // Who answers a question without an upgrade there: the server, or a proxy that keeps the address for itself.
     const answer = await askCheck(
@@ -94,6 +116,8 @@ export async function examine({ environment, address, secure, tell }: Examinatio
   } else if (typeof servers !== 'string') {
     tell({ look: 'websocket' });
     await examineRelays({ ...environment, media }, servers, tell);
+  } else if (servers === 'origin_not_allowed') {
+    tell({ look: 'websocket', finding: 'origin_refused', detail: servers });
   } else if (FULL.has(servers)) {
     tell({ look: 'websocket', finding: 'limit_reached', detail: servers });
   } else {
@@ -104,11 +128,9 @@ export async function examine({ environment, address, secure, tell }: Examinatio
 }
 
 /** Whether a server answers, and would take a WebSocket from this page (R76). */
-async function examineServer(
-  { fetch, clock }: ExaminationOptions['environment'],
-  address: ExaminationOptions['address'],
-  tell: ExaminationOptions['tell'],
-): Promise<boolean> {
+async function examineServer(options: ExaminationOptions): Promise<boolean> {
+  const { environment, address, tell } = options;
+  const { fetch, clock } = environment;
   const begun = clock.now();
   const answer = await askCheck(fetch, address.http('check'), clock);
   if (answer.kind === 'none') {
@@ -122,11 +144,15 @@ async function examineServer(
     const finding =
       refused === 'origin_refused'
         ? refused
-        : refused !== undefined
+        : refused !== undefined && refused !== 'path_changed'
           ? 'limit_reached'
           : status >= 500
             ? 'server_down'
-            : 'wrong_path';
+            : code === 'PATH_STRIPPED'
+              ? 'path_stripped'
+              : (await isHiddenOutage(options, status))
+                ? 'server_down'
+                : 'wrong_path';
     tell({ look: 'server', finding, detail });
     return false;
   }
@@ -138,7 +164,80 @@ async function examineServer(
     const skewed = skewMs > SKEW_MS && `${Math.round(skewMs / 1_000)} s`;
     tell({ look: 'clock', ...(skewed !== false && { finding: 'clock_skew', detail: skewed }) });
   }
+  await examineClientAddress(options, data.address_source);
   return true;
+}
+
+/** How the server sees this browser, by what it said of itself in `check` (R76). */
+async function examineClientAddress({ address, tell }: ExaminationOptions, source: unknown): Promise<void> {
+  // A server of an earlier version.
+  if (typeof source !== 'string') return;
+  if (source === 'gateway') {
+    tell({ look: 'address', finding: 'gateway_client_address', detail: source });
+    return;
+  }
+  // The server itself does not say what it is called: a web server in front of it does.
+  const proxy = source === 'direct' ? await header(address.http('welcome'), 'server') : undefined;
+  const shared = source === 'untrusted_proxy' || source === 'no_forwarded_for' || proxy !== undefined;
+  const detail = proxy === undefined ? source : `${source}, ${proxy}`;
+  tell({ look: 'address', detail, ...(shared && { finding: 'shared_client_address' }) });
+}
+
+/** Asks as a browser does that opens a page. */
+function load(url: string, method: 'GET' | 'OPTIONS' = 'GET'): Promise<Response> {
+  return fetch(url, { method, cache: 'no-store', headers: { accept: 'text/html,*/*;q=0.8' } });
+}
+
+async function header(url: string, name: string): Promise<string | undefined> {
+  try {
+    return (await load(url)).headers.get(name) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether several servers answer in turn that do not share rooms. */
+async function examineServers({ environment, address, tell }: ExaminationOptions): Promise<void> {
+  const { fetch, clock, media } = environment;
+  const options = { fetch, clock, checkUrl: address.http('check') };
+  const apart = await areServersApart(options, `check-${media?.newPair() ?? ''}`, 6);
+  tell({ look: 'servers', ...(apart && { finding: 'servers_not_shared' }) });
+}
+
+/** Whether the web server has a history fallback: whether it knows the addresses of rooms and of this page. */
+async function examineLinks({ address, tell }: ExaminationOptions): Promise<void> {
+  for (const path of ['r/check-link', 'diag']) {
+    let detail: string;
+    try {
+      const response = await load(new URL(path, address.base).href);
+      // Of whatever is answered, the page itself has its title.
+      if (response.status < 300 && (await response.text()).includes('<title>Roundtable')) continue;
+      detail = `${path}: HTTP ${response.status}`;
+    } catch (error) {
+      detail = String(error);
+    }
+    tell({ look: 'links', finding: 'no_history_fallback', detail });
+    return;
+  }
+  tell({ look: 'links' });
+}
+
+/**
+ * Whether a missing page stands for a server that is not reached: nginx with `error_page 502 /50x.html` answers 404 if that
+ * file is missing. Locations without a proxy answer OPTIONS with 405.
+ */
+async function isHiddenOutage({ address }: ExaminationOptions, status: number): Promise<boolean> {
+  if (status !== 404) return false;
+  try {
+    const [api, beside] = await Promise.all(
+      [address.http('welcome'), new URL('check-options', address.base).href].map((url) =>
+        load(url, 'OPTIONS'),
+      ),
+    );
+    return api?.status === 404 && beside?.status === 405;
+  } catch {
+    return false;
+  }
 }
 
 type RelayTools = Parameters<typeof gather>[0];

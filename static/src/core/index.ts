@@ -16,6 +16,8 @@ export * from './types';
 export {
   type Address,
   addressOf,
+  DEVELOPMENT_API,
+  isDiagPage,
   isRoomName,
   type PageOptions,
   pageOptions,
@@ -23,6 +25,7 @@ export {
   roomOfPage,
 } from './address';
 export { FILE_BYTES, TEXT_BYTES, textBytes } from './chat/wire';
+export { isPersonName } from './names';
 export { browserEnvironment, type Environment } from './environment';
 export { type NewRoom, newRoom } from './rooms';
 export { Meeting, type MeetingOptions } from './meeting';

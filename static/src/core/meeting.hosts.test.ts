@@ -73,6 +73,21 @@ describe('R40 the lobby', () => {
     sockets.last.receive({ type: 'lobby', waiting: [] });
     expect(meeting.view.waiting).toEqual([]);
   });
+
+  test('R97 whoever has the name of somebody inside is told apart, in the lobby and in the room', () => {
+    const named = (): unknown => meeting.view.people.map(({ name, nameFromToken }) => [name, nameFromToken]);
+    enter({ role: 'host', peers: [{ ...peer(GRACE), name: 'Grace', name_from_token: true }] });
+    expect(named()).toEqual([['Grace', true]]);
+    sockets.last.receive({ type: 'lobby', waiting: [{ id: ZOE, name: 'grace' }] });
+    expect(meeting.view.waiting).toEqual([{ id: ZOE, name: 'grace (ZoeZ)' }]);
+    sockets.last.receive({ type: 'peer_joined', version: 2, peer: { ...peer(ZOE), name: 'grace' } });
+    expect(named()).toEqual([
+      ['Grace (Grac)', true],
+      ['grace (ZoeZ)', false],
+    ]);
+    sockets.last.receive({ type: 'peer_left', version: 3, id: ZOE, reason: 'left' });
+    expect(named()).toEqual([['Grace', true]]);
+  });
 });
 
 describe('what hosts do to others', () => {

@@ -28,6 +28,7 @@ test('the lobby has no socket and nobody in it', () => {
     phase: { kind: 'lobby' },
     recorded: false,
     recordingPlaces: ['device'],
+    writer: 'participant',
     signaling: 'closed',
     mic: { on: false, pending: false },
     camera: { on: false, pending: false },
@@ -446,4 +447,29 @@ test('one’s own voice is seen, and takes the floor from nobody', async () => {
   await meeting.setMic(false);
   clock.advance(200);
   expect(meeting.view.speaking).toBe(false);
+});
+
+describe('hiding network addresses', () => {
+  const policies = (): unknown[] =>
+    network.connections.map(({ configuration }) => configuration.iceTransportPolicy);
+  const withGrace = { peers: [peer(GRACE)] };
+
+  test('R106 a server that asks for relays only is obeyed from the first connection on', () => {
+    enter({ ...withGrace, relay_only: true });
+    expect(policies()).toEqual(['relay']);
+    // Fresh credentials change nothing of it.
+    sockets.last.receive({ type: 'ice_servers', ice_servers: [] });
+    expect(policies()).toEqual(['relay']);
+  });
+
+  test('who chooses relays only connects by nothing else', () => {
+    begin({ relayOnly: true });
+    enter(withGrace);
+    expect(policies()).toEqual(['relay']);
+  });
+
+  test('otherwise every path is taken', () => {
+    enter(withGrace);
+    expect(policies()).toEqual(['all']);
+  });
 });

@@ -1,11 +1,14 @@
 /** A meeting as a whole: puts the parts of the core together and shows them as one `MeetingView`. */
 import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
+import { Archive } from './chat/archive';
 import { Chat } from './chat/chat';
+import { writerOf } from './chat/rights';
 import { Emitter } from './emitter';
-import { browserEnvironment, type Environment } from './environment';
+import { browserEnvironment, type Environment, originProof } from './environment';
 import { Membership } from './membership';
-import { Mesh } from './mesh';
+import { type Member, Mesh } from './mesh';
+import { distinguish } from './names';
 import { OwnDevices } from './own';
 import { PageLife } from './page';
 import { personOf } from './person';
@@ -16,11 +19,11 @@ import { LocalRecording } from './recording/local';
 import { keepsRecordings } from './recording/server';
 import { Reporter } from './report';
 import type { Roster, RosterMessage } from './roster';
-import type { SafetyCode } from './safety';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
 import type { DeviceKind, Failure, LinkStatistics, MeetingControls, MeetingView, Phase } from './types';
 import { Upgrade } from './upgrade';
+import type { Identified, Verification } from './verification';
 
 /** What a `Meeting` is made of. */
 export interface MeetingOptions {
@@ -36,6 +39,8 @@ export interface MeetingOptions {
   readonly onTokenExpiring?: (expiresInMs: number) => void;
   /** What the page was built as, to be told when the server is another. */
   readonly version?: string;
+  /** Calls go through TURN servers only, also where the server does not ask for it (R106). */
+  readonly relayOnly?: boolean;
   /** The browser by default. */
   readonly environment?: Environment;
 }
@@ -57,6 +62,7 @@ export class Meeting implements MeetingControls {
   readonly #upgrade: Upgrade;
   #outdated: string | undefined;
   #features: readonly string[] = [];
+  readonly #relayOnly: boolean | undefined;
   readonly #page: PageLife;
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
@@ -64,13 +70,17 @@ export class Meeting implements MeetingControls {
   #mesh: Mesh | undefined;
   readonly #speakers: Speakers;
   readonly #reporter: Reporter;
+  /** From the first `join` to `leave`. */
+  #opening: Promise<Verification | undefined> | undefined;
+  #verification: Verification | undefined;
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
     const { room, address, version, environment = browserEnvironment() } = options;
-    const { clock, send } = environment;
+    const { clock, send, session } = environment;
     this.#room = room;
     this.#address = address;
+    this.#relayOnly = options.relayOnly;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
     const publish = (): void => {
@@ -97,7 +107,12 @@ export class Meeting implements MeetingControls {
     const recordings = send && { send, clock, address, room };
     this.#readiness = new Readiness({ environment, address, recordings, onChange: publish });
     this.#speakers = new Speakers({ clock, levels: () => this.#levels(), onChange: publish });
-    this.chat = new Chat({ clock, store: environment.files, onChange: publish });
+    this.chat = new Chat({
+      clock,
+      store: environment.files,
+      ...(session && { archive: new Archive(session, room) }),
+      onChange: publish,
+    });
     this.#reporter = new Reporter({
       clock,
       links: () => this.#mesh?.statistics ?? [],
@@ -136,6 +151,8 @@ export class Meeting implements MeetingControls {
         this.leave(true);
       },
       onAway: () => {
+        // The browser may yet decide not to restore this page.
+        this.chat.save();
         this.#outOfRoom('joining');
       },
       onWoken: (milliseconds) => {
@@ -231,11 +248,13 @@ export class Meeting implements MeetingControls {
       post,
       clock,
       hello: () => this.#presence.hello(),
+      proof: originProof(this.#environment, this.#address),
     });
     this.#signaling = signaling;
     this.#mesh = new Mesh({
       media,
       clock,
+      certificate: () => this.#verification?.certificate,
       send: (to, data) => {
         signaling.send({ type: 'signal', to, data });
       },
@@ -257,7 +276,7 @@ export class Meeting implements MeetingControls {
     this.#listen(signaling);
     this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
-    signaling.start();
+    this.#start(signaling);
   }
 
   watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void {
@@ -266,19 +285,21 @@ export class Meeting implements MeetingControls {
     return unsubscribe;
   }
 
-  async safetyCode(id: string): Promise<SafetyCode | undefined> {
-    try {
-      return await this.#mesh?.safetyCode(id);
-    } catch (error) {
-      this.#environment.report(error);
-      return undefined;
-    }
+  confirmSafetyCode(id: string, fingerprints: string): void {
+    const member = this.#mesh?.members.find(({ entry }) => entry.id === id);
+    if (member === undefined) return;
+    this.#verification?.confirm({ id, name: member.entry.name, fingerprints });
+    this.#membersChanged();
   }
 
   leave(pageEnds = false): void {
     if (this.#active) this.#phase = { kind: 'left' };
+    if (pageEnds) this.chat.save();
+    else this.chat.discard();
     this.#signaling?.leave(pageEnds);
     this.#end();
+    // A page that ends may be about to be loaded again.
+    if (!pageEnds) this.#endVerification();
     // Last, so that nobody is told of a muted microphone on the way out.
     this.#own.close();
   }
@@ -287,6 +308,32 @@ export class Meeting implements MeetingControls {
   dispose(): void {
     this.leave();
     this.#own.equipment.dispose();
+  }
+
+  /** Not before one's own certificate is there, which all connections are made with. */
+  #start(signaling: SignalingClient): void {
+    const { verification, report } = this.#environment;
+    if (!verification || this.#verification) {
+      signaling.start();
+      return;
+    }
+    const opening = (this.#opening ??= verification(this.#room).catch((error: unknown) => {
+      // Then each connection has a certificate of its own.
+      report(error);
+      return undefined;
+    }));
+    void opening.then((opened) => {
+      if (this.#opening === opening) this.#verification = opened;
+      if (this.#signaling === signaling) signaling.start();
+    });
+  }
+
+  #endVerification(): void {
+    void this.#opening?.then((opened) => {
+      opened?.end();
+    });
+    this.#opening = undefined;
+    this.#verification = undefined;
   }
 
   #listen({ events }: SignalingClient): void {
@@ -329,19 +376,41 @@ export class Meeting implements MeetingControls {
       this.#reporter.start(message.quality_seconds);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
       this.#features = message.features;
+      this.chat.begin(message.peers.length > 0);
       this.#phase = { kind: 'joined', selfId: message.self };
-      this.#mesh?.start(message.self, message.ice_servers);
+      this.#mesh?.start(
+        message.self,
+        message.ice_servers,
+        this.#relayOnly === true || message.relay_only === true,
+      );
       this.#membership.announce();
     }
+    this.chat.writer = writerOf(roster.role, this.#presence.permissions);
     if (!roster.resync && roster !== before) this.#mesh?.reconcile(roster.peers, message, roster.role);
   }
 
   #membersChanged(): void {
     const members = this.#mesh?.members ?? [];
     this.chat.setOthers(
-      members.map(({ entry: { id, name }, peer: { link, resting } }) => ({ id, name, link, resting })),
+      this.#shown(members).map(({ entry: { id, name, role, permissions }, peer: { link, resting } }) => ({
+        id,
+        name,
+        link,
+        resting,
+        writer: writerOf(role, permissions),
+      })),
     );
+    this.#verification?.check(members.map(identified));
     this.#publish();
+  }
+
+  /** Members whose names look alike, each with another name. */
+  #shown(members: readonly Member[]): readonly Member[] {
+    const entries = distinguish(
+      members.map(({ entry }) => entry),
+      [this.#presence.name],
+    );
+    return members.map((member, at) => ({ ...member, entry: entries[at] ?? member.entry }));
   }
 
   #levels(): ReadonlyMap<string, number> {
@@ -388,6 +457,7 @@ export class Meeting implements MeetingControls {
 
   #render(): MeetingView {
     const membership = this.#membership.view;
+    const members = this.#mesh?.members ?? [];
     return {
       room: this.#room,
       phase: this.#phase,
@@ -396,8 +466,13 @@ export class Meeting implements MeetingControls {
       ...this.#presence.view,
       ...membership,
       ...this.#readiness.view,
-      people: (this.#mesh?.members ?? []).map((member) =>
-        personOf(member, this.#speakers.speaks(member.entry.id)),
+      people: this.#shown(members).map((shown, at) =>
+        personOf(
+          shown,
+          this.#speakers.speaks(shown.entry.id),
+          // By the name that was given: a second person of one name must not hide a changed code.
+          this.#verification?.statusOf(identified(members[at] ?? shown)),
+        ),
       ),
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
       speaking: this.#speakers.speaks(OWN),
@@ -407,8 +482,14 @@ export class Meeting implements MeetingControls {
       reactions: this.reactions.shown,
       ...(this.#outdated !== undefined && { outdated: this.#outdated }),
       chat: this.chat.entries,
+      ...(this.chat.since !== undefined && { chatSince: this.chat.since }),
+      writer: this.chat.writer,
       choices: this.#own.equipment.choices,
       loudspeaker: this.#own.equipment.speaker,
     };
   }
+}
+
+function identified({ entry: { id, name }, peer: { fingerprints } }: Member): Identified {
+  return { id, name, fingerprints };
 }

@@ -4,6 +4,7 @@
  */
 import type { ServerMessage } from '../protocol/messages';
 import type { Clock } from './clock';
+import { distinguish } from './names';
 import type { Presence } from './presence';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SignalingClient } from './signaling';
@@ -50,8 +51,10 @@ export class Membership {
   }
 
   get view(): Pick<MeetingView, 'role' | 'settings' | 'hand' | 'waiting' | 'degraded' | 'notice'> {
-    const { role, settings } = this.#roster;
-    const { hand, waiting, degraded, notice } = this.#standing;
+    const { peers, role, settings } = this.#roster;
+    const { hand, degraded, notice } = this.#standing;
+    const inside = [this.#options.presence.name, ...peers.map(({ name }) => name)];
+    const waiting = distinguish(this.#standing.waiting, inside);
     return { role, settings, hand, waiting, degraded, ...(notice && { notice }) };
   }
 
@@ -59,7 +62,8 @@ export class Membership {
     const before = this.#roster;
     if (isRosterMessage(message)) this.#rosterChanged(message);
     const role = before === emptyRoster ? undefined : before.role;
-    this.#stand(nextStanding(this.#standing, message, this.#roster, role));
+    const peers = distinguish(this.#roster.peers, [this.#options.presence.name]);
+    this.#stand(nextStanding(this.#standing, message, { ...this.#roster, peers }, role));
     if (message.type === 'resumed') this.announce();
     // A server that has ended its part of a recording took back the sign, too, and it goes on here (R87).
     if (

@@ -12,7 +12,6 @@ import { Monitor } from './monitor';
 import { type MediaFactory, Peer, type Played, refusal, type SignalData } from './peer';
 import type { LinkQuality } from './quality';
 import type { RosterMessage } from './roster';
-import type { SafetyCode } from './safety';
 import type { LinkStatistics } from './types';
 
 /** How long media may outlive signaling. */
@@ -26,6 +25,8 @@ const FOR_GOOD: readonly LeaveReason[] = ['left', 'removed', 'unauthorized', 'cl
 export interface MeshOptions {
   readonly media: MediaFactory;
   readonly clock: Clock;
+  /** One's own certificate for all connections; the browser makes one for each where there is none. */
+  readonly certificate?: () => RTCCertificate | undefined;
   readonly send: (to: string, data: SignalData) => void;
   /** A connection to someone was made, and with it the data channel. */
   readonly onChannel: (id: string, channel: RTCDataChannel) => void;
@@ -44,7 +45,7 @@ export interface Member {
   readonly entry: Entry;
   readonly away: boolean;
   readonly quality?: LinkQuality | undefined;
-  readonly peer: Pick<Peer, 'link' | 'resting' | 'stream' | 'screen'>;
+  readonly peer: Pick<Peer, 'link' | 'resting' | 'stream' | 'screen' | 'fingerprints'>;
 }
 
 interface Slot extends Member {
@@ -67,6 +68,7 @@ export class Mesh {
   #selfId = '';
   #role: Role = 'participant';
   #configuration: RTCConfiguration = {};
+  #policy: RTCIceTransportPolicy = 'all';
   #tracks: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
 
   constructor(options: MeshOptions) {
@@ -100,21 +102,27 @@ export class Mesh {
     }));
   }
 
-  /** See `safety.ts`. */
-  async safetyCode(id: string): Promise<SafetyCode | undefined> {
-    return this.#slots.get(id)?.peer.safetyCode();
-  }
-
-  /** After each `welcome`. With another id than before, all connections are made anew. */
-  start(selfId: string, iceServers: readonly IceServer[]): void {
+  /**
+   * After each `welcome`. With another id than before, all connections are made anew.
+   *
+   * @param relayOnly connect through TURN servers only, so that others do not learn this person's network addresses
+   */
+  start(selfId: string, iceServers: readonly IceServer[], relayOnly?: boolean): void {
     if (selfId !== this.#selfId) this.close();
     this.#selfId = selfId;
+    this.#policy = relayOnly ? 'relay' : 'all';
     this.setIceServers(iceServers);
   }
 
   /** Takes fresh credentials for TURN servers (R73); links that stand use them when they look for another way. */
   setIceServers(iceServers: readonly IceServer[]): void {
-    this.#configuration = { iceServers: [...iceServers], bundlePolicy: 'max-bundle' };
+    const certificate = this.#options.certificate?.();
+    this.#configuration = {
+      iceServers: [...iceServers],
+      bundlePolicy: 'max-bundle',
+      iceTransportPolicy: this.#policy,
+      ...(certificate && { certificates: [certificate] }),
+    };
     this.#each((peer) => {
       peer.configure(this.#configuration);
     });
@@ -199,6 +207,7 @@ export class Mesh {
           this.#adapt();
           onChange();
         },
+        onFingerprints: onChange,
         onChannel: (channel) => {
           onChannel(id, channel);
         },

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Negotiation, type NegotiationMessage } from './negotiation';
 import { FakeClock, settled } from './testing/clock';
-import { FakeNetwork, type FakePeerConnection } from './testing/rtc';
+import { FakeCertificate, FakeNetwork, type FakePeerConnection } from './testing/rtc';
 
 /** One side, and what it said that has not been delivered yet. */
 interface Side {
@@ -99,6 +99,49 @@ test('candidates that come before the description wait for it', async () => {
   await settled();
   expect(late.pc.candidates).toHaveLength(1);
   expect(errors).toEqual([]);
+});
+
+describe('descriptions that a server has changed', () => {
+  /** One side's offer of a restart, which the other one does not get. */
+  const offerOf = async (from: Side): Promise<string> => {
+    from.negotiation.restart();
+    await settled();
+    return from.out.splice(0).find(({ description }) => description)?.description?.sdp ?? '';
+  };
+  const withOwnCertificate = (sdp: string): string =>
+    sdp.replace(/(?<=a=fingerprint:).*/, new FakeCertificate('Eve').fingerprint);
+  const handle = async ({ negotiation }: Side, type: unknown, sdp: string): Promise<void> => {
+    negotiation.handle({ description: { type: type as RTCSdpType, sdp } });
+    await settled();
+  };
+  const remotes = (): unknown[] => [polite, impolite].map(({ pc }) => pc.remoteDescription);
+
+  test.each(['pranswer', 'rollback', ['answer']])('the type %j is rejected', async (type) => {
+    const before = remotes();
+    await handle(impolite, type, await offerOf(impolite));
+    expect(errors).toHaveLength(1);
+    expect(remotes()).toEqual(before);
+    expect(impolite.pc.signalingState).toBe('have-local-offer');
+  });
+
+  test('another certificate than that of the first description is rejected', async () => {
+    const before = remotes();
+    const sdp = withOwnCertificate(await offerOf(impolite));
+    await handle(polite, 'offer', sdp);
+    await handle(impolite, 'answer', sdp);
+    expect(errors).toHaveLength(2);
+    expect(remotes()).toEqual(before);
+    expect(impolite.pc.signalingState).toBe('have-local-offer');
+  });
+
+  test('a description without a fingerprint, or with two, is rejected', async () => {
+    const fresh = side(true);
+    const sdp = await offerOf(impolite);
+    await handle(fresh, 'offer', sdp.replace('a=fingerprint', 'a=x'));
+    await handle(fresh, 'offer', sdp + withOwnCertificate(sdp));
+    expect(errors).toHaveLength(2);
+    expect(fresh.pc.remoteDescription).toBeNull();
+  });
 });
 
 describe('a restart with Firefox', () => {

@@ -6,6 +6,8 @@
  */
 import type { Clock } from './clock';
 import { opposite, type Setup, setupOf, withSetup } from './dtls';
+import { fingerprintOf } from './fingerprint';
+import { MAX_CANDIDATES, MAX_WAITING } from './signalLimits';
 
 /** How long a path may be interrupted before a new one is looked for; most come back by themselves. */
 const DISCONNECTED_MS = 3_000;
@@ -36,6 +38,10 @@ export class Negotiation {
   #ignoreOffer = false;
   #closed = false;
   #queue: Promise<void> = Promise.resolve();
+  /** Messages in the queue. */
+  #queued = 0;
+  /** Candidates that came since the other side's last description, or before its first one. */
+  #candidates = 0;
   /** Came before any remote description, which a candidate needs. */
   #early: RTCIceCandidateInit[] = [];
   /** The restart that is offered, as it was first sent: what it gathers may have to wait. */
@@ -47,6 +53,8 @@ export class Negotiation {
   /** A candidate of the other side's present description was taken. */
   #reached = false;
   #disconnected: number | undefined;
+  /** The other side's certificate, by its first description. */
+  #fingerprint: string | undefined;
   /** The other side's role in DTLS, from the first answer on. */
   #remoteSetup: Setup | undefined;
 
@@ -64,7 +72,11 @@ export class Negotiation {
 
   /** Takes a message of the other side. */
   handle(message: NegotiationMessage): void {
+    // The other side sends faster than the browser works: more than this is no call.
+    if (this.#queued === MAX_WAITING) return;
+    this.#queued += 1;
     this.#queue = this.#queue.then(async () => {
+      this.#queued -= 1;
       if (this.#closed) return;
       try {
         if (message.description) await this.#describe(message.description);
@@ -122,6 +134,7 @@ export class Negotiation {
   }
 
   async #describe(description: RTCSessionDescriptionInit): Promise<void> {
+    const fingerprint = this.#checked(description);
     const isOffer = description.type === 'offer';
     const collision = isOffer && (this.#makingOffer || this.#pc.signalingState !== 'stable');
     this.#ignoreOffer = !this.#options.polite && collision;
@@ -132,7 +145,9 @@ export class Negotiation {
     this.#otherIsFirefox = isFirefox(description);
     // Rolls one's own offer back where there is one.
     await this.#pc.setRemoteDescription(isOffer ? description : this.#inRole(description));
+    this.#fingerprint = fingerprint;
     this.#restartOffer = undefined;
+    this.#candidates = 0;
     // Those of an offer that was rolled back belong to nothing.
     if (isOffer) this.#held = [];
     this.#reached = hasCandidates(description);
@@ -145,6 +160,21 @@ export class Negotiation {
       this.#remoteSetup ??= own && opposite(own);
       this.#sendLocalDescription();
     }
+  }
+
+  /**
+   * Returns the description's fingerprint, and throws if the description must not be applied. Neither of two browsers
+   * sends a `pranswer`, a `rollback` or another certificate, by which a server could move a connection to itself.
+   */
+  #checked({ type, sdp }: RTCSessionDescriptionInit): string {
+    if (type !== 'offer' && type !== 'answer')
+      throw new Error(`The peer sent a description of type ${type}.`);
+    const fingerprint = fingerprintOf(sdp);
+    if (fingerprint === undefined) throw new Error('A description must have exactly one fingerprint.');
+    if (fingerprint !== (this.#fingerprint ?? fingerprint)) {
+      throw new Error("The fingerprint of a connection's descriptions must not change.");
+    }
+    return fingerprint;
   }
 
   /**
@@ -178,6 +208,8 @@ export class Negotiation {
   }
 
   async #addCandidate(candidate: RTCIceCandidateInit): Promise<void> {
+    this.#candidates += 1;
+    if (this.#candidates > MAX_CANDIDATES) return;
     if (!this.#pc.remoteDescription) {
       this.#early.push(candidate);
       return;

@@ -21,15 +21,19 @@ beforeEach(() => {
   answer = () => Promise.reject(new Error('refused'));
 });
 
-function check(): Promise<PathReport> {
-  return checkPath({
+function tools(): Parameters<typeof checkPath>[0] {
+  return {
     socketUrl: (room) => `wss://a.example/ws?room=${room}`,
     checkUrl: 'https://a.example/v1/check',
     connect: sockets.connect,
     fetch: () => answer(),
     media: fakeMedia(network),
     clock,
-  });
+  };
+}
+
+function check(): Promise<PathReport> {
+  return checkPath(tools());
 }
 
 test('it enters a room that nobody knows, and leaves it', async () => {
@@ -40,6 +44,22 @@ test('it enters a room that nobody knows, and leaves it', async () => {
   expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
   expect(sockets.last.url).toMatch(/room=check-.+/);
   expect([sockets.last.closed, clock.waits]).toEqual([true, []]);
+});
+
+test('R92 it brings an origin proof, and tells where the server does not accept it', async () => {
+  const options = { ...tools(), proof: () => Promise.resolve('proof') };
+  const report = checkPath(options);
+  sockets.last.open();
+  await settled();
+  expect(sockets.last.sent).toEqual([{ type: 'join', name: 'path check', proof: 'proof' }]);
+  sockets.last.receive({ type: 'error', code: 'origin_not_allowed', message: 'no', re: 'join' });
+  expect(await report).toEqual({ state: 'failed', failure: { code: 'origin_refused' } });
+  const late = checkPath({ ...tools(), proof: () => settled().then(() => 'proof') });
+  sockets.last.open();
+  sockets.last.end();
+  expect(await late).toMatchObject({ state: 'failed' });
+  await settled();
+  expect(sockets.last.sent).toEqual([]);
 });
 
 test('a relay that gives a candidate is reached', async () => {
@@ -91,4 +111,16 @@ test('a website is told to be the wrong address', async () => {
   const report = check();
   sockets.last.end();
   expect(await report).toMatchObject({ state: 'failed', failure: { code: 'wrong_address' } });
+});
+
+test('servers that take turns and share no rooms are apart', async () => {
+  let asked = 0;
+  answer = () =>
+    Promise.resolve(
+      Response.json({ code: 'SUCCESS', data: { instance: 'AB'[asked++ % 2], cluster: false } }),
+    );
+  const report = check();
+  sockets.last.open();
+  sockets.last.receive(welcome(ADA));
+  expect(await report).toEqual({ state: 'apart' });
 });

@@ -19,6 +19,8 @@ export interface PathOptions extends DiagnosisOptions {
   readonly socketUrl: (room: string) => string;
   readonly connect: (url: string) => Socket;
   readonly media: MediaFactory;
+  /** As in `SignalingOptions`. */
+  readonly proof?: (() => Promise<string | undefined>) | undefined;
 }
 
 /** What will work and what will not. Never rejects. */
@@ -32,10 +34,22 @@ export async function checkPath(options: PathOptions): Promise<PathReport> {
       });
     });
   }
+  if (servers === 'origin_not_allowed') return { state: 'failed', failure: { code: 'origin_refused' } };
+  if (await areApart(options)) return { state: 'apart' };
   if (typeof servers === 'string') return { state: 'ready', relay: 'unknown' };
   const relays = servers.filter(({ urls }) => urls.some((url) => /^turns?:/.test(url)));
   if (relays.length === 0) return { state: 'ready', relay: 'none' };
   return { state: 'ready', relay: (await reachRelay(options, relays)) ? 'reached' : 'unreachable' };
+}
+
+/** Loaded when it is needed. Without it nothing is known, and people meet as before. */
+async function areApart(options: PathOptions): Promise<boolean> {
+  try {
+    const { areServersApart } = await import('./servers');
+    return await areServersApart(options, `check-${options.media.newPair()}`);
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -47,6 +61,7 @@ export function askIceServers(
 ): Promise<readonly IceServer[] | ErrorCode | undefined> {
   const { socketUrl, connect, media, clock } = options;
   return new Promise((resolve) => {
+    const proof = options.proof?.();
     let socket: Socket;
     try {
       socket = connect(socketUrl(`check-${media.newPair()}`));
@@ -61,8 +76,13 @@ export function askIceServers(
       resolve(servers);
     };
     const timer = clock.setTimeout(end, SIGNALING_MS);
+    const join = (proof?: string): void => {
+      // Not after the end.
+      if (socket.onopen) socket.send(JSON.stringify({ type: 'join', name: 'path check', proof }));
+    };
     socket.onopen = () => {
-      socket.send(JSON.stringify({ type: 'join', name: 'path check' }));
+      if (proof) void proof.then(join);
+      else join();
     };
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       const message = parse(data);

@@ -1,9 +1,9 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { LocalTracks } from './connection';
 import { Peer, type SignalData } from './peer';
 import { FakeClock, settled } from './testing/clock';
 import { ADA, GRACE } from './testing/fixtures';
-import { fakeMedia, FakeNetwork, FakeTrack } from './testing/rtc';
+import { FakeCertificate, fakeMedia, FakeNetwork, FakeTrack } from './testing/rtc';
 
 const SILENT: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
 
@@ -26,6 +26,7 @@ function newPeer(selfId: string, id: string, out: SignalData[], tracks = SILENT)
     clock,
     send: (data) => out.push(data),
     onLink: () => undefined,
+    onFingerprints: () => undefined,
     onChannel: () => undefined,
     onError: (error) => errors.push(error),
   });
@@ -270,6 +271,7 @@ describe('link', () => {
       clock,
       send: () => undefined,
       onLink: () => undefined,
+      onFingerprints: () => undefined,
       onChannel: () => undefined,
       onError: (error) => errors.push(error),
     });
@@ -286,4 +288,43 @@ test('whoever rests is not connected, and begins again as at first', async () =>
   expect([ada.link, grace.link]).toEqual(['connecting', 'connecting']);
   await talk();
   expectConnected();
+});
+
+describe('certificates', () => {
+  const identified = (): Promise<void> =>
+    vi.waitFor(() => {
+      expect(ada.fingerprints).toBeDefined();
+      expect(grace.fingerprints).toBe(ada.fingerprints);
+    });
+
+  test('both ends have the fingerprints of the certificates that DTLS has verified', async () => {
+    expect(ada.fingerprints).toBeUndefined();
+    await talk();
+    await identified();
+    const certificates = network.connections.map(({ certificate }) => certificate.fingerprint);
+    expect(ada.fingerprints).toBe(certificates.sort().join('\n'));
+  });
+
+  test('there are none while DTLS connects again, and then those of the new other end', async () => {
+    await talk();
+    await identified();
+    const transport = network.connections[0]?.transport;
+    transport?.enter(undefined);
+    expect(ada.fingerprints).toBeUndefined();
+    const eve = new FakeCertificate('Eve');
+    transport?.enter(eve);
+    await vi.waitFor(() => {
+      expect(ada.fingerprints).toContain(eve.fingerprint);
+    });
+  });
+
+  test('a new connection has none until it is connected', async () => {
+    const pair = fromAda[0]?.pair ?? '';
+    await talk();
+    await identified();
+    ada.handle({ pair, reset: true });
+    expect(ada.fingerprints).toBeUndefined();
+    await talk();
+    await identified();
+  });
 });

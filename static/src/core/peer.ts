@@ -7,13 +7,13 @@ import type { Plan } from './adaptation';
 import type { Clock } from './clock';
 import { Connection, type LocalTracks } from './connection';
 import type { NegotiationMessage } from './negotiation';
-import { safetyCode, type SafetyCode } from './safety';
+import { Budget, checkDescription, MAX_PAIR, MAX_WAITING, tooManySignals } from './signalLimits';
 import type { LinkState } from './types';
 
 /** The `data` of a `signal` between two pages. */
-export type SignalData =
-  | ({ readonly pair: string; readonly first?: true } & NegotiationMessage)
-  | { readonly pair: string; readonly reset: true };
+export type SignalData = Negotiated | { readonly pair: string; readonly reset: true };
+
+type Negotiated = { readonly pair: string; readonly first?: true } & NegotiationMessage;
 
 /** ICE failures in a row, with a restart after each, after which there seems to be no path. */
 const FAILURES_UNTIL_NO_PATH = 2;
@@ -24,6 +24,13 @@ const FAILURES_UNTIL_NO_PATH = 2;
 const CONNECT_MS = 20_000;
 /** Time limits in a row after which it is not tried anew. */
 const TRIES = 2;
+
+/** New connections that the other side may ask for: so many at once, and then one after each interval. */
+const RENEWALS = [4, 10_000] as const;
+/** Offers in the present connection. A browser makes one for each change of a network. */
+const OFFERS = [10, 2_000] as const;
+/** Answers to what belongs to no connection. */
+const RESETS = [8, 1_000] as const;
 
 /** What makes media objects: the browser's, or a test's. */
 export interface MediaFactory {
@@ -49,6 +56,8 @@ export interface PeerOptions {
   readonly send: (data: SignalData) => void;
   /** `link` is another one. */
   readonly onLink: () => void;
+  /** `fingerprints` has changed. */
+  readonly onFingerprints: () => void;
   /** A connection was made, and with it the data channel. */
   readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
@@ -74,9 +83,21 @@ export class Peer {
   #failures = 0;
   #timeouts = 0;
   #timer: number | undefined;
+  readonly #renewals: Budget;
+  readonly #offersTaken: Budget;
+  readonly #resets: Budget;
+  /** Signals that wait until the budget has an offer again: the offer, and what came after it. */
+  #waiting: Negotiated[] = [];
+  #waitingTimer: number | undefined;
+  /** A renewal that waits likewise. */
+  #renewal: number | undefined;
+  #overflowed = false;
 
   constructor(options: PeerOptions) {
     this.#options = options;
+    this.#renewals = new Budget(options.clock, ...RENEWALS);
+    this.#offersTaken = new Budget(options.clock, ...OFFERS);
+    this.#resets = new Budget(options.clock, ...RESETS);
     this.since = options.clock.now();
     this.#offers = options.selfId < options.id;
     this.#configuration = options.configuration;
@@ -108,20 +129,65 @@ export class Peer {
       this.#options.onError(new Error(`The peer ${this.#options.id} sent a signal that is none of ours.`));
       return;
     }
-    const known = message.pair === this.#connection?.pair;
     if ('reset' in message) {
-      if (known && this.#offers) this.#connect(this.#options.media.newPair());
+      if (message.pair === this.#connection?.pair && this.#offers) this.#renew();
       return;
     }
-    if (!known) {
-      if (this.#offers) return;
-      if (!message.first) {
-        this.#options.send({ pair: message.pair, reset: true });
+    if (message.description) {
+      try {
+        checkDescription(message.description);
+      } catch (error) {
+        this.#options.onError(error);
         return;
       }
-      this.#connect(message.pair);
     }
-    this.#connection?.negotiation.handle(message);
+    const last = this.#waiting.at(-1);
+    if (!last) this.#take([message]);
+    // It replaces the connection that those before it belong to.
+    else if (message.first && message.pair !== last.pair) this.#waiting = [message];
+    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(message);
+    else if (!this.#overflowed) {
+      this.#overflowed = true;
+      this.#options.onError(tooManySignals(this.#options.id));
+    }
+  }
+
+  /** Handles signals, up to the first offer for which the budget has none left. */
+  #take(messages: readonly Negotiated[]): void {
+    for (const [at, message] of messages.entries()) {
+      const known = message.pair === this.#connection?.pair;
+      if (!known && this.#offers) continue;
+      if (!known && !message.first) {
+        if (this.#resets.take() === 0) this.#options.send({ pair: message.pair, reset: true });
+        continue;
+      }
+      const budget = known ? this.#offersTaken : this.#renewals;
+      const wait = message.description && message.description.type !== 'answer' ? budget.take() : 0;
+      if (wait > 0) {
+        this.#waiting = messages.slice(at);
+        this.#waitingTimer = this.#options.clock.setTimeout(() => {
+          this.#take(this.#waiting.splice(0));
+        }, wait);
+        return;
+      }
+      if (!known) this.#connect(message.pair);
+      this.#connection?.negotiation.handle(message);
+    }
+  }
+
+  /** Makes a new connection because the other side asked for it, at once or when the budget has one. */
+  #renew(): void {
+    if (this.#renewal !== undefined) return;
+    const wait = this.#renewals.take();
+    if (wait === 0) {
+      this.#connect(this.#options.media.newPair());
+      return;
+    }
+    const pair = this.#connection?.pair;
+    this.#renewal = this.#options.clock.setTimeout(() => {
+      this.#renewal = undefined;
+      if (this.#connection?.pair === pair) this.#renew();
+    }, wait);
   }
 
   setTracks(tracks: LocalTracks): void {
@@ -139,10 +205,9 @@ export class Peer {
     return this.#connection?.stats();
   }
 
-  /** The code of the present connection; another one after it was made anew. */
-  async safetyCode(): Promise<SafetyCode | undefined> {
-    const { local, remote } = this.#connection?.descriptions ?? {};
-    return safetyCode(local, remote);
+  /** See `Connection`. */
+  get fingerprints(): string | undefined {
+    return this.#connection?.fingerprints;
   }
 
   /** What arrives of the rest is neither heard nor seen. */
@@ -181,8 +246,10 @@ export class Peer {
   }
 
   close(): void {
-    this.#options.clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
+    const { clock } = this.#options;
+    for (const timer of [this.#timer, this.#waitingTimer, this.#renewal]) clock.clearTimeout(timer);
+    this.#timer = this.#renewal = undefined;
+    this.#waiting = [];
     this.#disconnect();
   }
 
@@ -197,11 +264,13 @@ export class Peer {
   }
 
   #connect(pair: string): void {
+    const { fingerprints } = this;
     this.#disconnect();
+    if (fingerprints !== undefined) this.#options.onFingerprints();
     // What the old connection was is not what this one is.
     this.#setState('new');
     this.#limitTime();
-    const { media, clock, send, onChannel, onError } = this.#options;
+    const { media, clock, send, onFingerprints, onChannel, onError } = this.#options;
     try {
       this.#connection = new Connection({
         pc: media.newPeerConnection(this.#configuration),
@@ -219,6 +288,7 @@ export class Peer {
         onReceivers: () => {
           this.#play();
         },
+        onFingerprints,
         onChannel,
         onError,
       });
@@ -289,9 +359,10 @@ export function refusal(data: unknown): SignalData | undefined {
   return message && !('reset' in message) ? { pair: message.pair, reset: true } : undefined;
 }
 
-/** What it is, where it is one of the shapes above; what the browser reads it checks itself. */
+/** Returns the message if it has one of the shapes above. The browser itself checks what it reads of it. */
 function parse(data: unknown): SignalData | undefined {
-  if (!isObject(data) || typeof data.pair !== 'string') return undefined;
+  // A rejection repeats the pair: a long one would make this page send much.
+  if (!isObject(data) || typeof data.pair !== 'string' || data.pair.length > MAX_PAIR) return undefined;
   const { pair, first, description, candidate, reset } = data;
   if (reset === true) return { pair, reset };
   if (isObject(description)) {

@@ -2,25 +2,28 @@ import type { Member } from './mesh';
 import type { Person } from './types';
 
 /** A member of the mesh as the UI sees them. A listener sends nothing, whatever their state says (R42). */
-export function personOf(member: Member, speaking: boolean): Person {
+export function personOf(member: Member, speaking: boolean, safety?: Person['safety']): Person {
   const { quality } = member;
-  const { link, resting, stream, screen } = member.peer;
-  const { id, name, role, state } = member.entry;
+  const { link, resting, stream, screen, fingerprints } = member.peer;
+  const { id, name, name_from_token: nameFromToken = false, role, state } = member.entry;
   const sends = role !== 'listener';
   return {
     id,
     name,
+    nameFromToken,
     role,
     mic: sends && state.mic === true,
     camera: sends && state.camera === true,
     speaking,
     hand: state.hand === true,
-    recording: state.recording === true || state.recording === 'server',
+    recording: Boolean(state.recording),
     recordsToServer: state.recording === 'server',
     link,
     resting,
     away: member.away || member.entry.link === 'lost',
     stream,
+    ...(fingerprints !== undefined && { fingerprints }),
+    ...(safety && { safety }),
     // What was measured before the rest says nothing about it.
     ...(quality && !resting && { quality }),
     screen: sends && state.screen === true ? screen : undefined,

@@ -11,7 +11,7 @@ type Sending = (typeof SENDING)[number];
 const NOT_PERMITTED: Failure = { code: 'not_permitted' };
 
 /** What Roundtable's page says about itself (R20). */
-type OwnState = Readonly<Record<Sending | 'hand', boolean> & { recording: boolean | 'server' }>;
+type OwnState = Readonly<Record<Sending | 'hand' | 'recording', boolean>>;
 
 /** What a `Presence` is made of. */
 export interface PresenceOptions {
@@ -32,7 +32,7 @@ export class Presence {
   name = '';
   token: string | undefined;
   /** Of the token; everything that the role allows where it says nothing. */
-  #permissions: readonly string[] | undefined;
+  permissions: readonly string[] | undefined;
   /** The state that the room knows. */
   #announced = '';
   /** The state in the last `join`, which counts where the answer is a `welcome`. */
@@ -74,14 +74,14 @@ export class Presence {
 
   /** The room knows what the `join` said; what is not permitted goes off. */
   welcomed(permissions: readonly string[] | undefined): void {
-    this.#permissions = permissions;
+    this.permissions = permissions;
     this.#announced = this.#greeted;
     for (const what of SENDING) if (!this.may(what)) this.#options.own.switchOff(what);
   }
 
   /** Whether the room's state of oneself lacks the sign of a recording that goes on. */
   isUnsaid(state: State): boolean {
-    return this.#options.signs().recording === true && state.recording === undefined;
+    return this.#options.signs().recording && state.recording === undefined;
   }
 
   /** What the room knows is not certain: the next news say everything. */
@@ -99,7 +99,7 @@ export class Presence {
   }
 
   #permits(what: Sending): boolean {
-    return this.#permissions?.includes(what) ?? true;
+    return this.permissions?.includes(what) ?? true;
   }
 
   /** A device with why it may not be on. */

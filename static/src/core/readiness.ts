@@ -1,6 +1,6 @@
 /** What is looked at before the meeting: whether there is a way to it, and whether it is recorded. */
 import type { Address } from './address';
-import type { Environment } from './environment';
+import { type Environment, originProof } from './environment';
 import { checkPath } from './path';
 import { isRecorded, type RecordingServer } from './recording/server';
 import type { MeetingView, PathReport } from './types';
@@ -40,7 +40,17 @@ export class Readiness {
     });
     const socketUrl = (room: string): string => address.socket(room);
     const checkUrl = address.http('check');
-    this.#show(await checkPath({ socketUrl, checkUrl, connect, fetch, media, clock }));
+    this.#show(
+      await checkPath({
+        socketUrl,
+        checkUrl,
+        connect,
+        fetch,
+        media,
+        clock,
+        proof: originProof(environment, address),
+      }),
+    );
   }
 
   #show(path: PathReport): void {

@@ -12,8 +12,10 @@ export const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Ma
   [4009, 'ended'],
   [4010, 'token_refused'],
 ]);
-/** Come again after the hint (R66, R67, R75, R78): the reason has been told. */
-export const TRY_LATER_CLOSE = 4011;
+/** The server does not take the page for its own (R92). */
+export const ORIGIN_CLOSE = 4012;
+/** Closes whose reason the error before has told; the other one asks to come again after a hint (R66, R67, R75, R78). */
+export const TOLD_CLOSES: readonly (number | undefined)[] = [4011, ORIGIN_CLOSE];
 /** A defect on one side. */
 export const PROTOCOL_ERROR_CLOSES: readonly (number | undefined)[] = [1002, 1007, 1009];
 
@@ -25,6 +27,7 @@ const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
   ['token_not_yet_valid', 'token_refused'],
   ['token_wrong_room', 'token_refused'],
   ['token_revoked', 'token_refused'],
+  ['token_in_use', 'token_refused'],
 ]);
 
 /** Why somebody is not let in, or not any more, for good or (`retryMs`) for now. */
@@ -36,6 +39,7 @@ export function joinFailure({ code, message, retry_after_ms }: ErrorBody): Failu
   }
   if (code === 'name_invalid' || code === 'room_full' || code === 'room_locked')
     return { code, detail: message };
+  if (code === 'origin_not_allowed') return { code: 'origin_refused', detail: message };
   const token = TOKEN_FAILURES.get(code);
   if (token) return { code: token, detail: message };
   return { code: 'protocol_error', detail: `${code}: ${message}` };

@@ -188,6 +188,18 @@ describe('why it does not connect', () => {
     },
   );
 
+  test('a web page in place of a server that was there is a server that stopped, and is tried soon', async () => {
+    given.http = '<h1>404 Not Found</h1>';
+    given.status = 404;
+    client.start();
+    enter();
+    await fail();
+    nextTry();
+    await fail();
+    expect(troubles.at(-1)).toBe('server_unreachable');
+    expect(nextTry()).toBeLessThan(30_000);
+  });
+
   test('R76 the hint of the refusal is heeded, and told', async () => {
     given.http = '{"code":"TOO_MANY_CONNECTIONS"}';
     [given.status, given.retryAfter] = [429, { 'retry-after': '7' }];
@@ -311,6 +323,7 @@ test.each([
   ['token_missing', 'token_missing'],
   ['token_expired', 'token_expired'],
   ['token_wrong_room', 'token_refused'],
+  ['token_in_use', 'token_refused'],
 ] as const)('R58 a join refused with %s ends as %s', (code, failure) => {
   client.start();
   sockets.last.open();

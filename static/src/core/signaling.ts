@@ -11,7 +11,14 @@ import { Backoff } from './backoff';
 import { Diagnosis, type DiagnosisOptions } from './diagnosis';
 import { Emitter } from './emitter';
 import { Heartbeat } from './heartbeat';
-import { FINAL_CLOSES, joinFailure, PROTOCOL_ERROR_CLOSES, tokenEnd, TRY_LATER_CLOSE } from './refusal';
+import {
+  FINAL_CLOSES,
+  joinFailure,
+  ORIGIN_CLOSE,
+  PROTOCOL_ERROR_CLOSES,
+  TOLD_CLOSES,
+  tokenEnd,
+} from './refusal';
 import { parse, Session } from './session';
 import type { Failure, FailureCode, SignalingState } from './types';
 
@@ -28,13 +35,13 @@ const LOST_CLOSE = 3001;
 /** So that those who were refused together do not come back together; in milliseconds. */
 const RETRY_JITTER_MS = 1_000;
 /** What most likely stays as it is until somebody changes it. */
-const LASTING: readonly (FailureCode | undefined)[] = ['wrong_address', 'origin_refused'];
+const LASTING: readonly (FailureCode | undefined)[] = ['wrong_address', 'path_changed', 'origin_refused'];
 
 /** The part of a WebSocket that the client uses. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'onopen' | 'onmessage' | 'onclose'>;
 
 /** What goes with a `join`, beside its secret. */
-export type Hello = Omit<Extract<ClientMessage, { type: 'join' }>, 'type' | 'resume' | 'last_seq'>;
+export type Hello = Omit<Extract<ClientMessage, { type: 'join' }>, 'type' | 'resume' | 'last_seq' | 'proof'>;
 
 /** What a `SignalingClient` is made of. */
 export interface SignalingOptions extends DiagnosisOptions {
@@ -49,6 +56,8 @@ export interface SignalingOptions extends DiagnosisOptions {
   readonly room: string;
   /** Asked at each `join`, so that a reconnect brings the present state. */
   readonly hello: () => Hello;
+  /** Fetches an origin proof for one attempt (R92); absent where the page has another origin than the server. */
+  readonly proof?: (() => Promise<string | undefined>) | undefined;
 }
 
 /** What a `SignalingClient` tells. */
@@ -161,6 +170,8 @@ export class SignalingClient {
   #connect(): void {
     const { connect, url } = this.#options;
     this.#stage = 'opening';
+    // While the socket opens, so that it costs no time. Not kept: a server that was restarted may not accept it.
+    const proof = this.#options.proof?.();
     this.#giveUpIn(OPEN_MS);
     let socket: Socket;
     try {
@@ -174,7 +185,11 @@ export class SignalingClient {
     socket.onopen = () => {
       this.#stage = 'joining';
       this.#giveUpIn(DECIDE_MS);
-      this.#join(socket);
+      if (proof === undefined) this.#join(socket);
+      else
+        void proof.then((text) => {
+          if (this.#socket === socket) this.#join(socket, text);
+        });
     };
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       this.#receive(data);
@@ -193,12 +208,13 @@ export class SignalingClient {
     }, milliseconds);
   }
 
-  #join(socket: Socket): void {
+  #join(socket: Socket, proof?: string): void {
     const [resume, session] = [this.#resume, this.#session];
     const join: ClientMessage = {
       type: 'join',
       ...this.#options.hello(),
       ...(resume !== undefined && { resume }),
+      ...(proof !== undefined && { proof }),
       ...(session?.whole && { last_seq: session.arrived }),
     };
     socket.send(JSON.stringify(join));
@@ -240,12 +256,12 @@ export class SignalingClient {
   /** Refused, or asked to come again later. */
   #notIn(error: ErrorBody): void {
     const failure = joinFailure(error);
-    if (failure.retryMs === undefined) {
+    if (failure.retryMs !== undefined) this.#backoff.heed(failure.retryMs);
+    else if (failure.code !== 'origin_refused') {
       this.#refuse(failure);
-    } else {
-      this.#backoff.heed(failure.retryMs);
-      this.#setTrouble(failure);
+      return;
     }
+    this.#setTrouble(failure);
   }
 
   /** Longer than a `welcome` takes: from here on the heartbeat watches. */
@@ -327,28 +343,32 @@ export class SignalingClient {
       }
       if (PROTOCOL_ERROR_CLOSES.includes(code)) {
         this.#setTrouble({ code: 'protocol_error', detail: `close code ${String(code)}` });
-      } else if (!wasWelcomed && code !== TRY_LATER_CLOSE) {
+      } else if (!wasWelcomed && !TOLD_CLOSES.includes(code)) {
         // Beside the retries, so that a server that hangs does not slow them.
         void this.#diagnosis.ask((failure) => {
           this.#diagnosed(failure);
         });
       }
-      this.#retryLater();
+      // The next proof may be good: the last one may have come from another server, or not in time.
+      this.#retryLater(code !== ORIGIN_CLOSE);
     }
   }
 
-  #retryLater(): void {
+  #retryLater(maySlow = true): void {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
     this.#timer = clock.setTimeout(
       () => {
         this.#connect();
       },
-      this.#backoff.next(LASTING.includes(this.#trouble?.code)),
+      this.#backoff.next(maySlow && LASTING.includes(this.#trouble?.code)),
     );
   }
 
-  #diagnosed(failure: Failure): void {
+  #diagnosed(found: Failure): void {
+    // A proxy may answer for a server that stopped with a page whose file is missing.
+    const stopped = found.code === 'wrong_address' && this.#resume !== undefined;
+    const failure: Failure = stopped ? { ...found, code: 'server_unreachable' } : found;
     this.#setTrouble(failure);
     if (failure.retryMs === undefined) return;
     this.#backoff.heed(failure.retryMs + this.#options.clock.random() * RETRY_JITTER_MS);

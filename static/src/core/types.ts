@@ -7,13 +7,12 @@ import type { Ask, Moderation, Role, Settings, Switch, Waiting } from '../protoc
 export type { Ask, Moderation, Role, Settings, Switch, Waiting };
 
 import type { LinkQuality } from './quality';
+import type { Writer } from './chat/rights';
 import type { Scene } from './recording/types';
-import type { SafetyCode } from './safety';
 import type { Sample } from './statistics';
 
 export type { LinkQuality, QualityReason } from './quality';
 export type { Scene, SceneTile } from './recording/types';
-export type { SafetyCode } from './safety';
 export type { Flow, Path, Received, Sample, Sent } from './statistics';
 
 /** Everything that can go wrong for a person. The UI has one sentence and one action for each. */
@@ -45,6 +44,7 @@ export type FailureCode =
   | 'servers_apart' // they cannot reach one another (R77)
   | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
   | 'wrong_address' // something answers, but it is no Roundtable server
+  | 'path_changed' // a proxy passes requests on to the server under another path
   | 'superseded' // the same session was opened elsewhere
   | 'room_locked' // a host lets nobody in any more (R39)
   | 'lobby_refused' // a host did not let this person in (R40)
@@ -91,7 +91,10 @@ export type LinkState = 'connecting' | 'connected' | 'interrupted' | 'failed';
 /** Someone else in the room. */
 export interface Person {
   readonly id: string;
+  /** With the start of the id behind it where several people have the same name. */
   readonly name: string;
+  /** Whoever signs tokens has given the name (R97). */
+  readonly nameFromToken: boolean;
   readonly role: Role;
   readonly mic: boolean;
   readonly camera: boolean;
@@ -114,6 +117,10 @@ export interface Person {
   readonly screen: MediaStream | undefined;
   /** Absent until it has been measured. */
   readonly quality?: LinkQuality;
+  /** The certificates of the present connection, for `safetyCode` of `safety.ts`; absent while DTLS connects. */
+  readonly fingerprints?: string;
+  /** Result of comparing the safety code with this person, and whether the code has changed since then. */
+  readonly safety?: 'compared' | 'changed';
 }
 
 /** What was measured of the way to one person in the last minutes, oldest first. */
@@ -181,16 +188,18 @@ export interface ChatFile extends ChatOrigin {
 export interface FileSource {
   readonly name: string;
   readonly size: number;
-  readonly type: string;
   slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> };
 }
 
 /** What became of an offer. */
-export type OfferResult = 'offered' | 'too_large' | 'too_many' | 'nobody';
+export type OfferResult = 'offered' | 'not_permitted' | 'too_large' | 'too_many' | 'nobody';
 
 /** Chat and files. Everything goes straight to the others; who comes later does not see it. */
 export interface ChatControls {
-  /** Says something to everyone who does not rest, or to one. Says whether it did: not what is empty, too long or too fast. */
+  /**
+   * Says something to everyone who does not rest, or to one; a listener to all hosts, or to one. Says whether it did: not
+   * what is empty, too long, too fast, or not permitted.
+   */
   say(text: string, to?: string): boolean;
   /** Offers a file to everyone who is connected, or to one. */
   offer(file: FileSource, to?: string): OfferResult;
@@ -298,6 +307,8 @@ export type PathReport =
       /** `none`: the server names no relay. `unknown`: it told nothing of relays to somebody who only looks. */
       readonly relay: 'reached' | 'unreachable' | 'none' | 'unknown';
     }
+  /** Several servers answer in turn and do not share rooms: people may not see each other. */
+  | { readonly state: 'apart' }
   | { readonly state: 'failed'; readonly failure: Failure };
 
 /** Where a person stands with a meeting. */
@@ -340,6 +351,8 @@ export interface MeetingView {
   readonly recording?: RecordingView;
   /** Where one may record to: to the server only as a host, where it keeps recordings (R84). */
   readonly recordingPlaces: readonly RecordingPlace[];
+  /** As what one writes in the chat (R108). */
+  readonly writer: Writer;
   /** Before the room: it is recorded to the server at the moment (R87). */
   readonly recorded: boolean;
   /** Oldest first. */
@@ -348,6 +361,8 @@ export interface MeetingView {
   readonly outdated?: string;
   /** What was said since one is here, oldest first. */
   readonly chat: readonly ChatEntry[];
+  /** When the log began, where others were there before; in milliseconds since 1970. */
+  readonly chatSince?: number;
   /** The devices there are; empty until the browser tells. */
   readonly choices: Readonly<Record<DeviceKind, readonly DeviceChoice[]>>;
   /** Where sound is to go, for `setSinkId` (W3C Audio Output §2); empty is the system's choice. */
@@ -386,6 +401,6 @@ export interface MeetingControls {
   leave(): void;
   /** What is measured of each link, now and every two seconds until the returned function is called. */
   watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void;
-  /** The code that oneself and this person compare by voice; `undefined` while there is none. See `safety.ts`. */
-  safetyCode(id: string): Promise<SafetyCode | undefined>;
+  /** Remembers that the code of these `fingerprints` was compared with this person, and was the same. */
+  confirmSafetyCode(id: string, fingerprints: string): void;
 }

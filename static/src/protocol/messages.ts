@@ -32,7 +32,11 @@ host_key?: string,
 /**
  * What the room is to be set to, where this join makes it (R38).
  */
-settings?: SettingsPatch, } | { "type": "moderate" } & Moderation | { "type": "signal", 
+settings?: SettingsPatch, 
+/**
+ * Shows that the page is the server's own (R92).
+ */
+proof?: string, } | { "type": "moderate" } & Moderation | { "type": "signal", 
 /**
  * Whom.
  */
@@ -270,6 +274,10 @@ not_resumed?: NotResumed,
  */
 ice_servers: Array<IceServer>, 
 /**
+ * Set if peers connect through TURN servers only (R106).
+ */
+relay_only?: boolean, 
+/**
  * What the server takes.
  */
 limits: Limits, 
@@ -300,9 +308,17 @@ id: string,
  */
 name: string, 
 /**
+ * There where its token says its name (R97).
+ */
+name_from_token?: boolean, 
+/**
  * What it may do (R36).
  */
 role: Role, 
+/**
+ * Permissions of its token, if the token restricts what the role allows (R59, R108).
+ */
+permissions?: Array<string>, 
 /**
  * What it says about itself (R20).
  */
@@ -382,7 +398,7 @@ to: string, } | { "action": "refuse",
 /**
  * Whom.
  */
-to: string, } | { "action": "end" };
+to: string, } | { "action": "refuse_all" } | { "action": "end" };
 
 export type Ask = "mute" | "unmute";
 
@@ -396,7 +412,11 @@ id: string,
 /**
  * What to call it.
  */
-name: string, };
+name: string, 
+/**
+ * There where its token says its name (R97).
+ */
+name_from_token?: boolean, };
 
 export type StateValue = boolean | number | string;
 
@@ -444,7 +464,15 @@ version: string,
 /**
  * RFC 3339.
  */
-time: string, };
+time: string, 
+/**
+ * Random, of this run of the program.
+ */
+instance: string, 
+/**
+ * Whether it is set to share its rooms with other servers.
+ */
+cluster: boolean, };
 
 export type ErrorBody = { 
 /**
@@ -469,7 +497,7 @@ ref?: string | number,
  */
 retry_after_ms?: number, };
 
-export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "too_many_attempts" | "server_full" | "rate_limited" | "busy" | "no_token";
+export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "token_in_use" | "too_many_attempts" | "server_full" | "rate_limited" | "too_many_signals" | "busy" | "no_token" | "origin_not_allowed";
 
 export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed" | "unauthorized";
 

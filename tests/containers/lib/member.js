@@ -7,18 +7,28 @@ export class Member {
   #arrived = [];
   #waiting = [];
 
-  /** Connects and joins, with these further fields; `welcome` is the server's answer. */
-  static async join(base, room, name, more = {}) {
-    const member = new Member(new URL(`signal-api/ws?room=${encodeURIComponent(room)}`, base));
+  /** Connects and joins, with these further fields, and headers of the request; `welcome` is the server's answer. */
+  static async join(base, room, name, more = {}, headers = {}) {
+    const member = new Member(new URL(`signal-api/ws?room=${encodeURIComponent(room)}`, base), headers);
     await member.opened;
     member.send({ type: 'join', name, ...more });
     member.welcome = await member.next('welcome');
     return member;
   }
 
-  constructor(url) {
+  /** Joins as a page with these headers; returns `welcome`, or the code of the error. */
+  static async joinAs(base, headers) {
+    const member = new Member(new URL('signal-api/ws?room=standup', base), headers);
+    await member.opened;
+    member.send({ type: 'join', name: 'Ada' });
+    const { type, code } = await Promise.race([member.next('welcome'), member.next('error')]);
+    await member.leave();
+    return code ?? type;
+  }
+
+  constructor(url, headers = {}) {
     url.protocol = url.protocol.replace('http', 'ws');
-    this.#socket = new WebSocket(url, { rejectUnauthorized: false });
+    this.#socket = new WebSocket(url, { rejectUnauthorized: false, headers });
     this.opened = new Promise((resolve, reject) => {
       this.#socket.once('open', resolve).once('error', reject);
     });

@@ -18,7 +18,8 @@ export function get(url, options = {}) {
         response.on('error', reject);
         response.on('end', () => {
           const { statusCode: status, headers } = response;
-          resolve({ status, headers, body: Buffer.concat(chunks).toString() });
+          const bytes = Buffer.concat(chunks);
+          resolve({ status, headers, bytes, body: bytes.toString() });
         });
       })
       .on('error', reject);
@@ -33,18 +34,25 @@ export async function script(page) {
   return new URL(source, page).href;
 }
 
-/** The status with which a server or a proxy before it answers a WebSocket that comes with these headers. */
-export function upgrade(base, headers) {
+/**
+ * The status with which a server or a proxy before it answers a WebSocket that comes with these headers, from this address of
+ * this machine if one is given. What was opened is closed at once, or stays open until the other side ends it.
+ */
+export function upgrade(base, headers, { localAddress, keepOpen = false } = {}) {
   const socket = {
     ...{ connection: 'Upgrade', upgrade: 'websocket' },
     ...{ 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' },
   };
   const url = new URL('signal-api/ws?room=a', base);
-  const options = { headers: { ...socket, ...headers }, rejectUnauthorized: false, agent: false };
+  const options = { headers: { ...socket, ...headers }, rejectUnauthorized: false, agent: false, localAddress };
   return new Promise((resolve, reject) => {
     const asked = (url.protocol === 'https:' ? https : http).request(url, options);
-    asked.on('error', reject).on('response', ({ statusCode }) => resolve(statusCode));
-    asked.on('upgrade', ({ statusCode }, connection) => connection.destroy() && resolve(statusCode));
+    asked.on('error', reject).on('response', (response) => resolve(response.resume().statusCode));
+    asked.on('upgrade', ({ statusCode }, connection) => {
+      if (keepOpen) connection.unref().on('error', () => {});
+      else connection.destroy();
+      resolve(statusCode);
+    });
     asked.end();
   });
 }

@@ -24,7 +24,10 @@ export class Person {
     });
   }
 
-  /** Enters a room without the pages before it, with a camera and without a microphone unless told otherwise. */
+  /**
+   * Enters a room without the pages before it, with a camera and without a microphone unless told otherwise. Resolves
+   * when the person is in the room, waits to be admitted, or has been told why not: the next one to join is the second.
+   */
   async join(base, room, { audio = false, video = true, query: more = {} } = {}) {
     const flag = (on) => (on ? '1' : '0');
     const query = new URLSearchParams({
@@ -35,6 +38,9 @@ export class Person {
       ...more,
     });
     await this.page.goto(new URL(`r/${room}?${query}`, base).href);
+    const settled = () =>
+      this.page.evaluate(() => document.querySelector('[data-action=leave], [data-failure]') !== null);
+    await expect.poll(settled, { message: `${this.name} joins`, intervals: [50] }).toBe(true);
   }
 
   /** Someone else's tile. */
@@ -68,6 +74,12 @@ export class Person {
     return this.page.evaluate((name) => window.probe.doubled(name), name);
   }
 }
+
+/**
+ * The longest pause in someone's pictures, in milliseconds, while a connection lasts: longer than a busy machine needs for
+ * a picture, and shorter than ICE needs to notice a lost path (5 s).
+ */
+export const STALL_MS = 3_000;
 
 /** New pictures of someone arrive from now on. */
 export async function expectPictures(person, of) {

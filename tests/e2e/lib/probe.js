@@ -1,5 +1,8 @@
 /** What the tests read out of a page; runs in the page before the page's own scripts, as `window.probe`. */
 export function probe() {
+  // As if its person had clicked there: with devices on, `autojoin=1` joins only then (autojoin.spec.js).
+  Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: true } });
+
   const connections = [];
   // The page itself says nothing about its connections, so each is kept where it is made.
   window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -29,15 +32,19 @@ export function probe() {
     }
   };
 
-  /** For how long, at the longest, no new picture of someone came since `watch`, by name; in milliseconds. */
+  /**
+   * For how long, at the longest, no new picture of someone came since `watch`, by name; in milliseconds. Time in which
+   * the page itself did not run does not count.
+   */
   const stalled = {};
   const watchPictures = (name) => {
-    let [frames, since] = [-1, performance.now()];
+    let [frames, paused, before] = [-1, 0, performance.now()];
     const look = async () => {
       const { frames: now } = await window.probe.received(name);
       const time = performance.now();
-      if (now > frames) [frames, since] = [now, time];
-      stalled[name] = Math.max(stalled[name] ?? 0, time - since);
+      paused = now > frames ? 0 : paused + Math.min(time - before, 100);
+      [frames, before] = [now, time];
+      stalled[name] = Math.max(stalled[name] ?? 0, paused);
       setTimeout(look, 50);
     };
     look();
@@ -46,8 +53,9 @@ export function probe() {
   /** When which people had a tile: `[milliseconds, names]`, a new line at each change. */
   const attendance = [];
   const watch = () => {
+    // Where several have one name, the start of the id stands behind it.
     const names = [...document.querySelectorAll('[data-peer-id]')].map((tile) =>
-      tile.getAttribute('aria-label'),
+      tile.getAttribute('aria-label').replace(/ \([\w-]{4}\)$/, ''),
     );
     attendance.push([performance.now(), names]);
   };

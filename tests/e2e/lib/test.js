@@ -1,7 +1,10 @@
 // Playwright's test with a server of its own for each test, and people who come when they are called.
 
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { test as base } from '@playwright/test';
 import { Engine } from './engine.js';
+import { Firefox } from './firefox.js';
 import { Wire } from './net.js';
 import { Person } from './person.js';
 import { Server } from './server.js';
@@ -29,7 +32,7 @@ export const test = base.extend({
     const engine = await Engine.start();
     const shared = {
       ROUNDTABLE_REDIS_URL: engine.url,
-      ROUNDTABLE_RESUME_KEY: 'the same on both',
+      ROUNDTABLE_RESUME_KEY: 'the same on both, and long enough',
       ...settings,
     };
     const servers = [await new Server(shared).start(), await new Server(shared).start()];
@@ -49,6 +52,30 @@ export const test = base.extend({
       return Person.at(await context.newPage(), name);
     });
     await Promise.all(contexts.map((context) => context.close()));
+  },
+
+  /** A page in the browser of this name, `Chromium` or `Firefox`, as `Person` needs it. */
+  open: async ({ browser }, use) => {
+    const opened = [];
+    await use(async (name) => {
+      const firefox = name === 'Firefox';
+      const page = firefox ? await Firefox.launch() : await browser.newContext();
+      opened.push(page);
+      return firefox ? page : page.newPage();
+    });
+    await Promise.all(opened.map((page) => page.close()));
+  },
+
+  /** Another website: an empty page, at any host name of this machine. */
+  website: async ({}, use) => {
+    const server = createServer((_, response) => {
+      response.setHeader('content-type', 'text/html');
+      response.end('<!doctype html><title>another site</title>');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    await use((host) => `http://${host}:${server.address().port}/`);
+    server.closeAllConnections();
+    server.close();
   },
 
   /** A person in a room. */

@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 const START = fileURLToPath(new URL('../../../turn/start', import.meta.url));
 
 /** A relay refuses the loopback network as its own address. */
-function ownAddress() {
+export function ownAddress() {
   const all = Object.values(networkInterfaces()).flat();
   const own = all.find(({ family, internal }) => family === 'IPv4' && !internal);
   if (!own) throw new Error('The relay needs an IPv4 address of this machine beside 127.0.0.1.');
@@ -30,7 +30,7 @@ function answers(port, host) {
 
 /** A TURN server. */
 export class Turn {
-  host = ownAddress();
+  host;
   secret = randomBytes(32).toString('hex');
   // Below what systems give to outgoing connections; forty relay ports follow.
   port = 20_000 + 41 * Math.floor(Math.random() * 290);
@@ -55,7 +55,7 @@ export class Turn {
 
   async #start(flags, settings, edit) {
     // Where it is, and not where it believes to be.
-    this.host = settings.TURN_RELAY_ADDRESS ?? this.host;
+    this.host = settings.TURN_RELAY_ADDRESS ?? ownAddress();
     this.#folder = await mkdtemp(join(tmpdir(), 'roundtable-turn-'));
     const file = join(this.#folder, 'secret');
     await writeFile(file, this.secret);

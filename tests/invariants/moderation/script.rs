@@ -73,7 +73,7 @@ fn perhaps_a_role(random: &mut Unstructured<'_>) -> arbitrary::Result<Option<Rol
 
 fn some_act(random: &mut Unstructured<'_>) -> arbitrary::Result<Moderation> {
     let to = peer_id(some_id(random)?);
-    Ok(match random.int_in_range(0..=7)? {
+    Ok(match random.int_in_range(0..=8)? {
         0 => Moderation::Settings { settings: some_settings(random)? },
         1 => Moderation::Role { to, role: *random.choose(&ROLES)? },
         2 => Moderation::Ask { to, ask: Ask::Mute },
@@ -81,6 +81,7 @@ fn some_act(random: &mut Unstructured<'_>) -> arbitrary::Result<Moderation> {
         4 => Moderation::Remove { to },
         5 => Moderation::Admit { to },
         6 => Moderation::Refuse { to },
+        7 => Moderation::RefuseAll,
         _ => Moderation::End,
     })
 }
@@ -106,6 +107,7 @@ fn act() -> impl Strategy<Value = Moderation> {
         3 => to().prop_map(|to| Moderation::Remove { to }),
         5 => to().prop_map(|to| Moderation::Admit { to }),
         2 => to().prop_map(|to| Moderation::Refuse { to }),
+        1 => Just(Moderation::RefuseAll),
         1 => Just(Moderation::End),
     ]
 }

@@ -1,10 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { Role } from '../../protocol/messages';
 import type { ChatEntry, ChatText } from '../types';
 import { FakeDataChannel } from '../testing/channel';
 import { FakeClock, settled } from '../testing/clock';
 import { FakeStore } from '../testing/files';
 import { Chat, HISTORY } from './chat';
 import { HEARD, SAID } from './line';
+import { writerOf } from './rights';
 
 let clock: FakeClock;
 let ada: Chat;
@@ -26,6 +28,9 @@ function meet(one: [string, Chat], other: [string, Chat]): [FakeDataChannel, Fak
   const pair = FakeDataChannel.pair();
   one[1].attach(other[0], pair[0] as unknown as RTCDataChannel);
   other[1].attach(one[0], pair[1] as unknown as RTCDataChannel);
+  other[1].setOthers([
+    { id: one[0], name: 'Ada', link: 'connecting', resting: false, writer: 'participant' },
+  ]);
   return pair;
 }
 
@@ -40,8 +45,8 @@ beforeEach(() => {
   ada = newChat();
   grace = newChat();
   channels = meet(['ada', ada], ['grace', grace]);
-  ada.setOthers([{ id: 'grace', name: 'Grace', link: 'connected', resting: false }]);
-  grace.setOthers([{ id: 'ada', name: 'Ada', link: 'connected', resting: false }]);
+  ada.setOthers([{ id: 'grace', name: 'Grace', link: 'connected', resting: false, writer: 'participant' }]);
+  grace.setOthers([{ id: 'ada', name: 'Ada', link: 'connected', resting: false, writer: 'participant' }]);
   open(channels);
 });
 
@@ -122,8 +127,8 @@ describe('someone who cannot be reached yet', () => {
     const alan = newChat();
     const pair = meet(['ada', ada], ['alan', alan]);
     ada.setOthers([
-      { id: 'grace', name: 'Grace', link: 'connected', resting: false },
-      { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false, writer: 'participant' },
+      { id: 'alan', name: 'Alan', link: 'connecting', resting: false, writer: 'participant' },
     ]);
     ada.say('one');
     ada.say('two');
@@ -137,8 +142,8 @@ describe('someone who cannot be reached yet', () => {
   test('whoever rests is not spoken to, and hears nothing of it when they are called', async () => {
     const alan = newChat();
     const others = (resting: boolean) => [
-      { id: 'grace', name: 'Grace', link: 'connected', resting: false } as const,
-      { id: 'alan', name: 'Alan', link: 'connecting', resting } as const,
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false, writer: 'participant' } as const,
+      { id: 'alan', name: 'Alan', link: 'connecting', resting, writer: 'participant' } as const,
     ];
     ada.setOthers(others(false));
     ada.say('waits');
@@ -163,11 +168,11 @@ describe('someone who cannot be reached yet', () => {
   });
 
   test('is not offered a file, and the sender is told', () => {
-    const source = { name: 'a.txt', size: 3, type: 'text/plain', slice: () => new Blob(['abc']) };
+    const source = { name: 'a.txt', size: 3, slice: () => new Blob(['abc']) };
     ada.setOthers([
-      { id: 'grace', name: 'Grace', link: 'connected', resting: false },
-      { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
-      { id: 'zoe', name: 'Zoe', link: 'connecting', resting: true },
+      { id: 'grace', name: 'Grace', link: 'connected', resting: false, writer: 'participant' },
+      { id: 'alan', name: 'Alan', link: 'connecting', resting: false, writer: 'participant' },
+      { id: 'zoe', name: 'Zoe', link: 'connecting', resting: true, writer: 'participant' },
     ]);
     expect(ada.offer(source)).toBe('offered');
     expect(last(ada)).toMatchObject({ transfers: [{ name: 'Grace' }], missed: ['Alan'] });
@@ -190,10 +195,79 @@ describe('someone who cannot be reached yet', () => {
 
 test('a file says to whom it could not be offered', () => {
   ada.setOthers([
-    { id: 'grace', name: 'Grace', link: 'connected', resting: false },
-    { id: 'alan', name: 'Alan', link: 'connecting', resting: false },
+    { id: 'grace', name: 'Grace', link: 'connected', resting: false, writer: 'participant' },
+    { id: 'alan', name: 'Alan', link: 'connecting', resting: false, writer: 'participant' },
   ]);
-  const file = { name: 'a.txt', size: 1, type: '', slice: () => new Blob(['a']) };
+  const file = { name: 'a.txt', size: 1, slice: () => new Blob(['a']) };
   expect(ada.offer(file)).toBe('offered');
   expect(last(ada)).toMatchObject({ missed: ['Alan'], transfers: [{ name: 'Grace' }] });
+});
+
+describe('R108 roles and tokens', () => {
+  type Kind = Role | 'silent';
+  const writer = (kind: Kind) =>
+    kind === 'silent' ? writerOf('participant', ['mic', 'camera']) : writerOf(kind);
+  /** Roles and permissions of both, as the server states them. */
+  const cast = (one: Kind, other: Kind): void => {
+    const entry = { link: 'connected', resting: false } as const;
+    [ada.writer, grace.writer] = [writer(one), writer(other)];
+    ada.setOthers([{ id: 'grace', name: 'Grace', ...entry, writer: grace.writer }]);
+    grace.setOthers([{ id: 'ada', name: 'Ada', ...entry, writer: ada.writer }]);
+  };
+  const offer = { type: 'offer', id: 3, name: 'a.txt', size: 1 };
+
+  test.each<[Kind, Kind, string[]]>([
+    ['participant', 'listener', ['public', 'private', 'a.txt']],
+    ['host', 'participant', ['public', 'private', 'a.txt']],
+    ['listener', 'host', ['private']],
+    ['listener', 'participant', []],
+    ['silent', 'host', []],
+  ])(
+    'what a %s sends by a page of its own making, a %s hears only as far as it may',
+    async (one, other, heard) => {
+      cast(one, other);
+      channels[0].send(JSON.stringify({ type: 'text', id: 1, text: 'public' }));
+      channels[0].send(JSON.stringify({ type: 'text', id: 2, text: 'private', private: true }));
+      channels[0].send(JSON.stringify(offer));
+      await settled();
+      expect(texts(grace)).toEqual(heard);
+    },
+  );
+
+  test.each<[Kind, 'all' | 'hosts' | 'nobody']>([
+    ['host', 'all'],
+    ['participant', 'all'],
+    ['listener', 'hosts'],
+    ['silent', 'nobody'],
+  ])('the page of a %s writes to %s', async (kind, reach) => {
+    cast(kind, 'host');
+    expect(ada.say('hello')).toBe(reach !== 'nobody');
+    await settled();
+    expect(texts(grace)).toEqual(reach === 'nobody' ? [] : ['hello']);
+    expect(grace.entries.some(({ privateWith }) => privateWith === 'Ada')).toBe(reach === 'hosts');
+    const file = { name: 'a.txt', size: 1, slice: () => new Blob(['a']) };
+    expect(ada.offer(file)).toBe(reach === 'all' ? 'offered' : 'not_permitted');
+  });
+
+  test('a listener writes to nobody where there is no host', () => {
+    cast('listener', 'participant');
+    expect([ada.say('hello'), ada.say('hello', 'grace')]).toEqual([false, false]);
+  });
+
+  test('a file of somebody who becomes a listener ends, and one takes files as a listener', async () => {
+    channels[0].send(JSON.stringify(offer));
+    await settled();
+    grace.accept(last(grace).id);
+    await settled();
+    cast('listener', 'participant');
+    channels[0].send(new Uint8Array([0, 0, 0, 3, 65]));
+    await settled();
+    expect(last(grace)).toMatchObject({ transfers: [{ state: 'withdrawn' }] });
+    cast('participant', 'listener');
+    ada.offer({ name: 'b.txt', size: 1, slice: () => new Blob(['b']) });
+    await settled();
+    grace.accept(last(grace).id);
+    for (let turns = 0; turns < 50; turns++) await settled();
+    expect(last(ada)).toMatchObject({ transfers: [{ state: 'done' }] });
+  });
 });

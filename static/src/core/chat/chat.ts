@@ -1,11 +1,13 @@
 /** What is said in a room, and which files are offered: to everyone, or between two. */
 import type { Clock } from '../clock';
 import type { ChatControls, ChatEntry, FileSource, LinkState, OfferResult } from '../types';
+import type { Archive, Kept } from './archive';
 import { Bucket } from './bucket';
 import { type Contact, Files } from './files';
 import { Line, SAID } from './line';
+import { isFree, type Writer } from './rights';
 import type { FileStore } from './save';
-import { type Chunk, FILE_BYTES, safeMime, safeName, TEXT_BYTES, textBytes, type WireMessage } from './wire';
+import { type Chunk, FILE_BYTES, safeName, TEXT_BYTES, textBytes, type WireMessage } from './wire';
 
 /** What is kept; the oldest go first. */
 export const HISTORY = 500;
@@ -17,29 +19,27 @@ export interface Other {
   readonly link: LinkState;
   /** No connection is wanted (R42): nothing goes there, and nothing waits for it. */
   readonly resting: boolean;
+  readonly writer: Writer;
 }
 
 /** What a `Chat` is made of. */
 export interface ChatOptions {
   readonly clock: Clock;
   readonly store: FileStore;
+  /** Keeps the log over a reload. */
+  readonly archive?: Archive;
   /** `entries` are others. */
   readonly onChange: () => void;
-}
-
-/** An entry without what changes. */
-interface Kept {
-  readonly number: number;
-  readonly entry: ChatEntry;
 }
 
 interface Known extends Contact {
   name: string;
   link: LinkState;
   resting: boolean;
+  writer: Writer;
 }
 
-/** Chat and files, for as long as the page lives: what was said is there after a rejoin, too. */
+/** Chat and files. The log outlives a rejoin, and with an archive also a reload. */
 export class Chat implements ChatControls {
   readonly #options: ChatOptions;
   readonly #files: Files;
@@ -47,6 +47,10 @@ export class Chat implements ChatControls {
   readonly #bucket: Bucket;
   #history: Kept[] = [];
   #next: number;
+  #begun = false;
+  #since: number | undefined;
+  /** As what one writes oneself. */
+  writer: Writer = 'participant';
 
   constructor(options: ChatOptions) {
     const { clock, store, onChange } = options;
@@ -55,20 +59,54 @@ export class Chat implements ChatControls {
     this.#bucket = new Bucket(clock, SAID.perSecond, SAID.burst);
     // At random, so that a page that forgot what it said does not use the same numbers again.
     this.#next = Math.floor(clock.random() * 2 ** 31);
+    const saved = options.archive?.load();
+    if (!saved) return;
+    this.#history = [...saved.history];
+    this.#since = saved.since;
+    this.#begun = true;
+  }
+
+  /** When the log began, where others were there before; in milliseconds since 1970. */
+  get since(): number | undefined {
+    return this.#since;
+  }
+
+  /** Begins the log at the first join. Messages from before are missing if others were there. */
+  begin(othersPresent: boolean): void {
+    if (!this.#begun && othersPresent) this.#since = this.#options.clock.now();
+    this.#begun = true;
+  }
+
+  /** Saves the log for the next load of this page. */
+  save(): void {
+    const { entries } = this;
+    const history = this.#history.flatMap(({ number }, at) => {
+      const entry = entries[at];
+      return entry ? [{ number, entry }] : [];
+    });
+    this.#options.archive?.save({ history, ...(this.#since !== undefined && { since: this.#since }) });
+  }
+
+  /** Deletes the saved log. */
+  discard(): void {
+    this.#options.archive?.clear();
   }
 
   /** Everything, oldest first. */
   get entries(): readonly ChatEntry[] {
-    return this.#history.map(({ entry, number }) =>
-      entry.kind === 'file'
-        ? { ...entry, transfers: this.#files.transfers(entry.from, number) }
-        : { ...entry, waiting: entry.from === undefined ? this.#waiting(number) : [] },
-    );
+    return this.#history.map(({ entry, number }) => {
+      if (entry.kind === 'text') {
+        return { ...entry, waiting: entry.from === undefined ? this.#waiting(number) : [] };
+      }
+      const transfers = this.#files.transfers(entry.from, number);
+      // Those of before a reload have ended.
+      return transfers.length > 0 ? { ...entry, transfers } : entry;
+    });
   }
 
   /** Takes the channel of a new connection to someone. */
   attach(id: string, channel: RTCDataChannel): void {
-    this.#know({ id, name: '', link: 'connecting', resting: false }).line.attach(channel);
+    this.#know({ id, name: '', link: 'connecting', resting: false, writer: undefined }).line.attach(channel);
   }
 
   /** Takes who is there now. */
@@ -86,6 +124,7 @@ export class Chat implements ChatControls {
       known.link = other.link;
       if (other.resting && !known.resting) known.line.end();
       known.resting = other.resting;
+      known.writer = other.writer;
       if (failed) this.#files.lose(other.id);
     }
   }
@@ -93,24 +132,25 @@ export class Chat implements ChatControls {
   say(text: string, to?: string): boolean {
     const said = text.trim();
     const receivers = this.#receivers(to);
-    if (said === '' || textBytes(said) > TEXT_BYTES || (to !== undefined && receivers.length === 0))
-      return false;
+    const isPrivate = to !== undefined || !isFree(this.writer);
+    if (said === '' || textBytes(said) > TEXT_BYTES || (isPrivate && receivers.length === 0)) return false;
     if (!this.#bucket.take()) return false;
     const number = this.#number();
-    const secret = to === undefined ? {} : ({ private: true } as const);
+    const secret = isPrivate ? ({ private: true } as const) : {};
     for (const { line } of receivers) line.say({ type: 'text', id: number, text: said, ...secret });
     this.#keep(number, { kind: 'text', text: said, waiting: [], ...this.#own(number, to) });
     return true;
   }
 
   offer(source: FileSource, to?: string): OfferResult {
+    if (!isFree(this.writer)) return 'not_permitted';
     if (source.size > FILE_BYTES) return 'too_large';
     const all = this.#receivers(to);
     const receivers = all.filter(({ line }) => line.isOpen);
     if (receivers.length === 0) return 'nobody';
     if (!this.#bucket.take()) return 'too_many';
     const number = this.#number();
-    const file = { name: safeName(source.name), size: source.size, mime: safeMime(source.type) };
+    const file = { name: safeName(source.name), size: source.size };
     if (!this.#files.offer(number, source, file, receivers, to !== undefined)) return 'too_many';
     const missed = all.filter((each) => !receivers.includes(each)).map(({ name }) => name);
     const entry = { file: file.name, size: file.size, transfers: [], missed } as const;
@@ -128,11 +168,11 @@ export class Chat implements ChatControls {
     if (kept) this.#files.stop(kept.entry.from, kept.number);
   }
 
-  #know({ id, name, link }: Other): Known {
+  #know({ id, name, link, writer }: Other): Known {
     const before = this.#others.get(id);
     if (before) return before;
     const line = new Line(this.#options.clock);
-    const known: Known = { id, name, link, resting: false, line };
+    const known: Known = { id, name, link, resting: false, writer, line };
     this.#others.set(id, known);
     line.events.on('message', (message) => {
       this.#receive(known, message);
@@ -142,6 +182,13 @@ export class Chat implements ChatControls {
   }
 
   #receive(from: Known, message: WireMessage | Chunk): void {
+    // A modified page does not keep to what it may send. What answers an offer is always taken.
+    if (!isFree(from.writer)) {
+      if (message.type === 'offer') return;
+      if (message.type === 'chunk') message = { type: 'withdraw', id: message.id };
+      const toHost = from.writer && this.writer === 'host';
+      if (message.type === 'text' && !(toHost && message.private)) return;
+    }
     if (message.type === 'text') {
       const { id, text } = message;
       const origin = this.#origin(from, message);
@@ -192,7 +239,10 @@ export class Chat implements ChatControls {
 
   #receivers(to: string | undefined): readonly Contact[] {
     return [...this.#others.values()].filter(
-      ({ id, resting }) => !resting && (to === undefined || id === to),
+      ({ id, resting, writer }) =>
+        !resting &&
+        (to === undefined || id === to) &&
+        (isFree(this.writer) || (this.writer && writer === 'host')),
     );
   }
 

@@ -56,7 +56,7 @@ export class Download {
     this.#choosing = true;
     let sink: FileSink | undefined;
     try {
-      sink = await store.save(file);
+      sink = await store.save(file.name);
     } catch {
       this.stop('unwritable');
     }

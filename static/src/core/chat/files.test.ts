@@ -16,7 +16,7 @@ let changes: number;
 let channels: [FakeDataChannel, FakeDataChannel];
 
 function link(at: Chat, id: string, name: string, state: LinkState = 'connected'): void {
-  at.setOthers([{ id, name, link: state, resting: false }]);
+  at.setOthers([{ id, name, link: state, resting: false, writer: 'participant' }]);
 }
 
 beforeEach(() => {
@@ -105,7 +105,7 @@ describe('a file', () => {
     for (let i = 0; i < FILES_AT_ONCE; i++) expect(ada.offer(fakeFile(1))).toBe('offered');
     expect(ada.offer(fakeFile(1))).toBe('too_many');
     await settled();
-    channels[0].send('{"type":"offer","id":1,"name":"x","size":1,"mime":"a/b"}');
+    channels[0].send('{"type":"offer","id":1,"name":"x","size":1}');
     await settled();
     expect(grace.entries).toHaveLength(FILES_AT_ONCE);
     expect(channels[1].sent).toEqual(['{"type":"refuse","id":1}']);
@@ -272,7 +272,7 @@ describe('a mean peer', () => {
   const say = (message: object): void => {
     channels[0].send(JSON.stringify(message));
   };
-  const offer = { type: 'offer', id: 1, name: '../x', size: 10, mime: 'a/b' };
+  const offer = { type: 'offer', id: 1, name: '../x', size: 10 };
 
   test('that sends more than it said is stopped', async () => {
     say(offer);

@@ -1,5 +1,4 @@
 /** Where files that arrive are put: on the disk as they come, or else in memory until they are whole. */
-import type { FileFacts } from './wire';
 
 /** A file that is being written. */
 export interface FileSink {
@@ -20,7 +19,7 @@ export interface FileStore {
   /** Whether a file of this size can be taken. */
   canSave(size: number): boolean;
   /** Asks where a file goes; `undefined` when the person would rather not. To be called in a gesture. */
-  save(file: FileFacts): Promise<FileSink | undefined>;
+  save(name: string): Promise<FileSink | undefined>;
   /** Saves what is whole already, without asking. */
   download(blob: Blob, name: string): void;
 }
@@ -36,9 +35,9 @@ type Picker = (options: { suggestedName: string }) => Promise<FileSystemFileHand
 /** This browser. */
 export const browserFiles: FileStore = {
   canSave: (size) => picker() !== undefined || size <= MEMORY_BYTES,
-  save: (file) => {
+  save: (name) => {
     const pick = picker();
-    return pick ? toDisk(pick, file) : Promise.resolve(toMemory(file));
+    return pick ? toDisk(pick, name) : Promise.resolve(toMemory(name));
   },
   download,
 };
@@ -48,7 +47,7 @@ function picker(): Picker | undefined {
   return showSaveFilePicker?.bind(window);
 }
 
-async function toDisk(pick: Picker, { name }: FileFacts): Promise<FileSink | undefined> {
+async function toDisk(pick: Picker, name: string): Promise<FileSink | undefined> {
   try {
     const handle = await pick({ suggestedName: name });
     let stream = await handle.createWritable();
@@ -78,7 +77,7 @@ async function toDisk(pick: Picker, { name }: FileFacts): Promise<FileSink | und
   }
 }
 
-function toMemory({ name, mime }: FileFacts): FileSink {
+function toMemory(name: string): FileSink {
   // Blobs of blobs: browsers move these to the disk when they are many.
   let parts: Blob[] = [];
   return {
@@ -87,7 +86,8 @@ function toMemory({ name, mime }: FileFacts): FileSink {
       return Promise.resolve();
     },
     close: () => {
-      download(new Blob(parts, { type: mime }), name);
+      // Never a type of the sender's choice, which a browser might show in place of saving it.
+      download(new Blob(parts, { type: 'application/octet-stream' }), name);
       return Promise.resolve();
     },
     abort: () => {

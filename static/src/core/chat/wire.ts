@@ -4,7 +4,7 @@
  *
  * ```text
  * {"type":"text","id":7,"text":"…","private":true}                               said to this peer; private: to nobody else
- * {"type":"offer","id":8,"name":"…","size":20971520,"mime":"…","private":true}   sender → receiver
+ * {"type":"offer","id":8,"name":"…","size":20971520,"private":true}   sender → receiver
  * {"type":"accept","id":8}  {"type":"got","id":8,"bytes":262144}  {"type":"refuse","id":8}   receiver → sender
  * {"type":"withdraw","id":8}                                                     sender → receiver
  * ```
@@ -30,7 +30,6 @@ const HEADER_BYTES = 4;
 /** 4 KiB of text, each byte escaped as six, and the rest of the object. */
 const FRAME_CHARS = 32_768;
 const NAME_CHARS = 200;
-const MIME = /^[\w.+-]{1,60}\/[\w.+-]{1,100}$/;
 /** What no file system takes, what makes a path, and what turns the direction of writing around. */
 const NOT_IN_NAMES =
   // eslint-disable-next-line no-control-regex -- exactly these are meant
@@ -47,7 +46,6 @@ export type WireMessage =
 export interface FileFacts {
   readonly name: string;
   readonly size: number;
-  readonly mime: string;
 }
 
 /** One binary frame. */
@@ -66,11 +64,6 @@ export function textBytes(text: string): number {
 export function safeName(name: string): string {
   const cleaned = [...name.replace(NOT_IN_NAMES, '_').trim()].slice(-NAME_CHARS).join('');
   return cleaned.replace(/^[.\s]+|[.\s]+$/g, '') || 'file';
-}
-
-/** The type of a file, where it looks like one. */
-export function safeMime(mime: string): string {
-  return MIME.test(mime) ? mime : 'application/octet-stream';
 }
 
 /** The frame of a piece of a file. */
@@ -100,7 +93,7 @@ function parseChunk(data: ArrayBuffer): Chunk | undefined {
 
 function parseMessage(value: unknown): WireMessage | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { type, id, text, name, size, mime, bytes, ...rest } = value as Record<string, unknown>;
+  const { type, id, text, name, size, bytes, ...rest } = value as Record<string, unknown>;
   if (!isCount(id, 0xffff_ffff)) return undefined;
   const secret = rest.private === true ? ({ private: true } as const) : {};
   switch (type) {
@@ -108,9 +101,8 @@ function parseMessage(value: unknown): WireMessage | undefined {
       if (typeof text !== 'string' || text.trim() === '' || textBytes(text) > TEXT_BYTES) return undefined;
       return { type, id, text, ...secret };
     case 'offer':
-      if (typeof name !== 'string' || typeof mime !== 'string' || !isCount(size, FILE_BYTES))
-        return undefined;
-      return { type, id, name: safeName(name), size, mime: safeMime(mime), ...secret };
+      if (typeof name !== 'string' || !isCount(size, FILE_BYTES)) return undefined;
+      return { type, id, name: safeName(name), size, ...secret };
     case 'accept':
     case 'refuse':
     case 'withdraw':

@@ -1,4 +1,5 @@
 /** A browser as a studio: canvas, Web Audio, MediaRecorder, and a worker that keeps the time. */
+import tickerUrl from './ticker?worker&url';
 import type { Canvas, Encoder, EncoderListener, Mixer, Projector, Studio } from './types';
 
 /** Enough for faces and for letters at 1280×720; about 19 MB a minute with the sound. */
@@ -6,6 +7,18 @@ const VIDEO_BITS = 2_400_000;
 const AUDIO_BITS = 128_000;
 /** How much is lost at most where the page or the machine dies, in milliseconds. */
 const PIECE_MS = 1_000;
+
+interface TrustedTypes {
+  createPolicy(name: string, rules: object): { createScriptURL(url: string): string };
+}
+
+/**
+ * The one script address that the page makes by itself, for servers whose Content-Security-Policy has
+ * `require-trusted-types-for 'script'` (src/http/site.rs). The DOM types do not know of Trusted Types.
+ */
+const policy = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes?.createPolicy('roundtable', {
+  createScriptURL: () => tickerUrl,
+});
 
 /** This browser's. */
 export const browserStudio: Studio = { newCanvas, newMixer, newProjector, newEncoder, everySoOften };
@@ -103,7 +116,7 @@ function newEncoder(
 
 /** By a worker: the timers of a page that is hidden are slowed down to one a second, those of its workers are not. */
 function everySoOften(milliseconds: number, call: () => void): () => void {
-  const worker = new Worker(new URL('./ticker.ts', import.meta.url), { type: 'module' });
+  const worker = new Worker(policy?.createScriptURL(tickerUrl) ?? tickerUrl, { type: 'module' });
   worker.onmessage = call;
   worker.postMessage(milliseconds);
   return () => {

@@ -143,7 +143,7 @@ test('what the server takes goes there, is told as such until it is there, and s
   const recording = make();
   await recording.start(scene, 'server');
   expect(recording.view).toMatchObject({ state: 'on', place: 'server' });
-  expect(recording.sign).toBe('server');
+  expect(recording.sign).toBe(false);
   studio.piece(10);
   await settled();
   full = true;

@@ -77,10 +77,9 @@ export class LocalRecording implements RecordingControls {
     return this.#view?.state === 'on';
   }
 
-  /** What the others are to be told: to the server until everything is there (R87). */
-  get sign(): boolean | 'server' {
-    const busy = this.on || this.#view?.state === 'saving';
-    return busy && this.#place === 'server' ? 'server' : this.on;
+  /** Set if the page announces the recording. The server announces a recording that goes to the server (R87, R107). */
+  get sign(): boolean {
+    return this.on && this.#place === 'device';
   }
 
   get limit(): number {
@@ -140,7 +139,7 @@ export class LocalRecording implements RecordingControls {
   }
 
   #toDevice(mime: string): Promise<FileSink | undefined> {
-    return this.#options.store.save(this.#file(mime));
+    return this.#options.store.save(this.#fileName(mime));
   }
 
   async #toServer(mime: string): Promise<FileSink | FailureCode> {
@@ -168,14 +167,18 @@ export class LocalRecording implements RecordingControls {
         this.stop();
       },
       saveRest: (rest) => {
-        store.download(rest, this.#file(mime).name);
+        store.download(rest, this.#fileName(mime));
       },
     });
   }
 
-  #file(mime: string): { name: string; size: number; mime: string } {
-    const { room, clock } = this.#options;
-    return { name: fileName(room, mime, clock.now()), size: 0, mime: mime.split(';')[0] ?? '' };
+  /** Such as `standup 2026-01-02 11.04.mp4`, in the person's own time. */
+  #fileName(mime: string): string {
+    const two = (number: number): string => String(number).padStart(2, '0');
+    const date = new Date(this.#options.clock.now());
+    const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
+    const time = `${two(date.getHours())}.${two(date.getMinutes())}`;
+    return safeName(`${this.#options.room} ${day} ${time}.${mime.startsWith('video/mp4') ? 'mp4' : 'webm'}`);
   }
 
   /** Ends it; the file is whole a moment later. */
@@ -211,13 +214,4 @@ export class LocalRecording implements RecordingControls {
     this.#view = view;
     this.#options.onChange();
   }
-}
-
-/** Such as `standup 2026-01-02 11.04.mp4`, in the person's own time. */
-function fileName(room: string, mime: string, at: number): string {
-  const two = (number: number): string => String(number).padStart(2, '0');
-  const date = new Date(at);
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
-  const time = `${two(date.getHours())}.${two(date.getMinutes())}`;
-  return safeName(`${room} ${day} ${time}.${mime.startsWith('video/mp4') ? 'mp4' : 'webm'}`);
 }

@@ -31,7 +31,7 @@ export class FakeStore implements FileStore {
     this.downloads.push({ name, blob });
   }
 
-  save({ name }: { name: string }): Promise<FileSink | undefined> {
+  save(name: string): Promise<FileSink | undefined> {
     if (this.answer === 'no') return Promise.resolve(undefined);
     if (this.answer === 'broken') return Promise.reject(new Error('no disk'));
     const written: Uint8Array[] = [];
@@ -62,7 +62,6 @@ export function fakeFile(size: number, name = 'notes.txt'): FileSource {
   return {
     name,
     size,
-    type: 'text/plain',
     slice: (start, end) => ({ arrayBuffer: () => Promise.resolve(bytes.slice(start, end).buffer) }),
   };
 }

@@ -47,7 +47,13 @@ export function welcome(
     limits: { message_bytes: 65_536, name_chars: 64, state_keys: 16, room_members: 50 },
     heartbeat_seconds: 25,
     features: ['hosts', 'resume', 'session', 'state', 'sync'],
-    server: { name: 'roundtable', version: '0.1.0', time: '2026-01-02T11:04:05.678+08:00' },
+    server: {
+      name: 'roundtable',
+      version: '0.1.0',
+      time: '2026-01-02T11:04:05.678+08:00',
+      instance: '0123456789abcdef',
+      cluster: false,
+    },
     ...changes,
   };
 }

@@ -8,7 +8,8 @@ import { ADA, welcome } from './fixtures';
 import { fakeMedia, FakeNetwork } from './rtc';
 import { FakeSockets } from './socket';
 
-export const address = addressOf('https://a.example/meet/r/standup', '../');
+/** Without an origin proof, so that a `join` goes out as soon as the socket is open. */
+export const address = { ...addressOf('https://a.example/meet/r/standup', '../'), originProof: undefined };
 
 export let clock: FakeClock;
 export let sockets: FakeSockets;

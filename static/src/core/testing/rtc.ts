@@ -2,6 +2,7 @@
  * Peer connections without media: the signaling state machine of W3C WebRTC §4.4, implicit rollback
  * included, and a network that connects two of them when their descriptions fit.
  */
+import { createHash } from 'node:crypto';
 import { opposite, type Setup, setupOf } from '../dtls';
 import type { MediaFactory } from '../peer';
 import { FakeDataChannel } from './channel';
@@ -88,6 +89,7 @@ class FakeTransceiver {
   #packets = 0;
   readonly sender = {
     track: null as FakeTrack | null,
+    transport: null as FakeTransport | null,
     replaceTrack: (track: FakeTrack | null): Promise<void> => {
       this.sender.track = track;
       return Promise.resolve();
@@ -111,6 +113,38 @@ class FakeTransceiver {
   }
 }
 
+/** A certificate: some bytes, and the fingerprint that stands in descriptions. */
+export class FakeCertificate {
+  readonly der: Uint8Array<ArrayBuffer>;
+  readonly fingerprint: string;
+
+  constructor(name: string) {
+    this.der = new TextEncoder().encode(name);
+    const hex = createHash('sha256').update(this.der).digest('hex').toUpperCase();
+    this.fingerprint = `sha-256 ${hex.match(/../g)?.join(':') ?? ''}`;
+  }
+}
+
+/** The DTLS transport of a connection. */
+export class FakeTransport {
+  state: RTCDtlsTransportState = 'new';
+  onstatechange: (() => void) | null = null;
+  /** Certificate of the other end, verified by the handshake, whatever descriptions say. */
+  remote: FakeCertificate | undefined;
+
+  getRemoteCertificates(): ArrayBuffer[] {
+    return this.remote ? [this.remote.der.buffer] : [];
+  }
+
+  /** Connects DTLS to the holder of a certificate, or shows it as connecting (`undefined`). For the network and tests. */
+  enter(remote: FakeCertificate | undefined): void {
+    if (this.remote === remote) return;
+    this.remote = remote;
+    this.state = remote ? 'connected' : 'connecting';
+    this.onstatechange?.();
+  }
+}
+
 /** One end. */
 export class FakePeerConnection {
   onnegotiationneeded: (() => void) | null = null;
@@ -127,6 +161,8 @@ export class FakePeerConnection {
   readonly transceivers: FakeTransceiver[] = [];
   readonly channels: FakeDataChannel[] = [];
   readonly candidates: RTCIceCandidateInit[] = [];
+  readonly certificate: FakeCertificate;
+  readonly transport = new FakeTransport();
   configuration: RTCConfiguration;
   /** What `getStats` gives. */
   stats: ReadonlyMap<string, object> = new Map();
@@ -151,6 +187,8 @@ export class FakePeerConnection {
   constructor(network: FakeNetwork, configuration: RTCConfiguration) {
     this.#network = network;
     this.configuration = configuration;
+    const [certificate] = (configuration.certificates ?? []) as unknown[] as FakeCertificate[];
+    this.certificate = certificate ?? new FakeCertificate(`certificate ${network.connections.length}`);
   }
 
   get localDescription(): RTCSessionDescriptionInit | null {
@@ -162,9 +200,8 @@ export class FakePeerConnection {
   }
 
   addTransceiver(kind: string, { direction }: { direction: string }): FakeTransceiver {
-    const transceiver = new FakeTransceiver(kind);
+    const transceiver = this.#newTransceiver(kind);
     transceiver.direction = direction;
-    this.transceivers.push(transceiver);
     this.#checkNegotiation();
     return transceiver;
   }
@@ -273,7 +310,7 @@ export class FakePeerConnection {
       this.pendingRemoteDescription = description;
       this.signalingState = 'have-remote-offer';
       for (const kind of read(description).kinds.slice(this.transceivers.length)) {
-        this.transceivers.push(new FakeTransceiver(kind));
+        this.#newTransceiver(kind);
       }
       return;
     }
@@ -298,6 +335,13 @@ export class FakePeerConnection {
     this.#checkNegotiation();
   }
 
+  #newTransceiver(kind: string): FakeTransceiver {
+    const transceiver = new FakeTransceiver(kind);
+    transceiver.sender.transport = this.transport;
+    this.transceivers.push(transceiver);
+    return transceiver;
+  }
+
   #checkNegotiation(): void {
     queueMicrotask(() => {
       const needed = this.#restart || this.transceivers.length > this.#negotiated;
@@ -318,7 +362,13 @@ export class FakePeerConnection {
     const origin = this.firefox ? 'o=mozilla' : 'o=-';
     return {
       type,
-      sdp: `${JSON.stringify({ ufrag, kinds } satisfies Sdp)}\r\n${origin}\r\na=setup:${setup}\r\n`,
+      sdp: [
+        JSON.stringify({ ufrag, kinds } satisfies Sdp),
+        origin,
+        `a=setup:${setup}`,
+        `a=fingerprint:${this.certificate.fingerprint}`,
+        '',
+      ].join('\r\n'),
     };
   }
 
@@ -359,6 +409,7 @@ export class FakeNetwork {
       one.partner = partner ?? one.partner;
       const works = this.#up && one.partner && one.partner.signalingState !== 'closed';
       if (works) {
+        one.transport.enter(one.partner?.certificate);
         one.enter('connected');
         one.channels.forEach((channel, i) => {
           const other = one.partner?.channels[i];

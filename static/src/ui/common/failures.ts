@@ -29,6 +29,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   servers_apart: 'advice',
   server_unreachable: 'advice',
   wrong_address: 'advice',
+  path_changed: 'advice',
   superseded: 'rejoin',
   room_locked: 'rejoin',
   lobby_refused: 'home',

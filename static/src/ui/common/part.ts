@@ -1,12 +1,20 @@
 import { defineAsyncComponent, type Component } from 'vue';
 import { pauseAfter } from '../../late';
 
+/** Whether parts are being loaded that nobody waits for: if one fails, it is no reason to ask for a reload. */
+export const prefetch = { isRunning: false };
+
 /** A component that is loaded when it is wanted; while the server is away it is tried again and again. */
-export function part<T extends Component>(load: () => Promise<{ default: T }>, meanwhile?: Component): T {
+export function part<T extends Component>(
+  load: () => Promise<{ default: T }>,
+  meanwhile?: Component,
+  onLate?: () => void,
+): T {
   return defineAsyncComponent<T>({
     loader: async () => (await load()).default,
     ...(meanwhile && { loadingComponent: meanwhile }),
     onError: (_error, retry, _fail, attempts) => {
+      onLate?.();
       setTimeout(retry, pauseAfter(attempts));
     },
   });

@@ -5,6 +5,7 @@ it.each([
   ['Ada', 'A'],
   ['ada lovelace', 'AL'],
   ['Ada King, Countess of Lovelace', 'AL'],
+  ['Ada (q7Xb)', 'A'],
   ['张伟', '张'],
   ['  Émile  ', 'É'],
   ['🦊 fox', '🦊'],

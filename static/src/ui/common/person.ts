@@ -2,7 +2,8 @@ const segmenter = new Intl.Segmenter();
 
 /** One or two letters that stand for a name: first letters of Latin words, else the first character. */
 export function initials(name: string): string {
-  const words = name.trim().split(/\s+/);
+  // What stands in parentheses begins no word, such as what tells people of one name apart.
+  const words = name.trim().split(/\s+(?!\()/);
   const letters = words.map((word) => segmenter.segment(word).containing(0)?.segment ?? '');
   const first = letters[0] ?? '';
   const last = letters.length > 1 ? (letters.at(-1) ?? '') : '';

@@ -1,9 +1,22 @@
-import { computed, onBeforeUnmount, onMounted, ref, watch, type ComputedRef, type Ref } from 'vue';
+import {
+  computed,
+  onBeforeUnmount,
+  onMounted,
+  ref,
+  shallowRef,
+  watch,
+  watchEffect,
+  type ComputedRef,
+  type Ref,
+  type ShallowRef,
+} from 'vue';
 import type { ChatControls, ChatEntry, OfferResult } from '../../core/types';
+import { givenFiles } from '../chat/given';
+import { unreadInTitle } from './unreadInTitle';
 
 /** Why something was not said or offered. */
 export interface ChatRefusal {
-  readonly code: Exclude<OfferResult, 'offered'> | 'too_fast';
+  readonly code: Exclude<OfferResult, 'offered'> | 'too_fast' | 'folder';
   readonly name: string;
 }
 
@@ -18,6 +31,9 @@ export interface ChatDesk {
   readonly dragging: Ref<boolean>;
   readonly say: () => void;
   readonly offer: (files: Iterable<File>) => void;
+  /** Pasted images, until the person says whether to send them. */
+  readonly pasted: ShallowRef<readonly File[]>;
+  readonly paste: (event: ClipboardEvent) => void;
 }
 
 /** Chat in a room: drafts, unread messages, and files that are dropped anywhere on the page. */
@@ -31,16 +47,22 @@ export function useChat(
   const to = ref('');
   const refusal = ref<ChatRefusal>();
   const dragging = ref(false);
+  const pasted = shallowRef<readonly File[]>([]);
+  const visible = ref(!document.hidden);
   /** The last entry that was there while the panel was open. */
   const seen = ref<string | undefined>(entries().at(-1)?.id);
 
-  watch([entries, isOpen], ([now, open]) => {
-    if (open) seen.value = now.at(-1)?.id;
+  watch([entries, () => isOpen() && visible.value], ([now, isRead]) => {
+    if (isRead) seen.value = now.at(-1)?.id;
   });
   const unread = computed(() => {
     const all = entries();
     const last = all.findIndex(({ id }) => id === seen.value);
     return all.slice(last + 1).filter(({ from }) => from !== undefined).length;
+  });
+
+  watchEffect(() => {
+    unreadInTitle.value = unread.value;
   });
 
   function say(): void {
@@ -56,6 +78,26 @@ export function useChat(
     }
   }
 
+  function take(data: DataTransfer): void {
+    const { files, folders } = givenFiles(data);
+    offer(files);
+    if (folders[0] !== undefined) refusal.value = { code: 'folder', name: folders[0] };
+  }
+
+  function paste(event: ClipboardEvent): void {
+    const data = event.clipboardData;
+    if (!data || data.files.length === 0) return;
+    const images = [...data.files].filter(({ type }) => type.startsWith('image/'));
+    if (images.length < data.files.length) {
+      event.preventDefault();
+      take(data);
+      return;
+    }
+    // Office programs add a picture of each copied text, and a screenshot may show more than the others should see.
+    pasted.value = images;
+    if (data.getData('text/plain') === '') event.preventDefault();
+  }
+
   // Without this a file that misses the panel would be opened in place of the meeting.
   function drag(event: DragEvent): void {
     if (!event.dataTransfer?.types.includes('Files')) return;
@@ -63,20 +105,26 @@ export function useChat(
     dragging.value = event.type === 'dragover';
     if (event.type !== 'drop') return;
     open();
-    offer(event.dataTransfer.files);
+    take(event.dataTransfer);
   }
   function leave(event: DragEvent): void {
     if (event.relatedTarget === null) dragging.value = false;
   }
+  function look(): void {
+    visible.value = !document.hidden;
+  }
   onMounted(() => {
+    document.addEventListener('visibilitychange', look);
     document.addEventListener('dragover', drag);
     document.addEventListener('drop', drag);
     document.addEventListener('dragleave', leave);
   });
   onBeforeUnmount(() => {
+    unreadInTitle.value = 0;
+    document.removeEventListener('visibilitychange', look);
     document.removeEventListener('dragover', drag);
     document.removeEventListener('drop', drag);
     document.removeEventListener('dragleave', leave);
   });
-  return { draft, to, refusal, unread, dragging, say, offer };
+  return { draft, to, refusal, unread, dragging, say, offer, pasted, paste };
 }

@@ -10,7 +10,7 @@ export interface LinkQuestion {
 /** What is open about links, for a tile to open and a dialog to show. */
 export interface LinkDetails {
   readonly question: ShallowRef<LinkQuestion | undefined>;
-  readonly meeting: Pick<MeetingControls, 'watchStatistics' | 'safetyCode'>;
+  readonly meeting: Pick<MeetingControls, 'watchStatistics' | 'confirmSafetyCode'>;
 }
 
 const key: InjectionKey<LinkDetails> = Symbol('link details');

@@ -10,6 +10,7 @@ import {
   type InjectionKey,
   type Ref,
 } from 'vue';
+import { prefetch } from '../common/part';
 
 /** Whether the page should be loaded anew, which only the person does: a call goes on. */
 export interface Outdated {
@@ -33,7 +34,7 @@ export function provideOutdated(upgraded: () => string | undefined, reachable: (
   const dismissed = ref(false);
   const lose = ({ payload }: VitePreloadErrorEvent): void => {
     // What is tried again and again is said once.
-    if (!reachable() || gone.has(payload.message)) return;
+    if (prefetch.isRunning || !reachable() || gone.has(payload.message)) return;
     gone.add(payload.message);
     dismissed.value = false;
   };

@@ -1,20 +1,22 @@
 import { onBeforeUnmount, onMounted } from 'vue';
+import { charactersOf, isComposing, isTyping, takesSpace } from './keys';
+import { keysEnabled } from './useKeyHints';
 
-/** What one types in, or chooses in by letters. */
-const TYPED =
-  'input:not([type=checkbox], [type=radio], [type=button], [type=range]), textarea, select, [contenteditable]';
+/** Keys that move the focus or act on it: the person works by keyboard. */
+const NAVIGATION = /^(Tab|Enter|Escape|Home|End|Arrow\w+)$/;
 
-/** Runs an action when its key is pressed alone, outside of text fields and of modal dialogs. Keys are given in lower case. */
+/**
+ * Runs an action when its key is pressed alone, outside of text fields and of modal dialogs, unless the person has switched
+ * single-key shortcuts off (WCAG 2.1.4). Keys are given in lower case.
+ */
 export function useShortcuts(actions: Readonly<Record<string, () => void>>): void {
   function press(event: KeyboardEvent): void {
-    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target instanceof Element && event.target.matches(TYPED)) return;
-    if (document.querySelector('dialog:modal')) return;
-    const action = actions[event.key.toLowerCase()];
-    if (!action) return;
+    if (event.repeat || !isForPage(event)) return;
+    const character = charactersOf(event).find((one) => one in actions);
+    if (character === undefined) return;
     // Or the letter would be typed into a field that the action puts the focus in.
     event.preventDefault();
-    action();
+    actions[character]?.();
   }
   onMounted(() => {
     document.addEventListener('keydown', press);
@@ -22,4 +24,56 @@ export function useShortcuts(actions: Readonly<Record<string, () => void>>): voi
   onBeforeUnmount(() => {
     document.removeEventListener('keydown', press);
   });
+}
+
+/** Opens a muted microphone while Space is held. */
+export function usePushToTalk(mayTalk: () => boolean, talk: (on: boolean) => void): void {
+  let isHeld = false;
+  let byPointer = false;
+
+  function press(event: KeyboardEvent): void {
+    if (NAVIGATION.test(event.key)) byPointer = false;
+    if (event.key !== ' ' || event.shiftKey) return;
+    if (!isHeld) {
+      if (event.repeat || !isForPage(event) || takesSpace(event, byPointer) || !mayTalk()) return;
+      isHeld = true;
+      talk(true);
+    }
+    // Neither scrolls the page nor activates the button that was clicked last.
+    event.preventDefault();
+  }
+  function release(event: KeyboardEvent): void {
+    if (event.key !== ' ' || !isHeld) return;
+    // Firefox activates a button here.
+    event.preventDefault();
+    stop();
+  }
+  function stop(): void {
+    if (!isHeld) return;
+    isHeld = false;
+    talk(false);
+  }
+  function point(): void {
+    byPointer = true;
+  }
+  onMounted(() => {
+    document.addEventListener('keydown', press);
+    document.addEventListener('keyup', release);
+    document.addEventListener('pointerdown', point);
+    // The release of the key goes to another window.
+    window.addEventListener('blur', stop);
+  });
+  onBeforeUnmount(() => {
+    stop();
+    document.removeEventListener('keydown', press);
+    document.removeEventListener('keyup', release);
+    document.removeEventListener('pointerdown', point);
+    window.removeEventListener('blur', stop);
+  });
+}
+
+/** Whether a key press is for the page's own shortcuts. */
+function isForPage(event: KeyboardEvent): boolean {
+  if (!keysEnabled.value || event.ctrlKey || event.metaKey || event.altKey) return false;
+  return !isComposing(event) && !isTyping(event) && !document.querySelector('dialog:modal');
 }

@@ -14,6 +14,7 @@ const person = (id: string, role: Role): Person => ({
   recordsToServer: false,
   link: 'connected',
   resting: false,
+  nameFromToken: false,
   away: false,
   stream: {} as MediaStream,
   screen: undefined,
@@ -30,6 +31,22 @@ test('the speaker layout shows somebody large who has a tile, whoever came first
   const { layout, large } = stageOf(person('listens', 'listener'), person('speaks', 'participant'));
   layout.value = 'speaker';
   expect(large.value).toBe('speaks');
+});
+
+test('the local tile is an inset in a call of two, until something is pinned or a third one comes', () => {
+  const two = stageOf(person('Grace', 'participant'));
+  expect([two.inset.value, two.canPin.value]).toEqual(['self', false]);
+  two.pin('self');
+  expect([two.inset.value, two.canPin.value]).toEqual([undefined, true]);
+  const three = stageOf(person('Grace', 'participant'), person('Alan', 'participant'));
+  expect([three.inset.value, three.canPin.value]).toEqual([undefined, true]);
+});
+
+test('a single tile cannot be pinned', () => {
+  const alone = stageOf();
+  expect([alone.inset.value, alone.canPin.value]).toEqual([undefined, false]);
+  const withListener = stageOf(person('listens', 'listener'));
+  expect([withListener.inset.value, withListener.canPin.value]).toEqual([undefined, false]);
 });
 
 test('one’s own picture stays where only listeners are', () => {

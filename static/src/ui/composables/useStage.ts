@@ -19,6 +19,10 @@ export interface Stage {
   readonly tiles: ComputedRef<readonly Tile[]>;
   /** The key of the tile that is shown large. */
   readonly large: ComputedRef<string | undefined>;
+  /** The key of the local tile, while it is shown as an inset over the only other tile. */
+  readonly inset: ComputedRef<string | undefined>;
+  /** Whether a pin changes anything: not if there is only one tile to see. */
+  readonly canPin: ComputedRef<boolean>;
   /** All alike, or whoever has the floor large. A screen is large in both. */
   readonly layout: Ref<'grid' | 'speaker'>;
   /** The key of the tile that this person wants to see large, whatever happens. */
@@ -58,10 +62,19 @@ export function useStage(view: () => MeetingView): Stage {
     if (layout.value === 'grid') return undefined;
     return shown(speaker) ? speaker : tiles.value.find(({ kind }) => kind === 'person')?.key;
   });
+  const inset = computed(() => {
+    const [own, other, ...more] = tiles.value;
+    const isCallOfTwo = own?.kind === 'self' && other?.kind === 'person' && more.length === 0;
+    const isPinned = pinned.value !== undefined && pinned.value === large.value;
+    return isCallOfTwo && !isPinned ? own.key : undefined;
+  });
+  const canPin = computed(
+    () => inset.value === undefined && tiles.value.filter(({ kind }) => kind !== 'invite').length > 1,
+  );
   function pin(key: string | undefined): void {
     pinned.value = pinned.value === key ? undefined : key;
   }
-  return { tiles, large, layout, pinned, selfHidden, pin };
+  return { tiles, large, inset, canPin, layout, pinned, selfHidden, pin };
 }
 
 /** Listeners are in the list, not on the stage: there may be many, and there is nothing to see. */

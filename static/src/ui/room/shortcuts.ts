@@ -3,10 +3,11 @@ import type { MessageKey } from '../../i18n';
 /** Every key of the room, as the list on `?` shows them. */
 export const shortcuts: readonly (readonly [keys: string, text: MessageKey])[] = [
   ['M', 'shortcuts.mic'],
+  ['Space', 'shortcuts.talk'],
   ['V', 'shortcuts.camera'],
   ['S', 'shortcuts.screen'],
   ['H', 'shortcuts.hand'],
-  ['E', 'reactions.hint'],
+  ['E', 'reactions.react'],
   ['C', 'shortcuts.chat'],
   ['L', 'shortcuts.people'],
   ['I', 'control.inviteTitle'],

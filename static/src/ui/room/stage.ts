@@ -8,10 +8,20 @@ export interface Rect {
   readonly height: number;
 }
 
-/** How thick the strip beside a large tile is, as parts of the longer side: the first that makes its tiles legible. */
+/** Thickness of the strip beside a large tile, as a share of the longer side: the first one with legible tiles. */
 const STRIP = [0.18, 0.22, 0.26, 0.3];
-/** In CSS pixels, both ways. */
-const LEGIBLE = 64;
+/** The smallest tile with space for a name below its buttons, in CSS pixels. */
+const LEGIBLE = { width: 96, height: 72 };
+/** The most tiles on a page, not counting a large one. */
+export const MAX_TILES_PER_PAGE = 12;
+/** The height of the buttons that turn the pages, in CSS pixels. */
+export const PAGER_HEIGHT = 48;
+
+/** A corner of the stage. */
+export interface Corner {
+  readonly right: boolean;
+  readonly bottom: boolean;
+}
 
 /**
  * Where `count` tiles stand without scrolling: all alike, or, with `large`, that one as large as can be and the
@@ -30,10 +40,48 @@ export function placeTiles(width: number, height: number, count: number, gap: nu
       ? { ...whole, x: width - thick, width: thick }
       : { ...whole, y: height - thick, height: thick };
     places = placeGrid(rest, count - 1, gap);
-    if (places.every((place) => Math.min(place.width, place.height) >= LEGIBLE)) break;
+    if (places.every(isLegible)) break;
   }
   places.splice(large, 0, wide ? { ...whole, width: rest.x - gap } : { ...whole, height: rest.y - gap });
   return places;
+}
+
+/** Returns how many tiles, in addition to a large one, are legible on one page: at least one. */
+export function tilesPerPage(width: number, height: number, gap: number, hasLarge: boolean): number {
+  const first = hasLarge ? 1 : 0;
+  for (let count = MAX_TILES_PER_PAGE; count > 1; count--) {
+    const places = placeTiles(width, height, count + first, gap, first - 1);
+    if (places.slice(first).every(isLegible)) return count;
+  }
+  return 1;
+}
+
+/** Places the other participant of a call of two on the whole stage, and the local video in a corner of it. */
+export function placeInset(
+  width: number,
+  height: number,
+  gap: number,
+  corner: Corner,
+): { readonly main: Rect; readonly inset: Rect } {
+  const upright = height > width;
+  const [grid] = placeTiles(width, height, 1, gap);
+  const whole = { x: 0, y: 0, width, height };
+  const main = upright ? whole : (grid ?? whole);
+  const insetWidth = Math.round(Math.min(Math.max(main.width * 0.22, 110), 260, main.width / 2));
+  const insetHeight = Math.round(insetWidth * (upright ? 4 / 3 : 9 / 16));
+  return {
+    main,
+    inset: {
+      x: corner.right ? main.x + main.width - insetWidth - gap : main.x + gap,
+      y: corner.bottom ? main.y + main.height - insetHeight - gap : main.y + gap,
+      width: insetWidth,
+      height: insetHeight,
+    },
+  };
+}
+
+function isLegible({ width, height }: Rect): boolean {
+  return width >= LEGIBLE.width && height >= LEGIBLE.height;
 }
 
 /** Tiles of one size, each row and all rows in the middle. */

@@ -1,0 +1,55 @@
+//! Where the doctor runs: what it cannot reach from there may work for visitors all the same.
+
+use std::net::IpAddr;
+
+use crate::addresses::{is_internal, is_own};
+
+/// Place of the doctor in the network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vantage {
+    /// In a container, whose localhost, names and routes are its own. Podman sets the variable, and so do our images
+    /// (<https://systemd.io/CONTAINER_INTERFACE>).
+    pub(super) is_container: bool,
+    /// On the machine of the server that is looked at.
+    pub(super) is_near: bool,
+}
+
+impl Vantage {
+    /// Looks at the settings of this machine.
+    pub(super) fn of_operator() -> Self {
+        Self { is_near: true, ..Self::of_visitor() }
+    }
+
+    /// Looks at a server that may be elsewhere.
+    pub(super) fn of_visitor() -> Self {
+        Self { is_container: std::env::var_os("container").is_some_and(|name| !name.is_empty()), is_near: false }
+    }
+
+    /// Tells whether an address that is not reached from here may be reached from elsewhere. A public address that is not
+    /// this machine's own may be the server's own all the same, behind a router that does not lead back to it (hairpin
+    /// NAT).
+    pub(super) fn is_blind_for(self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        (self.is_near && !is_internal(address) && !is_own(address)) || (self.is_container && address.is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_addresses_behind_a_router_are_not_seen_from_inside() {
+        let near = Vantage { is_container: false, is_near: true };
+        let container = Vantage { is_container: true, is_near: false };
+        let visitor = Vantage { is_container: false, is_near: false };
+        for (address, blind) in [
+            ("198.51.100.7", [true, false, false]),
+            ("10.255.255.254", [false, false, false]),
+            ("127.0.0.1", [false, true, false]),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!([near, container, visitor].map(|vantage| vantage.is_blind_for(address)), blind, "{address}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { distinguish, isPersonName, withoutInvisible } from './names';
+import { fixture } from './testing/fixtures';
+
+test.each(fixture('names') as { name: string; valid: boolean }[])('R6 $name: $valid', ({ name, valid }) => {
+  expect(isPersonName(name)).toBe(valid);
+});
+
+test('R6 half a character, which no JSON of the fixtures can carry, is no name', () => {
+  expect(isPersonName('\ud800')).toBe(false);
+});
+
+test('invisible characters are removed, and emoji stay whole', () => {
+  expect(withoutInvisible('\u202astand\u200bup\u202c\ufeff')).toBe('standup');
+  expect(withoutInvisible('👩🏽‍💻❤️ 1️⃣')).toBe('👩🏽‍💻❤️ 1️⃣');
+});
+
+test('people whose names look alike are told apart by their ids, also from those elsewhere', () => {
+  const named = (...names: string[]) => names.map((name, at) => ({ id: `${at}bcdefgh`, name }));
+  const shown = (names: string[], others: string[] = []) =>
+    distinguish(named(...names), others).map(({ name }) => name);
+  expect(shown(['Ada', 'Grace'], ['Zoe'])).toEqual(['Ada', 'Grace']);
+  expect(shown(['Ada', 'Grace', 'Ada'])).toEqual(['Ada (0bcd)', 'Grace', 'Ada (2bcd)']);
+  expect(shown(['Ada'], ['Ada'])).toEqual(['Ada (0bcd)']);
+  for (const alike of ['ADA', 'A\u200dda', 'Ａｄａ', 'A da', 'Ada\u{e0061}']) {
+    expect(shown(['Ada', alike])).toEqual(['Ada (0bcd)', `${alike} (1bcd)`]);
+  }
+  const ada = { id: 'x', name: 'Ada' };
+  expect(distinguish([ada], [])[0], 'an object that nothing is added to stays the same').toBe(ada);
+});

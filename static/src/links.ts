@@ -1,0 +1,64 @@
+/** Links from the landing page to rooms, in a form that the web server of this page answers. */
+import type { Address } from './core/address';
+
+/** A room that nobody opens: its page is the same as that of any other. */
+const PROBE = 'r/link-check';
+/** What only the page for rooms has. A history fallback that answers every path with `index.html` is of no use. */
+const MARK = 'data-base="../"';
+/** Without an answer in time links are queries, which work on every web server. */
+const ANSWER_MS = 2_000;
+
+let asking: Promise<boolean> | undefined;
+
+/** Whether the web server answers `r/<room>` with the page for rooms; asked for once in a tab. */
+export function answersRoomPaths(base: URL): Promise<boolean> {
+  return (asking ??= known(base));
+}
+
+async function known(base: URL): Promise<boolean> {
+  const key = `roundtable.room-paths ${base.pathname}`;
+  const stored = storage()?.getItem(key);
+  if (stored === 'yes' || stored === 'no') return stored === 'yes';
+  try {
+    const answer = await fetch(new URL(PROBE, base), {
+      cache: 'no-store',
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    const answers = answer.ok && (await answer.text()).includes(MARK);
+    // A server that is down says nothing about its rules.
+    if (answer.status < 500) storage()?.setItem(key, answers ? 'yes' : 'no');
+    return answers;
+  } catch {
+    asking = undefined;
+    return false;
+  }
+}
+
+/** Storage is closed to some embedded and private pages. */
+function storage(): Storage | undefined {
+  try {
+    return sessionStorage;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Makes the address of a room.
+ *
+ * @param from a query to add, or what a person typed: a link to a room of this page keeps its token and its parameters,
+ *   and one to another server does not, because they are for that server
+ */
+export async function linkTo(address: Address, room: string, from: string): Promise<string> {
+  const link = new URL(address.room(room, await answersRoomPaths(address.base)));
+  let source: URL;
+  try {
+    source = new URL(from, address.base);
+  } catch {
+    return link.href;
+  }
+  if (!source.href.startsWith(address.base.href)) return link.href;
+  for (const [name, value] of source.searchParams) if (name !== 'room') link.searchParams.append(name, value);
+  link.hash = source.hash;
+  return link.href;
+}

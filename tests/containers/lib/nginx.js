@@ -1,0 +1,9 @@
+// nginx of this machine, with the stream module.
+
+import { existsSync } from 'node:fs';
+
+/** Debian has the module in a package of its own; nginx.org's packages have it built in. */
+const module = '/usr/lib/nginx/modules/ngx_stream_module.so';
+
+/** The line that loads it, for the beginning of a configuration. */
+export const loadStream = existsSync(module) ? `load_module ${module};` : '';

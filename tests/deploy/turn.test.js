@@ -1,0 +1,79 @@
+// What a member reaches through a relay in the network of its machine, as docker-compose.turn-host.yml runs it, and the firewall
+// rules of docs/NETWORKING.md. `run` starts this in a network namespace of its own, in which it is root.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { TurnClient } from '../e2e/lib/stun.js';
+import { Turn } from '../e2e/lib/turn.js';
+
+const PRIVATE = '10.9.8.7';
+// coturn relays to it as to any public address.
+const PUBLIC = '198.41.0.4';
+
+let turn, clients, service;
+
+/** Runs a command line with the rights of this namespace. */
+const root = (line) => execFileSync('sh', ['-ec', `PATH=$PATH:/usr/sbin:/sbin; ${line}`]);
+
+async function client() {
+  const one = await TurnClient.connect(turn, turn.credentials(60));
+  assert.equal(await one.allocate(), 0);
+  for (const address of [PRIVATE, PUBLIC]) assert.equal(await one.permit(address), 0);
+  return one;
+}
+
+/** Waits until a service that is bound to all addresses of the machine has received a text. */
+async function received(text) {
+  while ((await once(service, 'message'))[0].toString() !== text);
+}
+
+/** Sends through the relay until it arrives: a datagram may be lost, and permissions take a moment. */
+async function deliver(to, text, arrival) {
+  const again = setInterval(() => clients[0].send(to, text), 200);
+  clients[0].send(to, text);
+  try {
+    return await arrival;
+  } finally {
+    clearInterval(again);
+  }
+}
+
+before(async () => {
+  root(`ip link set lo up; ip addr add ${PRIVATE}/24 dev lo; ip addr add ${PUBLIC}/32 dev lo`);
+  turn = await Turn.start({ settings: { TURN_HOST: PRIVATE, TURN_RELAY_ADDRESS: PRIVATE } });
+  clients = [await client(), await client()];
+  service = dgram.createSocket('udp4').bind(0);
+  await once(service, 'listening');
+});
+after(async () => {
+  for (const one of clients ?? []) await one.close();
+  service?.close();
+  await turn?.stop();
+});
+
+test('the relay reaches services of its own machine, and with the documented rules only its own ports', async () => {
+  const { port } = service.address();
+  for (const host of [PRIVATE, PUBLIC]) {
+    // As docs/SECURITY.md says.
+    await deliver({ host, port }, host, received(host));
+  }
+
+  const [rules] = /sudo iptables [^`]*/.exec(await readFile(new URL('../../docs/NETWORKING.md', import.meta.url), 'utf8'));
+  const here = rules.replaceAll('49160:65535', `${turn.port + 1}:${turn.port + 40}`).replace('--uid-owner 65534', '--uid-owner 0');
+  root(here.replaceAll('sudo ', ''));
+  const heard = [];
+  service.on('message', (text) => heard.push(text.toString()));
+  for (const host of [PRIVATE, PUBLIC]) clients[0].send({ host, port }, 'attack');
+  // Sent later by the same way: the attack has been handled when it arrives.
+  const [ada, grace] = clients;
+  assert.deepEqual(await deliver(grace.relayed, 'hello', grace.next()), { from: ada.relayed, text: 'hello' });
+  const direct = dgram.createSocket('udp4');
+  direct.send('end', port, '127.0.0.1');
+  while (!heard.includes('end')) await once(service, 'message');
+  direct.close();
+  assert.ok(!heard.includes('attack'), `${heard}`);
+});
