@@ -6,7 +6,9 @@ import { execFileSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { TurnClient } from '../e2e/lib/stun.js';
 import { Turn } from '../e2e/lib/turn.js';
 
@@ -43,7 +45,10 @@ async function deliver(to, text, arrival) {
 }
 
 before(async () => {
-  root(`ip link set lo up; ip addr add ${PRIVATE}/24 dev lo; ip addr add ${PUBLIC}/32 dev lo`);
+  root(`ip link set lo up; ip link add relay0 type veth peer name relay1
+    ip addr add ${PRIVATE}/24 dev relay0; ip addr add ${PUBLIC}/32 dev relay0; ip link set relay0 up; ip link set relay1 up`);
+  // Up to a second passes before the kernel says that the interface has a carrier.
+  while (!networkInterfaces().relay0) await setTimeout(10);
   turn = await Turn.start({ settings: { TURN_HOST: PRIVATE, TURN_RELAY_ADDRESS: PRIVATE } });
   clients = [await client(), await client()];
   service = dgram.createSocket('udp4').bind(0);
