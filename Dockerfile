@@ -77,10 +77,10 @@ RUN if [ -n "$CARGO_REGISTRY_MIRROR" ]; then \
     fi
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 # The dependencies alone, under an empty crate: a layer that lasts until Cargo.lock changes. The empty
-# crate is cleaned away, as the files to come may be older than it and would pass for built. Benches and the
+# crate is cleaned away, as the files to come may be older than it and would pass for built. Tests, benches and the
 # fuzzer are no part of the image, and cargo refuses a manifest that names a file which is not there.
 COPY Cargo.toml Cargo.lock ./
-RUN sed -i -E '/^\[\[(bench|example)\]\]/,/^$/d' Cargo.toml && \
+RUN sed -i -E '/^\[\[(bench|example|test)\]\]/,/^$/d' Cargo.toml && \
     mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs && \
     cargo build --release --locked && \
     cargo clean --release --package roundtable && rm -r src

@@ -3,8 +3,9 @@
 # For how long `make fuzz` looks, for each target.
 SECONDS_EACH ?= 600
 
-# The test programs of the server that need no other program and take seconds.
-QUICK_TESTS = allocations binary cluster documents fuzzed golden http hub logs openapi parse_properties protocol readme rules session_properties tokens
+# Test programs that take seconds, and tests that need another program or minutes.
+QUICK_TESTS = allocations cluster server
+SLOW_TESTS = doctor:: monitoring:: otlp:: servers:: http::connections
 
 .PHONY: help run dev test check test-rust test-monitoring test-fuzz fuzz test-web test-e2e test-containers test-deploy lint fmt protocol bench cluster image pin page deny sbom scan certificate upgrade backup restore readable logs rust node python cxx tools build-tests images-for-tests build-rust-tests
 
@@ -30,7 +31,7 @@ test: ## everything that CI does; installs what is missing
 check: rust python cxx static/node_modules/.package-lock.json ## the edit loop: format, lints and quick tests, in under 3 minutes
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	tests/rust --lib $(QUICK_TESTS:%=--test %)
+	tests/rust --lib $(QUICK_TESTS:%=--test %) -- $(SLOW_TESTS:%=--skip %)
 	cd static && npm run lint && npm test
 
 test-rust: rust python cxx ## format, lints and tests of the server
@@ -39,7 +40,7 @@ test-rust: rust python cxx ## format, lints and tests of the server
 	tests/rust
 
 test-monitoring: rust ## dashboards and alerts, with a real Prometheus; part of test-rust
-	cargo test --locked --test monitoring
+	cargo test --locked --test server monitoring::
 
 test-fuzz: rust ## a short look for input that breaks the server
 	fuzz/run 5

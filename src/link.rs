@@ -211,10 +211,17 @@ impl Link {
         self.keep(now, pace)
     }
 
-    /// Counts the message that has come last as so many messages and bytes more (R81).
+    /// Counts the last message as this many more messages and bytes (R81).
     pub(crate) fn charge(&mut self, messages: u32, bytes: usize) {
         let now = Instant::now();
         let pace = self.meter.take(now, messages, bytes);
+        self.keep(now, pace);
+    }
+
+    /// Counts what the room has to carry of the last message (R79).
+    pub(crate) fn charge_room(&mut self, messages: u32, bytes: usize) {
+        let now = Instant::now();
+        let pace = self.meter.share(now, messages, bytes);
         self.keep(now, pace);
     }
 

@@ -1,7 +1,5 @@
 //! The real program: its settings, its logs, its signals and its exit codes.
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::process::{Command, Stdio};
@@ -10,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use common::client::Client;
-use common::folder::Folder;
-use common::program::{BINARY, Running, program, run, text};
-use common::tokens::{Keys, later};
-use common::{eventually, http, kernel, within};
+use crate::common::client::Client;
+use crate::common::folder::Folder;
+use crate::common::program::{BINARY, Running, program, run, text};
+use crate::common::tokens::{Keys, later};
+use crate::common::{eventually, http, kernel, within};
 
 #[test]
 fn whoever_reads_of_a_list_only_what_it_wants_gets_no_error() {
@@ -318,7 +316,7 @@ fn a_port_in_use_is_told() {
 #[tokio::test]
 async fn no_log_tells_what_people_say_or_a_secret() {
     let mut running = Running::start(&[
-        ("ROUNDTABLE_LOG", "info,roundtable=trace"),
+        ("ROUNDTABLE_LOG", "trace"),
         ("ROUNDTABLE_TURN_SECRET", "turn-north-of-the-relay-and-longer"),
         ("ROUNDTABLE_ICE_URLS", "turn:t.example:3478"),
         ("ROUNDTABLE_RESUME_KEY", "resume-south-of-the-server-and-longer"),

@@ -1,8 +1,6 @@
 //! The documents name what there is: docs/PROTOCOL.md every code and every limit, docs/SECURITY.md for each promise
 //! tests that are there.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
@@ -70,7 +68,7 @@ fn the_protocol_has_every_code_of_the_http_api() {
 #[test]
 fn the_protocol_has_a_row_for_every_limit() {
     let protocol = read("docs/PROTOCOL.md");
-    let table = common::config(&[]).limits_table();
+    let table = crate::common::config(&[]).limits_table();
     let mut lines = table.lines();
     let heads = lines.next().unwrap();
     let column = |name: &str| heads.find(name).unwrap();

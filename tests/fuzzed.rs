@@ -1,7 +1,7 @@
 //! The invariants of the fuzz targets, without a fuzzer: on what is kept in fuzz/seeds, which has all that was ever
 //! found, and on random bytes.
 
-mod invariants;
+use crate::invariants;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! The golden messages of tests/fixtures, which Vitest reads too: what the frontend is tested
 //! with is what the server understands and sends.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use common::TestServer;
-use common::raw::{FIN, Raw, TEXT};
-use common::several::two;
-use common::tokens::{Keys, later};
+use crate::common::TestServer;
+use crate::common::raw::{FIN, Raw, TEXT};
+use crate::common::several::two;
+use crate::common::tokens::{Keys, later};
 
 fn fixture(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);

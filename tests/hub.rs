@@ -1,7 +1,5 @@
 //! What a server does under stalled clients, many rooms, and at its end.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
 use roundtable::protocol::RoomName;
@@ -9,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use common::raw::{CLOSE, FIN, Raw};
-use common::{TestServer, http, within};
+use crate::common::raw::{CLOSE, FIN, Raw};
+use crate::common::{TestServer, http, within};
 
 #[tokio::test]
 async fn a_room_is_forgotten_when_its_last_member_is_gone() {

@@ -1,15 +1,13 @@
 //! The log lines of connections, of the real program: each is of one connection, and says nothing that opens a door.
 
-mod common;
-
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use common::client::Client;
-use common::program::Running;
-use common::raw::Raw;
-use common::tokens::{Keys, later};
-use common::{eventually, metric};
+use crate::common::client::Client;
+use crate::common::program::Running;
+use crate::common::raw::Raw;
+use crate::common::tokens::{Keys, later};
+use crate::common::{eventually, metric};
 
 /// As docs/OPERATIONS.md says.
 const LEVELS: (&str, &str) = ("ROUNDTABLE_LOG", "info,roundtable::conn=debug");

@@ -1,18 +1,16 @@
 //! docs/METRICS.md against what a running server shows, in both directions.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use roundtable::protocol::{CloseCode, ErrorCode};
 use serde_json::json;
 
-use common::folder::Folder;
-use common::tls::TlsEndpoint;
-use common::tokens::Keys;
-use common::upload::{Upload, media};
-use common::{TestServer, eventually, http, within};
+use crate::common::folder::Folder;
+use crate::common::tls::TlsEndpoint;
+use crate::common::tokens::Keys;
+use crate::common::upload::{Upload, media};
+use crate::common::{TestServer, eventually, http, within};
 
 const DOCUMENT: &str = include_str!("../docs/METRICS.md");
 const PROTOCOL: &str = include_str!("../docs/PROTOCOL.md");

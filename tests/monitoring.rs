@@ -2,8 +2,6 @@
 //! each dashboard has something to show, and what alerts look at is there. That they fire in time promtool sees, of series
 //! that a server shows. Grafana itself is not run: its files are checked as JSON.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
@@ -16,12 +14,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use common::client::encode;
-use common::folder::Folder;
-use common::tls::TlsEndpoint;
-use common::tokens::Keys;
-use common::upload::{TOKEN, Upload, admin, assert_refused, media};
-use common::{TestServer, eventually, http, within};
+use crate::common::client::encode;
+use crate::common::folder::Folder;
+use crate::common::tls::TlsEndpoint;
+use crate::common::tokens::Keys;
+use crate::common::upload::{TOKEN, Upload, admin, assert_refused, media};
+use crate::common::{TestServer, eventually, http, within};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/monitoring");
 
@@ -93,8 +91,8 @@ fn promtool(args: &[&str]) {
     assert!(
         output.status.success(),
         "{}{}",
-        common::program::text(&output.stdout),
-        common::program::text(&output.stderr)
+        crate::common::program::text(&output.stdout),
+        crate::common::program::text(&output.stderr)
     );
 }
 
@@ -125,7 +123,7 @@ async fn the_older_text_format_is_without_fault() {
     let mut promtool = promtool.spawn().expect("promtool (make tools)");
     promtool.stdin.take().unwrap().write_all(&plain).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let told = [output.stdout, output.stderr].map(|bytes| common::program::text(&bytes)).concat();
+    let told = [output.stdout, output.stderr].map(|bytes| crate::common::program::text(&bytes)).concat();
     // The one thing that it would have otherwise: lines are sold by the bit.
     assert_eq!(told.trim(), "roundtable_quality_received_bits_per_second use base unit \"bytes\" instead of \"bits\"");
 }

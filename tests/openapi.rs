@@ -1,18 +1,16 @@
 //! docs/openapi.json against the server: every operation and every status it names is asked for, and what is answered
 //! is what it says. Nothing that it does not name is answered.
 
-mod common;
-
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use common::client::encode;
-use common::folder::Folder;
-use common::http::{Answer, ask, begin, finish, post, read, send};
-use common::program::{BINARY, Running, program};
-use common::upload::{Upload, media};
-use common::{TestServer, eventually, within};
+use crate::common::client::encode;
+use crate::common::folder::Folder;
+use crate::common::http::{Answer, ask, begin, finish, post, read, send};
+use crate::common::program::{BINARY, Running, program};
+use crate::common::upload::{Upload, media};
+use crate::common::{TestServer, eventually, within};
 use roundtable::protocol::{Link, RoomName};
 
 const TOKEN: &str = "north-north-north-north-north-north";

@@ -25,7 +25,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_what_is_read(
-        name in "[\\PC&&[^\\s\\p{Default_Ignorable_Code_Point}\\p{M}\u{2800}\u{1d159}]]{1,64}",
+        name in "[\\PC&&[^\\s\\p{Default_Ignorable_Code_Point}\\p{M}\u{2800}\u{fffc}\u{1d159}]]{1,64}",
         [resume, token, host_key, proof] in prop::array::uniform4(prop::option::of(".{0,80}")),
         last_seq in any::<Option<u64>>(),
         flag in any::<bool>(),

@@ -1,14 +1,12 @@
 //! Tokens as people make them: by the program, and by the examples of the READMEs, each run as it stands there.
 
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use common::TestServer;
-use common::tokens::Keys;
+use crate::common::TestServer;
+use crate::common::tokens::Keys;
 
 /// The program, with nothing of this test's own environment.
 fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {

@@ -1,7 +1,7 @@
 //! What the engine does for servers: it numbers, keeps for a while, and passes on. It decides nothing about rooms.
 //!
 //! The engine keeps a record for each room that anybody has: its [`Incarnation`], the [`Post`]s of the servers that are
-//! in, the number and time of the last entry, and the latest entries ([`LOG_ENTRIES`]). Every request is carried out at
+//! in, the number and time of the last entry, and the latest entries ([`LOG_ENTRIES`], [`LOG_BYTES`]). Every request is carried out at
 //! once as a whole or not at all (a script). In Redis all keys and channels of a room carry its name as hash tag, so
 //! that a script finds them on one node of a cluster.
 
@@ -17,6 +17,8 @@ use crate::protocol::RoomName;
 
 /// How many entries a room's log keeps. Who lacks an older one asks another server for the room.
 pub const LOG_ENTRIES: usize = 256;
+/// Bytes of the entries that a room's log keeps, but always the latest one: members must not fill the store's memory.
+pub const LOG_BYTES: usize = 128 * 1024;
 /// A room's record is kept so long after the last request of a server that is in. Who has one asks at least every
 /// 30 s.
 pub const RECORD_LASTS: Duration = Duration::from_secs(120);

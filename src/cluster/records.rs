@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use super::bus::{Answer, LOG_ENTRIES, RECORD_LASTS, Request};
+use super::bus::{Answer, LOG_BYTES, LOG_ENTRIES, RECORD_LASTS, Request};
 use super::wire::{Body, Entry, Incarnation, News, Post, ServerId};
 use crate::protocol::RoomName;
 
@@ -24,13 +24,15 @@ pub struct Records {
 pub struct Limits {
     /// Entries of a room's log.
     pub entries: usize,
+    /// Bytes of these entries as JSON. The latest entry is always kept.
+    pub bytes: usize,
     /// A record nobody has asked for anything so long is forgotten.
     pub lasts: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: LOG_ENTRIES, lasts: RECORD_LASTS }
+        Self { entries: LOG_ENTRIES, bytes: LOG_BYTES, lasts: RECORD_LASTS }
     }
 }
 
@@ -41,6 +43,7 @@ struct Record {
     number: u64,
     time: Duration,
     log: VecDeque<Entry>,
+    log_bytes: usize,
     /// How long it is kept.
     until: Duration,
 }
@@ -99,7 +102,7 @@ impl Records {
             return Answer::NotAttached;
         }
         record.until = now + self.limits.lasts;
-        let keep = self.limits.entries;
+        let keep = self.limits;
         match request {
             Request::Detach { .. } => record.remove(now, keep, post, News::Detached(post), publish),
             Request::Evict { victim, .. } => record.remove(now, keep, victim, News::Evicted(victim), publish),
@@ -138,7 +141,7 @@ impl Records {
         let record = self.rooms.entry(room.clone()).or_insert_with(|| {
             let born = (now.as_millis() as u64).max(after.map_or(0, |after| after.born.saturating_add(1)));
             let incarnation = Incarnation { born, founder: post };
-            Record { incarnation, posts: Vec::new(), number: 0, time: now, log: VecDeque::new(), until }
+            Record { incarnation, posts: Vec::new(), number: 0, time: now, log: VecDeque::new(), log_bytes: 0, until }
         });
         if !record.posts.contains(&post) {
             if after == Some(record.incarnation) {
@@ -146,7 +149,7 @@ impl Records {
             }
             record.posts.push(post);
             let body = Body::Posts { posts: record.posts.clone(), news: News::Attached(post) };
-            record.append(now, self.limits.entries, body, publish);
+            record.append(now, self.limits, body, publish);
         }
         record.until = until;
         let others = record.posts.iter().copied().filter(|other| *other != post).collect();
@@ -155,7 +158,7 @@ impl Records {
 }
 
 impl Record {
-    fn remove(&mut self, now: Duration, keep: usize, post: Post, news: News, publish: Publish<'_>) {
+    fn remove(&mut self, now: Duration, keep: Limits, post: Post, news: News, publish: Publish<'_>) {
         let before = self.posts.len();
         self.posts.retain(|other| *other != post);
         if self.posts.len() < before {
@@ -165,7 +168,7 @@ impl Record {
         }
     }
 
-    fn append(&mut self, now: Duration, keep: usize, body: Body, publish: Publish<'_>) -> Entry {
+    fn append(&mut self, now: Duration, keep: Limits, body: Body, publish: Publish<'_>) -> Entry {
         self.number += 1;
         self.time = self.time.max(now);
         let entry = Entry { number: self.number, time: self.time, body };
@@ -173,7 +176,15 @@ impl Record {
             publish(post.server, self.incarnation, entry.clone());
         }
         self.log.push_back(entry.clone());
-        self.log.drain(..self.log.len().saturating_sub(keep));
+        self.log_bytes += bytes_of(&entry);
+        while self.log.len() > keep.entries || (self.log_bytes > keep.bytes && self.log.len() > 1) {
+            let Some(oldest) = self.log.pop_front() else { break };
+            self.log_bytes -= bytes_of(&oldest);
+        }
         entry
     }
+}
+
+fn bytes_of(entry: &Entry) -> usize {
+    serde_json::to_vec(entry).map_or(0, |json| json.len())
 }

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use super::load::env_name;
 use super::{Cli, Config};
-use crate::cluster::bus::LOG_ENTRIES;
+use crate::cluster::bus::{LOG_BYTES, LOG_ENTRIES};
 use crate::cluster::engine::{BYTES, ORDERS};
 use crate::cluster::link::{LINK_BYTES, LINK_PARCELS};
 use crate::cluster::share::{DECIDED_WITHIN, HELD, PENDING, UNTOLD};
@@ -97,7 +97,10 @@ fn between_servers() -> [(String, &'static str); 11] {
         (format!("{} members of a room on several servers", replica::ROOM_MEMBERS), "a server can send it to another"),
         (format!("{PENDING} acts of a room that wait for the engine"), "an engine that is away costs no more memory"),
         (format!("{ORDERS} orders, {BYTES} bytes, that wait for the engine"), "the same, of all rooms"),
-        (format!("{LOG_ENTRIES} entries of a room's log"), "the engine's memory; who lacks one asks a server"),
+        (
+            format!("{LOG_ENTRIES} entries, {LOG_BYTES} bytes of a room's log"),
+            "the engine's memory; who lacks one asks a server",
+        ),
         (format!("{LINK_PARCELS} frames, {LINK_BYTES} bytes, to another server"), "of a room, and not acknowledged"),
         (format!("{MAX_BYTES} bytes a message between servers"), "what is longer is not read"),
         (format!("{SHIPPED_BYTES} bytes a session on its way"), "it fits in such a message"),

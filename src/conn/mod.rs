@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
 use crate::hub::{Absence, Membership, Said};
-use crate::limits::{Rejection, Visit};
+use crate::limits::{Attempt, Rejection, Visit};
 use crate::link::{Event, Link, with_jitter};
 use crate::outbox::Outbox;
 use crate::protocol::client::{self, Request};
@@ -170,6 +170,7 @@ impl Joined<'_> {
             Over::Happened(
                 Event::End(End::Lost)
                 | Event::PeerTimeout
+                | Event::TooFast
                 | Event::HoldsTooMuch
                 | Event::Closed(CloseCode::SlowConsumer),
             ) => {
@@ -204,7 +205,7 @@ impl Joined<'_> {
         }
         let (messages, said) = (&self.app.metrics.messages, Said { number, reference });
         let nth = messages.received(kind, text.len());
-        let (mut ordered, mut answer_bytes) = (false, 0);
+        let (mut ordered, mut answer_bytes, mut for_room) = (false, 0, true);
         let mut asked = |result: Result<bool, Refusal>| result.map(|asked| ordered = asked);
         let result = match request {
             Ok(Request::Signal { to, data }) => {
@@ -230,6 +231,7 @@ impl Joined<'_> {
             // What is between this connection and its server.
             Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. } | Request::Quality(_))
             | Err(_) => {
+                for_room = false;
                 let counted = self.membership.count(number);
                 if counted == Ok(true) {
                     self.answer(link, request, reference);
@@ -237,14 +239,22 @@ impl Joined<'_> {
                 counted.map(drop)
             }
         };
-        if let Err(refusal) = result {
-            if matches!(refusal, Refusal::TooManySignals(_)) {
-                link.pardon(text.len());
+        match result {
+            Ok(()) => {
+                let more = if ordered { ORDERED - 1 } else { 0 };
+                if more > 0 || answer_bytes > 0 {
+                    link.charge(more, answer_bytes);
+                }
+                if for_room {
+                    link.charge_room(1 + more, text.len() + answer_bytes);
+                }
             }
-            refuse(link, &refusal, kind, reference);
-        }
-        if ordered || answer_bytes > 0 {
-            link.charge(if ordered { ORDERED - 1 } else { 0 }, answer_bytes);
+            Err(refusal) => {
+                if matches!(refusal, Refusal::TooManySignals(_)) {
+                    link.pardon(text.len());
+                }
+                refuse(link, &refusal, kind, reference);
+            }
         }
         if number.is_some() {
             link.owe_ack();
@@ -298,7 +308,10 @@ impl Joined<'_> {
         let granted = match pass.check_renewal(token) {
             Ok(granted) => granted,
             Err(denied) => {
-                self.visit.guessed();
+                // A member must not lock out its whole address: nothing is counted beyond what joins may use up.
+                if let Attempt::After(_) = self.visit.attempt(false) {
+                    self.visit.guessed();
+                }
                 return link.refuse(denied.code, &denied.message, Some("renew"), reference);
             }
         };

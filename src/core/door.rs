@@ -22,6 +22,8 @@ pub(super) struct House<H> {
     pub(super) settings: Settings,
     /// In the order in which they came. Nobody waits before a door that is open or locked.
     waiting: Vec<Guest<H>>,
+    /// Since the hosts were last sent who waits.
+    pub(super) lobby_changed: bool,
     /// Who was in and may come back past lock and lobby, and as what; the latest last.
     former: VecDeque<(PeerId, Role)>,
     /// Credentials that no longer admit anybody.
@@ -51,6 +53,7 @@ impl<H> Default for House<H> {
         Self {
             settings: Settings::default(),
             waiting: Vec::new(),
+            lobby_changed: false,
             former: VecDeque::new(),
             removals: Removals::default(),
             tokens: TokenHolders::default(),
@@ -143,6 +146,7 @@ impl<H> Room<H> {
     /// Lets a newcomer wait, and tells it and the hosts.
     pub(super) fn wait(
         &mut self,
+        now: Duration,
         seat: Seat,
         peer: Peer,
         grant: Grant,
@@ -158,7 +162,7 @@ impl<H> Room<H> {
         let shown = Waiting { id: peer.id, name: peer.name, name_from_token: peer.name_from_token };
         let Seat { session, .. } = seat;
         self.house.waiting.push(Guest { session, shown, state: peer.state, grant, comeback, handle });
-        self.show_lobby(emit);
+        self.lobby_changed(now, emit);
     }
 
     /// Whether this session waits.
@@ -173,9 +177,14 @@ impl<H> Room<H> {
     }
 
     /// Takes somebody off who waits no more.
-    pub(super) fn stop_waiting(&mut self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<H, Refusal> {
+    pub(super) fn stop_waiting(
+        &mut self,
+        now: Duration,
+        id: PeerId,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<H, Refusal> {
         let guest = self.house.take_guest(id).ok_or(Refusal::PeerNotFound)?;
-        self.show_lobby(emit);
+        self.lobby_changed(now, emit);
         Ok(guest.handle)
     }
 
@@ -246,7 +255,25 @@ impl<H> Room<H> {
         }
     }
 
-    fn show_lobby(&self, emit: &mut impl FnMut(Effect<'_, H>)) {
+    /// Sends the list soon: strangers who come and go must not flood the hosts (R36).
+    fn lobby_changed(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+        self.house.lobby_changed = true;
+        if !self.waking {
+            self.announce_or_wait(now, emit);
+        }
+    }
+
+    /// Returns whether the hosts were sent the list.
+    pub(super) fn announce_lobby(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) -> bool {
+        let is_due = self.house.lobby_changed;
+        if is_due {
+            self.show_lobby(emit);
+        }
+        is_due
+    }
+
+    fn show_lobby(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+        self.house.lobby_changed = false;
         let frame = self.lobby_frame();
         for host in self.members.values().filter(|member| member.peer.role == Role::Host) {
             emit(host.send(frame.clone()));

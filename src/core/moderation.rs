@@ -105,7 +105,7 @@ impl<H> Room<H> {
             Moderation::Remove { to } => return self.remove(seat.id, to, emit),
             Moderation::Admit { to } => return self.admit(now, to, emit),
             Moderation::Refuse { to } => {
-                let handle = self.stop_waiting(to, emit)?;
+                let handle = self.stop_waiting(now, to, emit)?;
                 emit(Effect::Close { handle, code: CloseCode::Refused });
             }
             Moderation::RefuseAll => self.refuse_all(emit),
@@ -213,8 +213,13 @@ impl<H> Room<H> {
     }
 
     /// Sends somebody away who is in or waits.
-    pub(super) fn evict(&mut self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
-        match self.stop_waiting(id, emit) {
+    pub(super) fn evict(
+        &mut self,
+        now: Duration,
+        id: PeerId,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        match self.stop_waiting(now, id, emit) {
             Ok(handle) => emit(Effect::Close { handle, code: CloseCode::Refused }),
             Err(_) => return self.send_out(id, emit),
         }

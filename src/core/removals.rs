@@ -8,7 +8,7 @@ use crate::protocol::PeerId;
 
 /// Removed participants that a room remembers. Beyond it, secrets of unknown participants are rejected.
 pub const REMOVED: usize = 512;
-/// Participants with the host key that a room remembers.
+/// Participants with the host key that a room remembers. Beyond it, each removal invalidates the key.
 const KEY_HOLDERS: usize = 256;
 
 /// The removals in one room.
@@ -19,6 +19,8 @@ pub(super) struct Removals {
     overflowed: bool,
     /// Participants who joined with the host key; the latest last.
     key_holders: VecDeque<PeerId>,
+    /// The oldest of `key_holders` was dropped: any participant may have the host key.
+    key_holders_overflowed: bool,
     /// A participant with the host key was removed.
     host_key: bool,
 }
@@ -26,12 +28,12 @@ pub(super) struct Removals {
 impl Removals {
     /// Remembers that this participant has the room's host key.
     pub(super) fn note_host_key(&mut self, id: PeerId) {
-        push(&mut self.key_holders, id, KEY_HOLDERS);
+        self.key_holders_overflowed |= push(&mut self.key_holders, id, KEY_HOLDERS);
     }
 
     /// Invalidates the credentials of a removed participant.
     pub(super) fn add(&mut self, id: PeerId) {
-        self.host_key |= self.key_holders.contains(&id);
+        self.host_key |= self.key_holders_overflowed || self.key_holders.contains(&id);
         self.overflowed |= push(&mut self.ids, id, REMOVED);
     }
 

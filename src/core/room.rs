@@ -152,14 +152,14 @@ impl<H> Room<H> {
             Input::Join { .. } => self.join(now, input, emit),
             Input::Moderate { seat, act } => self.moderate(now, seat, act, emit),
             Input::Leave { seat, .. } | Input::Lose { seat, .. } if self.is_waiting(seat) => {
-                self.stop_waiting(seat.id, emit).map(drop)
+                self.stop_waiting(now, seat.id, emit).map(drop)
             }
             Input::Leave { seat, reason } => self.leave(seat, reason, emit).map(drop),
             Input::Lose { seat, reason, handle } => self.lose(now, seat, reason, handle, emit),
             Input::Return { seat, handle } => self.take_back(seat, handle, emit),
             Input::Renew { seat, token } => self.renew_token(seat, token),
             Input::Sync { seat } => self.sync(now, seat, emit),
-            Input::Evict { id } => self.evict(id, emit),
+            Input::Evict { id } => self.evict(now, id, emit),
             Input::End => {
                 self.end(emit);
                 Ok(())
@@ -225,13 +225,13 @@ impl<H> Room<H> {
         match door {
             Door::In(role) => {
                 // It waited, and has come again with a grant that opens the door.
-                if let Ok(handle) = self.stop_waiting(seat.id, emit) {
+                if let Ok(handle) = self.stop_waiting(now, seat.id, emit) {
                     emit(Effect::Close { handle, code: CloseCode::Superseded });
                 }
                 peer.role = role;
                 self.enter(now, seat, peer, grant, comeback, handle, emit);
             }
-            Door::Lobby => self.wait(seat, peer, grant, comeback, handle, emit),
+            Door::Lobby => self.wait(now, seat, peer, grant, comeback, handle, emit),
         }
         Ok(())
     }

@@ -51,7 +51,10 @@ impl<H> Room<H> {
     pub(super) fn announce_or_wait(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if now >= self.quiet_until {
             self.announce_states(now, emit);
-        } else if !self.changed.is_empty() {
+            if self.announce_lobby(emit) {
+                self.quiet_until = now + STATE_INTERVAL;
+            }
+        } else if !self.changed.is_empty() || self.house.lobby_changed {
             self.waking = true;
             emit(Effect::WakeAt(self.quiet_until));
         }

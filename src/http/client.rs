@@ -19,6 +19,8 @@ use crate::limits::SharedAddress;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Scheme by which the browser asked, as proxies say it.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The other end of a connection, as the system tells it.
 #[derive(Clone, Copy, Debug)]
@@ -140,9 +142,14 @@ impl Proxies {
 
     /// Returns whether the host that the browser asked for, as far as the request tells it, is that of the page's origin.
     pub(super) fn is_own_page(&self, peer: IpAddr, headers: &HeaderMap, origin: &str) -> bool {
-        let forwarded = self.trusts(peer).then(|| headers.get_all(FORWARDED_HOST).iter().next_back()).flatten();
-        let host = forwarded.or_else(|| headers.get(header::HOST)).and_then(|host| host.to_str().ok());
-        host.is_some_and(|host| is_same(origin, host.rsplit(',').next().unwrap_or(host).trim()))
+        let is_proxy = self.trusts(peer);
+        let forwarded = |name| is_proxy.then(|| headers.get_all(name).iter().next_back()).flatten();
+        let last = |value: &HeaderValue| Some(value.to_str().ok()?.rsplit(',').next()?.trim().to_owned());
+        let host = forwarded(FORWARDED_HOST).or_else(|| headers.get(header::HOST)).and_then(last);
+        let is_scheme =
+            |scheme: String| origin.split_once(':').is_some_and(|(own, _)| own.eq_ignore_ascii_case(&scheme));
+        host.is_some_and(|host| is_same(origin, &host))
+            && forwarded(FORWARDED_PROTO).and_then(last).is_none_or(is_scheme)
     }
 }
 
@@ -284,7 +291,7 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Same host and same port. The scheme is the proxy's affair: we see none of the TLS before us.
+/// Same host and same port. Only a proxy knows the scheme, as we see none of the TLS before us.
 fn is_same(origin: &str, host: &str) -> bool {
     let (Some((scheme, from, port)), Some((to, to_port))) = (host_of(origin), split_port(host)) else { return false };
     let usual = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };

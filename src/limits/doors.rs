@@ -147,12 +147,12 @@ impl Doors {
         self.charge(from, GUESS - 1.0, now);
     }
 
-    /// Counts so many attempts more.
+    /// Counts more attempts. The debt is bounded, so that nobody can lock an address out for long.
     fn charge(&self, from: IpAddr, attempts: f64, now: Instant) {
         if self.rules.attempts > 0 {
             let mut table = self.lock();
             for network in networks(from) {
-                table.get(network, now, self.rules).attempts.take(now, attempts);
+                table.get(network, now, self.rules).attempts.charge(now, attempts);
             }
         }
     }
@@ -377,6 +377,17 @@ mod tests {
         }
         // 60 at once, then one in two seconds: 15 bits of a name in a whole day.
         assert!((1_850..=1_870).contains(&guesses), "{guesses} in an hour");
+    }
+
+    #[test]
+    fn r66_guesses_at_once_do_not_lock_an_address_out_for_long() {
+        let (doors, mut now, from) = (Doors::new(RULES, Gauge::default()), Instant::now(), address("10.0.0.1"));
+        let asked = (0..1_000).filter(|_| matches!(doors.attempt(from, false, now), Attempt::After(_))).count();
+        (0..asked).for_each(|_| doors.guessed(from, now));
+        // Two minutes' worth.
+        assert!(matches!(doors.attempt(from, false, now), Attempt::Refused(wait) if wait.as_secs_f64() < 120.3));
+        now += Duration::from_secs(116);
+        assert!(matches!(doors.attempt(from, false, now), Attempt::After(_)));
     }
 
     #[test]

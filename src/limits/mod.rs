@@ -93,18 +93,27 @@ impl Meter {
         }
     }
 
-    /// Counts messages and bytes; says whether to wait before the next read.
+    /// Counts messages and bytes for the peer and the server; says whether to wait before the next read.
     pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
         let own = self.messages.take(now, f64::from(messages)).max(self.bytes.take(now, bytes as f64));
-        let in_common = self.of_room.iter_mut().chain([&mut self.of_server]);
-        let common = in_common.map(|share| share.take(now, messages, bytes)).fold(Duration::ZERO, Duration::max);
+        let common = self.of_server.take(now, messages, bytes);
         self.in_common = !common.is_zero();
-        let wait = own.max(common);
+        self.pace(now, own.max(common))
+    }
+
+    /// Counts what the room has to carry of the last messages that were taken.
+    pub fn share(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
+        let wait = self.of_room.as_mut().map_or(Duration::ZERO, |room| room.take(now, messages, bytes));
+        self.in_common |= !wait.is_zero();
+        self.pace(now, wait)
+    }
+
+    fn pace(&mut self, now: Instant, wait: Duration) -> Pace {
         if wait.is_zero() {
             return Pace::Free;
         }
-        let since = self.held.filter(|(_, until)| now <= *until + CALM).map_or(now, |(since, _)| since);
-        self.held = Some((since, now + wait));
+        let (since, until) = self.held.filter(|(_, until)| now <= *until + CALM).unwrap_or((now, now));
+        self.held = Some((since, until.max(now + wait)));
         if now - since > self.rate.patience { Pace::TooMuch } else { Pace::Held(wait) }
     }
 }
@@ -142,6 +151,12 @@ impl Bucket {
     fn wait_for(&mut self, now: Instant, amount: f64) -> Duration {
         self.earn(now);
         Duration::from_secs_f64((amount - self.tokens).max(0.0) / f64::from(self.rate))
+    }
+
+    /// Takes at most as much as leaves a debt of one full bucket.
+    fn charge(&mut self, now: Instant, amount: f64) {
+        self.take(now, amount);
+        self.tokens = self.tokens.max(-f64::from(self.size));
     }
 
     fn take(&mut self, now: Instant, amount: f64) -> Duration {

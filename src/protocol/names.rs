@@ -125,10 +125,11 @@ fn check_visible(name: &str) -> Result<(), String> {
 }
 
 /// Returns whether nothing is drawn for a character: the ignorable ones (UAX #44), all bidirectional controls among them,
-/// and four more that fonts leave blank: the Braille blank, interlinear annotations, and the null notehead.
+/// and five more that fonts leave blank: the Braille blank, interlinear annotations, the object replacement character, and
+/// the null notehead.
 fn is_invisible(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
-        || matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffb}' | '\u{1d159}')
+        || matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffc}' | '\u{1d159}')
 }
 
 /// Returns whether emoji or a script need an invisible character within a name: joiners, variation selectors, and the tags

@@ -55,8 +55,9 @@ where
 
 /// Sends log lines to standard output from now on. Called once, by the binary.
 pub fn init_logs(config: &Config) {
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&config.log)).with_timer(ZonedTime(config.zone));
+    // At `debug` and `trace` these log messages and URLs, with the secrets in them.
+    let filter = format!("{},tungstenite=off,ureq=off,ureq_proto=off", config.log);
+    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_timer(ZonedTime(config.zone));
     match config.log_format {
         LogFormat::Json if config.traces.otlp_endpoint.is_some() => {
             lines.json().flatten_event(true).with_span_list(false).map_event_format(OfTrace).init();

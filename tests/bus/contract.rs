@@ -35,6 +35,7 @@ macro_rules! keeps_its_promises {
         crate::contract::keeps_its_promises!($engine =>
             servers_come_in_an_order, who_is_in_may_ask_to_come_in_again, records_come_one_after_the_other,
             acts_get_numbers, who_is_not_in_appends_nothing, a_log_is_read_from_anywhere, a_log_forgets_its_beginning,
+            a_log_has_bounded_bytes,
             who_goes_is_told, a_room_that_nobody_knows_begins_anew, who_is_put_out_is_told, records_expire,
             messages_go_to_one_server, messages_come_as_they_are, a_room_that_was_forgotten_is_silent,
             leases_end, rooms_have_any_name);
@@ -189,6 +190,21 @@ pub async fn a_log_forgets_its_beginning(engine: &impl Engine) {
         let answer = a.ask(&room, place.fetch(after)).await;
         let Answer::Entries { number: 7, entries } = answer else { panic!("{answer:?}") };
         assert_eq!(entries.map(|entries| entries.len()), there, "after {after}");
+    }
+}
+
+pub async fn a_log_has_bounded_bytes(engine: &impl Engine) {
+    let mut a = engine.join_with(Limits { bytes: 100, ..Limits::default() }).await;
+    let room = new_room();
+    let place = a.attach(&room).await;
+    for number in 2..6 {
+        a.ask(&room, place.append(vec![(number, act(number))])).await;
+        // One entry has more than half of that.
+        for (after, there) in [(number - 2, None), (number - 1, Some(1))] {
+            let answer = a.ask(&room, place.fetch(after)).await;
+            let Answer::Entries { entries, .. } = answer else { panic!("{answer:?}") };
+            assert_eq!(entries.map(|entries| entries.len()), there, "after {after}");
+        }
     }
 }
 

@@ -163,7 +163,8 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
     let host_seat = seat(&host);
     act(host);
     // All that is remembered of those who were there.
-    for number in 1..=1_200 {
+    // Removals first: among so many who have the host key, they would make it invalid.
+    for number in (1..=1_200).step_by(2).chain((2..=1_200).step_by(2)) {
         let join = granted(number, (number % 2 == 0).then_some(Role::Host));
         let gone = seat(&join);
         act(join);

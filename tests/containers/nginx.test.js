@@ -313,6 +313,7 @@ test('logs go to the console, and to files where a folder is mounted, in the zon
   // There is no server here: nginx's own error line names it all the same, which nothing can be done about.
   await get(`${await base(name)}signal-api/v1/admin/rooms/weekly`);
   await get(`${await base(name)}r/standup?name=Ada`);
+  await get(`${await base(name)}/r/standup`);
 
   const line = /\+05:45 [\d.]+ "GET \/r\/- HTTP\/1\.1" 200 /;
   await until('the line is in the file', async () => line.test(await readFile(join(folder, 'access.log'), 'utf8')));

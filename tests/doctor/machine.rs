@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use super::stage::{Folder, Process, SECRET, doctor, free_port, own, said};
 use crate::common::http;
 use crate::common::program::{BINARY, Running, program, run, text};
-use crate::stage::{Folder, Process, SECRET, doctor, free_port, own, said};
 
 #[test]
 fn all_is_well_with_an_engine_a_running_server_and_keys() {

@@ -1,9 +1,6 @@
 //! `roundtable doctor` finds each mistake that is made on purpose, with the real program and what it stands among, and
 //! finds nothing where all is well.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod machine;
 mod outside;
 mod proxies;

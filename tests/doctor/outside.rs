@@ -1,9 +1,9 @@
 //! A server as its clients see it, behind proxies that were written by hand.
 
+use super::stage::{ClosedPort, Folder, LATER, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
 use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::program::{run, text};
-use crate::stage::{ClosedPort, Folder, LATER, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
 
 /// What passes a WebSocket on as it should be.
 pub fn proxied(upstream: &str) -> String {

@@ -5,10 +5,10 @@ use std::process::Command;
 
 use roundtable::doctor::findings::Finding;
 
+use super::outside::proxied;
+use super::stage::{ClosedPort, Folder, NOW, Process, doctor, free_port, nginx, nginx_with, server};
 use crate::common::http;
 use crate::common::program::Running;
-use crate::outside::proxied;
-use crate::stage::{ClosedPort, Folder, NOW, Process, doctor, free_port, nginx, nginx_with, server};
 
 const FORWARDED_FOR: &str = "proxy_set_header X-Forwarded-For $remote_addr;";
 

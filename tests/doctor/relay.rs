@@ -1,6 +1,6 @@
 //! Relays that are set wrong.
 
-use crate::stage::{Folder, NOW, SECRET, Turn, free_port, own};
+use super::stage::{Folder, NOW, SECRET, Turn, free_port, own};
 
 #[test]
 fn a_relay_that_is_well() {
@@ -96,7 +96,7 @@ fn tls_and_a_certificate_for_another_name() {
             ("ROUNDTABLE_CONNECTIONS", "100"),
             ("ROUNDTABLE_REQUESTS", "10"),
         ];
-        let said = crate::stage::doctor(&["--ca-file", &ca], &[&settings[..], &rest].concat());
+        let said = super::stage::doctor(&["--ca-file", &ca], &[&settings[..], &rest].concat());
         match finding {
             None => said.all_well(),
             Some(name) => said.only(name, &url),

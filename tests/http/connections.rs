@@ -5,9 +5,9 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::dist::{Dist, get};
 use crate::common::http::{self, ask};
 use crate::common::{TestServer, within};
-use crate::dist::{Dist, get};
 
 #[tokio::test]
 async fn operators_have_their_own_listener() {

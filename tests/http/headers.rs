@@ -1,8 +1,8 @@
 //! Headers of answers: policies of pages, caches, and what pages of other origins may read.
 
+use super::dist::{Dist, get};
 use crate::common::TestServer;
 use crate::common::http::ask;
-use crate::dist::{Dist, get};
 
 #[tokio::test]
 async fn the_policy_of_pages_follows_config_json() {

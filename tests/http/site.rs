@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::dist::{Dist, LANDING_BR, SCRIPT_BR, get, gzip};
 use crate::common::TestServer;
 use crate::common::http::ask;
-use crate::dist::{Dist, LANDING_BR, SCRIPT_BR, get, gzip};
 
 #[tokio::test]
 async fn pages_fall_back_by_depth_and_missing_files_are_missing() {

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 use tokio::net::TcpStream;
 
+use super::seen::Seen;
 use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::program::Running;
-use crate::seen::Seen;
 
 /// Where tests/tools puts it.
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/collector/bin/rotel-agent");

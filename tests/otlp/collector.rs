@@ -17,9 +17,9 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::seen::{self, Seen};
 use crate::common::eventually;
 use crate::common::receiver::serve;
-use crate::seen::{self, Seen};
 
 /// What it does with what it gets.
 #[derive(Clone, Copy)]

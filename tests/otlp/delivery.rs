@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::collector::{Collector, Mood};
+use super::collector::{Collector, Mood};
 use crate::common::program::{BINARY, Running, program, run, text};
 use crate::common::{eventually, http, metric, within};
 

@@ -1,8 +1,5 @@
 //! Traces: which spans there are, what they say, and how they come to a collector, that of another project among them.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod agent;
 mod collector;
 mod delivery;

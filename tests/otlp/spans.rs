@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::collector::{Collector, Mood};
+use super::collector::{Collector, Mood};
+use super::seen::Seen;
 use crate::common::client::Client;
 use crate::common::folder::Folder;
 use crate::common::front::Front;
@@ -16,7 +17,6 @@ use crate::common::program::Running;
 use crate::common::receiver::{Receiver, SECRET};
 use crate::common::upload::media;
 use crate::common::{eventually, metric};
-use crate::seen::Seen;
 
 const DOCUMENT: &str = include_str!("../../docs/OPERATIONS.md");
 const ROOM: &str = "private-room";

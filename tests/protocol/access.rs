@@ -240,6 +240,26 @@ async fn r61_who_renews_in_time_stays() {
 }
 
 #[tokio::test]
+async fn r66_a_member_does_not_lock_out_its_address_by_renewals() {
+    let keys = Keys::new();
+    let limit = [("ROUNDTABLE_ADDRESS_JOINS", "60")];
+    let server = TestServer::start(&[&keys.settings("token")[..], &limit].concat()).await;
+    let token = json!({"token": keys.token(json!({"room": ROOM, "exp": later(600.0)}))});
+    let mut eve = join(&server, ROOM, token.clone()).await;
+    eve.expect("token_expiring").await;
+    for _ in 0..500 {
+        eve.send(json!({"type": "renew", "token": "none"})).await;
+        eve.expect_error("token_invalid").await;
+    }
+    let mut ada = server.connect(ROOM).await;
+    ada.send(json!({"type": "join", "name": "Ada", "token": token["token"]})).await;
+    // As after joins: 15 s at most, and less on a slow machine.
+    let answer = ada.next_message().await.unwrap();
+    let wait = answer["retry_after_ms"].as_u64().unwrap_or_default();
+    assert!((answer["type"] == "welcome" || answer["code"] == "too_many_attempts") && wait < 20_000, "{answer}");
+}
+
+#[tokio::test]
 async fn r61_a_token_that_grants_something_else_does_not_renew() {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;

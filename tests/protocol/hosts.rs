@@ -179,15 +179,18 @@ async fn r36_a_host_whose_queue_is_filled_stays_host() {
 async fn r36_a_lost_host_whose_queue_is_filled_stays_host() {
     let settings = [("ROUNDTABLE_OUTBOX_MESSAGES", "20"), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
     let server = TestServer::start(&settings).await;
-    let ada = host(&server, json!({"lobby": true})).await;
+    let mut ada = host(&server, json!({"lobby": true})).await;
     let resume = ada.welcome["resume"].clone();
+    let (mut bob, id) = guest(&server, &mut ada, "Bob").await;
+    act(&mut ada, json!({"action": "admit", "to": id})).await;
+    bob.expect("welcome").await;
     drop(ada);
-    // Each of them is two messages for the host.
-    for _ in 0..20 {
-        let mut eve = knock(&server, "Eve").await;
-        eve.expect("waiting").await;
-        leave(eve).await;
+    bob.expect("link").await;
+    for _ in 0..30 {
+        bob.send(json!({"type": "broadcast", "data": 1})).await;
     }
+    bob.send(json!({"type": "ping"})).await;
+    bob.expect("pong").await;
     assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
     knock(&server, "Mallory").await.expect("waiting").await;
     let mut again = server.connect(ROOM).await;

@@ -456,24 +456,24 @@ async fn r75_who_is_slowed_for_too_long_is_closed_with_a_hint() {
     assert_eq!(eve.close_code().await, 4011);
     assert!(begun.elapsed() > Duration::from_secs(1), "slowed first: {:?}", begun.elapsed());
     let mut carried = 0;
-    let left = loop {
+    let lost = loop {
         let message = ada.next_message().await.unwrap();
-        if message["type"] == "peer_left" {
+        if message["type"] == "link" {
             break message;
         }
         assert_eq!(message["data"], carried, "in order, without a gap");
         carried += 1;
     };
-    assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("protocol_error")));
+    assert_eq!((&lost["id"], &lost["link"]), (&welcome["self"], &json!("lost")));
     // Read before the first time that it had to wait, and one in each twentieth of the second after it.
     assert!((119..1_000).contains(&carried), "{carried}");
-    // It comes back under its id, like anybody whose socket is gone.
-    let mut back = server.connect("r").await;
-    back.join_with(json!({"type": "join", "name": "Eve", "resume": welcome["resume"], "last_seq": 0})).await;
-    assert_eq!(
-        (back.id(), &back.welcome["not_resumed"]),
-        (welcome["self"].as_str().unwrap(), &json!("resume_expired"))
-    );
+    // Its session goes on, like that of anybody whose socket is lost: it keeps its role.
+    let mut back = Raw::connect(&server, "r").await;
+    let join = json!({"type": "join", "name": "Eve", "resume": welcome["resume"], "last_seq": 0});
+    back.text(&join.to_string()).await;
+    let answer = back.message().await;
+    assert_eq!(answer["type"], "resumed", "{answer}");
+    assert_eq!(ada.expect("link").await["link"], "ok");
 }
 
 #[test]
@@ -488,8 +488,9 @@ fn r75_a_join_into_a_full_room_is_not_even_slowed() {
         let mut meter = Meter::new(rate, server.share(Elsewhere::default(), now), now);
         meter.enter(room.share(Elsewhere::default(), now));
         for _ in 0..49 {
-            assert_eq!(meter.take(now, 1, 11_000), Pace::Free);
-            assert!((0..4).all(|_| meter.take(now, 1, 280) == Pace::Free));
+            let mut sends = |bytes| [meter.take(now, 1, bytes), meter.share(now, 1, bytes)] == [Pace::Free; 2];
+            assert!(sends(11_000));
+            assert!((0..4).all(|_| sends(280)));
         }
     }
     assert_eq!(rate.patience, Duration::from_secs(30));
@@ -545,9 +546,33 @@ async fn r79_who_sends_little_does_not_wait_for_who_sends_too_much() {
 }
 
 #[tokio::test]
+async fn r79_what_the_room_does_not_carry_does_not_count_there() {
+    let free =
+        [("ROUNDTABLE_ROOM_MESSAGE_RATE", "5"), ("ROUNDTABLE_RATE_BURST", "1s"), ("ROUNDTABLE_MESSAGE_RATE", "0")];
+    let server = TestServer::start(&free).await;
+    let mut ada = server.join("r", "Ada").await;
+    let mut eve = server.join("r", "Eve").await;
+    ada.expect("peer_joined").await;
+    for _ in 0..1_000 {
+        ada.send(json!({"type": "ack", "ack": 1})).await;
+        ada.send(json!({"type": "signal", "to": "AAAAAAAAAAAAAAAAAAAA", "data": 1})).await;
+        assert_eq!(ada.expect("error").await["code"], "peer_not_found");
+    }
+    for sender in [&mut ada, &mut eve] {
+        sender.send(json!({"type": "ping"})).await;
+        sender.expect("pong").await;
+    }
+    eve.send(json!({"type": "broadcast", "data": 1})).await;
+    ada.expect("broadcast").await;
+}
+
+#[tokio::test]
 async fn r80_who_is_slowed_for_the_others_sake_is_closed_like_anybody_and_they_stay() {
     for settings in CROWDED {
-        let server = TestServer::start(&[settings, &[("ROUNDTABLE_RATE_PATIENCE", "1s")]].concat()).await;
+        let server = TestServer::start(
+            &[settings, &[("ROUNDTABLE_RATE_PATIENCE", "1s"), ("ROUNDTABLE_RESUME_WINDOW", "1s")]].concat(),
+        )
+        .await;
         let mut ada = server.join("r", "Ada").await;
         let (mut eve, welcome) = Raw::join(&server, "r", "Eve").await;
         ada.expect("peer_joined").await;

@@ -1,5 +1,7 @@
 //! R39 and R40: who comes in, and who waits: locks, and the lobby.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::people::{ROOM, act, back, guest, host, knock, leave, member};
@@ -44,6 +46,31 @@ async fn r39_to_lock_sends_away_who_waits() {
     assert_eq!(ada.expect("lobby").await["waiting"], json!([]));
     act(&mut ada, json!({"action": "admit", "to": id})).await;
     ada.expect_error("peer_not_found").await;
+}
+
+#[tokio::test]
+async fn r40_guests_who_come_and_go_do_not_flood_the_hosts() {
+    let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
+    let mut ada = host(&server, json!({"lobby": true})).await;
+    let begun = Instant::now();
+    for _ in 0..200 {
+        let mut eve = knock(&server, "Eve").await;
+        eve.expect("waiting").await;
+        eve.send(json!({"type": "leave"})).await;
+        eve.expect_close().await;
+    }
+    let mut bob = knock(&server, "Bob").await;
+    bob.expect("waiting").await;
+    let mut lists = 0;
+    loop {
+        lists += 1;
+        let waiting = ada.expect("lobby").await["waiting"].clone();
+        if waiting[0]["name"] == "Bob" {
+            break assert_eq!(waiting.as_array().unwrap().len(), 1);
+        }
+    }
+    // Ten in a second.
+    assert!(lists <= begun.elapsed().as_millis() / 100 + 2, "{lists} lists in {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
 //! Every rule of docs/PROTOCOL.md, proven over real sockets. A test's name begins with the
 //! number of its rule; `tests/rules.rs` counts them.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod absence;
 mod access;
 mod admin;

@@ -117,44 +117,53 @@ async fn r45_who_is_removed_is_out_and_what_it_sends_reaches_nobody() {
 
 #[tokio::test]
 async fn r45_a_removal_holds_for_earlier_secrets_and_for_the_host_key() {
-    let server = TestServer::start(&[]).await;
-    let answer = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
-    let (room, key) = (answer["data"]["room"].as_str().unwrap(), &answer["data"]["host_key"]);
-    let join = async |credentials: &[(&str, &Value)]| {
-        let mut client = server.connect(room).await;
-        let mut join = json!({"type": "join", "name": "Eve"});
-        credentials.iter().for_each(|(field, value)| join[*field] = (*value).clone());
-        client.send(join).await;
-        client
-    };
-    let mut maker = join(&[("host_key", key)]).await;
-    let earlier = maker.expect("welcome").await["resume"].clone();
-    // Without the key: the server still knows who has it.
-    let mut maker = join(&[("resume", &earlier)]).await;
-    let present = maker.expect("welcome").await;
-    let mut ada = server.join(room, "Ada").await;
-    maker.expect("peer_joined").await;
-    act(&mut maker, json!({"action": "role", "to": ada.id(), "role": "host"})).await;
-    ada.expect("role").await;
-    act(&mut ada, json!({"action": "remove", "to": present["self"]})).await;
-    ada.expect("peer_left").await;
-    assert_eq!(maker.skip_to_close().await, Some(4008));
-    for credentials in [
-        &[("resume", &earlier)][..],
-        &[("resume", &present["resume"])],
-        &[("host_key", key)],
-        &[("resume", &earlier), ("host_key", key)],
-    ] {
-        assert_eq!(join(credentials).await.expect_close().await, Some(4008), "{credentials:?}");
+    // More than the server remembers: it must not forget who has the key.
+    for others in [0, 257] {
+        let server = TestServer::start(&[]).await;
+        let answer = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
+        let (room, key) = (answer["data"]["room"].as_str().unwrap(), &answer["data"]["host_key"]);
+        let join = async |credentials: &[(&str, &Value)]| {
+            let mut client = server.connect(room).await;
+            let mut join = json!({"type": "join", "name": "Eve"});
+            credentials.iter().for_each(|(field, value)| join[*field] = (*value).clone());
+            client.send(join).await;
+            client
+        };
+        let mut maker = join(&[("host_key", key)]).await;
+        let earlier = maker.expect("welcome").await["resume"].clone();
+        // Without the key: the server still knows who has it.
+        let mut maker = join(&[("resume", &earlier)]).await;
+        let present = maker.expect("welcome").await;
+        for _ in 0..others {
+            let mut other = join(&[("host_key", key)]).await;
+            other.expect("welcome").await;
+            other.send(json!({"type": "leave"})).await;
+            other.expect_close().await;
+        }
+        let mut ada = server.join(room, "Ada").await;
+        maker.expect("peer_joined").await;
+        act(&mut maker, json!({"action": "role", "to": ada.id(), "role": "host"})).await;
+        ada.expect("role").await;
+        act(&mut ada, json!({"action": "remove", "to": present["self"]})).await;
+        ada.expect("peer_left").await;
+        assert_eq!(maker.skip_to_close().await, Some(4008));
+        for credentials in [
+            &[("resume", &earlier)][..],
+            &[("resume", &present["resume"])],
+            &[("host_key", key)],
+            &[("resume", &earlier), ("host_key", key)],
+        ] {
+            assert_eq!(join(credentials).await.expect_close().await, Some(4008), "{credentials:?}");
+        }
+        ada.expect_nothing().await;
+        assert_eq!(join(&[]).await.expect("welcome").await["role"], "participant", "a stranger");
+        ada.expect("peer_joined").await;
+        ada.expect("link").await;
+        // The next meeting of that name knows nothing of it.
+        act(&mut ada, json!({"action": "end"})).await;
+        assert_eq!(ada.expect_close().await, Some(4009));
+        assert_eq!(join(&[("host_key", key)]).await.expect("welcome").await["role"], "host");
     }
-    ada.expect_nothing().await;
-    assert_eq!(join(&[]).await.expect("welcome").await["role"], "participant", "a stranger");
-    ada.expect("peer_joined").await;
-    ada.expect("link").await;
-    // The next meeting of that name knows nothing of it.
-    act(&mut ada, json!({"action": "end"})).await;
-    assert_eq!(ada.expect_close().await, Some(4009));
-    assert_eq!(join(&[("host_key", key)]).await.expect("welcome").await["role"], "host");
 }
 
 #[tokio::test]

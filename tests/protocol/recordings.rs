@@ -9,11 +9,11 @@ use roundtable::recordings::Now;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::people::leave;
 use crate::common::folder::Folder;
 use crate::common::http::{ask, send};
 use crate::common::upload::{RECORDINGS, TOKEN, Upload, admin, assert_refused, begin, length, media};
 use crate::common::{TestServer, eventually};
-use crate::people::leave;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -8,12 +8,12 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::people::leave;
+use super::recordings::{keeping, kept};
 use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::upload::{RECORDINGS, Upload, assert_refused, begin, length, media};
-use crate::people::leave;
-use crate::recordings::{keeping, kept};
 
 /// More than the threads on which a runtime may wait.
 const FLOOD: usize = 600;

@@ -7,12 +7,12 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::recordings::{keeping, kept};
 use crate::common::folder::Folder;
 use crate::common::http::read;
 use crate::common::program::{BINARY, Running, program};
 use crate::common::upload::{RECORDINGS, Upload, admin, assert_refused, begin, length, media};
 use crate::common::{eventually, within};
-use crate::recordings::{keeping, kept};
 
 #[tokio::test]
 async fn r84_what_a_client_begins_that_hangs_up_is_undone() {

@@ -3,10 +3,10 @@
 use roundtable::cluster::local::LocalEngine;
 use serde_json::json;
 
+use super::rooms::until;
 use crate::common::several::{Node, two};
 use crate::common::tokens::{Keys, later};
 use crate::common::{eventually, metric};
-use crate::rooms::until;
 
 #[tokio::test]
 async fn who_comes_back_on_another_server_gets_what_it_missed_once() {

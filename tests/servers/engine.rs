@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
+use super::rooms::until;
 use crate::common::{TestServer, eventually};
-use crate::rooms::until;
 
 /// Redis, from Debian's package, at a socket in the file system: nobody else takes that while it is away. It is killed at the end.
 struct Redis(Child, PathBuf);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::rooms::{until, until_each};
 use crate::common::eventually;
 use crate::common::several::{Node, two};
-use crate::rooms::{until, until_each};
 
 #[tokio::test]
 async fn of_a_server_that_is_killed_all_are_lost_and_gone_after_the_window() {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::rooms::until;
 use crate::common::eventually;
 use crate::common::http::post;
 use crate::common::receiver::Receiver;
 use crate::common::several::{Node, two};
-use crate::rooms::until;
 
 #[tokio::test]
 async fn a_goodbye_reaches_the_room_from_a_server_that_does_not_have_it() {

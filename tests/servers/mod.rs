@@ -1,9 +1,6 @@
 //! Several servers in one process, over real sockets, with an engine between them: what clients on different servers
 //! see of one room.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod absence;
 mod engine;
 mod faults;

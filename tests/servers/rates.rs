@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::rooms::until;
 use crate::common::several::{Node, two};
 use crate::common::{eventually, metric};
-use crate::rooms::until;
 
 /// 400 messages a second of a room, and 200 are free.
 const ROOM_RATE: &[(&str, &str)] = &[

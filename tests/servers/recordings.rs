@@ -11,12 +11,12 @@ use roundtable::telemetry::RecordingMetrics;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::rooms::until;
 use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::several::{Node, two};
 use crate::common::upload::{TOKEN, Upload, admin, assert_refused, begin, length, media};
-use crate::rooms::until;
 
 fn keeping(folder: &Folder) -> [(&str, &str); 2] {
     [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]

@@ -96,7 +96,7 @@ impl Call {
         let publish = if sharded { "SPUBLISH" } else { "PUBLISH" };
         let mut arguments = vec![
             publish.into(),
-            limits.entries.to_string().into(),
+            format!("{}:{}", limits.entries, limits.bytes).into(),
             limits.lasts.as_millis().to_string().into(),
             post_text(*post).into(),
             incarnation.map_or_else(String::new, incarnation_text).into(),

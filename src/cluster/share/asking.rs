@@ -20,6 +20,8 @@ const REFRESH_ALONE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(5);
 /// So many of one's own acts are kept after they were carried out, in case the engine loses its data.
 const RETAINED: usize = 64;
+/// Bytes of these acts as JSON; the latest one is always kept.
+const RETAINED_BYTES: usize = 32 * 1024;
 
 /// What the engine has been asked and has not answered.
 #[derive(Clone, Copy, Debug)]
@@ -253,9 +255,15 @@ impl<L, C> Share<L, C> {
 
     /// Keeps an act that was carried out in mind.
     pub(super) fn retain(&mut self, pending: &Pending<L, C>) {
-        if self.retained.len() == RETAINED {
-            self.retained.pop_front();
-        }
+        self.retained_bytes += bytes_of(&pending.act);
         self.retained.push_back((pending.own, pending.act.clone()));
+        while self.retained.len() > RETAINED || (self.retained_bytes > RETAINED_BYTES && self.retained.len() > 1) {
+            let Some((_, oldest)) = self.retained.pop_front() else { break };
+            self.retained_bytes -= bytes_of(&oldest);
+        }
     }
+}
+
+fn bytes_of(act: &crate::core::Act) -> usize {
+    serde_json::to_vec(act).map_or(0, |json| json.len())
 }

@@ -310,6 +310,7 @@ impl<L, C> Share<L, C> {
             self.pending.push_front(Pending { own, act, handle: None, context: None });
         }
         self.retained.clear();
+        self.retained_bytes = 0;
         // Who waited, and was admitted while nobody here saw it, has no welcome yet.
         let is_member = |replica: &Replica, seat: Seat| replica.room().seat_of(seat.id) == Some(seat);
         let waited = |seat: &Seat| self.replica.as_ref().is_some_and(|old| !is_member(old, *seat));

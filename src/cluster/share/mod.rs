@@ -101,6 +101,7 @@ pub struct Share<L, C> {
     /// The own number of the last that the engine may have.
     offered: u64,
     retained: VecDeque<(u64, Act)>,
+    retained_bytes: usize,
     locals: BTreeMap<Seat, Local<L>>,
     /// Everybody's session is here: a frame is for nobody else, and nothing is to be looked at first.
     all_here: bool,
@@ -149,6 +150,7 @@ impl<L, C> Share<L, C> {
             appended: 0,
             offered: 0,
             retained: VecDeque::new(),
+            retained_bytes: 0,
             locals: BTreeMap::new(),
             all_here: false,
             links: BTreeMap::new(),

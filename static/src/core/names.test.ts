@@ -25,6 +25,12 @@ test('people whose names look alike are told apart by their ids, also from those
   for (const alike of ['ADA', 'A\u200dda', 'Ａｄａ', 'A da', 'Ada\u{e0061}']) {
     expect(shown(['Ada', alike])).toEqual(['Ada (0bcd)', `${alike} (1bcd)`]);
   }
+  for (const alike of ['Zoe\ufe00\u0308', 'Zoe\u200d\u0308']) {
+    expect(shown(['Zo\u00eb', alike])).toEqual(['Zo\u00eb (0bcd)', `${alike} (1bcd)`]);
+  }
+  // Nobody takes the id of somebody else into a name.
+  expect(shown(['Ada', 'Ada (0bcd)', 'Ada'])).toEqual(['Ada (0bcd)', 'Ada (0bcd) (1bcd)', 'Ada (2bcd)']);
+  expect(shown(['Ada （0b-_）'])).toEqual(['Ada （0b-_） (0bcd)']);
   const ada = { id: 'x', name: 'Ada' };
   expect(distinguish([ada], [])[0], 'an object that nothing is added to stays the same').toBe(ada);
 });

@@ -2,13 +2,15 @@
 
 /** The longest name of a person, in characters (R6). */
 const NAME_CHARS = 64;
-/** Nothing is drawn for these: ignorable characters (UAX #44), and four that fonts leave blank. */
-const BLANK = '\\p{DI}\\u2800\\ufff9-\\ufffb\\u{1d159}';
+/** Nothing is drawn for these: ignorable characters (UAX #44), and five that fonts leave blank. */
+const BLANK = '\\p{DI}\\u2800\\ufff9-\\ufffc\\u{1d159}';
 /** All of them but joiners, variation selectors and tags, which emoji and some scripts need. */
 const INVISIBLE = new RegExp(`(?![\\u200c-\\u200d\\u{e0020}-\\u{e007f}\\p{VS}])[${BLANK}]`, 'gu');
 const VISIBLE = new RegExp(`[^\\p{White_Space}${BLANK}]`, 'u');
 /** Characters by which two names may differ without looking different. */
 const UNSEEN = new RegExp(`[\\p{White_Space}${BLANK}]`, 'gu');
+/** A name that ends like the start of an ID, as `distinguish` adds it. */
+const LIKE_ID = /\([\w-]{4}\)$/;
 /** More combining marks in a row than any name needs (UTS #39 §5.4). */
 const STACKED = /[\p{Mn}\p{Me}]{5}/u;
 
@@ -31,7 +33,7 @@ export function isPersonName(name: string): boolean {
 }
 
 /**
- * Adds the start of the id, which is random, to each name that looks like another one.
+ * Adds the start of the id, which is random, to each name that looks like another one, or as if it had an id already.
  *
  * @param others names of people who are not among `people`
  */
@@ -41,11 +43,14 @@ export function distinguish<Named extends { readonly id: string; readonly name: 
 ): readonly Named[] {
   const looks = [...people.map(({ name }) => name), ...others].map(lookOf);
   return people.map((person, at) => {
-    const isUnique = looks.indexOf(looks[at] ?? '') === looks.lastIndexOf(looks[at] ?? '');
-    return isUnique ? person : { ...person, name: `${person.name} (${person.id.slice(0, 4)})` };
+    const look = looks[at] ?? '';
+    const isUnique = looks.indexOf(look) === looks.lastIndexOf(look);
+    return isUnique && !LIKE_ID.test(look) ? person : { ...person, name: `${person.name} (${person.id.slice(0, 4)})` };
   });
 }
 
-function lookOf(name: string): string {
-  return name.normalize('NFKC').replace(UNSEEN, '').toLowerCase();
+/** Returns the same for names that people cannot tell apart. */
+export function lookOf(name: string): string {
+  // An unseen character between a letter and its mark keeps them from being composed.
+  return name.normalize('NFKC').replace(UNSEEN, '').normalize('NFKC').toLowerCase();
 }

@@ -28,7 +28,7 @@ test('a compared code stays compared, also when the person comes back under anot
   expect(verification.statusOf({ ...GRACE, id: 'alan', name: 'Alan' })).toBeUndefined();
 });
 
-test.each([{ id: 'grace-2' }, { name: 'Ada' }, {}])(
+test.each([{ id: 'grace-2' }, { id: 'grace-2', name: 'Grace\ufffc' }, { name: 'Ada' }, {}])(
   'another code of the same id or name is reported until it is compared: %o',
   (change) => {
     const other = { ...GRACE, ...change, fingerprints: 'other' };

@@ -3,6 +3,8 @@
  * code: another certificate with the same fingerprint is far harder to find than one with the same code.
  */
 
+import { lookOf } from './names';
+
 /** A person, and the certificates of the connection to that person. */
 export interface Identified {
   readonly id: string;
@@ -67,7 +69,8 @@ export class Verification {
   }
 
   #fingerprintsBy(key: 'id' | 'name', value: string): ReadonlySet<string | undefined> {
-    const known = this.#comparisons.filter((comparison) => comparison[key] === value);
+    const form = key === 'name' ? lookOf : (text: string) => text;
+    const known = this.#comparisons.filter((comparison) => form(comparison[key]) === form(value));
     return new Set(known.map(({ fingerprints }) => fingerprints));
   }
 
@@ -79,6 +82,6 @@ export class Verification {
     const byName = this.#fingerprintsBy('name', name);
     if (byName.size === 0 || byName.has(fingerprints)) return false;
     // Of two people with one name, the other one may be who was compared.
-    return !people.some((other) => other.name === name && byName.has(other.fingerprints));
+    return !people.some((other) => lookOf(other.name) === lookOf(name) && byName.has(other.fingerprints));
   }
 }

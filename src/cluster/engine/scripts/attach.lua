@@ -1,7 +1,7 @@
 -- ARGV: 8 the earliest time of birth (ms).
 if not incarnation then
   local born = math.max(math.floor(now / 1000), tonumber(ARGV[8]))
-  incarnation, time = text(born) .. ':' .. post, now
+  incarnation, time, bytes = text(born) .. ':' .. post, now, 0
   redis.call('DEL', log)
 end
 if not is_in(post) then

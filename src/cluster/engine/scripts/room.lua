@@ -1,10 +1,12 @@
--- Before those about a room. KEYS: 1 its record, 2 its log. ARGV: 3 how to publish, 4 how many entries are kept,
+-- Before those about a room. KEYS: 1 its record, 2 its log. ARGV: 3 how to publish, 4 how many entries and how many bytes of them are kept,
 -- 5 how long the record is (ms), 6 the post that asks, 7 the incarnation that it knows.
 local record, log = KEYS[1], KEYS[2]
-local publish, keep, lasts, post = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local stored = redis.call('HMGET', record, 'incarnation', 'number', 'time', 'posts')
+local publish, lasts, post = ARGV[3], ARGV[5], ARGV[6]
+local keep, keep_bytes = string.match(ARGV[4], '(%d+):(%d+)')
+keep, keep_bytes = tonumber(keep), tonumber(keep_bytes)
+local stored = redis.call('HMGET', record, 'incarnation', 'number', 'time', 'posts', 'bytes')
 local incarnation = stored[1]
-local number, time, posts = tonumber(stored[2] or 0), tonumber(stored[3] or 0), {}
+local number, time, bytes, posts = tonumber(stored[2] or 0), tonumber(stored[3] or 0), tonumber(stored[5] or 0), {}
 for other in string.gmatch(stored[4] or '', '%S+') do
   posts[#posts + 1] = other
 end
@@ -36,8 +38,12 @@ local function append(body)
   local nanos = (time - seconds * 1000000) * 1000
   local entry = version .. '{"number":' .. text(number) .. ',"time":{"secs":' .. text(seconds) .. ',"nanos":'
     .. text(nanos) .. '},"body":' .. body .. '}'
-  redis.call('RPUSH', log, entry)
-  redis.call('LTRIM', log, -keep, -1)
+  local length = redis.call('RPUSH', log, entry)
+  bytes = bytes + #entry
+  while length > keep or (bytes > keep_bytes and length > 1) do
+    bytes = bytes - #redis.call('LPOP', log)
+    length = length - 1
+  end
   for _, other in ipairs(posts) do
     say(other, entry)
   end
@@ -70,7 +76,7 @@ local function save()
     return
   end
   redis.call('HSET', record, 'incarnation', incarnation, 'number', text(number), 'time', text(time),
-    'posts', table.concat(posts, ' '))
+    'posts', table.concat(posts, ' '), 'bytes', text(bytes))
   redis.call('PEXPIRE', record, lasts)
   redis.call('PEXPIRE', log, lasts)
 end
