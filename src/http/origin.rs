@@ -218,6 +218,12 @@ mod tests {
             list.extend(forwarded.map(|host| ("x-forwarded-host", host)));
             assert_eq!(checked(peer, "", &list), expected, "{origin} at {host}, {forwarded:?}");
         }
+        for (peer, scheme, expected) in
+            [("10.0.0.1", "https", "accepted"), ("10.0.0.1", "http", "proof"), ("203.0.113.7", "http", "accepted")]
+        {
+            let list = [("origin", "https://meet.example"), ("host", "meet.example"), ("x-forwarded-proto", scheme)];
+            assert_eq!(checked(peer, "", &list), expected, "{peer} {scheme}");
+        }
         assert_eq!(checked("203.0.113.7", "meet.example", &[("host", "other.example")]), "accepted", "a program");
         let any = "*".parse().unwrap();
         let list = headers(&[("origin", "null"), ("host", "a")]);
