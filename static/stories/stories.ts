@@ -137,6 +137,7 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
         linked(0, 'connecting'),
         linked(1, 'interrupted'),
         linked(2, 'failed'),
+        linked(5, 'slow'),
         person(3, { away: true }),
         person(4),
       ],

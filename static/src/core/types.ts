@@ -86,7 +86,12 @@ export interface Failure {
 export type SignalingState = 'connecting' | 'open' | 'lost' | 'closed';
 
 /** The media connection to one person. */
-export type LinkState = 'connecting' | 'connected' | 'interrupted' | 'failed';
+export type LinkState =
+  | 'connecting'
+  | 'slow' // takes long, although nothing shows that there is no path
+  | 'connected'
+  | 'interrupted'
+  | 'failed'; // there seems to be no path
 
 /** Someone else in the room. */
 export interface Person {

@@ -89,6 +89,7 @@ export const enRoom = {
     page: 'Page {page} of {pages}',
     previous: 'Previous page',
     next: 'Next page',
+    slow: 'Still connecting to {name}. One of your devices or networks is slow.',
     pictureInPicture: 'Picture in picture',
     shortcuts: 'Keyboard shortcuts',
   },
