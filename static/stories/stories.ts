@@ -130,6 +130,7 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   alone: () => joined(),
   two: () => joined({ people: people(1) }),
   three: () => joined({ people: people(2), camera: off, mic: off }),
+  crowded: () => joined({ people: people(8).map((each) => ({ ...each, camera: true })) }),
   many: () => joined({ people: people(24) }),
   links: () =>
     joined({

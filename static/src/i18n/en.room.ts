@@ -89,6 +89,8 @@ export const enRoom = {
     page: 'Page {page} of {pages}',
     previous: 'Previous page',
     next: 'Next page',
+    crowded:
+      'This meeting is about to have more video than browsers can handle well. Turn off cameras that are not needed.',
     slow: 'Still connecting to {name}. One of your devices or networks is slow.',
     pictureInPicture: 'Picture in picture',
     shortcuts: 'Keyboard shortcuts',

@@ -88,6 +88,7 @@ export const zhCNRoom: RoomMessages = {
     page: '第 {page} 页，共 {pages} 页',
     previous: '上一页',
     next: '下一页',
+    crowded: '会议中的视频已接近浏览器能够流畅处理的上限，请关闭不需要的摄像头。',
     slow: '仍在连接 {name}，其中一方的设备或网络较慢。',
     pictureInPicture: '画中画',
     shortcuts: '键盘快捷键',
