@@ -91,6 +91,8 @@ export const enRoom = {
     next: 'Next page',
     crowded:
       'This meeting is about to have more video than browsers can handle well. Turn off cameras that are not needed.',
+    otherTab:
+      'This meeting is open in another tab of this browser, too. If you are in both, others see you twice and may hear an echo.',
     slow: 'Still connecting to {name}. One of your devices or networks is slow.',
     pictureInPicture: 'Picture in picture',
     shortcuts: 'Keyboard shortcuts',

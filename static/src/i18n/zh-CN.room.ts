@@ -89,6 +89,7 @@ export const zhCNRoom: RoomMessages = {
     previous: '上一页',
     next: '下一页',
     crowded: '会议中的视频已接近浏览器能够流畅处理的上限，请关闭不需要的摄像头。',
+    otherTab: '此浏览器的另一个标签页也打开了这个会议。如果两边都加入，其他人会看到两个你，还可能听到回声。',
     slow: '仍在连接 {name}，其中一方的设备或网络较慢。',
     pictureInPicture: '画中画',
     shortcuts: '键盘快捷键',
