@@ -55,6 +55,7 @@ const ALL = [
     'recording-stayed',
     'lobby-recorded',
     'recording-failed',
+    'recording-falsified',
     'recording-saved',
     'servers-apart',
   ],

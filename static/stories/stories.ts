@@ -212,6 +212,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   'lobby-outdated': () => view({ kind: 'lobby' }, { outdated: '0.2.0' }),
   'recording-failed': () =>
     joined({ people: people(2), recording: { state: 'failed', failure: { code: 'recording_cut' } } }),
+  'recording-falsified': () =>
+    joined({ people: people(2), recording: { state: 'failed', failure: { code: 'recording_falsified' } } }),
   'recording-saved': () => view({ kind: 'left' }, { recording: { state: 'saving', left: 12 * 1024 ** 2 } }),
   asked: () =>
     joined({ mic: off, notice: { kind: 'asked', ask: 'unmute', by: 'Grace Hopper' }, people: people(2) }),

@@ -267,6 +267,30 @@ test('a call that takes the camera away for a while: said, and over when it is',
   await expect(ada.failure('device_paused')).toHaveCount(0);
 });
 
+test('a microphone whose level cannot be read leaves no audio contexts open', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => {
+    window.contexts = [];
+    window.tries = 0;
+    window.AudioContext = class extends AudioContext {
+      constructor(...args) {
+        super(...args);
+        window.contexts.push(this);
+      }
+      createMediaStreamSource() {
+        window.tries += 1;
+        throw new DOMException('no source', 'InvalidStateError');
+      }
+    };
+  });
+  await enterLobby(ada, server.url, 'contexts');
+  await expect.poll(() => ada.page.evaluate(() => window.tries)).toBeGreaterThan(5);
+  await ada.button('mic').click();
+  await expect
+    .poll(() => ada.page.evaluate(() => window.contexts.filter(({ state }) => state !== 'closed').length))
+    .toBe(0);
+});
+
 test('a machine that slept says so, and the call goes on', async ({ join, person, server }) => {
   const grace = await join('Grace', 'asleep');
   const ada = await person('Ada');

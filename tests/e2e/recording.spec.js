@@ -1,8 +1,22 @@
 // What one sees and hears goes to a file of one's own, and everybody knows.
 
 import { readFile } from 'node:fs/promises';
+import { Firefox } from './lib/firefox.js';
 import { play, playBytes } from './lib/play.js';
-import { expect, expectPictures, expectSound, test } from './lib/test.js';
+import { Person, expect, expectPictures, expectSound, test as base } from './lib/test.js';
+
+const test = base.extend({
+  /** A person with a Firefox that has further preferences. */
+  fox: async ({}, use) => {
+    const firefoxes = [];
+    await use(async (name, preferences) => {
+      const firefox = await Firefox.launch(preferences);
+      firefoxes.push(firefox);
+      return Person.at(firefox, name);
+    });
+    await Promise.all(firefoxes.map((firefox) => firefox.close()));
+  },
+});
 
 /** A page whose save dialog always answers with a place of its own: a headless browser has no dialogs. */
 const withPlace = () => {
@@ -179,4 +193,62 @@ test('a browser that cannot record says so', async ({ person, server }) => {
   const ada = await recorder(person, server, 'cannot', () => delete window.MediaRecorder);
   await record(ada);
   await expect(ada.failure('recording_unsupported')).toBeVisible();
+});
+
+/** Clicks in a Firefox, which has no locators here. */
+const press = (person, action) =>
+  person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`)?.click(), action);
+
+/** Keeps what the page downloads, for the test to look at. */
+const withDownloads = () => {
+  const createObjectURL = URL.createObjectURL.bind(URL);
+  URL.createObjectURL = (blob) => {
+    if (blob.size > 10_000) window.saved = blob;
+    return createObjectURL(blob);
+  };
+};
+
+/** How long a file says that it is, before anything of it is played, and where it arrives when it jumps. */
+async function jump() {
+  const video = Object.assign(document.createElement('video'), { muted: true });
+  const once = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
+  const loaded = once('loadedmetadata');
+  video.src = URL.createObjectURL(window.saved);
+  await loaded;
+  const { duration } = video;
+  const seeked = once('seeked');
+  video.currentTime = duration / 2;
+  await seeked;
+  // Infinity is no JSON.
+  return { duration: String(duration), at: video.currentTime / duration };
+}
+
+test('a recording of Firefox says how long it is, and can be jumped in', async ({ fox, server }) => {
+  const ada = await fox('Ada');
+  await ada.page.addInitScript(withDownloads);
+  await ada.join(server.url, 'fox', { audio: true });
+  const state = (what) => ada.page.evaluate((what) => document.querySelector(what) !== null, what);
+  await press(ada, 'record');
+  await expect.poll(() => state('[data-action=confirm]')).toBe(true);
+  await press(ada, 'confirm');
+  await expect.poll(() => state('[data-recording]')).toBe(true);
+  const begun = await ada.page.evaluate(() => performance.now());
+  await expect.poll(() => ada.page.evaluate(() => performance.now())).toBeGreaterThan(begun + 4_000);
+  await press(ada, 'record');
+  await expect.poll(() => ada.page.evaluate(() => window.saved !== undefined)).toBe(true);
+  const { duration, at } = await ada.page.evaluate(jump);
+  expect(Number(duration)).toBeGreaterThan(3);
+  expect(Number(duration)).toBeLessThan(60);
+  expect(at).toBeCloseTo(0.5, 1);
+});
+
+test('a browser that falsifies canvases says so, and records nothing', async ({ fox, server }) => {
+  const ada = await fox('Ada', { 'privacy.resistFingerprinting': true });
+  await ada.join(server.url, 'falsified', { audio: true });
+  const state = (what) => ada.page.evaluate((what) => document.querySelector(what) !== null, what);
+  await press(ada, 'record');
+  await expect.poll(() => state('[data-action=confirm]')).toBe(true);
+  await press(ada, 'confirm');
+  await expect.poll(() => state('[data-failure=recording_falsified]')).toBe(true);
+  expect(await state('[data-recording]')).toBe(false);
 });

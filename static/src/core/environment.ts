@@ -121,7 +121,13 @@ function newLevelReader(track: MediaStreamTrack): LevelReader {
   const context = new AudioContext();
   const analyser = context.createAnalyser();
   analyser.fftSize = 1024;
-  context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+  try {
+    context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+  } catch (error) {
+    // Browsers have few contexts to give, and keep one that is not closed.
+    void context.close();
+    throw error;
+  }
   const samples = new Float32Array(analyser.fftSize);
   // Without a gesture browsers let no context run; any gesture will do.
   const abort = new AbortController();

@@ -63,6 +63,7 @@ export type FailureCode =
   | 'sound_blocked' // the browser wants a gesture first
   // recording
   | 'recording_unsupported' // this browser cannot
+  | 'recording_falsified' // the browser changes what is read from a canvas
   | 'recording_limit' // the largest size was reached; the file is whole
   | 'recording_cut' // the disk took no more; the file holds what was kept before
   | 'recording_failed' // nothing could be saved

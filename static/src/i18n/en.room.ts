@@ -299,6 +299,10 @@ export const enRoom = {
       sentence: 'This browser cannot record the meeting.',
       action: 'Use a current Chrome, Edge or Firefox on a computer.',
     },
+    recording_falsified: {
+      sentence: 'The browser’s protection against fingerprinting would falsify the video of the recording.',
+      action: 'Allow this site to use canvas data, or record in another browser.',
+    },
     recording_limit: {
       sentence: 'The recording reached the maximum size for this browser. It has been stopped and saved.',
       action: 'Record again to continue in another file.',

@@ -262,6 +262,10 @@ export const zhCNRoom: RoomMessages = {
       sentence: '这个浏览器无法录制会议。',
       action: '请在电脑上使用新版 Chrome、Edge 或 Firefox。',
     },
+    recording_falsified: {
+      sentence: '浏览器的防指纹保护会篡改录制的画面。',
+      action: '请允许本网站读取画布（canvas）数据，或换一个浏览器录制。',
+    },
     recording_limit: {
       sentence: '录制已达到此浏览器的上限，已自动停止并保存。',
       action: '再次录制即可保存到另一个文件。',

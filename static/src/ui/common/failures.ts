@@ -45,6 +45,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   no_path: 'advice',
   sound_blocked: 'sound',
   recording_unsupported: 'advice',
+  recording_falsified: 'advice',
   recording_limit: 'advice',
   recording_cut: 'advice',
   recording_failed: 'advice',
