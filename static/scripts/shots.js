@@ -12,6 +12,8 @@ const ALL = [
     'lobby-denied',
     'lobby-busy',
     'lobby-insecure',
+    'lobby-app',
+    'lobby-blocked',
     'lobby-offline',
     'lobby-no-relay',
     'joining',
@@ -22,6 +24,7 @@ const ALL = [
   ...[
     'alone',
     'two',
+    'back-camera+more',
     'three',
     'nine',
     'crowded',

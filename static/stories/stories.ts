@@ -11,6 +11,11 @@ import { picture, slide } from './pictures';
 import { conversation } from './conversation';
 
 const on: DeviceView = { on: true, pending: false };
+const phone: MeetingView['choices'] = {
+  mic: [{ id: 'mic-1', label: 'Microphone' }],
+  camera: ['Front camera', 'Back camera'].map((label, index) => ({ id: `camera-${index}`, label })),
+  speaker: [],
+};
 const first = { mic: { ...on, id: 'mic-1' }, camera: { ...on, id: 'camera-1' } };
 const off: DeviceView = { on: false, pending: false };
 const asked: DeviceView = { on: false, pending: true };
@@ -110,6 +115,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   'lobby-denied': () => lobby({ mic: broken('permission_denied'), camera: broken('permission_denied') }),
   'lobby-busy': () => lobby({ camera: broken('device_busy'), mic: broken('no_device') }),
   'lobby-insecure': () => lobby({ mic: broken('insecure_context'), camera: broken('insecure_context') }),
+  'lobby-app': () => lobby({ mic: broken('devices_unavailable'), camera: broken('devices_unavailable') }),
+  'lobby-blocked': () => lobby({ camera: broken('device_blocked') }),
   'lobby-offline': () =>
     view({ kind: 'lobby' }, { path: { state: 'failed', failure: { code: 'server_unreachable' } } }),
   'lobby-no-relay': () => view({ kind: 'lobby' }, { path: { state: 'ready', relay: 'unreachable' } }),
@@ -129,6 +136,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     view({ kind: 'lobby' }, { path: { state: 'failed', failure: { code: 'origin_refused' } } }),
   alone: () => joined(),
   two: () => joined({ people: people(1) }),
+  'back-camera': () =>
+    joined({ people: people(1), camera: { ...on, id: 'camera-1', facing: 'environment' }, choices: phone }),
   three: () => joined({ people: people(2), camera: off, mic: off }),
   crowded: () => joined({ people: people(8).map((each) => ({ ...each, camera: true })) }),
   many: () => joined({ people: people(24) }),

@@ -83,6 +83,7 @@ export const enRoom = {
     pin: 'Pin {name}',
     unpin: 'Unpin {name}',
     speakerLayout: 'Speaker view',
+    flipCamera: 'Switch camera',
     hideSelf: 'Hide my video',
     moveSelf: 'Move my video to another corner',
     elapsed: 'Time in this meeting: {time}',

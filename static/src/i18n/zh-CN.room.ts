@@ -82,6 +82,7 @@ export const zhCNRoom: RoomMessages = {
     pin: '固定 {name}',
     unpin: '取消固定 {name}',
     speakerLayout: '发言人视图',
+    flipCamera: '切换摄像头',
     hideSelf: '隐藏我的画面',
     moveSelf: '把我的画面移到另一个角落',
     elapsed: '已参会 {time}',
