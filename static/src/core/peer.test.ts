@@ -248,7 +248,7 @@ describe('link', () => {
     expectConnected();
   });
 
-  test('the time limit counts from the last signal: a late answer does not replace the connection', async () => {
+  test('the time limit counts from the last description: a late answer does not replace the connection', async () => {
     await settled();
     clock.advance(19_000);
     network.setUp(false);

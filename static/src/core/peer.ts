@@ -18,7 +18,7 @@ type Negotiated = { readonly pair: string; readonly first?: true } & Negotiation
 /** ICE failures in a row without an answered check, with a restart after each, after which there seems to be no path. */
 const FAILURES_UNTIL_NO_PATH = 2;
 /**
- * How long a connection may take from the last signal of the other side. ICE reports that it failed, but not that the
+ * How long a connection may take from the last description of the other side. ICE reports that it failed, but not that the
  * other side is silent, and an ICE restart does not repair DTLS.
  */
 const CONNECT_MS = 20_000;
@@ -181,7 +181,8 @@ export class Peer {
       }
       if (!known) this.#connect(message.pair);
       this.#connection?.negotiation.handle(message);
-      this.#heard ||= message.description !== undefined;
+      if (!message.description) continue;
+      this.#heard = true;
       if (this.#timer !== undefined) this.#limitTime();
     }
   }
@@ -284,7 +285,7 @@ export class Peer {
     if (fingerprints !== undefined) this.#options.onFingerprints();
     // What the old connection was is not what this one is.
     this.#setState('new');
-    this.#limitTime();
+    if (this.#timer === undefined) this.#limitTime();
     const { media, clock, send, onFingerprints, onChannel, onError } = this.#options;
     try {
       this.#connection = new Connection({
