@@ -195,9 +195,17 @@ test('a browser that cannot record says so', async ({ person, server }) => {
   await expect(ada.failure('recording_unsupported')).toBeVisible();
 });
 
-/** Clicks in a Firefox, which has no locators here. */
-const press = (person, action) =>
-  person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`)?.click(), action);
+/** In a Firefox, which has no locators here: something is in the page, or is not. */
+const expectThere = (person, what, there = true) =>
+  expect
+    .poll(() => person.page.evaluate((what) => document.querySelector(what) !== null, what), { message: what })
+    .toBe(there);
+
+/** Clicks in a Firefox. */
+async function press(person, action) {
+  await expectThere(person, `[data-action="${action}"]`);
+  await person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`).click(), action);
+}
 
 /** Keeps what the page downloads, for the test to look at. */
 const withDownloads = () => {
@@ -227,11 +235,9 @@ test('a recording of Firefox says how long it is, and can be jumped in', async (
   const ada = await fox('Ada');
   await ada.page.addInitScript(withDownloads);
   await ada.join(server.url, 'fox', { audio: true });
-  const state = (what) => ada.page.evaluate((what) => document.querySelector(what) !== null, what);
   await press(ada, 'record');
-  await expect.poll(() => state('[data-action=confirm]')).toBe(true);
   await press(ada, 'confirm');
-  await expect.poll(() => state('[data-recording]')).toBe(true);
+  await expectThere(ada, '[data-recording]');
   const begun = await ada.page.evaluate(() => performance.now());
   await expect.poll(() => ada.page.evaluate(() => performance.now())).toBeGreaterThan(begun + 4_000);
   await press(ada, 'record');
@@ -245,10 +251,8 @@ test('a recording of Firefox says how long it is, and can be jumped in', async (
 test('a browser that falsifies canvases says so, and records nothing', async ({ fox, server }) => {
   const ada = await fox('Ada', { 'privacy.resistFingerprinting': true });
   await ada.join(server.url, 'falsified', { audio: true });
-  const state = (what) => ada.page.evaluate((what) => document.querySelector(what) !== null, what);
   await press(ada, 'record');
-  await expect.poll(() => state('[data-action=confirm]')).toBe(true);
   await press(ada, 'confirm');
-  await expect.poll(() => state('[data-failure=recording_falsified]')).toBe(true);
-  expect(await state('[data-recording]')).toBe(false);
+  await expectThere(ada, '[data-failure=recording_falsified]');
+  await expectThere(ada, '[data-recording]', false);
 });
