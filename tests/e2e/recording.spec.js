@@ -165,7 +165,12 @@ test('without a disk it is kept in memory, says so before, and is saved on leavi
   await expect(ada.button('rejoin')).toBeVisible();
   const saved = await download;
   expect(saved.suggestedFilename()).toMatch(/^memory .*\.(mp4|webm)$/);
-  const file = await playBytes(ada.page, await readFile(await saved.path()));
+  const bytes = await readFile(await saved.path());
+  const { duration, at } = await ada.page.evaluate(jump, bytes.toString('base64'));
+  expect(duration).toBeGreaterThan(1.5);
+  expect(duration).toBeLessThan(60);
+  expect(at).toBeCloseTo(0.5, 1);
+  const file = await playBytes(ada.page, bytes);
   expect(file).toMatchObject({ width: 1280, height: 720 });
   expect(file.seconds).toBeGreaterThan(1.5);
   expect(file.loudness).toBeGreaterThan(0.02);
