@@ -58,13 +58,14 @@ export default defineConfig(
     },
   },
   {
-    files: ['scripts/**', '*.js'],
+    files: ['scripts/**', 'public/**', '*.js'],
     languageOptions: {
       globals: {
         process: 'readonly',
         console: 'readonly',
         URL: 'readonly',
         document: 'readonly',
+        addEventListener: 'readonly',
         Buffer: 'readonly',
       },
     },

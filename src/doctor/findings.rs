@@ -275,7 +275,7 @@ impl Finding {
                  ROUNDTABLE_CONNECTIONS.",
             ),
             WebrtcMissing => {
-                ("This browser cannot hold video calls.", "Use a current Chrome, Edge, Firefox or Safari.")
+                ("This browser cannot hold video calls.", "Use a current Chrome, Edge or Firefox.")
             }
             DevicesBlocked => (
                 "The browser does not let this page use camera and microphone.",

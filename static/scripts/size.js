@@ -25,7 +25,7 @@ function gzipped(file) {
 }
 
 for (const [page, wanted] of Object.entries(PAGES)) {
-  const files = new Set([page, 'favicon.svg']);
+  const files = new Set([page, 'favicon.svg', 'guard.js']);
   // Both pages have the same script, which the manifest lists as one that is shared.
   const start = Object.keys(manifest).filter((key) => /^_main-.+\.(js|css)$/.test(key));
   for (const key of [...start, ...wanted]) gather(key, files);

@@ -76,3 +76,28 @@ test.each([
   expect(made.hash).toBe(expected.hash);
   expect(made.pathname).toBe(expected.pathname);
 });
+
+test.each([
+  [
+    'https://other.example/meet/r/stand%20up?name=Ada#token=abc',
+    'https://other.example/meet/r/stand%20up?name=Ada#token=abc',
+  ],
+  ['\u200b http://other.example:8080/?room=x', 'http://other.example:8080/?room=x'],
+  ['other.example/r/x', 'https://other.example/r/x'],
+  ['localhost:19003/r/x', 'https://localhost:19003/r/x'],
+  // Another installation on the same host.
+  ['https://a.example/other/r/x', 'https://a.example/other/r/x'],
+  ['https://a.example/meet/r/x', undefined],
+  ['http://a.example/meet/?room=x', undefined],
+  ['a.example/meet/r/x', undefined],
+  ['r/x', undefined],
+  ['?room=x', undefined],
+  ['/meet/r/x', undefined],
+  ['stand up', undefined],
+  ['v1.2', undefined],
+  ['https://[/r/x', undefined],
+  ['javascript:alert(1)//r/x', undefined],
+])('%j leads to another server: %j', async (typed, expected) => {
+  const { linkElsewhere } = await opened();
+  expect(linkElsewhere(typed, new URL(BASE))).toBe(expected);
+});

@@ -1,5 +1,6 @@
 /** Links from the landing page to rooms, in a form that the web server of this page answers. */
 import type { Address } from './core/address';
+import { withoutInvisible } from './core/names';
 
 /** A room that nobody opens: its page is the same as that of any other. */
 const PROBE = 'r/link-check';
@@ -61,4 +62,23 @@ export async function linkTo(address: Address, room: string, from: string): Prom
   for (const [name, value] of source.searchParams) if (name !== 'room') link.searchParams.append(name, value);
   link.hash = source.hash;
   return link.href;
+}
+
+/**
+ * Returns the address of a room on another server, if that is what a person typed or pasted, with or without `https://`.
+ * Rooms of the same name here have other people in them.
+ */
+export function linkElsewhere(typed: string, base: URL): string | undefined {
+  const text = withoutInvisible(typed).trim();
+  const hasScheme = /^https?:\/\//i.test(text);
+  // Without a scheme, a path starts with a host only if that looks like one: `r/standup` is a room of this server.
+  if (!hasScheme && !/^(localhost|[^\s/?#]*[.:][^\s/?#]*)[/?]/i.test(text)) return undefined;
+  let link: URL;
+  try {
+    link = new URL(hasScheme ? text : `https://${text}`);
+  } catch {
+    return undefined;
+  }
+  const isHere = link.host === base.host && link.pathname.startsWith(base.pathname);
+  return isHere ? undefined : link.href;
 }

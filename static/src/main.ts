@@ -15,4 +15,7 @@ const [api] = await insist(
     sayLate(document.querySelector('#app'));
   },
 );
-createApp(App, { api }).use(i18n).mount('#app');
+const app = createApp(App, { api });
+// For `guard.js`, which says so if nothing is shown.
+app.config.throwUnhandledErrorInProduction = true;
+app.use(i18n).mount('#app');

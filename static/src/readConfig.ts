@@ -25,11 +25,20 @@ export function readConfig(text: string, pageProtocol: string): string | ConfigP
   const [key] = Object.keys(others);
   if (key !== undefined) return { problem: 'key', values: { key } };
   if (api === undefined) return undefined;
-  if (typeof api !== 'string' || !ADDRESS.test(api) || !URL.canParse(api, 'https://base.invalid/')) {
+  if (typeof api !== 'string' || !ADDRESS.test(api) || !canParse(api)) {
     return { problem: 'value', values: { value: JSON.stringify(api) } };
   }
   // A browser blocks it as mixed content, without a word to the page.
   if (pageProtocol === 'https:' && /^http:/i.test(api))
     return { problem: 'insecure', values: { value: api } };
   return api;
+}
+
+/** `URL.canParse`, which browsers have only since 2023. */
+function canParse(address: string): boolean {
+  try {
+    return Boolean(new URL(address, 'https://base.invalid/'));
+  } catch {
+    return false;
+  }
 }

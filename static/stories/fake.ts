@@ -74,6 +74,12 @@ export class FakeMeeting implements MeetingControls {
     return this.device('camera', on);
   }
 
+  flipCamera(): Promise<void> {
+    const facing = this.view.camera.facing === 'environment' ? 'user' : 'environment';
+    this.show({ camera: { ...this.view.camera, facing } });
+    return Promise.resolve();
+  }
+
   setScreen(on: boolean): Promise<void> {
     this.show({ screen: { ...this.view.screen, on } });
     return Promise.resolve();

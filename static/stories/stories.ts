@@ -11,6 +11,11 @@ import { picture, slide } from './pictures';
 import { conversation } from './conversation';
 
 const on: DeviceView = { on: true, pending: false };
+const phone: MeetingView['choices'] = {
+  mic: [{ id: 'mic-1', label: 'Microphone' }],
+  camera: ['Front camera', 'Back camera'].map((label, index) => ({ id: `camera-${index}`, label })),
+  speaker: [],
+};
 const first = { mic: { ...on, id: 'mic-1' }, camera: { ...on, id: 'camera-1' } };
 const off: DeviceView = { on: false, pending: false };
 const asked: DeviceView = { on: false, pending: true };
@@ -110,6 +115,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   'lobby-denied': () => lobby({ mic: broken('permission_denied'), camera: broken('permission_denied') }),
   'lobby-busy': () => lobby({ camera: broken('device_busy'), mic: broken('no_device') }),
   'lobby-insecure': () => lobby({ mic: broken('insecure_context'), camera: broken('insecure_context') }),
+  'lobby-app': () => lobby({ mic: broken('devices_unavailable'), camera: broken('devices_unavailable') }),
+  'lobby-blocked': () => lobby({ camera: broken('device_blocked') }),
   'lobby-offline': () =>
     view({ kind: 'lobby' }, { path: { state: 'failed', failure: { code: 'server_unreachable' } } }),
   'lobby-no-relay': () => view({ kind: 'lobby' }, { path: { state: 'ready', relay: 'unreachable' } }),
@@ -129,7 +136,10 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     view({ kind: 'lobby' }, { path: { state: 'failed', failure: { code: 'origin_refused' } } }),
   alone: () => joined(),
   two: () => joined({ people: people(1) }),
+  'back-camera': () =>
+    joined({ people: people(1), camera: { ...on, id: 'camera-1', facing: 'environment' }, choices: phone }),
   three: () => joined({ people: people(2), camera: off, mic: off }),
+  crowded: () => joined({ people: people(8).map((each) => ({ ...each, camera: true })) }),
   many: () => joined({ people: people(24) }),
   links: () =>
     joined({
@@ -137,6 +147,7 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
         linked(0, 'connecting'),
         linked(1, 'interrupted'),
         linked(2, 'failed'),
+        linked(5, 'slow'),
         person(3, { away: true }),
         person(4),
       ],
@@ -210,6 +221,8 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
   'lobby-outdated': () => view({ kind: 'lobby' }, { outdated: '0.2.0' }),
   'recording-failed': () =>
     joined({ people: people(2), recording: { state: 'failed', failure: { code: 'recording_cut' } } }),
+  'recording-falsified': () =>
+    joined({ people: people(2), recording: { state: 'failed', failure: { code: 'recording_falsified' } } }),
   'recording-saved': () => view({ kind: 'left' }, { recording: { state: 'saving', left: 12 * 1024 ** 2 } }),
   asked: () =>
     joined({ mic: off, notice: { kind: 'asked', ask: 'unmute', by: 'Grace Hopper' }, people: people(2) }),

@@ -267,6 +267,161 @@ test('a call that takes the camera away for a while: said, and over when it is',
   await expect(ada.failure('device_paused')).toHaveCount(0);
 });
 
+test('a microphone whose level cannot be read leaves no audio contexts open', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => {
+    window.contexts = [];
+    window.tries = 0;
+    window.AudioContext = class extends AudioContext {
+      constructor(...args) {
+        super(...args);
+        window.contexts.push(this);
+      }
+      createMediaStreamSource() {
+        window.tries += 1;
+        throw new DOMException('no source', 'InvalidStateError');
+      }
+    };
+  });
+  await enterLobby(ada, server.url, 'contexts');
+  await expect.poll(() => ada.page.evaluate(() => window.tries)).toBeGreaterThan(5);
+  await ada.button('mic').click();
+  await expect
+    .poll(() => ada.page.evaluate(() => window.contexts.filter(({ state }) => state !== 'closed').length))
+    .toBe(0);
+});
+
+test('the screen stays on during a call, and after the page was hidden', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => {
+    window.locks = [];
+    Object.defineProperty(navigator, 'wakeLock', {
+      value: {
+        request: async (type) => {
+          const lock = { type, released: false, release: async () => void (lock.released = true) };
+          window.locks.push(lock);
+          return lock;
+        },
+      },
+    });
+    window.shown = 'visible';
+    Object.defineProperty(document, 'visibilityState', { get: () => window.shown });
+    window.show = (state) => {
+      window.shown = state;
+      // As browsers do when a page is hidden.
+      if (state === 'hidden') for (const lock of window.locks) lock.released = true;
+      document.dispatchEvent(new Event('visibilitychange'));
+    };
+  });
+  const held = () =>
+    ada.page.evaluate(() => window.locks.filter(({ type, released }) => type === 'screen' && !released).length);
+  await enterLobby(ada, server.url, 'awake');
+  await expect(ada.page.locator('.picture[data-camera=on]')).toBeVisible();
+  expect(await held()).toBe(0);
+  await ada.button('join').click();
+  await expect.poll(held).toBe(1);
+  await ada.page.evaluate(() => window.show('hidden'));
+  expect(await held()).toBe(0);
+  await ada.page.evaluate(() => window.show('visible'));
+  await expect.poll(held).toBe(1);
+  await ada.button('leave').click();
+  await expect.poll(held).toBe(0);
+});
+
+/** As on a phone: the first camera looks at the person, the third one away. */
+function phone() {
+  const sides = { fake_device_0: 'user', fake_device_2: 'environment' };
+  const { getSettings } = MediaStreamTrack.prototype;
+  MediaStreamTrack.prototype.getSettings = function () {
+    const facingMode = sides[this.label];
+    return { ...getSettings.call(this), ...(facingMode && { facingMode }) };
+  };
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (constraints) => {
+    const { facingMode, ...video } = constraints.video ?? {};
+    if (typeof facingMode !== 'string') return open(constraints);
+    const all = await navigator.mediaDevices.enumerateDevices();
+    const device = all.find(({ label }) => sides[label] === facingMode);
+    return open({ video: { ...video, ...(device && { deviceId: { exact: device.deviceId } }) } });
+  };
+}
+
+test('a phone switches to its back camera, which is not mirrored', async ({ equipped, join, server }) => {
+  const grace = await join('Grace', 'phone');
+  const ada = await equipped('Ada');
+  await ada.page.addInitScript(phone);
+  await ada.join(server.url, 'phone');
+  await expectPictures(grace, 'Ada');
+  const own = ada.ownTile.locator('video');
+  await expect(own).toHaveCSS('scale', '-1 1');
+  // The first list of devices may have no names.
+  for (const label of ['fake_device_2', 'fake_device_0']) {
+    await ada.button('more').click();
+    await ada.button('flip-camera').click();
+    await expect.poll(() => sent(ada)).toEqual([label]);
+    await expect(own).toHaveCSS('scale', label === 'fake_device_2' ? 'none' : '-1 1');
+    await expectPictures(grace, 'Ada');
+  }
+});
+
+test('a computer has no switch between cameras', async ({ equipped, server }) => {
+  const ada = await equipped('Ada');
+  await ada.join(server.url, 'desk');
+  await ada.button('more').click();
+  await expect(ada.button('hide-self')).toBeVisible();
+  await expect(ada.button('flip-camera')).toHaveCount(0);
+});
+
+test('a browser within another app: said, with the way out, and joined without devices', async ({
+  join,
+  person,
+  server,
+}) => {
+  const grace = await join('Grace', 'app');
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => Object.defineProperty(navigator, 'mediaDevices', { value: undefined }));
+  await enterLobby(ada, server.url, 'app');
+  await expect(ada.failure('devices_unavailable')).toContainText('Open in browser');
+  await expect(ada.failure('insecure_context')).toHaveCount(0);
+  await ada.button('join').click();
+  await expectPictures(ada, 'Grace');
+  await expect(grace.tile('Ada')).toHaveAttribute('data-camera', 'off');
+});
+
+test('a browser without WebRTC says so before it asks for anything', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => {
+    delete window.RTCPeerConnection;
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = (constraints) => {
+      window.asked = true;
+      return open(constraints);
+    };
+  });
+  await ada.page.goto(`${server.url}r/none`);
+  await expect(ada.failure('browser_unsupported')).toContainText('does not support video calls');
+  await expect(ada.page.locator('input[name=name]')).toHaveCount(0);
+  expect(await ada.page.evaluate(() => window.asked)).toBeUndefined();
+});
+
+test('a camera that the operating system blocks is no matter of the browser’s permissions', async ({
+  person,
+  server,
+}) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => {
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = (constraints) =>
+      constraints.video
+        ? Promise.reject(new DOMException('Permission denied by system', 'NotAllowedError'))
+        : open(constraints);
+  });
+  await enterLobby(ada, server.url, 'system');
+  await expect(ada.failure('device_blocked')).toContainText('system’s privacy settings');
+  await expect(ada.page.locator('[data-steps]')).toHaveCount(0);
+  await expect(ada.failure('permission_denied')).toHaveCount(0);
+});
+
 test('a machine that slept says so, and the call goes on', async ({ join, person, server }) => {
   const grace = await join('Grace', 'asleep');
   const ada = await person('Ada');

@@ -1,8 +1,22 @@
 // What one sees and hears goes to a file of one's own, and everybody knows.
 
 import { readFile } from 'node:fs/promises';
+import { Firefox } from './lib/firefox.js';
 import { play, playBytes } from './lib/play.js';
-import { expect, expectPictures, expectSound, test } from './lib/test.js';
+import { Person, expect, expectPictures, expectSound, test as base } from './lib/test.js';
+
+const test = base.extend({
+  /** A person with a Firefox that has further preferences. */
+  fox: async ({}, use) => {
+    const firefoxes = [];
+    await use(async (name, preferences) => {
+      const firefox = await Firefox.launch(preferences);
+      firefoxes.push(firefox);
+      return Person.at(firefox, name);
+    });
+    await Promise.all(firefoxes.map((firefox) => firefox.close()));
+  },
+});
 
 /** A page whose save dialog always answers with a place of its own: a headless browser has no dialogs. */
 const withPlace = () => {
@@ -151,7 +165,12 @@ test('without a disk it is kept in memory, says so before, and is saved on leavi
   await expect(ada.button('rejoin')).toBeVisible();
   const saved = await download;
   expect(saved.suggestedFilename()).toMatch(/^memory .*\.(mp4|webm)$/);
-  const file = await playBytes(ada.page, await readFile(await saved.path()));
+  const bytes = await readFile(await saved.path());
+  const { duration, at } = await ada.page.evaluate(jump, bytes.toString('base64'));
+  expect(duration).toBeGreaterThan(1.5);
+  expect(duration).toBeLessThan(60);
+  expect(at).toBeCloseTo(0.5, 1);
+  const file = await playBytes(ada.page, bytes);
   expect(file).toMatchObject({ width: 1280, height: 720 });
   expect(file.seconds).toBeGreaterThan(1.5);
   expect(file.loudness).toBeGreaterThan(0.02);
@@ -179,4 +198,71 @@ test('a browser that cannot record says so', async ({ person, server }) => {
   const ada = await recorder(person, server, 'cannot', () => delete window.MediaRecorder);
   await record(ada);
   await expect(ada.failure('recording_unsupported')).toBeVisible();
+});
+
+/** In a Firefox, which has no locators here: something is in the page, or is not. */
+const expectThere = (person, what, there = true) =>
+  expect
+    .poll(() => person.page.evaluate((what) => document.querySelector(what) !== null, what), { message: what })
+    .toBe(there);
+
+/** Clicks in a Firefox. */
+async function press(person, action) {
+  await expectThere(person, `[data-action="${action}"]`);
+  await person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`).click(), action);
+}
+
+/** Keeps what the page downloads, for the test to look at. */
+const withDownloads = () => {
+  const createObjectURL = URL.createObjectURL.bind(URL);
+  URL.createObjectURL = (blob) => {
+    if (blob.size > 10_000) window.saved = blob;
+    return createObjectURL(blob);
+  };
+};
+
+/** How long a file says that it is, before anything of it is played, and where it arrives when it jumps; in a page. */
+async function jump(base64) {
+  const video = Object.assign(document.createElement('video'), { muted: true });
+  const once = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
+  const loaded = once('loadedmetadata');
+  video.src = URL.createObjectURL(new Blob([Uint8Array.from(atob(base64), (each) => each.charCodeAt(0))]));
+  await loaded;
+  const { duration } = video;
+  const seeked = once('seeked');
+  video.currentTime = duration / 2;
+  await seeked;
+  return { duration, at: video.currentTime / duration };
+}
+
+test('a recording of Firefox says how long it is, and can be jumped in', async ({ fox, page, server }) => {
+  const ada = await fox('Ada');
+  await ada.page.addInitScript(withDownloads);
+  await ada.join(server.url, 'fox', { audio: true });
+  await press(ada, 'record');
+  await press(ada, 'confirm');
+  await expectThere(ada, '[data-recording]');
+  const begun = await ada.page.evaluate(() => performance.now());
+  await expect.poll(() => ada.page.evaluate(() => performance.now())).toBeGreaterThan(begun + 4_000);
+  await press(ada, 'record');
+  await expect.poll(() => ada.page.evaluate(() => window.saved !== undefined)).toBe(true);
+  const bytes = await ada.page.evaluate(async () => {
+    const file = new Uint8Array(await window.saved.arrayBuffer());
+    return btoa(Array.from(file, (byte) => String.fromCharCode(byte)).join(''));
+  });
+  // Firefox finds out by itself how long a file is that it has; Chromium believes what the file says.
+  await page.goto(server.url);
+  const { duration, at } = await page.evaluate(jump, bytes);
+  expect(duration).toBeGreaterThan(3);
+  expect(duration).toBeLessThan(60);
+  expect(at).toBeCloseTo(0.5, 1);
+});
+
+test('a browser that falsifies canvases says so, and records nothing', async ({ fox, server }) => {
+  const ada = await fox('Ada', { 'privacy.resistFingerprinting': true });
+  await ada.join(server.url, 'falsified', { audio: true });
+  await press(ada, 'record');
+  await press(ada, 'confirm');
+  await expectThere(ada, '[data-failure=recording_falsified]');
+  await expectThere(ada, '[data-recording]', false);
 });

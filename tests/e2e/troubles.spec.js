@@ -178,3 +178,37 @@ test('no path between two people: said on the tile, with what would help', async
   await expect(note).toContainText('TURN', { timeout: 60_000 });
   await expect(grace.tile('Ada').locator('[data-failure=no_path]')).toBeVisible({ timeout: 60_000 });
 });
+
+test('a browser that is slow to answer is not reported as unreachable, and is connected in the end', async ({
+  join,
+  person,
+  server,
+}) => {
+  const ada = await person('Ada');
+  // What Grace answers arrives when it is released, as from a machine that has no time for its page.
+  const held = [];
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  await ada.page.routeWebSocket(/signal-api/, (page) => {
+    const socket = page.connectToServer();
+    socket.onMessage(async (message) => {
+      if (JSON.parse(message).type === 'signal') held.push(message);
+      // The order of messages stays.
+      if (held.length > 0) await released;
+      page.send(message);
+    });
+  });
+  await ada.page.clock.install();
+  await ada.join(server.url, 'slow', { video: false });
+  const grace = await join('Grace', 'slow', { video: false });
+  const tile = ada.tile('Grace');
+  await expect.poll(() => held.length).toBeGreaterThan(0);
+  // Two time limits of a connection: 20 s each.
+  for (let times = 0; times < 2; times++) await ada.page.clock.fastForward(20_000);
+  await expect(tile).toHaveAttribute('data-link', 'slow');
+  await expect(tile).toContainText('One of your devices or networks is slow');
+  await expect(ada.failure('no_path')).toHaveCount(0);
+  release();
+  await expect(tile).toHaveAttribute('data-link', 'connected');
+  await expect(grace.tile('Ada')).toHaveAttribute('data-link', 'connected');
+});

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { camera, type Device, type MediaDevicesLike, microphone } from './devices';
+import { camera, type Device, microphone } from './devices';
 import { settled } from './testing/clock';
 import { FakeDevices } from './testing/devices';
 import type { FakeTrack } from './testing/rtc';
@@ -66,10 +66,16 @@ describe('failures', () => {
     expect(cam.view).toEqual({ on: true, pending: false });
   });
 
-  test('an insecure context has no devices', async () => {
-    const device = microphone(undefined as MediaDevicesLike | undefined);
+  test('a browser that gives no devices is asked for none', async () => {
+    const device = microphone('insecure_context');
     await device.set(true);
     expect(device.view).toMatchObject({ on: false, failure: { code: 'insecure_context' } });
+  });
+
+  test('what the operating system blocks is no decision of the person', async () => {
+    devices.failure = new DOMException('Permission denied by system', 'NotAllowedError');
+    await cam.set(true);
+    expect(cam.view).toMatchObject({ on: false, failure: { code: 'device_blocked' } });
   });
 });
 
@@ -241,6 +247,47 @@ describe('choosing', () => {
     await choosing;
     expect(cam.track).toBeNull();
     expect(devices.tracks.every(({ stopped }) => stopped)).toBe(true);
+  });
+});
+
+describe('the cameras of a phone', () => {
+  const facing = (index: number): unknown => {
+    const video = devices.asked[index]?.video;
+    return typeof video === 'object' ? video.facingMode : undefined;
+  };
+
+  beforeEach(() => {
+    devices.list = ['user', 'environment'].map((deviceId) => ({
+      kind: 'videoinput',
+      deviceId,
+      label: deviceId,
+    }));
+    devices.phone = true;
+  });
+
+  test('are exchanged, there and back', async () => {
+    await cam.set(true);
+    expect(cam.view).toMatchObject({ on: true, facing: 'user' });
+    const seen: unknown[] = [];
+    cam.events.on('change', () => seen.push(cam.view.on));
+    await cam.flip();
+    expect(cam.view).toEqual({ on: true, pending: false, id: 'environment', facing: 'environment' });
+    await cam.flip();
+    expect(cam.view).toMatchObject({ id: 'user', facing: 'user' });
+    expect([facing(0), facing(1), facing(2)]).toEqual(['user', 'environment', 'user']);
+    expect(seen).not.toContain(false);
+  });
+
+  test('one that was chosen gives way, and one that is off is not opened', async () => {
+    await cam.choose('user');
+    await cam.set(true);
+    await cam.flip();
+    expect(cam.view.id).toBe('environment');
+    await cam.set(false);
+    await cam.flip();
+    expect(devices.asked).toHaveLength(2);
+    await cam.set(true);
+    expect(cam.view.id).toBe('user');
   });
 });
 

@@ -17,6 +17,9 @@ const CAMERA: MediaTrackConstraints = {
   facingMode: 'user',
 };
 
+/** Which way a camera of a phone looks: at the person, or away (W3C Media Capture §4.3.8). */
+export type Facing = NonNullable<DeviceView['facing']>;
+
 const FAILURES: Readonly<Record<string, FailureCode>> = {
   NotAllowedError: 'permission_denied',
   SecurityError: 'permission_denied',
@@ -32,7 +35,8 @@ const MOST_FALLS = 4;
 /** One device. */
 export class Device {
   readonly events = new Emitter<{ change: undefined }>();
-  readonly #media: MediaDevicesLike | undefined;
+  /** The browser's devices, or why it gives none. */
+  readonly #media: MediaDevicesLike | FailureCode;
   readonly #kind: 'audio' | 'video';
   readonly #constraints: MediaTrackConstraints;
   /** Off is a track that is silent, not a device that is closed. */
@@ -41,13 +45,15 @@ export class Device {
   #track: MediaStreamTrack | null = null;
   /** Which one is asked for; `undefined` lets the browser choose. */
   #chosen: string | undefined;
+  /** Which way the camera should look, if the person has said so. */
+  #facing: Facing | undefined;
   /** Counts what was asked for, so that a device that opens too late is closed again. */
   #wish = 0;
   #opening: Promise<void> | undefined;
   #falls = 0;
 
   constructor(
-    media: MediaDevicesLike | undefined,
+    media: MediaDevicesLike | FailureCode,
     kind: 'audio' | 'video',
     constraints: MediaTrackConstraints,
     mutes: boolean,
@@ -78,13 +84,25 @@ export class Device {
   async choose(id: string): Promise<void> {
     if (id === this.#chosen && id === this.#view.id) return;
     this.#chosen = id;
+    if (this.#isOpen) await this.#exchange();
+    else this.#show({ ...this.#view, id });
+  }
+
+  /** Takes the camera that looks the other way, on a phone. */
+  async flip(): Promise<void> {
+    this.#facing = this.#view.facing === 'environment' ? 'user' : 'environment';
+    this.#chosen = undefined;
+    if (this.#isOpen) await this.#exchange();
+  }
+
+  get #isOpen(): boolean {
+    return this.#track !== null || this.#view.pending;
+  }
+
+  async #exchange(): Promise<void> {
     this.#falls = 0;
-    if (this.#track || this.#view.pending) {
-      this.#opening = this.#open(this.#view.on || this.#view.pending);
-      await this.#opening;
-    } else {
-      this.#show({ ...this.#view, id });
-    }
+    this.#opening = this.#open(this.#view.on || this.#view.pending);
+    await this.#opening;
   }
 
   /** The machine slept: a device that was lost meanwhile may not have said so. */
@@ -113,7 +131,7 @@ export class Device {
     this.#wish += 1;
     if (this.#track?.readyState === 'live' && mute) this.#track.enabled = false;
     else this.#letGo();
-    this.#show({ ...idOf(this.#view), on: false, pending: false });
+    this.#show({ ...deviceOf(this.#view), on: false, pending: false });
   }
 
   /**
@@ -122,8 +140,8 @@ export class Device {
    * @param lost the device before it went away by itself
    */
   async #open(on: boolean, lost = false): Promise<void> {
-    if (!this.#media) {
-      this.#show({ on: false, pending: false, failure: { code: 'insecure_context' } });
+    if (typeof this.#media === 'string') {
+      this.#show({ on: false, pending: false, failure: { code: this.#media } });
       return;
     }
     this.#wish += 1;
@@ -131,7 +149,7 @@ export class Device {
     // The old one is closed first, because phones open one at a time; it stays what goes to the peers
     // until there is another, so that they are not told of a change that is none.
     if (this.#track) silence(this.#track);
-    this.#show({ ...idOf(this.#view), on: this.#track !== null && on, pending: true });
+    this.#show({ ...deviceOf(this.#view), on: this.#track !== null && on, pending: true });
     try {
       const track = await this.#request(this.#media);
       if (wish !== this.#wish) track?.stop();
@@ -148,7 +166,8 @@ export class Device {
   async #request(media: MediaDevicesLike): Promise<MediaStreamTrack | undefined> {
     const get = async (constraints: MediaTrackConstraints): Promise<MediaStreamTrack | undefined> =>
       (await media.getUserMedia({ [this.#kind]: constraints })).getTracks()[0];
-    if (this.#chosen === undefined) return get(this.#constraints);
+    const facing = this.#facing && { facingMode: this.#facing };
+    if (this.#chosen === undefined) return get({ ...this.#constraints, ...facing });
     try {
       return await get({ ...this.#constraints, facingMode: {}, deviceId: { exact: this.#chosen } });
     } catch (error) {
@@ -167,10 +186,10 @@ export class Device {
       if (this.#view.on) this.#show({ ...this.#view, failure: { code: 'device_paused' } });
     };
     track.onunmute = () => {
-      this.#show({ ...idOf(this.#view), on: this.#view.on, pending: this.#view.pending });
+      this.#show({ ...deviceOf(this.#view), on: this.#view.on, pending: this.#view.pending });
     };
     this.#track = track;
-    const id = track.getSettings().deviceId;
+    const { deviceId: id, facingMode: facing } = track.getSettings();
     const replaced = lost && id !== this.#view.id;
     // One that is held back from the first moment does not say so later.
     const code = on && track.muted ? 'device_paused' : replaced ? 'device_replaced' : undefined;
@@ -178,6 +197,7 @@ export class Device {
       on,
       pending: false,
       ...(id !== undefined && { id }),
+      ...((facing === 'user' || facing === 'environment') && { facing }),
       ...(code && { failure: { code } }),
     });
   }
@@ -194,7 +214,7 @@ export class Device {
   }
 
   #fail(failure: Failure): void {
-    this.#show({ ...idOf(this.#view), on: false, pending: false, failure });
+    this.#show({ ...deviceOf(this.#view), on: false, pending: false, failure });
   }
 
   #letGo(): void {
@@ -210,12 +230,12 @@ export class Device {
 }
 
 /** Muted by silence, because speech follows at once when it is turned on again. */
-export function microphone(media: MediaDevicesLike | undefined): Device {
+export function microphone(media: MediaDevicesLike | FailureCode): Device {
   return new Device(media, 'audio', MIC, true);
 }
 
 /** Turned off by closing the device, because its light must go out. */
-export function camera(media: MediaDevicesLike | undefined): Device {
+export function camera(media: MediaDevicesLike | FailureCode): Device {
   return new Device(media, 'video', CAMERA, false);
 }
 
@@ -227,11 +247,14 @@ function silence(track: MediaStreamTrack): void {
   track.stop();
 }
 
-function idOf({ id }: DeviceView): Pick<DeviceView, 'id'> {
-  return id === undefined ? {} : { id };
+function deviceOf({ id, facing }: DeviceView): Pick<DeviceView, 'id' | 'facing'> {
+  return { ...(id !== undefined && { id }), ...(facing && { facing }) };
 }
 
 function failureOf(error: unknown): Failure {
   const name = error instanceof Error ? error.name : '';
-  return { code: FAILURES[name] ?? 'device_failed', detail: String(error) };
+  const detail = String(error);
+  // Chromium names the system in its message; nothing in the error's type tells it from a decision of the person.
+  const code = name === 'NotAllowedError' && /system/i.test(detail) ? 'device_blocked' : FAILURES[name];
+  return { code: code ?? 'device_failed', detail };
 }

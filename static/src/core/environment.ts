@@ -35,8 +35,10 @@ export interface Environment {
   /** The same with everything that recordings on the server need; absent where there are none. */
   readonly send?: Send;
   readonly clock: Clock;
-  /** `undefined` in an insecure context. */
+  /** `undefined` in an insecure context, and in browsers that other apps contain. */
   readonly mediaDevices: MediaDevicesLike | undefined;
+  /** Whether the page was opened over HTTPS, or on this machine (W3C Secure Contexts). */
+  readonly isSecure: boolean;
   /** `undefined` where the screen cannot be shared: on telephones, and in an insecure context. */
   readonly display: DisplayMediaLike | undefined;
   /** `undefined` where the browser has no WebRTC. */
@@ -75,6 +77,7 @@ export function browserEnvironment(): Environment {
     send: (url, request) => fetch(url, { ...request, cache: 'no-store' }),
     clock: realClock,
     mediaDevices: navigator.mediaDevices,
+    isSecure: isSecureContext,
     display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
     // Without Web Cryptography there are no codes.
@@ -121,7 +124,13 @@ function newLevelReader(track: MediaStreamTrack): LevelReader {
   const context = new AudioContext();
   const analyser = context.createAnalyser();
   analyser.fftSize = 1024;
-  context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+  try {
+    context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+  } catch (error) {
+    // Browsers have few contexts to give, and keep one that is not closed.
+    void context.close();
+    throw error;
+  }
   const samples = new Float32Array(analyser.fftSize);
   // Without a gesture browsers let no context run; any gesture will do.
   const abort = new AbortController();

@@ -135,9 +135,20 @@ test('a device that was turned on between join and welcome is told', async () =>
   expect(sockets.last.sent.at(-1)).toMatchObject({ type: 'state', state: { mic: true } });
 });
 
+test.each([
+  [true, 'devices_unavailable'],
+  [false, 'insecure_context'],
+])('a browser without devices, in a secure page or not: %s', async (isSecure, code) => {
+  begin({ environment: { ...environment, isSecure, mediaDevices: undefined } });
+  await meeting.setMic(true);
+  await meeting.setCamera(true);
+  expect([meeting.view.mic.failure?.code, meeting.view.camera.failure?.code]).toEqual([code, code]);
+});
+
 describe('refused', () => {
   test('a room name that no server takes', () => {
     begin({ room: 'a/b' });
+    expect(meeting.view.phase).toEqual({ kind: 'refused', failure: { code: 'room_invalid' } });
     meeting.join('Ada');
     expect(meeting.view.phase).toEqual({ kind: 'refused', failure: { code: 'room_invalid' } });
     expect(sockets.all).toEqual([]);
@@ -145,6 +156,7 @@ describe('refused', () => {
 
   test.each(['connect', 'media'] as const)('a browser without %s', (part) => {
     begin({ environment: { ...environment, [part]: undefined } });
+    expect(meeting.view.phase.kind).toBe('refused');
     meeting.join('Ada');
     expect(meeting.view.phase).toEqual({ kind: 'refused', failure: { code: 'browser_unsupported' } });
   });

@@ -160,6 +160,8 @@ export class Meeting implements MeetingControls {
         this.#membership.stand({ notice: { kind: 'failure', failure } });
       },
     });
+    // Said at once, before anyone is asked for a name and devices.
+    if (this.#impossible) this.#phase = { kind: 'refused', failure: { code: this.#impossible } };
     this.#view = this.#render();
     this.#own.events.on('change', () => {
       this.#mesh?.setTracks(this.#own.tracks);
@@ -186,6 +188,10 @@ export class Meeting implements MeetingControls {
     return this.#own.camera.set(on && this.#presence.may('camera'));
   }
 
+  flipCamera(): Promise<void> {
+    return this.#own.camera.flip();
+  }
+
   setHand(on: boolean): void {
     this.#membership.stand({ hand: on });
   }
@@ -202,6 +208,13 @@ export class Meeting implements MeetingControls {
 
   dismissNotice(): void {
     this.#membership.stand({ notice: undefined });
+  }
+
+  /** Why nobody can join here, whatever they do. */
+  get #impossible(): 'room_invalid' | 'browser_unsupported' | undefined {
+    if (!isRoomName(this.#room)) return 'room_invalid';
+    const { connect, media } = this.#environment;
+    return connect && media ? undefined : 'browser_unsupported';
   }
 
   /** From the wish to enter to the end. */
@@ -228,12 +241,8 @@ export class Meeting implements MeetingControls {
   join(name: string): void {
     if (this.#active) return;
     const { connect, media, fetch, post, clock } = this.#environment;
-    if (!isRoomName(this.#room)) {
-      this.#refused({ code: 'room_invalid' });
-      return;
-    }
-    if (!connect || !media) {
-      this.#refused({ code: 'browser_unsupported' });
+    if (!connect || !media || this.#impossible) {
+      this.#refused({ code: this.#impossible ?? 'browser_unsupported' });
       return;
     }
     this.#presence.name = name;

@@ -17,9 +17,10 @@ export class OwnDevices {
   readonly #newStream: ((tracks: MediaStreamTrack[]) => MediaStream) | undefined;
   #preview: MediaStream | undefined;
 
-  constructor({ mediaDevices, display, media, clock, newLevelReader }: Environment) {
-    this.mic = microphone(mediaDevices);
-    this.camera = camera(mediaDevices);
+  constructor({ mediaDevices, isSecure, display, media, clock, newLevelReader }: Environment) {
+    const devices = mediaDevices ?? (isSecure ? 'devices_unavailable' : 'insecure_context');
+    this.mic = microphone(devices);
+    this.camera = camera(devices);
     this.screen = new ScreenShare(display);
     this.equipment = new Equipment({
       media: mediaDevices,

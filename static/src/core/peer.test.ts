@@ -51,6 +51,16 @@ function track(kind: string): MediaStreamTrack {
   return new FakeTrack(kind) as unknown as MediaStreamTrack;
 }
 
+let checks = 0;
+
+/** One more ICE check of Ada's present connection is answered, as far as her page sees. */
+async function answerCheck(): Promise<void> {
+  checks += 1;
+  const pc = network.connections.findLast(({ offers }) => offers > 0);
+  if (pc) pc.stats = new Map([['pair', { type: 'candidate-pair', responsesReceived: checks }]]);
+  await ada.stats();
+}
+
 beforeEach(() => {
   network = new FakeNetwork();
   clock = new FakeClock();
@@ -209,7 +219,7 @@ describe('link', () => {
     expectConnected();
   });
 
-  test('who never answers is offered a second connection after 20 s, and then is failed', async () => {
+  test('who never answers is offered a second connection after 20 s, and then is slow', async () => {
     await settled();
     const pairs = (): Set<string> => new Set(fromAda.map(({ pair }) => pair));
     clock.advance(19_999);
@@ -220,10 +230,72 @@ describe('link', () => {
     expect([ada.link, pairs().size]).toEqual(['connecting', 2]);
     clock.advance(20_000);
     await settled();
-    expect([ada.link, grace.link, pairs().size, clock.waits]).toEqual(['failed', 'failed', 2, []]);
+    expect([ada.link, grace.link, pairs().size, clock.waits]).toEqual(['slow', 'slow', 2, []]);
     // Late is better than never.
     await talk();
     expectConnected();
+  });
+
+  test('there is no path if both answer and no check is answered, twice', async () => {
+    network.setUp(false);
+    await talk();
+    clock.advance(20_000);
+    await talk();
+    expect([ada.link, grace.link]).toEqual(['connecting', 'connecting']);
+    clock.advance(20_000);
+    expect([ada.link, grace.link, clock.waits]).toEqual(['failed', 'failed', []]);
+    network.setUp(true);
+    expectConnected();
+  });
+
+  test('the time limit counts from the last description: a late answer does not replace the connection', async () => {
+    await settled();
+    clock.advance(19_000);
+    network.setUp(false);
+    await talk();
+    clock.advance(19_000);
+    await talk();
+    network.setUp(true);
+    expectConnected();
+    expect(network.connections).toHaveLength(2);
+  });
+
+  test('whose checks are answered is slow and not unreachable', async () => {
+    network.setUp(false);
+    await talk();
+    clock.advance(20_000);
+    await talk();
+    await answerCheck();
+    clock.advance(20_000);
+    expect(ada.link).toBe('slow');
+  });
+
+  test('an answered check takes back that there is no path', async () => {
+    network.setUp(false);
+    await talk();
+    clock.advance(20_000);
+    await talk();
+    clock.advance(20_000);
+    expect(ada.link).toBe('failed');
+    await answerCheck();
+    expect(ada.link).toBe('slow');
+  });
+
+  test('an ICE failure counts only if no check was answered since the last one', async () => {
+    await talk();
+    await answerCheck();
+    network.setUp(false);
+    for (let times = 0; times < 3; times++) {
+      await answerCheck();
+      network.connections[0]?.enter('failed');
+      network.connections[0]?.enter('disconnected');
+    }
+    expect(ada.link).toBe('interrupted');
+    for (let times = 0; times < 2; times++) {
+      network.connections[0]?.enter('failed');
+      network.connections[0]?.enter('disconnected');
+    }
+    expect(ada.link).toBe('failed');
   });
 
   test('DTLS that fails while ICE works gets a new connection', async () => {

@@ -15,14 +15,14 @@ export type SignalData = Negotiated | { readonly pair: string; readonly reset: t
 
 type Negotiated = { readonly pair: string; readonly first?: true } & NegotiationMessage;
 
-/** ICE failures in a row, with a restart after each, after which there seems to be no path. */
+/** ICE failures in a row without an answered check, with a restart after each, after which there seems to be no path. */
 const FAILURES_UNTIL_NO_PATH = 2;
 /**
- * How long a connection may take. ICE says by itself that it failed, but not that nobody answers, and no
- * ICE restart mends DTLS.
+ * How long a connection may take from the last description of the other side. ICE reports that it failed, but not that the
+ * other side is silent, and an ICE restart does not repair DTLS.
  */
 const CONNECT_MS = 20_000;
-/** Time limits in a row after which it is not tried anew. */
+/** Time limits in a row after which no new connection is made. */
 const TRIES = 2;
 
 /** New connections that the other side may ask for: so many at once, and then one after each interval. */
@@ -80,9 +80,18 @@ export class Peer {
   #connection: Connection | undefined;
   #link: LinkState = 'connecting';
   #wasConnected = false;
+  #state: RTCPeerConnectionState = 'new';
   #failures = 0;
   #timeouts = 0;
   #timer: number | undefined;
+  /** The other side has sent a description since the last time limit. */
+  #heard = false;
+  /** The number of ICE checks that were answered in the present connection, as of the last statistics. */
+  #checks = 0;
+  /** A check was answered since the connection began, or was last interrupted: there is a path. */
+  #answered = false;
+  /** The last attempt failed although the other side took part in it. */
+  #unreachable = false;
   readonly #renewals: Budget;
   readonly #offersTaken: Budget;
   readonly #resets: Budget;
@@ -172,6 +181,9 @@ export class Peer {
       }
       if (!known) this.#connect(message.pair);
       this.#connection?.negotiation.handle(message);
+      if (!message.description) continue;
+      this.#heard = true;
+      if (this.#timer !== undefined) this.#limitTime();
     }
   }
 
@@ -200,9 +212,12 @@ export class Peer {
     await this.#connection?.adapt(plan);
   }
 
-  /** What the browser counts of the present connection. */
+  /** Returns the statistics of the present connection, and learns from them whether there is a path. */
   async stats(): Promise<RTCStatsReport | undefined> {
-    return this.#connection?.stats();
+    const connection = this.#connection;
+    const report = await connection?.stats();
+    if (report && connection === this.#connection) this.#countChecks(report);
+    return report;
   }
 
   /** See `Connection`. */
@@ -223,7 +238,8 @@ export class Peer {
     this.#timeouts = 0;
     this.#failures = 0;
     // What there was is over: the next connection is a first one.
-    this.#wasConnected = false;
+    this.#wasConnected = this.#heard = this.#answered = this.#unreachable = false;
+    this.#state = 'new';
     this.#link = 'connecting';
     if (resting) this.close();
     else this.#begin();
@@ -269,7 +285,7 @@ export class Peer {
     if (fingerprints !== undefined) this.#options.onFingerprints();
     // What the old connection was is not what this one is.
     this.#setState('new');
-    this.#limitTime();
+    if (this.#timer === undefined) this.#limitTime();
     const { media, clock, send, onFingerprints, onChannel, onError } = this.#options;
     try {
       this.#connection = new Connection({
@@ -300,21 +316,24 @@ export class Peer {
     }
   }
 
-  /** The limit is for getting connected, over however many connections. */
+  /** Begins the time limit again: a busy machine takes long to answer a signal, or to read the answer. */
   #limitTime(): void {
     const { clock } = this.#options;
-    if (this.#timeouts < TRIES) {
-      this.#timer ??= clock.setTimeout(() => {
-        this.#timedOut();
-      }, CONNECT_MS);
-    }
+    clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#timeouts >= TRIES) return;
+    this.#timer = clock.setTimeout(() => {
+      this.#timedOut();
+    }, CONNECT_MS);
   }
 
   #timedOut(): void {
     this.#timer = undefined;
     this.#timeouts += 1;
+    this.#unreachable = this.#heard && !this.#answered;
+    this.#heard = false;
     if (this.#timeouts >= TRIES) {
-      this.#setState('new');
+      this.#show();
     } else if (this.#offers) {
       this.#connect(this.#options.media.newPair());
     } else {
@@ -331,8 +350,25 @@ export class Peer {
     for (const track of this.screen.getTracks()) track.enabled = screen;
   }
 
+  #countChecks(report: RTCStatsReport): void {
+    let checks = 0;
+    report.forEach(({ type, responsesReceived }: { type: string; responsesReceived?: number }) => {
+      if (type === 'candidate-pair') checks += responsesReceived ?? 0;
+    });
+    if (checks > this.#checks) {
+      this.#answered = true;
+      this.#unreachable = false;
+      this.#failures = 0;
+      this.#show();
+    }
+    this.#checks = checks;
+  }
+
   #setState(state: RTCPeerConnectionState): void {
+    this.#state = state;
+    if (state === 'new') this.#checks = 0;
     if (state === 'failed') this.#failures += 1;
+    if (state !== 'connecting') this.#answered = false;
     if (state === 'connected') {
       this.#failures = 0;
       this.#timeouts = 0;
@@ -340,15 +376,20 @@ export class Peer {
       this.#timer = undefined;
       this.#wasConnected = true;
     }
-    const link = this.#linkIn(state);
+    this.#show();
+  }
+
+  #show(): void {
+    const link = this.#linkNow;
     if (link === this.#link) return;
     this.#link = link;
     this.#options.onLink();
   }
 
-  #linkIn(state: RTCPeerConnectionState): LinkState {
-    if (state === 'connected') return 'connected';
-    if (this.#failures >= FAILURES_UNTIL_NO_PATH || this.#timeouts >= TRIES) return 'failed';
+  get #linkNow(): LinkState {
+    if (this.#state === 'connected') return 'connected';
+    if (this.#failures >= FAILURES_UNTIL_NO_PATH) return 'failed';
+    if (this.#timeouts >= TRIES) return this.#unreachable ? 'failed' : 'slow';
     return this.#wasConnected ? 'interrupted' : 'connecting';
   }
 }

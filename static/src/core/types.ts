@@ -22,9 +22,11 @@ export type FailureCode =
   | 'page_outdated' // the server was upgraded, and parts of the page may be gone
   | 'browser_unsupported' // no RTCPeerConnection or no WebSocket
   // devices
+  | 'devices_unavailable' // a secure page without getUserMedia: a browser within another app
   | 'permission_denied'
+  | 'device_blocked' // the operating system does not let the browser use it
   | 'no_device'
-  | 'device_busy'
+  | 'device_busy' // or blocked by the operating system: some browsers do not tell these apart
   | 'device_failed'
   | 'not_permitted' // the token does not leave this device to the person (R59)
   | 'screen_failed' // the browser or the system does not let the screen be shared
@@ -63,6 +65,7 @@ export type FailureCode =
   | 'sound_blocked' // the browser wants a gesture first
   // recording
   | 'recording_unsupported' // this browser cannot
+  | 'recording_falsified' // the browser changes what is read from a canvas
   | 'recording_limit' // the largest size was reached; the file is whole
   | 'recording_cut' // the disk took no more; the file holds what was kept before
   | 'recording_failed' // nothing could be saved
@@ -86,7 +89,12 @@ export interface Failure {
 export type SignalingState = 'connecting' | 'open' | 'lost' | 'closed';
 
 /** The media connection to one person. */
-export type LinkState = 'connecting' | 'connected' | 'interrupted' | 'failed';
+export type LinkState =
+  | 'connecting'
+  | 'slow' // takes long, although nothing shows that there is no path
+  | 'connected'
+  | 'interrupted'
+  | 'failed'; // there seems to be no path
 
 /** Someone else in the room. */
 export interface Person {
@@ -216,6 +224,8 @@ export interface DeviceView {
   readonly pending: boolean;
   /** The device that is open, or was last; of `choices`. */
   readonly id?: string;
+  /** Which way an open camera looks: at the person, or away. Only phones tell. */
+  readonly facing?: 'user' | 'environment';
   /** Why it cannot be on, joining works all the same; or what happened to one that is on. */
   readonly failure?: Failure;
 }
@@ -379,6 +389,8 @@ export interface MeetingControls {
   /** Opens or closes the microphone; before joining it opens the device so that it can be tried. */
   setMic(on: boolean): Promise<void>;
   setCamera(on: boolean): Promise<void>;
+  /** Takes the camera that looks the other way, on a phone. */
+  flipCamera(): Promise<void>;
   /** Shares the screen, after the browser has asked which, or ends that. To be called in a gesture. */
   setScreen(on: boolean): Promise<void>;
   /** Raises or lowers one's hand; a listener applies for the microphone with it (R42). */

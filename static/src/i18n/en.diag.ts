@@ -59,7 +59,7 @@ export const enDiag = {
       },
       webrtc_missing: {
         what: 'This browser does not support video calls.',
-        fix: 'Use a current Chrome, Edge, Firefox or Safari.',
+        fix: 'Use a current Chrome, Edge or Firefox.',
       },
       port_closed: {
         what: 'The server does not answer.',

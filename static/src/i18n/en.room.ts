@@ -83,12 +83,18 @@ export const enRoom = {
     pin: 'Pin {name}',
     unpin: 'Unpin {name}',
     speakerLayout: 'Speaker view',
+    flipCamera: 'Switch camera',
     hideSelf: 'Hide my video',
     moveSelf: 'Move my video to another corner',
     elapsed: 'Time in this meeting: {time}',
     page: 'Page {page} of {pages}',
     previous: 'Previous page',
     next: 'Next page',
+    crowded:
+      'This meeting is about to have more video than browsers can handle well. Turn off cameras that are not needed.',
+    otherTab:
+      'This meeting is open in another tab of this browser, too. If you are in both, others see you twice and may hear an echo.',
+    slow: 'Still connecting to {name}. One of your devices or networks is slow.',
     pictureInPicture: 'Picture in picture',
     shortcuts: 'Keyboard shortcuts',
   },
@@ -293,6 +299,10 @@ export const enRoom = {
     recording_unsupported: {
       sentence: 'This browser cannot record the meeting.',
       action: 'Use a current Chrome, Edge or Firefox on a computer.',
+    },
+    recording_falsified: {
+      sentence: 'The browser’s protection against fingerprinting would falsify the video of the recording.',
+      action: 'Allow this site to use canvas data, or record in another browser.',
     },
     recording_limit: {
       sentence: 'The recording reached the maximum size for this browser. It has been stopped and saved.',

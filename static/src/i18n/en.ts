@@ -142,7 +142,17 @@ export const en = {
     },
     browser_unsupported: {
       sentence: 'This browser does not support video calls.',
-      action: 'Use a current Chrome, Edge, Firefox or Safari.',
+      action: 'Use a current Chrome, Edge or Firefox.',
+    },
+    devices_unavailable: {
+      sentence:
+        'This browser gives web pages no camera and microphone, as is common for browsers inside other apps.',
+      action: 'Choose “Open in browser” in the app’s menu, or copy the link into your browser.',
+    },
+    device_blocked: {
+      sentence:
+        'The operating system does not let this browser use {device}. Allow it in the system’s privacy settings.',
+      action: 'Try again',
     },
     permission_denied: {
       sentence: 'The browser blocks {device} for this page. Allow access with the icon next to the address.',
@@ -153,7 +163,7 @@ export const en = {
       action: 'Try again',
     },
     device_busy: {
-      sentence: 'Another program is using {device}. Close that program first.',
+      sentence: 'Another program is using {device}, or the system’s privacy settings block it.',
       action: 'Try again',
     },
     device_failed: { sentence: 'The browser could not start {device}.', action: 'Try again' },

@@ -51,7 +51,7 @@ export const zhCNDiag: DiagMessages = {
       },
       webrtc_missing: {
         what: '这个浏览器不支持视频通话。',
-        fix: '请使用新版 Chrome、Edge、Firefox 或 Safari。',
+        fix: '请使用新版 Chrome、Edge 或 Firefox。',
       },
       port_closed: { what: '服务器没有应答。', fix: '请检查网络。如果你是管理员，请确认服务器正在运行。' },
       wrong_path: {

@@ -82,12 +82,16 @@ export const zhCNRoom: RoomMessages = {
     pin: '固定 {name}',
     unpin: '取消固定 {name}',
     speakerLayout: '发言人视图',
+    flipCamera: '切换摄像头',
     hideSelf: '隐藏我的画面',
     moveSelf: '把我的画面移到另一个角落',
     elapsed: '已参会 {time}',
     page: '第 {page} 页，共 {pages} 页',
     previous: '上一页',
     next: '下一页',
+    crowded: '会议中的视频已接近浏览器能够流畅处理的上限，请关闭不需要的摄像头。',
+    otherTab: '此浏览器的另一个标签页也打开了这个会议。如果两边都加入，其他人会看到两个你，还可能听到回声。',
+    slow: '仍在连接 {name}，其中一方的设备或网络较慢。',
     pictureInPicture: '画中画',
     shortcuts: '键盘快捷键',
   },
@@ -258,6 +262,10 @@ export const zhCNRoom: RoomMessages = {
     recording_unsupported: {
       sentence: '这个浏览器无法录制会议。',
       action: '请在电脑上使用新版 Chrome、Edge 或 Firefox。',
+    },
+    recording_falsified: {
+      sentence: '浏览器的防指纹保护会篡改录制的画面。',
+      action: '请允许本网站读取画布（canvas）数据，或换一个浏览器录制。',
     },
     recording_limit: {
       sentence: '录制已达到此浏览器的上限，已自动停止并保存。',

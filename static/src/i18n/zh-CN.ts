@@ -124,14 +124,22 @@ export const zhCN: LobbyMessages = {
     page_outdated: { sentence: '服务器已更新。刷新之前，本页的部分功能可能无法使用。', action: '刷新页面' },
     browser_unsupported: {
       sentence: '这个浏览器不支持视频通话。',
-      action: '请使用新版 Chrome、Edge、Firefox 或 Safari。',
+      action: '请使用新版 Chrome、Edge 或 Firefox。',
+    },
+    devices_unavailable: {
+      sentence: '当前浏览器不允许网页使用摄像头和麦克风，应用内置的浏览器通常如此。',
+      action: '请在应用菜单中选择“在浏览器中打开”，或把链接复制到浏览器。',
+    },
+    device_blocked: {
+      sentence: '操作系统不允许浏览器使用{device}，请在系统的隐私设置中允许。',
+      action: '再试一次',
     },
     permission_denied: {
       sentence: '浏览器禁止本页使用{device}，请点击地址栏旁的图标允许。',
       action: '再试一次',
     },
     no_device: { sentence: '没有找到{device}，请检查连接线。', action: '再试一次' },
-    device_busy: { sentence: '{device}正被其他程序占用，请先关闭该程序。', action: '再试一次' },
+    device_busy: { sentence: '{device}正被其他程序占用，或被系统的隐私设置禁用。', action: '再试一次' },
     device_failed: { sentence: '{device}无法启动。', action: '再试一次' },
     device_unplugged: { sentence: '{device}已断开，可能被拔出或被占用。', action: '再试一次' },
     device_replaced: {

@@ -8,6 +8,8 @@ export interface FileSink {
    * it may fail after that.
    */
   keep?(kept: () => void): Promise<void>;
+  /** Writes over the beginning of the file. Only `close` may follow. Absent if what is written has gone elsewhere. */
+  replaceStart?(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** It is whole: only now it appears under its name. */
   close(): Promise<void>;
   /** Nothing is to be left of it. Never throws. */
@@ -65,6 +67,7 @@ async function toDisk(pick: Picker, name: string): Promise<FileSink | undefined>
         stream = await handle.createWritable({ keepExistingData: true });
         await stream.seek(written);
       },
+      replaceStart: (data) => stream.write({ type: 'write', position: 0, data }),
       close: () => stream.close(),
       abort: () => {
         // It may have ended by itself, which is as good.
@@ -83,6 +86,10 @@ function toMemory(name: string): FileSink {
   return {
     write: (pieces) => {
       parts.push(new Blob([...pieces]));
+      return Promise.resolve();
+    },
+    replaceStart: (bytes) => {
+      parts = [new Blob([bytes]), new Blob(parts).slice(bytes.length)];
       return Promise.resolve();
     },
     close: () => {

@@ -21,7 +21,35 @@ const policy = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes?.cre
 });
 
 /** This browser's. */
-export const browserStudio: Studio = { newCanvas, newMixer, newProjector, newEncoder, everySoOften };
+export const browserStudio: Studio = {
+  isFaithful,
+  newCanvas,
+  newMixer,
+  newProjector,
+  newEncoder,
+  everySoOften,
+};
+
+/** Some protections change every value by one or two; the picture is none the worse for that. */
+const NOISE = 8;
+
+function isFaithful(): boolean {
+  const colours = ['#d02040', '#20b060', '#2040d0', '#101010'];
+  const canvas = Object.assign(document.createElement('canvas'), { width: colours.length, height: 1 });
+  const brush = canvas.getContext('2d', { alpha: false, willReadFrequently: true });
+  if (brush === null) return false;
+  for (const [x, colour] of colours.entries()) {
+    brush.fillStyle = colour;
+    brush.fillRect(x, 0, 1, 1);
+  }
+  const { data } = brush.getImageData(0, 0, colours.length, 1);
+  return colours.every((colour, x) =>
+    [0, 1, 2].every((part) => {
+      const drawn = Number.parseInt(colour.slice(1 + 2 * part, 3 + 2 * part), 16);
+      return Math.abs((data[4 * x + part] ?? 0) - drawn) <= NOISE;
+    }),
+  );
+}
 
 function newCanvas(width: number, height: number, fps: number): Canvas {
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
@@ -39,6 +67,16 @@ function newCanvas(width: number, height: number, fps: number): Canvas {
 
 function newMixer(): Mixer {
   const context = new AudioContext();
+  try {
+    return mixerIn(context);
+  } catch (error) {
+    // Browsers have few contexts to give, and keep one that is not closed.
+    void context.close();
+    throw error;
+  }
+}
+
+function mixerIn(context: AudioContext): Mixer {
   const sum = context.createMediaStreamDestination();
   // Silence is sound, too: without it some browsers begin the file with the first voice.
   const ground = context.createConstantSource();

@@ -120,6 +120,13 @@ test('what goes wrong has a code, until it is dismissed or tried again', async (
   expect(recording.view).toEqual({ state: 'failed', failure: { code: 'recording_failed' } });
 });
 
+test('a browser that falsifies what is drawn is found out before anything is recorded', async () => {
+  studio.faithful = false;
+  const recording = await started();
+  expect(recording.view).toEqual({ state: 'failed', failure: { code: 'recording_falsified' } });
+  expect([studio.encoder, store.aborted, store.saved.length]).toEqual([undefined, 1, 0]);
+});
+
 test('to a server that takes none, nothing begins', async () => {
   const recording = make();
   await recording.start(scene, 'server');

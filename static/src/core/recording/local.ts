@@ -115,6 +115,11 @@ export class LocalRecording implements RecordingControls {
           sink.abort();
           return;
         }
+        if (!studio.isFaithful()) {
+          sink.abort();
+          this.#fail('recording_falsified');
+          return;
+        }
         this.#recording = new Recording({
           studio,
           mime,

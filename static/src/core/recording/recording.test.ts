@@ -3,8 +3,10 @@ import type { FileSink } from '../chat/save';
 import { settled } from '../testing/clock';
 import { FakeStream, FakeTrack } from '../testing/rtc';
 import { FakeStudio } from '../testing/studio';
+import { block, clusterAt, HEAD } from '../testing/webm';
 import { fitted } from './painter';
 import { Recording, type RecordingEnd } from './recording';
+import { seekable } from './seekable';
 import type { Scene, SceneTile } from './types';
 
 const MIB = 1024 ** 2;
@@ -95,6 +97,38 @@ test('everything is written before it is saved, and let go', async () => {
   expect(disk).toMatchObject({ written: 1_500, closed: true, aborted: false });
   expect(ends).toEqual(['saved']);
   expect(studio.open).toBe(0);
+});
+
+test('a WebM on this device gets a duration when it is complete, and other files stay as they are', async () => {
+  const source = Uint8Array.from([...HEAD, ...clusterAt(0, block({ key: true }), block({ at: 900 }))]);
+  for (const mime of ['video/webm;codecs=vp8,opus', 'video/mp4']) {
+    let file: number[] = [];
+    const memory: FileSink = {
+      ...sink,
+      write: (pieces) => {
+        for (const piece of pieces) file.push(...piece);
+        return Promise.resolve();
+      },
+      replaceStart: (bytes) => {
+        file = [...bytes, ...file.slice(bytes.length)];
+        return Promise.resolve();
+      },
+    };
+    new Recording({
+      studio,
+      mime,
+      sink: memory,
+      limit: Infinity,
+      scene: () => scene,
+      onEnd: (end) => ends.push(end),
+    });
+    for (const piece of [source.slice(0, 30), source.slice(30)]) studio.encoder?.onPiece(new Blob([piece]));
+    studio.encoder?.onEnd();
+    await settled();
+    const isWebm = mime.startsWith('video/webm');
+    expect(file).toEqual(isWebm ? seekable([source]).flatMap((part) => [...part]) : [...source]);
+  }
+  expect(ends).toEqual(['saved', 'saved']);
 });
 
 test('it ends by itself at the largest size, whole', async () => {

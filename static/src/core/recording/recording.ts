@@ -5,6 +5,7 @@
  */
 import type { FileSink } from '../chat/save';
 import { paint } from './painter';
+import { SeekableWebm } from './seekable';
 import {
   type Canvas,
   type Encoder,
@@ -57,6 +58,8 @@ export class Recording {
   readonly #closing: (() => void)[] = [];
   readonly #projectors = new Map<MediaStream, Projector>();
   readonly #heard = new Map<MediaStreamTrack, () => void>();
+  /** Absent if the file cannot be completed at its end. */
+  readonly #webm: SeekableWebm | undefined;
   /** All that was given to the sink, one after the other. */
   #written: Promise<void> = Promise.resolve();
   /** What has come, what of it is not written, what is, and what of that is kept for good. */
@@ -69,7 +72,8 @@ export class Recording {
 
   constructor(options: RecordingOptions) {
     this.#options = options;
-    const { studio, mime } = options;
+    const { studio, mime, sink } = options;
+    if (mime.startsWith('video/webm') && sink.replaceStart) this.#webm = new SeekableWebm();
     try {
       const canvas = (this.#canvas = studio.newCanvas(PICTURE.width, PICTURE.height, FPS));
       this.#closing.unshift(() => {
@@ -165,7 +169,8 @@ export class Recording {
     if (this.#failure) return;
     const { sink } = this.#options;
     try {
-      await sink.write([new Uint8Array(await piece.arrayBuffer())]);
+      const bytes = new Uint8Array(await piece.arrayBuffer());
+      await sink.write([this.#webm?.push(bytes) ?? bytes]);
       this.#behind -= piece.size;
       this.#stored += piece.size;
       const fresh = this.#stored - this.#kept;
@@ -190,6 +195,7 @@ export class Recording {
     await this.#written;
     try {
       if (this.#failure) throw this.#failure.error;
+      await this.#complete();
       await sink.close();
       // An encoder that gave up has left a file that can be played.
       onEnd(this.#bytes >= limit ? 'limit' : error === undefined ? 'saved' : 'cut', error);
@@ -197,6 +203,15 @@ export class Recording {
       sink.abort();
       onEnd(this.#kept > 0 ? 'cut' : 'failed', problem);
     }
+  }
+
+  /** Makes the file seekable. */
+  async #complete(): Promise<void> {
+    const { sink } = this.#options;
+    if (!this.#webm) return;
+    const { tail, head } = this.#webm.finish();
+    await sink.write([tail]);
+    if (head) await sink.replaceStart?.(head);
   }
 
   #release(): void {

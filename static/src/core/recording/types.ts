@@ -95,6 +95,8 @@ export interface EncoderListener {
 
 /** The parts of a browser that record: real ones, or a test's. */
 export interface Studio {
+  /** Returns whether what is read from a canvas is what was drawn: browsers that fight fingerprinting may change it. */
+  isFaithful(): boolean;
   newCanvas(width: number, height: number, fps: number): Canvas;
   newMixer(): Mixer;
   newProjector(stream: MediaStream): Projector;

@@ -5,6 +5,7 @@
  */
 import type { FileSink } from '../chat/save';
 import type { FailureCode } from '../types';
+import { seekable } from './seekable';
 import { type Answer, ask, type RecordingServer } from './server';
 import { WebmReader } from './webm';
 
@@ -283,7 +284,7 @@ export class Upload implements FileSink {
     const rest = this.#pieces.filter((piece) => end(piece) > start);
     const parts = rest.map(({ bytes, at }) => bytes.subarray(Math.max(start - at, 0)));
     const head = start > 0 ? [this.#head.subarray(0, this.#reader.head ?? 0)] : [];
-    return new Blob([...head, ...parts], { type: 'video/webm' });
+    return new Blob(seekable([...head, ...parts]), { type: 'video/webm' });
   }
 }
 

@@ -10,6 +10,7 @@ const TRACK_ENTRY = 0xae;
 const TRACK_NUMBER = 0xd7;
 const TRACK_TYPE = 0x83;
 const CLUSTER = 0x1f43b675;
+const TIMESTAMP = 0xe7;
 const SIMPLE_BLOCK = 0xa3;
 /** Those whose content is read, too. */
 const OPENED = new Set([SEGMENT, TRACKS, TRACK_ENTRY, CLUSTER]);
@@ -26,16 +27,25 @@ export class WebmReader {
   head: number | undefined;
   /** Where the clusters begin in which the picture begins anew, in order. */
   readonly keys: number[] = [];
+  /** The times of those pictures, and the time of the last block, in the file's own units. */
+  readonly keyTimes: number[] = [];
+  lastTime = 0;
   /** What has come and is not read: less than an element's head and a block's. */
   #rest: Uint8Array = new Uint8Array();
   /** Where that begins in the file, and how much of what comes is of no interest. */
   #at = 0;
   #skip = 0;
   #cluster = 0;
+  #clusterTime = 0;
   #track = 0;
   #video: number | undefined;
   /** It is no WebM, or one of another make: nothing is known of what follows. */
   #lost = false;
+
+  /** The number of the track that has the picture. */
+  get video(): number | undefined {
+    return this.#video;
+  }
 
   push(piece: Uint8Array): void {
     if (this.#lost) return;
@@ -69,10 +79,18 @@ export class WebmReader {
       return true;
     }
     if (id.value === SIMPLE_BLOCK) {
-      const [track = 0, , , flags] = content;
+      const [track = 0, high = 0, low = 0, flags] = content;
       if (flags === undefined || content.length < BLOCK_HEAD) return false;
-      if ((track & 0x7f) === this.#video && (flags & KEY) !== 0 && this.keys.at(-1) !== this.#cluster)
+      // Relative to the cluster, in 16 bits with a sign.
+      const time = this.#clusterTime + (((high << 24) | (low << 16)) >> 16);
+      this.lastTime = Math.max(this.lastTime, time);
+      if ((track & 0x7f) === this.#video && (flags & KEY) !== 0 && this.keys.at(-1) !== this.#cluster) {
         this.keys.push(this.#cluster);
+        this.keyTimes.push(time);
+      }
+    } else if (id.value === TIMESTAMP) {
+      if (content.length < size.value) return false;
+      this.#clusterTime = uint(content.subarray(0, size.value));
     } else if (id.value === TRACK_NUMBER || id.value === TRACK_TYPE) {
       const [value] = content;
       if (value === undefined) return false;
@@ -91,8 +109,17 @@ export class WebmReader {
   }
 }
 
+/** Reads an unsigned number (RFC 8794 §7.2). */
+function uint(bytes: Uint8Array): number {
+  return bytes.reduce((value, byte) => value * 256 + byte, 0);
+}
+
 /** A number that says by its first bits how long it is (RFC 8794 §4); an id keeps these. */
-function vint(bytes: Uint8Array, at: number, isId: boolean): { value: number; length: number } | undefined {
+export function vint(
+  bytes: Uint8Array,
+  at: number,
+  isId: boolean,
+): { value: number; length: number } | undefined {
   const first = bytes[at];
   if (first === undefined || first === 0) return undefined;
   const length = Math.clz32(first) - 23;

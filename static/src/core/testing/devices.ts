@@ -9,6 +9,8 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
   failure: Error | undefined;
   /** What is opened gives nothing. */
   muted = false;
+  /** Cameras look to where their id says, and the one that looks to where it is asked for is opened. */
+  phone = false;
   /** What is plugged in; while it is empty, something without an id is. */
   list: Pick<MediaDeviceInfo, 'kind' | 'deviceId' | 'label'>[] = [];
   /** Who is told of plugs. */
@@ -27,7 +29,8 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     await this.#held;
     if (this.failure) throw this.failure;
     const kind = constraints.audio ? 'audio' : 'video';
-    const track = new FakeTrack(kind, this.#find(kind, constraints[kind]));
+    const deviceId = this.#find(kind, constraints[kind]);
+    const track = new FakeTrack(kind, deviceId, this.phone ? deviceId : undefined);
     track.muted = this.muted;
     this.tracks.push(track);
     return new FakeStream([track]) as unknown as MediaStream;
@@ -71,7 +74,9 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     const exact = typeof wanted === 'object' && (wanted.deviceId as { exact?: string } | undefined)?.exact;
     const fitting = this.list.filter((each) => each.kind === `${kind}input`);
     if (this.list.length === 0 && typeof exact !== 'string') return undefined;
-    const found = fitting.find(({ deviceId }) => typeof exact !== 'string' || deviceId === exact);
+    const facing = this.phone && typeof wanted === 'object' ? wanted.facingMode : undefined;
+    const id = typeof exact === 'string' ? exact : facing;
+    const found = fitting.find(({ deviceId }) => typeof id !== 'string' || deviceId === id);
     if (!found) throw new DOMException('no such device', exact ? 'OverconstrainedError' : 'NotFoundError');
     return found.deviceId;
   }

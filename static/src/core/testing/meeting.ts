@@ -36,6 +36,7 @@ export function prepare(): void {
     post: (url, text) => posts.push([url, text]),
     clock,
     mediaDevices: devices,
+    isSecure: true,
     display: devices,
     media: fakeMedia(network),
     files: { canSave: () => true, save: () => Promise.resolve(undefined), download: () => undefined },

@@ -24,10 +24,12 @@ export class FakeTrack {
   stopped = false;
   readonly kind: string;
   readonly deviceId: string | undefined;
+  readonly facingMode: string | undefined;
 
-  constructor(kind: string, deviceId?: string) {
+  constructor(kind: string, deviceId?: string, facingMode?: string) {
     this.kind = kind;
     this.deviceId = deviceId;
+    this.facingMode = facingMode;
   }
 
   get readyState(): 'live' | 'ended' {
@@ -38,6 +40,7 @@ export class FakeTrack {
     return {
       ...(this.kind === 'video' && { height: 720 }),
       ...(this.deviceId !== undefined && { deviceId: this.deviceId }),
+      ...(this.facingMode !== undefined && { facingMode: this.facingMode }),
     };
   }
 

@@ -13,6 +13,7 @@ export class FakeStudio implements Studio, RecordingAbility {
   readonly watched = new Set<MediaStream>();
   encoder: EncoderListener | undefined;
   stops = 0;
+  faithful = true;
   /** What is still open of canvas, mixer and timer. */
   open = 0;
   tick: () => void = () => undefined;
@@ -23,6 +24,10 @@ export class FakeStudio implements Studio, RecordingAbility {
 
   load(): Promise<Studio> {
     return Promise.resolve(this);
+  }
+
+  isFaithful(): boolean {
+    return this.faithful;
   }
 
   newCanvas() {

@@ -6,6 +6,8 @@ const UNKNOWN_SIZE = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 export const HEAD: readonly number[] = [
   ...[0x1a, 0x45, 0xdf, 0xa3, 0x83, 1, 2, 3],
   ...[0x18, 0x53, 0x80, 0x67, ...UNKNOWN_SIZE],
+  // Times count in milliseconds.
+  ...[0x15, 0x49, 0xa9, 0x66, 0x87, 0x2a, 0xd7, 0xb1, 0x83, 0x0f, 0x42, 0x40],
   ...[0x16, 0x54, 0xae, 0x6b, 0x90],
   ...[0xae, 0x86, 0xd7, 0x81, 1, 0x83, 0x81, 2],
   ...[0xae, 0x86, 0xd7, 0x81, 2, 0x83, 0x81, 1],
@@ -13,14 +15,19 @@ export const HEAD: readonly number[] = [
 
 /** One with these blocks in it. */
 export function cluster(...blocks: readonly (readonly number[])[]): number[] {
-  // Its time, and a size that is not known while it grows.
-  return [0x1f, 0x43, 0xb6, 0x75, ...UNKNOWN_SIZE, 0xe7, 0x81, 7, ...blocks.flat()];
+  return clusterAt(7, ...blocks);
+}
+
+/** One that begins at this time, in milliseconds. */
+export function clusterAt(time: number, ...blocks: readonly (readonly number[])[]): number[] {
+  // Its size is not known while it grows.
+  return [0x1f, 0x43, 0xb6, 0x75, ...UNKNOWN_SIZE, 0xe7, 0x82, time >> 8, time & 0xff, ...blocks.flat()];
 }
 
 /** A picture, of which others follow; all sound says that it is `key`. */
-export function block({ key = false, track = 2, size = 1 }): number[] {
+export function block({ key = false, track = 2, size = 1, at = 0 }): number[] {
   const length = size + 4;
-  const bytes = [0, 1, 2, 3].map((at) => (length >> (8 * (3 - at))) & 0xff);
+  const bytes = [0, 1, 2, 3].map((byte) => (length >> (8 * (3 - byte))) & 0xff);
   const content = new Array<number>(size).fill(0xa3);
-  return [0xa3, 0x08, ...bytes, 0x80 | track, 0, 0, key ? 0x80 : 0, ...content];
+  return [0xa3, 0x08, ...bytes, 0x80 | track, (at >> 8) & 0xff, at & 0xff, key ? 0x80 : 0, ...content];
 }

@@ -11,7 +11,21 @@ export function formatSize(bytes: number, locale: string): string {
   }).format(bytes / 1000 ** power);
 }
 
-/** The time of day. */
-export function formatTime(milliseconds: number, locale: string): string {
-  return new Intl.DateTimeFormat(locale, { hour: 'numeric', minute: '2-digit' }).format(milliseconds);
+/**
+ * Formats the time of day in the page's language, in the format of the person's region: the languages of a browser name it
+ * (`en-GB`), and its first one says whether the day has 12 or 24 hours.
+ */
+export function formatTime(
+  milliseconds: number,
+  locale: string,
+  languages: readonly string[] = navigator.languages,
+): string {
+  const language = (tag: string): string => tag.split('-')[0] ?? '';
+  const regional = languages.find((tag) => language(tag) === language(locale)) ?? locale;
+  const { hourCycle } = new Intl.DateTimeFormat(languages[0], { hour: 'numeric' }).resolvedOptions();
+  return new Intl.DateTimeFormat(regional, {
+    hour: 'numeric',
+    minute: '2-digit',
+    ...(hourCycle && { hourCycle }),
+  }).format(milliseconds);
 }

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { hue, initials } from './person';
 
 it.each([
@@ -17,4 +17,18 @@ it.each([
 it('gives an id always the same hue', () => {
   expect(hue('abc')).toBe(hue('abc'));
   expect(hue('abc')).toMatch(/^\d+deg$/);
+});
+
+it('shortens names in a browser that does not know what people see as characters', async () => {
+  const { Segmenter } = Intl;
+  Reflect.deleteProperty(Intl, 'Segmenter');
+  vi.resetModules();
+  const { initials } = await import('./person');
+  Object.assign(Intl, { Segmenter });
+  expect([initials('Grace Hopper'), initials('张伟'), initials('🙂'), initials('')]).toEqual([
+    'GH',
+    '张',
+    '🙂',
+    '',
+  ]);
 });

@@ -3,13 +3,13 @@ const SECONDS = 0.9;
 /** Plays two notes on a speaker, an id for `setSinkId`; resolves when they have faded. */
 export async function playTone(speaker: string): Promise<void> {
   const context = new AudioContext();
-  const out = context.createMediaStreamDestination();
-  const volume = context.createGain();
-  volume.connect(out);
   // A context's own output cannot be chosen in every browser, an element's can in more.
   const player = new Audio();
-  player.srcObject = out.stream;
   try {
+    const out = context.createMediaStreamDestination();
+    const volume = context.createGain();
+    volume.connect(out);
+    player.srcObject = out.stream;
     if (speaker !== '' && 'setSinkId' in player) await player.setSinkId(speaker);
     await player.play();
     const start = context.currentTime;
