@@ -1,14 +1,12 @@
 //! What holds for the parser of messages whatever a client sends.
 
-#[allow(dead_code, reason = "the fuzz target begins with bytes")]
-#[path = "invariants/frame.rs"]
-mod frame;
-
 use proptest::prelude::*;
 use roundtable::protocol::client::{ClientMessage, Request, parse};
 use roundtable::protocol::{Moderation, PeerId, SettingsPatch, StatePatch, StateValue};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+use crate::invariants::frame;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]

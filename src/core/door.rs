@@ -143,10 +143,9 @@ impl<H> Room<H> {
         self.makes_hosts && grant.role == Some(Role::Host)
     }
 
-    /// Lets a newcomer wait, and tells it and the hosts.
+    /// Lets a newcomer wait, and tells it. The hosts are told by `lobby_changed`.
     pub(super) fn wait(
         &mut self,
-        now: Duration,
         seat: Seat,
         peer: Peer,
         grant: Grant,
@@ -162,7 +161,6 @@ impl<H> Room<H> {
         let shown = Waiting { id: peer.id, name: peer.name, name_from_token: peer.name_from_token };
         let Seat { session, .. } = seat;
         self.house.waiting.push(Guest { session, shown, state: peer.state, grant, comeback, handle });
-        self.lobby_changed(now, emit);
     }
 
     /// Whether this session waits.
@@ -256,7 +254,7 @@ impl<H> Room<H> {
     }
 
     /// Sends the list soon: strangers who come and go must not flood the hosts (R36).
-    fn lobby_changed(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+    pub(super) fn lobby_changed(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         self.house.lobby_changed = true;
         if !self.waking {
             self.announce_or_wait(now, emit);

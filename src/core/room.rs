@@ -231,7 +231,10 @@ impl<H> Room<H> {
                 peer.role = role;
                 self.enter(now, seat, peer, grant, comeback, handle, emit);
             }
-            Door::Lobby => self.wait(now, seat, peer, grant, comeback, handle, emit),
+            Door::Lobby => {
+                self.wait(seat, peer, grant, comeback, handle, emit);
+                self.lobby_changed(now, emit);
+            }
         }
         Ok(())
     }

@@ -274,9 +274,7 @@ impl Finding {
                 "Raise the limit (ulimit -Hn; Docker: --ulimit nofile=; systemd: LimitNOFILE=), or lower \
                  ROUNDTABLE_CONNECTIONS.",
             ),
-            WebrtcMissing => {
-                ("This browser cannot hold video calls.", "Use a current Chrome, Edge or Firefox.")
-            }
+            WebrtcMissing => ("This browser cannot hold video calls.", "Use a current Chrome, Edge or Firefox."),
             DevicesBlocked => (
                 "The browser does not let this page use camera and microphone.",
                 "Allow both with the icon beside the address, and reload the page.",

@@ -45,7 +45,9 @@ export function distinguish<Named extends { readonly id: string; readonly name: 
   return people.map((person, at) => {
     const look = looks[at] ?? '';
     const isUnique = looks.indexOf(look) === looks.lastIndexOf(look);
-    return isUnique && !LIKE_ID.test(look) ? person : { ...person, name: `${person.name} (${person.id.slice(0, 4)})` };
+    return isUnique && !LIKE_ID.test(look)
+      ? person
+      : { ...person, name: `${person.name} (${person.id.slice(0, 4)})` };
   });
 }
 
