@@ -67,6 +67,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     settings: { locked: false, lobby: false, talk: false },
     speaking: false,
     hand: false,
+    hands: [],
     waiting: [],
     degraded: false,
     reactions: [],
@@ -167,7 +168,12 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
   speaking: () =>
     joined({ people: [person(0), person(1, { speaking: true, mic: true }), person(2)], speaker: 'person-1' }),
-  hands: () => joined({ hand: true, people: [person(0), person(1, { hand: true }), person(2)] }),
+  hands: () =>
+    joined({
+      hand: true,
+      hands: ['person-2', 'self', 'person-1'],
+      people: [person(0), person(1, { hand: true }), person(2, { hand: true })],
+    }),
   host: () =>
     joined({
       role: 'host',

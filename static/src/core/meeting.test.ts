@@ -38,6 +38,7 @@ test('the lobby has no socket and nobody in it', () => {
     settings: open,
     speaking: false,
     hand: false,
+    hands: [],
     waiting: [],
     degraded: false,
     reactions: [],

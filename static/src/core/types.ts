@@ -342,6 +342,8 @@ export interface MeetingView {
   readonly speaking: boolean;
   /** One's own hand is up. */
   readonly hand: boolean;
+  /** Ids of those whose hand is up, one's own included, in the order in which the hands were raised. */
+  readonly hands: readonly string[];
   /** Who asks to be let in; only hosts know. */
   readonly waiting: readonly Waiting[];
   /** The room is on several servers, which cannot reach one another: what changes it waits (R77). */

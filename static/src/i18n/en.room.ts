@@ -20,6 +20,13 @@ export const enRoom = {
     hands: '1 hand raised | {n} hands raised',
     listening: 'You are a listener. Raise your hand to speak.',
   },
+  hand: {
+    raise: 'Raise hand',
+    lower: 'Lower hand',
+    /** Below the icon, where there is little room. */
+    short: { raise: 'Hand', lower: 'Lower' },
+    place: 'Hand raised, number {place} in line',
+  },
   hosting: {
     settings: 'Meeting settings',
     locked: 'Lock meeting: nobody else can join',

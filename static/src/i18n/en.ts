@@ -125,8 +125,6 @@ export const en = {
     dismiss: 'Dismiss',
     close: 'Close',
     cancel: 'Cancel',
-    raise: 'Raise hand',
-    lower: 'Lower hand',
   },
   left: { title: 'You left the meeting', rejoin: 'Rejoin', home: 'Home' },
   refused: { retry: 'Try again', again: 'Trying again in {seconds} s.' },

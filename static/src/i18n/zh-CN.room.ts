@@ -19,6 +19,12 @@ export const zhCNRoom: RoomMessages = {
     hands: '{n} 人举手',
     listening: '你是听众，想发言请举手。',
   },
+  hand: {
+    raise: '举手',
+    lower: '放下手',
+    short: { raise: '举手', lower: '放下手' },
+    place: '已举手，第 {place} 位',
+  },
   hosting: {
     settings: '会议设置',
     locked: '锁定会议：不允许任何人再加入',

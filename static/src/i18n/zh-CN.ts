@@ -110,8 +110,6 @@ export const zhCN: LobbyMessages = {
     dismiss: '关闭提示',
     close: '关闭',
     cancel: '取消',
-    raise: '举手',
-    lower: '放下手',
   },
   left: { title: '你已离开会议', rejoin: '重新加入', home: '返回首页' },
   refused: { retry: '再试一次', again: '将在 {seconds} 秒后自动重试。' },
