@@ -104,6 +104,24 @@ function wantGesture(): void {
   };
 }
 
+/** From here on like a browser that recognises speech on the device, and has understood two utterances. */
+function recogniseSpeech(): void {
+  const said = ['The next item is the budget.', '接下来我们看一下预算'].map((transcript) =>
+    Object.assign([{ transcript }], { isFinal: true }),
+  );
+  class Recognition extends EventTarget {
+    static available = () => Promise.resolve('available');
+    start(): void {
+      const event = Object.assign(new Event('result'), { results: said, resultIndex: 0 });
+      queueMicrotask(() => this.dispatchEvent(event));
+    }
+    abort(): void {
+      // Nothing goes on.
+    }
+  }
+  Object.assign(globalThis, { SpeechRecognition: Recognition });
+}
+
 /** Every state a person can be in, by name; `landing` needs no meeting. */
 export const stories: Readonly<Record<string, () => MeetingView>> = {
   lobby: () => view({ kind: 'lobby' }),
@@ -168,6 +186,10 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
   speaking: () =>
     joined({ people: [person(0), person(1, { speaking: true, mic: true }), person(2)], speaker: 'person-1' }),
+  captions: () => {
+    recogniseSpeech();
+    return joined({ people: people(3), speaker: 'person-0' });
+  },
   hands: () =>
     joined({
       hand: true,

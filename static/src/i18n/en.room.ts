@@ -20,6 +20,10 @@ export const enRoom = {
     hands: '1 hand raised | {n} hands raised',
     listening: 'You are a listener. Raise your hand to speak.',
   },
+  captions: {
+    title: 'Captions',
+    waiting: 'Captions appear here when others speak. They are made on this device.',
+  },
   hand: {
     raise: 'Raise hand',
     lower: 'Lower hand',

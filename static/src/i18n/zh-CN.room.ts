@@ -19,6 +19,7 @@ export const zhCNRoom: RoomMessages = {
     hands: '{n} 人举手',
     listening: '你是听众，想发言请举手。',
   },
+  captions: { title: '字幕', waiting: '其他人发言时，字幕会显示在这里。字幕只在这台设备上生成。' },
   hand: {
     raise: '举手',
     lower: '放下手',
