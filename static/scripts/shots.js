@@ -23,6 +23,8 @@ const ALL = [
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
   ...[
     'captions+more+captions',
+    'audio-only',
+    'two+more+quality',
     'hands',
     'host',
     'host+people',

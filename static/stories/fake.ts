@@ -6,6 +6,7 @@ import type {
   MeetingControls,
   MeetingView,
   Moderation,
+  Quality,
   ReactionControls,
   RecordingControls,
   Sample,
@@ -77,6 +78,10 @@ export class FakeMeeting implements MeetingControls {
   setScreen(on: boolean): Promise<void> {
     this.show({ screen: { ...this.view.screen, on } });
     return Promise.resolve();
+  }
+
+  setQuality(quality: Quality): void {
+    this.show({ quality });
   }
 
   setHand(hand: boolean): void {

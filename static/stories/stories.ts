@@ -68,6 +68,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     speaking: false,
     hand: false,
     hands: [],
+    quality: 'auto',
     waiting: [],
     degraded: false,
     reactions: [],
@@ -186,6 +187,7 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
   speaking: () =>
     joined({ people: [person(0), person(1, { speaking: true, mic: true }), person(2)], speaker: 'person-1' }),
+  'audio-only': () => joined({ people: people(3), quality: 'audio' }),
   captions: () => {
     recogniseSpeech();
     return joined({ people: people(3), speaker: 'person-0' });

@@ -39,6 +39,7 @@ test('the lobby has no socket and nobody in it', () => {
     speaking: false,
     hand: false,
     hands: [],
+    quality: 'auto',
     waiting: [],
     degraded: false,
     reactions: [],

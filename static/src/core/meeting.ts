@@ -2,9 +2,11 @@
 import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
 import { Archive } from './chat/archive';
+import type { Quality } from './adaptation';
 import { Chat } from './chat/chat';
 import { writerOf } from './chat/rights';
 import { Emitter } from './emitter';
+import { cameraSize } from './devices';
 import { browserEnvironment, type Environment, originProof } from './environment';
 import { Membership } from './membership';
 import { type Member, Mesh } from './mesh';
@@ -64,6 +66,7 @@ export class Meeting implements MeetingControls {
   #features: readonly string[] = [];
   readonly #relayOnly: boolean | undefined;
   readonly #page: PageLife;
+  #quality: Quality = 'auto';
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #signaling: SignalingClient | undefined;
@@ -186,6 +189,13 @@ export class Meeting implements MeetingControls {
     return this.#own.camera.set(on && this.#presence.may('camera'));
   }
 
+  setQuality(quality: Quality): void {
+    this.#quality = quality;
+    void this.#own.camera.refine(cameraSize(quality));
+    this.#mesh?.setQuality(quality);
+    this.#publish();
+  }
+
   setHand(on: boolean): void {
     this.#membership.stand({ hand: on });
   }
@@ -273,6 +283,7 @@ export class Meeting implements MeetingControls {
       onError: this.#environment.report,
     });
     this.#mesh.setTracks(this.#own.tracks);
+    this.#mesh.setQuality(this.#quality);
     this.#listen(signaling);
     this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
@@ -479,6 +490,7 @@ export class Meeting implements MeetingControls {
       ...(this.recording.view && { recording: this.recording.view }),
       recordingPlaces:
         membership.role === 'host' && keepsRecordings(this.#features) ? ['device', 'server'] : ['device'],
+      quality: this.#quality,
       reactions: this.reactions.shown,
       ...(this.#outdated !== undefined && { outdated: this.#outdated }),
       chat: this.chat.entries,

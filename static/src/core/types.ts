@@ -6,11 +6,13 @@ import type { Ask, Moderation, Role, Settings, Switch, Waiting } from '../protoc
 
 export type { Ask, Moderation, Role, Settings, Switch, Waiting };
 
+import type { Quality } from './adaptation';
 import type { LinkQuality } from './quality';
 import type { Writer } from './chat/rights';
 import type { Scene } from './recording/types';
 import type { Sample } from './statistics';
 
+export { QUALITIES, type Quality } from './adaptation';
 export type { LinkQuality, QualityReason } from './quality';
 export type { Scene, SceneTile } from './recording/types';
 export type { Flow, Path, Received, Sample, Sent } from './statistics';
@@ -351,6 +353,8 @@ export interface MeetingView {
   /** Until it is dismissed. */
   readonly notice?: Notice;
   readonly recording?: RecordingView;
+  /** How much is sent and received. */
+  readonly quality: Quality;
   /** Where one may record to: to the server only as a host, where it keeps recordings (R84). */
   readonly recordingPlaces: readonly RecordingPlace[];
   /** As what one writes in the chat (R108). */
@@ -383,6 +387,8 @@ export interface MeetingControls {
   setCamera(on: boolean): Promise<void>;
   /** Shares the screen, after the browser has asked which, or ends that. To be called in a gesture. */
   setScreen(on: boolean): Promise<void>;
+  /** Sends and receives as much as this person chooses, from now on. */
+  setQuality(quality: Quality): void;
   /** Raises or lowers one's hand; a listener applies for the microphone with it (R42). */
   setHand(on: boolean): void;
   /** Does what only hosts may; the server refuses it from others (R37). */

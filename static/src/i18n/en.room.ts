@@ -20,6 +20,21 @@ export const enRoom = {
     hands: '1 hand raised | {n} hands raised',
     listening: 'You are a listener. Raise your hand to speak.',
   },
+  quality: {
+    title: 'Quality',
+    auto: { name: 'Automatic', hint: 'Adapts to your network and to the number of people.' },
+    high: {
+      name: 'High',
+      hint: 'HD video where the network allows it. Needs a fast connection and computer.',
+    },
+    saver: { name: 'Data saver', hint: 'Sends and receives small videos.' },
+    audio: {
+      name: 'Audio only',
+      hint: 'You receive audio and shared screens, but no camera video. Your own camera is not affected.',
+    },
+    isAudio: 'You chose audio only: camera video is not received.',
+    change: 'Change',
+  },
   captions: {
     title: 'Captions',
     waiting: 'Captions appear here when others speak. They are made on this device.',

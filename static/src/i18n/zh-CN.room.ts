@@ -19,6 +19,15 @@ export const zhCNRoom: RoomMessages = {
     hands: '{n} 人举手',
     listening: '你是听众，想发言请举手。',
   },
+  quality: {
+    title: '画质',
+    auto: { name: '自动', hint: '根据网络状况和参会人数调整。' },
+    high: { name: '高清', hint: '网络允许时使用高清视频，需要较快的网络和电脑。' },
+    saver: { name: '省流量', hint: '只收发小尺寸视频。' },
+    audio: { name: '仅音频', hint: '只接收声音和共享的屏幕，不接收摄像头画面。你自己的摄像头不受影响。' },
+    isAudio: '你选择了仅音频，不会接收摄像头画面。',
+    change: '更改',
+  },
   captions: { title: '字幕', waiting: '其他人发言时，字幕会显示在这里。字幕只在这台设备上生成。' },
   hand: {
     raise: '举手',
