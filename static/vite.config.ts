@@ -139,6 +139,8 @@ export default defineConfig(({ command }) => ({
   },
   build: {
     target: 'es2022',
+    // `light-dark()` stays as it is: its replacement does not follow a chosen `color-scheme` (src/theme.ts).
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     // The Content-Security-Policy knows no `data:`.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -1,5 +1,5 @@
 /** What this browser keeps between visits. */
-type Item = 'language' | 'name' | 'mic' | 'camera' | 'speaker' | 'relay' | 'shortcuts' | 'quality';
+type Item = 'language' | 'name' | 'mic' | 'camera' | 'speaker' | 'relay' | 'shortcuts' | 'quality' | 'theme';
 
 /** What was remembered, if anything. */
 export function remembered(item: Item): string | undefined {

@@ -4,6 +4,42 @@ import type { FailureCode, QualityReason, ReactionSign } from '../core/types';
 /** English, as far as only the room wants it: not part of the first load. */
 export const enRoom = {
   part: { late: 'This part of the page could not be loaded. Trying again…' },
+  /** More of the groups that the lobby has, too. */
+  room: {
+    you: 'You',
+    youNamed: '{name} (you)',
+    people: '1 person | {n} people',
+    alone: 'You are the only one here',
+    invite: 'Send this link to the people you want to meet.',
+    micOff: 'Microphone off',
+    connecting: 'Connecting…',
+    reconnecting: 'Reconnecting…',
+    away: 'Disconnected, may return',
+    lost: 'The connection to the server is lost. Your call continues. Reconnecting…',
+    joined: '{name} joined',
+    departed: '{name} left',
+  },
+  signaling: {
+    connecting: 'Connecting to the server',
+    open: 'Connected to the server',
+    lost: 'Connection to the server lost, reconnecting',
+    closed: 'Not connected',
+  },
+  control: {
+    bar: 'Meeting controls',
+    copy: 'Copy link',
+    copyFailed: 'Copy this link:',
+    invite: 'Invite',
+    inviteTitle: 'Invite people',
+    share: 'Share…',
+    code: 'The link as a QR code',
+    codeHint: 'Scan it with a phone to join from there.',
+    more: 'More',
+    moreHint: 'More actions',
+    fullScreen: 'Full screen',
+    leave: 'Leave',
+    leaveHint: 'Leave the meeting',
+  },
   people: {
     title: 'People',
     open: 'Show the list of people',
@@ -20,6 +56,7 @@ export const enRoom = {
     hands: '1 hand raised | {n} hands raised',
     listening: 'You are a listener. Raise your hand to speak.',
   },
+  appearance: { title: 'Appearance', system: 'As in the system', light: 'Light', dark: 'Dark' },
   quality: {
     title: 'Quality',
     auto: { name: 'Automatic', hint: 'Adapts to your network and to the number of people.' },

@@ -72,9 +72,12 @@ function load(): Promise<void> {
         shown.has('diag') ? parts.diag() : undefined,
         shown.has('admin') ? parts.admin() : undefined,
       ]);
-      // A failure stands where it can happen first.
-      const failures = { ...first.failures, ...room?.failures };
-      const texts = { ...first, ...room, ...diag, ...admin, failures };
+      // A text stands where it is needed first, so groups are spread over the parts.
+      const texts: Record<string, unknown> = { ...first };
+      for (const [group, more] of Object.entries({ ...room, ...diag, ...admin })) {
+        const known = texts[group];
+        texts[group] = typeof known === 'object' ? { ...known, ...(more as object) } : more;
+      }
       i18n.global.setLocaleMessage(locale, texts as Messages);
       i18n.global.locale.value = locale;
       document.documentElement.lang = locale;
