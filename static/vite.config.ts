@@ -107,7 +107,9 @@ function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<str
 function shows(root: string, icon: string, graph: Rolldown.ChunkingContext): boolean {
   const name = icon.replaceAll(/(?:^|-)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   const own = [...imports(root, graph)].filter((id) => id.startsWith(at('src')));
-  return own.some((id) => new RegExp(`\\b${name}\\b`).test(graph.getModuleInfo(id)?.code ?? ''));
+  // In an import of icons alone: the same words name other things, too.
+  const imported = new RegExp(`import\\s*\\{[^}]*\\b${name}\\b[^}]*\\}\\s*from\\s*["']@lucide/vue["']`);
+  return own.some((id) => imported.test(graph.getModuleInfo(id)?.code ?? ''));
 }
 
 /**

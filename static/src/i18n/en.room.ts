@@ -4,6 +4,19 @@ import type { FailureCode, QualityReason, ReactionSign } from '../core/types';
 /** English, as far as only the room wants it: not part of the first load. */
 export const enRoom = {
   part: { late: 'This part of the page could not be loaded. Trying again…' },
+  permission: {
+    title: 'How to allow access in this browser',
+    chrome:
+      'Click the icon to the left of the address.\nTurn on “Camera” and “Microphone”.\nReload this page.',
+    edge: 'Click the icon to the left of the address, then “Permissions for this site”.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    firefox:
+      'Click the crossed-out camera or microphone to the left of the address.\nClick the × next to “Blocked”.\nClick “Try again” on this page.',
+    safari:
+      'In the menu bar, open “Safari”, then “Settings for” this website.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    ios: 'Tap the page menu next to the address, then the website settings.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    other:
+      'Open the permissions of this website in the browser settings.\nAllow “Camera” and “Microphone”.\nReload this page.',
+  },
   /** More of the groups that the lobby has, too. */
   room: {
     you: 'You',

@@ -66,19 +66,6 @@ export const en = {
     again: 'Check again',
     more: 'Find out why',
   },
-  permission: {
-    title: 'How to allow access in this browser',
-    chrome:
-      'Click the icon to the left of the address.\nTurn on “Camera” and “Microphone”.\nReload this page.',
-    edge: 'Click the icon to the left of the address, then “Permissions for this site”.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
-    firefox:
-      'Click the crossed-out camera or microphone to the left of the address.\nClick the × next to “Blocked”.\nClick “Try again” on this page.',
-    safari:
-      'In the menu bar, open “Safari”, then “Settings for” this website.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
-    ios: 'Tap the page menu next to the address, then the website settings.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
-    other:
-      'Open the permissions of this website in the browser settings.\nAllow “Camera” and “Microphone”.\nReload this page.',
-  },
   joining: { title: 'Joining…', cancel: 'Cancel' },
   room: { guest: 'Guest' },
   control: {

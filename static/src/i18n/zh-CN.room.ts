@@ -3,6 +3,15 @@ import type { RoomMessages } from './en.room';
 /** Simplified Chinese, as far as only the room wants it. */
 export const zhCNRoom: RoomMessages = {
   part: { late: '页面的这一部分未能加载，正在重试…' },
+  permission: {
+    title: '如何在此浏览器中允许访问',
+    chrome: '点击地址栏左侧的图标。\n打开“摄像头”和“麦克风”。\n刷新本页。',
+    edge: '点击地址栏左侧的图标，再点“此站点的权限”。\n把“摄像头”和“麦克风”设为“允许”。\n刷新本页。',
+    firefox: '点击地址栏左侧带斜线的摄像头或麦克风图标。\n点击“已阻止”旁边的 ×。\n回到本页，点“再试一次”。',
+    safari: '在菜单栏打开“Safari 浏览器”，选择此网站的设置。\n把“摄像头”和“麦克风”设为“允许”。\n刷新本页。',
+    ios: '轻点地址栏旁的页面菜单，打开网站设置。\n把“摄像头”和“麦克风”设为“允许”。\n刷新本页。',
+    other: '在浏览器设置中找到本网站的权限。\n允许“摄像头”和“麦克风”。\n刷新本页。',
+  },
   room: {
     you: '我',
     youNamed: '{name}（我）',
