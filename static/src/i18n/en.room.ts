@@ -70,6 +70,13 @@ export const enRoom = {
     listening: 'You are a listener. Raise your hand to speak.',
   },
   appearance: { title: 'Appearance', system: 'As in the system', light: 'Light', dark: 'Dark' },
+  schedule: {
+    title: 'Schedule for later',
+    start: 'Start',
+    duration: 'Duration',
+    minutes: '{minutes} minutes',
+    save: 'Save calendar file',
+  },
   quality: {
     title: 'Quality',
     auto: { name: 'Automatic', hint: 'Adapts to your network and to the number of people.' },

@@ -56,6 +56,8 @@ const TEXTS: Readonly<Record<Locale, Parts>> = {
 };
 
 let wanted = preferred();
+/** What the operator calls the service. */
+let productName: string | undefined;
 const shown = new Set<'room' | 'diag' | 'admin'>();
 let loading = Promise.resolve();
 
@@ -73,7 +75,10 @@ function load(): Promise<void> {
         shown.has('admin') ? parts.admin() : undefined,
       ]);
       // A text stands where it is needed first, so groups are spread over the parts.
-      const texts: Record<string, unknown> = { ...first };
+      const texts: Record<string, unknown> = {
+        ...first,
+        ...(productName !== undefined && { product: productName }),
+      };
       for (const [group, more] of Object.entries({ ...room, ...diag, ...admin })) {
         const known = texts[group];
         texts[group] = typeof known === 'object' ? { ...known, ...(more as object) } : more;
@@ -105,6 +110,12 @@ export function loadDiagTexts(): Promise<void> {
 /** Loads the texts of the operator's page, in the same way. */
 export function loadAdminTexts(): Promise<void> {
   shown.add('admin');
+  return load();
+}
+
+/** Calls the service by another name, in every language. */
+export function setProductName(name: string): Promise<void> {
+  productName = name;
   return load();
 }
 

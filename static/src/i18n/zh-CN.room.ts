@@ -64,6 +64,13 @@ export const zhCNRoom: RoomMessages = {
     listening: '你是听众，想发言请举手。',
   },
   appearance: { title: '外观', system: '跟随系统', light: '浅色', dark: '深色' },
+  schedule: {
+    title: '预约会议',
+    start: '开始时间',
+    duration: '时长',
+    minutes: '{minutes} 分钟',
+    save: '保存日历文件',
+  },
   quality: {
     title: '画质',
     auto: { name: '自动', hint: '根据网络状况和参会人数调整。' },
