@@ -31,7 +31,7 @@ pub(super) fn policy(ancestors: &FrameAncestors, connect_sources: &str) -> Heade
     let ancestors = ancestors.sources();
     let policy = format!(
         "default-src 'self'; \
-         script-src 'self' 'sha256-eb8L9rDrK/mPTNn+2wk6Gt6byR6ZMeKyiEFyEbzGhCc='; connect-src 'self'{connect_sources}; \
+         script-src 'self' 'wasm-unsafe-eval' 'sha256-eb8L9rDrK/mPTNn+2wk6Gt6byR6ZMeKyiEFyEbzGhCc='; connect-src 'self'{connect_sources}; \
          img-src 'self' data: blob:; media-src 'self' blob: mediastream:; worker-src 'self' blob:; object-src 'none'; \
          base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}; \
          require-trusted-types-for 'script'; trusted-types vue roundtable"

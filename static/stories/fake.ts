@@ -80,6 +80,11 @@ export class FakeMeeting implements MeetingControls {
     return Promise.resolve();
   }
 
+  suppressNoise(on: boolean): Promise<void> {
+    this.show({ noise: { on, pending: false } });
+    return Promise.resolve();
+  }
+
   setQuality(quality: Quality): void {
     this.show({ quality });
   }

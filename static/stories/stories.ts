@@ -120,7 +120,7 @@ function recogniseSpeech(): void {
       // Nothing goes on.
     }
   }
-  Object.assign(globalThis, { SpeechRecognition: Recognition });
+  Object.assign(globalThis, { SpeechRecognition: Recognition, chrome: {} });
 }
 
 /** Every state a person can be in, by name; `landing` needs no meeting. */

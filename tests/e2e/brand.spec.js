@@ -77,6 +77,7 @@ test('the page can be installed, and a link shows the product and never the room
 
 test('a calendar file for a later meeting', async ({ join: enter }) => {
   const ada = await enter('Ada', 'standup', { video: false });
+  await expect(ada.ownTile).toBeVisible();
   await ada.page.keyboard.press('i');
   const dialog = ada.page.getByRole('dialog');
   await dialog.getByText('Schedule for later').click();

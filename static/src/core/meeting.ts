@@ -140,7 +140,7 @@ export class Meeting implements MeetingControls {
         const resume = this.#signaling?.resume;
         return recordings && resume !== undefined ? { way: recordings, resume } : undefined;
       },
-      ownSound: () => [this.#own.mic.track, this.#own.screen.tracks.screenSound],
+      ownSound: () => [this.#own.tracks.mic, this.#own.screen.tracks.screenSound],
       onChange: () => {
         this.#membership.announce();
         this.#publish();
@@ -187,6 +187,10 @@ export class Meeting implements MeetingControls {
 
   setCamera(on: boolean): Promise<void> {
     return this.#own.camera.set(on && this.#presence.may('camera'));
+  }
+
+  async suppressNoise(on: boolean): Promise<void> {
+    await this.#own.suppressNoise(on).catch(this.#environment.report);
   }
 
   setQuality(quality: Quality): void {
@@ -490,6 +494,7 @@ export class Meeting implements MeetingControls {
       ...(this.recording.view && { recording: this.recording.view }),
       recordingPlaces:
         membership.role === 'host' && keepsRecordings(this.#features) ? ['device', 'server'] : ['device'],
+      ...(this.#own.noise && { noise: this.#own.noise }),
       quality: this.#quality,
       reactions: this.reactions.shown,
       ...(this.#outdated !== undefined && { outdated: this.#outdated }),

@@ -77,6 +77,10 @@ export const enRoom = {
     minutes: '{minutes} minutes',
     save: 'Save calendar file',
   },
+  noise: {
+    suppress: 'Suppress background noise',
+    hint: 'Keyboards, fans and the like are taken out of your sound on this device. Turn it off for music.',
+  },
   quality: {
     title: 'Quality',
     auto: { name: 'Automatic', hint: 'Adapts to your network and to the number of people.' },
@@ -351,6 +355,10 @@ export const enRoom = {
     not_permitted: {
       sentence: 'Your invitation does not allow you to use {device}.',
       action: 'Ask the person who invited you.',
+    },
+    effect_failed: {
+      sentence: 'Noise suppression could not be started in this browser.',
+      action: 'Your sound is sent without it.',
     },
     screen_failed: {
       sentence: 'The screen could not be shared. Check that the system allows the browser to record it.',

@@ -77,7 +77,7 @@ function load(): Promise<void> {
       // A text stands where it is needed first, so groups are spread over the parts.
       const texts: Record<string, unknown> = {
         ...first,
-        ...(productName !== undefined && { product: productName }),
+        ...(productName !== undefined && { product: () => productName }),
       };
       for (const [group, more] of Object.entries({ ...room, ...diag, ...admin })) {
         const known = texts[group];

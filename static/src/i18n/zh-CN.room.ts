@@ -71,6 +71,10 @@ export const zhCNRoom: RoomMessages = {
     minutes: '{minutes} 分钟',
     save: '保存日历文件',
   },
+  noise: {
+    suppress: '抑制背景噪音',
+    hint: '在这台设备上去除键盘、风扇等噪音。播放音乐时请关闭。',
+  },
   quality: {
     title: '画质',
     auto: { name: '自动', hint: '根据网络状况和参会人数调整。' },
@@ -317,6 +321,7 @@ export const zhCNRoom: RoomMessages = {
   },
   failures: {
     not_permitted: { sentence: '你的邀请不允许使用{device}。', action: '请联系邀请你的人。' },
+    effect_failed: { sentence: '无法在此浏览器中启动噪音抑制。', action: '声音将不经处理直接发送。' },
     screen_failed: { sentence: '无法共享屏幕。请检查系统是否允许浏览器录制屏幕。', action: '再试一次' },
     admit_full: { sentence: '会议人数已满，无法再让人加入。', action: '请在有人离开后重试。' },
     person_gone: { sentence: '对方已经离开，或已由其他主持人处理。', action: '请在参会者列表中查看谁还在。' },

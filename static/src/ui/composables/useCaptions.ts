@@ -22,8 +22,9 @@ export function useCaptions(): CaptionDesk {
     async (wanted) => {
       on.value = false;
       available.value = false;
-      // Most browsers have nothing to ask.
-      if (!('SpeechRecognition' in globalThis)) return;
+      // Most browsers have nothing to ask. Chromium's engine without the browser around it, which has no `chrome` object,
+      // ends a page that asks (seen of the headless shell, version 156).
+      if (!('SpeechRecognition' in globalThis) || !('chrome' in globalThis)) return;
       const { canRecognise } = await import('../captions/speech');
       const can = await canRecognise(wanted);
       if (wanted === language.value) available.value = can;
