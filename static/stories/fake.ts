@@ -85,6 +85,10 @@ export class FakeMeeting implements MeetingControls {
     return Promise.resolve();
   }
 
+  setBlur(): Promise<void> {
+    return Promise.resolve();
+  }
+
   setQuality(quality: Quality): void {
     this.show({ quality });
   }

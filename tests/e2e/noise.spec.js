@@ -1,4 +1,4 @@
-// Noise suppression: what the others hear of a noise, and that nothing but the page's own server is asked for it.
+// What is done to one's own sound and picture: noise suppression by the page, and background blur by the system.
 
 import { expect, test } from './lib/test.js';
 
@@ -91,4 +91,46 @@ test('where the browser cannot, it says so and sends the sound as it is', async 
   await ada.button('noise').click();
   await expect(ada.failure('effect_failed')).toContainText('could not be started');
   await expect(ada.button('noise')).not.toBeChecked();
+});
+
+test('background blur is the system’s, and is offered where the camera has a choice', async ({ person, server }) => {
+  const ada = await person('Ada');
+  await ada.page.addInitScript(() => {
+    const { getCapabilities, applyConstraints, getSettings } = MediaStreamTrack.prototype;
+    window.applied = [];
+    let backgroundBlur = false;
+    Object.assign(MediaStreamTrack.prototype, {
+      getCapabilities() {
+        return { ...getCapabilities.call(this), backgroundBlur: [true, false] };
+      },
+      getSettings() {
+        return { ...getSettings.call(this), backgroundBlur };
+      },
+      applyConstraints(constraints) {
+        window.applied.push(constraints);
+        backgroundBlur = constraints.backgroundBlur ?? backgroundBlur;
+        return applyConstraints.call(this, constraints);
+      },
+    });
+  });
+  await ada.join(server.url, 'blur');
+  await ada.button('more').click();
+  await ada.button('devices').click();
+  await expect(ada.button('blur')).not.toBeChecked();
+  await ada.button('blur').check();
+  const last = () => ada.page.evaluate(() => window.applied.at(-1)?.backgroundBlur);
+  await expect.poll(last).toBe(true);
+  await ada.page.keyboard.press('Escape');
+  await ada.button('more').click();
+  await ada.button('devices').click();
+  await expect(ada.button('blur')).toBeChecked();
+  await ada.button('blur').uncheck();
+  await expect.poll(last).toBe(false);
+
+  const grace = await person('Grace');
+  await grace.join(server.url, 'blur');
+  await grace.button('more').click();
+  await grace.button('devices').click();
+  await expect(grace.button('noise')).toBeVisible();
+  await expect(grace.button('blur')).toHaveCount(0);
 });

@@ -193,6 +193,10 @@ export class Meeting implements MeetingControls {
     await this.#own.suppressNoise(on).catch(this.#environment.report);
   }
 
+  setBlur(on: boolean): Promise<void> {
+    return this.#own.camera.refine({ backgroundBlur: on });
+  }
+
   setQuality(quality: Quality): void {
     this.#quality = quality;
     void this.#own.camera.refine(cameraSize(quality));

@@ -394,6 +394,8 @@ export interface MeetingControls {
   setScreen(on: boolean): Promise<void>;
   /** Takes noises out of the microphone's sound before it is sent, or no longer. */
   suppressNoise(on: boolean): Promise<void>;
+  /** Has the system blur what is behind the person, where the camera's track says that it can. */
+  setBlur(on: boolean): Promise<void>;
   /** Sends and receives as much as this person chooses, from now on. */
   setQuality(quality: Quality): void;
   /** Raises or lowers one's hand; a listener applies for the microphone with it (R42). */

@@ -77,6 +77,7 @@ export const enRoom = {
     minutes: '{minutes} minutes',
     save: 'Save calendar file',
   },
+  blur: { title: 'Blur background' },
   noise: {
     suppress: 'Suppress background noise',
     hint: 'Keyboards, fans and the like are taken out of your sound on this device. Turn it off for music.',

@@ -71,6 +71,7 @@ export const zhCNRoom: RoomMessages = {
     minutes: '{minutes} 分钟',
     save: '保存日历文件',
   },
+  blur: { title: '背景虚化' },
   noise: {
     suppress: '抑制背景噪音',
     hint: '在这台设备上去除键盘、风扇等噪音。播放音乐时请关闭。',
