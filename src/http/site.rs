@@ -31,7 +31,7 @@ pub(super) fn policy(ancestors: &FrameAncestors, connect_sources: &str) -> Heade
     let ancestors = ancestors.sources();
     let policy = format!(
         "default-src 'self'; \
-         script-src 'self' 'sha256-eb8L9rDrK/mPTNn+2wk6Gt6byR6ZMeKyiEFyEbzGhCc='; connect-src 'self'{connect_sources}; \
+         script-src 'self' 'wasm-unsafe-eval' 'sha256-eb8L9rDrK/mPTNn+2wk6Gt6byR6ZMeKyiEFyEbzGhCc='; connect-src 'self'{connect_sources}; \
          img-src 'self' data: blob:; media-src 'self' blob: mediastream:; worker-src 'self' blob:; object-src 'none'; \
          base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}; \
          require-trusted-types-for 'script'; trusted-types vue roundtable"
@@ -179,11 +179,17 @@ impl Policy {
     }
 }
 
-/// `config.json`.
+/// `config.json`. The page applies the name, the logo and the accent colour, and checks them more closely.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SiteConfig {
     signal_api: Option<String>,
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    #[serde(rename = "logo")]
+    _logo: Option<String>,
+    #[serde(rename = "accent")]
+    _accent: Option<String>,
 }
 
 /// The sources of `connect-src` beside the page's own origin: those of a signaling server on another one.
@@ -351,6 +357,8 @@ mod tests {
             assert_eq!(connect_sources(&text), Ok(sources.map(str::to_owned)), "{api}");
         }
         assert_eq!(connect_sources("{}"), Ok(None));
+        let look = r##"{"name":"Meet","logo":"logo.svg","accent":"#0a7d55"}"##;
+        assert_eq!(connect_sources(look), Ok(None));
     }
 
     #[test]

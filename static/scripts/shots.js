@@ -36,7 +36,20 @@ const ALL = [
     'device-notes',
   ],
   ...['presenter', 'presenting', 'screen-failed', 'speaking'],
-  ...['hands', 'host', 'host+people', 'listener', 'asked', 'switched-off', 'waiting', 'removed', 'ended'],
+  ...[
+    'captions+more+captions',
+    'audio-only',
+    'two+more+quality',
+    'hands',
+    'host',
+    'host+people',
+    'listener',
+    'asked',
+    'switched-off',
+    'waiting',
+    'removed',
+    'ended',
+  ],
   ...['demoted', 'locked', 'lobby-refused', 'room-invalid', 'token-missing', 'misunderstood', 'unsupported'],
   ...['chat+chat', 'chat-empty+chat'],
   ...[
@@ -105,7 +118,8 @@ for (const [locale, colorScheme] of LOOKS) {
         const button = await page.waitForSelector(`[data-action="${action}"]`, { state: 'attached' });
         await button.evaluate((element) => element.click());
       }
-      if (clicks.length > 0) await page.waitForSelector('[data-panel], :popover-open, dialog[open]');
+      if (clicks.length > 0)
+        await page.waitForSelector('[data-panel], :popover-open, dialog[open], [data-captions]');
       // What is loaded when it is wanted.
       await page.waitForLoadState('networkidle');
       await page.evaluate(() =>

@@ -1,13 +1,22 @@
 /** A `config.json` that is not the default. Loaded only where there is one. */
 import { createApp } from 'vue';
-import { i18n, loadDiagTexts } from './i18n';
+import { showLogo, useAccent } from './brand';
+import { i18n, loadDiagTexts, setProductName } from './i18n';
 import { readConfig } from './readConfig';
 import ConfigPage from './ui/pages/ConfigPage.vue';
 
-/** Reads the address of the signaling server. Where the file is wrong, shows what is and never resolves. */
+/**
+ * Applies the file, and returns the address of the signaling server. Where the file is wrong, shows what is and never
+ * resolves.
+ */
 export async function customApi(text: string): Promise<string | undefined> {
   const config = readConfig(text, location.protocol);
-  if (typeof config !== 'object') return config;
+  if (!('problem' in config)) {
+    if (config.name !== undefined) await setProductName(config.name);
+    if (config.logo !== undefined) showLogo(config.logo);
+    if (config.accent !== undefined) useAccent(config.accent);
+    return config.api;
+  }
   await loadDiagTexts();
   createApp(ConfigPage, { ...config })
     .use(i18n)

@@ -4,6 +4,7 @@ import { insist, sayLate } from './late';
 import { signalApi } from './siteConfig';
 import App from './ui/App.vue';
 import { retryStyles } from './ui/common/part';
+import './theme';
 import './ui/styles/tokens.css';
 import './ui/styles/base.css';
 import './ui/styles/controls.css';

@@ -14,7 +14,7 @@ test.each([
   'https://api.example:8443/a/b/',
   'HTTPS://API.example/',
 ])('%j is an address of a signaling server', (address) => {
-  expect(read({ signal_api: address })).toBe(address);
+  expect(read({ signal_api: address })).toEqual({ api: address });
 });
 
 test.each([
@@ -54,5 +54,30 @@ test('names an unknown key, a value that is no object, and text that is no JSON'
 test('reaches no server over http from a page over https, which a browser would block', () => {
   const config = { signal_api: 'http://api.example/signal-api/' };
   expect(read(config)).toMatchObject({ problem: 'insecure' });
-  expect(read(config, 'http:')).toBe('http://api.example/signal-api/');
+  expect(read(config, 'http:')).toEqual({ api: 'http://api.example/signal-api/' });
+});
+
+test('name, logo and accent colour', () => {
+  const look = { name: '示例会议 Meet', logo: 'brand/logo.svg', accent: '#0A7D55' };
+  expect(read(look)).toEqual(look);
+  expect(read({ ...look, signal_api: 'rtc/' })).toEqual({ ...look, api: 'rtc/' });
+  expect(read({})).toEqual({});
+});
+
+test.each([
+  ['name', ''],
+  ['name', '   '],
+  ['name', 'x'.repeat(41)],
+  ['name', 7],
+  ['logo', 'https://elsewhere.example/logo.svg'],
+  ['logo', '//elsewhere.example/logo.svg'],
+  ['logo', '/logo.svg'],
+  ['logo', 'data:image/svg+xml,x.svg'],
+  ['logo', 'logo.html'],
+  ['accent', 'green'],
+  ['accent', '#0a7'],
+  ['accent', '#0a7d55; background: url(x)'],
+  ['accent', null],
+])('%s cannot be %j', (key, value) => {
+  expect(read({ [key]: value })).toEqual({ problem: key, values: { value: JSON.stringify(value) } });
 });

@@ -1,6 +1,18 @@
+/** What a valid `config.json` says; a key that is not there is the default. */
+export interface SiteConfig {
+  /** Where the signaling server is. */
+  readonly api?: string;
+  /** What the page calls the service. */
+  readonly name?: string;
+  /** Path of a picture in the dist. */
+  readonly logo?: string;
+  /** Colour of buttons and links, as `#rrggbb`. */
+  readonly accent?: string;
+}
+
 /** What is wrong with a `config.json`: `values` fill in the text `config.<problem>`. */
 export interface ConfigProblem {
-  readonly problem: 'json' | 'object' | 'key' | 'value' | 'insecure';
+  readonly problem: 'json' | 'object' | 'key' | 'value' | 'insecure' | 'name' | 'logo' | 'accent';
   readonly values: Record<string, string>;
 }
 
@@ -10,8 +22,15 @@ export interface ConfigProblem {
  */
 const ADDRESS = /^(?!\/\/)(?=.)(https?:\/\/[\w.-]+(:\d+)?(?=\/|$))?[\w.~%/-]*$/i;
 
-/** Reads a `config.json`: the address of the signaling server, `undefined` for the default, or what is wrong. */
-export function readConfig(text: string, pageProtocol: string): string | ConfigProblem | undefined {
+/** The other keys. The Content-Security-Policy lets the page load pictures of its own origin only. */
+const FORMS = {
+  name: /^(?=.*\S).{1,40}$/u,
+  logo: /^(?!\/)[\w.~%/-]+\.(svg|png|webp|jpe?g)$/i,
+  accent: /^#[0-9a-f]{6}$/i,
+} as const;
+
+/** Reads a `config.json`: what it says, or what is wrong. */
+export function readConfig(text: string, pageProtocol: string): SiteConfig | ConfigProblem {
   let config: unknown;
   try {
     config = JSON.parse(text);
@@ -21,17 +40,27 @@ export function readConfig(text: string, pageProtocol: string): string | ConfigP
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     return { problem: 'object', values: {} };
   }
-  const { signal_api: api, ...others } = config as Record<string, unknown>;
+  const { signal_api: api, name, logo, accent, ...others } = config as Record<string, unknown>;
   const [key] = Object.keys(others);
   if (key !== undefined) return { problem: 'key', values: { key } };
-  if (api === undefined) return undefined;
-  if (typeof api !== 'string' || !ADDRESS.test(api) || !canParse(api)) {
-    return { problem: 'value', values: { value: JSON.stringify(api) } };
+  const wrong = (problem: ConfigProblem['problem'], value: unknown): ConfigProblem => ({
+    problem,
+    values: { value: JSON.stringify(value) },
+  });
+  if (api !== undefined) {
+    if (typeof api !== 'string' || !ADDRESS.test(api) || !canParse(api)) return wrong('value', api);
+    // A browser blocks it as mixed content, without a word to the page.
+    if (pageProtocol === 'https:' && /^http:/i.test(api))
+      return { problem: 'insecure', values: { value: api } };
   }
-  // A browser blocks it as mixed content, without a word to the page.
-  if (pageProtocol === 'https:' && /^http:/i.test(api))
-    return { problem: 'insecure', values: { value: api } };
-  return api;
+  const look = { name, logo, accent };
+  for (const each of ['name', 'logo', 'accent'] as const) {
+    const value = look[each];
+    if (value !== undefined && (typeof value !== 'string' || !FORMS[each].test(value)))
+      return wrong(each, value);
+  }
+  const all = { api, ...look };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 /** `URL.canParse`, which browsers have only since 2023. */

@@ -1,5 +1,6 @@
 /** What this browser keeps between visits. */
-type Item = 'language' | 'name' | 'mic' | 'camera' | 'speaker' | 'relay' | 'shortcuts';
+type Item =
+  'language' | 'name' | 'mic' | 'camera' | 'speaker' | 'relay' | 'shortcuts' | 'quality' | 'theme' | 'noise';
 
 /** What was remembered, if anything. */
 export function remembered(item: Item): string | undefined {

@@ -6,6 +6,7 @@ import type {
   MeetingControls,
   MeetingView,
   Moderation,
+  Quality,
   ReactionControls,
   RecordingControls,
   Sample,
@@ -83,6 +84,19 @@ export class FakeMeeting implements MeetingControls {
   setScreen(on: boolean): Promise<void> {
     this.show({ screen: { ...this.view.screen, on } });
     return Promise.resolve();
+  }
+
+  suppressNoise(on: boolean): Promise<void> {
+    this.show({ noise: { on, pending: false } });
+    return Promise.resolve();
+  }
+
+  setBlur(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  setQuality(quality: Quality): void {
+    this.show({ quality });
   }
 
   setHand(hand: boolean): void {

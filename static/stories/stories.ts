@@ -72,6 +72,8 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     settings: { locked: false, lobby: false, talk: false },
     speaking: false,
     hand: false,
+    hands: [],
+    quality: 'auto',
     waiting: [],
     degraded: false,
     reactions: [],
@@ -106,6 +108,24 @@ function wantGesture(): void {
     if (this.muted) return Promise.resolve();
     return Promise.reject(new DOMException('a gesture first', 'NotAllowedError'));
   };
+}
+
+/** From here on like a browser that recognises speech on the device, and has understood two utterances. */
+function recogniseSpeech(): void {
+  const said = ['The next item is the budget.', '接下来我们看一下预算'].map((transcript) =>
+    Object.assign([{ transcript }], { isFinal: true }),
+  );
+  class Recognition extends EventTarget {
+    static available = () => Promise.resolve('available');
+    start(): void {
+      const event = Object.assign(new Event('result'), { results: said, resultIndex: 0 });
+      queueMicrotask(() => this.dispatchEvent(event));
+    }
+    abort(): void {
+      // Nothing goes on.
+    }
+  }
+  Object.assign(globalThis, { SpeechRecognition: Recognition, chrome: {} });
 }
 
 /** Every state a person can be in, by name; `landing` needs no meeting. */
@@ -178,7 +198,17 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     joined({ people: people(2), screen: { ...broken('screen_failed'), available: true } }),
   speaking: () =>
     joined({ people: [person(0), person(1, { speaking: true, mic: true }), person(2)], speaker: 'person-1' }),
-  hands: () => joined({ hand: true, people: [person(0), person(1, { hand: true }), person(2)] }),
+  'audio-only': () => joined({ people: people(3), quality: 'audio' }),
+  captions: () => {
+    recogniseSpeech();
+    return joined({ people: people(3), speaker: 'person-0' });
+  },
+  hands: () =>
+    joined({
+      hand: true,
+      hands: ['person-2', 'self', 'person-1'],
+      people: [person(0), person(1, { hand: true }), person(2, { hand: true })],
+    }),
   host: () =>
     joined({
       role: 'host',

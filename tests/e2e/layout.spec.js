@@ -94,6 +94,7 @@ test('rooms of 1, 2, 4, 12 and 16 fit without scrolling, from 13 tiles on in pag
       await ada.page.setViewportSize(size);
       const where = `${count} in ${size.width}×${size.height}`;
       await expect.poll(() => ada.page.evaluate(misfits), { message: where }).toEqual([]);
+      await expect(ada.button('hand')).toBeVisible();
       if (size.width >= 390) await expect(ada.button('next-page')).toHaveCount(count > 12 ? 1 : 0);
     }
   }

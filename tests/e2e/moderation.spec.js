@@ -179,17 +179,31 @@ test('asked to mute, one decides; switched off, one is off at once', async ({ en
 test('raised hands are seen on the tile, in the list and at its button', async ({ enter }) => {
   const ada = await enter('Ada', 'hands');
   await inside(ada);
-  await enter('Alan', 'hands');
+  const alan = await enter('Alan', 'hands');
   const grace = await enter('Grace', 'hands');
   await expect(ada.tiles).toHaveCount(2);
   await list(ada);
-  await grace.button('more').click();
   await grace.button('hand').click();
   const hand = ada.tile('Grace').getByRole('img', { name: 'Hand raised' });
   await expect(hand).toBeVisible();
   await expect(ada.button('people')).toContainText('1 hand raised');
   // Whoever has the hand up comes right after oneself.
   await expect(ada.page.locator('[data-person]').nth(1)).toHaveAttribute('data-person', 'Grace');
+
+  // The order in which hands were raised is the same for everybody, on tiles and in the list.
+  const people = () =>
+    ada.page.locator('[data-person]').evaluateAll((rows) => rows.map(({ dataset }) => dataset.person));
+  await alan.button('hand').click();
+  const inLine = (place) => ({ name: `Hand raised, number ${place} in line` });
+  await expect(ada.tile('Grace').getByRole('img', inLine(1))).toBeVisible();
+  await expect(ada.tile('Alan').getByRole('img', inLine(2))).toBeVisible();
+  await expect(alan.ownTile.getByRole('img', inLine(2))).toBeVisible();
+  expect(await people()).toEqual(['Ada', 'Grace', 'Alan']);
+  await grace.button('hand').click();
+  await expect(hand).toHaveCount(0);
+  await grace.page.keyboard.press('h');
+  await expect(ada.tile('Grace').getByRole('img', inLine(2))).toBeVisible();
+  expect(await people()).toEqual(['Ada', 'Alan', 'Grace']);
   await grace.page.keyboard.press('h');
   await expect(hand).toHaveCount(0);
 

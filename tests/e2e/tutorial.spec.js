@@ -326,8 +326,9 @@ test('a config.json that is wrong is named, in both languages', async ({ person,
   const grace = await person('Grace', { locale: 'zh-CN' });
   for (const [config, english, chinese] of [
     ['{"signal_api": "rtc/",}', 'is not valid JSON', '不是有效的 JSON'],
-    ['{"signalApi": "rtc/"}', 'unknown key “signalApi”; the only key is “signal_api”', '未知的键“signalApi”'],
+    ['{"signalApi": "rtc/"}', 'unknown key “signalApi”; the keys are “signal_api”, “name”', '未知的键“signalApi”'],
     ['{"signal_api": "wss://a/"}', '“signal_api” is "wss://a/"; it should be a path', '的值是 "wss://a/"'],
+    ['{"accent": "green"}', '“accent” is "green"; it should be a colour', '“accent” 的值是 "green"'],
     ['{"signal_api": "http://a/"}', 'can only use a server over HTTPS', '只能连接 https 服务器'],
   ]) {
     await writeFile(pathOf(front.dist, 'config.json'), config);

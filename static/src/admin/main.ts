@@ -1,6 +1,7 @@
 import { createApp } from 'vue';
 import { i18n, loadAdminTexts } from '../i18n';
 import { insist, sayLate } from '../late';
+import '../theme';
 import AdminPage from '../ui/admin/AdminPage.vue';
 import { retryStyles } from '../ui/common/part';
 import '../ui/styles/tokens.css';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { audioParameters, type Plan, planFor, UPLINK_KBPS, videoParameters } from './adaptation';
+import { audioParameters, type Plan, planFor, QUALITIES, UPLINK_KBPS, videoParameters } from './adaptation';
 
 const free = { sharing: false, availableKbps: undefined };
 const crowds = Array.from({ length: 15 }, (_, index) => index + 1);
@@ -121,5 +121,39 @@ describe('parameters', () => {
     expect(videoParameters(present([{}]), plan, undefined)?.encodings[0]?.scaleResolutionDownBy).toBe(1);
     expect(videoParameters(present([]), plan, 720)).toBeUndefined();
     expect(audioParameters(present([{}]), 0)).toBeUndefined();
+  });
+});
+
+describe('what people choose', () => {
+  const one = { ...free, people: 1 };
+
+  test('high sends 720 lines at a higher rate, a data saver a small picture', () => {
+    const { camera, voiceKbps } = planFor({ ...one, quality: 'high' });
+    expect(camera).toMatchObject({ maxKbps: 3_000, height: 720 });
+    expect(voiceKbps).toBe(64);
+    expect(planFor({ ...one, quality: 'saver' })).toMatchObject({
+      voiceKbps: 24,
+      camera: { maxKbps: 250, height: 270 },
+    });
+    expect(planFor({ ...one, quality: 'audio' })).toEqual(planFor(one));
+  });
+
+  test('all copies of a data saver fit into its share of the uplink', () => {
+    for (const people of crowds) {
+      const plan = planFor({ ...free, people, quality: 'saver', sharing: true });
+      // Below 50 kbit/s a picture is none.
+      expect(plan.camera.maxKbps === 50 || total(plan, true) * people <= 1_000).toBe(true);
+    }
+  });
+
+  test('whoever asks for less gets no more than a data saver sends, and the others what they got', () => {
+    const sharing = { ...free, people: 2, sharing: true };
+    for (const quality of QUALITIES) {
+      const { camera, screen, voiceKbps } = planFor({ ...sharing, quality, reception: 'less' });
+      expect(camera.maxKbps).toBeLessThanOrEqual(250);
+      expect(screen.maxKbps).toBeLessThanOrEqual(600);
+      expect(voiceKbps).toBe(24);
+    }
+    expect(planFor({ ...sharing, reception: 'all' })).toEqual(planFor(sharing));
   });
 });

@@ -3,13 +3,46 @@
  * as people come. Pure: `planFor` says what to send, `parametersFor` how a sender is told (W3C WebRTC §5.2).
  */
 
-/** What all copies together may take, packets' headers and sound included. */
-export const UPLINK_KBPS = 3_500;
-/** What a copy takes at most: a tile has no use for more. */
-const CAMERA_MAX_KBPS = 1_500;
-const SCREEN_MAX_KBPS = 2_500;
-/** Opus for a voice, and for the sound of a screen. */
-const VOICE_KBPS = 40;
+/** How much a person lets the meeting send and receive. */
+export const QUALITIES = ['auto', 'high', 'saver', 'audio'] as const;
+export type Quality = (typeof QUALITIES)[number];
+
+/** What a page asks another one to send it: everything, less of it, or everything but the camera. */
+export const RECEPTIONS = ['all', 'less', 'no_camera'] as const;
+export type Reception = (typeof RECEPTIONS)[number];
+
+/** Upper bounds of what is sent. */
+interface Bounds {
+  /** All copies together, packets' headers and sound included. */
+  readonly uplinkKbps: number;
+  readonly cameraKbps: number;
+  readonly screenKbps: number;
+  /** Opus for a voice. */
+  readonly voiceKbps: number;
+}
+
+/** A tile has no use for a larger picture. */
+const USUAL: Bounds = { uplinkKbps: 3_500, cameraKbps: 1_500, screenKbps: 2_500, voiceKbps: 40 };
+const BOUNDS: Readonly<Record<Quality, Bounds>> = {
+  auto: USUAL,
+  // Less is received; what is sent is up to those who receive it.
+  audio: USUAL,
+  high: { uplinkKbps: 10_000, cameraKbps: 3_000, screenKbps: 5_000, voiceKbps: 64 },
+  saver: { uplinkKbps: 1_000, cameraKbps: 250, screenKbps: 600, voiceKbps: 24 },
+};
+/** What a person who saves data is sent at most. */
+const LESS = BOUNDS.saver;
+/** What is asked of others. */
+export const RECEPTION_OF: Readonly<Record<Quality, Reception>> = {
+  auto: 'all',
+  high: 'all',
+  saver: 'less',
+  audio: 'no_camera',
+};
+
+/** What all copies together may take, unless the person chose otherwise. */
+export const UPLINK_KBPS = USUAL.uplinkKbps;
+/** Opus for the sound of a screen. */
 const SCREEN_SOUND_KBPS = 64;
 /** Headers of RTP, SRTP, UDP and IP, retransmissions: a share of everything. */
 const PAYLOAD_SHARE = 0.9;
@@ -68,20 +101,29 @@ export interface Situation {
   readonly sharing: boolean;
   /** What the way to this person was measured to carry; `undefined` before that is known. */
   readonly availableKbps: number | undefined;
+  /** What this person chose. */
+  readonly quality?: Quality;
+  /** What the other one asks for. */
+  readonly reception?: Reception;
 }
 
 /** What to send to one person. Bitrates fall at once and rise only where it is worth it. */
-export function planFor({ people, sharing, availableKbps }: Situation, before?: Plan): Plan {
-  const share = UPLINK_KBPS / Math.max(1, people);
+export function planFor(situation: Situation, before?: Plan): Plan {
+  const { people, sharing, availableKbps, quality = 'auto', reception = 'all' } = situation;
+  const bounds = BOUNDS[quality];
+  const least = (bound: 'cameraKbps' | 'screenKbps' | 'voiceKbps'): number =>
+    reception === 'less' ? Math.min(bounds[bound], LESS[bound]) : bounds[bound];
+  const voiceKbps = least('voiceKbps');
+  const share = bounds.uplinkKbps / Math.max(1, people);
   const screenSoundKbps = sharing ? SCREEN_SOUND_KBPS : 0;
   // Sound is taken off first, whatever the way carries: what is short is the picture.
-  const budget = Math.min(share, availableKbps ?? Infinity) * PAYLOAD_SHARE - VOICE_KBPS - screenSoundKbps;
+  const budget = Math.min(share, availableKbps ?? Infinity) * PAYLOAD_SHARE - voiceKbps - screenSoundKbps;
   const camera = sharing ? Math.max(VIDEO_MIN_KBPS, budget * CAMERA_SHARE) : budget;
   return {
-    voiceKbps: VOICE_KBPS,
+    voiceKbps,
     screenSoundKbps,
-    camera: videoPlan(CAMERA, camera, CAMERA_MAX_KBPS, before?.camera),
-    screen: videoPlan(SCREEN, budget - camera, SCREEN_MAX_KBPS, before?.screen),
+    camera: videoPlan(CAMERA, camera, least('cameraKbps'), before?.camera),
+    screen: videoPlan(SCREEN, budget - camera, least('screenKbps'), before?.screen),
   };
 }
 

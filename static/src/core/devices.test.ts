@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { camera, type Device, microphone } from './devices';
+import { camera, cameraSize, type Device, microphone } from './devices';
 import { settled } from './testing/clock';
 import { FakeDevices } from './testing/devices';
 import type { FakeTrack } from './testing/rtc';
@@ -333,4 +333,25 @@ test('letting go closes a muted microphone too', async () => {
   await mic.set(false);
   mic.close();
   expect(devices.tracks.every(({ stopped }) => stopped)).toBe(true);
+});
+
+test('another quality is asked of an open camera, and of the next one', async () => {
+  await cam.set(true);
+  const asked: MediaTrackConstraints[] = [];
+  Object.assign(cam.track ?? {}, {
+    applyConstraints: (constraints: MediaTrackConstraints) => {
+      asked.push(constraints);
+      return Promise.reject(new DOMException('no', 'OverconstrainedError'));
+    },
+  });
+  await cam.refine(cameraSize('high'));
+  expect(asked).toMatchObject([{ height: { ideal: 720 }, frameRate: { ideal: 30 } }]);
+  expect(cam.view.on).toBe(true);
+  await cam.set(false);
+  await cam.set(true);
+  expect(devices.asked.at(-1)).toMatchObject({ video: { width: { ideal: 1280 }, facingMode: 'user' } });
+  await cam.set(false);
+  await cam.refine(cameraSize('saver'));
+  await cam.set(true);
+  expect(devices.asked.at(-1)).toMatchObject({ video: { width: { ideal: 640 } } });
 });

@@ -1,4 +1,5 @@
 /** Microphone and camera, opened one by one, so that either may be missing (W3C Media Capture §10). */
+import type { Quality } from './adaptation';
 import { Emitter } from './emitter';
 import type { DeviceView, Failure, FailureCode } from './types';
 
@@ -10,9 +11,10 @@ export interface MediaDevicesLike extends Pick<MediaDevices, 'getUserMedia' | 'e
 
 const MIC: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 /** In a mesh the picture is encoded for each peer: not more than what a tile needs. */
+const USUAL_SIZE: MediaTrackConstraints = { width: { ideal: 640 }, height: { ideal: 360 } };
+const HIGH_SIZE: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 } };
 const CAMERA: MediaTrackConstraints = {
-  width: { ideal: 640 },
-  height: { ideal: 360 },
+  ...USUAL_SIZE,
   frameRate: { ideal: 30 },
   facingMode: 'user',
 };
@@ -38,7 +40,7 @@ export class Device {
   /** The browser's devices, or why it gives none. */
   readonly #media: MediaDevicesLike | FailureCode;
   readonly #kind: 'audio' | 'video';
-  readonly #constraints: MediaTrackConstraints;
+  #constraints: MediaTrackConstraints;
   /** Off is a track that is silent, not a device that is closed. */
   readonly #mutes: boolean;
   #view: DeviceView = { on: false, pending: false };
@@ -103,6 +105,15 @@ export class Device {
     this.#falls = 0;
     this.#opening = this.#open(this.#view.on || this.#view.pending);
     await this.#opening;
+  }
+
+  /** Changes what is asked of the device, also of one that is open. Never rejects. */
+  async refine(constraints: MediaTrackConstraints): Promise<void> {
+    this.#constraints = { ...this.#constraints, ...constraints };
+    if (this.#track?.readyState !== 'live') return;
+    // A device that cannot do it goes on as it was.
+    await this.#track.applyConstraints(this.#constraints).catch(() => undefined);
+    this.events.emit('change', undefined);
   }
 
   /** The machine slept: a device that was lost meanwhile may not have said so. */
@@ -237,6 +248,11 @@ export function microphone(media: MediaDevicesLike | FailureCode): Device {
 /** Turned off by closing the device, because its light must go out. */
 export function camera(media: MediaDevicesLike | FailureCode): Device {
   return new Device(media, 'video', CAMERA, false);
+}
+
+/** What a camera gives for a quality. */
+export function cameraSize(quality: Quality): MediaTrackConstraints {
+  return quality === 'high' ? HIGH_SIZE : USUAL_SIZE;
 }
 
 /** Stops a track, which says nothing more. */

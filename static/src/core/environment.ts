@@ -4,6 +4,7 @@ import type { SessionStore } from './chat/archive';
 import { browserFiles, type FileStore } from './chat/save';
 import { type Clock, realClock } from './clock';
 import type { MediaDevicesLike } from './devices';
+import type { OpenFilter } from './effects/types';
 import { type Fetch, fetchOriginProof } from './diagnosis';
 import type { LevelReader } from './equipment';
 import type { MediaFactory } from './peer';
@@ -51,6 +52,8 @@ export interface Environment {
   /** Absent where nothing can be recorded. */
   readonly recording?: RecordingAbility | undefined;
   readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
+  /** Takes the noise out of a voice; absent where that cannot be done. */
+  readonly suppressNoise?: OpenFilter;
   /** Listens until the returned function is called. */
   readonly watchPage: (listener: PageListener) => () => void;
   /** Takes what a developer should see and a person need not. */
@@ -88,6 +91,7 @@ export function browserEnvironment(): Environment {
     session: () => sessionStorage,
     recording: recordingAbility(),
     newLevelReader,
+    suppressNoise: async (track) => (await import('./effects/noise')).openNoiseFilter(track),
     watchPage,
     report: (problem) => {
       console.warn(problem);

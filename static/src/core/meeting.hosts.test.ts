@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { settled } from './testing/clock';
 import { FakeStore } from './testing/files';
-import { ADA, GRACE, open, peer, types, welcome, ZOE } from './testing/fixtures';
+import { ADA, GRACE, open, peer, roster, types, welcome, ZOE } from './testing/fixtures';
 import {
   begin,
   clock,
@@ -195,5 +195,47 @@ describe('R42 a listener', () => {
   test('is not shown as sending, whatever the state says', () => {
     enter({ peers: [peer(GRACE, { mic: true, camera: true }, 'listener')] });
     expect(meeting.view.people).toMatchObject([{ role: 'listener', mic: false, camera: false }]);
+  });
+});
+
+describe('the order of raised hands', () => {
+  let version: number;
+  const raise = (id: string, hand = true): void => {
+    version += 1;
+    sockets.last.receive({ type: 'state', version, id, state: { hand } });
+  };
+  beforeEach(() => {
+    version = 1;
+  });
+
+  test('is that of the announcements, one’s own included', () => {
+    enter({ peers: [peer(GRACE), peer(ZOE)] });
+    raise(ZOE);
+    meeting.setHand(true);
+    expect(meeting.view.hands).toEqual([ZOE]);
+    raise(GRACE);
+    raise(ADA);
+    expect(meeting.view.hands).toEqual([ZOE, GRACE, ADA]);
+
+    // Whoever lowers a hand and raises it again is last.
+    raise(ZOE, false);
+    expect(meeting.view.hands).toEqual([GRACE, ADA]);
+    raise(ZOE);
+    expect(meeting.view.hands).toEqual([GRACE, ADA, ZOE]);
+    sockets.last.receive({ type: 'peer_left', version: version + 1, id: GRACE, reason: 'left' });
+    expect(meeting.view.hands).toEqual([ADA, ZOE]);
+  });
+
+  test('survives a snapshot; what it shows for the first time is behind', () => {
+    enter({ peers: [peer(GRACE, { hand: true }), peer(ZOE)] });
+    meeting.setHand(true);
+    raise(ADA);
+    sockets.last.receive(roster(9, [peer(GRACE), peer('Alan', { hand: true }), peer(ZOE, { hand: true })]));
+    expect(meeting.view.hands).toEqual([ADA, 'Alan', ZOE]);
+    // A server that has begun again knows the hand by the `join`.
+    sockets.last.receive(welcome(ADA, { peers: [peer(ZOE, { hand: true })] }));
+    expect(meeting.view.hands).toEqual([ADA, ZOE]);
+    meeting.leave();
+    expect(meeting.view.hands).toEqual([]);
   });
 });

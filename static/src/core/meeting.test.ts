@@ -38,6 +38,8 @@ test('the lobby has no socket and nobody in it', () => {
     settings: open,
     speaking: false,
     hand: false,
+    hands: [],
+    quality: 'auto',
     waiting: [],
     degraded: false,
     reactions: [],

@@ -2,9 +2,11 @@
 import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
 import { Archive } from './chat/archive';
+import type { Quality } from './adaptation';
 import { Chat } from './chat/chat';
 import { writerOf } from './chat/rights';
 import { Emitter } from './emitter';
+import { cameraSize } from './devices';
 import { browserEnvironment, type Environment, originProof } from './environment';
 import { Membership } from './membership';
 import { type Member, Mesh } from './mesh';
@@ -64,6 +66,7 @@ export class Meeting implements MeetingControls {
   #features: readonly string[] = [];
   readonly #relayOnly: boolean | undefined;
   readonly #page: PageLife;
+  #quality: Quality = 'auto';
   #phase: Phase = { kind: 'lobby' };
   #trouble: Failure | undefined;
   #signaling: SignalingClient | undefined;
@@ -137,7 +140,7 @@ export class Meeting implements MeetingControls {
         const resume = this.#signaling?.resume;
         return recordings && resume !== undefined ? { way: recordings, resume } : undefined;
       },
-      ownSound: () => [this.#own.mic.track, this.#own.screen.tracks.screenSound],
+      ownSound: () => [this.#own.tracks.mic, this.#own.screen.tracks.screenSound],
       onChange: () => {
         this.#membership.announce();
         this.#publish();
@@ -190,6 +193,21 @@ export class Meeting implements MeetingControls {
 
   flipCamera(): Promise<void> {
     return this.#own.camera.flip();
+  }
+
+  async suppressNoise(on: boolean): Promise<void> {
+    await this.#own.suppressNoise(on).catch(this.#environment.report);
+  }
+
+  setBlur(on: boolean): Promise<void> {
+    return this.#own.camera.refine({ backgroundBlur: on });
+  }
+
+  setQuality(quality: Quality): void {
+    this.#quality = quality;
+    void this.#own.camera.refine(cameraSize(quality));
+    this.#mesh?.setQuality(quality);
+    this.#publish();
   }
 
   setHand(on: boolean): void {
@@ -282,6 +300,7 @@ export class Meeting implements MeetingControls {
       onError: this.#environment.report,
     });
     this.#mesh.setTracks(this.#own.tracks);
+    this.#mesh.setQuality(this.#quality);
     this.#listen(signaling);
     this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
@@ -488,6 +507,8 @@ export class Meeting implements MeetingControls {
       ...(this.recording.view && { recording: this.recording.view }),
       recordingPlaces:
         membership.role === 'host' && keepsRecordings(this.#features) ? ['device', 'server'] : ['device'],
+      ...(this.#own.noise && { noise: this.#own.noise }),
+      quality: this.#quality,
       reactions: this.reactions.shown,
       ...(this.#outdated !== undefined && { outdated: this.#outdated }),
       chat: this.chat.entries,

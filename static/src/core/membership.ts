@@ -4,6 +4,7 @@
  */
 import type { ServerMessage } from '../protocol/messages';
 import type { Clock } from './clock';
+import { nextHands } from './hands';
 import { distinguish } from './names';
 import type { Presence } from './presence';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
@@ -28,6 +29,7 @@ export class Membership {
   readonly #options: MembershipOptions;
   #roster: Roster = emptyRoster;
   #standing: Standing = newcomer;
+  #hands: readonly string[] = [];
   /** One's own id, while one is in. */
   #self: string | undefined;
   /** When to make up for what the servers did not take. */
@@ -50,12 +52,12 @@ export class Membership {
     return this.#roster.role !== 'listener';
   }
 
-  get view(): Pick<MeetingView, 'role' | 'settings' | 'hand' | 'waiting' | 'degraded' | 'notice'> {
+  get view(): Pick<MeetingView, 'role' | 'settings' | 'hand' | 'hands' | 'waiting' | 'degraded' | 'notice'> {
     const { peers, role, settings } = this.#roster;
     const { hand, degraded, notice } = this.#standing;
     const inside = [this.#options.presence.name, ...peers.map(({ name }) => name)];
     const waiting = distinguish(this.#standing.waiting, inside);
-    return { role, settings, hand, waiting, degraded, ...(notice && { notice }) };
+    return { role, settings, hand, hands: this.#hands, waiting, degraded, ...(notice && { notice }) };
   }
 
   receive(message: ServerMessage): void {
@@ -95,12 +97,14 @@ export class Membership {
     this.#self = undefined;
     this.#roster = emptyRoster;
     this.#standing = newcomer;
+    this.#hands = [];
   }
 
   #rosterChanged(message: RosterMessage): void {
     const before = this.#roster;
     this.#roster = nextRoster(before, message);
     if (message.type === 'welcome') this.#self = message.self;
+    this.#hands = nextHands(this.#hands, this.#roster, this.#isOwnHandUp(message) ? this.#self : undefined);
     this.#options.onRoster(message, before);
     if (this.#roster.resync && !before.resync) this.#options.signaling()?.send({ type: 'sync' });
   }
@@ -110,6 +114,13 @@ export class Membership {
     this.#standing = standing;
     this.announce();
     this.#options.onChange();
+  }
+
+  /** Whether the room knows one's own hand to be up. A snapshot does not tell, so there one's own word counts. */
+  #isOwnHandUp(message: RosterMessage): boolean {
+    if (message.type === 'state' && message.id === this.#self) return message.state.hand === true;
+    if (message.type === 'welcome' || message.type === 'roster') return this.#standing.hand;
+    return this.#self !== undefined && this.#hands.includes(this.#self);
   }
 
   #announceAll(): void {

@@ -3,7 +3,7 @@ import type { LeaveReason, Peer as Entry } from '../protocol/messages';
 import { Mesh } from './mesh';
 import { FakeClock, settled } from './testing/clock';
 import { ADA, GRACE, peer, roster, welcome, ZOE } from './testing/fixtures';
-import { fakeMedia, FakeNetwork } from './testing/rtc';
+import { fakeMedia, FakeNetwork, FakeTrack } from './testing/rtc';
 import { chromiumStats } from './testing/stats';
 
 /** One page, and the signals that wait at its socket. */
@@ -398,4 +398,91 @@ test('R44 what a state says is off is not played, whatever arrives', async () =>
   expect(playing()).toEqual([false, true]);
   joined(ada, [peer(GRACE, { mic: true, camera: true }, 'listener')]);
   expect(playing()).toEqual([false, false]);
+});
+
+describe('what people choose to receive', () => {
+  const [mic, camera, screen] = ['audio', 'video', 'video'].map(
+    (kind) => new FakeTrack(kind),
+  ) as unknown as MediaStreamTrack[];
+  const tracks = { mic: mic ?? null, camera: camera ?? null, screen: screen ?? null, screenSound: null };
+  const sent = (index: number): unknown[] =>
+    network.connections[index]?.transceivers.map(({ sender }) => sender.track) ?? [];
+  const receives = (): unknown[] =>
+    wire.flatMap(({ from, data }) => (isReceive(data) ? [[from, data.receive]] : []));
+  const isReceive = (data: unknown): data is { receive: string } =>
+    typeof data === 'object' && data !== null && 'receive' in data;
+
+  test('audio only ends the camera of the others, not their screens, until it is over', async () => {
+    grace.mesh.setTracks(tracks);
+    await settled();
+    expect(sent(1)).toEqual([mic, camera, screen, null]);
+    ada.mesh.setQuality('audio');
+    await talk();
+    expect(sent(1)).toEqual([mic, null, screen, null]);
+    // What changes meanwhile does not bring it back.
+    grace.mesh.setTracks({ ...tracks, screen: null });
+    await settled();
+    expect(sent(1)).toEqual([mic, null, null, null]);
+    ada.mesh.setQuality('auto');
+    await talk();
+    expect(sent(1)).toEqual([mic, camera, null, null]);
+  });
+
+  test('a page that is loaded again begins with everything', async () => {
+    grace.mesh.setTracks(tracks);
+    ada.mesh.setQuality('audio');
+    await talk();
+    ada.mesh.close();
+    enter(page(ADA), [peer(GRACE)]);
+    await talk();
+    const last = network.connections.findLastIndex(({ signalingState }) => signalingState !== 'closed');
+    expect(sent(last)).toEqual([mic, camera, screen, null]);
+    grace.mesh.setTracks({ ...tracks, screen: null });
+    await settled();
+    expect(sent(last)).toEqual([mic, camera, null, null]);
+  });
+
+  test('a data saver gets a small picture, by a new connection too; nothing is said to others', async () => {
+    const rate = (index: number): number | undefined =>
+      network.connections[index]?.transceivers[1]?.sender.encodings[0]?.maxBitrate;
+    ada.mesh.setQuality('saver');
+    expect(receives()).toEqual([[ADA, 'less']]);
+    await talk();
+    expect([rate(0), rate(1)]).toEqual([250_000, 250_000]);
+
+    // Ada's page makes a new connection: Grace's page forgets what the old one was asked for.
+    grace.mesh.close();
+    enter(grace, [peer(ADA)]);
+    await talk();
+    expect(errors).toEqual([]);
+    expect(rate(network.connections.length - 1)).toBe(250_000);
+  });
+
+  test('it is said again after a snapshot, and not while there is no connection', async () => {
+    ada.mesh.setQuality('audio');
+    await talk();
+    ada.mesh.reconcile([peer(GRACE)], roster(9, [peer(GRACE)]));
+    await settled();
+    expect(receives()).toEqual([[ADA, 'no_camera']]);
+    await talk();
+    network.setUp(false);
+    ada.mesh.setQuality('saver');
+    expect(receives()).toEqual([]);
+    network.setUp(true);
+    await settled();
+    expect(receives()).toEqual([[ADA, 'less']]);
+  });
+
+  test('what is none of ours is no wish', async () => {
+    grace.mesh.setTracks(tracks);
+    ada.mesh.setQuality('audio');
+    const [wish] = wire.splice(0).map(({ data }) => data as { pair: string });
+    for (const data of [
+      { ...wish, pair: 'another' },
+      { ...wish, receive: 'nothing' },
+    ])
+      grace.mesh.handle(ADA, data);
+    await settled();
+    expect(sent(1)).toEqual([mic, camera, screen, null]);
+  });
 });

@@ -5,7 +5,7 @@
  * comes back with the same id (R11, R16).
  */
 import type { IceServer, LeaveReason, Peer as Entry, Role } from '../protocol/messages';
-import { type Plan, planFor } from './adaptation';
+import { type Plan, planFor, type Quality, RECEPTION_OF } from './adaptation';
 import type { Clock } from './clock';
 import type { LocalTracks } from './connection';
 import { Monitor } from './monitor';
@@ -69,6 +69,7 @@ export class Mesh {
   #role: Role = 'participant';
   #configuration: RTCConfiguration = {};
   #policy: RTCIceTransportPolicy = 'all';
+  #quality: Quality = 'auto';
   #tracks: LocalTracks = { mic: null, camera: null, screen: null, screenSound: null };
 
   constructor(options: MeshOptions) {
@@ -170,6 +171,15 @@ export class Mesh {
     this.#adapt();
   }
 
+  /** Sends, and asks for, as much as the person chose. */
+  setQuality(quality: Quality): void {
+    this.#quality = quality;
+    this.#each((peer) => {
+      peer.setReception(RECEPTION_OF[quality]);
+    });
+    this.#adapt();
+  }
+
   /** The network changed: looks for new paths. */
   restart(): void {
     this.#each((peer) => {
@@ -193,6 +203,7 @@ export class Mesh {
         configuration: this.#configuration,
         tracks: this.#tracks,
         resting: this.#rests(entry),
+        reception: RECEPTION_OF[this.#quality],
         media,
         clock,
         send: (data) => {
@@ -208,6 +219,9 @@ export class Mesh {
           onChange();
         },
         onFingerprints: onChange,
+        onWanted: () => {
+          this.#adapt();
+        },
         onChannel: (channel) => {
           onChannel(id, channel);
         },
@@ -283,9 +297,14 @@ export class Mesh {
   /** Shares the uplink out among everyone. */
   #adapt(): void {
     for (const [id, slot] of this.#slots) {
-      const { screen } = this.#tracks;
-      const availableKbps = this.#monitor.availableKbps(id);
-      slot.plan = planFor({ people: this.#slots.size, sharing: screen !== null, availableKbps }, slot.plan);
+      const situation = {
+        people: this.#slots.size,
+        sharing: this.#tracks.screen !== null,
+        availableKbps: this.#monitor.availableKbps(id),
+        quality: this.#quality,
+        reception: slot.peer.wanted,
+      };
+      slot.plan = planFor(situation, slot.plan);
       void slot.peer.adapt(slot.plan);
     }
   }

@@ -1,5 +1,7 @@
 /** One's own devices together: what is sent, what is seen of it, and what it is opened on. */
 import type { LocalTracks } from './connection';
+import type { Effect } from './effects/effect';
+import type { EffectView } from './effects/types';
 import { camera, type Device, microphone } from './devices';
 import { Emitter } from './emitter';
 import type { Environment } from './environment';
@@ -16,9 +18,13 @@ export class OwnDevices {
   readonly equipment: Equipment;
   readonly #newStream: ((tracks: MediaStreamTrack[]) => MediaStream) | undefined;
   #preview: MediaStream | undefined;
+  readonly #suppressNoise: Environment['suppressNoise'];
+  #noise: Promise<Effect> | undefined;
+  #loadedNoise: Effect | undefined;
 
-  constructor({ mediaDevices, isSecure, display, media, clock, newLevelReader }: Environment) {
+  constructor({ mediaDevices, isSecure, display, media, clock, newLevelReader, suppressNoise }: Environment) {
     const devices = mediaDevices ?? (isSecure ? 'devices_unavailable' : 'insecure_context');
+    this.#suppressNoise = suppressNoise;
     this.mic = microphone(devices);
     this.camera = camera(devices);
     this.screen = new ScreenShare(display);
@@ -43,12 +49,33 @@ export class OwnDevices {
   }
 
   get tracks(): LocalTracks {
-    return { mic: this.mic.track, camera: this.camera.track, ...this.screen.tracks };
+    return { mic: (this.#loadedNoise ?? this.mic).track, camera: this.camera.track, ...this.screen.tracks };
   }
 
   /** What is on, as the others are told: what gives nothing is off, not a tile that is black or stands still. */
   get state(): Readonly<Record<'mic' | 'camera' | 'screen', boolean>> {
     return { mic: gives(this.mic.view), camera: gives(this.camera.view), screen: this.screen.view.on };
+  }
+
+  /** Noise suppression; absent until it was wanted. */
+  get noise(): EffectView | undefined {
+    return this.#loadedNoise?.view;
+  }
+
+  /** Turns noise suppression on or off. Rejects where its code cannot be loaded. */
+  async suppressNoise(on: boolean): Promise<void> {
+    const open = this.#suppressNoise;
+    if (!open) return;
+    this.#noise ??= import('./effects/effect').then(({ Effect }) => {
+      const onChange = (): void => {
+        this.#changed();
+      };
+      return new Effect({ device: this.mic, open, onChange });
+    });
+    // Tried again at the next wish.
+    this.#noise.catch(() => (this.#noise = undefined));
+    this.#loadedNoise = await this.#noise;
+    this.#loadedNoise.set(on);
   }
 
   /** Goes off at once. */

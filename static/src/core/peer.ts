@@ -3,7 +3,7 @@
  * docs/PROTOCOL.md, "What the page says in `data`": the words *offerer*, *polite peer*, `pair`, `first` and
  * `reset` are explained there.
  */
-import type { Plan } from './adaptation';
+import { type Plan, type Reception, RECEPTIONS } from './adaptation';
 import type { Clock } from './clock';
 import { Connection, type LocalTracks } from './connection';
 import type { NegotiationMessage } from './negotiation';
@@ -11,7 +11,10 @@ import { Budget, checkDescription, MAX_PAIR, MAX_WAITING, tooManySignals } from 
 import type { LinkState } from './types';
 
 /** The `data` of a `signal` between two pages. */
-export type SignalData = Negotiated | { readonly pair: string; readonly reset: true };
+export type SignalData =
+  | Negotiated
+  | { readonly pair: string; readonly reset: true }
+  | { readonly pair: string; readonly receive: Reception };
 
 type Negotiated = { readonly pair: string; readonly first?: true } & NegotiationMessage;
 
@@ -51,6 +54,8 @@ export interface PeerOptions {
   readonly tracks: LocalTracks;
   /** See `setResting`. */
   readonly resting?: boolean;
+  /** See `setReception`. */
+  readonly reception?: Reception;
   readonly media: MediaFactory;
   readonly clock: Clock;
   readonly send: (data: SignalData) => void;
@@ -58,6 +63,8 @@ export interface PeerOptions {
   readonly onLink: () => void;
   /** `fingerprints` has changed. */
   readonly onFingerprints: () => void;
+  /** `wanted` has changed. */
+  readonly onWanted?: () => void;
   /** A connection was made, and with it the data channel. */
   readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
@@ -77,6 +84,8 @@ export class Peer {
   #tracks: LocalTracks;
   #played: Played = { mic: false, camera: false, screen: false };
   #resting: boolean;
+  #reception: Reception;
+  #wanted: Reception = 'all';
   #connection: Connection | undefined;
   #link: LinkState = 'connecting';
   #wasConnected = false;
@@ -112,6 +121,7 @@ export class Peer {
     this.#configuration = options.configuration;
     this.#tracks = options.tracks;
     this.#resting = options.resting ?? false;
+    this.#reception = options.reception ?? 'all';
     this.stream = options.media.newStream();
     this.screen = options.media.newStream();
     if (!this.#resting) this.#begin();
@@ -124,6 +134,11 @@ export class Peer {
   /** See `setResting`. */
   get resting(): boolean {
     return this.#resting;
+  }
+
+  /** What the other side asks for. */
+  get wanted(): Reception {
+    return this.#wanted;
   }
 
   /** See `Connection`. */
@@ -140,6 +155,10 @@ export class Peer {
     }
     if ('reset' in message) {
       if (message.pair === this.#connection?.pair && this.#offers) this.#renew();
+      return;
+    }
+    if ('receive' in message) {
+      if (message.pair === this.#connection?.pair) this.#setWanted(message.receive);
       return;
     }
     if (message.description) {
@@ -204,7 +223,30 @@ export class Peer {
 
   setTracks(tracks: LocalTracks): void {
     this.#tracks = tracks;
-    this.#connection?.setTracks(tracks);
+    this.#connection?.setTracks(this.#wantedTracks);
+  }
+
+  /** Asks the other side for more or less. It begins each connection with everything. */
+  setReception(reception: Reception): void {
+    if (reception === this.#reception) return;
+    this.#reception = reception;
+    if (this.#link === 'connected') this.#ask();
+  }
+
+  /** Tracks without those that the other side does not want: what is not sent is not encoded either. */
+  get #wantedTracks(): LocalTracks {
+    return this.#wanted === 'no_camera' ? { ...this.#tracks, camera: null } : this.#tracks;
+  }
+
+  #setWanted(wanted: Reception): void {
+    if (wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    this.#connection?.setTracks(this.#wantedTracks);
+    this.#options.onWanted?.();
+  }
+
+  #ask(): void {
+    if (this.#connection) this.#options.send({ pair: this.#connection.pair, receive: this.#reception });
   }
 
   /** Sends as much as the plan says, where there is a connection to send by. */
@@ -254,6 +296,7 @@ export class Peer {
   /** Signaling was away and is back, on this side or the other. */
   recheck(): void {
     this.#connection?.negotiation.recheck();
+    if (this.#link === 'connected' && this.#reception !== 'all') this.#ask();
   }
 
   /** The network changed. */
@@ -282,6 +325,7 @@ export class Peer {
   #connect(pair: string): void {
     const { fingerprints } = this;
     this.#disconnect();
+    this.#wanted = 'all';
     if (fingerprints !== undefined) this.#options.onFingerprints();
     // What the old connection was is not what this one is.
     this.#setState('new');
@@ -375,6 +419,7 @@ export class Peer {
       this.#options.clock.clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#wasConnected = true;
+      if (this.#reception !== 'all') this.#ask();
     }
     this.#show();
   }
@@ -397,15 +442,19 @@ export class Peer {
 /** The answer to a signal of someone for whom there is no `Peer`; see the rules above. */
 export function refusal(data: unknown): SignalData | undefined {
   const message = parse(data);
-  return message && !('reset' in message) ? { pair: message.pair, reset: true } : undefined;
+  return message && !('reset' in message) && !('receive' in message)
+    ? { pair: message.pair, reset: true }
+    : undefined;
 }
 
 /** Returns the message if it has one of the shapes above. The browser itself checks what it reads of it. */
 function parse(data: unknown): SignalData | undefined {
   // A rejection repeats the pair: a long one would make this page send much.
   if (!isObject(data) || typeof data.pair !== 'string' || data.pair.length > MAX_PAIR) return undefined;
-  const { pair, first, description, candidate, reset } = data;
+  const { pair, first, description, candidate, reset, receive } = data;
   if (reset === true) return { pair, reset };
+  const reception = RECEPTIONS.find((each) => each === receive);
+  if (reception !== undefined) return { pair, receive: reception };
   if (isObject(description)) {
     return {
       pair,

@@ -6,11 +6,15 @@ import type { Ask, Moderation, Role, Settings, Switch, Waiting } from '../protoc
 
 export type { Ask, Moderation, Role, Settings, Switch, Waiting };
 
+import type { Quality } from './adaptation';
+import type { EffectView } from './effects/types';
 import type { LinkQuality } from './quality';
 import type { Writer } from './chat/rights';
 import type { Scene } from './recording/types';
 import type { Sample } from './statistics';
 
+export { QUALITIES, type Quality } from './adaptation';
+export type { EffectView } from './effects/types';
 export type { LinkQuality, QualityReason } from './quality';
 export type { Scene, SceneTile } from './recording/types';
 export type { Flow, Path, Received, Sample, Sent } from './statistics';
@@ -32,6 +36,7 @@ export type FailureCode =
   | 'screen_failed' // the browser or the system does not let the screen be shared
   | 'device_unplugged' // the open one went away, and there is no other
   | 'device_replaced' // the open one went away, and another one is open now
+  | 'effect_failed' // noise suppression cannot be loaded or started
   | 'device_paused' // the open one gives nothing: taken by a call or another program, or switched off at itself
   // signaling
   | 'room_invalid'
@@ -352,6 +357,8 @@ export interface MeetingView {
   readonly speaking: boolean;
   /** One's own hand is up. */
   readonly hand: boolean;
+  /** Ids of those whose hand is up, one's own included, in the order in which the hands were raised. */
+  readonly hands: readonly string[];
   /** Who asks to be let in; only hosts know. */
   readonly waiting: readonly Waiting[];
   /** The room is on several servers, which cannot reach one another: what changes it waits (R77). */
@@ -359,6 +366,10 @@ export interface MeetingView {
   /** Until it is dismissed. */
   readonly notice?: Notice;
   readonly recording?: RecordingView;
+  /** Noise suppression; absent until it was wanted. */
+  readonly noise?: EffectView;
+  /** How much is sent and received. */
+  readonly quality: Quality;
   /** Where one may record to: to the server only as a host, where it keeps recordings (R84). */
   readonly recordingPlaces: readonly RecordingPlace[];
   /** As what one writes in the chat (R108). */
@@ -393,6 +404,12 @@ export interface MeetingControls {
   flipCamera(): Promise<void>;
   /** Shares the screen, after the browser has asked which, or ends that. To be called in a gesture. */
   setScreen(on: boolean): Promise<void>;
+  /** Takes noises out of the microphone's sound before it is sent, or no longer. */
+  suppressNoise(on: boolean): Promise<void>;
+  /** Has the system blur what is behind the person, where the camera's track says that it can. */
+  setBlur(on: boolean): Promise<void>;
+  /** Sends and receives as much as this person chooses, from now on. */
+  setQuality(quality: Quality): void;
   /** Raises or lowers one's hand; a listener applies for the microphone with it (R42). */
   setHand(on: boolean): void;
   /** Does what only hosts may; the server refuses it from others (R37). */

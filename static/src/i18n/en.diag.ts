@@ -13,11 +13,15 @@ export const enDiag = {
     title: 'config.json is not valid',
     json: 'The file config.json beside this page is not valid JSON ({error}); it should be {path}, for example.',
     object: 'The file config.json beside this page should be an object such as {path}.',
-    key: 'The file config.json beside this page has the unknown key “{key}”; the only key is “signal_api”, as in {path}.',
+    key: 'The file config.json beside this page has the unknown key “{key}”; the keys are “signal_api”, “name”, “logo” and “accent”, as in {path}.',
     value:
       'In the file config.json beside this page, “signal_api” is {value}; it should be a path or an address, as in {path} or {origin}.',
     insecure:
       'In the file config.json beside this page, “signal_api” is {value}, but a page opened over HTTPS can only use a server over HTTPS, as in {origin}.',
+    name: 'In the file config.json beside this page, “name” is {value}; it should be a text of up to 40 characters.',
+    logo: 'In the file config.json beside this page, “logo” is {value}; it should be the path of an SVG, PNG, WebP or JPEG file in the same folder, such as "logo.svg".',
+    accent:
+      'In the file config.json beside this page, “accent” is {value}; it should be a colour such as "#0a7d55".',
   } satisfies Record<ConfigProblem['problem'] | 'title', string>,
   diag: {
     title: 'Connection check',

@@ -4,6 +4,55 @@ import type { FailureCode, QualityReason, ReactionSign } from '../core/types';
 /** English, as far as only the room wants it: not part of the first load. */
 export const enRoom = {
   part: { late: 'This part of the page could not be loaded. Trying again…' },
+  permission: {
+    title: 'How to allow access in this browser',
+    chrome:
+      'Click the icon to the left of the address.\nTurn on “Camera” and “Microphone”.\nReload this page.',
+    edge: 'Click the icon to the left of the address, then “Permissions for this site”.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    firefox:
+      'Click the crossed-out camera or microphone to the left of the address.\nClick the × next to “Blocked”.\nClick “Try again” on this page.',
+    safari:
+      'In the menu bar, open “Safari”, then “Settings for” this website.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    ios: 'Tap the page menu next to the address, then the website settings.\nSet “Camera” and “Microphone” to “Allow”.\nReload this page.',
+    other:
+      'Open the permissions of this website in the browser settings.\nAllow “Camera” and “Microphone”.\nReload this page.',
+  },
+  /** More of the groups that the lobby has, too. */
+  room: {
+    you: 'You',
+    youNamed: '{name} (you)',
+    people: '1 person | {n} people',
+    alone: 'You are the only one here',
+    invite: 'Send this link to the people you want to meet.',
+    micOff: 'Microphone off',
+    connecting: 'Connecting…',
+    reconnecting: 'Reconnecting…',
+    away: 'Disconnected, may return',
+    lost: 'The connection to the server is lost. Your call continues. Reconnecting…',
+    joined: '{name} joined',
+    departed: '{name} left',
+  },
+  signaling: {
+    connecting: 'Connecting to the server',
+    open: 'Connected to the server',
+    lost: 'Connection to the server lost, reconnecting',
+    closed: 'Not connected',
+  },
+  control: {
+    bar: 'Meeting controls',
+    copy: 'Copy link',
+    copyFailed: 'Copy this link:',
+    invite: 'Invite',
+    inviteTitle: 'Invite people',
+    share: 'Share…',
+    code: 'The link as a QR code',
+    codeHint: 'Scan it with a phone to join from there.',
+    more: 'More',
+    moreHint: 'More actions',
+    fullScreen: 'Full screen',
+    leave: 'Leave',
+    leaveHint: 'Leave the meeting',
+  },
   people: {
     title: 'People',
     open: 'Show the list of people',
@@ -19,6 +68,45 @@ export const enRoom = {
     hand: 'Hand raised',
     hands: '1 hand raised | {n} hands raised',
     listening: 'You are a listener. Raise your hand to speak.',
+  },
+  appearance: { title: 'Appearance', system: 'As in the system', light: 'Light', dark: 'Dark' },
+  schedule: {
+    title: 'Schedule for later',
+    start: 'Start',
+    duration: 'Duration',
+    minutes: '{minutes} minutes',
+    save: 'Save calendar file',
+  },
+  blur: { title: 'Blur background' },
+  noise: {
+    suppress: 'Suppress background noise',
+    hint: 'Keyboards, fans and the like are taken out of your sound on this device. Turn it off for music.',
+  },
+  quality: {
+    title: 'Quality',
+    auto: { name: 'Automatic', hint: 'Adapts to your network and to the number of people.' },
+    high: {
+      name: 'High',
+      hint: 'HD video where the network allows it. Needs a fast connection and computer.',
+    },
+    saver: { name: 'Data saver', hint: 'Sends and receives small videos.' },
+    audio: {
+      name: 'Audio only',
+      hint: 'You receive audio and shared screens, but no camera video. Your own camera is not affected.',
+    },
+    isAudio: 'You chose audio only: camera video is not received.',
+    change: 'Change',
+  },
+  captions: {
+    title: 'Captions',
+    waiting: 'Captions appear here when others speak. They are made on this device.',
+  },
+  hand: {
+    raise: 'Raise hand',
+    lower: 'Lower hand',
+    /** Below the icon, where there is little room. */
+    short: { raise: 'Hand', lower: 'Lower' },
+    place: 'Hand raised, number {place} in line',
   },
   hosting: {
     settings: 'Meeting settings',
@@ -274,6 +362,10 @@ export const enRoom = {
     not_permitted: {
       sentence: 'Your invitation does not allow you to use {device}.',
       action: 'Ask the person who invited you.',
+    },
+    effect_failed: {
+      sentence: 'Noise suppression could not be started in this browser.',
+      action: 'Your sound is sent without it.',
     },
     screen_failed: {
       sentence: 'The screen could not be shared. Check that the system allows the browser to record it.',

@@ -29,6 +29,6 @@ it('fills the same things into both languages', () => {
 });
 
 it('says nothing twice, before the room and in it', () => {
-  expect(Object.keys(en).filter((key) => key in enRoom)).toEqual(['failures']);
-  expect(Object.keys(en.failures).filter((key) => key in enRoom.failures)).toEqual([]);
+  const first = placeholders(en).map(([path]) => path);
+  expect(placeholders(enRoom).filter(([path]) => first.includes(path))).toEqual([]);
 });

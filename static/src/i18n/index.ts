@@ -56,6 +56,8 @@ const TEXTS: Readonly<Record<Locale, Parts>> = {
 };
 
 let wanted = preferred();
+/** What the operator calls the service. */
+let productName: string | undefined;
 const shown = new Set<'room' | 'diag' | 'admin'>();
 let loading = Promise.resolve();
 
@@ -72,9 +74,15 @@ function load(): Promise<void> {
         shown.has('diag') ? parts.diag() : undefined,
         shown.has('admin') ? parts.admin() : undefined,
       ]);
-      // A failure stands where it can happen first.
-      const failures = { ...first.failures, ...room?.failures };
-      const texts = { ...first, ...room, ...diag, ...admin, failures };
+      // A text stands where it is needed first, so groups are spread over the parts.
+      const texts: Record<string, unknown> = {
+        ...first,
+        ...(productName !== undefined && { product: () => productName }),
+      };
+      for (const [group, more] of Object.entries({ ...room, ...diag, ...admin })) {
+        const known = texts[group];
+        texts[group] = typeof known === 'object' ? { ...known, ...(more as object) } : more;
+      }
       i18n.global.setLocaleMessage(locale, texts as Messages);
       i18n.global.locale.value = locale;
       document.documentElement.lang = locale;
@@ -102,6 +110,12 @@ export function loadDiagTexts(): Promise<void> {
 /** Loads the texts of the operator's page, in the same way. */
 export function loadAdminTexts(): Promise<void> {
   shown.add('admin');
+  return load();
+}
+
+/** Calls the service by another name, in every language. */
+export function setProductName(name: string): Promise<void> {
+  productName = name;
   return load();
 }
 

@@ -6,11 +6,14 @@ export const zhCNDiag: DiagMessages = {
     title: 'config.json 有误',
     json: '本页旁边的 config.json 不是有效的 JSON（{error}），正确的写法例如 {path}。',
     object: '本页旁边的 config.json 应当是一个对象，例如 {path}。',
-    key: '本页旁边的 config.json 含有未知的键“{key}”，只能使用“signal_api”，例如 {path}。',
+    key: '本页旁边的 config.json 含有未知的键“{key}”，可用的键是“signal_api”、“name”、“logo”和“accent”，例如 {path}。',
     value:
       '本页旁边的 config.json 中 “signal_api” 的值是 {value}，应当是路径或完整地址，例如 {path} 或 {origin}。',
     insecure:
       '本页旁边的 config.json 中 “signal_api” 的值是 {value}，但通过 https 打开的页面只能连接 https 服务器，例如 {origin}。',
+    name: '本页旁边的 config.json 中 “name” 的值是 {value}，应当是不超过 40 个字符的文本。',
+    logo: '本页旁边的 config.json 中 “logo” 的值是 {value}，应当是同一文件夹中的 SVG、PNG、WebP 或 JPEG 文件的路径，例如 "logo.svg"。',
+    accent: '本页旁边的 config.json 中 “accent” 的值是 {value}，应当是颜色，例如 "#0a7d55"。',
   },
   diag: {
     title: '连接检查',

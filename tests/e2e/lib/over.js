@@ -7,6 +7,7 @@ export const OVER_THE_ROOM = [
   ['more'],
   ['more', 'shortcuts'],
   ['more', 'devices'],
+  ['more', 'quality'],
   ['more', 'record'],
   ['react'],
   ['invite'],

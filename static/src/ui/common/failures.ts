@@ -19,6 +19,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   device_unplugged: 'retry',
   device_replaced: 'advice',
   device_paused: 'retry',
+  effect_failed: 'advice',
   room_invalid: 'home',
   name_invalid: 'rename',
   room_full: 'rejoin',

@@ -32,7 +32,7 @@ export function useRecording(
   const on = computed(() => view().recording?.state === 'on');
 
   function tileOf(tile: Exclude<Tile, { kind: 'invite' }>): Omit<SceneTile, 'place'> {
-    const { mic, camera, preview, speaking } = view();
+    const { mic, camera, preview, speaking, quality } = view();
     const { key } = tile;
     const person = tile.kind === 'self' || !tile.person ? self() : tile.person;
     const { id, name } = person;
@@ -46,7 +46,8 @@ export function useRecording(
         speaking: false,
       };
     if (tile.kind === 'person') {
-      const { stream, camera: shown, mic: heard, speaking: speaks } = tile.person;
+      const { stream, camera: on, mic: heard, speaking: speaks } = tile.person;
+      const shown = on && quality !== 'audio';
       return { ...about, picture: shown ? stream : undefined, whole: false, muted: !heard, speaking: speaks };
     }
     const title = text('screen.of', { name });

@@ -1,0 +1,26 @@
+/** What an operator's `config.json` changes in the look of the page. */
+import { accentFor } from './accent';
+import { logo } from './logo';
+
+/** Shows a picture of the dist in place of the mark, and as the icon of the tab. */
+export function showLogo(path: string): void {
+  const base = new URL(document.documentElement.dataset.base ?? './', location.href);
+  logo.value = new URL(path, base).href;
+  for (const link of document.querySelectorAll<HTMLLinkElement>('link[rel=icon]')) {
+    link.removeAttribute('type');
+    link.href = logo.value;
+  }
+}
+
+/** Gives buttons, links and marks this colour, in light and dark. */
+export function useAccent(colour: string): void {
+  const [light, dark] = [accentFor('light', colour), accentFor('dark', colour)];
+  const { style } = document.documentElement;
+  const set = (name: string, of: keyof typeof light): void => {
+    style.setProperty(name, `light-dark(${light[of]}, ${dark[of]})`);
+  };
+  set('--accent', 'accent');
+  set('--accent-hover', 'hover');
+  set('--accent-soft', 'soft');
+  set('--on-accent', 'on');
+}

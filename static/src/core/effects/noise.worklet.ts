@@ -1,0 +1,32 @@
+/** Noise suppression in the audio thread of the browser. */
+import { Denoiser, Framer } from './denoiser';
+
+// The DOM types have no global scope of worklets.
+interface Processor {
+  process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean;
+}
+type ProcessorConstructor = new (options: AudioWorkletNodeOptions) => Processor;
+declare const AudioWorkletProcessor: new (options: AudioWorkletNodeOptions) => object;
+declare function registerProcessor(name: string, processor: ProcessorConstructor): void;
+
+registerProcessor(
+  'noise',
+  class extends AudioWorkletProcessor {
+    readonly #framer: Framer;
+
+    constructor(options: AudioWorkletNodeOptions) {
+      super(options);
+      const denoiser = new Denoiser(options.processorOptions as WebAssembly.Module);
+      this.#framer = new Framer((frame) => {
+        denoiser.process(frame);
+      });
+    }
+
+    process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean {
+      const [input, output] = [inputs[0]?.[0], outputs[0]?.[0]];
+      // Without an input its source has ended, and the context is about to be closed.
+      if (input && output) this.#framer.push(input, output);
+      return true;
+    }
+  },
+);

@@ -1,0 +1,37 @@
+/** One track with the sound of several streams (W3C Web Audio), for a recogniser that takes one. */
+export interface Voices {
+  readonly track: MediaStreamTrack;
+  /** Mixes these streams from now on. A stream may have other tracks than before. */
+  set(streams: readonly MediaStream[]): void;
+  close(): void;
+}
+
+/** Mixes streams until it is closed. */
+export function mixVoices(): Voices {
+  const context = new AudioContext();
+  const sum = context.createMediaStreamDestination();
+  const sources = new Map<MediaStreamTrack, MediaStreamAudioSourceNode>();
+  const [track] = sum.stream.getAudioTracks();
+  if (track === undefined) throw new Error('no sound');
+  return {
+    track,
+    set: (streams) => {
+      const tracks = new Set(streams.flatMap((stream) => stream.getAudioTracks()));
+      for (const [known, source] of sources) {
+        if (tracks.has(known)) continue;
+        source.disconnect();
+        sources.delete(known);
+      }
+      for (const added of tracks) {
+        if (sources.has(added)) continue;
+        const source = context.createMediaStreamSource(new MediaStream([added]));
+        source.connect(sum);
+        sources.set(added, source);
+      }
+    },
+    close: () => {
+      track.stop();
+      void context.close();
+    },
+  };
+}
