@@ -78,6 +78,8 @@ for (const [colorScheme, locale, viewport] of [
 ]) {
   const look = `${colorScheme}, ${locale}, ${viewport.width}×${viewport.height}`;
   test(`axe finds nothing: ${look}`, async ({ person, server }) => {
+    // Every page and every dialog, each looked at as a whole.
+    test.slow();
     const options = { colorScheme, locale, viewport };
     const grace = await person('Grace', options);
     await grace.page.goto(server.url);
