@@ -239,7 +239,13 @@ impl<L, C> Share<L, C> {
 
     fn is_deserted(&self) -> bool {
         let moves = !self.moving.is_empty() || !self.shipping.is_empty();
-        self.locals.is_empty() && !moves && self.pending.is_empty()
+        self.locals.is_empty() && !moves && self.pending.is_empty() && !self.keeps_empty_room()
+    }
+
+    /// Whether the room stays for those who may return (R111): the last servers that have it keep it until that is over.
+    fn keeps_empty_room(&self) -> bool {
+        let room = self.replica.as_ref().map(Replica::room);
+        !self.lets_go && room.is_some_and(|room| room.is_empty() && !room.is_over())
     }
 
     /// Whether there is nothing left to stay for.
