@@ -242,10 +242,13 @@ impl<L, C> Share<L, C> {
         self.locals.is_empty() && !moves && self.pending.is_empty() && !self.keeps_empty_room()
     }
 
-    /// Whether the room stays for those who may return (R111): the last servers that have it keep it until that is over.
+    /// Whether this server keeps the room for those who may return (R111): the first of all servers that are in.
     fn keeps_empty_room(&self) -> bool {
-        let room = self.replica.as_ref().map(Replica::room);
-        !self.lets_go && room.is_some_and(|room| room.is_empty() && !room.is_over())
+        let keeps = |replica: &Replica| {
+            let room = replica.room();
+            room.is_empty() && !room.is_over() && replica.posts().first() == Some(&self.own)
+        };
+        !self.lets_go && self.replica.as_ref().is_some_and(keeps)
     }
 
     /// Whether there is nothing left to stay for.
