@@ -128,6 +128,7 @@ impl App {
         let rules = HubRules {
             room_members: config.room_members,
             resume_window: config.resume_window,
+            empty_room_grace: config.empty_room_grace,
             rooms: or_none(config.rooms),
             members: or_none(config.members),
             records: config.recordings.recordings_dir.is_some(),

@@ -59,11 +59,16 @@ pub enum Received {
     Alive,
 }
 
+/// Close code for 1001 from a page: browsers send that one by themselves, and let no script send it.
+const PAGE_ENDED: u16 = 3002;
+
 /// How a socket ended.
 #[derive(Debug)]
 pub enum End {
-    /// The peer closed it and meant it: a close frame with 1000, 1001 or no code (R24).
+    /// The peer closed it and meant it: a close frame with 1000 or no code (R24).
     Closed,
+    /// The page ended, and may be about to load again: a close frame with 1001 or [`PAGE_ENDED`] (R114).
+    PageEnded,
     /// It is just gone, or was closed with a code that is no goodbye.
     Lost,
     /// The message is longer than [`MESSAGE_BYTES`].
@@ -172,8 +177,11 @@ impl Socket {
             Ok(Message::Pong(_) | Message::Frame(_)) => Poll::Ready(Ok(Received::Alive)),
             Ok(Message::Close(frame)) => {
                 let _ = self.reader.flush(&mut io);
-                let meant = frame.is_none_or(|frame| matches!(frame.code, WsCode::Normal | WsCode::Away));
-                Poll::Ready(Err(if meant { End::Closed } else { End::Lost }))
+                Poll::Ready(Err(match frame.map(|frame| frame.code) {
+                    None | Some(WsCode::Normal) => End::Closed,
+                    Some(WsCode::Away | WsCode::Iana(PAGE_ENDED)) => End::PageEnded,
+                    Some(_) => End::Lost,
+                }))
             }
             Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(WsError::Capacity(CapacityError::MessageTooLong { .. })) => Poll::Ready(Err(End::TooLarge)),

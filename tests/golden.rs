@@ -326,6 +326,11 @@ async fn moderated(server: &TestServer) -> Vec<Value> {
     let mut late = server.connect("hosts").await;
     late.send(json!({"type": "join", "name": "Eve"})).await;
     seen.push(late.expect("error").await);
+    let (mut host, mut heir) = (server.join("absent", "Ada").await, server.join("absent", "Bob").await);
+    seen.push(host.expect("peer_joined").await);
+    host.send(json!({"type": "leave"})).await;
+    seen.push(heir.expect("peer_left").await);
+    seen.push(heir.expect("role").await);
     seen
 }
 

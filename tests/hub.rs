@@ -12,7 +12,7 @@ use crate::common::{TestServer, http, within};
 
 #[tokio::test]
 async fn a_room_is_forgotten_when_its_last_member_is_gone() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     let room = RoomName::new("r").unwrap();
     let members = || server.app.hub.occupancy(&room).map(|occupancy| occupancy.members);
     assert_eq!(members(), None);

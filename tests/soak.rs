@@ -27,6 +27,7 @@ async fn rooms_made_and_left_100_000_times_leave_nothing_behind() {
         ("ROUNDTABLE_ADDRESS_JOINS", "0"),
         ("ROUNDTABLE_ADDRESS_CONNECTIONS", "0"),
         ("ROUNDTABLE_RESUME_WINDOW", "100ms"),
+        ("ROUNDTABLE_EMPTY_ROOM_GRACE", "100ms"),
     ]);
     let begun = Instant::now();
     pass(&server, 0..WARM_UP).await;

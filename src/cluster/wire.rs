@@ -13,7 +13,7 @@ use crate::core::{Act, Seat};
 use crate::protocol::Frame;
 
 /// What stands before everything: who speaks another version is not understood, and not misunderstood.
-pub(super) const VERSION: u8 = b'1';
+pub(super) const VERSION: u8 = b'2';
 /// The longest that is read. A room of 50 with full states is below 600 KiB, with as many who wait.
 pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 

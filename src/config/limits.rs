@@ -20,7 +20,7 @@ const OTHER_FILES: u64 = 1_000;
 const ANY_CONNECTIONS: u64 = 1_000_000;
 
 /// Setting, unit, and what it is for. Those without a setting are the protocol's own.
-const LIMITS: [(&str, &str, &str); 59] = [
+const LIMITS: [(&str, &str, &str); 61] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
     ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
     ("ROUNDTABLE_MEMBERS", "members", "memory"),
@@ -44,6 +44,7 @@ const LIMITS: [(&str, &str, &str); 59] = [
     ("ROUNDTABLE_MAX_QUEUED_BYTES", "bytes", "members that acknowledge nothing do not use up the memory"),
     ("ROUNDTABLE_MAX_QUEUED_BYTES_PER_IP", "bytes an address", "those of one address do not use up the memory of all"),
     ("ROUNDTABLE_RESUME_WINDOW", "time", "who is lost does not keep a place for ever"),
+    ("ROUNDTABLE_EMPTY_ROOM_GRACE", "time", "rooms that nobody returns to are forgotten (R111)"),
     ("ROUNDTABLE_JOIN_TIMEOUT", "time", "connections that never join are let go"),
     (
         "ROUNDTABLE_REQUESTS",
@@ -71,6 +72,7 @@ const LIMITS: [(&str, &str, &str); 59] = [
     ("", "as many requests an address as WebSockets", "fixed: one address does not take all of them (R65)"),
     ("", "30 s without progress of a response", "fixed: who takes no answer holds no place; a fifth of it in a crowd"),
     ("", "2048 bytes, and 5 s, for the body of a goodbye", "fixed: no goodbye is longer (R55)"),
+    ("", "4 s for a page to load again", "fixed: whoever closes a tab is gone within 5 s (R114)"),
     ("", "4096 WebSockets that wait for an origin proof", "fixed: pages elsewhere take no other places (R92)"),
     ("", "5 s for an origin proof", "fixed: a page has fetched it by then (R92)"),
     ("", "10 attempts for a guess, a tenth for a good secret", "fixed: guessing is slow, knowing is not (R66)"),
@@ -187,6 +189,7 @@ impl Config {
             "ROUNDTABLE_MAX_QUEUED_BYTES" => self.memory.of_server().to_string(),
             "ROUNDTABLE_MAX_QUEUED_BYTES_PER_IP" => self.memory.per_ip().to_string(),
             "ROUNDTABLE_RESUME_WINDOW" => time(self.resume_window),
+            "ROUNDTABLE_EMPTY_ROOM_GRACE" => time(self.empty_room_grace),
             "ROUNDTABLE_JOIN_TIMEOUT" => time(self.join_timeout),
             "ROUNDTABLE_REQUESTS" => self.requests.to_string(),
             "ROUNDTABLE_REQUEST_HEAD_TIMEOUT" => time(self.request_head_timeout),

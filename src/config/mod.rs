@@ -17,7 +17,7 @@ pub use self::engine::EngineSettings;
 pub use self::listen::ListenAddress;
 pub use self::load::Refused;
 pub use self::memory::{ByteLimit, MemorySettings};
-use self::quality::Quality;
+use self::quality::{Quality, parse_time_or_never};
 use self::rates::Rates;
 pub use self::recordings::RecordingSettings;
 pub use self::relays::Relays;
@@ -216,6 +216,10 @@ pub struct Config {
     /// telephone takes from one network to the next.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]
     pub resume_window: Duration,
+
+    /// How long a room keeps its settings, its lobby and its roles after the last member has left. 0s: not at all.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time_or_never)]
+    pub empty_room_grace: Duration,
 
     /// Time between two pings, plus up to a quarter at random. Shorter than the read timeout of
     /// every proxy on the way (nginx: 60s unless set).

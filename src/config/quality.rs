@@ -21,6 +21,6 @@ impl Quality {
 }
 
 /// A time, or `0s`.
-fn parse_time_or_never(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time_or_never(text: &str) -> Result<Duration, String> {
     if text == "0s" { Ok(Duration::ZERO) } else { parse_time(text) }
 }

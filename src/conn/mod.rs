@@ -15,7 +15,7 @@ use crate::access::{Change, PROOF_TIMEOUT, Pass, PendingProof};
 use crate::app::App;
 use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
-use crate::hub::{Absence, Membership, Said};
+use crate::hub::{Absence, Membership, PAGE_RETURN, Said};
 use crate::limits::{Attempt, Rejection, Visit};
 use crate::link::{Event, Link, with_jitter};
 use crate::outbox::Outbox;
@@ -177,8 +177,14 @@ impl Joined<'_> {
                 tracing::debug!(reason = reason.as_str(), "lost");
                 let absence = self.membership.lose(reason);
                 if let Some(pass) = self.pass {
-                    tokio::spawn(watch_absent(absence, pass));
+                    let window = absence.window();
+                    tokio::spawn(watch_absent(absence, Some(pass), window, None));
                 }
+            }
+            Over::Happened(Event::End(End::PageEnded)) => {
+                tracing::debug!(reason = reason.as_str(), "page ended");
+                let absence = self.membership.lose(reason);
+                tokio::spawn(watch_absent(absence, self.pass, PAGE_RETURN, Some(reason)));
             }
             // Somebody else has ended its stay, or goes on with it: the code of the close says which.
             Over::Happened(Event::Closed(_)) => self.membership.leave(reason),
@@ -325,14 +331,22 @@ impl Joined<'_> {
     }
 }
 
-/// Who has no socket is no longer there than its token is good (R62, R63).
-async fn watch_absent(absence: Absence, mut pass: Box<Pass>) {
+/// Ends the absence of a member when its token ends (R62, R63), and, given an `at_end`, for that reason after `window`.
+async fn watch_absent(absence: Absence, pass: OwnPass, window: Duration, at_end: Option<LeaveReason>) {
     let ended = async {
-        // When it ends soon, there is nobody to be told.
-        while matches!(pass.changed().await, Change::Expiring(_)) {}
+        match pass {
+            // When it ends soon, there is nobody to be told.
+            Some(mut pass) => while matches!(pass.changed().await, Change::Expiring(_)) {},
+            None => std::future::pending().await,
+        }
     };
-    if tokio::time::timeout(absence.window(), ended).await.is_ok() {
-        absence.end(LeaveReason::Unauthorized);
+    match tokio::time::timeout(window, ended).await {
+        Ok(()) => absence.end(LeaveReason::Unauthorized),
+        Err(_) => {
+            if let Some(reason) = at_end {
+                absence.end(reason);
+            }
+        }
     }
 }
 
@@ -390,7 +404,7 @@ fn reason(event: &Event) -> LeaveReason {
 /// How this event wants the connection to end.
 fn ending(app: &App, link: &Link, event: Event) -> Ending {
     match event {
-        Event::End(End::Closed | End::Lost) | Event::Received(_) => None,
+        Event::End(End::Closed | End::PageEnded | End::Lost) | Event::Received(_) => None,
         Event::End(End::TooLarge) => {
             let message = format!("A message has up to {MESSAGE_BYTES} bytes.");
             link.refuse(ErrorCode::MessageTooLarge, &message, None, None);

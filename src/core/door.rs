@@ -19,6 +19,8 @@ const REMEMBERED: usize = 256;
 /// What a room is set to, and who is known at its door.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct House<H> {
+    /// Somebody has been in since the room was made.
+    pub(super) begun: bool,
     pub(super) settings: Settings,
     /// In the order in which they came. Nobody waits before a door that is open or locked.
     waiting: Vec<Guest<H>>,
@@ -51,6 +53,7 @@ pub(super) enum Door {
 impl<H> Default for House<H> {
     fn default() -> Self {
         Self {
+            begun: false,
             settings: Settings::default(),
             waiting: Vec::new(),
             lobby_changed: false,
@@ -101,7 +104,7 @@ impl<H> Room<H> {
         mut grant: Grant,
         has_secret: bool,
     ) -> Result<Door, Refusal> {
-        let House { settings, waiting, former, removals, .. } = &self.house;
+        let House { begun, settings, waiting, former, removals, .. } = &self.house;
         let known = present.or_else(|| former.iter().find(|(former, _)| *former == id).map(|(_, role)| *role));
         if removals.has_host_key() && self.is_by_host_key(grant) {
             grant.role = None;
@@ -121,7 +124,7 @@ impl<H> Room<H> {
             Some(Role::Host) => self.house.newcomer_role(grant),
             // A token that was given since may say less.
             Some(role) => grant.role.map_or(role, |granted| role.limited_to(granted)),
-            None if self.is_empty() && self.makes_hosts => Role::Host,
+            None if !begun && self.makes_hosts => Role::Host,
             None if self.len() >= self.capacity => return Err(Refusal::RoomFull),
             None if settings.locked => return Err(Refusal::RoomLocked),
             None if !settings.lobby => self.house.newcomer_role(grant),
@@ -238,10 +241,11 @@ impl<H> Room<H> {
         }
     }
 
-    /// After the last member is gone: whoever waits goes too, and nothing is kept (R25, R46).
-    pub(super) fn disband(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+    /// Ends the room: closes everyone who waits with this code, and keeps nothing (R25, R46, R111).
+    pub(super) fn disband(&mut self, code: CloseCode, emit: &mut impl FnMut(Effect<'_, H>)) {
+        (self.empty_until, self.vacant_until) = (None, None);
         for guest in mem::take(&mut self.house).waiting {
-            emit(Effect::Close { handle: guest.handle, code: CloseCode::Ended });
+            emit(Effect::Close { handle: guest.handle, code });
         }
     }
 
@@ -286,6 +290,6 @@ impl<H> Room<H> {
         let Guest { session, shown: Waiting { id, name, name_from_token }, state, grant, comeback, handle } = guest;
         let (role, permissions) = (self.house.newcomer_role(grant), grant.permissions);
         let peer = Peer { id, name, name_from_token, role, permissions, state, link: Link::Ok };
-        self.enter(now, Seat { id, session }, peer, grant, comeback, handle, emit);
+        self.enter(now, Seat { id, session }, peer, grant, comeback, handle, false, emit);
     }
 }

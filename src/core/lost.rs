@@ -61,7 +61,7 @@ impl<H> Room<H> {
         lost.sort_unstable_by_key(|(until, since, ..)| (*until, *since));
         for (_, _, seat, reason) in lost {
             // Nobody has left in between: one departure makes no other.
-            let _ = self.leave(seat, reason, emit);
+            let _ = self.leave(now, seat, reason, emit);
         }
     }
 }

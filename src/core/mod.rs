@@ -14,6 +14,7 @@ mod room;
 pub mod session;
 mod states;
 mod tokens;
+mod vacancy;
 
 pub use act::Act;
 pub use effect::{Effect, Refusal};

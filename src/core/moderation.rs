@@ -6,7 +6,8 @@ use super::effect::{Effect, Refusal};
 use super::input::Seat;
 use super::room::Room;
 use crate::protocol::{
-    CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, ServerMessage, SettingsPatch, State, StateValue,
+    CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, RoleReason, ServerMessage, SettingsPatch, State,
+    StateValue,
 };
 
 /// What listeners do not send (R42): keys of their state.
@@ -102,7 +103,7 @@ impl<H> Room<H> {
                 self.tell(to, &ServerMessage::SwitchedOff { from: seat.id, what }, emit)?;
                 self.switch_off(now, to, &[what.key()], emit);
             }
-            Moderation::Remove { to } => return self.remove(seat.id, to, emit),
+            Moderation::Remove { to } => return self.remove(now, seat.id, to, emit),
             Moderation::Admit { to } => return self.admit(now, to, emit),
             Moderation::Refuse { to } => {
                 let handle = self.stop_waiting(now, to, emit)?;
@@ -114,18 +115,7 @@ impl<H> Room<H> {
         Ok(())
     }
 
-    /// Sees that there is a host: whoever has been here longest, and a listener only where nobody else is.
-    pub(super) fn crown_heir(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
-        if !self.makes_hosts || self.hosts() > 0 {
-            return;
-        }
-        let heir = self.members().map(|(peer, _)| (peer.role == Role::Listener, peer.id));
-        if let Some((_, id)) = heir.min_by_key(|(listens, _)| *listens) {
-            self.set_role(id, Role::Host, emit);
-        }
-    }
-
-    fn hosts(&self) -> usize {
+    pub(super) fn hosts(&self) -> usize {
         self.members.values().filter(|member| member.peer.role == Role::Host).count()
     }
 
@@ -156,18 +146,25 @@ impl<H> Room<H> {
         if to == own && self.hosts() == 1 {
             return Err(Refusal::NotAllowed("The last host hands over first."));
         }
-        self.set_role(to, role, emit);
+        self.set_role(to, role, None, emit);
         if role == Role::Listener {
             self.quiet(now, to, emit);
         }
         Ok(())
     }
 
-    fn set_role(&mut self, id: PeerId, role: Role, emit: &mut impl FnMut(Effect<'_, H>)) {
+    pub(super) fn set_role(
+        &mut self,
+        id: PeerId,
+        role: Role,
+        reason: Option<RoleReason>,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.peer.change().role = role;
+        member.substitute = reason == Some(RoleReason::HostAbsent);
         self.version += 1;
-        let frame = ServerMessage::Role { version: self.version, id, role }.to_frame();
+        let frame = ServerMessage::Role { version: self.version, id, role, reason }.to_frame();
         self.send_to_all(None, &frame, emit);
         self.show_lobby_to(id, emit);
     }
@@ -198,16 +195,22 @@ impl<H> Room<H> {
         }
     }
 
-    fn remove(&mut self, own: PeerId, to: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+    fn remove(
+        &mut self,
+        now: Duration,
+        own: PeerId,
+        to: PeerId,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
         if to == own {
             return Err(Refusal::NotAllowed("To go oneself, send \"leave\"."));
         }
-        self.send_out(to, emit)
+        self.send_out(now, to, emit)
     }
 
-    fn send_out(&mut self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
+    fn send_out(&mut self, now: Duration, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
         let session = self.members.get(&id).ok_or(Refusal::PeerNotFound)?.session;
-        let handle = self.leave(Seat { id, session }, LeaveReason::Removed, emit)?;
+        let handle = self.leave(now, Seat { id, session }, LeaveReason::Removed, emit)?;
         emit(Effect::Close { handle, code: CloseCode::Removed });
         Ok(())
     }
@@ -221,7 +224,7 @@ impl<H> Room<H> {
     ) -> Result<(), Refusal> {
         match self.stop_waiting(now, id, emit) {
             Ok(handle) => emit(Effect::Close { handle, code: CloseCode::Refused }),
-            Err(_) => return self.send_out(id, emit),
+            Err(_) => return self.send_out(now, id, emit),
         }
         Ok(())
     }
@@ -234,7 +237,7 @@ impl<H> Room<H> {
             emit(Effect::Close { handle: member.handle, code: CloseCode::Ended });
         }
         self.changed.clear();
-        self.disband(emit);
+        self.disband(CloseCode::Ended, emit);
     }
 
     fn tell(

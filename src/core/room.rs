@@ -29,16 +29,24 @@ pub(super) struct Member<H> {
     pub(super) handle: H,
     /// Its socket is lost: until when it may come back, and why it leaves if it does not.
     pub(super) lost: Option<(Duration, LeaveReason)>,
+    /// Host in the place of an absent one, and only until that one returns (R112).
+    pub(super) substitute: bool,
 }
 
-/// One room. It lives from its first join until [`Room::is_empty`]. Serialised it is a snapshot: what is read back goes
+/// One room. It lives from its first join until [`Room::is_over`]. Serialised it is a snapshot: what is read back goes
 /// on just alike.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Room<H> {
     pub(super) capacity: usize,
     /// How long a member may be lost (R52).
     pub(super) window: Duration,
-    /// Whether it makes hosts of its members: the first one, and heirs (R36).
+    /// How long the room stays after its last member has left (R111).
+    pub(super) grace: Duration,
+    /// End of that time, while nobody is in.
+    pub(super) empty_until: Option<Duration>,
+    /// Until when the last host may return before somebody takes its place (R110).
+    pub(super) vacant_until: Option<Duration>,
+    /// Whether it makes hosts of its members: the first one, and substitutes (R36).
     pub(super) makes_hosts: bool,
     pub(super) version: u64,
     /// With a hash that is the same each time: the core has no randomness, so that what follows from an input can be
@@ -59,6 +67,9 @@ impl<H> Room<H> {
         Self {
             capacity,
             window,
+            grace: Duration::ZERO,
+            empty_until: None,
+            vacant_until: None,
             makes_hosts: true,
             version: 0,
             members: HashMap::default(),
@@ -74,9 +85,19 @@ impl<H> Room<H> {
         Self { makes_hosts, ..self }
     }
 
+    /// The same room, which stays for so long after its last member has left.
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
     /// Whether nobody is here.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Whether nobody is here, and nothing is kept for anybody who returns.
+    pub fn is_over(&self) -> bool {
+        self.is_empty() && self.empty_until.is_none()
     }
 
     /// How many are here.
@@ -154,7 +175,7 @@ impl<H> Room<H> {
             Input::Leave { seat, .. } | Input::Lose { seat, .. } if self.is_waiting(seat) => {
                 self.stop_waiting(now, seat.id, emit).map(drop)
             }
-            Input::Leave { seat, reason } => self.leave(seat, reason, emit).map(drop),
+            Input::Leave { seat, reason } => self.leave(now, seat, reason, emit).map(drop),
             Input::Lose { seat, reason, handle } => self.lose(now, seat, reason, handle, emit),
             Input::Return { seat, handle } => self.take_back(seat, handle, emit),
             Input::Renew { seat, token } => self.renew_token(seat, token),
@@ -165,8 +186,9 @@ impl<H> Room<H> {
                 Ok(())
             }
             Input::GiveUp => {
-                self.window = Duration::ZERO;
+                (self.window, self.grace) = (Duration::ZERO, Duration::ZERO);
                 self.expire(Duration::MAX, emit);
+                self.end_vacancies(Duration::MAX, emit);
                 Ok(())
             }
             Input::Tell { to, frame } => {
@@ -175,6 +197,7 @@ impl<H> Room<H> {
             }
             Input::Tick => {
                 self.expire(now, emit);
+                self.end_vacancies(now, emit);
                 if mem::take(&mut self.waking) {
                     self.announce_or_wait(now, emit);
                 }
@@ -210,14 +233,16 @@ impl<H> Room<H> {
     fn join(&mut self, now: Duration, join: Input<H>, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
         let Input::Join { seat, name, state, settings, comeback, grant, handle } = join else { return Ok(()) };
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
-        let old = self.members.get(&seat.id).map(|old| (Seat { id: seat.id, session: old.session }, old.peer.role));
-        let door = self.door(seat.id, old.map(|(_, role)| role), grant, comeback.known)?;
+        let old = self.members.get(&seat.id);
+        let (present, substitute) = (old.map(|old| old.peer.role), old.is_some_and(|old| old.substitute));
+        let old = old.map(|old| Seat { id: seat.id, session: old.session });
+        let door = self.door(seat.id, present, grant, comeback.known)?;
         // A lobby or a lock that nobody could open again is none.
-        if self.is_empty() && matches!(door, Door::In(Role::Host)) {
+        if !self.house.begun && matches!(door, Door::In(Role::Host)) {
             self.house.settings = settings.apply(self.house.settings);
         }
-        if let Some((old, _)) = old {
-            let handle = self.leave(old, LeaveReason::Superseded, emit)?;
+        if let Some(old) = old {
+            let handle = self.leave(now, old, LeaveReason::Superseded, emit)?;
             emit(Effect::Close { handle, code: CloseCode::Superseded });
         }
         let (role, permissions, name_from_token) = (Role::default(), grant.permissions, grant.name_from_token);
@@ -229,7 +254,9 @@ impl<H> Room<H> {
                     emit(Effect::Close { handle, code: CloseCode::Superseded });
                 }
                 peer.role = role;
-                self.enter(now, seat, peer, grant, comeback, handle, emit);
+                // With a grant of its own it is no substitute any more.
+                let substitute = substitute && grant.role != Some(Role::Host);
+                self.enter(now, seat, peer, grant, comeback, handle, substitute, emit);
             }
             Door::Lobby => {
                 self.wait(seat, peer, grant, comeback, handle, emit);
@@ -249,8 +276,14 @@ impl<H> Room<H> {
         grant: Grant,
         comeback: Comeback,
         handle: H,
+        mut substitute: bool,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) {
+        if peer.role == Role::Participant && self.lacks_host(now) {
+            (peer.role, substitute) = (Role::Host, true);
+        }
+        let role = peer.role;
+        self.occupy(role);
         peer.state = grant.permissions.quieted(peer.role.quieted(peer.state));
         if self.is_by_host_key(grant) {
             self.house.removals.note_host_key(seat.id);
@@ -263,7 +296,7 @@ impl<H> Room<H> {
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
         let peer = Entry::new(peer);
         // First reachable, then announced (R15).
-        let member = Member { session: seat.session, since: version, grant, peer, handle, lost: None };
+        let member = Member { session: seat.session, since: version, grant, peer, handle, lost: None, substitute };
         self.members.insert(seat.id, member);
         if let Some(Member { peer: own, handle: to, .. }) = self.members.get(&seat.id) {
             let (permissions, settings, peers) = (grant.permissions, self.house.settings, self.others(seat.id));
@@ -271,10 +304,14 @@ impl<H> Room<H> {
         }
         self.send_to_all(Some(seat.id), &frame, emit);
         self.show_lobby_to(seat.id, emit);
+        if role == Role::Host && !substitute {
+            self.dismiss_substitutes(emit);
+        }
     }
 
     pub(super) fn leave(
         &mut self,
+        now: Duration,
         seat: Seat,
         reason: LeaveReason,
         emit: &mut impl FnMut(Effect<'_, H>),
@@ -294,12 +331,17 @@ impl<H> Room<H> {
                 self.house.removals.add(seat.id);
             }
             LeaveReason::Unauthorized => self.house.forget(seat.id),
-            _ => self.house.remember(seat.id, member.peer.role),
+            _ => self.house.remember(seat.id, member.lasting_role()),
+        }
+        if member.peer.role == Role::Host && self.hosts() == 0 {
+            let may_return = !matches!(reason, LeaveReason::Removed | LeaveReason::Unauthorized);
+            // Whoever leaves with a connection has gone for good.
+            self.vacant_until = member.lost.map(|(until, _)| until).filter(|_| may_return);
         }
         if self.is_empty() {
-            self.disband(emit);
+            self.desert(now, emit);
         } else {
-            self.crown_heir(emit);
+            self.promote_next_host(now, emit);
         }
         Ok(member.handle)
     }
@@ -340,6 +382,11 @@ impl<H> Member<H> {
     /// Refuses what the member's token does not permit (R59).
     pub(super) fn permit(&self, name: &str) -> Result<(), Refusal> {
         if self.grant.permissions.has(name) { Ok(()) } else { Err(Refusal::NotAllowed(NOT_PERMITTED)) }
+    }
+
+    /// Returns the role with which the member returns after it has left.
+    fn lasting_role(&self) -> Role {
+        if self.substitute { Role::Participant } else { self.peer.role }
     }
 
     pub(super) fn send(&self, frame: Frame) -> Effect<'_, H> {

@@ -210,14 +210,13 @@ async fn room(
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
     // Whoever guesses names here is slowed as at the door (R66).
     let client = knock(&app, peer, &headers, Shown::Nothing).await?;
-    let present = app.hub.occupancy(&room);
-    if present.is_none() {
+    let Occupancy { members, settings, recorded } = app.hub.occupancy(&room).unwrap_or_default();
+    if members == 0 {
         app.doors.guessed(client, Instant::now());
     }
-    let Occupancy { members, settings, recorded } = present.unwrap_or_default();
     Ok(success(Data {
         room: room.as_str(),
-        open: present.is_some(),
+        open: members > 0,
         locked: settings.locked,
         members,
         members_max: app.hub.room_members(),

@@ -24,6 +24,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 struct Goodbye {
     room: String,
     resume: String,
+    /// The page ends, and may be about to load again (R114).
+    #[serde(default)]
+    may_return: bool,
 }
 
 /// Read by hand, whatever its type: `navigator.sendBeacon` sends text.
@@ -48,8 +51,13 @@ pub(super) async fn leave(
         let message = "This secret is not of this room, or not of this server.";
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
-    // Who is gone already has got what it wished.
-    let left = app.hub.leave(&room, id, stay).heard().await;
+    let left = if goodbye.may_return {
+        app.hub.leave_unless_back(&room, id, stay);
+        false
+    } else {
+        // Who is gone already has got what it wished.
+        app.hub.leave(&room, id, stay).heard().await
+    };
     #[derive(serde::Serialize)]
     struct Data {
         left: bool,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -11,6 +12,10 @@ use crate::cluster::share::DECIDED_WITHIN;
 use crate::core::{Act, Input, Refusal, Room, Seat};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, LeaveReason, PeerId, RoomName};
+
+/// How long a page that has ended may take to load again and come back (R114). Whoever has closed a tab is to be gone within
+/// 5 s.
+pub const PAGE_RETURN: Duration = Duration::from_secs(4);
 
 /// What became of a goodbye.
 #[derive(Debug)]
@@ -44,6 +49,15 @@ impl Hub {
         };
         self.clear(&mut rooms, name);
         goodbye
+    }
+
+    /// Says goodbye for the member of that stay after [`PAGE_RETURN`]. A page that has come back by then has another stay.
+    pub fn leave_unless_back(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) {
+        let (hub, name) = (Arc::clone(self), name.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(PAGE_RETURN).await;
+            hub.leave(&name, id, stay).heard().await;
+        });
     }
 
     /// Where this server does not have the room, and others may, it comes into it.

@@ -20,7 +20,7 @@ mod shared;
 
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
-pub use goodbye::Goodbye;
+pub use goodbye::{Goodbye, PAGE_RETURN};
 pub use membership::{Absence, Membership, Said};
 pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
 pub use recorded::{HostPresence, NotRecorded};
@@ -96,6 +96,8 @@ pub struct HubRules {
     pub room_members: usize,
     /// How long a room keeps the place of a member whose socket is lost (R52).
     pub resume_window: Duration,
+    /// How long a room stays after its last member has left (R111).
+    pub empty_room_grace: Duration,
     /// The most rooms.
     pub rooms: usize,
     /// The most members of all rooms.
@@ -111,13 +113,14 @@ pub struct HubRules {
 }
 
 impl HubRules {
-    /// Open rooms of up to so many, without a limit of the server's own.
+    /// Open rooms of up to so many that end with their last member, without a limit of the server's own.
     pub fn open(room_members: usize) -> Self {
         let resume_window = Duration::from_secs(20);
         let rate = Rate { messages: 0, bytes: 0, burst: Duration::ZERO, patience: Duration::ZERO };
         Self {
             room_members,
             resume_window,
+            empty_room_grace: Duration::ZERO,
             rooms: usize::MAX,
             members: usize::MAX,
             members_per_address: usize::MAX,
@@ -213,12 +216,19 @@ impl Hub {
 
     /// A room with nobody in it.
     fn begin(&self, name: &RoomName) -> Held {
-        let HubRules { room_members, resume_window: window, makes_hosts, .. } = self.rules;
-        let capacity = if name.is_trial() { room_members.min(TRIAL_MEMBERS) } else { room_members };
+        let HubRules { room_members, resume_window: window, empty_room_grace, makes_hosts, .. } = self.rules;
+        let (capacity, grace) = if name.is_trial() {
+            (room_members.min(TRIAL_MEMBERS), Duration::ZERO)
+        } else {
+            (room_members, empty_room_grace)
+        };
         match &self.engine {
-            None => Held::Own(Box::new(Room::new(capacity, window).making_hosts(makes_hosts))),
+            None => {
+                let room = Room::new(capacity, window).making_hosts(makes_hosts).with_grace(grace);
+                Held::Own(Box::new(room))
+            }
             Some(engine) => {
-                let rules = Rules { capacity, window, makes_hosts, gone_within: engine.gone_within() };
+                let rules = Rules { capacity, window, grace, makes_hosts, gone_within: engine.gone_within() };
                 Held::Shared(Shared::new(engine, rules))
             }
         }
@@ -343,7 +353,7 @@ impl Hub {
     /// Forgets a room that is at its end.
     fn clear(self: &Arc<Self>, rooms: &mut Rooms, name: &RoomName) {
         let is_over = rooms.get(name).is_some_and(|held| match held {
-            Held::Own(room) => room.is_empty(),
+            Held::Own(room) => room.is_over(),
             Held::Shared(shared) => shared.share.is_over(),
         });
         if !is_over {

@@ -71,10 +71,10 @@ struct View<'a> {
 }
 
 impl Held {
-    /// `None` where nobody is in.
+    /// `None` where the room is over.
     fn view(&self) -> Option<View<'_>> {
         fn of<H>(room: &Room<H>, home: impl Fn(&H) -> Option<ServerId>) -> Option<View<'_>> {
-            (!room.is_empty()).then(|| View {
+            (!room.is_over()).then(|| View {
                 version: room.version(),
                 settings: room.settings(),
                 members: room.members().map(|(peer, handle)| (peer, home(handle))).collect(),
@@ -104,7 +104,7 @@ impl Hub {
         self.shards.iter().flat_map(|shard| lock(shard).values().flat_map(of_room).collect::<Vec<_>>()).collect()
     }
 
-    /// How many are in a room, what it is set to, and whether it is recorded here; `None` where nobody is.
+    /// How many are in a room, what it is set to, and whether it is recorded here; `None` where there is no such room.
     pub fn occupancy(&self, room: &RoomName) -> Option<Occupancy> {
         let rooms = self.lock(room);
         let View { settings, members, .. } = rooms.get(room)?.view()?;
@@ -138,7 +138,7 @@ impl Hub {
         (found, total, more)
     }
 
-    /// A room and who is in it; `None` where nobody is.
+    /// A room and who is in it; `None` where there is no such room.
     pub fn look(&self, name: &RoomName) -> Option<RoomDetail> {
         let rooms = self.lock(name);
         let View { version, settings, members, waiting } = rooms.get(name)?.view()?;
@@ -161,7 +161,7 @@ impl Hub {
             Held::Own(own) => self.apply(room, own, Input::Evict { id }),
             Held::Shared(shared) => {
                 let waits = |at: &Room<Way>| at.waiting().any(|guest| guest.id == id);
-                match shared.room().filter(|at| !at.is_empty()) {
+                match shared.room().filter(|at| !at.is_over()) {
                     None => Err(Refusal::NotMember),
                     Some(at) if at.way_to(id).is_none() && !waits(at) => Err(Refusal::PeerNotFound),
                     Some(_) => self.act(room, shared, Act::Evict { id }, None, None).map(drop),
@@ -174,7 +174,7 @@ impl Hub {
     pub fn close_room(self: &Arc<Self>, room: &RoomName) -> Result<(), Refusal> {
         self.with(room, |held| match held {
             Held::Own(own) => self.apply(room, own, Input::End),
-            Held::Shared(shared) if shared.room().is_some_and(|at| !at.is_empty()) => {
+            Held::Shared(shared) if shared.room().is_some_and(|at| !at.is_over()) => {
                 self.act(room, shared, Act::End, None, None).map(drop)
             }
             Held::Shared(_) => Err(Refusal::NotMember),

@@ -202,6 +202,17 @@ impl LeaveReason {
     }
 }
 
+/// Why a role changed that no host has changed (R110, R112).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum RoleReason {
+    /// The host is gone: this peer takes its place.
+    HostAbsent,
+    /// The host is back: this peer gives the place back.
+    HostReturned,
+}
+
 /// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -242,6 +253,8 @@ pub enum CloseCode {
     TryLater = 4011,
     /// A page of another origin, without a valid proof (R92).
     OriginNotAllowed = 4012,
+    /// Nobody came back to the room before whose door this peer waited (R111).
+    HostAbsent = 4013,
 }
 
 names! { CloseCode,
@@ -262,6 +275,7 @@ names! { CloseCode,
     Unauthorized => "unauthorized",
     TryLater => "try_later",
     OriginNotAllowed => "origin_not_allowed",
+    HostAbsent => "host_absent",
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod state;
 mod typescript;
 
 pub use client::{ClientMessage, Parsed};
-pub use codes::{CloseCode, ErrorCode, LeaveReason, Link, NotResumed};
+pub use codes::{CloseCode, ErrorCode, LeaveReason, Link, NotResumed, RoleReason};
 pub use frame::{Frame, Head, Outgoing};
 pub use moderation::{Ask, Moderation, Permissions, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 
 use super::moderation::permission_names;
 use super::{
-    Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Permissions, Role, Settings, State, Switch,
+    Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Permissions, Role, RoleReason, Settings,
+    State, Switch,
 };
 
 /// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
@@ -83,6 +84,10 @@ pub enum ServerMessage<'a> {
         id: PeerId,
         /// The role from now on.
         role: Role,
+        /// Set if no host has decided so (R110, R112).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        reason: Option<RoleReason>,
     },
     /// The room is set otherwise (R38).
     Settings {

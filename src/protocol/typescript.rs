@@ -26,6 +26,7 @@ fn generated() -> String {
         ServerInfo::<'_>::decl(&config),
         ErrorBody::<'_>::decl(&config),
         ErrorCode::decl(&config),
+        RoleReason::decl(&config),
         LeaveReason::decl(&config),
         Link::decl(&config),
         NotResumed::decl(&config),

@@ -263,12 +263,29 @@ export const stories: Readonly<Record<string, () => MeetingView>> = {
     view({ kind: 'waiting' }, { signaling: 'connecting', trouble: { code: 'server_unreachable' } }),
   removed: () => refused('removed'),
   ended: () => refused('ended'),
+  'host-absent': () => refused('host_absent'),
   locked: () => refused('room_locked'),
   'lobby-refused': () => refused('lobby_refused'),
   'room-invalid': () => refused('room_invalid'),
   'token-missing': () => refused('token_missing'),
   misunderstood: () => refused('protocol_error'),
   unsupported: () => refused('browser_unsupported'),
+  'host-left': () =>
+    joined({
+      people: people(2),
+      notice: { kind: 'role', role: 'host', before: 'participant', reason: 'host_absent' },
+    }),
+  'host-back': () =>
+    joined({
+      people: people(2),
+      notice: { kind: 'role', role: 'participant', before: 'host', reason: 'host_returned' },
+    }),
+  'host-again': () =>
+    joined({
+      role: 'host',
+      people: people(2),
+      notice: { kind: 'role', role: 'host', before: 'host', reason: 'host_returned' },
+    }),
   demoted: () => joined({ people: people(2), notice: { kind: 'role', role: 'participant', before: 'host' } }),
   'chat-empty': () => joined({ people: people(1), chatSince: Date.now() - 3_600_000 }),
   chat: () => joined({ people: people(3), chat: conversation }),

@@ -8,7 +8,7 @@ use roundtable::core::{Act, Seat};
 use roundtable::protocol::{Frame, LeaveReason, Role, StatePatch, StateValue};
 
 use crate::member::{Is, id};
-use crate::world::{CAPACITY, World};
+use crate::world::{CAPACITY, GRACE, World};
 
 const SOON: Duration = Duration::from_secs(5);
 /// The slowest way takes 1.5 s, and what is not acknowledged goes again after two.
@@ -240,7 +240,7 @@ fn who_comes_for_a_session_of_a_room_that_nobody_has_joins() {
             assert_ne!(seat.session, session);
             world.members.get_mut(&seat.session).unwrap().is = Is::Gone;
             world.act(slot, Act::Leave { seat, reason: LeaveReason::Left }, None, None);
-            world.run(SOON);
+            world.run(GRACE + SOON);
             assert!(world.servers[slot].share.is_none());
         }
     }

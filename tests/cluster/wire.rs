@@ -64,7 +64,7 @@ fn rubbish_is_refused_and_does_no_harm() {
         }
     }
     assert!(Direct::decode(&Bytes::new()).is_err());
-    assert!(Direct::decode(&Bytes::from_static(b"2{}")).unwrap_err().contains("version"));
+    assert!(Direct::decode(&Bytes::from_static(b"1{}")).unwrap_err().contains("version"));
     let long = Bytes::from(vec![b'1'; MAX_BYTES + 1]);
     assert!(Direct::decode(&long).unwrap_err().contains("more than"));
     // A frame that is none, and one where none belongs.

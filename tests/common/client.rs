@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::DEADLINE;
@@ -204,6 +204,13 @@ impl Client {
     /// Closes with the handshake of RFC 6455 and returns when it is through.
     pub async fn close(mut self) {
         super::within("a close", self.socket.close(None)).await.expect("an open connection");
+        self.drain().await;
+    }
+
+    /// Closes with this code, as a page or its browser does.
+    pub async fn close_with(&mut self, code: u16) {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        super::within("a close", self.socket.close(Some(frame))).await.expect("an open connection");
         self.drain().await;
     }
 

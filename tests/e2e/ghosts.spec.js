@@ -10,10 +10,10 @@ test('a reload leaves no ghost', async ({ join }) => {
   const grace = await join('Grace', 'reload');
   await expectAllSeen([ada, grace]);
   for (let times = 0; times < 3; times++) {
-    const before = await ada.tile('Grace').getAttribute('data-peer-id');
+    const id = await ada.tile('Grace').getAttribute('data-peer-id');
     await grace.page.reload();
-    await expect.poll(() => ada.tile('Grace').getAttribute('data-peer-id')).not.toBe(before);
     await expectAllSeen([ada, grace]);
+    expect(await ada.tile('Grace').getAttribute('data-peer-id')).toBe(id);
     await expect(ada.tiles).toHaveCount(1);
   }
   expect(await ada.doubled('Grace')).toBeLessThan(MOMENT);
@@ -24,7 +24,7 @@ test('a closed tab leaves no ghost', { tag: '@stack' }, async ({ join }) => {
   const grace = await join('Grace', 'close');
   await expectAllSeen([ada, grace]);
   await grace.page.close({ runBeforeUnload: true });
-  await expect(ada.tiles).toHaveCount(0, { timeout: 3_000 });
+  await expect(ada.tiles).toHaveCount(0, { timeout: 5_000 });
 });
 
 test('a crashed tab is gone when its media stops', async ({ join }) => {
@@ -55,7 +55,7 @@ test('the same person in two tabs is two people', async ({ join }) => {
   await expect(ada.tile('Grace')).toHaveCount(1);
 });
 
-test('whoever goes back to a page that the browser has not kept is known by name', async ({
+test('whoever goes back to a page that the browser has not kept is in the meeting again', async ({
   join,
   person,
   server,
@@ -67,10 +67,8 @@ test('whoever goes back to a page that the browser has not kept is known by name
   await grace.button('join').click();
   await expectAllSeen([ada, grace]);
   await grace.page.goto('about:blank');
-  await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });
+  await expect(ada.tiles).toHaveCount(0, { timeout: 5_000 });
   await grace.page.goBack();
-  await expect(grace.page.locator('input[name=name]')).toHaveValue('Grace');
-  await grace.button('join').click();
   await expectAllSeen([ada, grace]);
   await expect(ada.tiles).toHaveCount(1);
   expect(await ada.doubled('Grace')).toBe(0);

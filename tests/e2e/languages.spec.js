@@ -45,7 +45,10 @@ test('the language is switched in every phase, in the middle of a call too, and 
 
   await ada.page.reload();
   await expect(html(ada)).toHaveAttribute('lang', 'zh-CN');
+  await expect(ada.ownTile).toBeVisible();
   // The name is remembered too.
+  await ada.button('leave').click();
+  await ada.page.reload();
   await expect(ada.page.locator('input[name=name]')).toHaveValue('Ada');
 });
 

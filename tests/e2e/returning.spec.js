@@ -5,7 +5,7 @@ import { loseForGood, Wire, website } from './lib/net.js';
 import { expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
 
 /** Within this time somebody who has gone is seen no more; in milliseconds. */
-const MOMENT = 3_000;
+const MOMENT = 5_000;
 
 const test = base.extend({
   /** A page of another site. */

@@ -109,7 +109,6 @@ test('the configuration of the tutorial carries a call from the landing page ove
   await expectAllSeen(people);
 
   await ada.page.reload();
-  await joinFromLobby(ada);
   await expectAllSeen(people);
 
   await front.kill();
@@ -149,7 +148,6 @@ for (const [name, options, link] of [
     await joinFromLobby(grace);
     await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
     await grace.page.reload();
-    await joinFromLobby(grace);
     await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
     if (options.http2) {
       const protocol = () => performance.getEntriesByType('navigation')[0].nextHopProtocol;

@@ -34,6 +34,8 @@ struct World {
     /// Who may come back, and as what.
     former: HashMap<PeerId, Role>,
     removed: HashSet<PeerId>,
+    /// Hosts in the place of an absent one.
+    substitutes: HashSet<PeerId>,
     /// Participants who joined with the host key, where rooms make hosts.
     key_holders: HashSet<PeerId>,
     history: History,
@@ -53,6 +55,7 @@ impl World {
             closed: HashMap::new(),
             former: HashMap::new(),
             removed: HashSet::new(),
+            substitutes: HashSet::new(),
             key_holders: HashSet::new(),
             history: History::new(),
         }
@@ -84,6 +87,7 @@ impl World {
         if self.room.is_empty() {
             self.former.clear();
             self.removed.clear();
+            self.substitutes.clear();
             self.key_holders.clear();
         }
         (result, out)
@@ -107,6 +111,13 @@ impl World {
                 assert_eq!(self.closed.insert(*session, *code), None, "closed twice");
             }
             Out::Send { session, message } => {
+                if message["type"] == "role" {
+                    let id: PeerId = read(&message["id"]);
+                    match &message["reason"] {
+                        reason if *reason == "host_absent" => self.substitutes.insert(id),
+                        _ => self.substitutes.remove(&id),
+                    };
+                }
                 assert!(!self.closed.contains_key(session), "after the end came {message}");
                 match self.views.get_mut(session) {
                     Some(view) => view.receive(message, &mut self.history),
@@ -128,7 +139,8 @@ impl World {
                 let seat = self.seat(id);
                 let expected = self.role(id);
                 if let Some(view) = self.views.remove(&seat.session) {
-                    self.former.insert(view.id, view.role);
+                    let role = if self.substitutes.remove(&view.id) { Role::Participant } else { view.role };
+                    self.former.insert(view.id, role);
                 }
                 self.guests.retain(|(guest, _)| *guest != seat.session);
                 let (result, _) = self.give(Input::Leave { seat, reason: LeaveReason::Closed });
@@ -222,6 +234,10 @@ impl World {
             let fits = role.is_none() || known.is_some() || self.room.len() < seats;
             fits.then_some(role).ok_or(Refusal::RoomFull)
         });
+        let lacks_host = !self.room.is_empty() && self.views.values().all(|view| view.role != Role::Host);
+        let takes_place = self.makes_hosts && lacks_host && expected == Ok(Some(Role::Participant));
+        let expected = if takes_place { Ok(Some(Role::Host)) } else { expected };
+        let stays_substitute = known.is_some() && role != Some(Role::Host) && self.substitutes.contains(&peer_id(id));
         let makes = self.room.is_empty();
         self.sessions += 1;
         let session = self.sessions;
@@ -239,6 +255,12 @@ impl World {
         match expected {
             Ok(Some(role)) => {
                 assert_eq!(self.views[&session].role, role);
+                if takes_place || stays_substitute {
+                    self.substitutes.insert(peer_id(id));
+                } else if role == Role::Host {
+                    assert!(self.substitutes.iter().all(|other| *other == peer_id(id)), "a host is back");
+                    self.substitutes.clear();
+                }
                 if by_host_key {
                     self.key_holders.insert(peer_id(id));
                 }
@@ -331,10 +353,9 @@ impl World {
 
     fn check(&self) {
         let roster: BTreeMap<PeerId, Role> = self.room.members().map(|(peer, _)| (peer.id, peer.role)).collect();
-        assert!(
-            !self.makes_hosts || roster.is_empty() || roster.values().any(|role| *role == Role::Host),
-            "nobody decides: {roster:?}"
-        );
+        let has_host = roster.values().any(|role| *role == Role::Host);
+        let only_listeners = roster.values().all(|role| *role == Role::Listener);
+        assert!(!self.makes_hosts || has_host || only_listeners, "nobody decides: {roster:?}");
         assert_eq!(roster.len(), self.views.len());
         // One seat is for hosts alone (R98).
         assert!(roster.len() <= CAPACITY + 1 && self.guests.len() <= CAPACITY);

@@ -33,7 +33,7 @@ async fn r36_who_makes_a_room_is_its_host_and_the_eldest_inherits() {
 }
 
 #[tokio::test]
-async fn r36_a_listener_inherits_only_where_nobody_else_is() {
+async fn r113_a_listener_does_not_become_host_by_waiting() {
     let server = TestServer::start(&[]).await;
     let mut ada = host(&server, json!({"talk": true})).await;
     let mut listener = member(&server, "Elder", &mut [&mut ada]).await;
@@ -48,9 +48,12 @@ async fn r36_a_listener_inherits_only_where_nobody_else_is() {
     assert_eq!((&role["id"], &role["role"]), (&json!(speaker.id()), &json!("host")));
     leave(speaker).await;
     listener.expect("peer_left").await;
-    assert_eq!(listener.expect("role").await["id"], listener.id());
-    listener.send(json!({"type": "state", "state": {"mic": true}})).await;
-    assert_eq!(listener.expect("state").await["state"]["mic"], true);
+    act(&mut listener, json!({"action": "settings", "settings": {"talk": false}})).await;
+    listener.expect_error("not_allowed").await;
+    // Neither does whoever comes now: it listens, too.
+    let newcomer = member(&server, "Newcomer", &mut [&mut listener]).await;
+    assert_eq!(newcomer.welcome["role"], "listener");
+    listener.expect_nothing().await;
 }
 
 #[tokio::test]
@@ -71,7 +74,7 @@ async fn r36_a_superseded_host_stays_host_and_has_no_heir() {
 
 #[tokio::test]
 async fn r36_a_secret_of_an_earlier_life_of_a_room_gives_no_privilege() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     let first = server.join(ROOM, "Ada").await;
     let resume = first.welcome["resume"].clone();
     leave(first).await;

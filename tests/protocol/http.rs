@@ -64,7 +64,7 @@ async fn r34_welcome_tells_what_this_server_is() {
 
 #[tokio::test]
 async fn r35_a_room_tells_whether_one_could_join_and_not_who_is_there() {
-    let server = TestServer::start(&[("ROUNDTABLE_ROOM_MEMBERS", "3")]).await;
+    let server = TestServer::start(&[("ROUNDTABLE_ROOM_MEMBERS", "3"), ("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     let room = "圆桌 v1.2";
     let ask = async |server: &TestServer| -> Value {
         let answer = server.get(&format!("/signal-api/v1/rooms/{}", encode(room))).await;

@@ -21,7 +21,11 @@ async fn r24_leave_is_at_once_and_closes_with_1000() {
 
 #[tokio::test]
 async fn r25_a_room_ends_with_its_last_member_and_nothing_is_kept() {
-    let settings = [("ROUNDTABLE_RESUME_WINDOW", "50ms"), ("ROUNDTABLE_ADDRESS_JOINS", "0")];
+    let settings = [
+        ("ROUNDTABLE_RESUME_WINDOW", "50ms"),
+        ("ROUNDTABLE_EMPTY_ROOM_GRACE", "50ms"),
+        ("ROUNDTABLE_ADDRESS_JOINS", "0"),
+    ];
     let server = TestServer::start(&settings).await;
     let room = |name: &str| format!("/signal-api/v1/rooms/{name}");
     for _ in 0..3 {

@@ -387,7 +387,7 @@ async fn r66_secrets_are_not_found_by_saying_goodbye() {
 
 #[tokio::test]
 async fn r67_a_server_takes_so_many_rooms_and_members() {
-    let settings = [("ROUNDTABLE_ROOMS", "2"), ("ROUNDTABLE_MEMBERS", "3")];
+    let settings = [("ROUNDTABLE_ROOMS", "2"), ("ROUNDTABLE_MEMBERS", "3"), ("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")];
     let server = TestServer::start(&settings).await;
     let refused = async |room: &str| {
         let mut late = server.connect(room).await;

@@ -25,6 +25,7 @@ mod recordings;
 mod recordings_attacks;
 mod recordings_broken;
 mod relaying;
+mod returns;
 mod roster;
 mod servers;
 mod sessions;

@@ -198,18 +198,18 @@ async fn r46_end_closes_everyone_and_whoever_waits() {
 }
 
 #[tokio::test]
-async fn r46_a_meeting_that_everyone_has_left_lets_nobody_wait() {
-    let server = TestServer::start(&[]).await;
+async fn r111_without_a_grace_period_a_room_ends_with_its_last_member() {
+    let server = TestServer::start(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     let mut ada = host(&server, json!({"lobby": true})).await;
     let (mut eve, _) = guest(&server, &mut ada, "Eve").await;
     leave(ada).await;
-    assert_eq!(eve.expect_close().await, Some(4009));
+    assert_eq!(eve.expect_close().await, Some(4013));
     server.metric_becomes("roundtable_rooms", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn r46_who_comes_while_a_meeting_ends_is_in_the_next_one_or_is_closed_with_it() {
-    let server = TestServer::start(&[]).await;
+    let server = TestServer::start(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     for round in 0..10 {
         let mut ada = server.join(ROOM, "Ada").await;
         let comers = futures_util::future::join_all((0..4).map(|_| knock(&server, "Bob")));

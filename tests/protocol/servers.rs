@@ -148,7 +148,7 @@ async fn r81_a_roster_is_shown_while_servers_are_cut_off() {
 #[tokio::test]
 async fn r71_of_all_servers_one_tells_what_happens() {
     let mut receiver = Receiver::start(0).await;
-    let (_engine, a, b) = two(&receiver.settings()).await;
+    let (_engine, a, b) = two(&[&receiver.settings()[..], &[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]].concat()).await;
     let mut ada = a.join("r", "Ada").await;
     let bob = b.join("r", "Bob").await;
     let eve = b.join("r", "Eve").await;

@@ -46,7 +46,8 @@ async fn r52_who_is_lost_stays_and_the_room_sees_it() {
 
 #[tokio::test]
 async fn r52_who_does_not_come_back_in_time_leaves() {
-    let server = TestServer::start(&[("ROUNDTABLE_RESUME_WINDOW", "300ms")]).await;
+    let server =
+        TestServer::start(&[("ROUNDTABLE_RESUME_WINDOW", "300ms"), ("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     let (mut ada, bob) = pair(&server).await;
     let id = bob.id().to_owned();
     let returning = Returning::of(&bob);

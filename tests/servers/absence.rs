@@ -189,7 +189,7 @@ async fn a_session_on_another_server_is_no_way_around_a_token() {
 
 #[tokio::test]
 async fn who_comes_back_when_everybody_has_gone_begins_afresh_and_stays() {
-    let (_engine, a, b) = two(&[]).await;
+    let (_engine, a, b) = two(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     for node in [&a, &b] {
         let mut ada = a.join("r", "Ada").await;
         ada.send(json!({"type": "leave"})).await;

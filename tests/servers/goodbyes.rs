@@ -12,7 +12,7 @@ use crate::common::several::{Node, two};
 
 #[tokio::test]
 async fn a_goodbye_reaches_the_room_from_a_server_that_does_not_have_it() {
-    let (_engine, a, b) = two(&[]).await;
+    let (_engine, a, b) = two(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s")]).await;
     let (mut ada, mut bob) = (a.join("r", "Ada").await, a.join("r", "Bob").await);
     until(&mut ada, "peer_joined").await;
     let body = json!({"room": "r", "resume": bob.welcome["resume"]}).to_string();

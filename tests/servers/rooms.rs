@@ -92,6 +92,44 @@ async fn two_who_come_first_at_once_have_one_host_and_one_roster() {
     }
 }
 
+/// A room that is set so, and that a member on each server has left: Ada, its host, the last one.
+async fn deserted(a: &Node, b: &Node, setting: &str) -> Value {
+    let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
+    until(&mut ada, "peer_joined").await;
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {setting: true}})).await;
+    until(&mut bob, "settings").await;
+    bob.send(json!({"type": "leave"})).await;
+    until(&mut ada, "peer_left").await;
+    ada.send(json!({"type": "leave"})).await;
+    ada.drain().await;
+    ada.welcome["resume"].clone()
+}
+
+#[tokio::test]
+async fn r111_the_last_server_keeps_an_empty_room_for_all() {
+    let (_engine, a, b) = two(&[]).await;
+    let resume = deserted(&a, &b, "locked").await;
+    for node in [&a, &b] {
+        assert_eq!(try_join(node, "Eve").await.1["code"], "room_locked");
+    }
+    let mut again = b.connect("r").await;
+    again.join_with(json!({"type": "join", "name": "Ada", "resume": resume})).await;
+    assert_eq!((&again.welcome["role"], &again.welcome["settings"]["locked"]), (&json!("host"), &json!(true)));
+}
+
+#[tokio::test]
+async fn r111_servers_let_an_empty_room_go_when_its_time_is_over() {
+    let (_engine, a, b) = two(&[("ROUNDTABLE_EMPTY_ROOM_GRACE", "3s")]).await;
+    deserted(&a, &b, "lobby").await;
+    let (mut eve, answer) = try_join(&b, "Eve").await;
+    assert_eq!(answer["type"], "waiting");
+    assert_eq!(eve.expect_close().await, Some(4013));
+    for node in [&a, &b] {
+        eventually("the end of the room", async || metric(node.ops, "roundtable_rooms").await == 0).await;
+    }
+    assert_eq!(try_join(&b, "Eve").await.1["role"], "host");
+}
+
 #[tokio::test]
 async fn frames_and_states_go_across() {
     let (_engine, a, b) = two(&[]).await;

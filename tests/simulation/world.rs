@@ -99,6 +99,7 @@ fn settings(tight: bool, more: impl IntoIterator<Item = (String, String)>) -> Co
     let env = [
         ("ROUNDTABLE_RESUME_KEY", KEY),
         ("ROUNDTABLE_RESUME_WINDOW", "5s"),
+        ("ROUNDTABLE_EMPTY_ROOM_GRACE", "3s"),
         ("ROUNDTABLE_PING_INTERVAL", "2s"),
         ("ROUNDTABLE_ROOM_MEMBERS", "5"),
         ("ROUNDTABLE_OUTBOX_MESSAGES", outbox),

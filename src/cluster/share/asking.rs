@@ -239,7 +239,16 @@ impl<L, C> Share<L, C> {
 
     fn is_deserted(&self) -> bool {
         let moves = !self.moving.is_empty() || !self.shipping.is_empty();
-        self.locals.is_empty() && !moves && self.pending.is_empty()
+        self.locals.is_empty() && !moves && self.pending.is_empty() && !self.keeps_empty_room()
+    }
+
+    /// Whether this server keeps the room for those who may return (R111): the first of all servers that are in.
+    fn keeps_empty_room(&self) -> bool {
+        let keeps = |replica: &Replica| {
+            let room = replica.room();
+            room.is_empty() && !room.is_over() && replica.posts().first() == Some(&self.own)
+        };
+        !self.lets_go && self.replica.as_ref().is_some_and(keeps)
     }
 
     /// Whether there is nothing left to stay for.

@@ -51,6 +51,8 @@ pub struct Rules {
     pub capacity: usize,
     /// How long one may be lost.
     pub window: Duration,
+    /// How long a room stays after its last member has left.
+    pub grace: Duration,
     /// Whether rooms make hosts of their members.
     pub makes_hosts: bool,
     /// After which time a server that has died is put out of its rooms at the latest, with a good way to the engine.
@@ -122,6 +124,8 @@ pub struct Share<L, C> {
     /// Since when there is nobody here any more.
     deserted: Option<Duration>,
     degraded: bool,
+    /// Empty rooms are not kept any more: this server goes away.
+    lets_go: bool,
     /// The engine has it in the room no more.
     is_out: bool,
     /// Who has gone from here to another server, and whose session has not.
@@ -166,6 +170,7 @@ impl<L, C> Share<L, C> {
             refresh_at: Duration::ZERO,
             deserted: None,
             degraded: false,
+            lets_go: false,
             is_out: false,
             moving: BTreeMap::new(),
             shipping: BTreeSet::new(),
@@ -222,6 +227,11 @@ impl<L, C> Share<L, C> {
     /// Asks the engine for nothing before this time: this server was put out, and may be again until its lease is known.
     pub fn hold_off(&mut self, until: Duration) {
         self.retry_at = until;
+    }
+
+    /// Keeps no empty room from now on, because this server goes away.
+    pub fn let_go(&mut self) {
+        self.lets_go = true;
     }
 
     /// These servers are gone, as far as is known now: their leases have run out.
@@ -322,6 +332,7 @@ impl<L, C> Share<L, C> {
     }
 
     fn new_room(&self) -> Room<Way> {
-        Room::new(self.rules.capacity, self.rules.window).making_hosts(self.rules.makes_hosts)
+        let Rules { capacity, window, grace, makes_hosts, .. } = self.rules;
+        Room::new(capacity, window).making_hosts(makes_hosts).with_grace(grace)
     }
 }

@@ -12,6 +12,7 @@ import type { RecordingAbility } from './recording/local';
 import type { Send } from './recording/server';
 import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
+import type { Stay } from './stay';
 import type { Verification } from './verification';
 
 /** What happens to the page. */
@@ -49,6 +50,10 @@ export interface Environment {
   readonly files: FileStore;
   /** Opens the storage of this tab, which a reload keeps; may throw. Absent where a reload keeps nothing. */
   readonly session?: () => SessionStore;
+  /** Opens this tab's membership in a room, which a reload keeps; absent where it cannot be claimed for one page alone. */
+  readonly stay?: ((room: string) => Promise<Stay | undefined>) | undefined;
+  /** The page was loaded once more in its tab, and was not opened by an address. */
+  readonly loadedAgain?: boolean;
   /** Absent where nothing can be recorded. */
   readonly recording?: RecordingAbility | undefined;
   readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
@@ -89,6 +94,9 @@ export function browserEnvironment(): Environment {
       : undefined,
     files: browserFiles,
     session: () => sessionStorage,
+    // Also absent in an insecure context.
+    stay: 'locks' in navigator ? browserStay : undefined,
+    loadedAgain: performance.getEntriesByType('navigation').some(isLoadedAgain),
     recording: recordingAbility(),
     newLevelReader,
     suppressNoise: async (track) => (await import('./effects/noise')).openNoiseFilter(track),
@@ -97,6 +105,21 @@ export function browserEnvironment(): Environment {
       console.warn(problem);
     },
   };
+}
+
+async function browserStay(room: string): Promise<Stay | undefined> {
+  const { openStay, browserClaim } = await import('./stay');
+  return openStay({
+    room,
+    session: () => sessionStorage,
+    claim: browserClaim,
+    now: Date.now,
+    newName: () => crypto.randomUUID(),
+  });
+}
+
+function isLoadedAgain(entry: PerformanceEntry): boolean {
+  return ['reload', 'back_forward'].includes((entry as PerformanceNavigationTiming).type);
 }
 
 function displayMedia(): DisplayMediaLike | undefined {

@@ -136,6 +136,7 @@ describe('what hosts do to others', () => {
     [4006, 'room_locked'],
     [4008, 'removed'],
     [4009, 'ended'],
+    [4013, 'host_absent'],
   ])('close code %i ends as %s, and is not tried again', async (close, code) => {
     await meeting.setMic(true);
     enter();
@@ -237,5 +238,47 @@ describe('the order of raised hands', () => {
     expect(meeting.view.hands).toEqual([ADA, ZOE]);
     meeting.leave();
     expect(meeting.view.hands).toEqual([]);
+  });
+});
+
+describe('R112 a host that returns', () => {
+  test('is told that its substitute steps down, and still sees who waits', () => {
+    enter({ role: 'host', peers: [peer(GRACE, {}, 'host')] });
+    sockets.last.receive({ type: 'lobby', waiting: [{ id: ZOE, name: 'Zoe' }] });
+    sockets.last.receive({
+      type: 'role',
+      version: 2,
+      id: GRACE,
+      role: 'participant',
+      reason: 'host_returned',
+    });
+    expect(meeting.view).toMatchObject({
+      notice: { kind: 'role', role: 'host', before: 'host', reason: 'host_returned' },
+      waiting: [{ id: ZOE }],
+      people: [{ role: 'participant' }],
+    });
+  });
+
+  test('takes the role from its substitute, which is told why', () => {
+    enter({ peers: [peer(GRACE)] });
+    sockets.last.receive({ type: 'role', version: 2, id: ADA, role: 'host', reason: 'host_absent' });
+    expect(meeting.view.notice).toMatchObject({ role: 'host', reason: 'host_absent' });
+    sockets.last.receive({ type: 'role', version: 3, id: ADA, role: 'participant', reason: 'host_returned' });
+    expect(meeting.view).toMatchObject({
+      role: 'participant',
+      notice: { role: 'participant', before: 'host', reason: 'host_returned' },
+    });
+  });
+
+  test('is no news for the others', () => {
+    enter({ peers: [peer(GRACE, {}, 'host')] });
+    sockets.last.receive({
+      type: 'role',
+      version: 2,
+      id: GRACE,
+      role: 'participant',
+      reason: 'host_returned',
+    });
+    expect(meeting.view).not.toHaveProperty('notice');
   });
 });

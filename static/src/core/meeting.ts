@@ -8,6 +8,7 @@ import { writerOf } from './chat/rights';
 import { Emitter } from './emitter';
 import { cameraSize } from './devices';
 import { browserEnvironment, type Environment, originProof } from './environment';
+import { justLeft, type Left, left } from './left';
 import { Membership } from './membership';
 import { type Member, Mesh } from './mesh';
 import { distinguish } from './names';
@@ -23,6 +24,7 @@ import { Reporter } from './report';
 import type { Roster, RosterMessage } from './roster';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
+import type { Stay } from './stay';
 import type { DeviceKind, Failure, LinkStatistics, MeetingControls, MeetingView, Phase } from './types';
 import { Upgrade } from './upgrade';
 import type { Identified, Verification } from './verification';
@@ -65,6 +67,7 @@ export class Meeting implements MeetingControls {
   #outdated: string | undefined;
   #features: readonly string[] = [];
   readonly #relayOnly: boolean | undefined;
+  readonly justLeft: Left | undefined;
   readonly #page: PageLife;
   #quality: Quality = 'auto';
   #phase: Phase = { kind: 'lobby' };
@@ -74,7 +77,8 @@ export class Meeting implements MeetingControls {
   readonly #speakers: Speakers;
   readonly #reporter: Reporter;
   /** From the first `join` to `leave`. */
-  #opening: Promise<Verification | undefined> | undefined;
+  #opening: Promise<readonly [Stay | undefined, Verification | undefined]> | undefined;
+  #stay: Stay | undefined;
   #verification: Verification | undefined;
   #view: MeetingView;
 
@@ -86,6 +90,8 @@ export class Meeting implements MeetingControls {
     this.#relayOnly = options.relayOnly;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
+    if (session && environment.stay && environment.loadedAgain)
+      this.justLeft = justLeft(left(session, room), clock.now());
     const publish = (): void => {
       this.#publish();
     };
@@ -153,10 +159,16 @@ export class Meeting implements MeetingControls {
       onEnd: () => {
         this.leave(true);
       },
-      onAway: () => {
+      onAway: (signaling) => {
         // The browser may yet decide not to restore this page.
+        signaling.away(this.#suspend());
         this.chat.save();
         this.#outOfRoom('joining');
+      },
+      mayReturn: async () => {
+        if ((await this.#stay?.reclaim()) !== false) return true;
+        this.#refused({ code: 'superseded' });
+        return false;
       },
       onWoken: (milliseconds) => {
         const failure = { code: 'page_slept', detail: `${Math.round(milliseconds / 1_000)} s` } as const;
@@ -321,13 +333,14 @@ export class Meeting implements MeetingControls {
   }
 
   leave(pageEnds = false): void {
+    const mayReturn = pageEnds && this.#active && this.#suspend();
     if (this.#active) this.#phase = { kind: 'left' };
     if (pageEnds) this.chat.save();
     else this.chat.discard();
-    this.#signaling?.leave(pageEnds);
+    this.#signaling?.leave(pageEnds, mayReturn);
     this.#end();
     // A page that ends may be about to be loaded again.
-    if (!pageEnds) this.#endVerification();
+    if (!pageEnds) this.#forgetStay();
     // Last, so that nobody is told of a muted microphone on the way out.
     this.#own.close();
   }
@@ -340,27 +353,47 @@ export class Meeting implements MeetingControls {
 
   /** Not before one's own certificate is there, which all connections are made with. */
   #start(signaling: SignalingClient): void {
-    const { verification, report } = this.#environment;
-    if (!verification || this.#verification) {
-      signaling.start();
+    const { verification, stay } = this.#environment;
+    if ((!verification && !stay) || this.#verification) {
+      signaling.start(this.#stay?.resume);
       return;
     }
-    const opening = (this.#opening ??= verification(this.#room).catch((error: unknown) => {
-      // Then each connection has a certificate of its own.
-      report(error);
-      return undefined;
-    }));
-    void opening.then((opened) => {
-      if (this.#opening === opening) this.#verification = opened;
-      if (this.#signaling === signaling) signaling.start();
+    const opening = (this.#opening ??= this.#open());
+    void opening.then(([stay, verification]) => {
+      if (this.#opening === opening) [this.#stay, this.#verification] = [stay, verification];
+      if (this.#signaling === signaling) signaling.start(stay?.resume);
     });
   }
 
-  #endVerification(): void {
-    void this.#opening?.then((opened) => {
-      opened?.end();
+  /** The certificate is that of the membership: a page that cannot claim one must not use its certificate either. */
+  async #open(): Promise<readonly [Stay | undefined, Verification | undefined]> {
+    const { verification, stay, report } = this.#environment;
+    // Without them a reload begins anew, and each connection has a certificate of its own.
+    const quietly = <T>(opening?: Promise<T>): Promise<T | undefined> | undefined =>
+      opening?.catch((error: unknown) => {
+        report(error);
+        return undefined;
+      });
+    const claimed = await quietly(stay?.(this.#room));
+    return [claimed, await quietly(verification?.(this.#room))];
+  }
+
+  /** Lets a page that is loaded next go on with this membership; returns whether it can. */
+  #suspend(): boolean {
+    const { mic, camera } = this.#own;
+    this.#stay?.suspend({ name: this.#presence.name, mic: mic.view.on, camera: camera.view.on });
+    return this.#stay !== undefined;
+  }
+
+  #forgetStay(): void {
+    const ended = this.#stay;
+    ended?.end();
+    void this.#opening?.then(([stay, verification]) => {
+      if (stay !== ended) stay?.end();
+      verification?.end();
     });
     this.#opening = undefined;
+    this.#stay = undefined;
     this.#verification = undefined;
   }
 
@@ -400,6 +433,7 @@ export class Meeting implements MeetingControls {
     const { roster, maySend } = this.#membership;
     if (before.role !== 'listener' && !maySend) this.#own.close();
     if (message.type === 'welcome') {
+      this.#stay?.keep(message.resume);
       this.#presence.welcomed(message.permissions);
       this.#reporter.start(message.quality_seconds);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
@@ -449,6 +483,7 @@ export class Meeting implements MeetingControls {
 
   #refused(failure: Failure): void {
     this.#phase = { kind: 'refused', failure };
+    if (failure.code !== 'name_invalid') this.#stay?.forget();
     this.#end();
     // No light stays on behind a page that says no; another name is asked for where the devices are tried.
     if (failure.code !== 'name_invalid') this.#own.close();

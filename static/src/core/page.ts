@@ -11,8 +11,10 @@ export interface PageLifeOptions {
   readonly own: OwnDevices;
   /** The page is gone for good. */
   readonly onEnd: () => void;
-  /** The page is gone and may be restored: it has left the room, and comes back by itself. */
-  readonly onAway: () => void;
+  /** The page is gone and may be restored: it leaves the room, and comes back by itself. */
+  readonly onAway: (signaling: SignalingClient) => void;
+  /** The page was restored: resolves with whether it may come back. */
+  readonly mayReturn: () => Promise<boolean>;
   /** For so many milliseconds. */
   readonly onWoken: (milliseconds: number) => void;
 }
@@ -38,6 +40,10 @@ export class PageLife {
       onWoken(milliseconds);
     });
     wakefulness.start();
+    // A page that is away comes back when it is restored, and not before.
+    const wake = (): void => {
+      if (this.#restore === undefined) signaling.wake();
+    };
     const unwatch = environment.watchPage({
       onHide: (cached) => {
         // Whoever is gone says so, and a reload leaves no ghost.
@@ -45,15 +51,15 @@ export class PageLife {
         else onEnd();
       },
       onRestore: () => {
-        this.#restore?.();
-        signaling.wake();
+        wake();
+        if (this.#restore) void this.#return(this.#restore, signaling);
       },
       onVisible: () => {
         wakefulness.look();
-        signaling.wake();
+        wake();
       },
       onOnline: () => {
-        signaling.wake();
+        wake();
         mesh.restart();
       },
     });
@@ -76,12 +82,17 @@ export class PageLife {
   #suspend(signaling: SignalingClient): void {
     const { own, onAway } = this.#options;
     const wanted = [own.mic, own.camera].filter(({ view }) => view.on);
-    signaling.away();
-    onAway();
+    onAway(signaling);
     own.close();
     this.#restore = () => {
       this.#restore = undefined;
       for (const device of wanted) void device.set(true);
     };
+  }
+
+  async #return(restore: () => void, signaling: SignalingClient): Promise<void> {
+    if (!(await this.#options.mayReturn()) || this.#restore !== restore) return;
+    restore();
+    signaling.wake();
   }
 }

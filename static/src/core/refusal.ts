@@ -11,6 +11,7 @@ export const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Ma
   [4008, 'removed'],
   [4009, 'ended'],
   [4010, 'token_refused'],
+  [4013, 'host_absent'],
 ]);
 /** The server does not take the page for its own (R92). */
 export const ORIGIN_CLOSE = 4012;

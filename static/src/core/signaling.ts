@@ -32,6 +32,8 @@ const LOBBY_HEARTBEAT_MS = 25_000;
 const NORMAL_CLOSE = 1000;
 /** Not a goodbye (R52): this client will be back. */
 const LOST_CLOSE = 3001;
+/** The page ends, and may be about to be loaded again (R114). Scripts may not send 1001. */
+const PAGE_ENDED_CLOSE = 3002;
 /** So that those who were refused together do not come back together; in milliseconds. */
 const RETRY_JITTER_MS = 1_000;
 /** What most likely stays as it is until somebody changes it. */
@@ -123,9 +125,10 @@ export class SignalingClient {
     return this.#resume;
   }
 
-  /** Connects and joins, until `leave`. */
-  start(): void {
+  /** Connects and joins, until `leave`; with the secret of an earlier page as the same member. */
+  start(resume?: string): void {
     if (this.#stage !== 'closed') return;
+    this.#resume = resume;
     this.#setState('connecting');
     this.#connect();
   }
@@ -141,17 +144,21 @@ export class SignalingClient {
     if (this.#stage === 'welcomed') this.#say(message);
   }
 
-  /** Leaves the room for good (R24); also where the page ends, or the socket is lost (R55). */
-  leave(pageEnds = false): void {
-    this.#goodbye(pageEnds);
-    this.#close();
+  /**
+   * Leaves the room for good (R24); also where the page ends, or the socket is lost (R55).
+   *
+   * @param mayReturn the page may be about to be loaded again (R114)
+   */
+  leave(pageEnds = false, mayReturn = false): void {
+    this.#goodbye(pageEnds, mayReturn);
+    this.#close(mayReturn);
   }
 
   /** Leaves the room as where the page ends, and comes back by `wake`, as the same. */
-  away(): void {
+  away(mayReturn = false): void {
     if (this.#stage === 'closed') return;
-    this.#goodbye(true);
-    this.#hangUp();
+    this.#goodbye(true, mayReturn);
+    this.#hangUp(mayReturn);
     this.#backoff.afresh();
     this.#stage = 'waiting';
     this.#setTrouble(undefined);
@@ -376,13 +383,13 @@ export class SignalingClient {
     if (this.#stage === 'waiting') this.#retryLater();
   }
 
-  #goodbye(pageEnds: boolean): void {
-    if (this.#stage === 'joining' || this.#stage === 'in_lobby' || this.#stage === 'welcomed') {
+  #goodbye(pageEnds: boolean, mayReturn: boolean): void {
+    if (!mayReturn && ['joining', 'in_lobby', 'welcomed'].includes(this.#stage)) {
       this.#say({ type: 'leave' });
     }
     const { post, leaveUrl, room } = this.#options;
     if (this.#resume !== undefined && (pageEnds || this.#stage !== 'welcomed')) {
-      post(leaveUrl, JSON.stringify({ room, resume: this.#resume }));
+      post(leaveUrl, JSON.stringify({ room, resume: this.#resume, ...(mayReturn && { may_return: true }) }));
     }
   }
 
@@ -391,17 +398,17 @@ export class SignalingClient {
     this.events.emit('refused', failure);
   }
 
-  #hangUp(): void {
+  #hangUp(mayReturn = false): void {
     const socket = this.#socket;
     this.#release();
-    socket?.close(NORMAL_CLOSE);
+    socket?.close(mayReturn ? PAGE_ENDED_CLOSE : NORMAL_CLOSE);
     this.#diagnosis.cancel();
     this.#forget();
     this.#ending = undefined;
   }
 
-  #close(): void {
-    this.#hangUp();
+  #close(mayReturn = false): void {
+    this.#hangUp(mayReturn);
     this.#stage = 'closed';
     this.#resume = undefined;
     this.#setTrouble(undefined);

@@ -4,7 +4,7 @@
  */
 import type { ErrorCode, ServerMessage } from '../protocol/messages';
 import type { Roster } from './roster';
-import type { FailureCode, Notice, Role, Waiting } from './types';
+import type { FailureCode, Notice, Role, RoleReason, Waiting } from './types';
 
 /** One's own standing in the room. */
 export interface Standing {
@@ -54,7 +54,13 @@ export function nextStanding(
       if (before === undefined || roster.role === before)
         return { ...standing, waiting: [], degraded: false };
       return roleChanged({ ...standing, degraded: false }, roster.role, before);
-    case 'role':
+    case 'role': {
+      // A host that has returned is told when its substitute steps down.
+      const { reason } = message;
+      const returned = reason === 'host_returned' && roster.role === 'host';
+      if (before === undefined || (roster.role === before && !returned)) return standing;
+      return roleChanged(standing, roster.role, before, reason);
+    }
     case 'roster':
       if (before === undefined || roster.role === before) return standing;
       return roleChanged(standing, roster.role, before);
@@ -70,6 +76,8 @@ export function nextStanding(
 }
 
 /** The hand was up for a role, or has lost its sense. */
-function roleChanged(standing: Standing, role: Role, before: Role): Standing {
-  return { ...standing, hand: false, waiting: [], notice: { kind: 'role', role, before } };
+function roleChanged(standing: Standing, role: Role, before: Role, reason?: RoleReason): Standing {
+  const notice: Notice = { kind: 'role', role, before, ...(reason && { reason }) };
+  if (role === before) return { ...standing, notice };
+  return { ...standing, hand: false, waiting: [], notice };
 }

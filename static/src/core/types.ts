@@ -2,12 +2,13 @@
  * What the core shows to whoever renders it: plain, immutable data. The UI reads a `MeetingView`
  * and calls the methods of `Meeting`; nothing else crosses the line between them.
  */
-import type { Ask, Moderation, Role, Settings, Switch, Waiting } from '../protocol/messages';
+import type { Ask, Moderation, Role, RoleReason, Settings, Switch, Waiting } from '../protocol/messages';
 
-export type { Ask, Moderation, Role, Settings, Switch, Waiting };
+export type { Ask, Moderation, Role, RoleReason, Settings, Switch, Waiting };
 
 import type { Quality } from './adaptation';
 import type { EffectView } from './effects/types';
+import type { Left as JustLeft } from './left';
 import type { LinkQuality } from './quality';
 import type { Writer } from './chat/rights';
 import type { Scene } from './recording/types';
@@ -57,6 +58,7 @@ export type FailureCode =
   | 'lobby_refused' // a host did not let this person in (R40)
   | 'removed' // a host sent this person out (R45)
   | 'ended' // a host ended the meeting for all (R46)
+  | 'host_absent' // nobody came back to the room while this person waited before it (R111)
   // what a host does
   | 'admit_full' // there is no place for whoever is to be let in (R40)
   | 'person_gone' // whom the act is about is not there (R37)
@@ -302,7 +304,8 @@ export interface RecordingControls {
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
   | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
-  | { readonly kind: 'role'; readonly role: Role; readonly before: Role }
+  /** `reason`: what has changed the role where no host has. A host that has returned is told who stepped down. */
+  | { readonly kind: 'role'; readonly role: Role; readonly before: Role; readonly reason?: RoleReason }
   | { readonly kind: 'failure'; readonly failure: Failure };
 /** What can be chosen. */
 export type DeviceKind = 'mic' | 'camera' | 'speaker';
@@ -424,6 +427,8 @@ export interface MeetingControls {
   watchLevel(listener: (level: number) => void): () => void;
   /** Looks whether server and relay can be reached, and whether the meeting is recorded; the results are in `path` and `recorded`. */
   checkPath(): Promise<void>;
+  /** As whom the page before this one has left, where this tab has just loaded it again: to be joined as at once. */
+  readonly justLeft?: JustLeft | undefined;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */

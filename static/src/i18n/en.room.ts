@@ -68,6 +68,7 @@ export const enRoom = {
     hand: 'Hand raised',
     hands: '1 hand raised | {n} hands raised',
     listening: 'You are a listener. Raise your hand to speak.',
+    noHost: 'There is no host in this meeting at the moment. Only a host can let listeners speak.',
   },
   appearance: { title: 'Appearance', system: 'As in the system', light: 'Light', dark: 'Dark' },
   schedule: {
@@ -153,6 +154,9 @@ export const enRoom = {
     host: 'You are now a host.',
     participant: 'You can speak now.',
     unhosted: 'You are no longer a host.',
+    hostLeft: 'The host has left. You are now the host.',
+    hostBack: 'The host is back. You are no longer a host.',
+    hostAgain: 'You are the host again.',
     listener: 'You are now a listener: others cannot hear or see you. Raise your hand to speak.',
   },
   relay: {

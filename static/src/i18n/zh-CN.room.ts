@@ -62,6 +62,7 @@ export const zhCNRoom: RoomMessages = {
     hand: '已举手',
     hands: '{n} 人举手',
     listening: '你是听众，想发言请举手。',
+    noHost: '会议中暂时没有主持人。只有主持人能让听众发言。',
   },
   appearance: { title: '外观', system: '跟随系统', light: '浅色', dark: '深色' },
   schedule: {
@@ -137,6 +138,9 @@ export const zhCNRoom: RoomMessages = {
     host: '你现在是主持人。',
     participant: '你现在可以发言了。',
     unhosted: '你不再是主持人。',
+    hostLeft: '主持人已离开，现在由你主持会议。',
+    hostBack: '主持人回来了，你不再是主持人。',
+    hostAgain: '你重新成为主持人。',
     listener: '你现在是听众，别人听不到也看不到你。想发言请举手。',
   },
   relay: {

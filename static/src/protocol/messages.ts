@@ -138,7 +138,11 @@ id: string,
 /**
  * The role from now on.
  */
-role: Role, } | { "type": "settings", 
+role: Role, 
+/**
+ * Set if no host has decided so (R110, R112).
+ */
+reason?: RoleReason, } | { "type": "settings", 
 /**
  * The roster's version with these settings.
  */
@@ -498,6 +502,8 @@ ref?: string | number,
 retry_after_ms?: number, };
 
 export type ErrorCode = "bad_json" | "missing_field" | "bad_field" | "unknown_type" | "binary_unsupported" | "join_first" | "already_joined" | "name_invalid" | "state_invalid" | "peer_not_found" | "signal_to_self" | "room_full" | "room_locked" | "not_allowed" | "not_admitted" | "out_of_sequence" | "message_too_large" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_wrong_room" | "token_revoked" | "token_in_use" | "too_many_attempts" | "server_full" | "rate_limited" | "too_many_signals" | "busy" | "no_token" | "origin_not_allowed";
+
+export type RoleReason = "host_absent" | "host_returned";
 
 export type LeaveReason = "left" | "closed" | "timeout" | "slow_consumer" | "superseded" | "protocol_error" | "removed" | "unauthorized";
 

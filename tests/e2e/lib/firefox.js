@@ -81,6 +81,10 @@ export class Firefox {
     });
   }
 
+  async reload() {
+    await this.#command('browsingContext.reload', { context: this.#context, wait: 'interactive' });
+  }
+
   async addInitScript(script) {
     await this.#command('script.addPreloadScript', {
       functionDeclaration: `${script}`,

@@ -113,5 +113,11 @@ export function probe() {
       }
       return longest;
     },
+
+    /** How often someone who had a tile had none any more. */
+    departures(name) {
+      const there = attendance.map(([, names]) => names.includes(name));
+      return there.filter((now, at) => !now && there[at - 1]).length;
+    },
   };
 }

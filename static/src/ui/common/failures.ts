@@ -38,6 +38,7 @@ export const failureActs: Record<FailureCode, FailureAct> = {
   lobby_refused: 'home',
   removed: 'home',
   ended: 'home',
+  host_absent: 'rejoin',
   admit_full: 'advice',
   person_gone: 'advice',
   hosts_only: 'advice',
