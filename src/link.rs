@@ -213,21 +213,19 @@ impl Link {
 
     /// Counts the last message as this many more messages and bytes (R81).
     pub(crate) fn charge(&mut self, messages: u32, bytes: usize) {
-        let now = Instant::now();
-        let pace = self.meter.take(now, messages, bytes);
-        self.keep(now, pace);
+        let pace = self.meter.take(self.read_at, messages, bytes);
+        self.keep(self.read_at, pace);
     }
 
     /// Counts what the room has to carry of the last message (R79).
     pub(crate) fn charge_room(&mut self, messages: u32, bytes: usize) {
-        let now = Instant::now();
-        let pace = self.meter.share(now, messages, bytes);
-        self.keep(now, pace);
+        let pace = self.meter.share(self.read_at, messages, bytes);
+        self.keep(self.read_at, pace);
     }
 
     /// Does not count the message that has come last, which was rejected, as sent too fast (R102).
     pub(crate) fn pardon(&mut self, bytes: usize) {
-        self.meter.pardon(Instant::now(), 1, bytes);
+        self.meter.pardon(self.read_at, 1, bytes);
     }
 
     /// Whether reading is paused, or to end.

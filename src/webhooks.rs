@@ -140,7 +140,7 @@ impl Webhooks {
         self.put(now(), "peer_joined", room, Some(peer), None);
     }
 
-    /// Somebody is out; without a reason, because the meeting was ended. Nothing is told of a session that another one of the
+    /// A member has left; `reason` is `None` if the meeting was ended. Nothing is told of a session that another one of the
     /// same peer supersedes.
     pub fn left(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
         if reason == Some(LeaveReason::Superseded) {

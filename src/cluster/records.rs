@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::bus::{Answer, LOG_BYTES, LOG_ENTRIES, RECORD_LASTS, Request};
-use super::wire::{Body, Entry, Incarnation, News, Post, ServerId};
+use super::wire::{Body, Entry, Incarnation, News, Post, ServerId, to_bytes};
 use crate::protocol::RoomName;
 
 /// Where entries go that are published: to this server, of this record.
@@ -176,15 +176,11 @@ impl Record {
             publish(post.server, self.incarnation, entry.clone());
         }
         self.log.push_back(entry.clone());
-        self.log_bytes += bytes_of(&entry);
+        self.log_bytes += to_bytes(&entry).len();
         while self.log.len() > keep.entries || (self.log_bytes > keep.bytes && self.log.len() > 1) {
             let Some(oldest) = self.log.pop_front() else { break };
-            self.log_bytes -= bytes_of(&oldest);
+            self.log_bytes -= to_bytes(&oldest).len();
         }
         entry
     }
-}
-
-fn bytes_of(entry: &Entry) -> usize {
-    serde_json::to_vec(entry).map_or(0, |json| json.len())
 }

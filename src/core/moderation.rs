@@ -72,7 +72,7 @@ impl Permissions {
         state
     }
 
-    /// Whoever may not broadcast puts no words into its state either.
+    /// Returns whether this may stand in a state. Without `broadcast` a state has no text.
     fn permits(self, key: &str, value: &StateValue) -> bool {
         if SENDING.contains(&key) {
             return self.has(key) && (self.has("broadcast") || matches!(value, StateValue::Flag(_)));

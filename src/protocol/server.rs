@@ -340,7 +340,7 @@ pub struct ServerInfo<'a> {
     pub time: String,
     /// Random, of this run of the program.
     pub instance: &'a str,
-    /// Whether it is set to share its rooms with other servers.
+    /// Set if the server shares its rooms with other servers.
     pub cluster: bool,
 }
 

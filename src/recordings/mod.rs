@@ -88,7 +88,7 @@ pub enum Refused {
     TooMany,
     /// The disk takes no more, or would have less free than [`Rules::min_free`].
     DiskFull,
-    /// Somebody else, here or on another server, writes it, or too many requests wait for it.
+    /// Another request writes the recording, here or on another server, or too many requests wait for it.
     Busy,
     /// Something else is wrong with the disk.
     Broken(io::Error),

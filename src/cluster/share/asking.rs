@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Emit, Output, Pending, Share, Stage};
 use crate::cluster::bus::{Answer, BATCH, Request, Unavailable};
 use crate::cluster::replica::Replica;
-use crate::cluster::wire::{Body, Entry, Incarnation, Mark, News, Post};
+use crate::cluster::wire::{Body, Entry, Incarnation, Mark, News, Post, to_bytes};
 
 /// After which time the engine is asked again that has not answered.
 const RETRY: Duration = Duration::from_millis(500);
@@ -264,15 +264,11 @@ impl<L, C> Share<L, C> {
 
     /// Keeps an act that was carried out in mind.
     pub(super) fn retain(&mut self, pending: &Pending<L, C>) {
-        self.retained_bytes += bytes_of(&pending.act);
+        self.retained_bytes += to_bytes(&pending.act).len();
         self.retained.push_back((pending.own, pending.act.clone()));
         while self.retained.len() > RETAINED || (self.retained_bytes > RETAINED_BYTES && self.retained.len() > 1) {
             let Some((_, oldest)) = self.retained.pop_front() else { break };
-            self.retained_bytes -= bytes_of(&oldest);
+            self.retained_bytes -= to_bytes(&oldest).len();
         }
     }
-}
-
-fn bytes_of(act: &crate::core::Act) -> usize {
-    serde_json::to_vec(act).map_or(0, |json| json.len())
 }

@@ -19,7 +19,7 @@ pub enum Happened {
     Opened,
     /// Somebody is in. Without its state, as in the next one: nobody is told of that.
     Joined(Peer),
-    /// Somebody is out; without a reason, because the meeting was ended.
+    /// A member has left; `reason` is `None` if the meeting was ended.
     Left(Peer, Option<LeaveReason>),
     /// Nobody is in any more.
     Closed,

@@ -474,7 +474,7 @@ time: string,
  */
 instance: string, 
 /**
- * Whether it is set to share its rooms with other servers.
+ * Set if the server shares its rooms with other servers.
  */
 cluster: boolean, };
 

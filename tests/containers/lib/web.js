@@ -29,7 +29,7 @@ export function get(url, options = {}) {
 /** The first of a page's own scripts, as an absolute address. */
 export async function script(page) {
   const { body } = await get(page);
-  const [, source] = /<script[^>]* src="([^"]+)"/.exec(body) ?? [];
+  const [, source] = /<script[^>]* src="([^"]*assets\/[^"]+)"/.exec(body) ?? [];
   if (!source) throw new Error(`${page} loads no script: ${body}`);
   return new URL(source, page).href;
 }
