@@ -12,7 +12,7 @@ import type { RecordingAbility } from './recording/local';
 import type { Send } from './recording/server';
 import type { DisplayMediaLike } from './screen';
 import type { Socket } from './signaling';
-import type { Stay } from './stay';
+import type { TabMembership } from './tabMembership';
 import type { Verification } from './verification';
 
 /** What happens to the page. */
@@ -50,10 +50,10 @@ export interface Environment {
   readonly files: FileStore;
   /** Opens the storage of this tab, which a reload keeps; may throw. Absent where a reload keeps nothing. */
   readonly session?: () => SessionStore;
-  /** Opens this tab's membership in a room, which a reload keeps; absent where it cannot be claimed for one page alone. */
-  readonly stay?: ((room: string) => Promise<Stay | undefined>) | undefined;
-  /** The page was loaded once more in its tab, and was not opened by an address. */
-  readonly loadedAgain?: boolean;
+  /** Claims this tab's membership in a room, which a reload keeps; absent without Web Locks. */
+  readonly tabMembership?: ((room: string) => Promise<TabMembership | undefined>) | undefined;
+  /** Whether the page was reloaded or reached through the history of its tab, and not by an address. */
+  readonly reloaded?: boolean;
   /** Absent where nothing can be recorded. */
   readonly recording?: RecordingAbility | undefined;
   readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
@@ -94,9 +94,9 @@ export function browserEnvironment(): Environment {
       : undefined,
     files: browserFiles,
     session: () => sessionStorage,
-    // Also absent in an insecure context.
-    stay: 'locks' in navigator ? browserStay : undefined,
-    loadedAgain: performance.getEntriesByType('navigation').some(isLoadedAgain),
+    // Insecure contexts have no Web Locks.
+    tabMembership: 'locks' in navigator ? browserMembership : undefined,
+    reloaded: performance.getEntriesByType('navigation').some(isReload),
     recording: recordingAbility(),
     newLevelReader,
     suppressNoise: async (track) => (await import('./effects/noise')).openNoiseFilter(track),
@@ -107,9 +107,9 @@ export function browserEnvironment(): Environment {
   };
 }
 
-async function browserStay(room: string): Promise<Stay | undefined> {
-  const { openStay, browserClaim } = await import('./stay');
-  return openStay({
+async function browserMembership(room: string): Promise<TabMembership | undefined> {
+  const { openTabMembership, browserClaim } = await import('./tabMembership');
+  return openTabMembership({
     room,
     session: () => sessionStorage,
     claim: browserClaim,
@@ -118,7 +118,7 @@ async function browserStay(room: string): Promise<Stay | undefined> {
   });
 }
 
-function isLoadedAgain(entry: PerformanceEntry): boolean {
+function isReload(entry: PerformanceEntry): boolean {
   return ['reload', 'back_forward'].includes((entry as PerformanceNavigationTiming).type);
 }
 

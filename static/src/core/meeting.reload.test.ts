@@ -13,7 +13,7 @@ import {
   sockets,
 } from './testing/meeting';
 import { FakeLocks, FakeTab } from './testing/tab';
-import { openStay } from './stay';
+import { openTabMembership } from './tabMembership';
 
 let locks: FakeLocks;
 let names: number;
@@ -25,15 +25,21 @@ beforeEach(() => {
 });
 
 /** Loads the page in this tab: for the first time, or once more. */
-function load(tab: FakeTab, loadedAgain = false): void {
+function load(tab: FakeTab, reloaded = false): void {
   const session = () => tab;
   begin({
     environment: {
       ...environment,
       session,
-      stay: (room) =>
-        openStay({ room, session, claim: locks.claim, now: () => clock.now(), newName: () => `${++names}` }),
-      loadedAgain,
+      tabMembership: (room) =>
+        openTabMembership({
+          room,
+          session,
+          claim: locks.claim,
+          now: () => clock.now(),
+          newName: () => `${++names}`,
+        }),
+      reloaded,
     },
   });
 }
@@ -48,7 +54,7 @@ async function enter(name = 'Ada', changes: Parameters<typeof welcome>[1] = {}):
 test('R114 a page that is loaded again goes on as who it was', async () => {
   const tab = new FakeTab();
   load(tab);
-  expect(meeting.justLeft).toBeUndefined();
+  expect(meeting.rejoinAs).toBeUndefined();
   await meeting.setCamera(true);
   await enter('Ada', { resume: 'first' });
   expect(sockets.last.sent[0]).not.toHaveProperty('resume');
@@ -63,7 +69,7 @@ test('R114 a page that is loaded again goes on as who it was', async () => {
 
   clock.advance(3_000);
   load(tab, true);
-  expect(meeting.justLeft).toEqual({ name: 'Ada', mic: false, camera: true });
+  expect(meeting.rejoinAs).toEqual({ name: 'Ada', mic: false, camera: true });
   await enter('Ada', { resume: 'second' });
   const [join] = sockets.last.sent;
   expect(join).toMatchObject({ resume: 'first' });
@@ -81,10 +87,10 @@ test('a page that was opened by an address, or long after, waits in the lobby an
   await enter('Ada', { resume: 'first' });
   page?.onHide(false);
   load(tab);
-  expect(meeting.justLeft).toBeUndefined();
+  expect(meeting.rejoinAs).toBeUndefined();
   clock.advance(61_000);
   load(tab, true);
-  expect(meeting.justLeft).toBeUndefined();
+  expect(meeting.rejoinAs).toBeUndefined();
   await enter();
   expect(sockets.last.sent[0]).toMatchObject({ resume: 'first' });
 });
@@ -96,7 +102,7 @@ test('a page that crashed is known, and does not join by itself', async () => {
   // The browser lets go of what the page held.
   locks = new FakeLocks();
   load(tab, true);
-  expect(meeting.justLeft).toBeUndefined();
+  expect(meeting.rejoinAs).toBeUndefined();
   await enter();
   expect(sockets.last.sent[0]).toMatchObject({ resume: 'first' });
 });
@@ -109,7 +115,7 @@ test('a duplicated tab is somebody else, and the first one stays who it is', asy
 
   const copy = tab.duplicate();
   load(copy, true);
-  expect(meeting.justLeft).toBeUndefined();
+  expect(meeting.rejoinAs).toBeUndefined();
   meeting.join('Ada');
   await settled();
   expect(sockets.last).toBe(first.socket);
@@ -141,7 +147,7 @@ test('whoever leaves, or is sent away, comes back as somebody else', async () =>
   await enter('Ada', { resume: 'second' });
   expect(sockets.last.sent[0]).not.toHaveProperty('resume');
   sockets.last.end(4008);
-  expect(tab.getItem('roundtable.stay.standup')).toBeNull();
+  expect(tab.getItem('roundtable.membership.standup')).toBeNull();
   await enter();
   expect(sockets.last.sent[0]).not.toHaveProperty('resume');
 });
@@ -155,7 +161,7 @@ test('a page that was left in the lobby of a room waits again', async () => {
   sockets.last.receive({ type: 'waiting' });
   page?.onHide(false);
   load(tab, true);
-  expect(meeting.justLeft).toEqual({ name: 'Ada', mic: false, camera: false });
+  expect(meeting.rejoinAs).toEqual({ name: 'Ada', mic: false, camera: false });
 });
 
 test('R12 a restored page does not take a membership that another page has', async () => {
@@ -200,15 +206,15 @@ test('where storage is closed, the page says goodbye as ever', async () => {
     environment: {
       ...environment,
       session,
-      stay: (room) =>
-        openStay({
+      tabMembership: (room) =>
+        openTabMembership({
           room,
           session,
           claim: () => Promise.resolve(undefined),
           now: () => clock.now(),
           newName: () => '1',
         }),
-      loadedAgain: true,
+      reloaded: true,
     },
   });
   await enter();

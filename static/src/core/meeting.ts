@@ -8,7 +8,7 @@ import { writerOf } from './chat/rights';
 import { Emitter } from './emitter';
 import { cameraSize } from './devices';
 import { browserEnvironment, type Environment, originProof } from './environment';
-import { justLeft, type Left, left } from './left';
+import { type RejoinAs, rejoinAs, savedMembership } from './rejoin';
 import { Membership } from './membership';
 import { type Member, Mesh } from './mesh';
 import { distinguish } from './names';
@@ -24,7 +24,7 @@ import { Reporter } from './report';
 import type { Roster, RosterMessage } from './roster';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
-import type { Stay } from './stay';
+import type { TabMembership } from './tabMembership';
 import type { DeviceKind, Failure, LinkStatistics, MeetingControls, MeetingView, Phase } from './types';
 import { Upgrade } from './upgrade';
 import type { Identified, Verification } from './verification';
@@ -67,7 +67,7 @@ export class Meeting implements MeetingControls {
   #outdated: string | undefined;
   #features: readonly string[] = [];
   readonly #relayOnly: boolean | undefined;
-  readonly justLeft: Left | undefined;
+  readonly rejoinAs: RejoinAs | undefined;
   readonly #page: PageLife;
   #quality: Quality = 'auto';
   #phase: Phase = { kind: 'lobby' };
@@ -77,8 +77,8 @@ export class Meeting implements MeetingControls {
   readonly #speakers: Speakers;
   readonly #reporter: Reporter;
   /** From the first `join` to `leave`. */
-  #opening: Promise<readonly [Stay | undefined, Verification | undefined]> | undefined;
-  #stay: Stay | undefined;
+  #opening: Promise<readonly [TabMembership | undefined, Verification | undefined]> | undefined;
+  #tab: TabMembership | undefined;
   #verification: Verification | undefined;
   #view: MeetingView;
 
@@ -90,8 +90,8 @@ export class Meeting implements MeetingControls {
     this.#relayOnly = options.relayOnly;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
-    if (session && environment.stay && environment.loadedAgain)
-      this.justLeft = justLeft(left(session, room), clock.now());
+    if (session && environment.tabMembership && environment.reloaded)
+      this.rejoinAs = rejoinAs(savedMembership(session, room), clock.now());
     const publish = (): void => {
       this.#publish();
     };
@@ -166,7 +166,7 @@ export class Meeting implements MeetingControls {
         this.#outOfRoom('joining');
       },
       mayReturn: async () => {
-        if ((await this.#stay?.reclaim()) !== false) return true;
+        if ((await this.#tab?.reclaim()) !== false) return true;
         this.#refused({ code: 'superseded' });
         return false;
       },
@@ -340,7 +340,7 @@ export class Meeting implements MeetingControls {
     this.#signaling?.leave(pageEnds, mayReturn);
     this.#end();
     // A page that ends may be about to be loaded again.
-    if (!pageEnds) this.#forgetStay();
+    if (!pageEnds) this.#endMembership();
     // Last, so that nobody is told of a muted microphone on the way out.
     this.#own.close();
   }
@@ -353,47 +353,47 @@ export class Meeting implements MeetingControls {
 
   /** Not before one's own certificate is there, which all connections are made with. */
   #start(signaling: SignalingClient): void {
-    const { verification, stay } = this.#environment;
-    if ((!verification && !stay) || this.#verification) {
-      signaling.start(this.#stay?.resume);
+    const { verification, tabMembership } = this.#environment;
+    if ((!verification && !tabMembership) || this.#verification) {
+      signaling.start(this.#tab?.resume);
       return;
     }
     const opening = (this.#opening ??= this.#open());
-    void opening.then(([stay, verification]) => {
-      if (this.#opening === opening) [this.#stay, this.#verification] = [stay, verification];
-      if (this.#signaling === signaling) signaling.start(stay?.resume);
+    void opening.then(([tab, verification]) => {
+      if (this.#opening === opening) [this.#tab, this.#verification] = [tab, verification];
+      if (this.#signaling === signaling) signaling.start(tab?.resume);
     });
   }
 
-  /** The certificate is that of the membership: a page that cannot claim one must not use its certificate either. */
-  async #open(): Promise<readonly [Stay | undefined, Verification | undefined]> {
-    const { verification, stay, report } = this.#environment;
-    // Without them a reload begins anew, and each connection has a certificate of its own.
+  /** Claims the membership before it opens the certificate: a page that cannot claim it must not use its certificate. */
+  async #open(): Promise<readonly [TabMembership | undefined, Verification | undefined]> {
+    const { verification, tabMembership, report } = this.#environment;
+    // Without a membership a reload joins as a new member; without a certificate each connection makes its own.
     const quietly = <T>(opening?: Promise<T>): Promise<T | undefined> | undefined =>
       opening?.catch((error: unknown) => {
         report(error);
         return undefined;
       });
-    const claimed = await quietly(stay?.(this.#room));
-    return [claimed, await quietly(verification?.(this.#room))];
+    const tab = await quietly(tabMembership?.(this.#room));
+    return [tab, await quietly(verification?.(this.#room))];
   }
 
-  /** Lets a page that is loaded next go on with this membership; returns whether it can. */
+  /** Releases this membership to the page that is loaded next; returns whether there is one. */
   #suspend(): boolean {
     const { mic, camera } = this.#own;
-    this.#stay?.suspend({ name: this.#presence.name, mic: mic.view.on, camera: camera.view.on });
-    return this.#stay !== undefined;
+    this.#tab?.suspend({ name: this.#presence.name, mic: mic.view.on, camera: camera.view.on });
+    return this.#tab !== undefined;
   }
 
-  #forgetStay(): void {
-    const ended = this.#stay;
+  #endMembership(): void {
+    const ended = this.#tab;
     ended?.end();
-    void this.#opening?.then(([stay, verification]) => {
-      if (stay !== ended) stay?.end();
+    void this.#opening?.then(([tab, verification]) => {
+      if (tab !== ended) tab?.end();
       verification?.end();
     });
     this.#opening = undefined;
-    this.#stay = undefined;
+    this.#tab = undefined;
     this.#verification = undefined;
   }
 
@@ -433,7 +433,7 @@ export class Meeting implements MeetingControls {
     const { roster, maySend } = this.#membership;
     if (before.role !== 'listener' && !maySend) this.#own.close();
     if (message.type === 'welcome') {
-      this.#stay?.keep(message.resume);
+      this.#tab?.keep(message.resume);
       this.#presence.welcomed(message.permissions);
       this.#reporter.start(message.quality_seconds);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
@@ -483,7 +483,7 @@ export class Meeting implements MeetingControls {
 
   #refused(failure: Failure): void {
     this.#phase = { kind: 'refused', failure };
-    if (failure.code !== 'name_invalid') this.#stay?.forget();
+    if (failure.code !== 'name_invalid') this.#tab?.forget();
     this.#end();
     // No light stays on behind a page that says no; another name is asked for where the devices are tried.
     if (failure.code !== 'name_invalid') this.#own.close();

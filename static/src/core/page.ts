@@ -11,9 +11,9 @@ export interface PageLifeOptions {
   readonly own: OwnDevices;
   /** The page is gone for good. */
   readonly onEnd: () => void;
-  /** The page is gone and may be restored: it leaves the room, and comes back by itself. */
+  /** The page is gone and may be restored: leaves the room. */
   readonly onAway: (signaling: SignalingClient) => void;
-  /** The page was restored: resolves with whether it may come back. */
+  /** The page was restored: resolves with whether it may join again. */
   readonly mayReturn: () => Promise<boolean>;
   /** For so many milliseconds. */
   readonly onWoken: (milliseconds: number) => void;
@@ -40,7 +40,7 @@ export class PageLife {
       onWoken(milliseconds);
     });
     wakefulness.start();
-    // A page that is away comes back when it is restored, and not before.
+    // A suspended page reconnects when it is restored, and not before.
     const wake = (): void => {
       if (this.#restore === undefined) signaling.wake();
     };

@@ -32,7 +32,7 @@ const LOBBY_HEARTBEAT_MS = 25_000;
 const NORMAL_CLOSE = 1000;
 /** Not a goodbye (R52): this client will be back. */
 const LOST_CLOSE = 3001;
-/** The page ends, and may be about to be loaded again (R114). Scripts may not send 1001. */
+/** The page ends and may be about to be reloaded (R114). Scripts cannot send 1001. */
 const PAGE_ENDED_CLOSE = 3002;
 /** So that those who were refused together do not come back together; in milliseconds. */
 const RETRY_JITTER_MS = 1_000;
@@ -125,7 +125,7 @@ export class SignalingClient {
     return this.#resume;
   }
 
-  /** Connects and joins, until `leave`; with the secret of an earlier page as the same member. */
+  /** Connects and joins, until `leave`; as the member that this secret of an earlier page proves. */
   start(resume?: string): void {
     if (this.#stage !== 'closed') return;
     this.#resume = resume;
@@ -147,7 +147,7 @@ export class SignalingClient {
   /**
    * Leaves the room for good (R24); also where the page ends, or the socket is lost (R55).
    *
-   * @param mayReturn the page may be about to be loaded again (R114)
+   * @param mayReturn the page may be about to be reloaded (R114)
    */
   leave(pageEnds = false, mayReturn = false): void {
     this.#goodbye(pageEnds, mayReturn);

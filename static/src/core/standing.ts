@@ -55,7 +55,7 @@ export function nextStanding(
         return { ...standing, waiting: [], degraded: false };
       return roleChanged({ ...standing, degraded: false }, roster.role, before);
     case 'role': {
-      // A host that has returned is told when its substitute steps down.
+      // A returning host is told that its substitute stepped down.
       const { reason } = message;
       const returned = reason === 'host_returned' && roster.role === 'host';
       if (before === undefined || (roster.role === before && !returned)) return standing;

@@ -8,7 +8,7 @@ export type { Ask, Moderation, Role, RoleReason, Settings, Switch, Waiting };
 
 import type { Quality } from './adaptation';
 import type { EffectView } from './effects/types';
-import type { Left as JustLeft } from './left';
+import type { RejoinAs } from './rejoin';
 import type { LinkQuality } from './quality';
 import type { Writer } from './chat/rights';
 import type { Scene } from './recording/types';
@@ -58,7 +58,7 @@ export type FailureCode =
   | 'lobby_refused' // a host did not let this person in (R40)
   | 'removed' // a host sent this person out (R45)
   | 'ended' // a host ended the meeting for all (R46)
-  | 'host_absent' // nobody came back to the room while this person waited before it (R111)
+  | 'host_absent' // the room ended while this person waited in its lobby, as nobody returned (R111)
   // what a host does
   | 'admit_full' // there is no place for whoever is to be let in (R40)
   | 'person_gone' // whom the act is about is not there (R37)
@@ -304,7 +304,7 @@ export interface RecordingControls {
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
   | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
-  /** `reason`: what has changed the role where no host has. A host that has returned is told who stepped down. */
+  /** `reason`: set if no host has changed the role. A returning host is told that its substitute stepped down. */
   | { readonly kind: 'role'; readonly role: Role; readonly before: Role; readonly reason?: RoleReason }
   | { readonly kind: 'failure'; readonly failure: Failure };
 /** What can be chosen. */
@@ -427,8 +427,8 @@ export interface MeetingControls {
   watchLevel(listener: (level: number) => void): () => void;
   /** Looks whether server and relay can be reached, and whether the meeting is recorded; the results are in `path` and `recorded`. */
   checkPath(): Promise<void>;
-  /** As whom the page before this one has left, where this tab has just loaded it again: to be joined as at once. */
-  readonly justLeft?: JustLeft | undefined;
+  /** How to join at once, without asking: set if this tab has just reloaded the page of a meeting. */
+  readonly rejoinAs?: RejoinAs | undefined;
   /** Enters the room, with whatever devices are on. */
   join(name: string): void;
   /** Leaves the room and lets the devices go. The meeting may be joined again. */

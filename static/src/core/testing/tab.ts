@@ -1,13 +1,12 @@
-/** A browser with tabs, as far as a `Stay` goes: storage of each tab, and the locks of all. */
+/** Fakes of what a `TabMembership` uses of a browser: the storage of each tab, and the locks of all tabs. */
 import type { SessionStore } from '../chat/archive';
-import type { Claim } from '../stay';
+import type { Claim } from '../tabMembership';
 
-/** Locks as browsers have them: whoever waits for one gets it when it is released, or gives up. */
+/** Web Locks: a request waits until the lock is released, or until `giveUp`. */
 export class FakeLocks {
   readonly #held = new Set<string>();
   readonly #waiting: { name: string; grant: () => void }[] = [];
 
-  /** Nobody waits in vain: what is not released until `giveUp` is not granted. */
   readonly claim: Claim = (name) =>
     new Promise((resolve) => {
       const grant = (): void => {
@@ -37,7 +36,7 @@ export class FakeLocks {
     return [...this.#held];
   }
 
-  /** The time of everybody who waits is over. */
+  /** Ends all requests that wait, as a timeout does. */
   giveUp(): void {
     for (const giveUp of this.#giveUps.splice(0)) giveUp();
   }
@@ -51,7 +50,7 @@ export class FakeTab implements SessionStore {
     this.items = new Map(items);
   }
 
-  /** A tab that the browser has made of this one. */
+  /** Returns a tab with a copy of the storage. */
   duplicate(): FakeTab {
     return new FakeTab(this.items);
   }
