@@ -59,7 +59,7 @@ pub enum Received {
     Alive,
 }
 
-/// Close code for 1001 from a page: browsers send that one by themselves, and let no script send it.
+/// Close code that a page sends in place of 1001, which browsers send by themselves and do not let scripts send.
 const PAGE_ENDED: u16 = 3002;
 
 /// How a socket ended.
@@ -67,7 +67,7 @@ const PAGE_ENDED: u16 = 3002;
 pub enum End {
     /// The peer closed it and meant it: a close frame with 1000 or no code (R24).
     Closed,
-    /// The page ended, and may be about to load again: a close frame with 1001 or [`PAGE_ENDED`] (R114).
+    /// The page ended and may be about to reload: a close frame with 1001 or [`PAGE_ENDED`] (R114).
     PageEnded,
     /// It is just gone, or was closed with a code that is no goodbye.
     Lost,

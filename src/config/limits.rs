@@ -72,7 +72,7 @@ const LIMITS: [(&str, &str, &str); 61] = [
     ("", "as many requests an address as WebSockets", "fixed: one address does not take all of them (R65)"),
     ("", "30 s without progress of a response", "fixed: who takes no answer holds no place; a fifth of it in a crowd"),
     ("", "2048 bytes, and 5 s, for the body of a goodbye", "fixed: no goodbye is longer (R55)"),
-    ("", "4 s for a page to load again", "fixed: whoever closes a tab is gone within 5 s (R114)"),
+    ("", "4 s for a page to reload", "fixed: a closed tab is gone within 5 s (R114)"),
     ("", "4096 WebSockets that wait for an origin proof", "fixed: pages elsewhere take no other places (R92)"),
     ("", "5 s for an origin proof", "fixed: a page has fetched it by then (R92)"),
     ("", "10 attempts for a guess, a tenth for a good secret", "fixed: guessing is slow, knowing is not (R66)"),

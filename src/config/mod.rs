@@ -217,7 +217,7 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_time)]
     pub resume_window: Duration,
 
-    /// How long a room keeps its settings, its lobby and its roles after the last member has left. 0s: not at all.
+    /// How long a room keeps its settings, lobby and roles after the last member has left. 0s: not at all.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time_or_never)]
     pub empty_room_grace: Duration,
 

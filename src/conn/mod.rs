@@ -15,7 +15,7 @@ use crate::access::{Change, PROOF_TIMEOUT, Pass, PendingProof};
 use crate::app::App;
 use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
-use crate::hub::{Absence, Membership, PAGE_RETURN, Said};
+use crate::hub::{Absence, Membership, PAGE_RELOAD_WINDOW, Said};
 use crate::limits::{Attempt, Rejection, Visit};
 use crate::link::{Event, Link, with_jitter};
 use crate::outbox::Outbox;
@@ -184,7 +184,7 @@ impl Joined<'_> {
             Over::Happened(Event::End(End::PageEnded)) => {
                 tracing::debug!(reason = reason.as_str(), "page ended");
                 let absence = self.membership.lose(reason);
-                tokio::spawn(watch_absent(absence, self.pass, PAGE_RETURN, Some(reason)));
+                tokio::spawn(watch_absent(absence, self.pass, PAGE_RELOAD_WINDOW, Some(reason)));
             }
             // Somebody else has ended its stay, or goes on with it: the code of the close says which.
             Over::Happened(Event::Closed(_)) => self.membership.leave(reason),

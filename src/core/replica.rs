@@ -11,7 +11,7 @@ impl<H> Room<H> {
     /// When [`super::Input::Tick`] is due, of all that was asked for by [`Effect::WakeAt`]: for who has not heard it.
     pub fn wakes(&self) -> impl Iterator<Item = Duration> {
         let lost = self.members.values().filter_map(|member| member.lost.map(|(until, _)| until));
-        lost.chain(self.waking.then_some(self.quiet_until)).chain(self.vacancies())
+        lost.chain(self.waking.then_some(self.quiet_until)).chain(self.vacancy_deadlines())
     }
 
     /// The ways to all who have a socket: members that are not lost, and who waits.

@@ -29,7 +29,7 @@ pub(super) struct Member<H> {
     pub(super) handle: H,
     /// Its socket is lost: until when it may come back, and why it leaves if it does not.
     pub(super) lost: Option<(Duration, LeaveReason)>,
-    /// Host in the place of an absent one, and only until that one returns (R112).
+    /// Host in place of an absent one, until that one returns (R112).
     pub(super) substitute: bool,
 }
 
@@ -40,11 +40,11 @@ pub struct Room<H> {
     pub(super) capacity: usize,
     /// How long a member may be lost (R52).
     pub(super) window: Duration,
-    /// How long the room stays after its last member has left (R111).
+    /// How long the room is kept after its last member has left (R111).
     pub(super) grace: Duration,
-    /// End of that time, while nobody is in.
+    /// End of the grace period, while the room is empty.
     pub(super) empty_until: Option<Duration>,
-    /// Until when the last host may return before somebody takes its place (R110).
+    /// When a substitute takes the place of the last host, while that one may return (R110).
     pub(super) vacant_until: Option<Duration>,
     /// Whether it makes hosts of its members: the first one, and substitutes (R36).
     pub(super) makes_hosts: bool,
@@ -85,7 +85,7 @@ impl<H> Room<H> {
         Self { makes_hosts, ..self }
     }
 
-    /// The same room, which stays for so long after its last member has left.
+    /// Sets how long the room is kept after its last member has left (R111).
     pub fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
@@ -95,7 +95,7 @@ impl<H> Room<H> {
         self.members.is_empty()
     }
 
-    /// Whether nobody is here, and nothing is kept for anybody who returns.
+    /// Whether the room is empty and its grace period is over.
     pub fn is_over(&self) -> bool {
         self.is_empty() && self.empty_until.is_none()
     }
@@ -188,7 +188,7 @@ impl<H> Room<H> {
             Input::GiveUp => {
                 (self.window, self.grace) = (Duration::ZERO, Duration::ZERO);
                 self.expire(Duration::MAX, emit);
-                self.end_vacancies(Duration::MAX, emit);
+                self.expire_vacancies(Duration::MAX, emit);
                 Ok(())
             }
             Input::Tell { to, frame } => {
@@ -197,7 +197,7 @@ impl<H> Room<H> {
             }
             Input::Tick => {
                 self.expire(now, emit);
-                self.end_vacancies(now, emit);
+                self.expire_vacancies(now, emit);
                 if mem::take(&mut self.waking) {
                     self.announce_or_wait(now, emit);
                 }
@@ -254,7 +254,7 @@ impl<H> Room<H> {
                     emit(Effect::Close { handle, code: CloseCode::Superseded });
                 }
                 peer.role = role;
-                // With a grant of its own it is no substitute any more.
+                // A host by its own grant is no substitute.
                 let substitute = substitute && grant.role != Some(Role::Host);
                 self.enter(now, seat, peer, grant, comeback, handle, substitute, emit);
             }
@@ -283,7 +283,7 @@ impl<H> Room<H> {
             (peer.role, substitute) = (Role::Host, true);
         }
         let role = peer.role;
-        self.occupy(role);
+        self.note_entry(role);
         peer.state = grant.permissions.quieted(peer.role.quieted(peer.state));
         if self.is_by_host_key(grant) {
             self.house.removals.note_host_key(seat.id);
@@ -305,7 +305,7 @@ impl<H> Room<H> {
         self.send_to_all(Some(seat.id), &frame, emit);
         self.show_lobby_to(seat.id, emit);
         if role == Role::Host && !substitute {
-            self.dismiss_substitutes(emit);
+            self.demote_substitutes(emit);
         }
     }
 
@@ -331,15 +331,15 @@ impl<H> Room<H> {
                 self.house.removals.add(seat.id);
             }
             LeaveReason::Unauthorized => self.house.forget(seat.id),
-            _ => self.house.remember(seat.id, member.lasting_role()),
+            _ => self.house.remember(seat.id, member.role_on_return()),
         }
         if member.peer.role == Role::Host && self.hosts() == 0 {
             let may_return = !matches!(reason, LeaveReason::Removed | LeaveReason::Unauthorized);
-            // Whoever leaves with a connection has gone for good.
+            // A host that leaves with a connection has no window.
             self.vacant_until = member.lost.map(|(until, _)| until).filter(|_| may_return);
         }
         if self.is_empty() {
-            self.desert(now, emit);
+            self.start_grace_period(now, emit);
         } else {
             self.promote_next_host(now, emit);
         }
@@ -384,8 +384,8 @@ impl<H> Member<H> {
         if self.grant.permissions.has(name) { Ok(()) } else { Err(Refusal::NotAllowed(NOT_PERMITTED)) }
     }
 
-    /// Returns the role with which the member returns after it has left.
-    fn lasting_role(&self) -> Role {
+    /// Returns the role with which the member may return after it has left.
+    fn role_on_return(&self) -> Role {
         if self.substitute { Role::Participant } else { self.peer.role }
     }
 

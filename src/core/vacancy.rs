@@ -1,4 +1,4 @@
-//! Rooms whose host, or whose last member, is gone: for how long the place is kept, and who takes it (R110 to R113).
+//! Absent hosts and empty rooms: how long a place is kept, and who takes it (R110 to R113).
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use super::room::Room;
 use crate::protocol::{CloseCode, PeerId, Role, RoleReason};
 
 impl<H> Room<H> {
-    /// When [`super::Input::Tick`] is due for an absent host or an empty room.
-    pub(super) fn vacancies(&self) -> impl Iterator<Item = Duration> + use<H> {
+    /// Returns when [`super::Input::Tick`] is due for an absent host or an empty room.
+    pub(super) fn vacancy_deadlines(&self) -> impl Iterator<Item = Duration> + use<H> {
         [self.empty_until, self.vacant_until].into_iter().flatten()
     }
 
-    /// Returns whether the place of the host is kept for one who may return.
+    /// Returns whether the place of the last host is kept, because it may return.
     pub fn awaits_host(&self) -> bool {
         self.vacant_until.is_some()
     }
 
-    /// Returns whether somebody may take the place of a host: there is none, and none whose window to return is open.
+    /// Returns whether a substitute is needed: the room has no host, and the window of the last one is over.
     pub(super) fn lacks_host(&self, now: Duration) -> bool {
         self.makes_hosts && self.house.begun && self.hosts() == 0 && self.vacant_until.is_none_or(|until| until <= now)
     }
 
-    /// Notes that somebody of this role enters.
-    pub(super) fn occupy(&mut self, role: Role) {
+    /// Ends the deadlines that an entry with this role meets.
+    pub(super) fn note_entry(&mut self, role: Role) {
         self.house.begun = true;
         self.empty_until = None;
         if role == Role::Host {
@@ -31,9 +31,8 @@ impl<H> Room<H> {
         }
     }
 
-    /// Makes the member who has been here longest a substitute, where the room lacks a host; one without a connection only
-    /// where nobody else is. Listeners stay listeners: in a talk the audience must not get control of the room by waiting
-    /// (R113).
+    /// Makes the longest-present member a substitute if the room lacks a host, and one without a connection only if there
+    /// is no other. Listeners are skipped: the audience of a talk must not get control of the room by waiting (R113).
     pub(super) fn promote_next_host(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if !self.lacks_host(now) {
             return;
@@ -46,8 +45,8 @@ impl<H> Room<H> {
         }
     }
 
-    /// Takes the role of host from those who had it in the place of a host who has returned.
-    pub(super) fn dismiss_substitutes(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
+    /// Makes participants of all substitutes, because a host has returned.
+    pub(super) fn demote_substitutes(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
         let mut substitutes: Vec<(u64, PeerId)> = self
             .members
             .values()
@@ -60,8 +59,8 @@ impl<H> Room<H> {
         }
     }
 
-    /// Keeps the room for a while after its last member has left.
-    pub(super) fn desert(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+    /// Starts the grace period of a room that its last member has left, or ends the room if there is none.
+    pub(super) fn start_grace_period(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if self.grace.is_zero() {
             return self.disband(CloseCode::HostAbsent, emit);
         }
@@ -70,8 +69,8 @@ impl<H> Room<H> {
         emit(Effect::WakeAt(until));
     }
 
-    /// Ends what has lasted long enough: the wait for a host, and an empty room.
-    pub(super) fn end_vacancies(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
+    /// Ends the grace period of an empty room and the window of an absent host, if their time is over.
+    pub(super) fn expire_vacancies(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if self.empty_until.is_some_and(|until| until <= now) {
             self.disband(CloseCode::HostAbsent, emit);
         }

@@ -24,7 +24,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 struct Goodbye {
     room: String,
     resume: String,
-    /// The page ends, and may be about to load again (R114).
+    /// The page ends and may be about to reload (R114).
     #[serde(default)]
     may_return: bool,
 }
@@ -52,7 +52,7 @@ pub(super) async fn leave(
         ApiError::new(StatusCode::FORBIDDEN, "RESUME_INVALID", message)
     })?;
     let left = if goodbye.may_return {
-        app.hub.leave_unless_back(&room, id, stay);
+        app.hub.leave_unless_reloaded(&room, id, stay);
         false
     } else {
         // Who is gone already has got what it wished.

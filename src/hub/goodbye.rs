@@ -13,9 +13,9 @@ use crate::core::{Act, Input, Refusal, Room, Seat};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, LeaveReason, PeerId, RoomName};
 
-/// How long a page that has ended may take to load again and come back (R114). Whoever has closed a tab is to be gone within
-/// 5 s.
-pub const PAGE_RETURN: Duration = Duration::from_secs(4);
+/// How long the member of a page that has ended is kept for the reloaded page (R114): short enough for a closed tab to
+/// disappear within 5 s.
+pub const PAGE_RELOAD_WINDOW: Duration = Duration::from_secs(4);
 
 /// What became of a goodbye.
 #[derive(Debug)]
@@ -51,11 +51,11 @@ impl Hub {
         goodbye
     }
 
-    /// Says goodbye for the member of that stay after [`PAGE_RETURN`]. A page that has come back by then has another stay.
-    pub fn leave_unless_back(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) {
+    /// Ends this session after [`PAGE_RELOAD_WINDOW`]. A page that has reloaded by then has another session, which goes on.
+    pub fn leave_unless_reloaded(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) {
         let (hub, name) = (Arc::clone(self), name.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(PAGE_RETURN).await;
+            tokio::time::sleep(PAGE_RELOAD_WINDOW).await;
             hub.leave(&name, id, stay).heard().await;
         });
     }

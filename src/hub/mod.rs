@@ -20,7 +20,7 @@ mod shared;
 
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
-pub use goodbye::{Goodbye, PAGE_RETURN};
+pub use goodbye::{Goodbye, PAGE_RELOAD_WINDOW};
 pub use membership::{Absence, Membership, Said};
 pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
 pub use recorded::{HostPresence, NotRecorded};
@@ -96,7 +96,7 @@ pub struct HubRules {
     pub room_members: usize,
     /// How long a room keeps the place of a member whose socket is lost (R52).
     pub resume_window: Duration,
-    /// How long a room stays after its last member has left (R111).
+    /// How long a room is kept after its last member has left (R111).
     pub empty_room_grace: Duration,
     /// The most rooms.
     pub rooms: usize,

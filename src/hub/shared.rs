@@ -261,7 +261,7 @@ impl Hub {
 
     /// Sends everybody away who has a socket. What they miss from now on waits for them to come for it at another server.
     pub(super) fn send_on(self: &Arc<Self>, name: &RoomName, shared: &mut Shared) {
-        shared.share.let_go();
+        shared.share.drain();
         let mut members = Vec::new();
         for (seat, outbox, _) in shared.share.locals().filter(|(_, _, connected)| *connected) {
             if shared.is_member(seat) {

@@ -202,14 +202,14 @@ impl LeaveReason {
     }
 }
 
-/// Why a role changed that no host has changed (R110, R112).
+/// Reason of a role change that no host has made (R110, R112).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum RoleReason {
-    /// The host is gone: this peer takes its place.
+    /// The host is absent: this peer is its substitute.
     HostAbsent,
-    /// The host is back: this peer gives the place back.
+    /// The host has returned: this peer is no longer its substitute.
     HostReturned,
 }
 
@@ -253,7 +253,7 @@ pub enum CloseCode {
     TryLater = 4011,
     /// A page of another origin, without a valid proof (R92).
     OriginNotAllowed = 4012,
-    /// Nobody came back to the room before whose door this peer waited (R111).
+    /// Nobody returned to the room in whose lobby this peer waited (R111).
     HostAbsent = 4013,
 }
 

@@ -84,7 +84,7 @@ pub enum ServerMessage<'a> {
         id: PeerId,
         /// The role from now on.
         role: Role,
-        /// Set if no host has decided so (R110, R112).
+        /// Set if no host has made the change (R110, R112).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         reason: Option<RoleReason>,

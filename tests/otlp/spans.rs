@@ -57,6 +57,8 @@ impl Stage {
             collector.settings(),
             ("ROUNDTABLE_REDIS_URL", &url),
             ("ROUNDTABLE_RESUME_KEY", "the same for all servers, and long"),
+            // The last one to leave ends the room at once, with a request to the engine.
+            ("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s"),
         ];
         let other = Running::start(&shared);
         let own = [

@@ -242,13 +242,13 @@ impl<L, C> Share<L, C> {
         self.locals.is_empty() && !moves && self.pending.is_empty() && !self.keeps_empty_room()
     }
 
-    /// Whether this server keeps the room for those who may return (R111): the first of all servers that are in.
+    /// Whether this server keeps the empty room during its grace period (R111): the first of all servers that have it.
     fn keeps_empty_room(&self) -> bool {
         let keeps = |replica: &Replica| {
             let room = replica.room();
             room.is_empty() && !room.is_over() && replica.posts().first() == Some(&self.own)
         };
-        !self.lets_go && self.replica.as_ref().is_some_and(keeps)
+        !self.is_draining && self.replica.as_ref().is_some_and(keeps)
     }
 
     /// Whether there is nothing left to stay for.

@@ -51,7 +51,7 @@ pub struct Rules {
     pub capacity: usize,
     /// How long one may be lost.
     pub window: Duration,
-    /// How long a room stays after its last member has left.
+    /// How long a room is kept after its last member has left.
     pub grace: Duration,
     /// Whether rooms make hosts of their members.
     pub makes_hosts: bool,
@@ -124,8 +124,8 @@ pub struct Share<L, C> {
     /// Since when there is nobody here any more.
     deserted: Option<Duration>,
     degraded: bool,
-    /// Empty rooms are not kept any more: this server goes away.
-    lets_go: bool,
+    /// This server shuts down: an empty room is not kept here.
+    is_draining: bool,
     /// The engine has it in the room no more.
     is_out: bool,
     /// Who has gone from here to another server, and whose session has not.
@@ -170,7 +170,7 @@ impl<L, C> Share<L, C> {
             refresh_at: Duration::ZERO,
             deserted: None,
             degraded: false,
-            lets_go: false,
+            is_draining: false,
             is_out: false,
             moving: BTreeMap::new(),
             shipping: BTreeSet::new(),
@@ -229,9 +229,9 @@ impl<L, C> Share<L, C> {
         self.retry_at = until;
     }
 
-    /// Keeps no empty room from now on, because this server goes away.
-    pub fn let_go(&mut self) {
-        self.lets_go = true;
+    /// Stops keeping an empty room, because this server shuts down.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
     }
 
     /// These servers are gone, as far as is known now: their leases have run out.
