@@ -1,6 +1,6 @@
 // Whoever goes is gone, however it happens, and whoever comes back is there once.
 
-import { expect, expectAllSeen, expectPictures, test } from './lib/test.js';
+import { CLOSED_TAB_MS, expect, expectAllSeen, expectPictures, test } from './lib/test.js';
 
 /** What a person watching would call a flicker rather than a ghost; in milliseconds. */
 const MOMENT = 3_000;
@@ -23,8 +23,8 @@ test('a closed tab leaves no ghost', { tag: '@stack' }, async ({ join }) => {
   const ada = await join('Ada', 'close');
   const grace = await join('Grace', 'close');
   await expectAllSeen([ada, grace]);
-  await grace.page.close({ runBeforeUnload: true });
-  await expect(ada.tiles).toHaveCount(0, { timeout: 5_000 });
+  await grace.closeTab();
+  await expect(ada.tiles).toHaveCount(0, { timeout: CLOSED_TAB_MS });
 });
 
 test('a crashed tab is gone when its media stops', async ({ join }) => {
@@ -67,7 +67,7 @@ test('whoever goes back to a page that the browser has not kept is in the meetin
   await grace.button('join').click();
   await expectAllSeen([ada, grace]);
   await grace.page.goto('about:blank');
-  await expect(ada.tiles).toHaveCount(0, { timeout: 5_000 });
+  await expect(ada.tiles).toHaveCount(0, { timeout: CLOSED_TAB_MS });
   await grace.page.goBack();
   await expectAllSeen([ada, grace]);
   await expect(ada.tiles).toHaveCount(1);

@@ -2,10 +2,7 @@
 
 import { executablePath, allowDevices, fakeDevices, quiet } from './lib/chromium.js';
 import { loseForGood, Wire, website } from './lib/net.js';
-import { expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
-
-/** Within this time somebody who has gone is seen no more; in milliseconds. */
-const MOMENT = 5_000;
+import { CLOSED_TAB_MS, expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
 
 const test = base.extend({
   /** A page of another site. */
@@ -36,7 +33,7 @@ test('a page that the browser has kept is in the meeting again, as who it was', 
   for (let times = 0; times < 2; times++) {
     await ada.page.evaluate(() => (window.left = true));
     await ada.page.goto(elsewhere);
-    await expect(grace.tiles).toHaveCount(0, { timeout: MOMENT });
+    await expect(grace.tiles).toHaveCount(0, { timeout: CLOSED_TAB_MS });
     await ada.page.goBack({ waitUntil: 'commit' });
     expect(await ada.page.evaluate(() => window.left), 'it is the page that was left').toBe(true);
     await expectPictures(ada, 'Grace');
@@ -58,7 +55,7 @@ test('whether the browser keeps a page that sends or not: it is in again, once, 
   await expectAllSeen([ada, grace]);
   for (let times = 0; times < 3; times++) {
     await grace.page.goto(elsewhere);
-    await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });
+    await expect(ada.tiles).toHaveCount(0, { timeout: CLOSED_TAB_MS });
     await grace.page.goBack({ waitUntil: 'commit' });
     await expectAllSeen([ada, grace]);
     await expect(ada.tile('Grace')).toHaveAttribute('data-mic', 'on');
@@ -75,6 +72,6 @@ test('who goes while the socket is lost is gone, too', async ({ elsewhere, join,
   await loseForGood(grace, wire);
   await expect(ada.tile('Grace')).toHaveAttribute('data-away', '');
   await grace.page.goto(elsewhere);
-  await expect(ada.tiles).toHaveCount(0, { timeout: MOMENT });
+  await expect(ada.tiles).toHaveCount(0, { timeout: CLOSED_TAB_MS });
   wire.close();
 });

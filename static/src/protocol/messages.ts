@@ -140,7 +140,7 @@ id: string,
  */
 role: Role, 
 /**
- * Set if no host has decided so (R110, R112).
+ * Set if no host has made the change (R110, R112).
  */
 reason?: RoleReason, } | { "type": "settings", 
 /**

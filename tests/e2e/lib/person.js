@@ -43,6 +43,13 @@ export class Person {
     await expect.poll(settled, { message: `${this.name} joins`, intervals: [50] }).toBe(true);
   }
 
+  /** Closes the tab; resolves when it is closed, which a busy machine delays. */
+  async closeTab() {
+    const closed = this.page.waitForEvent('close');
+    await this.page.close({ runBeforeUnload: true });
+    await closed;
+  }
+
   /** Someone else's tile. */
   tile(name) {
     return this.page.locator(`[data-peer-id][aria-label="${name}"]`);
@@ -74,6 +81,9 @@ export class Person {
     return this.page.evaluate((name) => window.probe.doubled(name), name);
   }
 }
+
+/** A page that has ended is gone for the others within this time (R114), long before its window ends; in milliseconds. */
+export const CLOSED_TAB_MS = 5_000;
 
 /**
  * The longest pause in someone's pictures, in milliseconds, while a connection lasts: longer than a busy machine needs for
