@@ -2,6 +2,9 @@
 
 import { Person, expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
 
+/** How long the server waits for a reload (R114), in milliseconds. A busy machine may need longer: then it is a leave. */
+const RELOAD_MS = 4_000;
+
 const test = base.extend({
   /** Somebody in a room with the browser of this name. */
   enter: async ({ open, server }, use) => {
@@ -27,6 +30,7 @@ const row = (person, name) => person.page.locator(`[data-person="${name}"]`);
 
 for (const browser of ['Chromium', 'Firefox']) {
   test(`${browser}: a host that reloads is the same host, and nobody has left`, async ({ enter, join }) => {
+    test.setTimeout(180_000);
     const ada = await enter(browser, 'Ada', 'again');
     await inside(ada);
     await click(ada, 'people');
@@ -38,13 +42,17 @@ for (const browser of ['Chromium', 'Firefox']) {
     const alan = await join('Alan', 'again');
     const id = await idOf(grace, 'Ada');
 
-    for (let times = 0; times < 2; times++) {
+    for (let quick = 0; quick < 2;) {
+      const [begun, before] = [Date.now(), await departures(grace, 'Ada')];
       await ada.page.reload();
       await inside(ada);
+      const isQuick = Date.now() - begun < RELOAD_MS;
       await expectAllSeen([ada, grace]);
       expect(await idOf(grace, 'Ada')).toBe(id);
+      if (!isQuick) continue;
+      expect(await departures(grace, 'Ada')).toBe(before);
+      quick += 1;
     }
-    expect(await departures(grace, 'Ada')).toBe(0);
     await expect(told(grace)).toHaveCount(0);
     await expect(grace.tiles).toHaveCount(1);
 
@@ -107,7 +115,7 @@ test.describe('after the window of a host', () => {
     const ada = await join('Ada', 'gone', { video: false });
     const grace = await join('Grace', 'gone', { video: false });
     await expect(ada.tiles).toHaveCount(1);
-    const { url } = { url: ada.page.url() };
+    const url = ada.page.url();
     await ada.page.goto('about:blank');
     await expect(grace.tiles).toHaveCount(0);
     await expect(told(grace)).toContainText('The host has left. You are now the host.');
