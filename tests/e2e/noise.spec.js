@@ -35,7 +35,7 @@ const sentLoudness = ({ page }) =>
     return Math.sqrt((now[0] - energy) / (now[1] - seconds));
   });
 
-test('a noise is hardly heard any more, by code of this server alone, and the choice is remembered', async ({
+test('a noise is hardly heard any more, by code of this server alone, and the choice is remembered', { tag: '@alone' }, async ({
   person,
   server,
 }) => {
