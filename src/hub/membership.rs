@@ -152,14 +152,11 @@ impl Membership {
     }
 
     /// Whether other servers are asked.
-    fn wish(&self, said: Said<'_>, mut wish: Wish) -> Result<bool, Refusal> {
+    fn wish(&self, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
         let (hub, seat) = (&self.hub, self.seat);
         // Under the lock under which another socket takes over: a message that counts is carried out.
         let mut rooms = hub.lock(&self.room);
         let held = rooms.get_mut(&self.room).ok_or(Refusal::NotMember)?;
-        if let Wish::Act(_, Act::State { patch, .. }) = &mut wish {
-            held.keep_sign(seat.id, patch);
-        }
         match held {
             Held::Own(room) => {
                 if let Some(number) = said.number

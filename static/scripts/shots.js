@@ -26,7 +26,6 @@ const ALL = [
     'two',
     'back-camera+more',
     'three',
-    'nine',
     'crowded',
     'many',
     'links',

@@ -19,6 +19,7 @@ const query = new URLSearchParams(location.search);
 const name = query.get('name');
 const story = query.get('story') ?? '';
 const view = stories[story]?.();
+if (view === undefined && !['', 'landing', 'operator'].includes(story)) throw new Error(`no story: ${story}`);
 
 const page =
   story === 'operator'

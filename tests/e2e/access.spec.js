@@ -75,6 +75,8 @@ for (const [colorScheme, locale, viewport] of [
   ['light', 'zh-CN', { width: 1280, height: 800 }],
   ['dark', 'zh-CN', { width: 390, height: 844 }],
   ['light', 'en-US', { width: 844, height: 390 }],
+  // 1280 px at 400 % (WCAG 1.4.10).
+  ['dark', 'en-US', { width: 320, height: 568 }],
 ]) {
   const look = `${colorScheme}, ${locale}, ${viewport.width}×${viewport.height}`;
   test(`axe finds nothing: ${look}`, async ({ person, server }) => {

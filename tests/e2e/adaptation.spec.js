@@ -21,7 +21,7 @@ function sending({ page }) {
   );
 }
 
-test('six people: each copy of the camera shrinks as they come, and grows as they leave', async ({
+test('six people: each copy of the camera shrinks as they come, and grows as they leave', { tag: '@alone' }, async ({
   join,
 }) => {
   const ada = await join('Ada', 'crowd');

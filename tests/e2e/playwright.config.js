@@ -10,7 +10,7 @@ export default defineConfig({
   timeout: 90_000,
   expect: { timeout: 20_000 },
   forbidOnly: true,
-  reporter: 'list',
+  reporter: [['list'], ['./lib/failures.js']],
   // A stack that runs already is given only what does not stop it or need other settings, and its upgrade where there is one.
   grep: process.env.BASE_URL ? /@stack/ : /./,
   grepInvert: process.env.UPGRADE ? undefined : /@upgrade/,

@@ -96,7 +96,7 @@ async function aWhile(person, of, count) {
   return { begun, ended, middle: (begun + ended) / 2 };
 }
 
-test('a recording holds everyone, and everyone is told', async ({ join, person, server }) => {
+test('a recording holds everyone, and everyone is told', { tag: '@alone' }, async ({ join, person, server }) => {
   const ada = await recorder(person, server, 'rec', withPlace);
   const grace = await join('Grace', 'rec', { audio: true });
   await expectPictures(ada, 'Grace');
@@ -148,7 +148,7 @@ test('a recording holds everyone, and everyone is told', async ({ join, person, 
   expect(file.loudness).toBeGreaterThan(0.02);
 });
 
-test('without a disk it is kept in memory, says so before, and is saved on leaving', async ({
+test('without a disk it is kept in memory, says so before, and is saved on leaving', { tag: '@alone' }, async ({
   person,
   server,
 }) => {
@@ -235,7 +235,7 @@ async function jump(base64) {
   return { duration, at: video.currentTime / duration };
 }
 
-test('a recording of Firefox says how long it is, and can be jumped in', async ({ fox, page, server }) => {
+test('a recording of Firefox says how long it is, and can be jumped in', { tag: '@alone' }, async ({ fox, page, server }) => {
   const ada = await fox('Ada');
   await ada.page.addInitScript(withDownloads);
   await ada.join(server.url, 'fox', { audio: true });

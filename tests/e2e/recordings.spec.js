@@ -51,7 +51,7 @@ async function recordToServer(person) {
   await person.button('confirm').click();
 }
 
-test('everybody knows, the server is killed meanwhile, and the file plays from the beginning to the end', async ({
+test('everybody knows, the server is killed meanwhile, and the file plays from the beginning to the end', { tag: '@alone' }, async ({
   join,
   person,
   server,
@@ -114,7 +114,7 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   expect(seen.flat().every((colours) => Math.max(...colours) > 30)).toBe(true);
 });
 
-test('of two servers the one is killed: the recording goes on at the other, in the same file', async ({
+test('of two servers the one is killed: the recording goes on at the other, in the same file', { tag: '@alone' }, async ({
   pair: { servers, wires },
   person,
 }) => {
@@ -145,7 +145,7 @@ test('of two servers the one is killed: the recording goes on at the other, in t
 test.describe('a server whose room for recordings ends', () => {
   test.use({ more: { ROUNDTABLE_RECORDINGS_QUOTA: '300000' } });
 
-  test('the rest stays on the device, and can be played by itself', async ({ join, server }) => {
+  test('the rest stays on the device, and can be played by itself', { tag: '@alone' }, async ({ join, server }) => {
     const ada = await join('Ada', 'full', { audio: true });
     await expect(ada.ownTile).toBeVisible();
     await recordToServer(ada);

@@ -178,7 +178,7 @@ export const en = {
     room_locked: { sentence: 'A host has locked this meeting.', action: 'Try again' },
     lobby_refused: { sentence: 'A host did not let you in.', action: 'Back to home page' },
     removed: { sentence: 'A host removed you from this meeting.', action: 'Back to home page' },
-    ended: { sentence: 'The host ended this meeting for everyone.', action: 'Back to home page' },
+    ended: { sentence: 'This meeting was ended for everyone.', action: 'Back to home page' },
     host_absent: { sentence: 'The host has not come back to this meeting.', action: 'Try again' },
     superseded: { sentence: 'You joined this meeting in another window.', action: 'Rejoin here' },
     token_missing: {

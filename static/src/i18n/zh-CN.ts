@@ -137,7 +137,7 @@ export const zhCN: LobbyMessages = {
     room_locked: { sentence: '主持人已锁定会议。', action: '再试一次' },
     lobby_refused: { sentence: '主持人没有同意你加入。', action: '返回首页' },
     removed: { sentence: '你已被主持人移出会议。', action: '返回首页' },
-    ended: { sentence: '主持人已结束会议。', action: '返回首页' },
+    ended: { sentence: '会议已结束。', action: '返回首页' },
     host_absent: { sentence: '主持人没有回到会议。', action: '再试一次' },
     superseded: { sentence: '你已在另一个窗口加入了这个会议。', action: '在这里重新加入' },
     token_missing: { sentence: '加入这个会议需要邀请链接。', action: '请向邀请你的人索取链接。' },
