@@ -49,7 +49,11 @@ impl Stage {
     /// Addresses count for themselves, and who is lost leaves soon.
     pub async fn set(settings: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().await;
-        let own = [("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1"), ("ROUNDTABLE_RESUME_WINDOW", "200ms")];
+        let own = [
+            ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1"),
+            ("ROUNDTABLE_RESUME_WINDOW", "200ms"),
+            ("ROUNDTABLE_EMPTY_ROOM_GRACE", "200ms"),
+        ];
         let mut program = program(BINARY, &[&own, settings].concat());
         program.stderr(Stdio::piped());
         let server = Running::spawn(program);
