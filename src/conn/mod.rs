@@ -324,7 +324,7 @@ impl Joined<'_> {
             Ok(granted) => granted,
             Err(denied) => {
                 // A member must not lock out its whole address: nothing is counted beyond what joins may use up.
-                if let Attempt::After(_) = self.visit.attempt(false) {
+                if let Attempt::After(_) = self.visit.attempt(None) {
                     self.visit.guessed();
                 }
                 return link.refuse(denied.code, &denied.message, Some("renew"), reference);
