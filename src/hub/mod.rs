@@ -21,7 +21,7 @@ mod shared;
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use goodbye::{Goodbye, PAGE_RELOAD_WINDOW};
-pub use membership::{Absence, Membership, Said};
+pub use membership::{Absence, Decision, Membership, Said};
 pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
 pub use recorded::{HostPresence, NotRecorded};
 
