@@ -114,15 +114,15 @@ fn a_server_that_lacks_dropped_entries_gets_the_room_from_another_one() {
     world.join(1, 1, state());
     world.run(SOON);
     let (seat, told) = (world.seat(ada), world.told.len());
-    // Nothing that is published arrives; the log has no place for all of it.
-    world.loss = 100;
+    // Nothing arrives at the second server, and the log has no place for all of it.
+    world.servers[1].cut = true;
     for at in 0..6 {
         let text = "x".repeat(4_000 + at);
         let patch = StatePatch::from([("text", Some(StateValue::Text(text.into())))]);
         world.act(0, Act::State { seat, patch }, None, None);
     }
     world.run(ARRIVED);
-    world.loss = 0;
+    world.servers[1].cut = false;
     world.run(GONE);
     let copies = world.told[told..].iter().filter(|(_, bytes)| matches!(Direct::decode(bytes), Ok(Direct::Replica(_))));
     assert_ne!(copies.count(), 0);
