@@ -24,7 +24,7 @@ use crate::config::Secret;
 use crate::outbound;
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
 use crate::telemetry::{self, Metrics, Origin, Parent, Traced, Traces};
-use queue::RoomQueue;
+use queue::{Phase, RoomQueue};
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -170,7 +170,12 @@ impl Webhooks {
         };
         // Counted before it is in: it may be out and done with by the next line.
         self.metrics.webhooks_queued.inc();
-        if line.queue.put(room, event).is_some() {
+        let phase = match event.event {
+            "room_opened" => Phase::Opening,
+            "room_closed" => Phase::Closing,
+            _ => Phase::During,
+        };
+        for _ in line.queue.put(room, phase, event) {
             self.metrics.webhooks_queued.dec();
             self.dropped(line, "more waits than may");
         }

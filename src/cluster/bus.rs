@@ -17,8 +17,9 @@ use crate::protocol::RoomName;
 
 /// How many entries a room's log keeps. Who lacks an older one asks another server for the room.
 pub const LOG_ENTRIES: usize = 256;
-/// Bytes of the entries that a room's log keeps, but always the latest one: members must not fill the store's memory.
-pub const LOG_BYTES: usize = 128 * 1024;
+/// Bytes of the entries that a room's log keeps, but always the latest one. Members of many rooms must not fill the store's
+/// memory. A server that lacks older entries asks another server for the room.
+pub const LOG_BYTES: usize = 16 * 1024;
 /// A room's record is kept so long after the last request of a server that is in. Who has one asks at least every
 /// 30 s.
 pub const RECORD_LASTS: Duration = Duration::from_secs(120);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use roundtable::cluster::bus::{Answer, BATCH, Request};
 use roundtable::cluster::records::Limits;
-use roundtable::cluster::wire::{Body, Incarnation, News};
+use roundtable::cluster::wire::{Body, Entry, Incarnation, News, to_bytes};
 use roundtable::protocol::{PeerName, RoomName};
 
-use crate::server::{LONG, Server, act, new_room};
+use crate::server::{LONG, Server, act, act_of, new_room};
 
 /// An engine that runs.
 pub trait Engine: Sync {
@@ -35,7 +35,7 @@ macro_rules! keeps_its_promises {
         crate::contract::keeps_its_promises!($engine =>
             servers_come_in_an_order, who_is_in_may_ask_to_come_in_again, records_come_one_after_the_other,
             acts_get_numbers, who_is_not_in_appends_nothing, a_log_is_read_from_anywhere, a_log_forgets_its_beginning,
-            a_log_has_bounded_bytes,
+            a_log_has_bounded_bytes, a_log_has_up_to_16_kib_or_one_entry,
             who_goes_is_told, a_room_that_nobody_knows_begins_anew, who_is_put_out_is_told, records_expire,
             messages_go_to_one_server, messages_come_as_they_are, a_room_that_was_forgotten_is_silent,
             leases_end, rooms_have_any_name);
@@ -206,6 +206,28 @@ pub async fn a_log_has_bounded_bytes(engine: &impl Engine) {
             assert_eq!(entries.map(|entries| entries.len()), there, "after {after}");
         }
     }
+}
+
+pub async fn a_log_has_up_to_16_kib_or_one_entry(engine: &impl Engine) {
+    let (mut a, room) = (engine.join().await, new_room());
+    let place = a.attach(&room).await;
+    let acts = (1..=BATCH as u64).map(|own| (own, act_of(5_000))).collect();
+    let Answer::Done { number } = a.ask(&room, place.append(acts)).await else { panic!("acts are appended") };
+    let mut kept = Vec::new();
+    for after in (0..number).rev() {
+        let answer = a.ask(&room, place.fetch(after)).await;
+        let Answer::Entries { entries: Some(entries), .. } = answer else { break };
+        kept = entries;
+    }
+    let bytes: usize = kept.iter().map(|entry| to_bytes(entry).len()).sum();
+    assert!(kept.len() > 1 && bytes <= 16 * 1024, "{} entries, {bytes} bytes", kept.len());
+    // The latest one is kept, whatever it has.
+    let large = act_of(30_000);
+    a.ask(&room, place.append(vec![(BATCH as u64 + 1, large.clone())])).await;
+    assert_eq!(a.ask(&room, place.fetch(number - 1)).await, Answer::Entries { number: number + 1, entries: None });
+    let answer = a.ask(&room, place.fetch(number)).await;
+    let Answer::Entries { entries: Some(entries), .. } = answer else { panic!("{answer:?}") };
+    assert!(matches!(&*entries, [Entry { body: Body::Act { act, .. }, .. }] if *act == large));
 }
 
 pub async fn who_goes_is_told(engine: &impl Engine) {

@@ -1,5 +1,6 @@
-//! The engine is killed, stands still, or is not there yet.
+//! The engine is killed, stands still, has no memory left, or is not there yet.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use roundtable::cluster::records::Limits;
 
 use crate::contract::Engine;
 use crate::redis::{Single, connect, until};
-use crate::server::{act, new_room};
+use crate::server::{act, act_of, new_room};
 
 /// An answer is given within a second; the rest is for a machine that is busy.
 const BOUND: Duration = Duration::from_secs(5);
@@ -160,4 +161,53 @@ async fn what_finds_no_room_is_lost_and_counted() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_maxmemory_rooms_go_on_and_logs_do_not_grow() {
+    let engine = Single::start();
+    let (mut a, mut b, mut c) = (engine.join().await, engine.join().await, engine.join().await);
+    let (room, lease) = (new_room(), Duration::from_secs(60));
+    let first = a.attach(&room).await;
+    let second = b.attach(&room).await;
+    a.entry(&room).await;
+    a.ask(&room, first.append((1..=4).map(|own| (own, act_of(2_000))).collect())).await;
+    assert_eq!(a.bus.renew(lease).await, Ok(false));
+    let cli = |arguments: &[&str]| {
+        let socket = engine.address.replace("unix://", "");
+        let output = Command::new("redis-cli").args(["-s", &socket]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    // From now on it refuses whatever may enlarge its data.
+    assert_eq!(cli(&["config", "set", "maxmemory", "1"]), "OK");
+    assert!(cli(&["set", "key", "value"]).starts_with("OOM"));
+    let log = format!("rt:{{{}}}:log", room.as_str());
+    let bytes = || -> usize {
+        let entries: usize = cli(&["llen", &log]).parse().unwrap();
+        (0..entries).map(|at| cli(&["--raw", "lindex", &log, &at.to_string()]).len()).sum()
+    };
+    let before = bytes();
+    // Servers stay alive, and records too.
+    assert_eq!((a.bus.renew(lease).await, b.bus.renew(lease).await), (Ok(true), Ok(false)));
+    assert!(matches!(a.ask(&room, first.fetch(5)).await, Answer::Entries { entries: Some(log), .. } if log.len() == 1));
+    // Rooms go on, and their logs do not grow.
+    for own in 5..40 {
+        assert_eq!(a.ask(&room, first.append(vec![(own, act_of(900))])).await, Answer::Done { number: own + 2 });
+        assert!(bytes() <= before, "{} bytes, {before} before", bytes());
+    }
+    let acts = (40..60).map(|own| (own, act_of(900))).collect();
+    assert_eq!(a.ask(&room, first.append(acts)).await, Answer::Done { number: 61 });
+    assert!(bytes() <= before, "{} bytes, {before} before", bytes());
+    // Servers come and go, and with the last one everything goes.
+    let third = c.attach(&room).await;
+    assert_eq!((third.number, third.others.len()), (62, 2));
+    assert_eq!(c.ask(&new_room(), third.fetch(0)).await, Answer::Unknown);
+    let evict = Request::Evict { post: third.post, incarnation: third.incarnation, victim: second.post };
+    assert_eq!(c.ask(&room, evict).await, Answer::Done { number: 63 });
+    assert_eq!(a.ask(&room, first.detach()).await, Answer::Done { number: 64 });
+    assert_eq!(c.ask(&room, third.detach()).await, Answer::Done { number: 65 });
+    assert_eq!(cli(&["keys", "rt:{room*"]), "");
+    // Servers connect, and rooms begin.
+    let mut d = engine.join().await;
+    assert_eq!(d.attach(&new_room()).await.number, 1);
 }

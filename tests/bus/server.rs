@@ -9,7 +9,7 @@ use roundtable::cluster::bus::{Answer, Bus, Event, Request, Unavailable};
 use roundtable::cluster::wire::{Entry, Incarnation};
 use roundtable::cluster::{Post, ServerId};
 use roundtable::core::{Act, Seat};
-use roundtable::protocol::{PeerId, RoomName};
+use roundtable::protocol::{PeerId, RoomName, StatePatch, StateValue};
 use tokio::sync::mpsc;
 
 /// More than anything here takes, on a machine that is busy.
@@ -124,4 +124,10 @@ impl Place {
 /// Some act, told from others by its session.
 pub fn act(session: u64) -> Act {
     Act::Sync { seat: Seat { id: PeerId::from_random([7; PeerId::LEN]), session } }
+}
+
+/// A change of a state with a text of this length.
+pub fn act_of(bytes: usize) -> Act {
+    let seat = Seat { id: PeerId::from_random([7; PeerId::LEN]), session: 1 };
+    Act::State { seat, patch: StatePatch::from([("text", Some(StateValue::Text("x".repeat(bytes).into())))]) }
 }

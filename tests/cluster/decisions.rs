@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roundtable::cluster::ServerId;
+use roundtable::cluster::records::Limits;
 use roundtable::cluster::wire::{Content, Direct};
 use roundtable::core::{Act, Seat};
 use roundtable::protocol::{Frame, LeaveReason, Role, StatePatch, StateValue};
@@ -102,6 +103,33 @@ fn a_roster_is_shown_without_asking_others_where_nothing_is_to_be_announced() {
     assert_eq!(shown(&world), 1);
     world.run(SOON);
     assert_eq!((shown(&world), world.appends > appends), (2, true));
+}
+
+#[test]
+fn a_server_that_lacks_dropped_entries_gets_the_room_from_another_one() {
+    let mut world = World::new(1, 2);
+    world.engine.set_limits(Limits::default());
+    let ada = world.join(0, 0, state());
+    world.run(SOON);
+    world.join(1, 1, state());
+    world.run(SOON);
+    let (seat, told) = (world.seat(ada), world.told.len());
+    // Nothing arrives at the second server, and the log has no place for all of it.
+    world.servers[1].cut = true;
+    for at in 0..6 {
+        let text = "x".repeat(4_000 + at);
+        let patch = StatePatch::from([("text", Some(StateValue::Text(text.into())))]);
+        world.act(0, Act::State { seat, patch }, None, None);
+    }
+    world.run(ARRIVED);
+    world.servers[1].cut = false;
+    world.run(GONE);
+    let copies = world.told[told..].iter().filter(|(_, bytes)| matches!(Direct::decode(bytes), Ok(Direct::Replica(_))));
+    assert_ne!(copies.count(), 0);
+    let replica = |slot: usize| world.servers[slot].share.as_ref().unwrap().replica().unwrap();
+    assert_eq!(replica(0).room(), replica(1).room());
+    let (peer, _) = replica(1).room().members().find(|(peer, _)| peer.id == seat.id).unwrap();
+    assert_eq!(peer.state.get("text"), Some(&StateValue::Text("x".repeat(4_005).into())));
 }
 
 #[test]

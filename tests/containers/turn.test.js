@@ -136,11 +136,14 @@ test('public addresses are relayed to, private ones are not', async () => {
   const inside = [
     ...['10.1.2.3', '172.16.0.1', '172.17.0.1', '192.168.1.1', '127.0.0.1', '0.0.0.0', '169.254.169.254'],
     ...['100.64.0.1', '224.0.0.1', '239.255.255.250', '255.255.255.255', '192.0.0.1', '198.18.0.1'],
+    // Services of clouds for their own machines: Azure, Alibaba Cloud, Oracle, IBM Cloud.
+    ...['168.63.129.16', '100.100.100.200', '192.0.0.192', '161.26.0.10', '166.8.0.1', '166.11.255.255'],
   ];
   const { NetworkSettings } = await container('server');
   for (const { IPAddress, Gateway } of Object.values(NetworkSettings.Networks)) inside.push(IPAddress, Gateway);
   for (const address of inside) assert.equal(await ada.permit(address), 403, address);
   const outside = ['8.8.8.8', '9.255.255.255', '11.0.0.0', '100.63.255.255', '100.128.0.0', '172.15.255.255'];
+  outside.push('168.63.129.15', '168.63.129.17', '161.25.255.255', '161.27.0.0', '166.7.255.255', '166.12.0.0');
   for (const address of [...outside, '172.32.0.0', '192.167.255.255', '192.169.0.0', '223.255.255.255']) {
     assert.equal(await ada.permit(address), 0, address);
   }

@@ -60,6 +60,13 @@ after(async () => {
   await turn?.stop();
 });
 
+test('nobody is relayed to what clouds serve to their own machines', async () => {
+  const inside = ['169.254.169.254', '168.63.129.16', '100.100.100.200', '192.0.0.192', '161.26.0.10', '166.8.0.1', '166.11.255.255'];
+  for (const address of inside) assert.equal(await clients[0].permit(address), 403, address);
+  const outside = ['168.63.129.15', '168.63.129.17', '161.25.255.255', '161.27.0.0', '166.7.255.255', '166.12.0.0'];
+  for (const address of outside) assert.equal(await clients[0].permit(address), 0, address);
+});
+
 test('the relay reaches services of its own machine, and with the documented rules only its own ports', async () => {
   const { port } = service.address();
   for (const host of [PRIVATE, PUBLIC]) {

@@ -1,8 +1,9 @@
 //! R71 and R72: another program is told, against one that is real and fails at first.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::people::leave;
 use crate::common::receiver::{Receiver, SECRET};
@@ -165,4 +166,49 @@ async fn r72_events_of_one_room_do_not_displace_those_of_others() {
         }
     }
     assert_eq!(quiet, ["room_opened", "peer_joined"], "they take turns");
+}
+
+#[tokio::test]
+async fn r72_short_meetings_of_many_rooms_do_not_displace_the_events_of_a_meeting() {
+    let closed = 1_000_000;
+    let mut other = Receiver::start(closed).await;
+    let settings = [&other.settings()[..], &[("ROUNDTABLE_ADDRESS_JOINS", "0")]].concat();
+    let server = TestServer::start(&settings).await;
+    // It is on its way while nothing is taken.
+    leave(server.join("first", "Eve").await).await;
+    let mut people = Vec::new();
+    for number in 0..20 {
+        people.push(server.join("board", &format!("Person {number}")).await);
+    }
+    for number in 0..250 {
+        leave(server.join(&format!("short {number}"), "Eve").await).await;
+    }
+    for person in people.drain(..10) {
+        leave(person).await;
+    }
+    for number in 250..500 {
+        leave(server.join(&format!("short {number}"), "Eve").await).await;
+    }
+    // Whole meetings went, each with its four events: 2,035 came, and 1,024 wait behind the one on its way.
+    let dropped = server.metric("roundtable_webhooks_dropped_total").await;
+    assert_eq!((dropped, server.metric("roundtable_webhooks_queued").await), (1_012, 1_023));
+    other.asked.store(closed, Ordering::Relaxed);
+    let (mut board, mut rooms) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
+    for _ in 0..1_023 {
+        let event = other.next().await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        if event["room"] == "board" {
+            board.push((text(&event["event"]), event["peer"]["name"].as_str().map(str::to_owned)));
+        } else {
+            rooms.entry(text(&event["room"])).or_default().push(text(&event["event"]));
+        }
+    }
+    let who = |event: &str, number: usize| (event.to_owned(), Some(format!("Person {number}")));
+    let mut expected = vec![("room_opened".to_owned(), None)];
+    expected.extend((0..20).map(|number| who("peer_joined", number)));
+    expected.extend((0..10).map(|number| who("peer_left", number)));
+    assert_eq!(board, expected);
+    // The others are whole, and the latest ones.
+    assert!(rooms.values().all(|events| *events == ["room_opened", "peer_joined", "peer_left", "room_closed"]));
+    assert!(rooms.contains_key("first") && rooms.contains_key("short 499") && !rooms.contains_key("short 0"));
 }

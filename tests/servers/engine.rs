@@ -12,8 +12,8 @@ use crate::common::{TestServer, eventually};
 struct Redis(Child, PathBuf);
 
 impl Redis {
-    fn start() -> Self {
-        let path = std::env::temp_dir().join(format!("roundtable-servers-{}.sock", std::process::id()));
+    fn start(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("roundtable-{name}-{}.sock", std::process::id()));
         Self(Self::spawn(&path), path)
     }
 
@@ -53,7 +53,7 @@ impl Drop for Redis {
 
 #[tokio::test]
 async fn servers_share_a_room_through_redis_which_is_killed_and_comes_back_empty() {
-    let mut engine = Redis::start();
+    let mut engine = Redis::start("killed");
     let (a, b) = (engine.server().await, engine.server().await);
     let mut ada = a.join("r", "Ada").await;
     let mut bob = b.join("r", "Bob").await;
@@ -84,4 +84,32 @@ async fn servers_share_a_room_through_redis_which_is_killed_and_comes_back_empty
     back.expect("resumed").await;
     eventually("all are here", async || a.metric("roundtable_members").await == 2).await;
     assert_eq!(b.metric("roundtable_members").await, 0);
+}
+
+#[tokio::test]
+async fn members_of_rooms_on_several_servers_notice_nothing_of_a_full_redis() {
+    let engine = Redis::start("full");
+    let (a, b) = (engine.server().await, engine.server().await);
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    let mut cli = Command::new("redis-cli");
+    cli.arg("-s").arg(&engine.1).args(["config", "set", "maxmemory", "1"]);
+    assert_eq!(cli.output().unwrap().stdout, b"OK\n");
+    for number in 0..20 {
+        ada.send(json!({"type": "state", "state": {"number": number}})).await;
+        let message = bob.expect("state").await;
+        assert_eq!(message["state"]["number"].as_f64(), Some(f64::from(number)));
+    }
+    let mut eve = b.join("r", "Eve").await;
+    assert_eq!(until(&mut ada, "peer_joined").await["peer"]["name"], "Eve");
+    bob.expect("peer_joined").await;
+    ada.send(json!({"type": "leave"})).await;
+    for client in [&mut bob, &mut eve] {
+        client.expect("peer_left").await;
+    }
+    // Meetings begin, too.
+    let mut zoe = a.join("another", "Zoe").await;
+    let _max = b.join("another", "Max").await;
+    zoe.expect("peer_joined").await;
 }

@@ -1,4 +1,5 @@
-//! What the engine carries out, whole or not at all: a script for each kind of request. Keys and channels of a room are
+//! What the engine carries out, whole or not at all: a script for each kind of request. At `maxmemory` Redis refuses only
+//! the first write of a script, if that is one that may enlarge the data. Keys and channels of a room are
 //! `rt:{room}`, `rt:{room}:log` and `rt:{room}:<server>`: what is in the braces says on which node of a cluster they
 //! are. Leases are `rt:server:{lease}:<server>`, all on one node: where that one is away, nobody takes anybody for gone.
 

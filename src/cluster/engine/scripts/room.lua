@@ -29,6 +29,15 @@ local function say(who, entry)
   redis.call(publish, channel, 'E' .. incarnation .. '\n' .. entry)
 end
 
+-- Drops the oldest entries until one of this many bytes may be pushed.
+local function trim(size)
+  local length = redis.call('LLEN', log)
+  while length > 0 and (length >= keep or bytes + size > keep_bytes) do
+    bytes = bytes - #redis.call('LPOP', log)
+    length = length - 1
+  end
+end
+
 local function append(body)
   number = number + 1
   if now > time then
@@ -38,12 +47,14 @@ local function append(body)
   local nanos = (time - seconds * 1000000) * 1000
   local entry = version .. '{"number":' .. text(number) .. ',"time":{"secs":' .. text(seconds) .. ',"nanos":'
     .. text(nanos) .. '},"body":' .. body .. '}'
-  local length = redis.call('RPUSH', log, entry)
-  bytes = bytes + #entry
-  while length > keep or (bytes > keep_bytes and length > 1) do
-    bytes = bytes - #redis.call('LPOP', log)
-    length = length - 1
+  trim(#entry)
+  if type(redis.pcall('RPUSH', log, entry)) == 'table' then
+    -- Refused at maxmemory: the log must not grow. Behind another write of the same script, a push is not refused.
+    keep_bytes = bytes
+    trim(#entry)
+    redis.call('RPUSH', log, entry)
   end
+  bytes = bytes + #entry
   for _, other in ipairs(posts) do
     say(other, entry)
   end
@@ -69,14 +80,15 @@ local function remove(who, news)
   end
 end
 
--- Keeps what has changed, or forgets the record of nobody.
+-- Writes the record and keeps it from expiring, or deletes that of nobody.
 local function save()
   if #posts == 0 then
     redis.call('DEL', record, log)
     return
   end
+  -- At maxmemory HSET is refused as the first write of a script, and PEXPIRE is not.
+  redis.call('PEXPIRE', log, lasts)
   redis.call('HSET', record, 'incarnation', incarnation, 'number', text(number), 'time', text(time),
     'posts', table.concat(posts, ' '), 'bytes', text(bytes))
   redis.call('PEXPIRE', record, lasts)
-  redis.call('PEXPIRE', log, lasts)
 end
