@@ -286,8 +286,9 @@ export class Mesh {
     let changed = false;
     for (const [id, slot] of this.#slots) {
       const quality = this.#monitor.quality(id);
-      changed ||= quality?.bars !== slot.quality?.bars || quality?.reason !== slot.quality?.reason;
+      if (quality?.bars === slot.quality?.bars && quality?.reason === slot.quality?.reason) continue;
       slot.quality = quality;
+      changed = true;
     }
     this.#adapt();
     this.#options.onMeasured?.();
