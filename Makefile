@@ -31,7 +31,7 @@ test: ## everything that CI does; installs what is missing
 check: rust python cxx static/node_modules/.package-lock.json ## the edit loop: format, lints and quick tests, in under 3 minutes
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	tests/rust --lib $(QUICK_TESTS:%=--test %) -- $(SLOW_TESTS:%=--skip %)
+	RUST_TEST_THREADS=$$((6 * $$(nproc))) tests/rust --lib $(QUICK_TESTS:%=--test %) -- $(SLOW_TESTS:%=--skip %)
 	cd static && npm run lint && npm test
 
 test-rust: rust python cxx ## format, lints and tests of the server

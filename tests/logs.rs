@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::common::client::Client;
+use crate::common::folder::Folder;
+use crate::common::http::send;
 use crate::common::program::Running;
 use crate::common::raw::Raw;
 use crate::common::tokens::{Keys, later};
@@ -91,6 +93,20 @@ async fn each_line_of_a_connection_has_its_id_and_no_secret() {
     for secret in [&token, resume.as_str().unwrap(), "guess-at-a-token", "private-room", "Eve"] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_read_is_logged_without_the_room() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.file("r")).unwrap();
+    for page in ["index.html", "r/index.html"] {
+        // It leads to itself.
+        std::os::unix::fs::symlink(folder.file(page), folder.file(page)).unwrap();
+    }
+    let mut running = Running::start(&[("ROUNDTABLE_STATIC_DIR", folder.path())]);
+    assert_eq!(send(running.address, "GET", "/r/private-room", &[], Vec::new()).await.status, 500);
+    let line = running.line("cannot read a file of the frontend");
+    assert!(!line.to_string().contains("private-room"), "{line}");
 }
 
 #[tokio::test]

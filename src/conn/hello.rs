@@ -176,7 +176,11 @@ impl Hello<'_> {
                     return rejected;
                 }
                 let known = resume.as_ref().and_then(|secret| self.app.resume_key.check(&self.room, secret));
-                match if has_waited { Attempt::After(Duration::ZERO) } else { self.visit.attempt(known.is_some()) } {
+                match if has_waited {
+                    Attempt::After(Duration::ZERO)
+                } else {
+                    self.visit.attempt(known.map(|(id, _)| id))
+                } {
                     Attempt::After(Duration::ZERO) => {}
                     Attempt::After(wait) => return Step::Later(wait, traced),
                     Attempt::Refused(wait) => {
@@ -267,7 +271,11 @@ impl Hello<'_> {
     fn entered(&self, link: &Link, membership: Membership, pass: OwnPass, stay: Option<u64>, guesses: bool) -> Step {
         self.app.metrics.join("joined");
         // A session that did not go on has become another one.
-        let how = if stay.is_some() && link.outbox().stay() == stay { "resumed" } else { "joined" };
+        let resumed = stay.is_some() && link.outbox().stay() == stay;
+        if resumed {
+            self.visit.resumed(membership.id());
+        }
+        let how = if resumed { "resumed" } else { "joined" };
         tracing::debug!(peer = membership.id().as_str(), "{how}");
         traces::note("roundtable.outcome", how);
         traces::note("roundtable.peer", membership.id().as_str().to_owned());

@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::access::{Change, PROOF_TIMEOUT, Pass, PendingProof};
+use crate::access::{Change, Granted, PROOF_TIMEOUT, Pass, PendingProof};
 use crate::app::App;
 use crate::core::Refusal;
 use crate::core::session::OutOfSequence;
-use crate::hub::{Absence, Membership, Said};
+use crate::hub::{Absence, Decision, Membership, Said};
 use crate::limits::{Attempt, Rejection, Visit};
 use crate::link::{Event, Link, with_jitter};
 use crate::outbox::Outbox;
@@ -73,7 +73,8 @@ async fn converse(
         Ok((membership, pass, early)) => {
             link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
             let others = membership.others();
-            let mut joined = Joined { app: &app, visit: &visit, membership, pass, reported_at: None, others };
+            let mut joined =
+                Joined { app: &app, visit: &visit, membership, pass, renewal: None, reported_at: None, others };
             let over = joined.run(&mut link, early).await;
             let traced = trail.end(&app.traces);
             (traced.within(|| joined.depart(&link, over)), traced)
@@ -107,10 +108,20 @@ struct Joined<'a> {
     visit: &'a Visit,
     membership: Membership,
     pass: OwnPass,
+    /// A token that the room has not accepted yet.
+    renewal: Option<Box<Renewal>>,
     /// When the last report of quality was read.
     reported_at: Option<Instant>,
     /// How many others there were then, or at the join.
     others: usize,
+}
+
+/// A token by which a member wants to go on.
+struct Renewal {
+    decision: Decision,
+    token: String,
+    granted: Granted,
+    reference: Option<Box<RawValue>>,
 }
 
 /// Why somebody is a member no longer.
@@ -135,13 +146,17 @@ impl Joined<'_> {
             let event = match &mut self.pass {
                 None => link.next().await,
                 // In a box: most have no pass, and would keep room for its timer.
-                Some(pass) => match Box::pin(next_or_change(link, pass)).await {
-                    Ok(event) => event,
-                    Err(Change::Expiring(left)) => {
+                Some(pass) => match Box::pin(next(link, pass, self.renewal.as_deref_mut())).await {
+                    Next::Happened(event) => event,
+                    Next::Decided(decision) => {
+                        self.renewed(link, decision);
+                        continue;
+                    }
+                    Next::Changed(Change::Expiring(left)) => {
                         link.tell(ServerMessage::TokenExpiring { expires_in_ms: millis(left) }.to_frame());
                         continue;
                     }
-                    Err(Change::Ended(denied)) => {
+                    Next::Changed(Change::Ended(denied)) => {
                         link.refuse(denied.code, &denied.message, None, None);
                         return Over::Denied;
                     }
@@ -309,19 +324,43 @@ impl Joined<'_> {
             Ok(granted) => granted,
             Err(denied) => {
                 // A member must not lock out its whole address: nothing is counted beyond what joins may use up.
-                if let Attempt::After(_) = self.visit.attempt(false) {
+                if let Attempt::After(_) = self.visit.attempt(None) {
                     self.visit.guessed();
                 }
                 return link.refuse(denied.code, &denied.message, Some("renew"), reference);
             }
         };
-        if let Some(id) = granted.id
-            && let Err(refusal) = self.membership.renew(Said { number: None, reference }, id)
-        {
-            return refuse(link, &refusal, Some("renew"), reference);
+        let Some(id) = granted.id else {
+            let expires_in_ms = millis(pass.renew(token, &granted));
+            return link.tell(ServerMessage::Renewed { expires_in_ms, reference }.to_frame());
+        };
+        if self.renewal.is_some() {
+            return refuse(link, &Refusal::Busy, Some("renew"), reference);
         }
-        let expires_in_ms = millis(pass.renew(token, &granted));
-        link.tell(ServerMessage::Renewed { expires_in_ms, reference }.to_frame());
+        match self.membership.renew(id) {
+            Ok(decision) => {
+                let (token, reference) = (token.to_owned(), reference.map(ToOwned::to_owned));
+                self.renewal = Some(Box::new(Renewal { decision, token, granted, reference }));
+            }
+            Err(refusal) => refuse(link, &refusal, Some("renew"), reference),
+        }
+    }
+
+    /// Takes the token that the room has decided about.
+    fn renewed(&mut self, link: &Link, decision: Result<(), Refusal>) {
+        let Some((renewal, pass)) = self.renewal.take().zip(self.pass.as_mut()) else { return };
+        let Renewal { token, granted, reference, .. } = *renewal;
+        match decision {
+            Ok(()) => {
+                let (expires_in_ms, reference) = (millis(pass.renew(&token, &granted)), reference.as_deref());
+                link.tell(ServerMessage::Renewed { expires_in_ms, reference }.to_frame());
+            }
+            Err(Refusal::Dismissed(_)) => {
+                let message = "The token belongs to a participant who was removed.";
+                link.refuse(ErrorCode::TokenRevoked, message, Some("renew"), reference.as_deref());
+            }
+            Err(refusal) => refuse(link, &refusal, Some("renew"), reference.as_deref()),
+        }
     }
 }
 
@@ -336,13 +375,26 @@ async fn watch_absent(absence: Absence, mut pass: Box<Pass>) {
     }
 }
 
-/// What happens next on the link, or to the pass.
-async fn next_or_change(link: &mut Link, pass: &mut Pass) -> Result<Event, Change> {
+/// What happens next to a member with a token.
+enum Next {
+    Changed(Change),
+    Decided(Result<(), Refusal>),
+    Happened(Event),
+}
+
+async fn next(link: &mut Link, pass: &mut Pass, renewal: Option<&mut Renewal>) -> Next {
+    let decided = async {
+        match renewal {
+            Some(renewal) => (&mut renewal.decision).await.unwrap_or(Err(Refusal::Busy)),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
-        // Whose token has ended says nothing more.
+        // What the room has decided counts before the next message, and whose token has ended says nothing more.
         biased;
-        change = pass.changed() => Err(change),
-        event = link.next() => Ok(event),
+        decision = decided => Next::Decided(decision),
+        change = pass.changed() => Next::Changed(change),
+        event = link.next() => Next::Happened(event),
     }
 }
 

@@ -58,6 +58,13 @@ pub enum Act {
         /// What changes.
         patch: StatePatch,
     },
+    /// See [`Input::Record`].
+    Record {
+        /// The member that records.
+        seat: Seat,
+        /// Whether it records.
+        on: bool,
+    },
     /// See [`Input::Moderate`].
     Moderate {
         /// The host.
@@ -98,6 +105,7 @@ impl Act {
             | Self::Move { seat }
             | Self::Leave { seat, .. }
             | Self::State { seat, .. }
+            | Self::Record { seat, .. }
             | Self::Moderate { seat, .. }
             | Self::Renew { seat, .. }
             | Self::Sync { seat } => Some(*seat),
@@ -115,6 +123,7 @@ impl Act {
             Self::Return { seat } | Self::Move { seat } => Input::Return { seat, handle: way(seat) },
             Self::Leave { seat, reason } => Input::Leave { seat, reason },
             Self::State { seat, patch } => Input::State { seat, patch },
+            Self::Record { seat, on } => Input::Record { seat, on },
             Self::Moderate { seat, act } => Input::Moderate { seat, act },
             Self::Renew { seat, token } => Input::Renew { seat, token },
             Self::Sync { seat } => Input::Sync { seat },

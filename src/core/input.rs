@@ -111,6 +111,13 @@ pub enum Input<H> {
         /// What changes.
         patch: StatePatch,
     },
+    /// The server sets or removes the sign that a member records to it (R87).
+    Record {
+        /// The member that records.
+        seat: Seat,
+        /// Whether it records.
+        on: bool,
+    },
     /// A host decides.
     Moderate {
         /// The host.

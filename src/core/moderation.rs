@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::effect::{Effect, Refusal};
 use super::input::Seat;
+use super::recording;
 use super::room::Room;
 use crate::protocol::{
     CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, ServerMessage, SettingsPatch, State, StateValue,
@@ -25,7 +26,7 @@ fn is_sign(key: &str, value: &StateValue) -> bool {
     match value {
         StateValue::Flag(_) => SIGNS.contains(&key),
         // Of the server, which says that a recording is sent to it (R107).
-        StateValue::Text(text) => key == "recording" && **text == *"server",
+        StateValue::Text(_) => key == recording::KEY && recording::is_sign(Some(value)),
         StateValue::Number(_) => false,
     }
 }

@@ -12,6 +12,7 @@ use super::door::{Door, House};
 use super::effect::{Effect, Refusal};
 use super::entry::Entry;
 use super::input::{Comeback, Grant, Input, Seat};
+use super::recording;
 use crate::protocol::{
     CloseCode, Frame, LeaveReason, Link, Peer, PeerId, PeerName, Role, ServerMessage, Settings, State,
 };
@@ -148,7 +149,11 @@ impl<H> Room<H> {
                 self.send_to_all(Some(from.id), &frame, emit);
                 Ok(())
             }
-            Input::State { seat, patch } => self.change_state(now, seat, patch, emit),
+            Input::State { seat, patch } => {
+                let patch = recording::without_sign(patch, &self.check(seat)?.peer.state);
+                self.change_state(now, seat, patch, emit)
+            }
+            Input::Record { seat, on } => self.change_state(now, seat, recording::sign(on), emit),
             Input::Join { .. } => self.join(now, input, emit),
             Input::Moderate { seat, act } => self.moderate(now, seat, act, emit),
             Input::Leave { seat, .. } | Input::Lose { seat, .. } if self.is_waiting(seat) => {
@@ -209,7 +214,8 @@ impl<H> Room<H> {
 
     fn join(&mut self, now: Duration, join: Input<H>, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
         let Input::Join { seat, name, state, settings, comeback, grant, handle } = join else { return Ok(()) };
-        let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
+        let old_state = self.members.get(&seat.id).map(|old| &old.peer.state);
+        let state = recording::of_newcomer(state, old_state).apply(&State::new()).map_err(Refusal::StateInvalid)?;
         let old = self.members.get(&seat.id).map(|old| (Seat { id: seat.id, session: old.session }, old.peer.role));
         let door = self.door(seat.id, old.map(|(_, role)| role), grant, comeback.known)?;
         // A lobby or a lock that nobody could open again is none.

@@ -70,7 +70,7 @@ impl Report {
     /// Something is well, or is what it is.
     pub(super) fn well(&mut self, look: &'static str, said: impl Into<String>) {
         let said = said.into();
-        self.say(&format!("  ok  {look}: {said}"));
+        self.say(&format!("  ok  {look}: {}", plain(&said)));
         self.looks.push(Look { look, said });
     }
 
@@ -134,7 +134,7 @@ impl Report {
     }
 }
 
-/// Of what a server says, nothing steers a terminal.
+/// Returns a text without what would control a terminal: a server may have said it.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }

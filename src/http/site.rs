@@ -289,7 +289,7 @@ pub(super) async fn file_response(dir: &Path, request: &Parts, path: &str) -> Re
     }
     let mut response = match files.try_call(inner).await {
         Ok(response) => response.map(Body::new),
-        Err(error) => return unreadable(path, &error),
+        Err(error) => return unreadable(&error),
     };
     if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
         let cache = match path {
@@ -302,14 +302,15 @@ pub(super) async fn file_response(dir: &Path, request: &Parts, path: &str) -> Re
     response
 }
 
-fn unreadable(path: &str, error: &io::Error) -> Response {
+fn unreadable(error: &io::Error) -> Response {
     match error.kind() {
         // The last one: a room's name may have more bytes than a file's.
         ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
             StatusCode::NOT_FOUND.into_response()
         }
         _ => {
-            tracing::error!(path, %error, "cannot read a file of the frontend");
+            // Without the path, which may be that of a room.
+            tracing::error!(%error, "cannot read a file of the frontend");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::shared::{Context, Shared};
@@ -110,9 +111,23 @@ impl Membership {
         self.wish(said, Wish::Act("state", Act::State { seat: self.seat, patch }))
     }
 
-    /// Tells the room by which token this member goes on, where a token is for one person.
-    pub fn renew(&self, said: Said<'_>, token: TokenId) -> Result<(), Refusal> {
-        self.wish(said, Wish::Act("renew", Act::Renew { seat: self.seat, token })).map(drop)
+    /// Asks the room whether this member may go on by another token, where a token is for one person. The decision comes when
+    /// the servers that share the room know its order; without one, the room has gone to another server.
+    pub fn renew(&self, token: TokenId) -> Result<Decision, Refusal> {
+        let (decided, decision) = oneshot::channel();
+        let (name, seat) = (&self.room, self.seat);
+        self.hub.with(name, |held| match held {
+            Held::Own(room) => {
+                let _ = decided.send(self.hub.apply(name, room, Input::Renew { seat, token }));
+                Ok(())
+            }
+            Held::Shared(shared) if !shared.speaks(seat, &self.outbox) => Err(Refusal::NotMember),
+            Held::Shared(shared) => {
+                let context = Some(Context::Renewed(decided));
+                self.hub.act(name, shared, Act::Renew { seat, token }, None, context).map(drop)
+            }
+        })?;
+        Ok(decision)
     }
 
     /// Sends the roster to this member.
@@ -152,14 +167,11 @@ impl Membership {
     }
 
     /// Whether other servers are asked.
-    fn wish(&self, said: Said<'_>, mut wish: Wish) -> Result<bool, Refusal> {
+    fn wish(&self, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
         let (hub, seat) = (&self.hub, self.seat);
         // Under the lock under which another socket takes over: a message that counts is carried out.
         let mut rooms = hub.lock(&self.room);
         let held = rooms.get_mut(&self.room).ok_or(Refusal::NotMember)?;
-        if let Wish::Act(_, Act::State { patch, .. }) = &mut wish {
-            held.keep_sign(seat.id, patch);
-        }
         match held {
             Held::Own(room) => {
                 if let Some(number) = said.number
@@ -277,6 +289,9 @@ impl Membership {
         lost.ok().flatten()
     }
 }
+
+/// What a room decides, in the order that all its servers know.
+pub type Decision = oneshot::Receiver<Result<(), Refusal>>;
 
 /// A member without a socket.
 #[derive(Debug)]

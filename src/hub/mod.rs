@@ -21,7 +21,7 @@ mod shared;
 pub use engine::Connection;
 pub use entrance::{Entrance, JoinError, Joining, Newcomer};
 pub use goodbye::Goodbye;
-pub use membership::{Absence, Membership, Said};
+pub use membership::{Absence, Decision, Membership, Said};
 pub use operators::{Occupancy, Placed, RoomDetail, RoomSummary};
 pub use recorded::{HostPresence, NotRecorded};
 
@@ -169,7 +169,7 @@ impl Hub {
 
     /// Lets somebody in, or lets them wait where a host has to admit them. Where other servers may have the room, the
     /// answer may have to wait for them.
-    pub fn join(self: &Arc<Self>, name: &RoomName, mut newcomer: Newcomer) -> Result<Entrance, JoinError> {
+    pub fn join(self: &Arc<Self>, name: &RoomName, newcomer: Newcomer) -> Result<Entrance, JoinError> {
         let mut rooms = self.lock(name);
         // Read under the lock: `drain` sets it before it visits this shard.
         if self.draining.load(Ordering::Relaxed) {
@@ -192,7 +192,6 @@ impl Hub {
             self.begin(name)
         });
         let (id, outbox) = (newcomer.id, Arc::clone(&newcomer.outbox));
-        held.keep_sign_of_newcomer(id, &mut newcomer.state);
         match held {
             Held::Own(room) => {
                 let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };

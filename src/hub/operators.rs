@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::recorded::says_so;
 use super::{Held, Hub, lock};
 use crate::cluster::{ServerId, Way};
 use crate::core::session::Load;
-use crate::core::{Act, Input, Refusal, Room};
+use crate::core::{Act, Input, Refusal, Room, is_recorded};
 use crate::outbox::Outbox;
 use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting};
 
@@ -108,7 +107,7 @@ impl Hub {
     pub fn occupancy(&self, room: &RoomName) -> Option<Occupancy> {
         let rooms = self.lock(room);
         let View { settings, members, .. } = rooms.get(room)?.view()?;
-        let recorded = members.iter().any(|(peer, _)| says_so(&peer.state));
+        let recorded = members.iter().any(|(peer, _)| is_recorded(&peer.state));
         Some(Occupancy { members: members.len(), settings, recorded })
     }
 

@@ -8,13 +8,9 @@ use tokio::time::Instant;
 
 use super::shared::{Context, Shared};
 use super::{Held, Hub, lock};
-use crate::core::{Act, Input, Refusal, Room, Seat};
-use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName, State, StatePatch, StateValue};
+use crate::core::{Act, Input, Refusal, Room, Seat, is_recorded};
+use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName, StatePatch};
 
-/// The key of the state, and its value for a recording that is sent to the server. What a page keeps on its own
-/// device it says with `true`.
-const KEY: &str = "recording";
-const SERVER: &str = "server";
 /// Between two attempts to come into a room.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -28,7 +24,7 @@ struct Seen {
 fn seen<H>(room: &Room<H>, id: PeerId) -> Option<Seen> {
     let seat = room.seat_of(id)?;
     let (peer, _) = room.members().find(|(peer, _)| peer.id == id)?;
-    Some(Seen { seat, role: peer.role, recorded: says_so(&peer.state) })
+    Some(Seen { seat, role: peer.role, recorded: is_recorded(&peer.state) })
 }
 
 /// Presence and role of a member that records to the server, as far as this server knows the room.
@@ -46,24 +42,6 @@ pub enum HostPresence {
 }
 
 impl Held {
-    /// Removes from a client's patch what only the server may change (R107): the value [`SERVER`], and the key while it has
-    /// that value.
-    pub(super) fn keep_sign(&self, id: PeerId, patch: &mut StatePatch) {
-        let is_recorded = || self.seen(id).is_some_and(|seen| seen.recorded);
-        if patch.get(KEY).is_some_and(|value| is_server(value) || is_recorded()) {
-            patch.remove(KEY);
-        }
-    }
-
-    /// The same of what a newcomer says of itself: the sign of a recording stays when its host begins a new session.
-    pub(super) fn keep_sign_of_newcomer(&self, id: PeerId, patch: &mut StatePatch) {
-        if self.seen(id).is_some_and(|seen| seen.recorded) {
-            patch.set(KEY, StateValue::Text(SERVER.into()));
-        } else {
-            self.keep_sign(id, patch);
-        }
-    }
-
     fn seen(&self, id: PeerId) -> Option<Seen> {
         match self {
             Self::Own(room) => seen(room, id),
@@ -114,7 +92,7 @@ impl Hub {
             None => None,
         };
         match known {
-            None => self.say(room, seat, StatePatch::default(), until).await,
+            None => self.say(room, seat, None, until).await,
             Some(Some(Seen { role: Role::Host, .. })) => Ok(()),
             Some(_) => Err(NotRecorded::NoHost),
         }
@@ -123,25 +101,25 @@ impl Hub {
     /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
     /// the room.
     pub async fn record(self: &Arc<Self>, room: &RoomName, seat: Seat, until: Instant) -> Result<(), NotRecorded> {
-        let said = self.say(room, seat, says(true), until).await;
+        let said = self.say(room, seat, Some(true), until).await;
         if said == Err(NotRecorded::Unheard) {
             // It may be heard yet, and is not true then.
-            let _ = self.say_once(room, seat, says(false));
+            let _ = self.say_once(room, seat, Some(false));
         }
         said
     }
 
-    /// Changes the state of a host, and waits until everybody hears of it.
+    /// Sets or removes the sign of a host, or changes nothing (`None`), and waits until everybody hears of it.
     async fn say(
         self: &Arc<Self>,
         room: &RoomName,
         seat: Seat,
-        patch: StatePatch,
+        on: Option<bool>,
         until: Instant,
     ) -> Result<(), NotRecorded> {
         let said = async {
             loop {
-                if let Ok(told) = self.say_once(room, seat, patch.clone())?.await {
+                if let Ok(told) = self.say_once(room, seat, on)?.await {
                     return told;
                 }
                 // This server was about to leave the room: it comes into it anew.
@@ -151,7 +129,7 @@ impl Hub {
         tokio::time::timeout_at(until, said).await.unwrap_or(Err(NotRecorded::Unheard))
     }
 
-    fn say_once(self: &Arc<Self>, name: &RoomName, seat: Seat, patch: StatePatch) -> Result<Answer, NotRecorded> {
+    fn say_once(self: &Arc<Self>, name: &RoomName, seat: Seat, on: Option<bool>) -> Result<Answer, NotRecorded> {
         let mut rooms = self.lock(name);
         self.reach(&mut rooms, name);
         let (said, answer) = oneshot::channel();
@@ -162,13 +140,17 @@ impl Hub {
             Some(Held::Own(own)) => {
                 // Its sessions are numbered otherwise.
                 let seat = own.seat_of(seat.id).unwrap_or(seat);
-                let told = self.apply(name, own, Input::State { seat, patch });
+                let told = on.map_or(Ok(()), |on| self.apply(name, own, Input::Record { seat, on }));
                 let _ = said.send(recorded(own, seat, told.as_ref()));
                 Ok(())
             }
             Some(Held::Shared(shared)) => {
                 let context = Some(Context::Recorded(seat, said));
-                let taken = self.act(name, shared, Act::State { seat, patch }, None, context);
+                let act = match on {
+                    Some(on) => Act::Record { seat, on },
+                    None => Act::State { seat, patch: StatePatch::default() },
+                };
+                let taken = self.act(name, shared, act, None, context);
                 self.finish(name, shared);
                 taken.map(drop).map_err(|_| NotRecorded::Unheard)
             }
@@ -189,7 +171,7 @@ impl Hub {
     /// Returns the members that are shown as recording to the server, in the rooms that are here.
     pub fn shown_as_recording(&self) -> Vec<(RoomName, PeerId)> {
         fn of<H>(room: &Room<H>) -> Vec<PeerId> {
-            room.members().filter(|(peer, _)| says_so(&peer.state)).map(|(peer, _)| peer.id).collect()
+            room.members().filter(|(peer, _)| is_recorded(&peer.state)).map(|(peer, _)| peer.id).collect()
         }
         let mut shown = Vec::new();
         for shard in &self.shards {
@@ -232,11 +214,8 @@ impl Hub {
                 return Ok(());
             }
             match held {
-                Held::Own(own) => self.apply(room, own, Input::State { seat, patch: says(on) }),
-                Held::Shared(shared) => {
-                    let act = Act::State { seat, patch: says(on) };
-                    self.act(room, shared, act, None, None).map(drop)
-                }
+                Held::Own(own) => self.apply(room, own, Input::Record { seat, on }),
+                Held::Shared(shared) => self.act(room, shared, Act::Record { seat, on }, None, None).map(drop),
             }
         });
         match told {
@@ -244,17 +223,4 @@ impl Hub {
             told => told,
         }
     }
-}
-
-fn says(on: bool) -> StatePatch {
-    StatePatch::from([(KEY, on.then(|| StateValue::Text(SERVER.into())))])
-}
-
-/// Whether a member's state says that it records to the server.
-pub(super) fn says_so(state: &State) -> bool {
-    state.get(KEY).is_some_and(|value| is_server(Some(value)))
-}
-
-fn is_server(value: Option<&StateValue>) -> bool {
-    matches!(value, Some(StateValue::Text(text)) if **text == *SERVER)
 }

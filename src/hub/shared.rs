@@ -33,6 +33,8 @@ pub(super) enum Context {
     Entry(Seat),
     /// Who has said something: a message of this type, with this `ref`.
     Said(Seat, &'static str, Option<Box<RawValue>>),
+    /// Who wants to go on by another token.
+    Renewed(oneshot::Sender<Result<(), Refusal>>),
     /// Who has said goodbye here and is elsewhere.
     Goodbye(oneshot::Sender<bool>),
     /// Who records to this server, and is perhaps elsewhere.
@@ -211,6 +213,7 @@ impl Hub {
                 Todo::Answer(Context::Entry(seat), Err(refusal)) => self.turned_away(name, shared, seat, refusal),
                 Todo::Answer(Context::Said(..), Ok(())) => {}
                 // Whoever has hung up meanwhile does not mind.
+                Todo::Answer(Context::Renewed(decided), decision) => drop(decided.send(decision)),
                 Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
                 Todo::Answer(Context::Recorded(seat, said), told) => {
                     let _ = said.send(shared.recorded(seat, told.as_ref()));

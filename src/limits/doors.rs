@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Bucket;
 use super::memory::{QueueAccount, QueuePool};
+use crate::protocol::PeerId;
 
 /// What one attempt takes that finds nothing: a token that is not good, a room that nobody is in. So whoever knows
 /// where to go is not slowed by what slows guessing.
@@ -27,6 +28,10 @@ const COMEBACK: f64 = 0.1;
 const ANSWER_BYTES: usize = 65_536;
 /// The most that an attempt is held up, before it is refused.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How far apart a peer joins again for long, and how long's worth of it is free (R121). Everybody in a room is told of each
+/// time.
+const REJOIN_INTERVAL: Duration = Duration::from_secs(2);
+const REJOIN_BURST: Duration = Duration::from_secs(20);
 /// Networks without a connection that are kept in mind at most; beyond it all of them are forgotten.
 const NETWORKS: usize = 100_000;
 /// Prefixes by which an IPv6 address counts, the longest first, and the factor of their limits.
@@ -67,7 +72,16 @@ struct Network {
 #[derive(Debug, Default)]
 struct Table {
     networks: HashMap<Network, Usage>,
+    rejoins: Rejoins,
     /// Looked through for what can be forgotten when it has grown to this.
+    look_at: usize,
+}
+
+/// Peers that have joined again of late.
+#[derive(Debug, Default)]
+struct Rejoins {
+    /// With the time at which everything is free again.
+    busy_until: HashMap<PeerId, Instant>,
     look_at: usize,
 }
 
@@ -122,6 +136,21 @@ impl Doors {
     /// An attempt to join, or to learn whether a room is there, by who may bring a good secret (R11).
     pub fn attempt(&self, from: IpAddr, knows_secret: bool, now: Instant) -> Attempt {
         self.take(from, now, if knows_secret { COMEBACK } else { 1.0 })
+    }
+
+    /// An attempt of this peer to join again, with a good secret.
+    fn rejoin(&self, from: IpAddr, id: PeerId, now: Instant) -> Attempt {
+        let wait = self.lock().rejoins.wait_for(id, now);
+        if wait > LONGEST_WAIT {
+            return Attempt::Refused(wait);
+        }
+        match self.attempt(from, true, now) {
+            Attempt::After(longer) => {
+                self.lock().rejoins.take(id, now);
+                Attempt::After(longer.max(wait))
+            }
+            refused => refused,
+        }
     }
 
     fn take(&self, from: IpAddr, now: Instant, cost: f64) -> Attempt {
@@ -190,6 +219,28 @@ impl Table {
     }
 }
 
+impl Rejoins {
+    fn wait_for(&self, id: PeerId, now: Instant) -> Duration {
+        let until = self.busy_until.get(&id).map_or(now, |until| now.max(*until));
+        (until + REJOIN_INTERVAL - now).saturating_sub(REJOIN_BURST)
+    }
+
+    fn take(&mut self, id: PeerId, now: Instant) {
+        if self.busy_until.len() >= self.look_at.max(1_024) {
+            self.busy_until.retain(|_, until| *until > now);
+            self.look_at = self.busy_until.len() * 2;
+        }
+        let until = self.busy_until.entry(id).or_insert(now);
+        *until = now.max(*until) + REJOIN_INTERVAL;
+    }
+
+    fn put_back(&mut self, id: PeerId) {
+        if let Some(until) = self.busy_until.get_mut(&id) {
+            *until -= REJOIN_INTERVAL;
+        }
+    }
+}
+
 impl Usage {
     /// Returns whether connections are open, or disconnected sessions are kept.
     fn is_here(&self) -> bool {
@@ -206,9 +257,18 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// An attempt to join: see [`Doors::attempt`].
-    pub fn attempt(&self, comes_back: bool) -> Attempt {
-        self.doors.attempt(self.from, comes_back, Instant::now())
+    /// An attempt to join, of a peer with a good secret (R11) or of a stranger.
+    pub fn attempt(&self, known: Option<PeerId>) -> Attempt {
+        let now = Instant::now();
+        match known {
+            Some(id) => self.doors.rejoin(self.from, id, now),
+            None => self.doors.attempt(self.from, false, now),
+        }
+    }
+
+    /// The session of this peer goes on: nobody in the room was told, and it does not count as joining again.
+    pub fn resumed(&self, id: PeerId) {
+        self.doors.lock().rejoins.put_back(id);
     }
 
     /// The address, of IPv6 its /64.
@@ -358,6 +418,25 @@ mod tests {
         // Being refused costs nothing: after the hint it goes on.
         now += Duration::from_secs_f64(5.21);
         assert_eq!(seconds(doors.attempt(from, false, now)), 0.0);
+    }
+
+    #[test]
+    fn r121_a_peer_joins_again_ten_times_at_once_and_then_every_two_seconds() {
+        let (doors, mut now, from) = (Doors::new(RULES, Gauge::default()), Instant::now(), address("10.0.0.1"));
+        let (ada, bob) = (PeerId::from_random([1; PeerId::LEN]), PeerId::from_random([2; PeerId::LEN]));
+        let waits: Vec<f64> = (0..13).map(|_| seconds(doors.rejoin(from, ada, now))).collect();
+        assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 4.0, -6.0]);
+        assert_eq!(seconds(doors.rejoin(address("10.0.0.2"), ada, now)), -6.0, "from whatever address");
+        assert_eq!(seconds(doors.rejoin(from, bob, now)), 0.0, "others are not held up");
+        now += Duration::from_secs(6);
+        assert_eq!(seconds(doors.rejoin(from, ada, now)), 0.0);
+        for at in 0..100_000_u32 {
+            now += Duration::from_millis(10);
+            let mut random = [0; PeerId::LEN];
+            random[..4].copy_from_slice(&at.to_be_bytes());
+            doors.rejoin(IpAddr::from(at.to_be_bytes()), PeerId::from_random(random), now);
+        }
+        assert!(doors.lock().rejoins.busy_until.len() < 2_048, "peers are forgotten");
     }
 
     #[test]

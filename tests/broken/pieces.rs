@@ -91,6 +91,25 @@ async fn is_shown(eve: &mut Client) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sign_of_a_recording_stays_when_its_host_begins_anew_at_a_server_without_the_room() {
+    let folder = Folder::new();
+    let stage = Stage::set(2, &[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]).await;
+    let [here, there] = [stage.servers[0].address, stage.servers[1].address];
+    let ada = Client::enter(here, "r", "Ada").await;
+    let mut eve = Client::enter(here, "r", "Eve").await;
+    let upload = Upload::new(here, "r", &ada).await;
+    put(&upload, 0, &media(0, 100_000)).await;
+    told(&mut eve, true).await;
+    let mut again = Client::connect(there, "r").await.unwrap();
+    again
+        .send(json!({"type": "join", "name": "Ada", "resume": ada.welcome["resume"], "state": {"recording": null}}))
+        .await;
+    assert_eq!(eve.expect("peer_left").await["id"], ada.id());
+    let joined = eve.expect("peer_joined").await;
+    assert_eq!(joined["peer"]["state"], json!({"recording": "server"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recording_goes_on_while_its_servers_are_killed_and_come_back() {
     let folder = Folder::new();
     let mut stage =

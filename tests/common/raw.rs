@@ -50,6 +50,7 @@ impl Raw {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
             client::encode(room)
         );
+        tcp.set_nodelay(true).unwrap();
         tcp.write_all(&[request.as_bytes(), behind].concat()).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

@@ -47,6 +47,21 @@ fn all_is_well_by_a_proxy_with_tls_and_a_relay() {
 }
 
 #[test]
+fn what_a_server_says_does_not_control_the_terminal() {
+    let folder = Folder::new();
+    let server = server(&folder, &[]);
+    let said = r#"{"code":"SUCCESS","data":{"name":"roundtable","version":"1\u001b[2JAll well.","features":[],"time":"2026-01-01T00:00:00Z","instance":"0","cluster":false}}"#;
+    let block = format!(
+        "location / {{ {} }} location = /signal-api/v1/welcome {{ default_type application/json; return 200 '{said}'; }}",
+        proxied(&server.address.to_string())
+    );
+    let (_nginx, ports) = nginx(&folder, &[&block]);
+    let output = run(&["doctor", "--quick", &format!("http://localhost:{}", ports[0])], &[]);
+    let said = text(&output.stdout);
+    assert!(said.contains("[2JAll well.") && !said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
 fn an_address_that_leads_to_another_one() {
     let folder = Folder::new();
     let server = server(&folder, &[]);

@@ -54,13 +54,18 @@ async fn r66_a_join_counts_by_the_size_of_its_answer() {
     // 80 are free. A good secret counts for a tenth, and a welcome of 140 KB for 1.2 more.
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "40")]).await;
     let members = large_room(&server, 30).await;
-    let resume = &members[0].welcome["resume"];
-    let answers = futures_util::future::join_all((0..100).map(|_| async {
-        let tcp = TcpStream::connect(server.address).await.unwrap();
-        let mut raw = Raw::over(tcp, "large", "X-Forwarded-For: 203.0.113.9\r\n", b"").await;
-        raw.text(&json!({"type": "join", "name": "Ada", "resume": resume}).to_string()).await;
-        // Each supersedes the one before it, which has its answer by then.
-        raw.message().await
+    // Each of them joins again less often than R121 limits.
+    let secrets: Vec<_> = members.iter().map(|member| &member.welcome["resume"]).collect();
+    let answers = futures_util::future::join_all((0..100).map(|at| {
+        let (server, resume) = (&server, secrets[at % secrets.len()]);
+        async move {
+            let tcp = TcpStream::connect(server.address).await.unwrap();
+            let mut raw = Raw::over(tcp, "large", "X-Forwarded-For: 203.0.113.9\r\n", b"").await;
+            let join = json!({"type": "join", "name": "Ada", "resume": resume, "state": large_state()});
+            raw.text(&join.to_string()).await;
+            // Each supersedes the one before it, which has its answer by then.
+            raw.message().await
+        }
     }));
     let refused = answers.await.iter().filter(|answer| answer["code"] == "too_many_attempts").count();
     // None would be without the charge. Answers under way are not charged yet, so their number varies.

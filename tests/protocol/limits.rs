@@ -208,6 +208,39 @@ async fn r76_to_ask_is_no_attempt() {
     drop(ada);
 }
 
+#[tokio::test]
+async fn r121_who_joins_again_without_end_is_slowed_and_then_sent_away() {
+    let server = TestServer::start(&[]).await;
+    let mut ada = server.join("r", "Ada").await;
+    let mut last = server.join("r", "Eve").await;
+    let resume = last.welcome["resume"].clone();
+    // More than are answered at once or later, each on a socket of its own.
+    let mut refused = 0;
+    let mut waiting = Vec::new();
+    for _ in 0..30 {
+        let mut eve = server.connect("r").await;
+        eve.send(json!({"type": "join", "name": "Eve", "resume": resume})).await;
+        waiting.push(eve);
+    }
+    for mut eve in waiting {
+        let answer = eve.next_message().await.expect("an answer");
+        match answer["type"].as_str() {
+            Some("error") => {
+                assert_eq!((&answer["code"], &answer["re"]), (&json!("too_many_attempts"), &json!("join")));
+                assert!(answer["retry_after_ms"].as_u64().unwrap() > 4_000);
+                assert_eq!(eve.expect_close().await, Some(4011));
+                refused += 1;
+            }
+            _ => last = eve,
+        }
+    }
+    assert_eq!(refused, 18);
+    // Whoever is in is not sent away.
+    last.send(json!({"type": "broadcast", "data": 1})).await;
+    let heard = async { while ada.next_message().await.expect("a message")["type"] != "broadcast" {} };
+    within("a broadcast", heard).await;
+}
+
 /// Tries to join with a token that is not good.
 async fn guess(server: &TestServer) -> Client {
     let mut eve = server.connect("r").await;

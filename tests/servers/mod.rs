@@ -8,3 +8,4 @@ mod goodbyes;
 mod rates;
 mod recordings;
 mod rooms;
+mod tokens;
