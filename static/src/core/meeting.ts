@@ -23,7 +23,16 @@ import { Reporter } from './report';
 import type { Roster, RosterMessage } from './roster';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
-import type { DeviceKind, Failure, LinkStatistics, MeetingControls, MeetingView, Phase } from './types';
+import { stableList } from './stable';
+import type {
+  DeviceKind,
+  Failure,
+  LinkStatistics,
+  MeetingControls,
+  MeetingView,
+  Person,
+  Phase,
+} from './types';
 import { Upgrade } from './upgrade';
 import type { Identified, Verification } from './verification';
 
@@ -76,6 +85,7 @@ export class Meeting implements MeetingControls {
   /** From the first `join` to `leave`. */
   #opening: Promise<Verification | undefined> | undefined;
   #verification: Verification | undefined;
+  #people: readonly Person[] = [];
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
@@ -486,6 +496,17 @@ export class Meeting implements MeetingControls {
   #render(): MeetingView {
     const membership = this.#membership.view;
     const members = this.#mesh?.members ?? [];
+    this.#people = stableList(
+      this.#people,
+      this.#shown(members).map((shown, at) =>
+        personOf(
+          shown,
+          this.#speakers.speaks(shown.entry.id),
+          // By the name that was given: a second person of one name must not hide a changed code.
+          this.#verification?.statusOf(identified(members[at] ?? shown)),
+        ),
+      ),
+    );
     return {
       room: this.#room,
       phase: this.#phase,
@@ -494,14 +515,7 @@ export class Meeting implements MeetingControls {
       ...this.#presence.view,
       ...membership,
       ...this.#readiness.view,
-      people: this.#shown(members).map((shown, at) =>
-        personOf(
-          shown,
-          this.#speakers.speaks(shown.entry.id),
-          // By the name that was given: a second person of one name must not hide a changed code.
-          this.#verification?.statusOf(identified(members[at] ?? shown)),
-        ),
-      ),
+      people: this.#people,
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
       speaking: this.#speakers.speaks(OWN),
       ...(this.recording.view && { recording: this.recording.view }),
