@@ -147,7 +147,7 @@ test('a host ends the meeting for all', async ({ enter }) => {
   await ada.button('end').click();
   await ada.button('confirm').click();
   for (const someone of [ada, grace]) {
-    await expect(someone.failure('ended')).toContainText('ended this meeting');
+    await expect(someone.failure('ended')).toContainText('meeting was ended');
     await expectSignaling(someone, 'closed');
   }
 });

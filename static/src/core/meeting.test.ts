@@ -99,6 +99,18 @@ test('people come and go in the order in which they joined, and keep their strea
   expect(meeting.view.people.map(({ id }) => id)).toEqual([GRACE]);
 });
 
+test('people and the list of them are the same objects until something of them changes', () => {
+  enter({ peers: [peer(ZOE), peer(GRACE)] });
+  const { people, chat } = meeting.view;
+  meeting.setHand(true);
+  sockets.last.receive({ type: 'state', version: 2, id: ZOE, state: { unknown: 1 } });
+  expect(meeting.view.people).toBe(people);
+  expect(meeting.view.chat).toBe(chat);
+  sockets.last.receive({ type: 'state', version: 3, id: ZOE, state: { hand: true } });
+  expect(meeting.view.people).not.toBe(people);
+  expect(meeting.view.people.map((person) => people.includes(person))).toEqual([false, true]);
+});
+
 test('R14 a gap asks for the roster, once', () => {
   enter();
   sockets.last.receive({ type: 'peer_joined', version: 3, peer: peer(GRACE) });

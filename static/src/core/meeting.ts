@@ -24,8 +24,17 @@ import { Reporter } from './report';
 import type { Roster, RosterMessage } from './roster';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
+import { stableList } from './stable';
 import type { TabMembership } from './tabMembership';
-import type { DeviceKind, Failure, LinkStatistics, MeetingControls, MeetingView, Phase } from './types';
+import type {
+  DeviceKind,
+  Failure,
+  LinkStatistics,
+  MeetingControls,
+  MeetingView,
+  Person,
+  Phase,
+} from './types';
 import { Upgrade } from './upgrade';
 import type { Identified, Verification } from './verification';
 
@@ -80,6 +89,7 @@ export class Meeting implements MeetingControls {
   #opening: Promise<readonly [TabMembership | undefined, Verification | undefined]> | undefined;
   #tab: TabMembership | undefined;
   #verification: Verification | undefined;
+  #people: readonly Person[] = [];
   #view: MeetingView;
 
   constructor(options: MeetingOptions) {
@@ -521,6 +531,17 @@ export class Meeting implements MeetingControls {
   #render(): MeetingView {
     const membership = this.#membership.view;
     const members = this.#mesh?.members ?? [];
+    this.#people = stableList(
+      this.#people,
+      this.#shown(members).map((shown, at) =>
+        personOf(
+          shown,
+          this.#speakers.speaks(shown.entry.id),
+          // By the name that was given: a second person of one name must not hide a changed code.
+          this.#verification?.statusOf(identified(members[at] ?? shown)),
+        ),
+      ),
+    );
     return {
       room: this.#room,
       phase: this.#phase,
@@ -529,14 +550,7 @@ export class Meeting implements MeetingControls {
       ...this.#presence.view,
       ...membership,
       ...this.#readiness.view,
-      people: this.#shown(members).map((shown, at) =>
-        personOf(
-          shown,
-          this.#speakers.speaks(shown.entry.id),
-          // By the name that was given: a second person of one name must not hide a changed code.
-          this.#verification?.statusOf(identified(members[at] ?? shown)),
-        ),
-      ),
+      people: this.#people,
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
       speaking: this.#speakers.speaks(OWN),
       ...(this.recording.view && { recording: this.recording.view }),

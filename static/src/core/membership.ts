@@ -10,7 +10,8 @@ import type { Presence } from './presence';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
 import type { SignalingClient } from './signaling';
 import { newcomer, nextStanding, type Standing } from './standing';
-import type { MeetingView } from './types';
+import { stableList } from './stable';
+import type { MeetingView, Waiting } from './types';
 
 /** What a `Membership` is made of. */
 export interface MembershipOptions {
@@ -30,6 +31,8 @@ export class Membership {
   #roster: Roster = emptyRoster;
   #standing: Standing = newcomer;
   #hands: readonly string[] = [];
+  /** Who waits, as shown last. */
+  #waiting: readonly Waiting[] = [];
   /** One's own id, while one is in. */
   #self: string | undefined;
   /** When to make up for what the servers did not take. */
@@ -56,8 +59,9 @@ export class Membership {
     const { peers, role, settings } = this.#roster;
     const { hand, degraded, notice } = this.#standing;
     const inside = [this.#options.presence.name, ...peers.map(({ name }) => name)];
-    const waiting = distinguish(this.#standing.waiting, inside);
-    return { role, settings, hand, hands: this.#hands, waiting, degraded, ...(notice && { notice }) };
+    this.#waiting = stableList(this.#waiting, distinguish(this.#standing.waiting, inside));
+    const [hands, waiting] = [this.#hands, this.#waiting];
+    return { role, settings, hand, hands, waiting, degraded, ...(notice && { notice }) };
   }
 
   receive(message: ServerMessage): void {

@@ -318,6 +318,24 @@ describe('measuring and adapting', () => {
     expect(grace.mesh.members[0]?.quality).toEqual({ bars: 3 });
   });
 
+  test('states of others do not make the page query its senders', () => {
+    let looks = 0;
+    for (const { sender } of network.connections.flatMap(({ transceivers }) => transceivers)) {
+      const { getParameters } = sender;
+      sender.getParameters = () => {
+        looks += 1;
+        return getParameters();
+      };
+    }
+    for (let version = 2; version < 50; version++) {
+      const entry = peer(GRACE, { hand: version % 2 === 0 });
+      ada.mesh.reconcile([entry], { type: 'state', version, id: GRACE, state: entry.state });
+    }
+    expect(looks).toBe(0);
+    joined(ada, [peer(GRACE), peer(ZOE)]);
+    expect(looks).toBeGreaterThan(0);
+  });
+
   test('a link that breaks has no bars, and one measurement that fails breaks nothing', async () => {
     const pc = network.connections[0];
     if (pc) pc.getStats = () => Promise.reject(new Error('closed'));

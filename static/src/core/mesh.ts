@@ -135,6 +135,7 @@ export class Mesh {
     // After a snapshot nobody knows what was lost before it.
     const recheck = cause.type === 'welcome' || cause.type === 'roster';
     const present = new Set(entries.map(({ id }) => id));
+    const people = this.#slots.size;
     for (const [id, slot] of this.#slots) {
       if (!present.has(id)) this.#depart(slot, cause.type === 'peer_left' && FOR_GOOD.includes(cause.reason));
     }
@@ -144,7 +145,8 @@ export class Mesh {
       else this.#add(entry);
     }
     if (this.#slots.size > 0) this.#monitor.run();
-    this.#adapt();
+    // Not for each state: others send hundreds a second, and asking all senders for their parameters takes milliseconds.
+    if (this.#slots.size !== people) this.#adapt();
     this.#options.onChange();
   }
 
@@ -215,12 +217,13 @@ export class Mesh {
           if (slot?.away) this.#removeLater(slot);
           else if (slot?.peer.link === 'interrupted') this.#options.onInterrupted?.();
           // A new connection knows nothing of the plan.
-          this.#adapt();
+          if (slot) this.#adaptTo(slot);
           onChange();
         },
         onFingerprints: onChange,
         onWanted: () => {
-          this.#adapt();
+          const slot = this.#slots.get(id);
+          if (slot) this.#adaptTo(slot);
         },
         onChannel: (channel) => {
           onChannel(id, channel);
@@ -286,8 +289,9 @@ export class Mesh {
     let changed = false;
     for (const [id, slot] of this.#slots) {
       const quality = this.#monitor.quality(id);
-      changed ||= quality?.bars !== slot.quality?.bars || quality?.reason !== slot.quality?.reason;
+      if (quality?.bars === slot.quality?.bars && quality?.reason === slot.quality?.reason) continue;
       slot.quality = quality;
+      changed = true;
     }
     this.#adapt();
     this.#options.onMeasured?.();
@@ -296,17 +300,20 @@ export class Mesh {
 
   /** Shares the uplink out among everyone. */
   #adapt(): void {
-    for (const [id, slot] of this.#slots) {
-      const situation = {
-        people: this.#slots.size,
-        sharing: this.#tracks.screen !== null,
-        availableKbps: this.#monitor.availableKbps(id),
-        quality: this.#quality,
-        reception: slot.peer.wanted,
-      };
-      slot.plan = planFor(situation, slot.plan);
-      void slot.peer.adapt(slot.plan);
-    }
+    for (const slot of this.#slots.values()) this.#adaptTo(slot);
+  }
+
+  /** Sends one person their share. */
+  #adaptTo(slot: Slot): void {
+    const situation = {
+      people: this.#slots.size,
+      sharing: this.#tracks.screen !== null,
+      availableKbps: this.#monitor.availableKbps(slot.entry.id),
+      quality: this.#quality,
+      reception: slot.peer.wanted,
+    };
+    slot.plan = planFor(situation, slot.plan);
+    void slot.peer.adapt(slot.plan);
   }
 
   #each(action: (peer: Peer) => void): void {

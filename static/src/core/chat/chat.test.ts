@@ -122,6 +122,58 @@ describe('texts', () => {
   });
 });
 
+describe('an entry is the same object', () => {
+  const present = (link: 'connected' | 'connecting' = 'connected') => [
+    { id: 'grace', name: 'Grace', link: 'connected', resting: false, writer: 'participant' } as const,
+    { id: 'alan', name: 'Alan', link, resting: false, writer: 'participant' } as const,
+  ];
+
+  test('until something of it changes, and so is the log', async () => {
+    const alan = newChat();
+    const pair = meet(['ada', ada], ['alan', alan]);
+    ada.setOthers(present('connecting'));
+    grace.say('hello');
+    await settled();
+    ada.say('waits for Alan');
+    const log = ada.entries;
+    const before = [...log];
+    ada.setOthers(present());
+    expect(ada.entries).toBe(log);
+    open(pair);
+    expect(ada.entries.map((entry) => before.includes(entry))).toEqual([true, false]);
+    expect(last(ada)).toMatchObject({ text: 'waits for Alan', waiting: [] });
+    const after = [...ada.entries];
+    ada.say('next');
+    expect(ada.entries.slice(0, 2).every((entry, at) => entry === after[at])).toBe(true);
+    expect(ada.entries).toHaveLength(3);
+  });
+
+  test('whichever other entry is new or moves out of a full log', async () => {
+    for (let i = 0; i < HISTORY; i++) {
+      clock.advance(1000);
+      ada.say(`${i}`);
+      await settled();
+    }
+    const before = [...grace.entries];
+    ada.say('one more');
+    await settled();
+    expect(grace.entries).toHaveLength(HISTORY);
+    expect(grace.entries.slice(0, -1).every((entry, at) => entry === before[at + 1])).toBe(true);
+  });
+
+  test('while other files move', async () => {
+    for (const name of ['a.txt', 'b.txt']) ada.offer({ name, size: 1, slice: () => new Blob(['x']) });
+    await settled();
+    const [first, second] = grace.entries;
+    expect([first, second]).toMatchObject([{ file: 'a.txt' }, { file: 'b.txt' }]);
+    grace.accept(last(grace).id);
+    for (let turns = 0; turns < 50; turns++) await settled();
+    expect(last(grace)).toMatchObject({ transfers: [{ state: 'done' }] });
+    expect(grace.entries[0]).toBe(first);
+    expect(grace.entries[1]).not.toBe(second);
+  });
+});
+
 describe('someone who cannot be reached yet', () => {
   test('hears what was said when the channel opens, and until then it says whom it waits for', async () => {
     const alan = newChat();

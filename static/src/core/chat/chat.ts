@@ -1,7 +1,8 @@
 /** What is said in a room, and which files are offered: to everyone, or between two. */
 import type { Clock } from '../clock';
+import { stable, stableList } from '../stable';
 import type { ChatControls, ChatEntry, FileSource, LinkState, OfferResult } from '../types';
-import type { Archive, Kept } from './archive';
+import type { Archive } from './archive';
 import { Bucket } from './bucket';
 import { type Contact, Files } from './files';
 import { Line, SAID } from './line';
@@ -39,13 +40,20 @@ interface Known extends Contact {
   writer: Writer;
 }
 
+/** An entry as of the last look, with the number that its sender gave it. */
+interface Logged {
+  readonly number: number;
+  entry: ChatEntry;
+}
+
 /** Chat and files. The log outlives a rejoin, and with an archive also a reload. */
 export class Chat implements ChatControls {
   readonly #options: ChatOptions;
   readonly #files: Files;
   readonly #others = new Map<string, Known>();
   readonly #bucket: Bucket;
-  #history: Kept[] = [];
+  #history: Logged[] = [];
+  #entries: readonly ChatEntry[] = [];
   #next: number;
   #begun = false;
   #since: number | undefined;
@@ -61,7 +69,7 @@ export class Chat implements ChatControls {
     this.#next = Math.floor(clock.random() * 2 ** 31);
     const saved = options.archive?.load();
     if (!saved) return;
-    this.#history = [...saved.history];
+    this.#history = saved.history.map((kept) => ({ ...kept }));
     this.#since = saved.since;
     this.#begun = true;
   }
@@ -79,11 +87,8 @@ export class Chat implements ChatControls {
 
   /** Saves the log for the next load of this page. */
   save(): void {
-    const { entries } = this;
-    const history = this.#history.flatMap(({ number }, at) => {
-      const entry = entries[at];
-      return entry ? [{ number, entry }] : [];
-    });
+    this.#update();
+    const history = this.#history;
     this.#options.archive?.save({ history, ...(this.#since !== undefined && { since: this.#since }) });
   }
 
@@ -92,16 +97,14 @@ export class Chat implements ChatControls {
     this.#options.archive?.clear();
   }
 
-  /** Everything, oldest first. */
+  /** Everything, oldest first. An entry is the same object until something of it changes, and so is the list. */
   get entries(): readonly ChatEntry[] {
-    return this.#history.map(({ entry, number }) => {
-      if (entry.kind === 'text') {
-        return { ...entry, waiting: entry.from === undefined ? this.#waiting(number) : [] };
-      }
-      const transfers = this.#files.transfers(entry.from, number);
-      // Those of before a reload have ended.
-      return transfers.length > 0 ? { ...entry, transfers } : entry;
-    });
+    this.#update();
+    this.#entries = stable(
+      this.#entries,
+      this.#history.map(({ entry }) => entry),
+    );
+    return this.#entries;
   }
 
   /** Takes the channel of a new connection to someone. */
@@ -166,6 +169,23 @@ export class Chat implements ChatControls {
   stop(entryId: string): void {
     const kept = this.#find(entryId);
     if (kept) this.#files.stop(kept.entry.from, kept.number);
+  }
+
+  /** Brings all entries up to date. */
+  #update(): void {
+    const waiting = this.#waiting();
+    for (const logged of this.#history) logged.entry = this.#current(logged, waiting);
+  }
+
+  #current({ entry, number }: Logged, waiting: ReadonlyMap<number, readonly string[]>): ChatEntry {
+    if (entry.kind === 'file') {
+      const transfers = this.#files.transfers(entry.from, number);
+      // Those of before a reload have ended.
+      if (transfers.length === 0) return entry;
+      return stable(entry, { ...entry, transfers: stableList(entry.transfers, transfers) });
+    }
+    if (entry.from !== undefined) return entry;
+    return stable(entry, { ...entry, waiting: stable(entry.waiting, waiting.get(number) ?? []) });
   }
 
   #know({ id, name, link, writer }: Other): Known {
@@ -246,11 +266,20 @@ export class Chat implements ChatControls {
     );
   }
 
-  #waiting(number: number): string[] {
-    return [...this.#others.values()].filter(({ line }) => line.isWaiting(number)).map(({ name }) => name);
+  /** Names of those whom a text has not reached yet, by its number. */
+  #waiting(): ReadonlyMap<number, readonly string[]> {
+    const names = new Map<number, string[]>();
+    for (const { line, name } of this.#others.values()) {
+      for (const number of line.waiting) {
+        const those = names.get(number);
+        if (those) those.push(name);
+        else names.set(number, [name]);
+      }
+    }
+    return names;
   }
 
-  #find(entryId: string): Kept | undefined {
+  #find(entryId: string): Logged | undefined {
     return this.#history.find(({ entry }) => entry.id === entryId);
   }
 

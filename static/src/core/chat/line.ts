@@ -45,9 +45,9 @@ export class Line {
     return (this.#channel?.bufferedAmount ?? 0) > BUFFER_BYTES;
   }
 
-  /** Whether something that was said has not left yet. */
-  isWaiting(id: number): boolean {
-    return this.#waiting.some((message) => message.id === id);
+  /** Ids of what was said and has not left yet. */
+  get waiting(): readonly number[] {
+    return this.#waiting.map(({ id }) => id);
   }
 
   /** Takes the channel of a new connection, in place of the one before. */

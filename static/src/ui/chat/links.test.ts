@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { textParts } from './links';
+import { TEXT_BYTES } from '../../core/chat/wire';
+import { MAX_LINKS, textParts } from './links';
 
 const marked = (text: string): string =>
   textParts(text)
@@ -42,4 +43,32 @@ test('nothing of a text is lost', () => {
       .map((part) => part.text)
       .join(''),
   ).toBe(text);
+});
+
+test.each([
+  ['closing brackets', 'https://a/', ')]'],
+  ['one kind of closing bracket', 'https://a/', ')'],
+  ['half of the brackets opened', `https://a/${'('.repeat(1_300)}`, ')'],
+  ['stars', 'https://a/', '*'],
+  ['punctuation of other scripts', 'https://a/', '…'],
+  ['a host without end', 'https://', 'a.'],
+  ['addresses', '', 'https://a '],
+  ['addresses with brackets', '', 'https://a)'],
+  ['addresses that are no links', '', 'https://u@a '],
+  ['beginnings of addresses', '', 'https://'],
+])('a log full of the longest texts is read in a moment: %s', (_, start, repeated) => {
+  const bytes = (text: string): number => new TextEncoder().encode(text).length;
+  const text = start + repeated.repeat(Math.floor((TEXT_BYTES - bytes(start)) / bytes(repeated)));
+  const begin = performance.now();
+  for (let i = 0; i < 300; i++) textParts(text);
+  // Linear work takes tenths of a second. Counting the brackets again for each character takes a minute.
+  expect(performance.now() - begin).toBeLessThan(5_000);
+});
+
+test('a text has a bounded number of links, and what follows stays text', () => {
+  const text = 'https://a.example '.repeat(MAX_LINKS + 5).trim();
+  const parts = textParts(text);
+  expect(parts.filter(({ href }) => href !== undefined)).toHaveLength(MAX_LINKS);
+  expect(parts.at(-1)).toEqual({ text: ' https://a.example'.repeat(5) });
+  expect(parts.map((part) => part.text).join('')).toBe(text);
 });

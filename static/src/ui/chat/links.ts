@@ -14,7 +14,11 @@ const ADDRESS =
 /** A host of ASCII letters that Chinese, Japanese or Korean text follows: the text is not part of it. */
 const BEFORE_TEXT = /^https?:\/\/[\w\-.:[\]]+(?=[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{sc=Hangul}])/iu;
 
-const CLOSING: Readonly<Record<string, string>> = { ')': '(', ']': '[' };
+/** Punctuation that ends a sentence rather than an address; brackets are counted. */
+const TRAILING = /[.,:;!?'*]|(?!\p{ASCII})\p{P}/u;
+
+/** Links of one text; further addresses stay text. A text of 4 KiB has room for 409, and a log for 500 such texts. */
+export const MAX_LINKS = 50;
 
 /**
  * Finds the web addresses in a text. An address is a link as a whole or not at all. Those that hide where they lead, by a
@@ -23,6 +27,7 @@ const CLOSING: Readonly<Record<string, string>> = { ')': '(', ']': '[' };
 export function textParts(text: string): TextPart[] {
   const parts: TextPart[] = [];
   let end = 0;
+  let links = 0;
   for (const match of text.matchAll(ADDRESS)) {
     const address = trimmed(BEFORE_TEXT.exec(match[0])?.[0] ?? match[0]);
     const href = safeHref(address);
@@ -30,21 +35,32 @@ export function textParts(text: string): TextPart[] {
     if (match.index > end) parts.push({ text: text.slice(end, match.index) });
     parts.push({ text: address, href });
     end = match.index + address.length;
+    links += 1;
+    if (links === MAX_LINKS) break;
   }
   if (end < text.length) parts.push({ text: text.slice(end) });
   return parts;
 }
 
-/** Removes the punctuation of the sentence from the end, and brackets that were opened before the address. */
+/**
+ * Removes the punctuation of the sentence from the end, and brackets that were opened before the address. Takes time in
+ * proportion to the length: the text is another person's.
+ */
 function trimmed(address: string): string {
-  let end = address;
-  for (;;) {
-    const last = end.at(-1) ?? '';
-    const opening = CLOSING[last];
-    const closes = opening !== undefined && end.split(opening).length >= end.split(last).length;
-    if (closes || !/[.,:;!?'*)\]]|(?!\p{ASCII})\p{P}/u.test(last)) return end;
-    end = end.slice(0, -1);
+  const count = (bracket: string): number => address.split(bracket).length;
+  /** How many more closing brackets than opening ones are left. */
+  const surplus = new Map([
+    [')', count(')') - count('(')],
+    [']', count(']') - count('[')],
+  ]);
+  let end = address.length;
+  for (; end > 0; end -= 1) {
+    const last = address.charAt(end - 1);
+    const unopened = surplus.get(last);
+    if (unopened === undefined ? !TRAILING.test(last) : unopened <= 0) break;
+    if (unopened !== undefined) surplus.set(last, unopened - 1);
   }
+  return address.slice(0, end);
 }
 
 function safeHref(address: string): string | undefined {

@@ -1,0 +1,20 @@
+/**
+ * Keeps the objects of the view for as long as their values stay the same. A component whose props are the same objects
+ * is not rendered again, so others cannot make the page render everything by changing something small.
+ */
+
+/** Returns `before` if `now` has the same values, else `now`. */
+export function stable<T extends object>(before: T | undefined, now: T): T {
+  if (before === undefined) return now;
+  const keys = Object.keys(now) as (keyof T)[];
+  const isSame = keys.every((key) => key in before && before[key] === now[key]);
+  return isSame && Object.keys(before).length === keys.length ? before : now;
+}
+
+/** Returns a list with the items of `before` that have not changed; `before` itself if none has. */
+export function stableList<T extends object>(before: readonly T[], now: readonly T[]): readonly T[] {
+  return stable(
+    before,
+    now.map((item, at) => stable(before[at], item)),
+  );
+}
