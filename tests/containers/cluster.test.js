@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Caller } from './lib/caller.js';
-import { Sandbox, docker, healthy, run, until } from './lib/docker.js';
+import { Sandbox, docker, healthy, holdingTags, run, until } from './lib/docker.js';
 import { Member } from './lib/member.js';
 import { startStack } from './lib/stack.js';
 import { get } from './lib/web.js';
@@ -98,7 +98,7 @@ const upgrade = (revision, more = {}) =>
     ...more,
   });
 
-test('make upgrade CLUSTER=1 restarts all servers and nginx, and two who talk meanwhile miss nothing', async (t) => {
+test('make upgrade CLUSTER=1 restarts all servers and nginx, and two who talk meanwhile miss nothing', (t) => holdingTags(async () => {
   const [ada, grace] = [await Caller.join(sandbox, base, 'upgrade', 'Ada'), await Caller.join(sandbox, base, 'upgrade', 'Grace')];
   const [adaWas, graceWas] = [ada.self, grace.self];
   const before = await ids(...SERVERS, 'nginx', 'engine');
@@ -125,9 +125,9 @@ test('make upgrade CLUSTER=1 restarts all servers and nginx, and two who talk me
     t.diagnostic(`away ${one.absences.length} times, ${longest(one.absences)} s at most; heard ${count}, ${longest(one.heard.map(({ late }) => late))} s late at most`);
   }
   assert.deepEqual([ada.self, grace.self], [adaWas, graceWas]);
-});
+}));
 
-test('an upgrade with a setting that the new version refuses says so, and restarts nothing', async () => {
+test('an upgrade with a setting that the new version refuses says so, and restarts nothing', () => holdingTags(async () => {
   const before = await ids(...SERVERS, 'nginx');
   const ada = await Caller.join(sandbox, base, 'upgrade', 'Ada');
   await assert.rejects(upgrade('b', { TZ: 'Mars/Olympus' }), (error) => {
@@ -155,4 +155,4 @@ test('an upgrade with a setting that the new version refuses says so, and restar
   const grace = await Caller.join(sandbox, base, 'upgrade', 'Grace');
   grace.say(ada.self, 1);
   await until('they hear each other', () => ada.heard.length === 1);
-});
+}));

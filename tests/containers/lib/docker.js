@@ -1,6 +1,7 @@
 // Containers, networks, volumes and folders of one test file, and their end.
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +22,19 @@ export async function run(program, args, env = {}) {
 }
 
 export const docker = (...args) => run('docker', args);
+
+/** Runs `use` while no other test gives the tags of the images to other ones, as an upgrade does. */
+export async function holdingTags(use) {
+  const lock = spawn('flock', [join(tmpdir(), 'roundtable-tags.lock'), 'sh', '-c', 'echo held; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  try {
+    await once(lock.stdout, 'data');
+    await use();
+  } finally {
+    lock.stdin.end();
+  }
+}
 
 export async function inspect(name) {
   return JSON.parse(await docker('inspect', name))[0];
