@@ -195,6 +195,14 @@ async function attack(count, event, open) {
   return end;
 }
 
+test('a body longer than a goodbye is refused before any of it is kept', async () => {
+  const asked = request(`${base}signal-api/v1/leave`, { method: 'POST', rejectUnauthorized: false, agent: false });
+  asked.end(Buffer.alloc(5 * 1024));
+  const [answer] = await once(asked, 'response');
+  assert.equal(answer.statusCode, 413);
+  assert.match(Buffer.concat(await answer.toArray()).toString(), /nginx/, 'by nginx, not by the server behind it');
+});
+
 test('whatever one address holds open, a newcomer from another one joins within a second', async () => {
   // Each from an address of its own: what the one before had open ends a moment later.
   const from = (localAddress, port) => ({ host: '127.0.0.1', localAddress, port, rejectUnauthorized: false });

@@ -59,6 +59,14 @@ for (const browser of ['Chromium', 'Firefox']) {
     await evaluate(page, WAYS.location, `${address}&audio=0&video=0`);
     await shown(page, 'phase').toBe('joined');
     await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
+
+    // The name that the visitor has used in other meetings stays with them.
+    await evaluate(page, () => localStorage.setItem('roundtable.name', 'Barbara'));
+    await page.goto(website('127.0.0.1'));
+    await expect(ada.tiles).toHaveCount(0);
+    await evaluate(page, WAYS.location, `${server.url}r/trap?autojoin=1&audio=0&video=0`);
+    await shown(page, 'phase').toBe('joined');
+    await expect(ada.tile('Guest')).toBeVisible();
   });
 }
 
