@@ -389,7 +389,7 @@ async fn watch_absent(absence: Absence, pass: OwnPass, window: Duration, at_end:
     }
 }
 
-/// What happens next to a member with a token.
+/// Next event of a member with a token.
 enum Next {
     Changed(Change),
     Decided(Result<(), Refusal>),

@@ -62,7 +62,7 @@ pub enum Act {
     Record {
         /// The member that records.
         seat: Seat,
-        /// Whether it records.
+        /// `true` sets the sign, `false` removes it.
         on: bool,
     },
     /// See [`Input::Moderate`].

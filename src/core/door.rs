@@ -19,7 +19,7 @@ const REMEMBERED: usize = 256;
 /// What a room is set to, and who is known at its door.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct House<H> {
-    /// Whether anybody has entered since the room was created.
+    /// Set once anybody has entered since the room was created.
     pub(super) begun: bool,
     pub(super) settings: Settings,
     /// In the order in which they came. Nobody waits before a door that is open or locked.

@@ -115,7 +115,7 @@ pub enum Input<H> {
     Record {
         /// The member that records.
         seat: Seat,
-        /// Whether it records.
+        /// `true` sets the sign, `false` removes it.
         on: bool,
     },
     /// A host decides.

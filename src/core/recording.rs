@@ -7,7 +7,7 @@ use crate::protocol::{State, StatePatch, StateValue};
 pub(super) const KEY: &str = "recording";
 const SERVER: &str = "server";
 
-/// Whether a member's state says that it records to the server.
+/// Returns whether a member's state says that it records to the server.
 pub fn is_recorded(state: &State) -> bool {
     is_sign(state.get(KEY))
 }
@@ -35,7 +35,7 @@ pub(super) fn of_newcomer(patch: StatePatch, old: Option<&State>) -> StatePatch 
     patch
 }
 
-/// Whether this value of the key is the sign.
+/// Returns whether this value of the key is the sign.
 pub(super) fn is_sign(value: Option<&StateValue>) -> bool {
     matches!(value, Some(StateValue::Text(text)) if **text == *SERVER)
 }

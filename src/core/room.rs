@@ -96,7 +96,7 @@ impl<H> Room<H> {
         self.members.is_empty()
     }
 
-    /// Whether the room is empty and its grace period is over.
+    /// Returns whether the room is empty and its grace period is over.
     pub fn is_over(&self) -> bool {
         self.is_empty() && self.empty_until.is_none()
     }

@@ -290,7 +290,7 @@ impl Membership {
     }
 }
 
-/// What a room decides, in the order that all its servers know.
+/// Decision of a room, in the order that all its servers know.
 pub type Decision = oneshot::Receiver<Result<(), Refusal>>;
 
 /// A member without a socket.

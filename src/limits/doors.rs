@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Bucket;
 use super::memory::{QueueAccount, QueuePool};
+use super::rejoins::Rejoins;
 use crate::protocol::PeerId;
 
 /// What one attempt takes that finds nothing: a token that is not good, a room that nobody is in. So whoever knows
@@ -27,11 +28,7 @@ const COMEBACK: f64 = 0.1;
 /// `welcome` of 12 KB.
 const ANSWER_BYTES: usize = 65_536;
 /// The most that an attempt is held up, before it is refused.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How far apart a peer joins again for long, and how long's worth of it is free (R121). Everybody in a room is told of each
-/// time.
-const REJOIN_INTERVAL: Duration = Duration::from_secs(2);
-const REJOIN_BURST: Duration = Duration::from_secs(20);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Networks without a connection that are kept in mind at most; beyond it all of them are forgotten.
 const NETWORKS: usize = 100_000;
 /// Prefixes by which an IPv6 address counts, the longest first, and the factor of their limits.
@@ -58,6 +55,7 @@ pub struct Doors {
     rules: DoorRules,
     queued: Arc<QueuePool>,
     table: Mutex<Table>,
+    rejoins: Mutex<Rejoins>,
 }
 
 /// Addresses that share a limit: an IPv4 address, or the prefix of an IPv6 address.
@@ -72,16 +70,7 @@ struct Network {
 #[derive(Debug, Default)]
 struct Table {
     networks: HashMap<Network, Usage>,
-    rejoins: Rejoins,
     /// Looked through for what can be forgotten when it has grown to this.
-    look_at: usize,
-}
-
-/// Peers that have joined again of late.
-#[derive(Debug, Default)]
-struct Rejoins {
-    /// With the time at which everything is free again.
-    busy_until: HashMap<PeerId, Instant>,
     look_at: usize,
 }
 
@@ -113,7 +102,8 @@ pub enum Attempt {
 impl Doors {
     /// Knows no address so far. `queued` shows the bytes of messages that wait to be sent or acknowledged.
     pub fn new(rules: DoorRules, queued: Gauge) -> Arc<Self> {
-        Arc::new(Self { rules, queued: QueuePool::new(rules.server_queued_bytes, queued), table: Mutex::default() })
+        let queued = QueuePool::new(rules.server_queued_bytes, queued);
+        Arc::new(Self { rules, queued, table: Mutex::default(), rejoins: Mutex::default() })
     }
 
     /// Counts a connection for as long as the value lives; `None` where there are as many as there may be.
@@ -140,16 +130,16 @@ impl Doors {
 
     /// An attempt of this peer to join again, with a good secret.
     fn rejoin(&self, from: IpAddr, id: PeerId, now: Instant) -> Attempt {
-        let wait = self.lock().rejoins.wait_for(id, now);
-        if wait > LONGEST_WAIT {
-            return Attempt::Refused(wait);
-        }
+        let wait = match self.rejoins().take(id, now) {
+            Ok(wait) => wait,
+            Err(wait) => return Attempt::Refused(wait),
+        };
         match self.attempt(from, true, now) {
-            Attempt::After(longer) => {
-                self.lock().rejoins.take(id, now);
-                Attempt::After(longer.max(wait))
+            Attempt::After(longer) => Attempt::After(longer.max(wait)),
+            refused => {
+                self.rejoins().put_back(id);
+                refused
             }
-            refused => refused,
         }
     }
 
@@ -191,6 +181,10 @@ impl Doors {
         self.lock().networks.len()
     }
 
+    fn rejoins(&self) -> MutexGuard<'_, Rejoins> {
+        self.rejoins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing panics under this lock; should it ever, a count may be off, no more.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -216,28 +210,6 @@ impl Table {
         }
         self.look_at = self.networks.len() * 2;
         self.networks.shrink_to(self.look_at);
-    }
-}
-
-impl Rejoins {
-    fn wait_for(&self, id: PeerId, now: Instant) -> Duration {
-        let until = self.busy_until.get(&id).map_or(now, |until| now.max(*until));
-        (until + REJOIN_INTERVAL - now).saturating_sub(REJOIN_BURST)
-    }
-
-    fn take(&mut self, id: PeerId, now: Instant) {
-        if self.busy_until.len() >= self.look_at.max(1_024) {
-            self.busy_until.retain(|_, until| *until > now);
-            self.look_at = self.busy_until.len() * 2;
-        }
-        let until = self.busy_until.entry(id).or_insert(now);
-        *until = now.max(*until) + REJOIN_INTERVAL;
-    }
-
-    fn put_back(&mut self, id: PeerId) {
-        if let Some(until) = self.busy_until.get_mut(&id) {
-            *until -= REJOIN_INTERVAL;
-        }
     }
 }
 
@@ -268,7 +240,7 @@ impl Visit {
 
     /// The session of this peer goes on: nobody in the room was told, and it does not count as joining again.
     pub fn resumed(&self, id: PeerId) {
-        self.doors.lock().rejoins.put_back(id);
+        self.doors.rejoins().put_back(id);
     }
 
     /// The address, of IPv6 its /64.
@@ -421,22 +393,13 @@ mod tests {
     }
 
     #[test]
-    fn r121_a_peer_joins_again_ten_times_at_once_and_then_every_two_seconds() {
-        let (doors, mut now, from) = (Doors::new(RULES, Gauge::default()), Instant::now(), address("10.0.0.1"));
+    fn r121_a_peer_is_slowed_from_whatever_address_it_joins_again() {
+        let (doors, now, from) = (Doors::new(RULES, Gauge::default()), Instant::now(), address("10.0.0.1"));
         let (ada, bob) = (PeerId::from_random([1; PeerId::LEN]), PeerId::from_random([2; PeerId::LEN]));
         let waits: Vec<f64> = (0..13).map(|_| seconds(doors.rejoin(from, ada, now))).collect();
         assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 4.0, -6.0]);
-        assert_eq!(seconds(doors.rejoin(address("10.0.0.2"), ada, now)), -6.0, "from whatever address");
+        assert_eq!(seconds(doors.rejoin(address("10.0.0.2"), ada, now)), -6.0);
         assert_eq!(seconds(doors.rejoin(from, bob, now)), 0.0, "others are not held up");
-        now += Duration::from_secs(6);
-        assert_eq!(seconds(doors.rejoin(from, ada, now)), 0.0);
-        for at in 0..100_000_u32 {
-            now += Duration::from_millis(10);
-            let mut random = [0; PeerId::LEN];
-            random[..4].copy_from_slice(&at.to_be_bytes());
-            doors.rejoin(IpAddr::from(at.to_be_bytes()), PeerId::from_random(random), now);
-        }
-        assert!(doors.lock().rejoins.busy_until.len() < 2_048, "peers are forgotten");
     }
 
     #[test]

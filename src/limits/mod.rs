@@ -5,6 +5,7 @@ mod commons;
 mod doors;
 mod memory;
 mod receivers;
+mod rejoins;
 mod reports;
 
 use std::time::Duration;
@@ -157,6 +158,10 @@ impl Bucket {
     fn charge(&mut self, now: Instant, amount: f64) {
         self.take(now, amount);
         self.tokens = self.tokens.max(-f64::from(self.size));
+    }
+
+    fn put_back(&mut self, amount: f64) {
+        self.tokens = (self.tokens + amount).min(f64::from(self.size));
     }
 
     fn take(&mut self, now: Instant, amount: f64) -> Duration {

@@ -242,7 +242,7 @@ impl<L, C> Share<L, C> {
         self.locals.is_empty() && !moves && self.pending.is_empty() && !self.keeps_empty_room()
     }
 
-    /// Whether this server keeps the empty room during its grace period (R111): the first of all servers that have it.
+    /// Returns whether this server keeps the empty room during its grace period (R111): the first of all servers that have it.
     fn keeps_empty_room(&self) -> bool {
         let keeps = |replica: &Replica| {
             let room = replica.room();
