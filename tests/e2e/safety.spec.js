@@ -72,6 +72,7 @@ async function expectHeard([one, other]) {
 /** Opens the safety code with the only other person, and reads it; says that it matches, if it is to. */
 async function code({ page, name }, { confirm = false } = {}) {
   const inPage = (script) => expect.poll(() => page.evaluate(script), { message: name });
+  const shown = () => page.evaluate(() => document.querySelector('[data-panel=safety]')?.textContent);
   const read = () =>
     page.evaluate(() => {
       const panel = document.querySelector('[data-panel=safety]');
@@ -81,7 +82,7 @@ async function code({ page, name }, { confirm = false } = {}) {
     });
   await inPage(() => document.querySelector('[data-peer-id] [data-action=safety]') !== null).toBe(true);
   await page.evaluate(() => document.querySelector('[data-peer-id] [data-action=safety]').click());
-  await inPage(() => document.querySelectorAll('[data-panel=safety] li').length).toBeGreaterThan(0);
+  await expect.poll(shown, { message: name }).toMatch(/The pictures match|You have compared/);
   if (confirm) {
     await click({ page }, 'confirm-code');
     await inPage(() => document.querySelector('[data-action=confirm-code]') === null).toBe(true);
