@@ -10,9 +10,11 @@ mod measure;
 mod ops;
 mod origin;
 mod precompressed;
+mod product_name;
 mod recordings;
 mod requests;
 mod site;
+mod site_config;
 
 pub use client::{Networks, Origins, Proxies};
 pub(crate) use client::{Patience, PeerAddress};

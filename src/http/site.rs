@@ -5,23 +5,22 @@
 //! `r/index.html` for `/r/<room>`.
 
 use std::convert::Infallible;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use serde::Deserialize;
 use tower::{Service, service_fn};
 use tower_http::services::ServeDir;
 
 use super::api::ApiError;
 use super::frames::FrameAncestors;
-use super::precompressed;
+use super::site_config::{CONFIG, ConfigFile};
+use super::{precompressed, product_name};
 use crate::config::Config;
 
 /// Returns the Content-Security-Policy of the pages. `connect_sources` starts with a space where it is not empty. The hash
@@ -38,10 +37,6 @@ pub(super) fn policy(ancestors: &FrameAncestors, connect_sources: &str) -> Heade
     );
     HeaderValue::try_from(policy).expect("origins and sources are ASCII")
 }
-
-/// The file in the folder that tells the page where the signaling server is.
-const CONFIG: &str = "config.json";
-const CONFIG_BYTES: u64 = 64 * 1024;
 
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -62,40 +57,40 @@ pub(super) fn service(
     if !dir.join("index.html").is_file() {
         tracing::warn!(dir = %dir.display(), "no frontend here (index.html is missing); signaling works all the same");
     }
-    let policy = Arc::new(Policy::of(&dir, config.frame_ancestors.clone()));
-    policy.current();
+    let config_file = Arc::new(ConfigFile::of(&dir, config.frame_ancestors.clone()));
+    config_file.current();
     service_fn(move |request: Request| {
-        let (dir, policy) = (dir.clone(), Arc::clone(&policy));
-        async move { Ok(serve_with_policy(&dir, request.into_parts().0, policy).await) }
+        let (dir, config_file) = (dir.clone(), Arc::clone(&config_file));
+        async move { Ok(serve_customized(&dir, request.into_parts().0, config_file).await) }
     })
 }
 
-async fn serve_with_policy(dir: &Path, request: Parts, policy: Arc<Policy>) -> Response {
+async fn serve_customized(dir: &Path, request: Parts, config_file: Arc<ConfigFile>) -> Response {
     if request.uri.path().starts_with("/assets/") {
-        return serve(dir, request).await;
+        return serve(dir, request, None).await;
     }
-    let policy = tokio::task::spawn_blocking(move || policy.current()).await.ok().flatten();
-    let mut response = serve(dir, request).await;
-    if let Some(policy) = policy {
+    let custom = tokio::task::spawn_blocking(move || config_file.current()).await.unwrap_or_default();
+    let mut response = serve(dir, request, custom.name.as_deref()).await;
+    if let Some(policy) = custom.policy {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
 }
 
-async fn serve(dir: &Path, request: Parts) -> Response {
+async fn serve(dir: &Path, request: Parts, name: Option<&str>) -> Response {
     if request.method != Method::GET && request.method != Method::HEAD {
         return wrong_path();
     }
     let path = request.uri.path().to_owned();
     let file = if path == "/" { "/index.html" } else { &path };
-    let response = file_response(dir, &request, file).await;
+    let response = named_response(dir, &request, file, name).await;
     if response.status() != StatusCode::NOT_FOUND {
         return response;
     }
     match fallback(&path) {
         Fallback::NotFound => (StatusCode::NOT_FOUND, "404 Not Found\n").into_response(),
         Fallback::Redirect(to) => redirect(to, request.uri.query()),
-        Fallback::Page(page) => match file_response(dir, &request, page).await {
+        Fallback::Page(page) => match named_response(dir, &request, page, name).await {
             missing if missing.status() == StatusCode::NOT_FOUND => without_page(dir, &path, &request),
             response => response,
         },
@@ -135,101 +130,6 @@ fn wrong_path() -> Response {
     ([(header::ALLOW, "GET, HEAD"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], error).into_response()
 }
 
-/// The Content-Security-Policy of the pages of a folder.
-struct Policy {
-    file: PathBuf,
-    ancestors: FrameAncestors,
-    known: Mutex<Option<(Version, Option<HeaderValue>)>>,
-}
-
-/// State of a file; `None` where there is none.
-type Version = Option<precompressed::Version>;
-
-impl Policy {
-    fn of(dir: &Path, ancestors: FrameAncestors) -> Self {
-        Self { file: dir.join(CONFIG), ancestors, known: Mutex::default() }
-    }
-
-    /// Returns the policy where the signaling server has another origin. Reads `config.json` again when the file has changed, and logs what is wrong
-    /// with it. Blocks.
-    fn current(&self) -> Option<HeaderValue> {
-        let version = std::fs::metadata(&self.file).ok().map(|found| precompressed::Version::of(&found));
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, policy)) = &*known
-            && *of == version
-        {
-            return policy.clone();
-        }
-        let policy = version.and_then(|_| match self.read() {
-            Ok(sources) => sources.map(|sources| policy(&self.ancestors, &format!(" {sources}"))),
-            Err(error) => {
-                tracing::warn!(file = %self.file.display(), error, "the page will not work with this config.json");
-                None
-            }
-        });
-        *known = Some((version, policy.clone()));
-        policy
-    }
-
-    fn read(&self) -> Result<Option<String>, String> {
-        let mut text = String::new();
-        let read = File::open(&self.file).and_then(|file| file.take(CONFIG_BYTES).read_to_string(&mut text));
-        read.map_err(|error| error.to_string())?;
-        connect_sources(&text)
-    }
-}
-
-/// `config.json`. The page applies the name, the logo and the accent colour, and checks them more closely.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SiteConfig {
-    signal_api: Option<String>,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "logo")]
-    _logo: Option<String>,
-    #[serde(rename = "accent")]
-    _accent: Option<String>,
-}
-
-/// The sources of `connect-src` beside the page's own origin: those of a signaling server on another one.
-///
-/// The page has the same rules for the file (`static/src/readConfig.ts`), and tells its user what is wrong.
-fn connect_sources(text: &str) -> Result<Option<String>, String> {
-    let config: SiteConfig = serde_json::from_str(text)
-        .map_err(|error| format!("{error}; it should be an object such as {{ \"signal_api\": \"signal-api/\" }}"))?;
-    let Some(api) = config.signal_api else { return Ok(None) };
-    let wrong = || {
-        format!(
-            "\"signal_api\" is {api:?}; it should be a path such as signal-api/ or an address such as \
-             https://api.example.org/signal-api/"
-        )
-    };
-    let (scheme, rest) = match api.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
-        None => (None, &*api),
-    };
-    let (host, path) = match scheme {
-        Some(_) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-        None => ("", rest),
-    };
-    let is_plain = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
-    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
-    if api.is_empty() || api.starts_with("//") || !is_plain(path, "_.~%/-") || !is_plain(name, "_.-") {
-        return Err(wrong());
-    }
-    if port.is_empty() || !port.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let socket = match scheme.as_deref() {
-        None => return Ok(None),
-        Some("https") if !name.is_empty() => "wss",
-        Some("http") if !name.is_empty() => "ws",
-        Some(_) => return Err(wrong()),
-    };
-    Ok(scheme.map(|scheme| format!("{scheme}://{host} {socket}://{host}")))
-}
-
 /// In place of a page that the folder does not have.
 pub(super) fn no_page() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, REVALIDATE)], Html(NO_DIST)).into_response()
@@ -260,6 +160,19 @@ fn fallback(path: &str) -> Fallback {
         [_, _] => Fallback::Page("/r/index.html"),
         _ => Fallback::Redirect("../".repeat(segments.len() - 1)),
     }
+}
+
+/// A file of the folder, with the operator's name in place of the product's.
+async fn named_response(dir: &Path, request: &Parts, path: &str, name: Option<&str>) -> Response {
+    let Some(name) = name.filter(|_| product_name::is_in(path)) else { return file_response(dir, request, path).await };
+    let mut whole = request.clone();
+    // Compressed copies, and parts, are those of the file as it is.
+    for header in [header::ACCEPT_ENCODING, header::RANGE] {
+        whole.headers.remove(header);
+    }
+    // The length of the answer is known only with its text. `HEAD` is answered without it all the same.
+    whole.method = Method::GET;
+    product_name::write(file_response(dir, &whole, path).await, name).await
 }
 
 /// A file of the folder; 404 where there is none.
@@ -341,53 +254,5 @@ mod tests {
         ] {
             assert_eq!(fallback(path), expected, "{path}");
         }
-    }
-
-    #[test]
-    fn connect_sources_are_those_of_another_origin() {
-        for (api, sources) in [
-            ("signal-api/", None),
-            ("/rtc/", None),
-            ("../rtc", None),
-            ("./", None),
-            ("https://api.example", Some("https://api.example wss://api.example")),
-            ("https://api.example:8443/a/b/", Some("https://api.example:8443 wss://api.example:8443")),
-            ("HTTP://API.example/", Some("http://API.example ws://API.example")),
-        ] {
-            let text = serde_json::json!({ "signal_api": api }).to_string();
-            assert_eq!(connect_sources(&text), Ok(sources.map(str::to_owned)), "{api}");
-        }
-        assert_eq!(connect_sources("{}"), Ok(None));
-        let look = r##"{"name":"Meet","logo":"logo.svg","accent":"#0a7d55"}"##;
-        assert_eq!(connect_sources(look), Ok(None));
-    }
-
-    #[test]
-    fn a_wrong_config_is_named() {
-        for api in [
-            "",
-            " signal-api/",
-            "//api.example/signal-api/",
-            "wss://api.example/",
-            "https:/api.example/",
-            "https:///signal-api/",
-            "https://user@api.example/",
-            "https://api.example:port/",
-            "https://api.example:/",
-            "https://[2001:db8::1]/",
-            "signal-api/?room=x",
-            "https://api.example; script-src 'unsafe-inline'",
-            "https://api.example/\nx",
-            "https://圆桌.example/",
-        ] {
-            let text = serde_json::json!({ "signal_api": api }).to_string();
-            let error = connect_sources(&text).expect_err(api);
-            assert!(error.contains(&format!("{api:?}")) && error.contains("https://api.example.org/"), "{error}");
-        }
-        for text in ["", "{", "[]", "7", r#"{"signalApi":"rtc/"}"#, r#"{"signal_api":7}"#] {
-            let error = connect_sources(text).expect_err(text);
-            assert!(error.contains(r#"{ "signal_api": "signal-api/" }"#), "{error}");
-        }
-        assert!(connect_sources(r#"{"signalApi":"rtc/"}"#).unwrap_err().contains("`signalApi`"));
     }
 }

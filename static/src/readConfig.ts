@@ -18,7 +18,7 @@ export interface ConfigProblem {
 
 /**
  * An origin with a path, or a path. The server and the start script of nginx derive the Content-Security-Policy from the
- * same form (src/http/site.rs, nginx/start/15-page.envsh), which knows no other characters.
+ * same form (src/http/site_config.rs, nginx/start/15-page.envsh), which knows no other characters.
  */
 const ADDRESS = /^(?!\/\/)(?=.)(https?:\/\/[\w.-]+(:\d+)?(?=\/|$))?[\w.~%/-]*$/i;
 

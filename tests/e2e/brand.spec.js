@@ -42,6 +42,12 @@ test('a name, a logo and an accent colour, in both languages and both looks', as
   await expect(ada.page.locator('html')).toHaveAttribute('lang', 'zh-CN');
   await expect(ada.page.getByRole('heading', { level: 1 })).toHaveText('Example & Co');
 
+  // What reads the page without its scripts: a preview of a link, and a system that installs the page.
+  const html = await (await fetch(`${url}r/standup`)).text();
+  expect(html).toContain('property="og:title" content="Example &amp; Co"');
+  const { data } = await (await ada.page.context().newCDPSession(ada.page)).send('Page.getAppManifest');
+  expect(JSON.parse(data)).toMatchObject({ name: 'Example & Co', short_name: 'Example & Co' });
+
   // The folder of a room is one deeper.
   await ada.page.goto(`${url}r/standup`);
   await expect(ada.page).toHaveTitle('standup · Example & Co');

@@ -3,4 +3,5 @@
 mod connections;
 mod dist;
 mod headers;
+mod name;
 mod site;
