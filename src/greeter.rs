@@ -68,6 +68,7 @@ impl Greeter {
             version,
             peers,
             role: own.role,
+            hand_since: own.hand_since,
             permissions: (permissions != Permissions::all()).then(|| permissions.names()),
             settings,
             resume: &self.resume_key.issue(room, own.id, stay),

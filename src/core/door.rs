@@ -289,7 +289,7 @@ impl<H> Room<H> {
     fn enter_guest(&mut self, now: Duration, guest: Guest<H>, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Guest { session, shown: Waiting { id, name, name_from_token }, state, grant, comeback, handle } = guest;
         let (role, permissions) = (self.house.newcomer_role(grant), grant.permissions);
-        let peer = Peer { id, name, name_from_token, role, permissions, state, link: Link::Ok };
+        let peer = Peer { id, name, name_from_token, role, permissions, state, hand_since: None, link: Link::Ok };
         self.enter(now, Seat { id, session }, peer, grant, comeback, handle, false, emit);
     }
 }

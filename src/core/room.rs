@@ -252,7 +252,8 @@ impl<H> Room<H> {
             emit(Effect::Close { handle, code: CloseCode::Superseded });
         }
         let (role, permissions, name_from_token) = (Role::default(), grant.permissions, grant.name_from_token);
-        let mut peer = Peer { id: seat.id, name, name_from_token, role, permissions, state, link: Link::Ok };
+        let mut peer =
+            Peer { id: seat.id, name, name_from_token, role, permissions, state, hand_since: None, link: Link::Ok };
         match door {
             Door::In(role) => {
                 // It waited, and has come again with a grant that opens the door.
@@ -299,6 +300,7 @@ impl<H> Room<H> {
         self.announce_states(now, emit);
         self.version += 1;
         let version = self.version;
+        peer.note_hand(version);
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
         let peer = Entry::new(peer);
         // First reachable, then announced (R15).
@@ -361,8 +363,9 @@ impl<H> Room<H> {
     }
 
     pub(super) fn roster(&self, member: &Member<H>) -> Frame {
-        let (role, settings) = (member.peer.role, self.house.settings);
-        ServerMessage::Roster { version: self.version, peers: self.others(member.peer.id), role, settings }.to_frame()
+        let Peer { id, role, hand_since, .. } = *member.peer;
+        let (version, peers, settings) = (self.version, self.others(id), self.house.settings);
+        ServerMessage::Roster { version, peers, role, hand_since, settings }.to_frame()
     }
 
     /// Returns everybody else, encoded, in the order of joining.

@@ -66,8 +66,9 @@ impl<H> Room<H> {
         }
         self.quiet_until = now + STATE_INTERVAL;
         for id in mem::take(&mut self.changed) {
-            let Some(member) = self.members.get(&id) else { continue };
+            let Some(member) = self.members.get_mut(&id) else { continue };
             self.version += 1;
+            member.peer.change().note_hand(self.version);
             let state = &member.peer.state;
             let frame = ServerMessage::State { version: self.version, id, state }.to_frame();
             self.send_to_all(None, &frame, emit);

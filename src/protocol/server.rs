@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::moderation::permission_names;
 use super::{
     Ask, ErrorCode, Frame, LeaveReason, Link, NotResumed, PeerId, PeerName, Permissions, Role, RoleReason, Settings,
-    State, Switch,
+    State, StateValue, Switch,
 };
 
 /// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
@@ -71,6 +71,10 @@ pub enum ServerMessage<'a> {
         peers: Vec<&'a RawValue>,
         /// One's own role.
         role: Role,
+        /// As in `Peer`, of oneself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "number", optional))]
+        hand_since: Option<u64>,
         /// What the room is set to.
         settings: Settings,
     },
@@ -218,6 +222,10 @@ pub struct Welcome<'a> {
     pub peers: Vec<&'a RawValue>,
     /// One's own role (R36).
     pub role: Role,
+    /// As in `Peer`, of oneself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "number", optional))]
+    pub hand_since: Option<u64>,
     /// What one may do, where a token does not leave it to the role (R59).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "Array<string>", optional))]
@@ -276,10 +284,22 @@ pub struct Peer {
     /// What it says about itself (R20).
     #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
     pub state: State,
+    /// The version with which its raised hand was announced (R21).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "number", optional))]
+    pub hand_since: Option<u64>,
     /// Stands there only while it is lost (R52).
     #[serde(default, skip_serializing_if = "Link::is_ok")]
     #[cfg_attr(test, ts(as = "Option<Link>", optional))]
     pub link: Link,
+}
+
+impl Peer {
+    /// Updates `hand_since` with the version of the roster that announces the state.
+    pub(crate) fn note_hand(&mut self, version: u64) {
+        let is_up = self.state.get("hand") == Some(&StateValue::Flag(true));
+        self.hand_since = is_up.then(|| self.hand_since.unwrap_or(version));
+    }
 }
 
 /// Somebody who waits to be admitted (R40).

@@ -199,11 +199,14 @@ test('raised hands are seen on the tile, in the list and at its button', async (
   await expect(ada.tile('Alan').getByRole('img', inLine(2))).toBeVisible();
   await expect(alan.ownTile.getByRole('img', inLine(2))).toBeVisible();
   expect(await people()).toEqual(['Ada', 'Grace', 'Alan']);
+  const zoe = await enter('Zoe', 'hands');
+  await expect(zoe.tile('Grace').getByRole('img', inLine(1))).toBeVisible();
+  await expect(zoe.tile('Alan').getByRole('img', inLine(2))).toBeVisible();
   await grace.button('hand').click();
   await expect(hand).toHaveCount(0);
   await grace.page.keyboard.press('h');
   await expect(ada.tile('Grace').getByRole('img', inLine(2))).toBeVisible();
-  expect(await people()).toEqual(['Ada', 'Alan', 'Grace']);
+  expect(await people()).toEqual(['Ada', 'Alan', 'Grace', 'Zoe']);
   await grace.page.keyboard.press('h');
   await expect(hand).toHaveCount(0);
 

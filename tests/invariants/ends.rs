@@ -113,6 +113,12 @@ impl View {
             "state" => {
                 if let Some(peer) = self.peers.get_mut(&text(&message["id"])) {
                     peer["state"] = message["state"].clone();
+                    let peer = peer.as_object_mut().unwrap();
+                    if message["state"]["hand"] == true {
+                        peer.entry("hand_since").or_insert_with(|| message["version"].clone());
+                    } else {
+                        peer.remove("hand_since");
+                    }
                 }
             }
             "link" => {

@@ -90,6 +90,61 @@ async fn r21_a_change_is_merged_and_announced_whole_to_everyone() {
     }
 }
 
+/// The next message of this type, whatever the others do meanwhile; of states, the next one of one's own.
+async fn next(client: &mut Client, kind: &str) -> Value {
+    loop {
+        let message = client.next_message().await.expect(kind);
+        if message["type"] == kind && message.get("id").is_none_or(|id| id == client.id()) {
+            return message;
+        }
+    }
+}
+
+#[tokio::test]
+async fn r21_a_snapshot_says_since_which_version_each_hand_is_up() {
+    let server = TestServer::start(&[]).await;
+    let mut clients = Vec::new();
+    for name in ["Ada", "Bob", "Eve"] {
+        clients.push(server.join("r", name).await);
+    }
+    // Raised in another order than that of joining; Bob lowers his once.
+    let mut raised = json!({});
+    for (at, hand) in [(2, true), (1, true), (0, true), (1, false), (1, true)] {
+        let client = &mut clients[at];
+        change(client, json!({"hand": hand, "mic": false})).await;
+        raised[client.id()] = next(client, "state").await["version"].clone();
+        // Another change of the state leaves it where it is.
+        change(client, json!({"mic": true})).await;
+        next(client, "state").await;
+    }
+    let mut zoe = server.connect("r").await;
+    zoe.join_with(json!({"type": "join", "name": "Zoe", "state": {"hand": true}})).await;
+    assert_eq!(zoe.welcome["hand_since"], zoe.version());
+    clients.push(zoe);
+    raised[clients[3].id()] = clients[3].version().into();
+    let since = |snapshot: &Value| {
+        let peers = snapshot["peers"].as_array().unwrap().iter();
+        peers.map(|peer| peer["hand_since"].as_u64()).collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = clients.iter().map(|client| raised[client.id()].as_u64()).collect();
+    assert_eq!(since(&clients[3].welcome), expected[..3]);
+    assert!(expected[2] < expected[0] && expected[0] < expected[1] && expected[1] < expected[3], "{raised}");
+
+    for hand in [json!(false), Value::Null, json!("up")] {
+        let eve = &mut clients[2];
+        change(eve, json!({"hand": hand, "n": 1})).await;
+        next(eve, "state").await;
+        change(eve, json!({"n": 2})).await;
+        eve.send(json!({"type": "sync"})).await;
+        let snapshot = next(eve, "roster").await;
+        assert_eq!(snapshot.get("hand_since"), None, "{hand}");
+        assert_eq!(since(&snapshot), [expected[0], expected[1], expected[3]], "{hand}");
+        clients[0].send(json!({"type": "sync"})).await;
+        let snapshot = next(&mut clients[0], "roster").await;
+        assert_eq!((snapshot["hand_since"].as_u64(), since(&snapshot)[1]), (expected[0], None), "{hand}");
+    }
+}
+
 #[tokio::test]
 async fn r22_changes_that_follow_fast_are_announced_together_and_the_last_arrives() {
     let server = TestServer::start(&[("ROUNDTABLE_MESSAGE_RATE", "0")]).await;

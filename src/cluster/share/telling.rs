@@ -85,7 +85,7 @@ impl Happenings {
 }
 
 fn stateless(peer: &Peer) -> Peer {
-    Peer { state: State::new(), ..peer.clone() }
+    Peer { state: State::new(), hand_since: None, ..peer.clone() }
 }
 
 impl<L, C> Share<L, C> {

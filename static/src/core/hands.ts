@@ -2,21 +2,19 @@
 import type { Roster } from './roster';
 
 /**
- * Ids of those whose hand is up, the earliest first. The server announces states in the order in which they changed
- * (R21), so every page that was there sees the same order. Hands that a snapshot shows for the first time follow those
- * that are known, in the order in which their owners joined.
+ * Returns the ids of those whose hand is up, the earliest first. The server announces states in the order in which they
+ * changed, and a snapshot says with which version each hand was announced (R21), so every page has the same order. Hands
+ * in a snapshot of a server that does not say it are the earliest, in the order in which their owners joined.
  *
- * @param hands the order before
- * @param self one's own id, if the room knows one's hand to be up
+ * @param self one's own id
  */
-export function nextHands(
-  hands: readonly string[],
-  { peers }: Pick<Roster, 'peers'>,
+export function handsInOrder(
+  { peers, handSince }: Pick<Roster, 'peers' | 'handSince'>,
   self: string | undefined,
 ): readonly string[] {
-  const raised = peers.filter(({ state }) => state.hand === true).map(({ id }) => id);
-  if (self !== undefined) raised.push(self);
-  const kept = hands.filter((id) => raised.includes(id));
-  const added = raised.filter((id) => !kept.includes(id));
-  return kept.length === hands.length && added.length === 0 ? hands : [...kept, ...added];
+  const raised = peers
+    .filter(({ state }) => state.hand === true)
+    .map(({ id, hand_since: since = 0 }) => ({ id, since }));
+  if (self !== undefined && handSince !== undefined) raised.push({ id: self, since: handSince });
+  return raised.sort((one, other) => one.since - other.since).map(({ id }) => id);
 }

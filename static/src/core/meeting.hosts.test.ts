@@ -227,17 +227,33 @@ describe('the order of raised hands', () => {
     expect(meeting.view.hands).toEqual([ADA, ZOE]);
   });
 
-  test('survives a snapshot; what it shows for the first time is behind', () => {
-    enter({ peers: [peer(GRACE, { hand: true }), peer(ZOE)] });
+  test('R21 is in a snapshot, for whoever joins later', () => {
+    const raised = (id: string, since: number) => ({ ...peer(id, { hand: true }), hand_since: since });
+    version = 7;
+    enter({ version, peers: [raised(GRACE, 6), peer('Alan'), raised(ZOE, 3)] });
+    expect(meeting.view.hands).toEqual([ZOE, GRACE]);
     meeting.setHand(true);
     raise(ADA);
-    sockets.last.receive(roster(9, [peer(GRACE), peer('Alan', { hand: true }), peer(ZOE, { hand: true })]));
-    expect(meeting.view.hands).toEqual([ADA, 'Alan', ZOE]);
+    raise('Alan');
+    // Another change of the state leaves a hand where it is.
+    raise(ZOE);
+    expect(meeting.view.hands).toEqual([ZOE, GRACE, ADA, 'Alan']);
+
+    // What was missed: Grace has left and come back, and one's own hand was announced before.
+    const peers = [raised('Alan', 9), raised(ZOE, 3), raised(GRACE, 15)];
+    sockets.last.receive({ ...roster(20, peers), hand_since: 8 });
+    expect(meeting.view.hands).toEqual([ZOE, ADA, 'Alan', GRACE]);
     // A server that has begun again knows the hand by the `join`.
-    sockets.last.receive(welcome(ADA, { peers: [peer(ZOE, { hand: true })] }));
-    expect(meeting.view.hands).toEqual([ADA, ZOE]);
+    sockets.last.receive(welcome(ADA, { version: 2, hand_since: 2, peers: [raised(ZOE, 1)] }));
+    expect(meeting.view.hands).toEqual([ZOE, ADA]);
     meeting.leave();
     expect(meeting.view.hands).toEqual([]);
+  });
+
+  test('begins with the hands that an older server does not order', () => {
+    enter({ peers: [peer(GRACE, { hand: true }), peer(ZOE), peer('Alan', { hand: true })] });
+    raise(ZOE);
+    expect(meeting.view.hands).toEqual([GRACE, 'Alan', ZOE]);
   });
 });
 

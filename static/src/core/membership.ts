@@ -4,7 +4,7 @@
  */
 import type { ServerMessage } from '../protocol/messages';
 import type { Clock } from './clock';
-import { nextHands } from './hands';
+import { handsInOrder } from './hands';
 import { distinguish } from './names';
 import type { Presence } from './presence';
 import { emptyRoster, isRosterMessage, nextRoster, type Roster, type RosterMessage } from './roster';
@@ -108,7 +108,7 @@ export class Membership {
     const before = this.#roster;
     this.#roster = nextRoster(before, message);
     if (message.type === 'welcome') this.#self = message.self;
-    this.#hands = nextHands(this.#hands, this.#roster, this.#isOwnHandUp(message) ? this.#self : undefined);
+    this.#hands = handsInOrder(this.#roster, this.#self);
     this.#options.onRoster(message, before);
     if (this.#roster.resync && !before.resync) this.#options.signaling()?.send({ type: 'sync' });
   }
@@ -118,13 +118,6 @@ export class Membership {
     this.#standing = standing;
     this.announce();
     this.#options.onChange();
-  }
-
-  /** Whether the room knows one's own hand to be up. A snapshot does not tell, so there one's own word counts. */
-  #isOwnHandUp(message: RosterMessage): boolean {
-    if (message.type === 'state' && message.id === this.#self) return message.state.hand === true;
-    if (message.type === 'welcome' || message.type === 'roster') return this.#standing.hand;
-    return this.#self !== undefined && this.#hands.includes(this.#self);
   }
 
   #announceAll(): void {

@@ -19,6 +19,8 @@ export interface Roster {
   readonly resync: boolean;
   /** One's own role (R36). */
   readonly role: Role;
+  /** The version with which one's own raised hand was announced (R21). */
+  readonly handSince?: number | undefined;
   /** What the room is set to (R38). */
   readonly settings: Settings;
 }
@@ -49,8 +51,9 @@ export function nextRoster(roster: Roster, message: RosterMessage): Roster {
   return change({ ...roster, version: message.version }, message);
 }
 
-function snapshot({ version, peers, role, settings }: Omit<Roster, 'resync'>): Roster {
-  return { version, peers, resync: false, role, settings };
+function snapshot(message: Extract<RosterMessage, { type: 'welcome' | 'roster' }>): Roster {
+  const { version, peers, role, hand_since: handSince, settings } = message;
+  return { version, peers, resync: false, role, handSince, settings };
 }
 
 function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome' | 'roster' }>): Roster {
@@ -63,8 +66,7 @@ function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome
     case 'link':
       return { ...roster, peers: changed(peers, message.id, { link: message.link }) };
     case 'state':
-      // One's own state comes too (R21): it counts as a version and changes nobody else.
-      return { ...roster, peers: changed(peers, message.id, { state: message.state }) };
+      return stateChanged(roster, message);
     case 'role':
       // Whoever is in the room and is nobody else is oneself.
       return peers.some(({ id }) => id === message.id)
@@ -73,6 +75,19 @@ function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome
     case 'settings':
       return { ...roster, settings: message.settings };
   }
+}
+
+/** One's own state comes too (R21): it counts as a version, and changes nobody else. */
+function stateChanged(roster: Roster, message: Extract<RosterMessage, { type: 'state' }>): Roster {
+  const { id, state, version } = message;
+  const other = roster.peers.find((peer) => peer.id === id);
+  const before = other ? other.hand_since : roster.handSince;
+  const since = state.hand === true ? (before ?? version) : undefined;
+  if (!other) return { ...roster, handSince: since };
+  const peer: Peer = { ...other, state };
+  if (since === undefined) delete peer.hand_since;
+  else peer.hand_since = since;
+  return { ...roster, peers: roster.peers.map((each) => (each === other ? peer : each)) };
 }
 
 function changed(peers: readonly Peer[], id: string, change: Partial<Peer>): readonly Peer[] {

@@ -124,6 +124,10 @@ peers: Array<Peer>,
  */
 role: Role, 
 /**
+ * As in `Peer`, of oneself.
+ */
+hand_since?: number, 
+/**
  * What the room is set to.
  */
 settings: Settings, } | { "type": "role", 
@@ -254,6 +258,10 @@ peers: Array<Peer>,
  */
 role: Role, 
 /**
+ * As in `Peer`, of oneself.
+ */
+hand_since?: number, 
+/**
  * What one may do, where a token does not leave it to the role (R59).
  */
 permissions?: Array<string>, 
@@ -327,6 +335,10 @@ permissions?: Array<string>,
  * What it says about itself (R20).
  */
 state: { [key in string]?: StateValue }, 
+/**
+ * The version with which its raised hand was announced (R21).
+ */
+hand_since?: number, 
 /**
  * Stands there only while it is lost (R52).
  */
