@@ -8,7 +8,7 @@ import { writerOf } from './chat/rights';
 import { Emitter } from './emitter';
 import { cameraSize } from './devices';
 import { browserEnvironment, type Environment, originProof } from './environment';
-import { type RejoinAs, rejoinAs, savedMembership } from './rejoin';
+import type { RejoinAs } from './rejoin';
 import { Membership } from './membership';
 import { type Member, Mesh } from './mesh';
 import { distinguish } from './names';
@@ -25,7 +25,7 @@ import type { Roster, RosterMessage } from './roster';
 import { SignalingClient } from './signaling';
 import { OWN, Speakers } from './speakers';
 import { stableList } from './stable';
-import type { TabMembership } from './tabMembership';
+import { TabSession } from './tabSession';
 import type {
   DeviceKind,
   Failure,
@@ -36,7 +36,7 @@ import type {
   Phase,
 } from './types';
 import { Upgrade } from './upgrade';
-import type { Identified, Verification } from './verification';
+import type { Identified } from './verification';
 
 /** What a `Meeting` is made of. */
 export interface MeetingOptions {
@@ -76,7 +76,6 @@ export class Meeting implements MeetingControls {
   #outdated: string | undefined;
   #features: readonly string[] = [];
   readonly #relayOnly: boolean | undefined;
-  readonly rejoinAs: RejoinAs | undefined;
   readonly #page: PageLife;
   #quality: Quality = 'auto';
   #phase: Phase = { kind: 'lobby' };
@@ -85,10 +84,7 @@ export class Meeting implements MeetingControls {
   #mesh: Mesh | undefined;
   readonly #speakers: Speakers;
   readonly #reporter: Reporter;
-  /** From the first `join` to `leave`. */
-  #opening: Promise<readonly [TabMembership | undefined, Verification | undefined]> | undefined;
-  #tab: TabMembership | undefined;
-  #verification: Verification | undefined;
+  readonly #tab: TabSession;
   #people: readonly Person[] = [];
   #view: MeetingView;
 
@@ -100,8 +96,7 @@ export class Meeting implements MeetingControls {
     this.#relayOnly = options.relayOnly;
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
-    if (session && environment.tabMembership && environment.reloaded)
-      this.rejoinAs = rejoinAs(savedMembership(session, room), clock.now());
+    this.#tab = new TabSession(room, environment);
     const publish = (): void => {
       this.#publish();
     };
@@ -176,7 +171,7 @@ export class Meeting implements MeetingControls {
         this.#outOfRoom('joining');
       },
       mayReturn: async () => {
-        if ((await this.#tab?.reclaim()) !== false) return true;
+        if (await this.#tab.reclaim()) return true;
         this.#refused({ code: 'superseded' });
         return false;
       },
@@ -197,6 +192,10 @@ export class Meeting implements MeetingControls {
 
   get view(): MeetingView {
     return this.#view;
+  }
+
+  get rejoinAs(): RejoinAs | undefined {
+    return this.#tab.rejoinAs;
   }
 
   subscribe(listener: (view: MeetingView) => void): () => void {
@@ -303,7 +302,7 @@ export class Meeting implements MeetingControls {
     this.#mesh = new Mesh({
       media,
       clock,
-      certificate: () => this.#verification?.certificate,
+      certificate: () => this.#tab.verification?.certificate,
       send: (to, data) => {
         signaling.send({ type: 'signal', to, data });
       },
@@ -326,7 +325,10 @@ export class Meeting implements MeetingControls {
     this.#listen(signaling);
     this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
-    this.#start(signaling);
+    // Not before one's own certificate is there, which all connections are made with.
+    this.#tab.open((resume) => {
+      if (this.#signaling === signaling) signaling.start(resume);
+    });
   }
 
   watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void {
@@ -338,7 +340,7 @@ export class Meeting implements MeetingControls {
   confirmSafetyCode(id: string, fingerprints: string): void {
     const member = this.#mesh?.members.find(({ entry }) => entry.id === id);
     if (member === undefined) return;
-    this.#verification?.confirm({ id, name: member.entry.name, fingerprints });
+    this.#tab.verification?.confirm({ id, name: member.entry.name, fingerprints });
     this.#membersChanged();
   }
 
@@ -350,7 +352,7 @@ export class Meeting implements MeetingControls {
     this.#signaling?.leave(pageEnds, mayReturn);
     this.#end();
     // A page that ends may be about to be loaded again.
-    if (!pageEnds) this.#endMembership();
+    if (!pageEnds) this.#tab.end();
     // Last, so that nobody is told of a muted microphone on the way out.
     this.#own.close();
   }
@@ -361,50 +363,10 @@ export class Meeting implements MeetingControls {
     this.#own.equipment.dispose();
   }
 
-  /** Not before one's own certificate is there, which all connections are made with. */
-  #start(signaling: SignalingClient): void {
-    const { verification, tabMembership } = this.#environment;
-    if ((!verification && !tabMembership) || this.#verification) {
-      signaling.start(this.#tab?.resume);
-      return;
-    }
-    const opening = (this.#opening ??= this.#open());
-    void opening.then(([tab, verification]) => {
-      if (this.#opening === opening) [this.#tab, this.#verification] = [tab, verification];
-      if (this.#signaling === signaling) signaling.start(tab?.resume);
-    });
-  }
-
-  /** Claims the membership before it opens the certificate: a page that cannot claim it must not use its certificate. */
-  async #open(): Promise<readonly [TabMembership | undefined, Verification | undefined]> {
-    const { verification, tabMembership, report } = this.#environment;
-    // Without a membership a reload joins as a new member; without a certificate each connection makes its own.
-    const quietly = <T>(opening?: Promise<T>): Promise<T | undefined> | undefined =>
-      opening?.catch((error: unknown) => {
-        report(error);
-        return undefined;
-      });
-    const tab = await quietly(tabMembership?.(this.#room));
-    return [tab, await quietly(verification?.(this.#room))];
-  }
-
   /** Releases this membership to the page that is loaded next; returns whether there is one. */
   #suspend(): boolean {
     const { mic, camera } = this.#own;
-    this.#tab?.suspend({ name: this.#presence.name, mic: mic.view.on, camera: camera.view.on });
-    return this.#tab !== undefined;
-  }
-
-  #endMembership(): void {
-    const ended = this.#tab;
-    ended?.end();
-    void this.#opening?.then(([tab, verification]) => {
-      if (tab !== ended) tab?.end();
-      verification?.end();
-    });
-    this.#opening = undefined;
-    this.#tab = undefined;
-    this.#verification = undefined;
+    return this.#tab.suspend({ name: this.#presence.name, mic: mic.view.on, camera: camera.view.on });
   }
 
   #listen({ events }: SignalingClient): void {
@@ -443,7 +405,7 @@ export class Meeting implements MeetingControls {
     const { roster, maySend } = this.#membership;
     if (before.role !== 'listener' && !maySend) this.#own.close();
     if (message.type === 'welcome') {
-      this.#tab?.keep(message.resume);
+      this.#tab.keep(message.resume);
       this.#presence.welcomed(message.permissions);
       this.#reporter.start(message.quality_seconds);
       if (this.#upgrade.welcome(message.server.version)) this.#outdated = message.server.version;
@@ -472,7 +434,7 @@ export class Meeting implements MeetingControls {
         writer: writerOf(role, permissions),
       })),
     );
-    this.#verification?.check(members.map(identified));
+    this.#tab.verification?.check(members.map(identified));
     this.#publish();
   }
 
@@ -493,7 +455,7 @@ export class Meeting implements MeetingControls {
 
   #refused(failure: Failure): void {
     this.#phase = { kind: 'refused', failure };
-    if (failure.code !== 'name_invalid') this.#tab?.forget();
+    if (failure.code !== 'name_invalid') this.#tab.forget();
     this.#end();
     // No light stays on behind a page that says no; another name is asked for where the devices are tried.
     if (failure.code !== 'name_invalid') this.#own.close();
@@ -538,7 +500,7 @@ export class Meeting implements MeetingControls {
           shown,
           this.#speakers.speaks(shown.entry.id),
           // By the name that was given: a second person of one name must not hide a changed code.
-          this.#verification?.statusOf(identified(members[at] ?? shown)),
+          this.#tab.verification?.statusOf(identified(members[at] ?? shown)),
         ),
       ),
     );
