@@ -45,6 +45,7 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/admin", get(async || Redirect::temporary("admin/")))
         // From here and not from the site's root: there a proxy may have a page of another build.
         .route("/v1/admin/favicon.svg", get(file))
+        .route("/v1/admin/guard.js", get(file))
         .route("/v1/admin/assets/{file}", get(file))
         .nest("/v1/admin", api)
         .layer(from_fn_with_state(Arc::clone(app), restrict))

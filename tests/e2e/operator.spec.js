@@ -40,6 +40,17 @@ test('the page as a file of the dist leads to the server', async ({ person, serv
   await expect(figure(operator, 'rooms')).toBeVisible();
 });
 
+test('a browser that cannot run the page is told so', async ({ person, server }) => {
+  for (const address of [at(server.url), new URL('admin.html', server.url).href]) {
+    const operator = await person('Grace');
+    await operator.page.addInitScript(() => delete window.Proxy);
+    await operator.page.goto(address);
+    await expect(operator.page.getByRole('alert')).toContainText('Use a current');
+    await expect(operator.page.getByRole('alert')).toContainText('此浏览器无法显示本页');
+    expect(await operator.page.evaluate(() => window.probe.violations)).toEqual([]);
+  }
+});
+
 test('an operator sees a call and a lost link, removes, ends and drains', async ({
   join,
   person,

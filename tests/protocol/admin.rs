@@ -208,7 +208,9 @@ async fn r70_peers_are_removed_rooms_closed_and_the_server_drained() {
 async fn r90_the_page_asks_for_no_token_and_has_its_files_beside_it() {
     let dist = Path::new(env!("CARGO_TARGET_TMPDIR")).join("r90");
     std::fs::create_dir_all(dist.join("assets")).unwrap();
-    for (file, text) in [("index.html", "meeting"), ("admin.html", "operator"), ("assets/a-1.js", "script")] {
+    for (file, text) in
+        [("index.html", "meeting"), ("admin.html", "operator"), ("guard.js", "guard"), ("assets/a-1.js", "script")]
+    {
         std::fs::write(dist.join(file), text).unwrap();
     }
     let dist = ("ROUNDTABLE_STATIC_DIR", dist.to_str().unwrap());
@@ -223,6 +225,8 @@ async fn r90_the_page_asks_for_no_token_and_has_its_files_beside_it() {
     let script = server.get("/signal-api/v1/admin/assets/a-1.js").await;
     assert_eq!((script.status, script.text().as_str()), (200, "script"));
     assert!(script.header("cache-control").unwrap().contains("immutable"));
+    let guard = server.get("/signal-api/v1/admin/guard.js").await;
+    assert_eq!((guard.status, guard.text().as_str()), (200, "guard"));
     for missing in ["assets/never.js", "assets/..%2fadmin.html", "assets/%2e%2e%2fadmin.html"] {
         let answer = server.get(&format!("/signal-api/v1/admin/{missing}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("NOT_FOUND")), "{missing}");
@@ -232,7 +236,7 @@ async fn r90_the_page_asks_for_no_token_and_has_its_files_beside_it() {
     data(&server, "GET", "/server").await;
 
     let off = TestServer::start(&[dist]).await;
-    for path in ["", "/", "/assets/a-1.js", "/favicon.svg"] {
+    for path in ["", "/", "/assets/a-1.js", "/favicon.svg", "/guard.js"] {
         let answer = off.get(&format!("/signal-api/v1/admin{path}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("NOT_FOUND")), "{path}");
     }

@@ -34,4 +34,7 @@ if (location.pathname.endsWith('/admin.html')) {
   location.replace(addressOf(location.href, './', await insist(signalApi, late)).http('admin/'));
 }
 await insist(loadAdminTexts, late);
-createApp(AdminPage, { operate }).use(i18n).mount('#app');
+const app = createApp(AdminPage, { operate });
+// For `guard.js`, which says so if nothing is shown.
+app.config.throwUnhandledErrorInProduction = true;
+app.use(i18n).mount('#app');
