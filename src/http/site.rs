@@ -24,11 +24,10 @@ use super::frames::FrameAncestors;
 use super::precompressed;
 use crate::config::Config;
 
-/// Returns the Content-Security-Policy of the pages. `connect_sources` starts with a space where it is not empty. The hash
+/// Returns the Content-Security-Policy of the pages. `ancestors` are the sources of `frame-ancestors`. `connect_sources` starts with a space where it is not empty. The hash
 /// is that of the script in `static/index.html`, and `vue` the name of Vue's own Trusted Types policy.
 #[expect(clippy::expect_used, reason = "settings accept origins in ASCII only")]
-pub(super) fn policy(ancestors: &FrameAncestors, connect_sources: &str) -> HeaderValue {
-    let ancestors = ancestors.sources();
+pub(super) fn policy(ancestors: &str, connect_sources: &str) -> HeaderValue {
     let policy = format!(
         "default-src 'self'; \
          script-src 'self' 'wasm-unsafe-eval' 'sha256-eb8L9rDrK/mPTNn+2wk6Gt6byR6ZMeKyiEFyEbzGhCc='; connect-src 'self'{connect_sources}; \
@@ -161,7 +160,7 @@ impl Policy {
             return policy.clone();
         }
         let policy = version.and_then(|_| match self.read() {
-            Ok(sources) => sources.map(|sources| policy(&self.ancestors, &format!(" {sources}"))),
+            Ok(sources) => sources.map(|sources| policy(&self.ancestors.sources(), &format!(" {sources}"))),
             Err(error) => {
                 tracing::warn!(file = %self.file.display(), error, "the page will not work with this config.json");
                 None
