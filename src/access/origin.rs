@@ -61,7 +61,7 @@ struct LogState {
 pub enum OriginRejection {
     /// `Origin` is `null`, or not an origin.
     Opaque,
-    /// `ROUNDTABLE_SERVER_NAMES` is set and does not list the host.
+    /// `ROUNDTABLE_SERVER_NAMES` is set and does not list the host of the page or of the request (R93).
     UnknownName,
     /// The browser says that the request comes from another site (`Sec-Fetch-Site`).
     CrossSite,
@@ -84,8 +84,8 @@ impl OriginRejection {
                  can allow them."
             }
             Self::UnknownName => {
-                "This server is not reached under the host name of this origin: ROUNDTABLE_SERVER_NAMES lists its names, \
-                 ROUNDTABLE_ALLOWED_ORIGINS the origins of other pages that may connect."
+                "This server is not reached under the host name of this page or request: ROUNDTABLE_SERVER_NAMES lists its \
+                 names, ROUNDTABLE_ALLOWED_ORIGINS the origins of other pages that may connect."
             }
             Self::CrossSite => "Only pages of this server's own origin get a proof.",
             Self::ForeignPage => {
@@ -106,8 +106,8 @@ impl OriginRejection {
     fn advice(self) -> &'static str {
         match self {
             Self::UnknownName => {
-                "if this is the server's own page, add its host name to ROUNDTABLE_SERVER_NAMES; to let another page \
-                 connect, add its origin to ROUNDTABLE_ALLOWED_ORIGINS"
+                "if this is a name of the server, of its metrics or of a proxy's upstream, add it to \
+                 ROUNDTABLE_SERVER_NAMES; to let another page connect, add its origin to ROUNDTABLE_ALLOWED_ORIGINS"
             }
             Self::Opaque | Self::CrossSite => "to let this page connect, add its origin to ROUNDTABLE_ALLOWED_ORIGINS",
             Self::ForeignPage | Self::NoProof | Self::WrongProof | Self::ExpiredProof => {

@@ -16,6 +16,7 @@
 //! - [`link`]: frames from one server to another, none lost, none twice, in order
 //! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
 //! - [`watch`]: which servers are gone
+//! - [`founding`]: when a server may make a room, after Redis may have lost its data
 //!
 //! All of it but the ways to an engine is pure: time comes in as a value, nothing waits.
 //! See docs/ARCHITECTURE.md, "Many servers".
@@ -23,6 +24,7 @@
 pub mod bus;
 pub mod ended;
 pub mod engine;
+pub mod founding;
 pub mod link;
 pub mod local;
 pub mod records;

@@ -216,7 +216,8 @@ impl Outside<'_> {
     async fn who_answers(&self, answer: &Answer, page: &Answer) -> Found {
         let about = self.target.url("signal-api/");
         let status = answer.status;
-        if let Some((code, _)) = answer.envelope().filter(|(code, _)| code.starts_with("PATH_")) {
+        let is_own = |code: &str| code.starts_with("PATH_") || code == "ORIGIN_NOT_ALLOWED";
+        if let Some((code, _)) = answer.envelope().filter(|(code, _)| is_own(code)) {
             return self.refused(&code, status);
         }
         if let Some(why) = self.is_hidden_outage(answer).await {

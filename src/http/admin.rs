@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::api::{ApiError, Shown, knock, method_not_allowed, not_found, success};
 use super::client::{PeerAddress, client_address};
@@ -49,6 +50,8 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/admin/assets/{file}", get(file))
         .nest("/v1/admin", api)
         .layer(from_fn_with_state(Arc::clone(app), restrict))
+        // No page shows this one in a frame: a visitor's click there could end a meeting.
+        .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, site::policy("'none'", "")))
 }
 
 /// R104: addresses that are not listed are answered as if there were no admin API.

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
@@ -39,11 +40,14 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 pub(super) fn router(app: &Arc<App>) -> Router {
+    // Below CORS, so that a page of another origin can read why `check` refuses it.
+    let known_names = from_fn_with_state(Arc::clone(app), origin::reject_unknown_name);
     // Pages of any origin may read these: a page that may not connect reads why (R76), and the document is public.
     let public = Router::new()
         .route("/check", post(check))
         .route("/openapi.json", get(admin::openapi))
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(known_names.clone())
         .layer(CorsLayer::new().allow_origin(Any).allow_methods([Method::GET]).expose_headers([header::RETRY_AFTER]));
     // Of other origins, only pages that may connect may read the rest (R33).
     let allowed = app.config.allowed_origins.clone();
@@ -61,6 +65,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/rooms/{room}", get(room))
         .route("/leave", post(super::leave::leave))
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(known_names.clone())
         .layer(of_allowed_pages.clone());
     let admin = match app.config.admin.admin_listener {
         AdminListener::Public => admin::router(app),
@@ -71,7 +76,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         // Pages of other origins read neither of these, whatever the settings are.
         .merge(admin)
         .route("/v1/origin-proof", get(origin::issue_proof))
-        .nest("/v1/recordings", recordings::router().layer(of_allowed_pages))
+        .layer(known_names.clone())
+        .nest("/v1/recordings", recordings::router().layer(known_names).layer(of_allowed_pages))
         .nest("/v1", v1.merge(public))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -307,8 +313,7 @@ struct Admitted {
 /// address (R65) have a place for it.
 fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Admitted, ApiError> {
     let proxies = &app.config.trusted_proxies;
-    let needs_proof = match check_origin(peer, headers, proxies, &app.config.allowed_origins, &app.config.server_names)
-    {
+    let needs_proof = match check_origin(peer, headers, proxies, &app.config.allowed_origins) {
         OriginCheck::Accepted => None,
         OriginCheck::NeedsProof(from) => Some(from),
         OriginCheck::Rejected(from, why) => {

@@ -45,7 +45,7 @@ fn security_headers(config: &Config) -> [(HeaderName, HeaderValue); 5] {
     let features = ["camera", "microphone", "display-capture", "fullscreen"].map(|name| format!("{name}={allowed}"));
     let permissions = HeaderValue::try_from(format!("{}, geolocation=()", features.join(", ")));
     [
-        (header::CONTENT_SECURITY_POLICY, site::policy(&config.frame_ancestors, "")),
+        (header::CONTENT_SECURITY_POLICY, site::policy(&config.frame_ancestors.sources(), "")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         // The room's name stands in the address and is nobody else's business.
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

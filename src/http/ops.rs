@@ -8,12 +8,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::origin;
 use crate::app::App;
 use crate::config::AdminListener;
 use crate::telemetry::Exposition;
@@ -22,17 +24,17 @@ use crate::telemetry::Exposition;
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// `/metrics`, `/healthz` (the process lives) and `/readyz` (it takes connections); and the admin API, where it is bound to
-/// this listener.
+/// this listener. R93 applies to all but the two health checks, which orchestrators make under any name.
 pub fn ops_router(app: &Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/metrics", get(metrics))
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(app));
+    let named = match app.config.admin.admin_listener {
+        AdminListener::Public => metrics,
+        AdminListener::Ops => metrics.merge(admin(app)),
+    };
+    named
+        .layer(from_fn_with_state(Arc::clone(app), origin::reject_unknown_name))
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(Arc::clone(app));
-    match app.config.admin.admin_listener {
-        AdminListener::Public => router,
-        AdminListener::Ops => router.merge(admin(app)),
-    }
+        .route("/readyz", get(ready).with_state(Arc::clone(app)))
 }
 
 /// The admin API under the path that it has on the public listener.

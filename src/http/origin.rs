@@ -1,19 +1,20 @@
-//! Which pages may connect (R64, R92, R93), and which may make attempts over HTTP (R120).
+//! Which pages may connect (R64, R92), which may make attempts over HTTP (R120), and under which host names (R93).
 
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::Instant;
 use url::Host;
 
 use super::admin::bearer;
 use super::api::{ApiError, success};
-use super::client::{Origins, Proxies, host_of};
+use super::client::{FORWARDED_HOST, Origins, Proxies, host_of, split_port};
 use crate::access::{NONCE_BYTES, OriginRejection, PROOF_LIFETIME, RequestOrigin};
 use crate::app::App;
 
@@ -32,22 +33,15 @@ pub(super) enum OriginCheck {
 }
 
 /// Checks the `Origin` of a WebSocket's upgrade.
-pub(super) fn check_origin(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    proxies: &Proxies,
-    allowed: &Origins,
-    names: &ServerNames,
-) -> OriginCheck {
+pub(super) fn check_origin(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies, allowed: &Origins) -> OriginCheck {
     let Some(origin) = headers.get(header::ORIGIN) else { return OriginCheck::Accepted };
     let reject = |why| OriginCheck::Rejected(request_origin(headers), why);
     let Ok(text) = origin.to_str() else { return reject(OriginRejection::Opaque) };
     if allowed.allows(text) {
         return OriginCheck::Accepted;
     }
-    let Some((_, host, _)) = host_of(text) else { return reject(OriginRejection::Opaque) };
-    if !names.include(host) {
-        return reject(OriginRejection::UnknownName);
+    if host_of(text).is_none() {
+        return reject(OriginRejection::Opaque);
     }
     if proxies.is_own_page(peer, headers, text) {
         return OriginCheck::Accepted;
@@ -67,9 +61,8 @@ pub(super) fn reject_foreign_page(app: &App, peer: IpAddr, headers: &HeaderMap) 
     if origin.is_some_and(|origin| config.allowed_origins.allows(origin)) {
         return Ok(());
     }
-    let check = check_origin(peer, headers, &config.trusted_proxies, &config.allowed_origins, &config.server_names);
+    let check = check_origin(peer, headers, &config.trusted_proxies, &config.allowed_origins);
     let why = match (check, headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes)) {
-        (OriginCheck::Rejected(_, OriginRejection::UnknownName), _) => OriginRejection::UnknownName,
         (_, Some(b"same-origin" | b"none")) | (OriginCheck::Accepted, None) => return Ok(()),
         (OriginCheck::NeedsProof(_), None) if bearer(headers).is_some() => return Ok(()),
         (OriginCheck::Rejected(_, why), None) => why,
@@ -103,11 +96,47 @@ pub(super) async fn issue_proof(State(app): State<Arc<App>>, headers: HeaderMap)
 /// also covers a proxy that adds CORS headers. A GET of the same origin has no `Origin` (Fetch §3.1), a CORS request has
 /// one, and `Sec-Fetch-Site` (Fetch Metadata §2.3) is sent over HTTPS.
 ///
-/// `Host` decides nothing here: it may name the upstream of a proxy. A page that has reached this server by DNS rebinding
-/// gets a proof, and is refused at the upgrade by its `Origin`.
+/// `Host` decides nothing here: it may name the upstream of a proxy.
 fn is_cross_origin(headers: &HeaderMap) -> bool {
     let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     headers.contains_key(header::ORIGIN) || site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
+}
+
+/// R93: rejects a request under a host name that is not the server's, whatever it asks for.
+pub(super) async fn reject_unknown_name(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let config = &app.config;
+    let Err(from) = check_name(request.headers(), &config.allowed_origins, &config.server_names) else {
+        return next.run(request).await;
+    };
+    app.origin_proofs.log_rejection(&from, OriginRejection::UnknownName, Instant::now());
+    not_allowed(OriginRejection::UnknownName).into_response()
+}
+
+/// Checks the host names that a request gives for this server: that of the page's `Origin`, of `Host`, and all of
+/// `X-Forwarded-Host`. The latter is read from any client, because it can only add a reason to reject: a page that has
+/// rebound a name can set it, and `Host` is checked all the same.
+///
+/// A page that has rebound a name sends that name in `Host`, unless a proxy puts the address or the name of its upstream
+/// there. Addresses and names of one label, such as `server:18080`, therefore pass: nobody can register them.
+fn check_name(headers: &HeaderMap, allowed: &Origins, names: &ServerNames) -> Result<(), RequestOrigin> {
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    if names.0.is_empty() || origin.is_some_and(|origin| allowed.allows(origin)) {
+        return Ok(());
+    }
+    if origin.and_then(host_of).is_some_and(|(_, host, _)| !names.include(host)) {
+        return Err(request_origin(headers));
+    }
+    let lines = headers.get_all(header::HOST).iter().chain(headers.get_all(FORWARDED_HOST));
+    let hosts = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let is_ours = |host: &[u8]| {
+        let Ok(host) = str::from_utf8(host) else { return false };
+        let is_allowed = || ["http", "https"].iter().any(|scheme| allowed.allows(&format!("{scheme}://{host}")));
+        split_port(host).is_some_and(|(name, _)| names.include_host(name)) || is_allowed()
+    };
+    match hosts.filter(|host| !host.is_empty()).find(|host| !is_ours(host)) {
+        Some(host) => Err(RequestOrigin::new(origin.unwrap_or_default().as_bytes(), host)),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn not_allowed(why: OriginRejection) -> ApiError {
@@ -137,9 +166,16 @@ impl FromStr for ServerNames {
 }
 
 impl ServerNames {
-    /// Returns whether pages of this host may be the server's own. `host` is that of an origin.
     fn include(&self, host: &str) -> bool {
-        self.0.is_empty() || normalise(host).is_some_and(|host| self.0.contains(&host))
+        normalise(host).is_some_and(|host| self.0.contains(&host))
+    }
+
+    /// Returns whether a request may have this in `Host`: besides the names, what a proxy may call its upstream.
+    fn include_host(&self, host: &str) -> bool {
+        match normalise(host) {
+            Some(Host::Domain(name)) if name.contains('.') => self.0.contains(&Host::Domain(name)),
+            host => host.is_some(),
+        }
     }
 }
 
@@ -181,11 +217,12 @@ mod tests {
             .collect()
     }
 
+    const ALLOWED: &str = "https://app.example, http://localhost:5173";
+
     /// `accepted`, `proof`, or the reason of the rejection.
-    fn checked(peer: &str, names: &str, list: &[(&'static str, &str)]) -> String {
+    fn checked(peer: &str, list: &[(&'static str, &str)]) -> String {
         let proxies = "10.0.0.0/8".parse().unwrap();
-        let allowed = "https://app.example, http://localhost:5173".parse().unwrap();
-        match check_origin(peer.parse().unwrap(), &headers(list), &proxies, &allowed, &names.parse().unwrap()) {
+        match check_origin(peer.parse().unwrap(), &headers(list), &proxies, &ALLOWED.parse().unwrap()) {
             OriginCheck::Accepted => "accepted".to_owned(),
             OriginCheck::NeedsProof(_) => "proof".to_owned(),
             OriginCheck::Rejected(_, why) => format!("{why:?}"),
@@ -216,40 +253,87 @@ mod tests {
         ] {
             let mut list = vec![("origin", origin), ("host", host)];
             list.extend(forwarded.map(|host| ("x-forwarded-host", host)));
-            assert_eq!(checked(peer, "", &list), expected, "{origin} at {host}, {forwarded:?}");
+            assert_eq!(checked(peer, &list), expected, "{origin} at {host}, {forwarded:?}");
         }
         for (peer, scheme, expected) in
             [("10.0.0.1", "https", "accepted"), ("10.0.0.1", "http", "proof"), ("203.0.113.7", "http", "accepted")]
         {
             let list = [("origin", "https://meet.example"), ("host", "meet.example"), ("x-forwarded-proto", scheme)];
-            assert_eq!(checked(peer, "", &list), expected, "{peer} {scheme}");
+            assert_eq!(checked(peer, &list), expected, "{peer} {scheme}");
         }
-        assert_eq!(checked("203.0.113.7", "meet.example", &[("host", "other.example")]), "accepted", "a program");
+        assert_eq!(checked("203.0.113.7", &[("host", "other.example")]), "accepted", "a program");
         let any = "*".parse().unwrap();
         let list = headers(&[("origin", "null"), ("host", "a")]);
-        let check = check_origin([203, 0, 113, 7].into(), &list, &Proxies::default(), &any, &ServerNames::default());
+        let check = check_origin([203, 0, 113, 7].into(), &list, &Proxies::default(), &any);
         assert!(matches!(check, OriginCheck::Accepted), "{check:?}");
+    }
+
+    const NAMES: &str = "Meet.Example., 会议.example, 203.0.113.7, ::1, localhost";
+
+    fn is_known(names: &str, list: &[(&'static str, &str)]) -> bool {
+        check_name(&headers(list), &ALLOWED.parse().unwrap(), &names.parse().unwrap()).is_ok()
     }
 
     #[test]
     fn r93_with_server_names_a_page_of_another_name_is_rejected_whatever_its_host() {
-        let names = "Meet.Example., 会议.example, 203.0.113.7, ::1, localhost";
         for (origin, host, expected) in [
-            ("https://meet.example", "meet.example", "accepted"),
-            ("https://meet.example.", "meet.example.", "accepted"),
-            ("https://meet.example:19003", "10.1.2.3:18080", "proof"),
-            ("https://xn--6oqu09l.example", "backend", "proof"),
-            ("https://203.0.113.7:19003", "backend", "proof"),
-            ("http://[::1]:18080", "[::1]:18080", "accepted"),
-            ("https://app.example", "backend", "accepted"),
-            ("http://evil.example:18080", "evil.example:18080", "UnknownName"),
-            ("https://evil.example", "meet.example", "UnknownName"),
-            ("https://www.meet.example", "meet.example", "UnknownName"),
-            ("https://meet.example..", "meet.example", "UnknownName"),
-            ("https://[::2]", "[::2]", "UnknownName"),
+            ("https://meet.example", "meet.example", true),
+            ("https://meet.example.", "meet.example.", true),
+            ("https://meet.example:19003", "10.1.2.3:18080", true),
+            ("https://xn--6oqu09l.example", "backend", true),
+            ("https://203.0.113.7:19003", "backend", true),
+            ("http://[::1]:18080", "[::1]:18080", true),
+            ("https://app.example", "backend", true),
+            ("https://app.example", "evil.example", true),
+            ("http://evil.example:18080", "evil.example:18080", false),
+            ("https://evil.example", "meet.example", false),
+            ("https://evil.example", "10.1.2.3:18080", false),
+            ("https://www.meet.example", "meet.example", false),
+            ("https://meet.example..", "meet.example", false),
+            ("https://[::2]", "[::2]", false),
+            ("https://meet.example", "evil.example", false),
         ] {
-            assert_eq!(checked("203.0.113.7", names, &[("origin", origin), ("host", host)]), expected, "{origin}");
+            let list = [("origin", origin), ("host", host)];
+            assert_eq!(is_known(NAMES, &list), expected, "{origin} at {host}");
+            assert!(is_known("", &list), "no names are set: {origin} at {host}");
         }
+    }
+
+    #[test]
+    fn r93_without_an_origin_the_host_tells_a_rebound_name_from_the_upstream_of_a_proxy() {
+        for (host, forwarded, expected) in [
+            ("meet.example", None, true),
+            ("MEET.example.:18080", None, true),
+            ("xn--6oqu09l.example", None, true),
+            // What a proxy or a program calls the server.
+            ("10.1.2.3:18080", None, true),
+            ("[fd00::7]:18080", None, true),
+            ("server:18080", None, true),
+            ("roundtable_servers", None, true),
+            ("localhost:18080", None, true),
+            ("", None, true),
+            ("app.example", None, true),
+            ("evil.example", None, false),
+            ("evil.example:18080", None, false),
+            ("10.1.2.3.evil.example", None, false),
+            ("www.meet.example", None, false),
+            ("meet.example@evil.example", None, false),
+            ("evil example", None, false),
+            ("localhost:5173.evil.example", None, false),
+            // A proxy adds the name to what the page itself has written.
+            ("server:18080", Some("meet.example"), true),
+            ("server:18080", Some("evil.example"), false),
+            ("server:18080", Some("meet.example, evil.example"), false),
+            ("server:18080", Some("evil.example, meet.example"), false),
+            ("evil.example", Some("meet.example"), false),
+        ] {
+            let mut list = vec![("host", host)];
+            list.extend(forwarded.map(|host| ("x-forwarded-host", host)));
+            assert_eq!(is_known(NAMES, &list), expected, "{host}, {forwarded:?}");
+            assert!(is_known("", &list), "no names are set: {host}, {forwarded:?}");
+        }
+        let bytes = HeaderMap::from_iter([(header::HOST, HeaderValue::from_bytes(b"\xe4.example").unwrap())]);
+        assert!(check_name(&bytes, &Origins::default(), &NAMES.parse().unwrap()).is_err());
     }
 
     #[test]

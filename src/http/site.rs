@@ -23,11 +23,10 @@ use super::site_config::{CONFIG, ConfigFile};
 use super::{precompressed, product_name};
 use crate::config::Config;
 
-/// Returns the Content-Security-Policy of the pages. `connect_sources` starts with a space where it is not empty. The hash
+/// Returns the Content-Security-Policy of the pages. `ancestors` are the sources of `frame-ancestors`. `connect_sources` starts with a space where it is not empty. The hash
 /// is that of the script in `static/index.html`, and `vue` the name of Vue's own Trusted Types policy.
 #[expect(clippy::expect_used, reason = "settings accept origins in ASCII only")]
-pub(super) fn policy(ancestors: &FrameAncestors, connect_sources: &str) -> HeaderValue {
-    let ancestors = ancestors.sources();
+pub(super) fn policy(ancestors: &str, connect_sources: &str) -> HeaderValue {
     let policy = format!(
         "default-src 'self'; \
          script-src 'self' 'wasm-unsafe-eval' 'sha256-eb8L9rDrK/mPTNn+2wk6Gt6byR6ZMeKyiEFyEbzGhCc='; connect-src 'self'{connect_sources}; \

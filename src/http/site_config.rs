@@ -64,7 +64,7 @@ impl ConfigFile {
         read.map_err(|error| error.to_string())?;
         let config = SiteConfig::parse(&text)?;
         let sources = config.connect_sources()?;
-        let policy = sources.map(|sources| policy(&self.ancestors, &format!(" {sources}")));
+        let policy = sources.map(|sources| policy(&self.ancestors.sources(), &format!(" {sources}")));
         Ok(Customization { policy, name: config.product_name()?.map(Arc::from) })
     }
 }

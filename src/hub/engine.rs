@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Held, Hub, lock};
 use crate::cluster::bus::{Answer, Bus, Event, Request, Unavailable};
+use crate::cluster::founding::Founding;
 use crate::cluster::watch::Watch;
 use crate::cluster::{Post, ServerId};
 use crate::protocol::RoomName;
@@ -45,6 +46,7 @@ pub(super) struct Engine {
     /// Another server has sent what is not understood, and nothing else since.
     puzzled: AtomicBool,
     watch: Mutex<Watch>,
+    founding: Mutex<Founding>,
 }
 
 impl Engine {
@@ -59,6 +61,7 @@ impl Engine {
             lives: AtomicU64::new(0),
             puzzled: AtomicBool::new(false),
             watch: Mutex::default(),
+            founding: Mutex::default(),
         })
     }
 
@@ -82,6 +85,10 @@ impl Engine {
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn founding(&self) -> MutexGuard<'_, Founding> {
+        self.founding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,12 +148,23 @@ impl Hub {
     }
 
     fn connection(self: &Arc<Self>, engine: &Engine, connected: bool) {
+        if connected {
+            // Before any room is asked for.
+            engine.founding().connected(engine.bus.clock());
+        }
         // Said to the operator by whoever connects.
         engine.connected.store(connected, Ordering::Relaxed);
         engine.reached.notify_one();
         engine.watch().interrupted();
+        self.tell_shares(engine, connected);
+    }
+
+    /// Tells all rooms whether Redis can be reached, and from when on they may be made.
+    fn tell_shares(self: &Arc<Self>, engine: &Engine, connected: bool) {
+        let from = engine.founding().from();
         for name in self.shared_names() {
             self.with_shared(&name, |shared| {
+                shared.share.found_from(from);
                 self.drive(&name, shared, |share, now, emit| share.connected(now, connected, emit));
                 self.finish(&name, shared);
             });
@@ -165,9 +183,18 @@ impl Hub {
             if !engine.is_connected() {
                 continue;
             }
+            let renewed = engine.bus.renew(engine.lease).await;
             // Where the lease had run out, so may those of others: the engine was begun anew, or stood still.
-            if engine.bus.renew(engine.lease).await != Ok(true) {
+            if renewed != Ok(true) {
                 engine.watch().interrupted();
+            }
+            if let Ok(lived) = renewed {
+                let held = engine.founding().from();
+                let is_missing = engine.founding().renewed(engine.bus.clock(), lived);
+                // Rooms are put back at once, or made at once.
+                if is_missing || engine.founding().from() != held {
+                    self.tell_shares(engine, engine.is_connected());
+                }
             }
             let known = self.known_servers();
             let asked: Vec<ServerId> = known.iter().copied().collect();

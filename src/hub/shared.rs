@@ -75,8 +75,10 @@ enum Todo {
 
 impl Shared {
     pub(super) fn new(engine: &Arc<Engine>, rules: Rules) -> Box<Self> {
+        let mut share = Share::new(engine.post(), rules, engine.is_connected());
+        share.found_from(engine.founding().from());
         Box::new(Self {
-            share: Share::new(engine.post(), rules, engine.is_connected()),
+            share,
             engine: Arc::clone(engine),
             entrants: BTreeMap::new(),
             wake: None,

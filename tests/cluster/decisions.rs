@@ -6,7 +6,7 @@ use roundtable::cluster::ServerId;
 use roundtable::cluster::records::Limits;
 use roundtable::cluster::wire::{Content, Direct};
 use roundtable::core::{Act, Seat};
-use roundtable::protocol::{Frame, LeaveReason, Role, StatePatch, StateValue};
+use roundtable::protocol::{Frame, LeaveReason, Moderation, Role, SettingsPatch, StatePatch, StateValue};
 
 use crate::member::{Is, id};
 use crate::world::{CAPACITY, GRACE, World};
@@ -244,6 +244,57 @@ fn who_comes_while_the_last_goes_is_not_sent_away() {
         world.run(SOON);
         assert!(world.members.values().any(|member| (member.client, member.is) == (1, Is::In)), "seed {seed}");
         assert!(world.members.values().all(|member| member.code.is_none()), "seed {seed}");
+    }
+}
+
+/// A locked room on the servers 0 and 1, whose engine loses everything while nobody reaches it.
+fn lost_with_a_locked_room(seed: u64) -> (World, [u64; 2]) {
+    let mut world = World::new(seed, 3);
+    let members = [0, 1].map(|client| {
+        let session = world.join(client, client, state());
+        world.run(SOON);
+        session
+    });
+    let settings = SettingsPatch { locked: Some(true), lobby: None, talk: None };
+    let lock = Act::Moderate { seat: world.seat(members[0]), act: Moderation::Settings { settings } };
+    world.act(0, lock, None, None);
+    world.run(SOON);
+    world.engine.forget();
+    world.engine_pause = world.now + SOON;
+    world.run(SOON / 2);
+    (world, members)
+}
+
+#[test]
+fn a_room_that_the_engine_has_lost_is_put_back_before_a_newcomer_makes_it() {
+    for seed in 0..100 {
+        let (mut world, members) = lost_with_a_locked_room(seed);
+        let newcomer = world.join(2, 2, state());
+        // The server without a copy is the first to reach the engine.
+        (world.servers[0].cut, world.servers[1].cut) = (true, true);
+        world.run(SOON);
+        (world.servers[0].cut, world.servers[1].cut) = (false, false);
+        world.run(2 * GONE);
+        assert_eq!(world.members[&newcomer].is, Is::Gone, "seed {seed}: the room is locked");
+        for (slot, session) in members.iter().enumerate() {
+            let replica = world.servers[slot].share.as_ref().unwrap().replica().unwrap();
+            assert!(replica.room().settings().locked, "seed {seed}");
+            assert_eq!((world.members[session].is, hosts(&world, slot)), (Is::In, 1), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_room_that_nobody_has_is_made_a_few_seconds_after_the_engine_has_lost_its_data() {
+    for seed in 0..20 {
+        let (mut world, _) = lost_with_a_locked_room(seed);
+        world.kill(0);
+        world.kill(1);
+        let newcomer = world.join(2, 2, state());
+        world.run(SOON);
+        assert_eq!(world.members[&newcomer].is, Is::Joining, "seed {seed}: others may have it");
+        world.run(2 * SOON);
+        assert_eq!((world.members[&newcomer].is, hosts(&world, 2)), (Is::In, 1), "seed {seed}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use roundtable::cluster::bus::{Answer, Request, Unavailable};
+use roundtable::cluster::founding::Founding;
 use roundtable::cluster::records::{Limits, Records};
 use roundtable::cluster::share::Rules;
 use roundtable::cluster::watch::Watch;
@@ -49,6 +50,7 @@ pub struct Server {
     /// That request is to let it go.
     going: bool,
     watch: Watch,
+    founding: Founding,
     wake: Duration,
 }
 
@@ -140,6 +142,7 @@ impl World {
             asked: 0,
             going: false,
             watch: Watch::default(),
+            founding: Founding::default(),
             wake: Duration::MAX,
         }
     }
@@ -217,9 +220,16 @@ impl World {
             }
             What::Told(_, bytes) => self.with(slot, |share, emit| share.told(now, &bytes, emit).unwrap()),
             What::Connection(_, connected) => {
-                self.servers[slot].connected = connected;
-                self.servers[slot].watch.interrupted();
-                self.with(slot, |share, emit| share.connected(now, connected, emit));
+                let server = &mut self.servers[slot];
+                server.connected = connected;
+                server.watch.interrupted();
+                if connected {
+                    server.founding.connected(now);
+                }
+                self.tell_share(slot);
+                if connected {
+                    self.renew(slot);
+                }
             }
             What::Wake(_) => {
                 self.servers[slot].wake = Duration::MAX;
@@ -363,7 +373,8 @@ impl World {
         if server.share.is_none() {
             server.lives += 1;
             let post = Post { server: server.id, life: server.lives };
-            server.share = Some(Share::new(post, RULES, server.connected));
+            let share = server.share.insert(Share::new(post, RULES, server.connected));
+            share.found_from(server.founding.from());
         }
         let now = self.now + server.skew;
         self.with(slot, |share, emit| {

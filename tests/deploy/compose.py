@@ -1,4 +1,4 @@
-"""The Compose files: no log grows for ever, what is ours tells the time in the zone of TZ, images come from Docker Hub, monitoring watches it, every setting in .env reaches the server, and what is there to be switched on works."""
+"""The Compose files: no log grows for ever, nothing takes all memory, what is ours tells the time in the zone of TZ, images come from Docker Hub, monitoring watches it, every setting in .env reaches the server, and what is there to be switched on works."""
 
 import json
 import os
@@ -33,6 +33,13 @@ def setting(path, name, key):
     return {**found, **service.get(key, {})}
 
 
+def value(path, name, key):
+    """A value of a service, or of the one it extends."""
+    service = services(path).get(name, {})
+    base = service.get("extends")
+    return service.get(key) or (base and value(path.parent / base["file"], base["service"], key))
+
+
 def composed(folder, *files):
     """What Compose itself makes of the files in a folder, with what watches."""
     has_plugin = subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
@@ -58,6 +65,14 @@ class Logs(unittest.TestCase):
                     self.assertEqual(merged["logging"].get("options"), {"max-size": "10m", "max-file": "5"})
                     if name.startswith(("server", "nginx", "turn")):
                         self.assertEqual(merged["environment"].get("TZ"), "${TZ:-Asia/Shanghai}")
+
+    def test_every_service_has_a_memory_limit(self):
+        for stack in STACKS:
+            paths = [ROOT / file for file in stack]
+            for name in sorted({name for path in paths for name in services(path)}):
+                with self.subTest(stack=stack[-1], service=name):
+                    limits = [limit for path in paths if (limit := value(path, name, "mem_limit"))]
+                    self.assertRegex(limits[-1] if limits else "", r"^(\d+[mg]|\$\{SERVER_MEMORY:-\d+[mg]\})$")
 
     def test_no_profile_but_cadvisors_wants_another_registry(self):
         """Compose starts nothing at all where one image of a profile is out of reach."""

@@ -2,6 +2,7 @@
 
 use super::dist::{Dist, get};
 use crate::common::TestServer;
+use crate::common::front::Front;
 use crate::common::http::ask;
 
 #[tokio::test]
@@ -230,4 +231,29 @@ async fn only_pages_of_allowed_origins_may_read_the_api() {
         }
     }
     assert_eq!(allowed.len(), 6, "{allowed:?}");
+}
+
+#[tokio::test]
+async fn no_page_shows_the_operators_page_in_a_frame() {
+    let server = TestServer::start(&[
+        ("ROUNDTABLE_ADMIN_TOKEN", "north-north-north-north-north-north"),
+        ("ROUNDTABLE_STATIC_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/static")),
+        ("ROUNDTABLE_FRAME_ANCESTORS", "https://portal.example"),
+    ])
+    .await;
+    let places = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let places = places.map(|listener| listener.local_addr().unwrap());
+    let front = Front::start(places, &[server.address], "").await;
+    for address in [server.address, front.address] {
+        for (path, ancestors) in [
+            ("/signal-api/v1/admin/", "'none'"),
+            ("/signal-api/v1/admin", "'none'"),
+            ("/signal-api/v1/admin/rooms", "'none'"),
+            ("/signal-api/v1/welcome", "'self'"),
+        ] {
+            let answer = ask(address, "GET", path, &[]).await;
+            let policy = answer.header("content-security-policy").expect(path);
+            assert!(policy.contains(&format!("; frame-ancestors {ancestors}")), "{path} at {address}: {policy}");
+        }
+    }
 }

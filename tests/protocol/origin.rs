@@ -272,6 +272,63 @@ async fn r93_with_server_names_a_page_under_another_name_is_refused() {
     server.join("r", "Ada").await;
 }
 
+#[tokio::test]
+async fn r93_with_server_names_a_page_that_has_rebound_a_name_reads_nothing() {
+    let folder = Folder::new();
+    let names = ("ROUNDTABLE_SERVER_NAMES", "meet.example");
+    let public = start_with_guesses(&folder, "1", &[names]).await;
+    let on_ops = start_with_guesses(&folder, "1", &[names, ("ROUNDTABLE_ADMIN_LISTENER", "ops")]).await;
+    let requests = [
+        ("GET", "/signal-api/v1/welcome"),
+        ("POST", "/signal-api/v1/check"),
+        ("GET", "/signal-api/v1/openapi.json"),
+        ("POST", "/signal-api/v1/rooms"),
+        ("GET", "/signal-api/v1/rooms/r"),
+        ("GET", "/signal-api/v1/origin-proof"),
+        ("GET", "/signal-api/v1/recordings/guess"),
+        ("GET", "/signal-api/v1/admin/"),
+        ("GET", "/signal-api/v1/admin/rooms"),
+        ("GET", "/signal-api/ws?room=r"),
+    ];
+    let requests = requests.map(|(method, path)| (public.address, method, path)).into_iter().chain([
+        (public.ops, "GET", "/metrics"),
+        (on_ops.ops, "GET", "/metrics"),
+        (on_ops.ops, "GET", "/signal-api/v1/admin/rooms"),
+    ]);
+    let site = ("Sec-Fetch-Site", "same-origin");
+    let rebound = ("Host", "evil.example:18080");
+    for (address, method, path) in requests {
+        for headers in [
+            // A `GET` of a page's own origin has no `Origin`; behind a proxy the name may stand beside `Host`.
+            &[rebound, site][..],
+            &[rebound],
+            &[rebound, ("X-Forwarded-Host", "meet.example")],
+            &[("Host", "server:18080"), ("X-Forwarded-Host", "evil.example")],
+            // Every other method has it.
+            &[("Host", "10.1.2.3:18080"), ("Origin", "http://evil.example:18080")],
+        ] {
+            let answer = ask(address, method, path, headers).await;
+            assert_eq!(answer.status, 403, "{method} {path} with {headers:?}: {}", answer.text());
+            assert_eq!(answer.json()["code"], "ORIGIN_NOT_ALLOWED", "{method} {path} with {headers:?}");
+            assert!(answer.text().contains("ROUNDTABLE_SERVER_NAMES"), "{}", answer.text());
+        }
+        for host in ["meet.example", "10.1.2.3:18080", "server:18080"] {
+            let answer = ask(address, method, path, &[("Host", host)]).await;
+            let is_refused = answer.text().starts_with(r#"{"code":"ORIGIN_NOT_ALLOWED""#);
+            assert!(!is_refused, "{method} {path} at {host}: {}", answer.text());
+        }
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(ask(public.ops, "GET", path, &[("Host", "probe.cluster.example")]).await.status, 200, "{path}");
+    }
+    // A page of another origin reads why.
+    let answer = ask(public.address, "POST", "/signal-api/v1/check", &[rebound, ("Origin", "https://a.example")]).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, Some("*")));
+    // A proxy may put any name into `Host` where nothing is set.
+    let plain = start(&[]).await;
+    assert_eq!(ask(plain.address, "GET", "/signal-api/v1/rooms/r", &[rebound]).await.status, 200);
+}
+
 /// Requests that count as a guess (R66), with their bodies.
 const GUESSES: [(&str, &str, &str); 7] = [
     ("GET", "rooms/guess", ""),

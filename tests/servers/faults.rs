@@ -85,6 +85,38 @@ async fn without_the_engine_shared_rooms_are_degraded_and_whole_again_after_it()
 }
 
 #[tokio::test]
+async fn a_room_that_the_engine_has_lost_keeps_its_lock_whoever_comes_first() {
+    let (engine, a, b) = two(&[]).await;
+    let c = Node::start(&engine, &[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let mut bob = b.join("r", "Bob").await;
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"locked": true}})).await;
+    until(&mut bob, "settings").await;
+    let mut zoe = c.join("other", "Zoe").await;
+    let _max = a.join("other", "Max").await;
+    until(&mut zoe, "peer_joined").await;
+    for node in [&a, &b, &c] {
+        node.cut_off(true).await;
+    }
+    for client in [&mut ada, &mut bob, &mut zoe] {
+        until(client, "degraded").await;
+    }
+    engine.forget();
+    let mut eve = c.connect("r").await;
+    eve.send(json!({"type": "join", "name": "Eve"})).await;
+    eventually("her server to have the room", async || c.app.metrics.rooms.get() == 2).await;
+    // The server that has no copy is the first to reach the engine.
+    c.cut_off(false).await;
+    assert_eq!(until(&mut zoe, "degraded").await["active"], false);
+    a.cut_off(false).await;
+    b.cut_off(false).await;
+    eve.expect_error("room_locked").await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(until(client, "degraded").await["active"], false);
+    }
+}
+
+#[tokio::test]
 async fn who_joins_while_the_engine_is_away_is_told_to_try_again() {
     let (engine, a, _b) = two(&[("ROUNDTABLE_JOIN_TIMEOUT", "1s")]).await;
     engine.set_reachable(false).await;

@@ -96,13 +96,22 @@ impl<L, C> Share<L, C> {
             Stage::Over => return None,
             _ => [lacking, lingered].into_iter().flatten().fold(self.refresh_at, Ord::min),
         };
-        Some(at.max(self.retry_at))
+        Some(at.max(self.held_until()))
+    }
+
+    /// Nothing is asked before this time.
+    fn held_until(&self) -> Duration {
+        match (&self.stage, &self.replica) {
+            // Attaching makes the room where Redis has lost it. Whoever has a copy is to come first.
+            (Stage::Outside, None) => self.retry_at.max(self.found_from),
+            _ => self.retry_at,
+        }
     }
 
     /// Asks the engine for the next thing.
     pub(super) fn pump(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         self.deserted = if self.is_deserted() { Some(self.deserted.unwrap_or(now)) } else { None };
-        if self.flight.is_some() || !self.connected || self.retry_at > now {
+        if self.flight.is_some() || !self.connected || self.held_until() > now {
             return;
         }
         let (post, stage) = (self.own, &self.stage);

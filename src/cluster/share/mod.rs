@@ -120,6 +120,8 @@ pub struct Share<L, C> {
     asked: bool,
     flight: Option<Flight>,
     retry_at: Duration,
+    /// When a room of which there is no copy may be asked for.
+    found_from: Duration,
     refresh_at: Duration,
     /// Since when there is nobody here any more.
     deserted: Option<Duration>,
@@ -167,6 +169,7 @@ impl<L, C> Share<L, C> {
             asked: false,
             flight: None,
             retry_at: Duration::ZERO,
+            found_from: Duration::ZERO,
             refresh_at: Duration::ZERO,
             deserted: None,
             degraded: false,
@@ -227,6 +230,11 @@ impl<L, C> Share<L, C> {
     /// Asks the engine for nothing before this time: this server was put out, and may be again until its lease is known.
     pub fn hold_off(&mut self, until: Duration) {
         self.retry_at = until;
+    }
+
+    /// Asks for the room no earlier than this, as long as this server has no copy (see [`founding`](super::founding)).
+    pub fn found_from(&mut self, from: Duration) {
+        self.found_from = from;
     }
 
     /// Stops keeping an empty room, because this server shuts down.

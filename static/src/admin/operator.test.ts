@@ -20,6 +20,7 @@ class FakeServer {
   asked: string[] = [];
   trouble: Trouble | undefined;
   gone = false;
+  people: Pick<RoomDetail, 'members' | 'waiting'> = { members: [], waiting: [] };
   names = ['a', 'b', 'c'];
   /** While it is set, the list waits for it. */
   held: Promise<void> | undefined;
@@ -41,7 +42,7 @@ class FakeServer {
   room = (room: string): Promise<RoomDetail> =>
     this.gone
       ? Promise.reject(new AdminError({ kind: 'gone' }))
-      : this.#answer(`room ${room}`, { room, settings, members: [], waiting: [] });
+      : this.#answer(`room ${room}`, { room, settings, ...this.people });
 
   remove = (room: string, id: string): Promise<void> => this.#answer(`remove ${room} ${id}`, undefined);
   end = (room: string): Promise<void> => this.#answer(`end ${room}`, undefined);
@@ -104,6 +105,21 @@ it('asks again two seconds after each answer, and not while nobody looks', async
   await settled();
   expect(server.asked).toEqual(['server', 'rooms >']);
   expect(clock.waits).toEqual([2_000]);
+});
+
+it('tells people apart whose names look the same, as the room does', async () => {
+  const { server, operator, view } = await opened();
+  const person = (id: string, name: string) => ({ id, name, role: 'participant', state: {} }) as const;
+  server.people = {
+    members: [person('1234567', 'Ada'), person('abcdefg', 'ada\u200b'), person('7654321', 'Grace')],
+    waiting: [{ id: 'zyxwvut', name: 'Grace' }],
+  };
+  operator.choose('a');
+  await settled();
+  expect(view().room).toMatchObject({
+    members: [{ name: 'Ada (1234)' }, { name: 'ada\u200b (abcd)' }, { name: 'Grace' }],
+    waiting: [{ id: 'zyxwvut', name: 'Grace (zyxw)' }],
+  });
 });
 
 it('does not go on by itself where it is hidden while it waits for an answer', async () => {

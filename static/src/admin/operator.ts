@@ -1,5 +1,6 @@
 /** What the operator's page shows, asked for again and again while somebody looks. */
 import type { Clock } from '../core/clock';
+import { distinguish } from '../core/names';
 import { AdminError, type RoomDetail, type RoomPage, type ServerOverview, type Trouble } from './api';
 import type { AdminApi } from './api';
 
@@ -145,7 +146,7 @@ export class Operator {
       const [server, rooms, room] = await Promise.all([
         api.server(),
         api.rooms(search, this.#afters.at(-1)),
-        chosen === undefined ? undefined : api.room(chosen).catch(orGone),
+        chosen === undefined ? undefined : api.room(chosen).then(withDistinctNames, orGone),
       ]);
       if (turn !== this.#turn) return;
       this.#failures = 0;
@@ -169,6 +170,12 @@ export class Operator {
     // With jitter: several may look at a server that comes back.
     this.#later(trouble.kind === 'slow' ? trouble.seconds * 1_000 : pause * (0.5 + this.#clock.random() / 2));
   }
+}
+
+/** Returns the room with names that are told apart as its members see them. */
+function withDistinctNames(room: RoomDetail): RoomDetail {
+  const names = room.members.map(({ name }) => name);
+  return { ...room, members: distinguish(room.members, []), waiting: distinguish(room.waiting, names) };
 }
 
 function troubleOf(error: unknown): Trouble {

@@ -51,12 +51,36 @@ impl World {
         if !reaches {
             return;
         }
-        self.engine.renew(self.now, id, LEASE);
+        self.renew(slot);
         let server = &mut self.servers[slot];
         let known: BTreeSet<ServerId> = server.share.iter().flat_map(Share::servers).collect();
         let living = self.engine.living(self.now, known.iter().copied()).into_iter().collect();
         let gone = server.watch.look(&known, &living);
         let now = self.now + server.skew;
         self.with(slot, |share, emit| share.gone(now, gone, emit));
+    }
+
+    /// Renews the lease, which takes no time here.
+    pub(super) fn renew(&mut self, slot: usize) {
+        let server = &self.servers[slot];
+        if server.cut || self.engine_pause > self.now {
+            return;
+        }
+        let lived = self.engine.renew(self.now, server.id, LEASE);
+        let server = &mut self.servers[slot];
+        let (now, held) = (self.now + server.skew, server.founding.from());
+        let is_missing = server.founding.renewed(now, lived);
+        if is_missing || server.founding.from() != held {
+            self.tell_share(slot);
+        }
+    }
+
+    pub(super) fn tell_share(&mut self, slot: usize) {
+        let server = &self.servers[slot];
+        let (now, from, connected) = (self.now + server.skew, server.founding.from(), server.connected);
+        self.with(slot, |share, emit| {
+            share.found_from(from);
+            share.connected(now, connected, emit);
+        });
     }
 }
