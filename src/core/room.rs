@@ -174,7 +174,7 @@ impl<H> Room<H> {
                 let patch = recording::without_sign(patch, &self.check(seat)?.peer.state);
                 self.change_state(now, seat, patch, emit)
             }
-            Input::Record { seat, on } => self.change_state(now, seat, recording::sign(on), emit),
+            Input::Record { seat, on } => self.record(now, seat, on, emit),
             Input::Join { .. } => self.join(now, input, emit),
             Input::Moderate { seat, act } => self.moderate(now, seat, act, emit),
             Input::Leave { seat, .. } | Input::Lose { seat, .. } if self.is_waiting(seat) => {

@@ -24,7 +24,7 @@ use super::admin::bearer;
 use super::api::{ApiError, Shown, knock, method_not_allowed, not_found, success};
 use super::client::PeerAddress;
 use crate::app::App;
-use crate::core::{Refusal, Seat};
+use crate::core::Seat;
 use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
 use crate::recordings::{Begun, Now, PIECE_BYTES, Recordings, Refused, Whose};
@@ -229,7 +229,7 @@ async fn append(
             return Err(Refused::Over.into());
         }
         // Also after a restart, and where its host has begun a new session.
-        tell_on(&app, &store, &id, &whose)?;
+        tell_on(&app, &store, &id, &whose);
     }
     let turn = store.turn(&id)?;
     let piece = tokio::time::timeout(PIECE_TIMEOUT, turn.read(to_bytes(body, PIECE_BYTES)));
@@ -293,21 +293,17 @@ pub(crate) async fn sweep(app: &Arc<App>) {
         }
     }
     for (id, whose) in growing.into_iter().flatten() {
-        // Its next piece is refused.
-        let _ = tell_on(app, &store, &id, &whose);
+        tell_on(app, &store, &id, &whose);
     }
 }
 
 /// Everybody in the room sees that it is recorded. A room that is busy is told by the next piece.
-fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) -> Result<(), ApiError> {
-    if matches!(app.hub.tell_recorded(room, *host, true), Err(Refusal::StateInvalid(_))) {
-        return Err(untold());
-    }
+fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) {
+    let _ = app.hub.tell_recorded(room, *host, true);
     if store.whose(id).is_none() {
         // It ended in this moment, and its room may have been told so before.
         let _ = app.hub.tell_recorded(room, *host, false);
     }
-    Ok(())
 }
 
 fn tell_over(app: &App, store: &Recordings) {
@@ -315,11 +311,6 @@ fn tell_over(app: &App, store: &Recordings) {
         // Where the room is busy, what is shown is over when its host leaves.
         let _ = app.hub.tell_recorded(&room, host, false);
     }
-}
-
-fn untold() -> ApiError {
-    let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
-    ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
 }
 
 fn unavailable() -> ApiError {
@@ -333,7 +324,6 @@ impl From<NotRecorded> for ApiError {
             NotRecorded::NoHost => {
                 Self::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", "Only a host who is in the room records it here.")
             }
-            NotRecorded::Untold => untold(),
             NotRecorded::Unheard => unavailable(),
         }
     }

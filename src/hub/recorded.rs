@@ -55,8 +55,6 @@ impl Held {
 pub enum NotRecorded {
     /// It is no host, or not in the room in that stay.
     NoHost,
-    /// Its state has no room for saying so.
-    Untold,
     /// Other servers have the room, and do not answer.
     Unheard,
 }
@@ -73,7 +71,6 @@ impl Shared {
 fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
     match told {
         Ok(()) if seen(room, seat.id).is_some_and(|seen| seen.role == Role::Host) => Ok(()),
-        Err(Refusal::StateInvalid(_)) => Err(NotRecorded::Untold),
         Err(Refusal::Busy) => Err(NotRecorded::Unheard),
         Ok(()) | Err(_) => Err(NotRecorded::NoHost),
     }

@@ -78,7 +78,8 @@ fn act(rng: &mut Rng, sessions: &mut u64, seats: &mut BTreeMap<u8, Seat>) -> Act
         5 => Act::Leave { seat, reason: LeaveReason::Left },
         6..=7 => Act::Lose { seat, reason: LeaveReason::Timeout },
         8 => Act::Return { seat },
-        9..=11 => Act::State { seat, patch },
+        9..=10 => Act::State { seat, patch },
+        11 => Act::Record { seat, on: rng.bool() },
         12 => Act::Sync { seat },
         13 => Act::Evict { id: to },
         14 if rng.u8(0..10) == 0 => Act::End,
@@ -186,6 +187,7 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
     (1..members - 1).for_each(|number| {
         act(Act::Lose { seat: seat(&talkative(10_000 + number)), reason: LeaveReason::ProtocolError });
     });
+    act(Act::Record { seat: host_seat, on: true });
     assert_eq!((replica.room().len(), replica.room().waiting().count()), (ROOM_MEMBERS + 1, ROOM_MEMBERS));
     let bytes = Direct::Replica(Box::new(replica)).encode().len();
     assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES / 10 * 8, "{bytes} of {MAX_BYTES}");

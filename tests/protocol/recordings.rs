@@ -168,24 +168,40 @@ async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     upload.call("POST", "/finish", "").await;
     assert_eq!(eve.expect("state").await["state"], json!({}));
     assert_eq!(recorded().await, false);
+}
 
-    // Where nobody can be told, nobody is recorded.
-    let state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
-    let mut full = server.connect("full").await;
-    full.join_with(json!({"type": "join", "name": "Full", "state": state})).await;
-    assert_refused(&begin(server.address, "full", &full.welcome["resume"]).await, 409, "STATE_INVALID");
-    assert_eq!(folder.files(".part").len(), 0);
-    // The host comes back to a room that has begun again, with no place for the sign.
-    let late = server.join("late", "Late").await;
-    let upload = Upload::new(server.address, "late", &late).await;
-    let resume = late.welcome["resume"].clone();
-    leave(late).await;
-    let mut late = server.connect("late").await;
-    late.join_with(json!({"type": "join", "name": "Late", "resume": resume, "state": state})).await;
-    assert_refused(&upload.put(0, media(0, 1)).await, 409, "STATE_INVALID");
-    late.send(json!({"type": "state", "state": {"k0": null}})).await;
-    late.expect_nothing_but(&["state"]).await;
+#[tokio::test]
+async fn r87_no_state_of_a_host_leaves_out_the_sign() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let mut state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
+    let mut ada = server.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "state": state})).await;
+    let mut eve = server.join("r", "Eve").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    let mut recorded = state.clone();
+    recorded.insert("recording".to_owned(), json!("server"));
+    assert_eq!(eve.expect("state").await["state"], json!(recorded));
+    // It makes no room for another key.
+    ada.expect("peer_joined").await;
+    ada.expect("state").await;
+    ada.send(json!({"type": "state", "state": {"another": true}})).await;
+    ada.expect_error("state_invalid").await;
+    // The host comes back to a room that has begun again.
+    let resume = ada.welcome["resume"].clone();
+    leave(eve).await;
+    leave(ada).await;
+    let mut ada = server.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "resume": resume, "state": state})).await;
+    let mut eve = server.join("r", "Eve").await;
     assert_eq!(upload.put_well(0, media(0, 1)).await, 1);
+    if eve.welcome["peers"][0]["state"] != json!(recorded) {
+        assert_eq!(eve.expect("state").await["state"], json!(recorded));
+    }
+    upload.call("POST", "/finish", "").await;
+    assert_eq!(eve.expect("state").await["state"], json!(state));
+    state.insert("another".to_owned(), json!(true));
+    assert_eq!(state.len(), 17);
 }
 
 #[tokio::test]
