@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::effect::{Effect, Refusal};
-use super::input::Seat;
+use super::input::{FolderId, Seat};
 use super::room::Room;
-use crate::protocol::{SIGN, State, StatePatch, StateValue, has_sign, is_sign};
+use crate::protocol::{PeerId, SIGN, State, StatePatch, StateValue, has_sign, is_sign};
 
 /// The key of the sign. A page sets it to `true` for a recording that it keeps on its own device.
 const KEY: &str = SIGN.0;
+/// Folders that a member is remembered to record to. It records to one at a time, where all servers have the same.
+const FOLDERS: usize = 4;
 
 /// Returns whether a member's state says that it records to the server.
 pub fn is_recorded(state: &State) -> bool {
@@ -38,22 +40,37 @@ fn sign() -> StateValue {
 }
 
 impl<H> Room<H> {
-    /// Sets the sign of a member, or removes it. Neither the number of keys nor a permission prevents it: nobody is recorded
-    /// without it.
+    /// Returns the members with a recording in this folder that goes on.
+    pub fn recorded_to(&self, folder: FolderId) -> impl Iterator<Item = PeerId> {
+        self.members.iter().filter(move |(_, member)| member.folders.contains(&folder)).map(|(id, _)| *id)
+    }
+
+    /// Notes that a recording of a member goes on in this folder, or is over. It has the sign while any goes on: a server
+    /// does not know the recordings in folders of other servers. Neither the number of keys nor a permission prevents the
+    /// sign: nobody is recorded without it.
     pub(super) fn record(
         &mut self,
         now: Duration,
         seat: Seat,
+        folder: FolderId,
         on: bool,
         emit: &mut impl FnMut(Effect<'_, H>),
     ) -> Result<(), Refusal> {
         self.check(seat)?;
         let member = self.members.get_mut(&seat.id).ok_or(Refusal::NotMember)?;
-        if has_sign(&member.peer.state) == on {
+        member.folders.retain(|known| *known != folder);
+        if on {
+            if member.folders.len() == FOLDERS {
+                member.folders.remove(0);
+            }
+            member.folders.push(folder);
+        }
+        let is_recorded = !member.folders.is_empty();
+        if is_recorded == has_sign(&member.peer.state) {
             return Ok(());
         }
         let state = &mut member.peer.change().state;
-        if on {
+        if is_recorded {
             state.insert(KEY.into(), sign());
         } else {
             state.remove(KEY);

@@ -141,7 +141,7 @@ async fn begin(
     let begin = move |_: &Recordings| Beginning::new(Arc::clone(&asked), Arc::clone(&kept), whose.clone());
     let mut beginning = store.run(&lane, begin).await?;
     // Nobody is recorded who could not know.
-    if let Err(why) = app.hub.record(&room, seat, until).await {
+    if let Err(why) = app.hub.record(&room, seat, store.folder(), until).await {
         if let Some(undone) = beginning.undo() {
             let _ = undone.await;
         }
@@ -279,7 +279,7 @@ pub(crate) async fn sweep(app: &Arc<App>) {
         }
     }
     // Before the folder is looked at: a recording is there before anybody is shown as recording.
-    let shown = hub.shown_as_recording();
+    let shown = hub.shown_as_recording(store.folder());
     let growing = store.run(SWEEP, move |store| store.sweep(now, |whose| hub.host_presence(&whose.room, whose.host)));
     // The log has what is wrong with the folder.
     let growing = growing.await;
@@ -288,7 +288,7 @@ pub(crate) async fn sweep(app: &Arc<App>) {
         // Of a recording that another server has ended, or that was in the folder for a moment.
         for (room, host) in shown {
             if store.growing_of(&Whose { room: room.clone(), host }).is_empty() {
-                let _ = app.hub.tell_recorded(&room, host, false);
+                let _ = app.hub.tell_recorded(&room, host, store.folder(), false);
             }
         }
     }
@@ -299,17 +299,17 @@ pub(crate) async fn sweep(app: &Arc<App>) {
 
 /// Everybody in the room sees that it is recorded. A room that is busy is told by the next piece.
 fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) {
-    let _ = app.hub.tell_recorded(room, *host, true);
+    let _ = app.hub.tell_recorded(room, *host, store.folder(), true);
     if store.whose(id).is_none() {
         // It ended in this moment, and its room may have been told so before.
-        let _ = app.hub.tell_recorded(room, *host, false);
+        let _ = app.hub.tell_recorded(room, *host, store.folder(), false);
     }
 }
 
 fn tell_over(app: &App, store: &Recordings) {
     for Whose { room, host } in store.over() {
         // Where the room is busy, what is shown is over when its host leaves.
-        let _ = app.hub.tell_recorded(&room, host, false);
+        let _ = app.hub.tell_recorded(&room, host, store.folder(), false);
     }
 }
 

@@ -23,6 +23,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::core::FolderId;
 use crate::hub::HostPresence;
 use crate::protocol::{PeerId, RoomName};
 use crate::telemetry::{Ended, RecordingMetrics};
@@ -163,6 +164,11 @@ impl Recordings {
     /// What holds for them.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The folder, by which rooms tell its recordings from those of servers with a folder of their own.
+    pub fn folder(&self) -> FolderId {
+        self.disk.id
     }
 
     /// Begins one, and ends another one of the same host's, which a page that was closed has left behind.

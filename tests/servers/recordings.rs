@@ -102,6 +102,34 @@ async fn r87_no_state_of_a_host_hides_a_recording_on_several_servers() {
 }
 
 #[tokio::test]
+async fn r87_a_server_with_a_folder_of_its_own_leaves_the_signs_of_others() {
+    let (here, there) = (Folder::new(), Folder::new());
+    let engine = LocalEngine::default();
+    let a = Node::start(&engine, &[&keeping(&here)[..], &[("ROUNDTABLE_RECORDINGS_SILENCE", "1s")]].concat()).await;
+    let b = Node::start(&engine, &keeping(&there)).await;
+    let ada = a.join("r", "Ada").await;
+    let mut eve = b.join("r", "Eve").await;
+    let at_b = Upload::new(b.address, "r", &ada).await;
+    sees(&mut eve, &ada, true).await;
+    // That server looks at its own folder, and ends there what is silent.
+    let zoe = a.join("other", "Zoe").await;
+    let mut bob = a.join("other", "Bob").await;
+    let _silent = Upload::new(a.address, "other", &zoe).await;
+    sees(&mut bob, &zoe, true).await;
+    sees(&mut bob, &zoe, false).await;
+    // She records to both for a while.
+    let at_a = Upload::new(a.address, "r", &ada).await;
+    at_a.call("POST", "/finish", "").await;
+    eve.send(json!({"type": "sync"})).await;
+    let roster = eve.next_message().await.unwrap();
+    assert_eq!(roster["type"], "roster", "the sign stays all the time");
+    assert_eq!(roster["peers"][0]["state"], json!({"recording": "server"}));
+    at_b.put_well(0, media(0, 100)).await;
+    at_b.call("POST", "/finish", "").await;
+    sees(&mut eve, &ada, false).await;
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_have_the_room_tells_it_and_keeps_to_its_hosts() {
     let folder = Folder::new();
     let (_engine, a, b) = sharing(&folder).await;
