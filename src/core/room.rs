@@ -350,6 +350,7 @@ impl<H> Room<H> {
             LeaveReason::Removed => {
                 self.house.forget(seat.id);
                 self.house.removals.add(seat.id);
+                self.house.tokens.remove(seat.id, member.grant.token);
             }
             LeaveReason::Unauthorized => self.house.forget(seat.id),
             _ => self.house.remember(seat.id, member.role_on_return()),
