@@ -29,6 +29,7 @@ use crate::protocol::{PeerId, RoomName};
 use crate::telemetry::{Ended, RecordingMetrics};
 use disk::{Disk, Grip, Record};
 use lanes::Lanes;
+use sweep::WallClock;
 use table::Table;
 
 pub use turn::Turn;
@@ -135,6 +136,7 @@ pub struct Recordings {
     disk: Disk,
     table: Mutex<Table>,
     lanes: Lanes,
+    wall_clock: Mutex<WallClock>,
     metrics: RecordingMetrics,
 }
 
@@ -153,7 +155,8 @@ impl Recordings {
             }
         }
         metrics.quota.set(gauge(rules.quota));
-        let recordings = Self { disk, table: Mutex::default(), lanes: Lanes::default(), metrics, rules };
+        let wall_clock = Mutex::new(WallClock::new(now));
+        let recordings = Self { disk, table: Mutex::default(), lanes: Lanes::default(), wall_clock, metrics, rules };
         recordings.look(now).map_err(|refused| format!("ROUNDTABLE_RECORDINGS_DIR: {refused:?}"))?;
         recordings.table().is_open = true;
         let count = recordings.table().entries.len();

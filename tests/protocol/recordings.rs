@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use roundtable::hub::HostPresence;
-use roundtable::recordings::Now;
+use roundtable::protocol::{PeerId, RoomName};
+use roundtable::recordings::{Now, Recordings, Whose};
+use roundtable::telemetry::{Ended, RecordingMetrics};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -257,7 +259,8 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     .await;
 
     // By the clock of two days later, nothing is left; a minute before there was.
-    let later = |minutes: u32| Now { wall: SystemTime::now() + MINUTE * minutes, tick: Instant::now() };
+    let now = Now { wall: SystemTime::now(), tick: Instant::now() };
+    let later = |minutes: u32| Now { wall: now.wall + MINUTE * minutes, tick: now.tick + MINUTE * minutes };
     let store = server.app.recordings.as_ref().unwrap();
     assert_eq!(folder.files(".webm").len(), 2);
     store.sweep(later(2 * 24 * 60 - 5), |_| HostPresence::Host).unwrap();
@@ -283,6 +286,33 @@ async fn r88_a_clock_that_is_set_ends_nothing_and_keeps_nothing_going() {
         store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| HostPresence::Host).unwrap();
     assert_eq!((store.over().len(), growing.len()), (1, 0));
     assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
+}
+
+#[test]
+fn r88_a_clock_that_is_wrong_for_less_than_an_hour_deletes_nothing() {
+    let folder = Folder::new();
+    let config = crate::common::config(&[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]);
+    let begun = Now { wall: SystemTime::now(), tick: Instant::now() };
+    let at = |minutes: u32, days_ahead: u32| Now {
+        wall: begun.wall + MINUTE * (minutes + days_ahead * 24 * 60),
+        tick: begun.tick + MINUTE * minutes,
+    };
+    let rules = config.recordings.rules(config.zone).unwrap();
+    let store = Recordings::open(rules, RecordingMetrics::default(), begun).unwrap();
+    let whose = Whose { room: RoomName::new("r").unwrap(), host: PeerId::parse("0123456789abcdefghij").unwrap() };
+    let id = store.begin(whose, begun).unwrap().id;
+    store.append(&id, 0, &media(0, 100), begun).unwrap();
+    store.end(&id, Ended::Finished, begun).unwrap();
+    let left = |now| {
+        store.sweep(now, |_| HostPresence::Host).unwrap();
+        folder.files(".webm").len()
+    };
+    assert_eq!(left(at(120, 0)), 1);
+    assert!((121..181).all(|minutes| left(at(minutes, 3_650)) == 1));
+    // It is put right.
+    assert!((181..300).all(|minutes| left(at(minutes, 0)) == 1));
+    // It goes on evenly, as a folder that nobody has looked at.
+    assert_eq!((left(at(7 * 24 * 60 - 1, 0)), left(at(7 * 24 * 60 + 1, 0))), (1, 0));
 }
 
 #[tokio::test]
