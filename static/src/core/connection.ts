@@ -153,9 +153,11 @@ export class Connection {
     if (!transport) return;
     // The states of the connection and of its transport do not change in the same task.
     transport.onstatechange = () => void this.#readCertificate();
+    // Chromium may reset `state` to an older one, without an event, when a description is applied meanwhile.
+    const isConnected = transport.state === 'connected' || this.#pc.connectionState === 'connected';
     // Not every browser tells.
-    const isKnown = transport.state === 'connected' && 'getRemoteCertificates' in transport;
-    const [certificate] = isKnown ? transport.getRemoteCertificates() : [];
+    const [certificate] =
+      isConnected && 'getRemoteCertificates' in transport ? transport.getRemoteCertificates() : [];
     const found = certificate && (await fingerprintsOf(this.#pc.localDescription?.sdp, certificate));
     if (this.#closed || reading !== this.#readings || found === this.#fingerprints) return;
     this.#fingerprints = found;

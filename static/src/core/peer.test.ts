@@ -377,6 +377,16 @@ describe('certificates', () => {
     expect(ada.fingerprints).toBe(certificates.sort().join('\n'));
   });
 
+  test('a transport whose state was reset to an older one does not hide them', async () => {
+    await talk();
+    await identified();
+    const [pc] = network.connections;
+    if (pc) pc.transport.state = 'connecting';
+    pc?.onconnectionstatechange?.();
+    await new Promise(setImmediate);
+    expect(ada.fingerprints).toBe(grace.fingerprints);
+  });
+
   test('there are none while DTLS connects again, and then those of the new other end', async () => {
     await talk();
     await identified();
