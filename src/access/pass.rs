@@ -10,8 +10,9 @@ use super::keys::KeySet;
 use super::token::{Denied, Granted, check};
 use crate::protocol::{ErrorCode, RoomName};
 
-/// The longest sleep at a time: timers cannot be set to any time, and clocks are put right.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
+/// The longest time between two looks at the wall clock, which may be set ahead. Timers do not notice that, and stand still
+/// while a virtual machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// A token by which somebody is in a room.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ended::Ended;
 use super::wire::{Body, Entry, Incarnation, MAX_BYTES, Mark, News, Post};
 use crate::core::{Act, Effect, Input, Refusal, Room, Seat};
-use crate::protocol::{CloseCode, KEY_CHARS, LeaveReason, NAME_CHARS, STATE_KEYS, TEXT_CHARS};
+use crate::protocol::{CloseCode, KEY_CHARS, LeaveReason, NAME_CHARS, SIGN, STATE_KEYS, TEXT_CHARS};
 
 /// By so much a roster's version goes ahead when a room's record is made anew: of more than anybody can have seen and the
 /// founder has not.
@@ -18,8 +18,10 @@ const LEAP: u64 = 1 << 20;
 const CHAR: usize = 4;
 /// Four quotes, a colon and a comma.
 const PUNCTUATION: usize = 6;
+/// Bytes of the sign of a recording, which a state may have beside its keys.
+const SIGN_BYTES: usize = SIGN.0.len() + SIGN.1.len() + PUNCTUATION;
 /// Bytes of somebody in a copy, at most: what it says of itself, and ids, numbers and the names of fields.
-const PERSON: usize = STATE_KEYS * (KEY_CHARS + CHAR * TEXT_CHARS + PUNCTUATION) + CHAR * NAME_CHARS + 640;
+const PERSON: usize = STATE_KEYS * (KEY_CHARS + CHAR * TEXT_CHARS + PUNCTUATION) + CHAR * NAME_CHARS + SIGN_BYTES + 640;
 /// The same of all that is not somebody's: who is remembered, the servers.
 const ELSE: usize = 96 * 1024;
 /// The most members of a room of which a copy can be sent to another server, with a host in the reserved seat and as many

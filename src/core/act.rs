@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::input::{Comeback, Grant, Input, Seat, TokenId};
+use super::input::{Comeback, FolderId, Grant, Input, Seat, TokenId};
 use crate::protocol::{LeaveReason, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
 /// An [`Input`] that changes a room, or whose answer depends on the order of such changes, to be written down. Frames
@@ -62,7 +62,9 @@ pub enum Act {
     Record {
         /// The member that records.
         seat: Seat,
-        /// `true` sets the sign, `false` removes it.
+        /// Where the recording is.
+        folder: FolderId,
+        /// Whether a recording goes on there.
         on: bool,
     },
     /// See [`Input::Moderate`].
@@ -123,7 +125,7 @@ impl Act {
             Self::Return { seat } | Self::Move { seat } => Input::Return { seat, handle: way(seat) },
             Self::Leave { seat, reason } => Input::Leave { seat, reason },
             Self::State { seat, patch } => Input::State { seat, patch },
-            Self::Record { seat, on } => Input::Record { seat, on },
+            Self::Record { seat, folder, on } => Input::Record { seat, folder, on },
             Self::Moderate { seat, act } => Input::Moderate { seat, act },
             Self::Renew { seat, token } => Input::Renew { seat, token },
             Self::Sync { seat } => Input::Sync { seat },

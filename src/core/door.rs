@@ -10,7 +10,7 @@ use super::effect::{Effect, Refusal};
 use super::input::{Comeback, Grant, Seat};
 use super::removals::Removals;
 use super::room::Room;
-use super::tokens::TokenHolders;
+use super::tokens::Tokens;
 use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
 /// How many of those who left a room remembers, so that they come back as what they were.
@@ -30,7 +30,7 @@ pub(super) struct House<H> {
     former: VecDeque<(PeerId, Role)>,
     /// Credentials that no longer admit anybody.
     pub(super) removals: Removals,
-    pub(super) tokens: TokenHolders,
+    pub(super) tokens: Tokens,
 }
 
 /// Somebody who waits to be admitted.
@@ -59,7 +59,7 @@ impl<H> Default for House<H> {
             lobby_changed: false,
             former: VecDeque::new(),
             removals: Removals::default(),
-            tokens: TokenHolders::default(),
+            tokens: Tokens::default(),
         }
     }
 }

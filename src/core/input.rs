@@ -44,6 +44,10 @@ pub struct Grant {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TokenId(pub u64, pub u64);
 
+/// Folder of recordings, by the random number that all servers with this folder find in it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FolderId(pub u32);
+
 /// What happens to a room. `H` is the way to a member; the room passes it on and never looks
 /// into it.
 #[derive(Debug)]
@@ -115,7 +119,9 @@ pub enum Input<H> {
     Record {
         /// The member that records.
         seat: Seat,
-        /// `true` sets the sign, `false` removes it.
+        /// Where the recording is. The sign stays as long as any folder has one.
+        folder: FolderId,
+        /// Whether a recording goes on there.
         on: bool,
     },
     /// A host decides.

@@ -19,7 +19,7 @@ mod vacancy;
 
 pub use act::Act;
 pub use effect::{Effect, Refusal};
-pub use input::{Comeback, Grant, Input, Seat, TokenId};
+pub use input::{Comeback, FolderId, Grant, Input, Seat, TokenId};
 pub use recording::is_recorded;
 pub use removals::REMOVED;
 pub use room::Room;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::effect::{Effect, Refusal};
 use super::input::Seat;
-use super::recording;
 use super::room::Room;
 use crate::protocol::{
-    CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, RoleReason, ServerMessage, SettingsPatch, State,
-    StateValue,
+    CloseCode, LeaveReason, Moderation, PeerId, Permissions, Role, RoleReason, SIGN, ServerMessage, SettingsPatch,
+    State, StateValue,
 };
 
 /// What listeners do not send (R42): keys of their state.
@@ -27,7 +26,7 @@ fn is_sign(key: &str, value: &StateValue) -> bool {
     match value {
         StateValue::Flag(_) => SIGNS.contains(&key),
         // Of the server, which says that a recording is sent to it (R107).
-        StateValue::Text(_) => key == recording::KEY && recording::is_sign(Some(value)),
+        StateValue::Text(_) => key == SIGN.0 && crate::protocol::is_sign(value),
         StateValue::Number(_) => false,
     }
 }

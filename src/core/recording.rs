@@ -1,25 +1,25 @@
 //! The sign in a host's state that it records to the server, which only the server sets and removes (R87, R107).
 
-use crate::protocol::{State, StatePatch, StateValue};
+use std::time::Duration;
 
-/// The key of the state, and its value for a recording that is sent to the server. What a page keeps on its own
-/// device it says with `true`.
-pub(super) const KEY: &str = "recording";
-const SERVER: &str = "server";
+use super::effect::{Effect, Refusal};
+use super::input::{FolderId, Seat};
+use super::room::Room;
+use crate::protocol::{PeerId, SIGN, State, StatePatch, StateValue, has_sign, is_sign};
+
+/// The key of the sign. A page sets it to `true` for a recording that it keeps on its own device.
+const KEY: &str = SIGN.0;
+/// Folders that a member is remembered to record to. It records to one at a time, where all servers have the same.
+const FOLDERS: usize = 4;
 
 /// Returns whether a member's state says that it records to the server.
 pub fn is_recorded(state: &State) -> bool {
-    is_sign(state.get(KEY))
-}
-
-/// Returns what sets the sign, or removes it.
-pub(super) fn sign(on: bool) -> StatePatch {
-    StatePatch::from([(KEY, on.then(|| StateValue::Text(SERVER.into())))])
+    has_sign(state)
 }
 
 /// Removes from a member's own patch what only the server may change: the sign, and the key while it has that value.
 pub(super) fn without_sign(mut patch: StatePatch, state: &State) -> StatePatch {
-    if patch.get(KEY).is_some_and(|value| is_sign(value) || is_recorded(state)) {
+    if patch.get(KEY).is_some_and(|value| value.is_some_and(is_sign) || has_sign(state)) {
         patch.remove(KEY);
     }
     patch
@@ -29,13 +29,53 @@ pub(super) fn without_sign(mut patch: StatePatch, state: &State) -> StatePatch {
 /// had in the session before.
 pub(super) fn of_newcomer(patch: StatePatch, old: Option<&State>) -> StatePatch {
     let mut patch = without_sign(patch, &State::new());
-    if old.is_some_and(is_recorded) {
-        patch.set(KEY, StateValue::Text(SERVER.into()));
+    if old.is_some_and(has_sign) {
+        patch.set(KEY, sign());
     }
     patch
 }
 
-/// Returns whether this value of the key is the sign.
-pub(super) fn is_sign(value: Option<&StateValue>) -> bool {
-    matches!(value, Some(StateValue::Text(text)) if **text == *SERVER)
+fn sign() -> StateValue {
+    StateValue::Text(SIGN.1.into())
+}
+
+impl<H> Room<H> {
+    /// Returns the members with a recording in this folder that goes on.
+    pub fn recorded_to(&self, folder: FolderId) -> impl Iterator<Item = PeerId> {
+        self.members.iter().filter(move |(_, member)| member.folders.contains(&folder)).map(|(id, _)| *id)
+    }
+
+    /// Notes that a recording of a member goes on in this folder, or is over. It has the sign while any goes on: a server
+    /// does not know the recordings in folders of other servers. Neither the number of keys nor a permission prevents the
+    /// sign: nobody is recorded without it.
+    pub(super) fn record(
+        &mut self,
+        now: Duration,
+        seat: Seat,
+        folder: FolderId,
+        on: bool,
+        emit: &mut impl FnMut(Effect<'_, H>),
+    ) -> Result<(), Refusal> {
+        self.check(seat)?;
+        let member = self.members.get_mut(&seat.id).ok_or(Refusal::NotMember)?;
+        member.folders.retain(|known| *known != folder);
+        if on {
+            if member.folders.len() == FOLDERS {
+                member.folders.remove(0);
+            }
+            member.folders.push(folder);
+        }
+        let is_recorded = !member.folders.is_empty();
+        if is_recorded == has_sign(&member.peer.state) {
+            return Ok(());
+        }
+        let state = &mut member.peer.change().state;
+        if is_recorded {
+            state.insert(KEY.into(), sign());
+        } else {
+            state.remove(KEY);
+        }
+        self.state_changed(now, seat.id, emit);
+        Ok(())
+    }
 }

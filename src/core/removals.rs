@@ -37,14 +37,9 @@ impl Removals {
         self.overflowed |= push(&mut self.ids, id, REMOVED);
     }
 
-    /// Returns whether this participant was removed.
-    pub(super) fn has(&self, id: PeerId) -> bool {
-        self.ids.contains(&id)
-    }
-
     /// Returns whether secrets are invalid of this participant, whom the room does not remember otherwise.
     pub(super) fn rejects_secrets_of(&self, id: PeerId) -> bool {
-        self.overflowed || self.has(id)
+        self.overflowed || self.ids.contains(&id)
     }
 
     /// Returns whether the room's host key is invalid.

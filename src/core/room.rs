@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::door::{Door, House};
 use super::effect::{Effect, Refusal};
 use super::entry::Entry;
-use super::input::{Comeback, Grant, Input, Seat};
+use super::input::{Comeback, FolderId, Grant, Input, Seat};
 use super::recording;
 use crate::protocol::{
     CloseCode, Frame, LeaveReason, Link, Peer, PeerId, PeerName, Role, ServerMessage, Settings, State,
@@ -32,6 +32,8 @@ pub(super) struct Member<H> {
     pub(super) lost: Option<(Duration, LeaveReason)>,
     /// Host in place of an absent one, until that one returns (R112).
     pub(super) substitute: bool,
+    /// Folders that have a recording of it which goes on: while there are any, its state has the sign (R87).
+    pub(super) folders: Vec<FolderId>,
 }
 
 /// One room. It lives from its first join until [`Room::is_over`]. Serialised it is a snapshot: what is read back goes
@@ -174,7 +176,7 @@ impl<H> Room<H> {
                 let patch = recording::without_sign(patch, &self.check(seat)?.peer.state);
                 self.change_state(now, seat, patch, emit)
             }
-            Input::Record { seat, on } => self.change_state(now, seat, recording::sign(on), emit),
+            Input::Record { seat, folder, on } => self.record(now, seat, folder, on, emit),
             Input::Join { .. } => self.join(now, input, emit),
             Input::Moderate { seat, act } => self.moderate(now, seat, act, emit),
             Input::Leave { seat, .. } | Input::Lose { seat, .. } if self.is_waiting(seat) => {
@@ -240,6 +242,7 @@ impl<H> Room<H> {
         let old = self.members.get(&seat.id);
         let state = recording::of_newcomer(state, old.map(|old| &old.peer.state));
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
+        let folders = old.map(|old| old.folders.clone()).unwrap_or_default();
         let (present, substitute) = (old.map(|old| old.peer.role), old.is_some_and(|old| old.substitute));
         let old = old.map(|old| Seat { id: seat.id, session: old.session });
         let door = self.door(seat.id, present, grant, comeback.known)?;
@@ -264,6 +267,9 @@ impl<H> Room<H> {
                 // A host by its own grant is no substitute.
                 let substitute = substitute && grant.role != Some(Role::Host);
                 self.enter(now, seat, peer, grant, comeback, handle, substitute, emit);
+                if let Some(member) = self.members.get_mut(&seat.id) {
+                    member.folders = folders;
+                }
             }
             Door::Lobby => {
                 self.wait(seat, peer, grant, comeback, handle, emit);
@@ -304,7 +310,16 @@ impl<H> Room<H> {
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
         let peer = Entry::new(peer);
         // First reachable, then announced (R15).
-        let member = Member { session: seat.session, since: version, grant, peer, handle, lost: None, substitute };
+        let member = Member {
+            session: seat.session,
+            since: version,
+            grant,
+            peer,
+            handle,
+            lost: None,
+            substitute,
+            folders: Vec::new(),
+        };
         self.members.insert(seat.id, member);
         if let Some(Member { peer: own, handle: to, .. }) = self.members.get(&seat.id) {
             let (permissions, settings, peers) = (grant.permissions, self.house.settings, self.others(seat.id));
@@ -337,6 +352,7 @@ impl<H> Room<H> {
             LeaveReason::Removed => {
                 self.house.forget(seat.id);
                 self.house.removals.add(seat.id);
+                self.house.tokens.remove(seat.id, member.grant.token);
             }
             LeaveReason::Unauthorized => self.house.forget(seat.id),
             _ => self.house.remember(seat.id, member.role_on_return()),

@@ -24,7 +24,7 @@ use super::admin::bearer;
 use super::api::{ApiError, Shown, knock, method_not_allowed, not_found, success};
 use super::client::PeerAddress;
 use crate::app::App;
-use crate::core::{Refusal, Seat};
+use crate::core::Seat;
 use crate::hub::NotRecorded;
 use crate::protocol::RoomName;
 use crate::recordings::{Begun, Now, PIECE_BYTES, Recordings, Refused, Whose};
@@ -141,7 +141,7 @@ async fn begin(
     let begin = move |_: &Recordings| Beginning::new(Arc::clone(&asked), Arc::clone(&kept), whose.clone());
     let mut beginning = store.run(&lane, begin).await?;
     // Nobody is recorded who could not know.
-    if let Err(why) = app.hub.record(&room, seat, until).await {
+    if let Err(why) = app.hub.record(&room, seat, store.folder(), until).await {
         if let Some(undone) = beginning.undo() {
             let _ = undone.await;
         }
@@ -229,7 +229,7 @@ async fn append(
             return Err(Refused::Over.into());
         }
         // Also after a restart, and where its host has begun a new session.
-        tell_on(&app, &store, &id, &whose)?;
+        tell_on(&app, &store, &id, &whose);
     }
     let turn = store.turn(&id)?;
     let piece = tokio::time::timeout(PIECE_TIMEOUT, turn.read(to_bytes(body, PIECE_BYTES)));
@@ -279,7 +279,7 @@ pub(crate) async fn sweep(app: &Arc<App>) {
         }
     }
     // Before the folder is looked at: a recording is there before anybody is shown as recording.
-    let shown = hub.shown_as_recording();
+    let shown = hub.shown_as_recording(store.folder());
     let growing = store.run(SWEEP, move |store| store.sweep(now, |whose| hub.host_presence(&whose.room, whose.host)));
     // The log has what is wrong with the folder.
     let growing = growing.await;
@@ -288,38 +288,29 @@ pub(crate) async fn sweep(app: &Arc<App>) {
         // Of a recording that another server has ended, or that was in the folder for a moment.
         for (room, host) in shown {
             if store.growing_of(&Whose { room: room.clone(), host }).is_empty() {
-                let _ = app.hub.tell_recorded(&room, host, false);
+                let _ = app.hub.tell_recorded(&room, host, store.folder(), false);
             }
         }
     }
     for (id, whose) in growing.into_iter().flatten() {
-        // Its next piece is refused.
-        let _ = tell_on(app, &store, &id, &whose);
+        tell_on(app, &store, &id, &whose);
     }
 }
 
 /// Everybody in the room sees that it is recorded. A room that is busy is told by the next piece.
-fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) -> Result<(), ApiError> {
-    if matches!(app.hub.tell_recorded(room, *host, true), Err(Refusal::StateInvalid(_))) {
-        return Err(untold());
-    }
+fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) {
+    let _ = app.hub.tell_recorded(room, *host, store.folder(), true);
     if store.whose(id).is_none() {
         // It ended in this moment, and its room may have been told so before.
-        let _ = app.hub.tell_recorded(room, *host, false);
+        let _ = app.hub.tell_recorded(room, *host, store.folder(), false);
     }
-    Ok(())
 }
 
 fn tell_over(app: &App, store: &Recordings) {
     for Whose { room, host } in store.over() {
         // Where the room is busy, what is shown is over when its host leaves.
-        let _ = app.hub.tell_recorded(&room, host, false);
+        let _ = app.hub.tell_recorded(&room, host, store.folder(), false);
     }
-}
-
-fn untold() -> ApiError {
-    let message = "The host's state has no room for the key \"recording\": nobody would know of the recording.";
-    ApiError::new(StatusCode::CONFLICT, "STATE_INVALID", message)
 }
 
 fn unavailable() -> ApiError {
@@ -333,7 +324,6 @@ impl From<NotRecorded> for ApiError {
             NotRecorded::NoHost => {
                 Self::new(StatusCode::FORBIDDEN, "HOSTS_ONLY", "Only a host who is in the room records it here.")
             }
-            NotRecorded::Untold => untold(),
             NotRecorded::Unheard => unavailable(),
         }
     }

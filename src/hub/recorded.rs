@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::shared::{Context, Shared};
 use super::{Held, Hub, lock};
-use crate::core::{Act, Input, Refusal, Room, Seat, is_recorded};
+use crate::core::{Act, FolderId, Input, Refusal, Room, Seat};
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName, StatePatch};
 
 /// Between two attempts to come into a room.
@@ -18,13 +18,12 @@ const AGAIN: Duration = Duration::from_millis(50);
 struct Seen {
     seat: Seat,
     role: Role,
-    recorded: bool,
 }
 
 fn seen<H>(room: &Room<H>, id: PeerId) -> Option<Seen> {
     let seat = room.seat_of(id)?;
     let (peer, _) = room.members().find(|(peer, _)| peer.id == id)?;
-    Some(Seen { seat, role: peer.role, recorded: is_recorded(&peer.state) })
+    Some(Seen { seat, role: peer.role })
 }
 
 /// Presence and role of a member that records to the server, as far as this server knows the room.
@@ -48,6 +47,13 @@ impl Held {
             Self::Shared(shared) => seen(shared.room()?, id),
         }
     }
+
+    fn recorded_to(&self, folder: FolderId) -> Vec<PeerId> {
+        match self {
+            Self::Own(room) => room.recorded_to(folder).collect(),
+            Self::Shared(shared) => shared.room().map(|room| room.recorded_to(folder).collect()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Why a host does not record.
@@ -55,8 +61,6 @@ impl Held {
 pub enum NotRecorded {
     /// It is no host, or not in the room in that stay.
     NoHost,
-    /// Its state has no room for saying so.
-    Untold,
     /// Other servers have the room, and do not answer.
     Unheard,
 }
@@ -73,7 +77,6 @@ impl Shared {
 fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
     match told {
         Ok(()) if seen(room, seat.id).is_some_and(|seen| seen.role == Role::Host) => Ok(()),
-        Err(Refusal::StateInvalid(_)) => Err(NotRecorded::Untold),
         Err(Refusal::Busy) => Err(NotRecorded::Unheard),
         Ok(()) | Err(_) => Err(NotRecorded::NoHost),
     }
@@ -100,11 +103,17 @@ impl Hub {
 
     /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
     /// the room.
-    pub async fn record(self: &Arc<Self>, room: &RoomName, seat: Seat, until: Instant) -> Result<(), NotRecorded> {
-        let said = self.say(room, seat, Some(true), until).await;
+    pub async fn record(
+        self: &Arc<Self>,
+        room: &RoomName,
+        seat: Seat,
+        folder: FolderId,
+        until: Instant,
+    ) -> Result<(), NotRecorded> {
+        let said = self.say(room, seat, Some((folder, true)), until).await;
         if said == Err(NotRecorded::Unheard) {
             // It may be heard yet, and is not true then.
-            let _ = self.say_once(room, seat, Some(false));
+            let _ = self.say_once(room, seat, Some((folder, false)));
         }
         said
     }
@@ -114,7 +123,7 @@ impl Hub {
         self: &Arc<Self>,
         room: &RoomName,
         seat: Seat,
-        on: Option<bool>,
+        on: Option<(FolderId, bool)>,
         until: Instant,
     ) -> Result<(), NotRecorded> {
         let said = async {
@@ -129,7 +138,12 @@ impl Hub {
         tokio::time::timeout_at(until, said).await.unwrap_or(Err(NotRecorded::Unheard))
     }
 
-    fn say_once(self: &Arc<Self>, name: &RoomName, seat: Seat, on: Option<bool>) -> Result<Answer, NotRecorded> {
+    fn say_once(
+        self: &Arc<Self>,
+        name: &RoomName,
+        seat: Seat,
+        on: Option<(FolderId, bool)>,
+    ) -> Result<Answer, NotRecorded> {
         let mut rooms = self.lock(name);
         self.reach(&mut rooms, name);
         let (said, answer) = oneshot::channel();
@@ -140,14 +154,14 @@ impl Hub {
             Some(Held::Own(own)) => {
                 // Its sessions are numbered otherwise.
                 let seat = own.seat_of(seat.id).unwrap_or(seat);
-                let told = on.map_or(Ok(()), |on| self.apply(name, own, Input::Record { seat, on }));
+                let told = on.map_or(Ok(()), |(folder, on)| self.apply(name, own, Input::Record { seat, folder, on }));
                 let _ = said.send(recorded(own, seat, told.as_ref()));
                 Ok(())
             }
             Some(Held::Shared(shared)) => {
                 let context = Some(Context::Recorded(seat, said));
                 let act = match on {
-                    Some(on) => Act::Record { seat, on },
+                    Some((folder, on)) => Act::Record { seat, folder, on },
                     None => Act::State { seat, patch: StatePatch::default() },
                 };
                 let taken = self.act(name, shared, act, None, context);
@@ -168,19 +182,12 @@ impl Hub {
         }
     }
 
-    /// Returns the members that are shown as recording to the server, in the rooms that are here.
-    pub fn shown_as_recording(&self) -> Vec<(RoomName, PeerId)> {
-        fn of<H>(room: &Room<H>) -> Vec<PeerId> {
-            room.members().filter(|(peer, _)| is_recorded(&peer.state)).map(|(peer, _)| peer.id).collect()
-        }
+    /// Returns the members that are shown as recording to this folder, in the rooms that are here.
+    pub fn shown_as_recording(&self, folder: FolderId) -> Vec<(RoomName, PeerId)> {
         let mut shown = Vec::new();
         for shard in &self.shards {
             for (name, held) in lock(shard).iter() {
-                let ids = match held {
-                    Held::Own(room) => of(room),
-                    Held::Shared(shared) => shared.room().map(of).unwrap_or_default(),
-                };
-                shown.extend(ids.into_iter().map(|id| (name.clone(), id)));
+                shown.extend(held.recorded_to(folder).into_iter().map(|id| (name.clone(), id)));
             }
         }
         shown
@@ -205,17 +212,23 @@ impl Hub {
         }
     }
 
-    /// Tells the room that this member records it to the server, or does no more. Nothing happens where it is known, or
+    /// Tells the room that this member records it to this folder, or does no more. Nothing happens where it is known, or
     /// the room is not here: a server that has it looks for what goes on, and tells it.
-    pub fn tell_recorded(self: &Arc<Self>, room: &RoomName, id: PeerId, on: bool) -> Result<(), Refusal> {
+    pub fn tell_recorded(
+        self: &Arc<Self>,
+        room: &RoomName,
+        id: PeerId,
+        folder: FolderId,
+        on: bool,
+    ) -> Result<(), Refusal> {
         let told = self.with(room, |held| {
-            let Some(Seen { seat, recorded, .. }) = held.seen(id) else { return Ok(()) };
-            if recorded == on {
+            let Some(Seen { seat, .. }) = held.seen(id) else { return Ok(()) };
+            if held.recorded_to(folder).contains(&id) == on {
                 return Ok(());
             }
             match held {
-                Held::Own(own) => self.apply(room, own, Input::Record { seat, on }),
-                Held::Shared(shared) => self.act(room, shared, Act::Record { seat, on }, None, None).map(drop),
+                Held::Own(own) => self.apply(room, own, Input::Record { seat, folder, on }),
+                Held::Shared(shared) => self.act(room, shared, Act::Record { seat, folder, on }, None, None).map(drop),
             }
         });
         match told {

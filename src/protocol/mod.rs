@@ -22,7 +22,7 @@ pub use moderation::{Ask, Moderation, Permissions, Role, Settings, SettingsPatch
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
 pub use quality::{LINKS, LinkReport};
 pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
-pub(crate) use state::{KEY_CHARS, TEXT_CHARS};
+pub(crate) use state::{KEY_CHARS, SIGN, TEXT_CHARS, has_sign, is_sign};
 pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 
 /// The longest message in bytes that a client may send (R29). A Chromium offer with four

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::names::is_displayable;
 
-/// Keys in a peer's state (R20).
+/// Keys in a peer's state (R20). The sign of a recording is not counted.
 pub const STATE_KEYS: usize = 16;
+/// The key and the value by which the server says that a recording is sent to it (R87).
+pub(crate) const SIGN: (&str, &str) = ("recording", "server");
 /// Characters of a key.
 pub(crate) const KEY_CHARS: usize = 32;
 /// Characters of a text value.
@@ -75,11 +77,22 @@ impl StatePatch {
                 None => merged.remove(&key),
             };
         }
-        if merged.len() > STATE_KEYS {
-            return Err(format!("A state has up to {STATE_KEYS} keys; this one would have {}.", merged.len()));
+        let keys = merged.len() - usize::from(has_sign(&merged));
+        if keys > STATE_KEYS {
+            return Err(format!("A state has up to {STATE_KEYS} keys; this one would have {keys}."));
         }
         Ok(merged)
     }
+}
+
+/// Returns whether a state has the sign of a recording that is sent to the server.
+pub(crate) fn has_sign(state: &State) -> bool {
+    state.get(SIGN.0).is_some_and(is_sign)
+}
+
+/// Returns whether this value of the sign's key is the sign.
+pub(crate) fn is_sign(value: &StateValue) -> bool {
+    matches!(value, StateValue::Text(text) if **text == *SIGN.1)
 }
 
 impl<const N: usize> From<[(&str, Option<StateValue>); N]> for StatePatch {

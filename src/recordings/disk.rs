@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use serde::{Deserialize, Serialize};
 
+use crate::core::FolderId;
+
 /// Longer than any record: a room's name has up to 256 bytes, escaped at most twice as many.
 const RECORD_BYTES: usize = 1024;
 /// Nobody else on the machine reads them.
@@ -48,7 +50,10 @@ pub(super) struct Record {
 
 /// The folder.
 #[derive(Debug)]
-pub(super) struct Disk(PathBuf);
+pub(super) struct Disk {
+    dir: PathBuf,
+    pub(super) id: FolderId,
+}
 
 /// A recording that nobody else changes, here or in another server.
 #[derive(Debug)]
@@ -64,8 +69,9 @@ impl Disk {
     /// program has left between two files.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let disk = Self(dir.to_owned());
-        let _lock = disk.wait_for_lock()?;
+        let mut disk = Self { dir: dir.to_owned(), id: FolderId(0) };
+        let mut lock = disk.wait_for_lock()?;
+        disk.id = identify(&mut lock)?;
         let probe = dir.join(".probe");
         File::create(&probe).and_then(|_| fs::remove_file(&probe))?;
         for entry in fs::read_dir(dir)? {
@@ -83,7 +89,13 @@ impl Disk {
     /// Locks the folder, so that no other server begins a recording. [`io::ErrorKind::WouldBlock`] where somebody else does, as in all that
     /// follows.
     pub(super) fn lock(&self) -> io::Result<File> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(self.0.join(".lock"))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(MODE)
+            .open(self.dir.join(".lock"))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(file)
     }
@@ -102,17 +114,17 @@ impl Disk {
     }
 
     pub(super) fn media(&self, id: &str, finished: bool) -> PathBuf {
-        self.0.join(if finished { format!("{id}.webm") } else { format!("{id}.webm.part") })
+        self.dir.join(if finished { format!("{id}.webm") } else { format!("{id}.webm.part") })
     }
 
     fn record(&self, id: &str) -> PathBuf {
-        self.0.join(format!("{id}.json"))
+        self.dir.join(format!("{id}.json"))
     }
 
     /// What there is.
     pub(super) fn ids(&self) -> io::Result<BTreeSet<String>> {
         let mut ids = BTreeSet::new();
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(&self.dir)? {
             ids.extend(entry?.file_name().to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
         }
         Ok(ids)
@@ -142,7 +154,7 @@ impl Disk {
 
     pub(super) fn create(&self, id: &str, record: &Record) -> io::Result<()> {
         let new = |path| OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
-        let (whole, named) = (self.0.join(format!("{id}.json.new")), self.record(id));
+        let (whole, named) = (self.dir.join(format!("{id}.json.new")), self.record(id));
         let made = new(self.media(id, false)).and_then(|_| {
             let mut file = new(whole.clone())?;
             file.write_all(&padded(record)?)?;
@@ -160,13 +172,13 @@ impl Disk {
 
     /// Bytes that the disk takes yet.
     pub(super) fn free(&self) -> io::Result<u64> {
-        let disk = statvfs(&self.0)?;
+        let disk = statvfs(&self.dir)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// That a file is there, or has another name, is in its folder.
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        File::open(&self.dir)?.sync_all()
     }
 }
 
@@ -259,6 +271,24 @@ impl Grip<'_> {
         self.file.rewind()?;
         self.file.write_all(&padded(&self.record)?)
     }
+}
+
+/// Returns the number of the folder, which is in the file of its lock. The first server makes it.
+fn identify(lock: &mut File) -> io::Result<FolderId> {
+    let mut text = Vec::new();
+    lock.read_to_end(&mut text)?;
+    if let Some(id) = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()) {
+        return Ok(FolderId(id));
+    }
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let id = u32::from_ne_bytes(random);
+    let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{id}"));
+    // A full disk keeps no server from starting. With a number of its own it leaves the signs of others as they are.
+    if let Err(error) = written.and_then(|()| lock.sync_all()) {
+        tracing::error!(%error, "the number of the recordings' folder cannot be written");
+    }
+    Ok(FolderId(id))
 }
 
 fn parse(file: &mut File) -> io::Result<Record> {

@@ -23,11 +23,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::core::FolderId;
 use crate::hub::HostPresence;
 use crate::protocol::{PeerId, RoomName};
 use crate::telemetry::{Ended, RecordingMetrics};
 use disk::{Disk, Grip, Record};
 use lanes::Lanes;
+use sweep::WallClock;
 use table::Table;
 
 pub use turn::Turn;
@@ -134,6 +136,7 @@ pub struct Recordings {
     disk: Disk,
     table: Mutex<Table>,
     lanes: Lanes,
+    wall_clock: Mutex<WallClock>,
     metrics: RecordingMetrics,
 }
 
@@ -152,7 +155,8 @@ impl Recordings {
             }
         }
         metrics.quota.set(gauge(rules.quota));
-        let recordings = Self { disk, table: Mutex::default(), lanes: Lanes::default(), metrics, rules };
+        let wall_clock = Mutex::new(WallClock::new(now));
+        let recordings = Self { disk, table: Mutex::default(), lanes: Lanes::default(), wall_clock, metrics, rules };
         recordings.look(now).map_err(|refused| format!("ROUNDTABLE_RECORDINGS_DIR: {refused:?}"))?;
         recordings.table().is_open = true;
         let count = recordings.table().entries.len();
@@ -163,6 +167,11 @@ impl Recordings {
     /// What holds for them.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The folder, by which rooms tell its recordings from those of servers with a folder of their own.
+    pub fn folder(&self) -> FolderId {
+        self.disk.id
     }
 
     /// Begins one, and ends another one of the same host's, which a page that was closed has left behind.

@@ -1,12 +1,44 @@
 //! What time brings about: what nobody goes on with is finished, and what is old is deleted.
 
-use std::time::SystemTime;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
+use tokio::time::Instant;
 
 use super::{Now, Recordings, Refused, Whose};
 use crate::hub::HostPresence;
 use crate::telemetry::Ended;
+
+/// Longest difference between the wall clock and the monotonic one from one sweep to the next. More is a step.
+const STEP: Duration = Duration::from_secs(60);
+/// Time without a step before recordings are deleted by the wall clock. Meanwhile NTP, or a person, corrects one that is wrong.
+const STEADY: Duration = Duration::from_secs(60 * 60);
+
+/// Tells whether the wall clock may be trusted: one that is set years ahead would delete all recordings at once.
+#[derive(Debug)]
+pub(super) struct WallClock {
+    last: Now,
+    steady_since: Instant,
+}
+
+impl WallClock {
+    pub(super) fn new(now: Now) -> Self {
+        Self { last: now, steady_since: now.tick }
+    }
+
+    /// Returns whether the clock has run without a step for long enough.
+    fn is_steady(&mut self, now: Now) -> bool {
+        let expected = self.last.wall + now.tick.duration_since(self.last.tick);
+        let step = now.wall.duration_since(expected).unwrap_or_else(|error| error.duration());
+        if step > STEP {
+            self.steady_since = now.tick;
+            tracing::warn!(seconds = step.as_secs(), "the system clock was set: no recording is deleted for an hour");
+        }
+        self.last = now;
+        now.tick.duration_since(self.steady_since) >= STEADY
+    }
+}
 
 impl Recordings {
     /// Finishes those that nobody goes on with, or whose host is gone or no host any more, and deletes those whose time is
@@ -31,12 +63,13 @@ impl Recordings {
                 present.push((id, whose));
             }
         }
+        let is_steady = self.wall_clock.lock().unwrap_or_else(PoisonError::into_inner).is_steady(now);
         let (mut silent, mut old) = (Vec::new(), Vec::new());
         for (id, entry) in &self.table().entries {
             match &entry.record.ended {
                 Some(ended) => {
                     let age = now.wall.duration_since(read(ended).unwrap_or(now.wall)).unwrap_or_default();
-                    if age > self.rules.keep {
+                    if is_steady && age > self.rules.keep {
                         old.push(id.clone());
                     }
                 }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use roundtable::cluster::replica::ROOM_MEMBERS;
 use roundtable::cluster::wire::{Direct, Incarnation, MAX_BYTES, Mark};
 use roundtable::cluster::{Post, Replica, ServerId};
-use roundtable::core::{Act, Comeback, Effect, Grant, Refusal, Room, Seat, TokenId};
+use roundtable::core::{Act, Comeback, Effect, FolderId, Grant, Refusal, Room, Seat, TokenId};
 use roundtable::protocol::{
     LeaveReason, Moderation, PeerId, PeerName, Permissions, Role, SettingsPatch, StatePatch, StateValue, Switch,
 };
@@ -78,7 +78,8 @@ fn act(rng: &mut Rng, sessions: &mut u64, seats: &mut BTreeMap<u8, Seat>) -> Act
         5 => Act::Leave { seat, reason: LeaveReason::Left },
         6..=7 => Act::Lose { seat, reason: LeaveReason::Timeout },
         8 => Act::Return { seat },
-        9..=11 => Act::State { seat, patch },
+        9..=10 => Act::State { seat, patch },
+        11 => Act::Record { seat, folder: FolderId(rng.u32(0..5)), on: rng.bool() },
         12 => Act::Sync { seat },
         13 => Act::Evict { id: to },
         14 if rng.u8(0..10) == 0 => Act::End,
@@ -136,13 +137,15 @@ fn granted(number: u64, role: Option<Role>) -> Act {
     let id = PeerId::from_random(std::array::from_fn(|at| digit(at.min(3) as u32)));
     let text = "\u{1f600}".repeat(64);
     let state: serde_json::Map<_, _> = (0..16).map(|key| (format!("k{key:0>31}"), text.clone().into())).collect();
+    let mut digest = Rng::with_seed(number);
+    let token = TokenId(digest.u64(u64::MAX / 2..), digest.u64(u64::MAX / 2..));
     Act::Join {
         seat: Seat { id, session: u64::MAX - number },
         name: PeerName::new(&text).unwrap(),
         state: StatePatch::parse(&serde_json::to_string(&state).unwrap()).unwrap(),
         settings: SettingsPatch::default(),
         comeback: Comeback::default(),
-        grant: Grant { role, token: Some(TokenId(u64::MAX - number, u64::MAX)), ..Grant::default() },
+        grant: Grant { role, token: Some(token), ..Grant::default() },
         stay: None,
     }
 }
@@ -184,7 +187,9 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
     act(talkative(1_200));
     act(granted(1_198, Some(Role::Host)));
     (1..members - 1).for_each(|number| {
-        act(Act::Lose { seat: seat(&talkative(10_000 + number)), reason: LeaveReason::ProtocolError });
+        let seat = seat(&talkative(10_000 + number));
+        (0..4).for_each(|folder| act(Act::Record { seat, folder: FolderId(u32::MAX - folder), on: true }));
+        act(Act::Lose { seat, reason: LeaveReason::ProtocolError });
     });
     assert_eq!((replica.room().len(), replica.room().waiting().count()), (ROOM_MEMBERS + 1, ROOM_MEMBERS));
     let bytes = Direct::Replica(Box::new(replica)).encode().len();

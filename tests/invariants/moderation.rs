@@ -6,8 +6,9 @@ mod script;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use fastrand::Rng;
 use proptest::prelude::{ProptestConfig, prop, proptest};
-use roundtable::core::{Comeback, Grant, Input, REMOVED, Refusal, Room, STATE_INTERVAL, Seat};
+use roundtable::core::{Comeback, Grant, Input, REMOVED, Refusal, Room, STATE_INTERVAL, Seat, TokenId};
 use roundtable::protocol::{
     CloseCode, Frame, LeaveReason, Moderation, PeerId, PeerName, Role, Settings, SettingsPatch, StatePatch, StateValue,
 };
@@ -422,6 +423,10 @@ proptest! {
 
 /// Lets somebody in with an ID made of this number, with a secret for it or without.
 fn enter(room: &mut Room<u64>, number: u64, known: bool) -> Result<Seat, Refusal> {
+    enter_by(room, number, known, None)
+}
+
+fn enter_by(room: &mut Room<u64>, number: u64, known: bool, token: Option<TokenId>) -> Result<Seat, Refusal> {
     let mut random = [0; PeerId::LEN];
     for (at, byte) in random.iter_mut().enumerate() {
         *byte = (number >> (at * 6).min(63)) as u8 & 63;
@@ -430,7 +435,8 @@ fn enter(room: &mut Room<u64>, number: u64, known: bool) -> Result<Seat, Refusal
     let (name, state) = (PeerName::new("Ada").unwrap(), StatePatch::default());
     let settings = SettingsPatch::default();
     let comeback = Comeback { known, refused: None };
-    let join = Input::Join { seat, name, state, settings, comeback, grant: Grant::default(), handle: number };
+    let grant = Grant { token, ..Grant::default() };
+    let join = Input::Join { seat, name, state, settings, comeback, grant, handle: number };
     room.handle(Duration::ZERO, join, &mut |_| {}).map(|()| seat)
 }
 
@@ -464,4 +470,44 @@ fn r45_no_number_of_removals_lets_the_first_one_back_in() {
         assert_eq!(enter(&mut room, number, true).err(), Some(Refusal::Dismissed(CloseCode::Removed)), "{number}");
     }
     assert!(enter(&mut room, 1, true).is_ok(), "whom the room remembers otherwise");
+}
+
+#[test]
+fn r45_no_number_of_removals_makes_a_token_good_again() {
+    // As the halves of a digest.
+    let mut digests = Rng::with_seed(1);
+    let mut room = Room::new(CAPACITY, Duration::from_secs(20));
+    let seat = enter(&mut room, 0, false).unwrap();
+    let tokens: Vec<_> = (0..4 * REMOVED).map(|_| TokenId(digests.u64(..), digests.u64(..))).collect();
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        number
+    };
+    let mut refused = 0;
+    for token in &tokens {
+        match enter_by(&mut room, next(), false, Some(*token)) {
+            Ok(Seat { id: to, .. }) => {
+                let act = Moderation::Remove { to };
+                room.handle(Duration::ZERO, Input::Moderate { seat, act }, &mut |_| {}).unwrap();
+            }
+            Err(why) => {
+                assert_eq!(why, Refusal::Dismissed(CloseCode::Removed));
+                refused += 1;
+            }
+        }
+    }
+    for token in &tokens {
+        let back = enter_by(&mut room, next(), false, Some(*token));
+        assert_eq!(back.err(), Some(Refusal::Dismissed(CloseCode::Removed)));
+    }
+    for _ in 0..1_000 {
+        match enter_by(&mut room, next(), false, Some(TokenId(digests.u64(..), digests.u64(..)))) {
+            Ok(seat) => {
+                room.handle(Duration::ZERO, Input::Leave { seat, reason: LeaveReason::Left }, &mut |_| {}).unwrap();
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused <= 10, "{refused} tokens of others are refused after {} removals", tokens.len());
 }

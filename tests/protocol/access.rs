@@ -1,5 +1,10 @@
 //! R57 to R63: who may join, and as what.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use roundtable::access::{Access, AccessMode, Change, Credentials, ResumeKey, TokenRules};
+use roundtable::protocol::{ErrorCode, RoomName};
 use serde_json::{Value, json};
 
 use crate::common::TestServer;
@@ -393,6 +398,23 @@ async fn r62_who_does_not_renew_is_out() {
     assert_eq!(ada.expect_close().await, Some(4010));
     let left = bob.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&ada.welcome["self"], &json!("unauthorized")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r62_a_token_ends_soon_after_the_clock_is_set_past_its_end() {
+    static AHEAD: AtomicU64 = AtomicU64::new(0);
+    let clock = || SystemTime::now() + Duration::from_secs(AHEAD.load(Ordering::Relaxed));
+    let (keys, notice) = (Keys::new(), Duration::from_secs(60));
+    let (secrets, file) = (ResumeKey::new(b"of this test"), Some(keys.path.clone()));
+    let access =
+        Access::new(AccessMode::Token, secrets, file, TokenRules::default(), notice).unwrap().with_clock(clock);
+    let token = keys.token(json!({"room": ROOM, "exp": later(7_200.0)}));
+    let shown = Credentials { token: Some(&token), host_key: None };
+    let admission = access.admit(&RoomName::new(ROOM).unwrap(), shown, clock()).unwrap();
+    let (mut pass, begun) = (admission.pass.unwrap(), tokio::time::Instant::now());
+    let (change, ()) = tokio::join!(pass.changed(), async { AHEAD.store(3 * 3_600, Ordering::Relaxed) });
+    assert!(matches!(change, Change::Ended(denied) if denied.code == ErrorCode::TokenExpired));
+    assert!(begun.elapsed() <= Duration::from_secs(60), "by the runtime's own clock, which jumps");
 }
 
 #[tokio::test]

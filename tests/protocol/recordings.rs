@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use roundtable::hub::HostPresence;
-use roundtable::recordings::Now;
+use roundtable::protocol::{PeerId, RoomName};
+use roundtable::recordings::{Now, Recordings, Whose};
+use roundtable::telemetry::{Ended, RecordingMetrics};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -168,24 +170,40 @@ async fn r87_everybody_in_the_room_and_before_it_is_told_by_the_server() {
     upload.call("POST", "/finish", "").await;
     assert_eq!(eve.expect("state").await["state"], json!({}));
     assert_eq!(recorded().await, false);
+}
 
-    // Where nobody can be told, nobody is recorded.
-    let state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
-    let mut full = server.connect("full").await;
-    full.join_with(json!({"type": "join", "name": "Full", "state": state})).await;
-    assert_refused(&begin(server.address, "full", &full.welcome["resume"]).await, 409, "STATE_INVALID");
-    assert_eq!(folder.files(".part").len(), 0);
-    // The host comes back to a room that has begun again, with no place for the sign.
-    let late = server.join("late", "Late").await;
-    let upload = Upload::new(server.address, "late", &late).await;
-    let resume = late.welcome["resume"].clone();
-    leave(late).await;
-    let mut late = server.connect("late").await;
-    late.join_with(json!({"type": "join", "name": "Late", "resume": resume, "state": state})).await;
-    assert_refused(&upload.put(0, media(0, 1)).await, 409, "STATE_INVALID");
-    late.send(json!({"type": "state", "state": {"k0": null}})).await;
-    late.expect_nothing_but(&["state"]).await;
+#[tokio::test]
+async fn r87_no_state_of_a_host_leaves_out_the_sign() {
+    let folder = Folder::new();
+    let server = keeping(&folder, &[]).await;
+    let mut state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
+    let mut ada = server.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "state": state})).await;
+    let mut eve = server.join("r", "Eve").await;
+    let upload = Upload::new(server.address, "r", &ada).await;
+    let mut recorded = state.clone();
+    recorded.insert("recording".to_owned(), json!("server"));
+    assert_eq!(eve.expect("state").await["state"], json!(recorded));
+    // It makes no room for another key.
+    ada.expect("peer_joined").await;
+    ada.expect("state").await;
+    ada.send(json!({"type": "state", "state": {"another": true}})).await;
+    ada.expect_error("state_invalid").await;
+    // The host comes back to a room that has begun again.
+    let resume = ada.welcome["resume"].clone();
+    leave(eve).await;
+    leave(ada).await;
+    let mut ada = server.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "resume": resume, "state": state})).await;
+    let mut eve = server.join("r", "Eve").await;
     assert_eq!(upload.put_well(0, media(0, 1)).await, 1);
+    if eve.welcome["peers"][0]["state"] != json!(recorded) {
+        assert_eq!(eve.expect("state").await["state"], json!(recorded));
+    }
+    upload.call("POST", "/finish", "").await;
+    assert_eq!(eve.expect("state").await["state"], json!(state));
+    state.insert("another".to_owned(), json!(true));
+    assert_eq!(state.len(), 17);
 }
 
 #[tokio::test]
@@ -241,7 +259,8 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     .await;
 
     // By the clock of two days later, nothing is left; a minute before there was.
-    let later = |minutes: u32| Now { wall: SystemTime::now() + MINUTE * minutes, tick: Instant::now() };
+    let now = Now { wall: SystemTime::now(), tick: Instant::now() };
+    let later = |minutes: u32| Now { wall: now.wall + MINUTE * minutes, tick: now.tick + MINUTE * minutes };
     let store = server.app.recordings.as_ref().unwrap();
     assert_eq!(folder.files(".webm").len(), 2);
     store.sweep(later(2 * 24 * 60 - 5), |_| HostPresence::Host).unwrap();
@@ -267,6 +286,33 @@ async fn r88_a_clock_that_is_set_ends_nothing_and_keeps_nothing_going() {
         store.sweep(Now { wall: now.wall - MINUTE, tick: now.tick + MINUTE * 3 }, |_| HostPresence::Host).unwrap();
     assert_eq!((store.over().len(), growing.len()), (1, 0));
     assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
+}
+
+#[test]
+fn r88_a_clock_that_is_wrong_for_less_than_an_hour_deletes_nothing() {
+    let folder = Folder::new();
+    let config = crate::common::config(&[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]);
+    let begun = Now { wall: SystemTime::now(), tick: Instant::now() };
+    let at = |minutes: u32, days_ahead: u32| Now {
+        wall: begun.wall + MINUTE * (minutes + days_ahead * 24 * 60),
+        tick: begun.tick + MINUTE * minutes,
+    };
+    let rules = config.recordings.rules(config.zone).unwrap();
+    let store = Recordings::open(rules, RecordingMetrics::default(), begun).unwrap();
+    let whose = Whose { room: RoomName::new("r").unwrap(), host: PeerId::parse("0123456789abcdefghij").unwrap() };
+    let id = store.begin(whose, begun).unwrap().id;
+    store.append(&id, 0, &media(0, 100), begun).unwrap();
+    store.end(&id, Ended::Finished, begun).unwrap();
+    let left = |now| {
+        store.sweep(now, |_| HostPresence::Host).unwrap();
+        folder.files(".webm").len()
+    };
+    assert_eq!(left(at(120, 0)), 1);
+    assert!((121..181).all(|minutes| left(at(minutes, 3_650)) == 1));
+    // It is put right.
+    assert!((181..300).all(|minutes| left(at(minutes, 0)) == 1));
+    // It goes on evenly, as a folder that nobody has looked at.
+    assert_eq!((left(at(7 * 24 * 60 - 1, 0)), left(at(7 * 24 * 60 + 1, 0))), (1, 0));
 }
 
 #[tokio::test]

@@ -73,6 +73,63 @@ async fn each_server_goes_on_with_a_recording_lists_it_and_gives_it() {
 }
 
 #[tokio::test]
+async fn r87_no_state_of_a_host_hides_a_recording_on_several_servers() {
+    let folder = Folder::new();
+    let (_engine, a, b) = sharing(&folder).await;
+    let state: serde_json::Map<String, Value> = (0..16).map(|key| (format!("k{key}"), json!(true))).collect();
+    let mut ada = a.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada"})).await;
+    let mut eve = b.join("r", "Eve").await;
+    let upload = Upload::new(a.address, "r", &ada).await;
+    sees(&mut eve, &ada, true).await;
+    // She returns to a room that has begun again, with as many keys as a state may have.
+    let resume = ada.welcome["resume"].clone();
+    for client in [&mut ada, &mut eve] {
+        client.send(json!({"type": "leave"})).await;
+        client.drain().await;
+    }
+    let mut ada = a.connect("r").await;
+    ada.join_with(json!({"type": "join", "name": "Ada", "resume": resume, "state": state})).await;
+    let mut eve = b.join("r", "Eve").await;
+    assert_eq!(upload.put_well(0, media(0, 1)).await, 1);
+    let mut shown = eve.welcome["peers"][0]["state"].clone();
+    if shown["recording"] != "server" {
+        shown = until(&mut eve, "state").await["state"].clone();
+    }
+    let mut recorded = state;
+    recorded.insert("recording".to_owned(), json!("server"));
+    assert_eq!(shown, json!(recorded));
+}
+
+#[tokio::test]
+async fn r87_a_server_with_a_folder_of_its_own_leaves_the_signs_of_others() {
+    let (here, there) = (Folder::new(), Folder::new());
+    let engine = LocalEngine::default();
+    let a = Node::start(&engine, &[&keeping(&here)[..], &[("ROUNDTABLE_RECORDINGS_SILENCE", "1s")]].concat()).await;
+    let b = Node::start(&engine, &keeping(&there)).await;
+    let ada = a.join("r", "Ada").await;
+    let mut eve = b.join("r", "Eve").await;
+    let at_b = Upload::new(b.address, "r", &ada).await;
+    sees(&mut eve, &ada, true).await;
+    // That server looks at its own folder, and ends there what is silent.
+    let zoe = a.join("other", "Zoe").await;
+    let mut bob = a.join("other", "Bob").await;
+    let _silent = Upload::new(a.address, "other", &zoe).await;
+    sees(&mut bob, &zoe, true).await;
+    sees(&mut bob, &zoe, false).await;
+    // She records to both for a while.
+    let at_a = Upload::new(a.address, "r", &ada).await;
+    at_a.call("POST", "/finish", "").await;
+    eve.send(json!({"type": "sync"})).await;
+    let roster = eve.next_message().await.unwrap();
+    assert_eq!(roster["type"], "roster", "the sign stays all the time");
+    assert_eq!(roster["peers"][0]["state"], json!({"recording": "server"}));
+    at_b.put_well(0, media(0, 100)).await;
+    at_b.call("POST", "/finish", "").await;
+    sees(&mut eve, &ada, false).await;
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_have_the_room_tells_it_and_keeps_to_its_hosts() {
     let folder = Folder::new();
     let (_engine, a, b) = sharing(&folder).await;
