@@ -26,7 +26,11 @@ const LIMITS: [(&str, &str, &str); 61] = [
     ("ROUNDTABLE_MEMBERS", "members", "memory"),
     ("ROUNDTABLE_ROOM_MEMBERS", "members a room", "each sends to each: uplinks end long before"),
     ("ROUNDTABLE_ADDRESS_CONNECTIONS", "WebSockets an address", "one address takes no more than a large office has"),
-    ("ROUNDTABLE_MAX_MEMBERS_PER_IP", "people a room", "one address does not fill a room and its lobby (R99)"),
+    (
+        "ROUNDTABLE_MAX_MEMBERS_PER_IP",
+        "people a room",
+        "less than the members of a room: one address does not fill it (R99)",
+    ),
     ("ROUNDTABLE_ADDRESS_JOINS", "attempts a minute", "names of rooms and tokens are not guessed"),
     ("ROUNDTABLE_ADDRESS_BURST", "time", "so long's worth of attempts is free: a school comes back at once"),
     ("ROUNDTABLE_MESSAGE_RATE", "messages a second", "one member does not keep a room busy"),

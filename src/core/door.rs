@@ -70,11 +70,17 @@ impl<H> House<H> {
         self.waiting.iter().map(|guest| &guest.handle)
     }
 
-    /// Keeps in mind that somebody was in, as what it was last.
+    /// Keeps in mind that somebody was in, as what it was last. When full, it forgets the oldest with the role of any
+    /// newcomer, else the oldest without the role of a host. Otherwise strangers who come and go could
+    /// make the room forget its hosts.
     pub(super) fn remember(&mut self, id: PeerId, role: Role) {
         self.forget(id);
         if self.former.len() == REMEMBERED {
-            self.former.pop_front();
+            let usual = self.newcomer_role(Grant::default());
+            let oldest =
+                |is_expendable: &dyn Fn(Role) -> bool| self.former.iter().position(|(_, role)| is_expendable(*role));
+            let Some(at) = oldest(&|role| role == usual).or_else(|| oldest(&|role| role != Role::Host)) else { return };
+            self.former.remove(at);
         }
         self.former.push_back((id, role));
     }
@@ -96,17 +102,17 @@ impl<H> House<H> {
 
 impl<H> Room<H> {
     /// Decides on a newcomer; `present` is the role of its own older session, which it supersedes, and `has_secret`
-    /// whether it has proven its ID (R11).
+    /// whether it has proven its ID (R11). Clears the role of a grant by a host key that is no longer valid (R45).
     pub(super) fn door(
         &self,
         id: PeerId,
         present: Option<Role>,
-        mut grant: Grant,
+        grant: &mut Grant,
         has_secret: bool,
     ) -> Result<Door, Refusal> {
         let House { begun, settings, waiting, former, removals, .. } = &self.house;
         let known = present.or_else(|| former.iter().find(|(former, _)| *former == id).map(|(_, role)| *role));
-        if removals.has_host_key() && self.is_by_host_key(grant) {
+        if removals.has_host_key() && self.is_by_host_key(*grant) {
             grant.role = None;
             if known.is_none() {
                 return Err(Refusal::Dismissed(CloseCode::Removed));
@@ -121,13 +127,13 @@ impl<H> Room<H> {
             _ if grant.role == Some(Role::Host) => Role::Host,
             Some(role) if self.makes_hosts => role,
             // Where only grants make hosts, one comes back as a host by its grant alone.
-            Some(Role::Host) => self.house.newcomer_role(grant),
+            Some(Role::Host) => self.house.newcomer_role(*grant),
             // A token that was given since may say less.
             Some(role) => grant.role.map_or(role, |granted| role.limited_to(granted)),
             None if !begun && self.makes_hosts => Role::Host,
             None if self.len() >= self.capacity => return Err(Refusal::RoomFull),
             None if settings.locked => return Err(Refusal::RoomLocked),
-            None if !settings.lobby => self.house.newcomer_role(grant),
+            None if !settings.lobby => self.house.newcomer_role(*grant),
             None if waiting.iter().filter(|guest| guest.shown.id != id).count() < self.capacity => {
                 return Ok(Door::Lobby);
             }

@@ -238,14 +238,14 @@ impl<H> Room<H> {
     }
 
     fn join(&mut self, now: Duration, join: Input<H>, emit: &mut impl FnMut(Effect<'_, H>)) -> Result<(), Refusal> {
-        let Input::Join { seat, name, state, settings, comeback, grant, handle } = join else { return Ok(()) };
+        let Input::Join { seat, name, state, settings, comeback, mut grant, handle } = join else { return Ok(()) };
         let old = self.members.get(&seat.id);
         let state = recording::of_newcomer(state, old.map(|old| &old.peer.state));
         let state = state.apply(&State::new()).map_err(Refusal::StateInvalid)?;
         let folders = old.map(|old| old.folders.clone()).unwrap_or_default();
         let (present, substitute) = (old.map(|old| old.peer.role), old.is_some_and(|old| old.substitute));
         let old = old.map(|old| Seat { id: seat.id, session: old.session });
-        let door = self.door(seat.id, present, grant, comeback.known)?;
+        let door = self.door(seat.id, present, &mut grant, comeback.known)?;
         // A lobby or a lock that nobody could open again is none.
         if !self.house.begun && matches!(door, Door::In(Role::Host)) {
             self.house.settings = settings.apply(self.house.settings);

@@ -18,7 +18,6 @@ use tower::{Service, service_fn};
 use tower_http::services::ServeDir;
 
 use super::api::ApiError;
-use super::frames::FrameAncestors;
 use super::site_config::{CONFIG, ConfigFile};
 use super::{precompressed, product_name};
 use crate::config::Config;

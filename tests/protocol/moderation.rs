@@ -167,6 +167,39 @@ async fn r45_a_removal_holds_for_earlier_secrets_and_for_the_host_key() {
 }
 
 #[tokio::test]
+async fn r45_an_invalid_host_key_does_not_make_a_substitute_a_host_for_good() {
+    let server = TestServer::start(&[]).await;
+    let answer = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
+    let (room, key) = (answer["data"]["room"].as_str().unwrap(), &answer["data"]["host_key"]);
+    let join = async |mut join: Value| {
+        let mut client = server.connect(room).await;
+        (join["type"], join["name"]) = (json!("join"), json!("Eve"));
+        client.join_with(join).await;
+        client
+    };
+    let mut ada = join(json!({})).await;
+    let mut bob = join(json!({})).await;
+    let mallory = join(json!({"host_key": key})).await;
+    for _ in [&bob, &mallory] {
+        ada.expect("peer_joined").await;
+    }
+    bob.expect("peer_joined").await;
+    act(&mut ada, json!({"action": "remove", "to": mallory.id()})).await;
+    bob.expect("peer_left").await;
+    let resume = ada.welcome["resume"].clone();
+    leave(ada).await;
+    bob.expect("peer_left").await;
+    bob.expect("role").await;
+    // With its secret it is let in; the key, which it was given, is no longer valid.
+    let mut bob = join(json!({"resume": bob.welcome["resume"], "host_key": key})).await;
+    assert_eq!(bob.welcome["role"], "host");
+    join(json!({"resume": resume})).await;
+    bob.expect("peer_joined").await;
+    let role = bob.expect("role").await;
+    assert_eq!((&role["id"], &role["role"]), (&json!(bob.id()), &json!("participant")));
+}
+
+#[tokio::test]
 async fn r46_end_closes_everyone_and_whoever_waits() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join(ROOM, "Ada").await;

@@ -199,6 +199,25 @@ async fn r112_a_host_that_returns_gets_the_role_back_and_its_substitute_steps_do
 }
 
 #[tokio::test]
+async fn r112_strangers_who_come_and_go_do_not_make_a_room_forget_its_host() {
+    let server = TestServer::start(&[]).await;
+    let (ada, mut bob) = pair(&server).await;
+    let (resume, bob_id) = (ada.welcome["resume"].clone(), bob.id().to_owned());
+    leave(ada).await;
+    bob.expect("peer_left").await;
+    expect_role(&mut bob, &bob_id, "host", json!("host_absent")).await;
+    // One more than the room remembers.
+    for _ in 0..257 {
+        leave(member(&server, "Eve", &mut [&mut bob]).await).await;
+        bob.expect("peer_left").await;
+    }
+    let again = join_again(&server, &resume).await;
+    assert_eq!(again.welcome["role"], "host");
+    bob.expect("peer_joined").await;
+    expect_role(&mut bob, &bob_id, "participant", json!("host_returned")).await;
+}
+
+#[tokio::test]
 async fn r112_the_creator_needs_no_more_than_the_host_key() {
     let server = TestServer::start(&[]).await;
     let made = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
