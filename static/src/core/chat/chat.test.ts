@@ -120,6 +120,39 @@ describe('texts', () => {
       expect(texts(chat).at(-1)).toBe(`${HISTORY}`);
     }
   });
+
+  test('and files of others survive a flood by one person', async () => {
+    grace.say('from Grace');
+    await settled();
+    ada.offer({ name: 'a.txt', size: 1, slice: () => new Blob(['x']) });
+    const pair = meet(['ada', ada], ['alan', newChat()]);
+    ada.setOthers(
+      ['grace', 'alan'].map((id) => ({
+        id,
+        name: id,
+        link: 'connected',
+        resting: false,
+        writer: 'participant',
+      })),
+    );
+    open(pair);
+    for (let i = 0; i < HISTORY + 50; i++) {
+      clock.advance(1000);
+      pair[1].send(`{"type":"text","id":${i},"text":"flood ${i}"}`);
+      await settled();
+    }
+    expect(ada.entries).toHaveLength(HISTORY);
+    expect(texts(ada).slice(0, 2)).toEqual(['from Grace', 'a.txt']);
+    expect(texts(ada).at(-1)).toBe(`flood ${HISTORY + 49}`);
+    expect(ada.entries[1]).toMatchObject({ transfers: [{ state: 'offered' }] });
+  });
+
+  test('and a file with the number of a text are one entry', async () => {
+    channels[0].send('{"type":"text","id":7,"text":"first"}');
+    channels[0].send('{"type":"offer","id":7,"name":"a.txt","size":1}');
+    await settled();
+    expect(texts(grace)).toEqual(['first']);
+  });
 });
 
 describe('an entry is the same object', () => {

@@ -10,7 +10,7 @@ import { isFree, type Writer } from './rights';
 import type { FileStore } from './save';
 import { type Chunk, FILE_BYTES, safeName, TEXT_BYTES, textBytes, type WireMessage } from './wire';
 
-/** What is kept; the oldest go first. */
+/** Most entries that are kept. */
 export const HISTORY = 500;
 
 /** Another person, as far as chat is concerned. */
@@ -215,15 +215,9 @@ export class Chat implements ChatControls {
       if (!this.#find(origin.id)) this.#keep(id, { kind: 'text', text, waiting: [], ...origin });
     } else if (message.type === 'offer') {
       const { id, name, size } = message;
-      if (!this.#files.offered(from, id, message)) return;
-      this.#keep(id, {
-        kind: 'file',
-        file: name,
-        size,
-        transfers: [],
-        missed: [],
-        ...this.#origin(from, message),
-      });
+      const origin = this.#origin(from, message);
+      if (this.#find(origin.id) || !this.#files.offered(from, id, message)) return;
+      this.#keep(id, { kind: 'file', file: name, size, transfers: [], missed: [], ...origin });
     } else {
       this.#files.handle(from.id, message);
     }
@@ -231,10 +225,20 @@ export class Chat implements ChatControls {
 
   #keep(number: number, entry: ChatEntry): void {
     this.#history.push({ number, entry });
-    for (const old of this.#history.splice(0, Math.max(0, this.#history.length - HISTORY))) {
-      if (old.entry.kind === 'file') this.#files.forget(old.entry.from, old.number);
-    }
+    while (this.#history.length > HISTORY) this.#dropOne();
     this.#options.onChange();
+  }
+
+  /** Drops the oldest entry of whoever has the most, so that nobody displaces what others said, or their files. */
+  #dropOne(): void {
+    const counts = new Map<string | undefined, number>();
+    for (const { entry } of this.#history) counts.set(entry.from, (counts.get(entry.from) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    const candidates = this.#history.filter(({ entry }) => counts.get(entry.from) === most);
+    const dropped =
+      candidates.find(({ entry, number }) => !this.#files.isOpen(entry.from, number)) ?? candidates[0];
+    this.#history = this.#history.filter((logged) => logged !== dropped);
+    if (dropped?.entry.kind === 'file') this.#files.forget(dropped.entry.from, dropped.number);
   }
 
   #own(number: number, to: string | undefined) {

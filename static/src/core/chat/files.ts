@@ -110,6 +110,15 @@ export class Files {
     return download ? [download.view] : [];
   }
 
+  /** Returns whether a file of this peer, or of one's own, is offered or moving. */
+  isOpen(peerId: string | undefined, id: number): boolean {
+    const all =
+      peerId === undefined
+        ? [...(this.#uploads.get(id)?.values() ?? [])]
+        : [this.#downloads.get(peerId)?.get(id)];
+    return all.some((transfer) => transfer !== undefined && isOpen(transfer));
+  }
+
   /** Nobody looks at a file any more; one that is under way is stopped. */
   forget(peerId: string | undefined, id: number): void {
     this.stop(peerId, id);
