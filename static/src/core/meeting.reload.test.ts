@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { settled } from './testing/clock';
 import { ADA, GRACE, peer, types, welcome } from './testing/fixtures';
 import {
@@ -196,6 +196,13 @@ test('a restored page comes back as the same where no other page has its members
   await settled();
   sockets.last.open();
   expect(sockets.last.sent[0]).toMatchObject({ resume: 'first' });
+});
+
+test('a page that gets no membership does not open the certificate of another page', async () => {
+  const verification = vi.fn(() => Promise.reject(new Error('not expected')));
+  begin({ environment: { ...environment, tabMembership: () => Promise.resolve(undefined), verification } });
+  await enter();
+  expect(verification).not.toHaveBeenCalled();
 });
 
 test('where storage is closed, the page says goodbye as ever', async () => {

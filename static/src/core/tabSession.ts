@@ -88,6 +88,7 @@ export class TabSession {
         return undefined;
       });
     const membership = await quietly(tabMembership?.(this.#room));
-    return [membership, await quietly(verification?.(this.#room))];
+    const mayOpen = membership !== undefined || !tabMembership;
+    return [membership, mayOpen ? await quietly(verification?.(this.#room)) : undefined];
   }
 }
