@@ -147,6 +147,20 @@ describe('texts', () => {
     expect(ada.entries[1]).toMatchObject({ transfers: [{ state: 'offered' }] });
   });
 
+  test('of the person with the most go before a file that this person offers', async () => {
+    ada.offer({ name: 'a.txt', size: 1, slice: () => new Blob(['x']) });
+    for (let i = 0; i < HISTORY; i++) {
+      clock.advance(1000);
+      ada.say(`${i}`);
+      await settled();
+    }
+    for (const chat of [ada, grace]) {
+      expect(chat.entries).toHaveLength(HISTORY);
+      expect(texts(chat).slice(0, 2)).toEqual(['a.txt', '1']);
+      expect(chat.entries[0]).toMatchObject({ transfers: [{ state: 'offered' }] });
+    }
+  });
+
   test('and a file with the number of a text are one entry', async () => {
     channels[0].send('{"type":"text","id":7,"text":"first"}');
     channels[0].send('{"type":"offer","id":7,"name":"a.txt","size":1}');

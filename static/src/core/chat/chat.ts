@@ -229,7 +229,10 @@ export class Chat implements ChatControls {
     this.#options.onChange();
   }
 
-  /** Drops the oldest entry of whoever has the most, so that nobody displaces what others said, or their files. */
+  /**
+   * Drops the oldest entry of the sender with the most, so that a flood displaces nothing of those who wrote less. Open
+   * transfers come last, because dropping their entry stops them.
+   */
   #dropOne(): void {
     const counts = new Map<string | undefined, number>();
     for (const { entry } of this.#history) counts.set(entry.from, (counts.get(entry.from) ?? 0) + 1);
