@@ -76,6 +76,7 @@ test('one person’s wire is cut and mended: the call goes on all the while', as
 
   thin.cut();
   await expectSignaling(ada, 'lost');
+  await expect(ada.page.getByText('Your call continues')).toBeVisible();
   await expect(grace.tile('Ada')).toHaveAttribute('data-away', '');
   // Beside the name: she is seen and heard.
   await expect(grace.tile('Ada').getByRole('img', { name: 'Disconnected, may return' })).toBeVisible();
@@ -106,8 +107,12 @@ test('the network changes: a new path is looked for at once, and the call goes o
   await expectAllSeen([ada, grace]);
 });
 
-test('the path between two people breaks: the tile says so, and another path is found', async ({ join }) => {
-  const ada = await join('Ada', 'narrow');
+test('the path between two people breaks: the tile says so, and another path is found', async ({
+  join,
+  wire,
+}) => {
+  const thin = await wire();
+  const ada = await join('Ada', 'narrow', { base: thin.url });
   const grace = await join('Grace', 'narrow');
   await expectAllSeen([ada, grace]);
   const ports = await ada.page.evaluate(async () => {
@@ -120,6 +125,10 @@ test('the path between two people breaks: the tile says so, and another path is 
   try {
     await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'interrupted');
     await expect(ada.tile('Grace').getByRole('status')).toBeVisible();
+    // With the server lost as well, it is the whole network.
+    thin.cut();
+    await expect(ada.page.getByText('Your network connection is interrupted')).toBeVisible();
+    thin.mend();
     for (const [someone, other] of [
       [ada, 'Grace'],
       [grace, 'Ada'],

@@ -29,6 +29,7 @@ export const enRoom = {
     reconnecting: 'Reconnecting…',
     away: 'Disconnected, may return',
     lost: 'The connection to the server is lost. Your call continues. Reconnecting…',
+    offline: 'Your network connection is interrupted. Reconnecting…',
     joined: '{name} joined',
     departed: '{name} left',
   },

@@ -23,6 +23,7 @@ export const zhCNRoom: RoomMessages = {
     reconnecting: '正在重新连接…',
     away: '连接已断开，可能会恢复',
     lost: '与服务器的连接已断开，通话不受影响。正在重新连接…',
+    offline: '网络连接已中断，正在重新连接…',
     joined: '{name} 加入了会议',
     departed: '{name} 离开了会议',
   },
