@@ -153,13 +153,16 @@ impl Outside<'_> {
         Ok(())
     }
 
-    /// Another connection of the same kind.
+    /// Another connection of the same kind: with the certificate no worse than at first, because a token may be sent by it.
     async fn connect(&self) -> Result<Stream, Found> {
         let (tcp, _) = web::connect(&self.target.host(), self.target.port()).await?;
         if !self.target.tls() {
             return Ok(Box::new(tcp));
         }
-        Ok(web::secure(tcp, &self.target.host(), &self.trust, &self.target.authority()).await?.0)
+        match web::secure(tcp, &self.target.host(), &self.trust, &self.target.authority()).await? {
+            (_, Some(found)) if self.private => Err(found),
+            (stream, _) => Ok(stream),
+        }
     }
 
     pub(super) async fn ask(&self, method: &str, path: &str) -> Result<Answer, Found> {

@@ -76,7 +76,7 @@ impl Report {
 
     /// Something is under way that takes its time.
     pub(super) fn busy(&self, what: &str) {
-        self.say(&format!("  ..  {what}"));
+        self.say(&format!("  ..  {}", plain(what)));
     }
 
     /// Something is wrong. The same thing at the same place is said once.

@@ -95,6 +95,25 @@ test.each(['', '{}', 'null', '{"history":[1]}', '{"history":[{"number":1}]}'])(
   },
 );
 
+test('a log that does not fit is saved without the entries of whoever has written most', async () => {
+  const full = (): SessionStore => ({
+    ...store(),
+    setItem: (key, value) => {
+      if (value.length > 10_000) throw new DOMException('full', 'QuotaExceededError');
+      items.set(key, value);
+    },
+  });
+  const chat = load('room', full);
+  const grace = withGrace(chat);
+  chat.say('short');
+  for (let id = 0; id < 5; id++)
+    grace.send(JSON.stringify({ type: 'text', id, text: `${'\u0001'.repeat(2_000)}x` }));
+  await settled();
+  expect(chat.entries).toHaveLength(6);
+  chat.save();
+  expect(load().entries.map((entry) => entry.kind === 'text' && entry.text)).toEqual(['short']);
+});
+
 test('without storage the chat works as before', () => {
   const chat = load('room', () => {
     throw new DOMException('closed', 'SecurityError');

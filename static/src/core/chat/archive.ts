@@ -38,11 +38,19 @@ export class Archive {
     }
   }
 
+  /** Saves the log. Where it does not fit, the entries of whoever has written most are left out, one sender after another. */
   save(log: SavedLog): void {
-    try {
-      this.#store().setItem(this.#item, JSON.stringify(log));
-    } catch {
-      // The storage is full or closed: the log ends with the page.
+    for (let { history } = log; ; history = withoutLargest(history)) {
+      try {
+        this.#store().setItem(this.#item, JSON.stringify({ ...log, history }));
+        return;
+      } catch {
+        // The storage is full or closed. An older log must not stay in place of this one.
+        if (history.length === 0) {
+          this.clear();
+          return;
+        }
+      }
     }
   }
 
@@ -53,6 +61,17 @@ export class Archive {
       // There is nothing to delete.
     }
   }
+}
+
+/** Leaves out everything of the sender whose entries take the most characters. */
+function withoutLargest(history: readonly Kept[]): readonly Kept[] {
+  const sizes = new Map<string | undefined, number>();
+  for (const kept of history) {
+    const { from } = kept.entry;
+    sizes.set(from, (sizes.get(from) ?? 0) + JSON.stringify(kept).length);
+  }
+  const most = Math.max(...sizes.values());
+  return history.filter(({ entry }) => sizes.get(entry.from) !== most);
 }
 
 function ended({ number, entry }: Kept): Kept {
