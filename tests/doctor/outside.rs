@@ -1,5 +1,8 @@
 //! A server as its clients see it, behind proxies that were written by hand.
 
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
 use super::stage::{ClosedPort, Folder, LATER, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
 use crate::common::client::Client;
 use crate::common::eventually;
@@ -213,6 +216,36 @@ fn certificates_that_browsers_do_not_take() {
     let said = look(ports[0], &["--token-file", &token]);
     assert_eq!(said.findings.len(), 1, "{said:?}");
     assert!(said.looked_at("websocket") && said.text.contains("is kept back"), "{said:?}");
+}
+
+/// Somebody on the way lets the first connection through, and answers the later ones.
+#[test]
+fn a_token_is_not_sent_by_a_later_connection_with_another_certificate() {
+    let folder = Folder::new();
+    let ca = folder.authority();
+    let server = server(&folder, &[]);
+    let upstream = proxied(&server.address.to_string());
+    let key = folder.path("key");
+    let block = |file: &str| format!("ssl_certificate {file}; ssl_certificate_key {key}; location / {{ {upstream} }}");
+    let blocks = [block(&folder.certificate("good.crt", "DNS:localhost", NOW)), block(&folder.self_signed("own.crt"))];
+    let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
+    let between = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = between.local_addr().unwrap().port();
+    let (first, later) = (ports[0], ports[1]);
+    thread::spawn(move || {
+        for (at, near) in between.incoming().enumerate() {
+            let near = near.unwrap();
+            let far = TcpStream::connect(("127.0.0.1", if at == 0 { first } else { later })).unwrap();
+            for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+            }
+        }
+    });
+    let token = folder.write("token", SECRET);
+    let page = format!("https://localhost:{port}");
+    let said = doctor(&["--quick", "--ca-file", &ca, "--token-file", &token, &page], &[]);
+    said.only("certificate_untrusted", "localhost");
+    assert!(!said.looked_at("websocket"), "{said:?}");
 }
 
 #[test]
