@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How long the others have: they reconnect within 3 s, and their first request takes a second at most.
 pub const HOLD: Duration = Duration::from_secs(5);
 
-/// What one server knows of its own lease.
+/// Knowledge of one server about its own lease.
 #[derive(Debug, Default)]
 pub struct Founding {
     /// Redis has had this server's lease. One that has just started has none to miss.

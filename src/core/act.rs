@@ -64,7 +64,7 @@ pub enum Act {
         seat: Seat,
         /// Where the recording is.
         folder: FolderId,
-        /// Whether a recording goes on there.
+        /// `true` while a recording goes on there.
         on: bool,
     },
     /// See [`Input::Moderate`].

@@ -121,7 +121,7 @@ pub enum Input<H> {
         seat: Seat,
         /// Where the recording is. The sign stays as long as any folder has one.
         folder: FolderId,
-        /// Whether a recording goes on there.
+        /// `true` while a recording goes on there.
         on: bool,
     },
     /// A host decides.

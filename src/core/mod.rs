@@ -20,7 +20,6 @@ mod vacancy;
 pub use act::Act;
 pub use effect::{Effect, Refusal};
 pub use input::{Comeback, FolderId, Grant, Input, Seat, TokenId};
-pub use recording::is_recorded;
 pub use removals::REMOVED;
 pub use room::Room;
 pub use states::STATE_INTERVAL;

@@ -12,11 +12,6 @@ const KEY: &str = SIGN.0;
 /// Folders that a member is remembered to record to. It records to one at a time, where all servers have the same.
 const FOLDERS: usize = 4;
 
-/// Returns whether a member's state says that it records to the server.
-pub fn is_recorded(state: &State) -> bool {
-    has_sign(state)
-}
-
 /// Removes from a member's own patch what only the server may change: the sign, and the key while it has that value.
 pub(super) fn without_sign(mut patch: StatePatch, state: &State) -> StatePatch {
     if patch.get(KEY).is_some_and(|value| value.is_some_and(is_sign) || has_sign(state)) {

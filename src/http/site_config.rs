@@ -26,12 +26,12 @@ pub(super) struct ConfigFile {
 /// State of a file; `None` where there is none.
 type Version = Option<precompressed::Version>;
 
-/// What differs from the answers without a `config.json`.
+/// Changes that `config.json` makes to the answers.
 #[derive(Clone, Default)]
 pub(super) struct Customization {
     /// The Content-Security-Policy of pages, where the signaling server has another origin.
     pub(super) policy: Option<HeaderValue>,
-    /// What the operator calls the service.
+    /// Name of the service.
     pub(super) name: Option<Arc<str>>,
 }
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::{Held, Hub, lock};
 use crate::cluster::{ServerId, Way};
 use crate::core::session::Load;
-use crate::core::{Act, Input, Refusal, Room, is_recorded};
+use crate::core::{Act, Input, Refusal, Room};
 use crate::outbox::Outbox;
-use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting};
+use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting, has_sign};
 
 /// What anybody may know of a room (R35).
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,7 +107,7 @@ impl Hub {
     pub fn occupancy(&self, room: &RoomName) -> Option<Occupancy> {
         let rooms = self.lock(room);
         let View { settings, members, .. } = rooms.get(room)?.view()?;
-        let recorded = members.iter().any(|(peer, _)| is_recorded(&peer.state));
+        let recorded = members.iter().any(|(peer, _)| has_sign(&peer.state));
         Some(Occupancy { members: members.len(), settings, recorded })
     }
 

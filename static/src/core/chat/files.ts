@@ -93,8 +93,7 @@ export class Files {
 
   /** Stops one's own file, or one of someone else. */
   stop(peerId: string | undefined, id: number): void {
-    if (peerId !== undefined) this.#downloads.get(peerId)?.get(id)?.stop();
-    else for (const upload of this.#uploads.get(id)?.values() ?? []) upload.stop();
+    for (const transfer of this.#all(peerId, id)) transfer.stop();
   }
 
   /** There seems to be no path to a peer. */
@@ -105,18 +104,12 @@ export class Files {
 
   /** Where a file stands. */
   transfers(peerId: string | undefined, id: number): readonly Transfer[] {
-    if (peerId === undefined) return [...(this.#uploads.get(id)?.values() ?? [])].map(({ view }) => view);
-    const download = this.#downloads.get(peerId)?.get(id);
-    return download ? [download.view] : [];
+    return this.#all(peerId, id).map(({ view }) => view);
   }
 
   /** Returns whether a file of this peer, or of one's own, is offered or moving. */
   isOpen(peerId: string | undefined, id: number): boolean {
-    const all =
-      peerId === undefined
-        ? [...(this.#uploads.get(id)?.values() ?? [])]
-        : [this.#downloads.get(peerId)?.get(id)];
-    return all.some((transfer) => transfer !== undefined && isOpen(transfer));
+    return this.#all(peerId, id).some(isOpen);
   }
 
   /** Nobody looks at a file any more; one that is under way is stopped. */
@@ -124,6 +117,13 @@ export class Files {
     this.stop(peerId, id);
     if (peerId === undefined) this.#uploads.delete(id);
     else this.#downloads.get(peerId)?.delete(id);
+  }
+
+  /** Returns the transfer of a peer's file, or those of one's own. */
+  #all(peerId: string | undefined, id: number): readonly (Upload | Download)[] {
+    if (peerId === undefined) return [...(this.#uploads.get(id)?.values() ?? [])];
+    const download = this.#downloads.get(peerId)?.get(id);
+    return download ? [download] : [];
   }
 
   get #listeners(): { onState: () => void; onProgress: () => void } {
