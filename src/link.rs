@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
 use crate::core::session::Full;
-use crate::limits::{Holding, Meter, Pace, Share};
+use crate::limits::{Allowance, Holding, Meter, Pace, Share};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket, give_way};
@@ -142,9 +142,13 @@ impl Link {
         self.set_timer();
     }
 
-    /// The peer has joined a room, and shares with the others there what they may send.
-    pub(crate) fn enter_room(&mut self, of_room: Share) {
+    /// The peer has joined a room, and shares with the others there what they may send. It has left what its membership
+    /// has not spent on earlier connections.
+    pub(crate) fn enter_room(&mut self, of_room: Share, allowance: Arc<Allowance>) {
         self.meter.enter(of_room);
+        let now = Instant::now();
+        let pace = self.meter.resume(allowance, now);
+        self.keep(now, pace);
         self.join_by = None;
         self.set_timer();
     }

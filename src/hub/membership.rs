@@ -1,6 +1,6 @@
 //! What a member of a room does, and what becomes of it when its socket ends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use super::{Held, Hub};
 use crate::cluster::share::Undelivered;
 use crate::core::session::OutOfSequence;
 use crate::core::{Act, Input, Refusal, Room, Seat, TokenId};
-use crate::limits::{Elsewhere, SignalLimits};
+use crate::limits::{Allowance, Elsewhere};
 use crate::outbox::Outbox;
 use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
 
@@ -26,7 +26,7 @@ pub struct Membership {
     outbox: Arc<Outbox>,
     made: bool,
     present: bool,
-    signals: Mutex<SignalLimits>,
+    allowance: Arc<Allowance>,
 }
 
 /// A message of a client, apart from what it says.
@@ -48,13 +48,18 @@ enum Wish {
 /// What a member does. An act that other servers have to agree to first is refused later, by a message.
 impl Membership {
     pub(super) fn new(hub: Arc<Hub>, room: RoomName, seat: Seat, outbox: Arc<Outbox>, made: bool) -> Self {
-        let signals = Mutex::new(SignalLimits::new(hub.rules.rate));
-        Self { hub, room, seat, outbox, made, present: true, signals }
+        let allowance = hub.allowances.of(seat.id);
+        Self { hub, room, seat, outbox, made, present: true, allowance }
     }
 
     /// This member's id.
     pub fn id(&self) -> PeerId {
         self.seat.id
+    }
+
+    /// What this member may still send.
+    pub(crate) fn allowance(&self) -> Arc<Allowance> {
+        Arc::clone(&self.allowance)
     }
 
     /// Whether the room began with this join.
@@ -209,9 +214,7 @@ impl Membership {
         if room.way_to(*to).is_none() {
             return Ok(());
         }
-        // Only this member's connection uses it.
-        let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = signals.take(*to, room.len() - 1, frame.payload().len(), Instant::now());
+        let taken = self.allowance.take_signal(*to, room.len() - 1, frame.payload().len(), Instant::now());
         taken.map_err(Refusal::TooManySignals)
     }
 

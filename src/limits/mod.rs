@@ -1,6 +1,7 @@
 //! Token buckets, with `now` passed in: what one peer may send, what many may send together, and what one address
 //! may try.
 
+mod allowance;
 mod commons;
 mod doors;
 mod memory;
@@ -8,10 +9,12 @@ mod receivers;
 mod rejoins;
 mod reports;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use allowance::{Allowance, Allowances};
 pub use commons::{AllCommons, CommonRate, Commons, Elsewhere, Share};
 pub(crate) use doors::network;
 pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
@@ -61,24 +64,20 @@ pub enum Pace {
 /// Measures what one peer sends, also as a part of what many send.
 #[derive(Debug)]
 pub struct Meter {
-    messages: Bucket,
-    bytes: Bucket,
+    own: Arc<Allowance>,
     of_server: Share,
     /// From the join on.
     of_room: Option<Share>,
     rate: Rate,
     /// Set if the last message was held up for the sake of others (R80).
     in_common: bool,
-    /// From when until when it is held up without a break.
-    held: Option<(Instant, Instant)>,
 }
 
 impl Meter {
     /// Full buckets.
     pub fn new(rate: Rate, of_server: Share, now: Instant) -> Self {
-        let bucket = |per_second: u32| Bucket::new(per_second as f32, rate.burst, now);
-        let (messages, bytes) = (bucket(rate.messages), bucket(rate.bytes));
-        Self { messages, bytes, of_server, of_room: None, rate, in_common: false, held: None }
+        let own = Allowance::new(rate, now);
+        Self { own, of_server, of_room: None, rate, in_common: false }
     }
 
     /// The peer is in a room, of which this is its share.
@@ -86,36 +85,32 @@ impl Meter {
         self.of_room = Some(of_room);
     }
 
+    /// Continues with a member's allowance, less what has been taken so far.
+    pub fn resume(&mut self, own: Arc<Allowance>, now: Instant) -> Pace {
+        let before = std::mem::replace(&mut self.own, own);
+        self.own.take_spent(&before, now)
+    }
+
     /// Postpones the end of a connection whose messages are rejected: it never comes while a quarter of what is read is
     /// rejected. Reading stays as slow.
     pub fn pardon(&mut self, now: Instant, messages: u32, bytes: usize) {
-        if let Some((since, _)) = self.held.as_mut().filter(|_| !self.in_common) {
-            *since = now.min(*since + self.rate.time_for(messages, bytes) * REJECTED_FACTOR);
+        if !self.in_common {
+            self.own.postpone(now, self.rate.time_for(messages, bytes) * REJECTED_FACTOR);
         }
     }
 
     /// Counts messages and bytes for the peer and the server; says whether to wait before the next read.
     pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
-        let own = self.messages.take(now, f64::from(messages)).max(self.bytes.take(now, bytes as f64));
         let common = self.of_server.take(now, messages, bytes);
         self.in_common = !common.is_zero();
-        self.pace(now, own.max(common))
+        self.own.take(now, messages, bytes, common)
     }
 
     /// Counts what the room has to carry of the last messages that were taken.
     pub fn share(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
         let wait = self.of_room.as_mut().map_or(Duration::ZERO, |room| room.take(now, messages, bytes));
         self.in_common |= !wait.is_zero();
-        self.pace(now, wait)
-    }
-
-    fn pace(&mut self, now: Instant, wait: Duration) -> Pace {
-        if wait.is_zero() {
-            return Pace::Free;
-        }
-        let (since, until) = self.held.filter(|(_, until)| now <= *until + CALM).unwrap_or((now, now));
-        self.held = Some((since, until.max(now + wait)));
-        if now - since > self.rate.patience { Pace::TooMuch } else { Pace::Held(wait) }
+        self.own.pause(now, wait)
     }
 }
 
@@ -146,6 +141,12 @@ impl Bucket {
     fn is_full(&mut self, now: Instant) -> bool {
         self.earn(now);
         self.tokens >= f64::from(self.size)
+    }
+
+    /// Returns what is missing from a full bucket.
+    fn spent(&mut self, now: Instant) -> f64 {
+        self.earn(now);
+        f64::from(self.size) - self.tokens
     }
 
     /// How long until there is so much.
