@@ -31,8 +31,9 @@ impl<H> Room<H> {
         }
     }
 
-    /// Makes the longest-present member a substitute if the room lacks a host, and one without a connection only if there
-    /// is no other. Listeners are skipped: the audience of a talk must not get control of the room by waiting (R113).
+    /// Makes the longest-present member a substitute if the room lacks a host, and one without a connection only if
+    /// there is no other. Listeners are skipped: the audience of a talk must not get control of the room by waiting
+    /// (R113).
     pub(super) fn promote_next_host(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if !self.lacks_host(now) {
             return;

@@ -91,7 +91,7 @@ impl Membership {
         }
     }
 
-    /// Relays a frame to one other member; `None` is an ID that nobody has.
+    /// Relays a frame to one other member. `to` is `None` if the client has named something that is no ID.
     pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
         self.wish(said, Wish::Signal(to, frame)).map(drop)
     }

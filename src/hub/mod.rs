@@ -54,7 +54,7 @@ const SHARDS: usize = 64;
 /// Delay in milliseconds before a client reconnects (R32).
 const RECONNECT_MS: std::ops::RangeInclusive<u32> = 500..=5_000;
 
-/// Capacity of a room for trying the way to the server: too small for a meeting that nobody sees (R109).
+/// Capacity of a trial room, for trying the way to the server: too small for an unnoticed meeting (R109).
 const TRIAL_MEMBERS: usize = 2;
 
 type Rooms = HashMap<RoomName, Held>;

@@ -258,7 +258,7 @@ impl Hub {
             }
         }
         for (seat, why) in std::mem::take(&mut after.spurned) {
-            // What still arrives for the rejected session is discarded.
+            // Further messages for the rejected session are discarded.
             if let Some(successor) = shared.share.local(seat).map(|to| to.successor()) {
                 shared.share.divert(seat, Arc::new(successor));
             }
