@@ -143,7 +143,8 @@ impl Proxies {
         ClientAddress { address: client.unwrap_or(peer), source }
     }
 
-    /// Returns whether the host that the browser asked for, as far as the request tells it, is that of the page's origin.
+    /// Returns whether the host that the browser asked for, as far as the request tells it, is that of the page's
+    /// origin.
     pub(super) fn is_own_page(&self, peer: IpAddr, headers: &HeaderMap, origin: &str) -> bool {
         let is_proxy = self.trusts(peer);
         let forwarded = |name| is_proxy.then(|| headers.get_all(name).iter().next_back()).flatten();
@@ -186,8 +187,8 @@ pub(crate) enum AddressSource {
     Gateway,
 }
 
-/// Returns the address by which a client is counted, and reports a proxy that hides it. Only trusted proxies and those in
-/// internal networks are reported: anybody on the internet may send these headers.
+/// Returns the address by which a client is counted, and reports a proxy that hides it. Only trusted proxies and those
+/// in internal networks are reported: anybody on the internet may send these headers.
 pub(crate) fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
     let client = app.config.trusted_proxies.client(peer, headers, app.limit_reports.gateways());
     let cause = match client.source {
@@ -206,8 +207,8 @@ fn origin_of(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::ORIGIN)?.to_str().ok()
 }
 
-/// Origins of pages, separated by commas: `https://app.example`, `null`, or `*` for all. Each is kept as browsers write it
-/// (RFC 6454 §6.2), so that no notation of one fails to match.
+/// Origins of pages, separated by commas: `https://app.example`, `null`, or `*` for all. Each is kept as browsers write
+/// it (RFC 6454 §6.2), so that no notation of one fails to match.
 #[derive(Clone, Default)]
 pub struct Origins(Vec<Box<str>>);
 

@@ -18,8 +18,8 @@ impl FromStr for FrameAncestors {
 }
 
 impl FrameAncestors {
-    /// Returns the sources of `frame-ancestors` (CSP3 §6.4.2). A page in a frame finds out by this directive that the pages
-    /// around it are listed (`static/src/autojoin.ts`).
+    /// Returns the sources of `frame-ancestors` (CSP3 §6.4.2). A page in a frame finds out by this directive that the
+    /// pages around it are listed (`static/src/autojoin.ts`).
     pub(super) fn sources(&self) -> String {
         self.0.iter().fold("'self'".to_owned(), |sources, origin| sources + " " + origin)
     }

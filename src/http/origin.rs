@@ -50,12 +50,14 @@ pub(super) fn check_origin(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies,
     OriginCheck::NeedsProof(request_origin(headers))
 }
 
-/// R120: rejects a request that a page of another origin makes in a visitor's browser, before it counts as an attempt of
-/// the visitor's address.
+/// R120: rejects a request that a page of another origin makes in a visitor's browser, before it counts as an attempt
+/// of the visitor's address.
 ///
 /// Browsers send `Sec-Fetch-Site` over HTTPS, and `Origin` with every CORS request and every `POST`. Without both, a
-/// request may be a program's. An unknown `Origin` alone may be that of this server's own page behind a proxy that changes
-/// `Host`. Such a page sends a bearer token or a valid secret; other pages cannot send `Authorization` without a preflight.
+/// request may be a program's. An unknown `Origin` alone may be that of this server's own page behind a proxy that
+/// changes
+/// `Host`. Such a page sends a bearer token or a valid secret; other pages cannot send `Authorization` without a
+/// preflight.
 pub(super) fn reject_foreign_page(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<(), ApiError> {
     let config = &app.config;
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
