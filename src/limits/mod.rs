@@ -31,8 +31,8 @@ pub struct Rate {
     /// Bytes per second; 0 for no limit.
     pub bytes: u32,
     /// Burst, as a time at the rate (R31). Joining a room of 16 sends 15 offers of 11 KB and four candidates of 0.3 KB
-    /// with each, 182 KB, within a second, and joining one of 50 sends 596 KB (docs/ARCHITECTURE.md). The burst must fit
-    /// into an outbox, or one member's burst would disconnect the others.
+    /// with each, 182 KB, within a second, and joining one of 50 sends 596 KB (docs/ARCHITECTURE.md). The burst must
+    /// fit into an outbox, or one member's burst would disconnect the others.
     pub burst: Duration,
     /// Time for which a peer may be delayed without a break before it is disconnected.
     pub patience: Duration,
