@@ -35,7 +35,7 @@ pub struct Greeting<'a> {
     pub permissions: Permissions,
     /// Settings of the room.
     pub settings: Settings,
-    /// Whether the peer has proved that its ID was its own before (R11), and why its session is not resumed (R54).
+    /// Result of resuming: whether the peer has proved its former ID (R11), and why its session is not resumed (R54).
     pub comeback: Comeback,
     /// Number of the session, for its resume secret.
     pub stay: u64,

@@ -116,9 +116,9 @@ impl IceServers {
 /// Quota of TURN ports against which a credential counts.
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
-    /// That of all clients at one address, or in the /64 of an IPv6 address.
+    /// Quota of all clients at one address, or in the /64 of an IPv6 address.
     Address(IpAddr),
-    /// That of one peer whose address is unknown.
+    /// Quota of one peer whose address is unknown.
     Peer(PeerId),
 }
 

@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that the shutdown waits for webhook events.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(2);
-/// Time that it then waits for traces. With both and the drain, the shutdown is shorter than Docker is told to wait.
+/// Time that it then waits for traces. With both and the drain, the shutdown is shorter than Docker's stop timeout.
 const TRACE_PATIENCE: Duration = Duration::from_secs(2);
 /// Interval of sweeps, and so the longest delay with which a recording is finished or deleted.
 const RECORDINGS_SWEEP: Duration = Duration::from_secs(2);

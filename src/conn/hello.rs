@@ -38,7 +38,7 @@ type Entered = (Membership, OwnPass, Option<Box<Received>>);
 /// Outcome of a message before the join.
 enum Step {
     Stay,
-    /// To be handled again after this time.
+    /// Handle the message again after this time.
     Later(Duration, Traced),
     Join(Membership, OwnPass),
     /// Other servers decide about the join.

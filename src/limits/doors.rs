@@ -164,7 +164,7 @@ impl Doors {
         Attempt::After(longest)
     }
 
-    /// Adds to the cost of an attempt, which was by all appearances a guess.
+    /// Raises the cost of an attempt that has been counted to that of a guess.
     pub fn guessed(&self, from: IpAddr, now: Instant) {
         self.charge(from, GUESS - 1.0, now);
     }

@@ -84,9 +84,9 @@ pub struct MessageMetrics {
 /// Type of a relayed message.
 #[derive(Clone, Copy, Debug)]
 pub enum Relayed {
-    /// To one member.
+    /// `signal`, to one member.
     Signal,
-    /// To all other members.
+    /// `broadcast`, to all other members.
     Broadcast,
 }
 

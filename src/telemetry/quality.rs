@@ -32,7 +32,7 @@ struct Path {
     path: &'static str,
 }
 
-/// Metrics of links between members. Each end reports a link, so that each report counts as one sample.
+/// Metrics of links between members. Both ends report a link, and each report of it counts as one sample.
 #[derive(Debug)]
 pub struct QualityMetrics {
     reports: Counter,

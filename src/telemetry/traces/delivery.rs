@@ -104,7 +104,7 @@ impl SpanProcessor for Processor {
 enum Answer {
     /// Accepted, except for this number of spans, for this reason.
     Taken(u64, String),
-    /// To be sent again; not before this time, if the collector names one.
+    /// Not accepted now. Send it again, not before this time if the collector names one.
     Later(String, Option<Duration>),
     Never(String),
 }
