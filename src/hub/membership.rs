@@ -62,7 +62,7 @@ impl Membership {
         self.made
     }
 
-    /// Returns the number of members whose socket is on another server. The value is updated later.
+    /// Returns a live count of the members whose socket is on another server.
     pub fn elsewhere(&self) -> Elsewhere {
         match self.hub.lock(&self.room).get(&self.room) {
             Some(Held::Shared(shared)) => shared.elsewhere.clone(),

@@ -113,8 +113,7 @@ pub struct HubRules {
 }
 
 impl HubRules {
-    /// Creates rules for open rooms of up to `room_members` members that end with their last member, and no limits of
-    /// the server.
+    /// Creates rules without server limits, for open rooms of up to `room_members` members that end with the last one.
     pub fn open(room_members: usize) -> Self {
         let resume_window = Duration::from_secs(20);
         let rate = Rate { messages: 0, bytes: 0, burst: Duration::ZERO, patience: Duration::ZERO };

@@ -111,8 +111,8 @@ impl Hub {
         Some(Occupancy { members: members.len(), settings, recorded })
     }
 
-    /// Returns the rooms whose name contains `search`, in any case: those after `after`, in order of their names and up
-    /// to `limit`. Also returns the number of all such rooms, and whether more follow.
+    /// Returns the rooms whose name contains `search`, ignoring case: those after `after`, in order of their names and
+    /// up to `limit`. Also returns the number of all such rooms, and whether more follow.
     pub fn rooms(&self, search: &str, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
         let (mut total, mut found) = (0, Vec::new());
         let search = search.to_lowercase();
