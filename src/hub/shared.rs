@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
@@ -36,7 +36,7 @@ pub(super) enum Context {
     /// Who wants to go on by another token.
     Renewed(oneshot::Sender<Result<(), Refusal>>),
     /// Who has said goodbye here and is elsewhere.
-    Goodbye(oneshot::Sender<bool>),
+    Goodbye(Seat, watch::Sender<Option<bool>>),
     /// Who records to this server, and is perhaps elsewhere.
     Recorded(Seat, oneshot::Sender<Result<(), NotRecorded>>),
 }
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     /// Who has come to the door and has no answer.
     pub(super) entrants: BTreeMap<Seat, Entrant>,
+    /// The goodbyes that were said here and have no answer, each with whether the member was there.
+    pub(super) goodbyes: BTreeMap<Seat, watch::Receiver<Option<bool>>>,
     /// The timer that runs, and for when.
     wake: Option<(Duration, AbortHandle)>,
     /// What the members here were told (R77).
@@ -81,6 +83,7 @@ impl Shared {
             share,
             engine: Arc::clone(engine),
             entrants: BTreeMap::new(),
+            goodbyes: BTreeMap::new(),
             wake: None,
             degraded: false,
             counted: 0,
@@ -216,7 +219,10 @@ impl Hub {
                 Todo::Answer(Context::Said(..), Ok(())) => {}
                 // Whoever has hung up meanwhile does not mind.
                 Todo::Answer(Context::Renewed(decided), decision) => drop(decided.send(decision)),
-                Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
+                Todo::Answer(Context::Goodbye(seat, said), left) => {
+                    shared.goodbyes.remove(&seat);
+                    let _ = said.send(Some(left.is_ok()));
+                }
                 Todo::Answer(Context::Recorded(seat, said), told) => {
                     let _ = said.send(shared.recorded(seat, told.as_ref()));
                 }

@@ -122,6 +122,12 @@ impl<L, C> Share<L, C> {
         Some(Effect::Send { seat, to: &local.handle, frame })
     }
 
+    /// Whether a goodbye of this seat waits for other servers.
+    pub fn is_leaving(&self, seat: Seat) -> bool {
+        // One that is said of a socket ends nothing where the member has moved on.
+        self.pending.iter().any(|pending| pending.act == Act::Leave { seat, reason: LeaveReason::Left })
+    }
+
     /// Whether somebody comes in, or comes back, by this act, and has hung up since. The engine is not asked for it any
     /// more: the comer may be elsewhere by now, and what is put in order later would count as coming later. What the engine
     /// was asked for before may have been carried out, so that the act still waits for its entry.
