@@ -23,6 +23,8 @@ use crate::protocol::{CloseCode, Frame};
 
 /// The most frames that are held for a member whose session has not come.
 pub const HELD: usize = 1024;
+/// The same in bytes: what a member's queue has room for by default.
+pub const HELD_BYTES: usize = 1024 * 1024;
 /// After this time a session does not go on: a server that was to say something has not.
 const MOVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -45,6 +47,7 @@ pub(super) struct Awaited {
     from: Option<Post>,
     until: Option<Duration>,
     held: Vec<Frame>,
+    held_bytes: usize,
     overrun: bool,
 }
 
@@ -58,12 +61,16 @@ pub(super) struct Moves {
 
 impl Awaited {
     pub(super) fn new(moves: Option<&Moves>) -> Self {
-        Self { from: moves.map(|moves| moves.from), until: None, held: Vec::new(), overrun: false }
+        Self { from: moves.map(|moves| moves.from), until: None, held: Vec::new(), held_bytes: 0, overrun: false }
     }
 
     pub(super) fn hold(&mut self, frame: Frame) {
-        self.overrun |= self.held.len() >= HELD;
-        if !self.overrun {
+        self.held_bytes += frame.cost();
+        self.overrun |= self.held.len() >= HELD || self.held_bytes > HELD_BYTES;
+        if self.overrun {
+            // Without this frame the session does not go on, and needs none of the others.
+            self.held = Vec::new();
+        } else {
             self.held.push(frame);
         }
     }
