@@ -1,6 +1,6 @@
 //! Participants by the token that they joined with, where a token is for one person (R100).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,8 @@ use super::input::{Seat, TokenId};
 use super::room::Room;
 use crate::protocol::{CloseCode, PeerId};
 
-/// Tokens that a room remembers, more than people can be in it or wait.
-const TOKENS: usize = 512;
+/// Most tokens that a room remembers, more than people can be in it or wait.
+pub const TOKENS: usize = 512;
 
 /// Words of 64 bits in the filter of removed tokens: 4 KiB.
 const WORDS: usize = 512;
@@ -89,11 +89,24 @@ impl<H> Room<H> {
         let mut holders = std::mem::take(&mut self.house.tokens.holders);
         holders.retain(|(known, _)| *known != token);
         if holders.len() == TOKENS {
-            let oldest = holders.iter().position(|(_, holder)| !self.is_here(*holder)).unwrap_or_default();
-            holders.remove(oldest);
+            holders.remove(self.least_needed(&holders));
         }
         holders.push_back((token, id));
         self.house.tokens.holders = holders;
+    }
+
+    /// Returns the place of the token to forget: the oldest of somebody who has left, else of whoever has the most, so
+    /// that no participant makes the room forget the tokens of others.
+    fn least_needed(&self, holders: &VecDeque<(TokenId, PeerId)>) -> usize {
+        if let Some(place) = holders.iter().position(|(_, holder)| !self.is_here(*holder)) {
+            return place;
+        }
+        let mut counts = BTreeMap::<PeerId, usize>::new();
+        for (_, holder) in holders {
+            *counts.entry(*holder).or_default() += 1;
+        }
+        // Of equals the last one counts.
+        (0..holders.len()).rev().max_by_key(|place| counts[&holders[*place].1]).unwrap_or_default()
     }
 
     /// Takes the token with which a member has renewed its lease (R61).
