@@ -241,8 +241,8 @@ impl Membership {
         })
     }
 
-    /// Rejects what comes by a socket that is not the member's, or from somebody who waits to be admitted. The other servers
-    /// are not asked for either.
+    /// Rejects what comes by a socket that is not the member's, or from somebody who waits to be admitted, without
+    /// asking the other servers.
     fn check(&self, shared: &Shared) -> Result<(), Refusal> {
         if !shared.speaks(self.seat, &self.outbox) {
             return Err(Refusal::NotMember);
