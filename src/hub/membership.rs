@@ -128,8 +128,8 @@ impl Membership {
                 let _ = decided.send(self.hub.apply(name, room, Input::Renew { seat, token }));
                 Ok(())
             }
-            Held::Shared(shared) if !shared.speaks(seat, &self.outbox) => Err(Refusal::NotMember),
             Held::Shared(shared) => {
+                self.check(shared)?;
                 let context = Some(Context::Renewed(decided));
                 self.hub.act(name, shared, Act::Renew { seat, token }, None, context).map(drop)
             }
@@ -246,15 +246,19 @@ impl Membership {
         })
     }
 
-    /// Counts a message. Returns whether it is new. Fails if this socket is no longer the member's.
-    fn accept(&self, shared: &Shared, number: Option<u64>) -> Result<bool, Refusal> {
+    /// Rejects messages of a socket that is not the member's, and of guests in the lobby, without asking other servers.
+    fn check(&self, shared: &Shared) -> Result<(), Refusal> {
         if !shared.speaks(self.seat, &self.outbox) {
             return Err(Refusal::NotMember);
         }
+        let waits = shared.room().is_some_and(|room| matches!(room.way_from(self.seat), Err(Refusal::NotAdmitted)));
+        if waits { Err(Refusal::NotAdmitted) } else { Ok(()) }
+    }
+
+    /// Counts a message. Returns whether it is new. Fails if this socket is no longer the member's.
+    fn accept(&self, shared: &Shared, number: Option<u64>) -> Result<bool, Refusal> {
+        self.check(shared)?;
         let Some(number) = number else { return Ok(true) };
-        if shared.room().is_some_and(|room| matches!(room.way_from(self.seat), Err(Refusal::NotAdmitted))) {
-            return Err(Refusal::NotAdmitted);
-        }
         self.outbox.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
     }
 
