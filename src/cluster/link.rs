@@ -11,8 +11,8 @@ use crate::protocol::Frame;
 pub const LINK_PARCELS: usize = 1024;
 /// Maximum size of these payloads in bytes.
 pub const LINK_BYTES: usize = 4 * 1024 * 1024;
-/// Maximum number of payloads in flight: sent and not acknowledged. The others wait in the link, because all rooms share
-/// the queue to Redis and the receiver's queue of events.
+/// Maximum number of payloads in flight: sent and not acknowledged. The others wait in the link, because all rooms
+/// share the queue to Redis and the receiver's queue of events.
 const WINDOW_PARCELS: usize = 128;
 /// Size in bytes from which no further payload is sent. The last one may exceed it: a payload of any size can be sent.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -154,7 +154,8 @@ impl Link {
         }
     }
 
-    /// Sends unacknowledged payloads again, as many as may be in flight, for example after the store could not be reached.
+    /// Sends unacknowledged payloads again, as many as may be in flight, for example after the store could not be
+    /// reached.
     pub fn send_again(&mut self, now: Duration, emit: &mut dyn FnMut(Packet)) {
         (self.in_flight, self.in_flight_bytes) = (0, 0);
         self.fill_window(emit);

@@ -21,7 +21,7 @@ pub const ORDERS: usize = 8 * 1024;
 /// Maximum size of waiting orders in bytes.
 pub const BYTES: usize = 16 * 1024 * 1024;
 /// Part of the free space that a channel may take, as a divisor. A channel belongs to one room and one server. So
-/// something stays free however many rooms publish as much as they can: 8 of 18 parts with ten, 8 of 108 with a hundred.
+/// some space stays free, however many rooms publish as much as they can: 8 of 18 parts with ten rooms.
 const CHANNEL_SHARE: usize = 8;
 /// Limits of one batch, in orders and in bytes.
 const BATCH: usize = 256;
