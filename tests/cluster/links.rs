@@ -1,5 +1,6 @@
 //! A link between two servers on a way that loses, swaps and doubles.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -34,7 +35,7 @@ fn everything_comes_once_and_in_order() {
                 if !calm && rng.bool() {
                     let parcel = parcel(&step.to_string());
                     sent[at].push(parcel.clone());
-                    out.push(ends[at].send(now, parcel));
+                    ends[at].send(now, parcel, &mut |packet| out.push(packet));
                 }
                 ends[at].tick(now, &mut |packet| out.push(packet));
                 under_way.extend(out.into_iter().map(|packet| (to, packet)));
@@ -61,6 +62,35 @@ fn everything_comes_once_and_in_order() {
     }
 }
 
+/// Everything that gathered while Redis was away, from one room, and from each room at once, must not fill the queues that
+/// all rooms share.
+#[test]
+fn a_full_link_sends_a_part_until_that_is_acknowledged() {
+    for (text, count) in [("x", LINK_PARCELS), (&"x".repeat(16 * 1024), LINK_BYTES / (17 * 1024))] {
+        let (mut from, mut to) = (Link::new(post(0), post(1)), Link::new(post(1), post(0)));
+        let (now, mut lost) = (Duration::ZERO, 0);
+        for _ in 0..count {
+            from.send(now, parcel(text), &mut |_| lost += 1);
+        }
+        assert!(0 < lost && lost <= count / 4, "{lost} of {count} were sent");
+        let (mut under_way, mut arrived, mut most) = (VecDeque::new(), 0, 0);
+        from.send_again(now, &mut |packet| under_way.push_back(packet));
+        assert_eq!(under_way.len(), lost, "as many are sent again");
+        // Time stands still: acknowledgements alone bring the others.
+        while let Some(packet) = under_way.pop_front() {
+            let mut answers = Vec::new();
+            to.receive(now, packet, &mut |packet| answers.push(packet));
+            arrived += std::iter::from_fn(|| to.due(|_| true)).count();
+            for answer in answers {
+                from.receive(now, answer, &mut |packet| under_way.push_back(packet));
+            }
+            most = most.max(under_way.len());
+        }
+        assert_eq!(arrived, count);
+        assert!(most <= count / 4, "{most} of {count} were under way");
+    }
+}
+
 #[test]
 fn a_link_is_full_by_number_and_by_size() {
     let room = |link: &Link, parcel: &Parcel| match &parcel.content {
@@ -70,7 +100,7 @@ fn a_link_is_full_by_number_and_by_size() {
     let (mut link, small) = (Link::new(post(0), post(1)), parcel("x"));
     for _ in 0..LINK_PARCELS {
         assert!(room(&link, &small));
-        link.send(Duration::ZERO, small.clone());
+        link.send(Duration::ZERO, small.clone(), &mut |_| {});
     }
     assert!(!room(&link, &small));
     let ack = Packet { from: post(1), to: post(0), ack: 1, again: false, parcel: None };
@@ -79,7 +109,7 @@ fn a_link_is_full_by_number_and_by_size() {
     let (mut link, large) = (Link::new(post(0), post(1)), parcel(&"x".repeat(LINK_BYTES / 4)));
     for _ in 0..3 {
         assert!(room(&link, &large));
-        link.send(Duration::ZERO, large.clone());
+        link.send(Duration::ZERO, large.clone(), &mut |_| {});
     }
     assert!(!room(&link, &large) && room(&link, &small));
 }
