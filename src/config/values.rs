@@ -10,6 +10,16 @@ pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
     known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
 }
 
+/// Splits a list at its commas. A list that is written and names nothing, such as ",", is rejected: it was to restrict
+/// something, and an empty list often allows everything.
+pub(crate) fn list_items(text: &str) -> Result<Vec<&str>, String> {
+    let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    if items.is_empty() && !text.trim().is_empty() {
+        return Err("the list names nothing: remove the setting, or write what the list should have".into());
+    }
+    Ok(items)
+}
+
 /// The file of a secret that not everybody has: Compose mounts an empty one where there is none.
 pub(super) fn filled(path: &Option<PathBuf>) -> Option<&PathBuf> {
     path.as_ref().filter(|path| !std::fs::metadata(path).is_ok_and(|file| file.len() == 0))

@@ -113,6 +113,30 @@ fn an_engine_that_repeats_the_password_does_not_bring_it_into_log_or_report() {
 }
 
 #[test]
+fn lists_that_name_nothing_and_an_empty_file_for_the_engine_are_refused() {
+    let folder = Folder::new();
+    for name in [
+        "ADMIN_ALLOWED_IPS",
+        "ALLOWED_ORIGINS",
+        "CERTIFICATE_PROBES",
+        "FRAME_ANCESTORS",
+        "ICE_URLS",
+        "SERVER_NAMES",
+        "TRUSTED_PROXIES",
+    ] {
+        let name = format!("ROUNDTABLE_{name}");
+        for value in [",", " , ,"] {
+            let said = own(&folder, &[(&name, value)]);
+            said.only("setting_wrong", &name);
+            assert!(said.detail().contains("names nothing"), "{said:?}");
+        }
+    }
+    let empty = folder.write("url", "");
+    own(&folder, &[("ROUNDTABLE_REDIS_URL_FILE", &empty)]).only("setting_wrong", "ROUNDTABLE_REDIS_URL_FILE");
+    assert!(!run(&[], &[("ROUNDTABLE_REDIS_URL_FILE", &empty)]).status.success());
+}
+
+#[test]
 fn settings_that_a_server_does_not_start_with() {
     let folder = Folder::new();
     own(&folder, &[("TZ", "Asia/Beijing")]).only("unknown_zone", "TZ");
