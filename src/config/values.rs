@@ -20,6 +20,18 @@ pub(crate) fn list_items(text: &str) -> Result<Vec<&str>, String> {
     Ok(items)
 }
 
+/// Returns a setting's value for an error message, without what may be a credential: the part before an @, and the query
+/// of a URL.
+pub(crate) fn without_credentials(value: &str) -> String {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
+    let rest = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
+    if scheme.is_empty() {
+        return rest;
+    }
+    let rest = rest.split_once('?').map_or(rest.clone(), |(path, _)| format!("{path}?…"));
+    format!("{scheme}://{rest}")
+}
+
 /// The file of a secret that not everybody has: Compose mounts an empty one where there is none.
 pub(super) fn filled(path: &Option<PathBuf>) -> Option<&PathBuf> {
     path.as_ref().filter(|path| !std::fs::metadata(path).is_ok_and(|file| file.len() == 0))

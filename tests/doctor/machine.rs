@@ -137,6 +137,23 @@ fn lists_that_name_nothing_and_an_empty_file_for_the_engine_are_refused() {
 }
 
 #[test]
+fn a_refused_address_is_shown_without_its_password() {
+    let folder = Folder::new();
+    for (name, value) in [
+        ("ROUNDTABLE_OTLP_ENDPOINT", format!("http://me:{SECRET}@collector:4318")),
+        ("ROUNDTABLE_OTLP_ENDPOINT", format!("http://collector:4318?key={SECRET}")),
+        ("ROUNDTABLE_WEBHOOK_URL", format!("ftp://me:{SECRET}@app.example/events")),
+        ("ROUNDTABLE_ICE_URLS", format!("turn:me:{SECRET}@relay.example:3478")),
+    ] {
+        // It looks for the secret in all that the doctor says.
+        own(&folder, &[(name, &value)]).only("setting_wrong", name);
+        let started = run(&[], &[(name, &value)]);
+        let said = text(&started.stdout) + &text(&started.stderr);
+        assert!(!started.status.success() && said.contains(name) && !said.contains(SECRET), "{said}");
+    }
+}
+
+#[test]
 fn settings_that_a_server_does_not_start_with() {
     let folder = Folder::new();
     own(&folder, &[("TZ", "Asia/Beijing")]).only("unknown_zone", "TZ");
