@@ -85,8 +85,8 @@ impl Outside<'_> {
         }
         let Some((mut socket, welcome)) = self.look_at_socket().await? else { return Ok(()) };
         let servers: Vec<IceServer> = ice_servers(&welcome);
-        let longest = Duration::from_secs(welcome["heartbeat_seconds"].as_u64().unwrap_or(25)) + PING_LATE;
-        let longest = longest.min(PING_PATIENCE);
+        let longest = Duration::from_secs(welcome["heartbeat_seconds"].as_u64().unwrap_or(25));
+        let longest = longest.saturating_add(PING_LATE).min(PING_PATIENCE);
         if !self.order.quick {
             self.report.busy(&format!("waiting for the server's ping, up to {} s (--quick: not)", longest.as_secs()));
         }
