@@ -119,6 +119,23 @@ fn a_server_cannot_stop_the_doctor_by_the_largest_number() {
 }
 
 #[test]
+fn what_a_server_says_has_a_length_and_only_visible_characters_in_both_formats() {
+    const BAD: &str = "\u{1b}\u{7f}\u{9b}\u{200b}\u{202e}\u{2028}\u{2066}\u{feff}";
+    let version: &str = Box::leak(format!("1{BAD}2{}", "x".repeat(5_000)).into_boxed_str());
+    let servers = json!([{"urls": [format!("stun:re{BAD}lay:no")]}]);
+    let port = malicious(version, json!({"type": "welcome", "heartbeat_seconds": 1, "ice_servers": servers}));
+    let page = format!("http://localhost:{port}");
+    for format in [&["--json"][..], &[]] {
+        let said = text(&run(&[&["doctor", "--quick", &page], format].concat(), &[]).stdout);
+        // As JSON writes a control character of ASCII, too.
+        let bad = said.chars().find(|c| *c != '\n' && BAD.contains(*c));
+        assert!(bad.is_none() && !said.contains("\\u"), "{bad:?} in {said:?}");
+        assert!(said.contains("Roundtable 1") && !said.contains(&"x".repeat(400)), "{said:?}");
+        assert!(said.contains("is no address of a STUN or TURN server"), "{said:?}");
+    }
+}
+
+#[test]
 fn an_address_that_leads_to_another_one() {
     let folder = Folder::new();
     let server = server(&folder, &[]);
