@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-use crate::config::Secret;
+use crate::config::{Secret, without_credentials};
 use crate::limits::network;
 use crate::protocol::{IceServer, PeerId};
 
@@ -58,6 +58,7 @@ impl IceServers {
                     servers.turn.push(url.clone())
                 }
                 _ => {
+                    let url = without_credentials(url);
                     return Err(format!(
                         "{url:?} is not stun:host:port or turn:host:port (or stuns:, turns:; the port may be missing, \
                          turn may end in ?transport=udp or tcp)"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use super::values::parse_time;
+use super::values::{list_items, parse_time};
 
 /// Settings of the certificate probes.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,10 +48,9 @@ impl FromStr for Endpoints {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let mut endpoints = Vec::new();
-        for endpoint in parts.map(str::parse::<Endpoint>) {
-            let endpoint = endpoint?;
+        for item in list_items(text)? {
+            let endpoint: Endpoint = item.parse()?;
             if !endpoints.contains(&endpoint) {
                 endpoints.push(endpoint);
             }

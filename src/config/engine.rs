@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{filled, parse_lease};
+use super::values::parse_lease;
 use crate::cluster::engine::Address;
 use crate::cluster::replica::ROOM_MEMBERS;
 
@@ -39,7 +39,8 @@ pub struct EngineSettings {
 
 impl EngineSettings {
     pub(super) fn read_files(&mut self) -> Result<(), Refused> {
-        read_secret("ROUNDTABLE_REDIS_URL", &mut self.redis_url, filled(&self.redis_url_file))
+        // An empty file is an error: the server would be alone, and its rooms apart from those of the others.
+        read_secret("ROUNDTABLE_REDIS_URL", &mut self.redis_url, self.redis_url_file.as_ref())
     }
 
     /// A server that comes into a room gets a copy of it from another one.

@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 
-use super::values::nearest;
+use super::values::{nearest, without_credentials};
 use super::{Cli, Command, DoctorOrder, ListenAddress};
 
 /// Names in the environment that nginx and the Compose files read.
@@ -221,7 +221,8 @@ fn explain(command: &clap::Command, error: clap::Error) -> Refused {
         (_, Some(source)) => source.to_string(),
         _ => "it needs a value".to_owned(),
     };
-    Refused::Wrong(format!("{name} ({flag}): {:?} is not valid: {why}.", text(ContextKind::InvalidValue)))
+    let value = without_credentials(text(ContextKind::InvalidValue));
+    Refused::Wrong(format!("{name} ({flag}): {value:?} is not valid: {why}."))
 }
 
 #[cfg(test)]
@@ -268,12 +269,25 @@ pub(super) mod tests {
             ("ROUNDTABLE_READY_WITHOUT_ENGINE", "perhaps", "true, false"),
             ("ROUNDTABLE_OTLP_ENDPOINT", "collector:4318", "http"),
             ("ROUNDTABLE_OTLP_ENDPOINT", "http://collector:4318/v1/traces", "is added"),
-            ("ROUNDTABLE_OTLP_ENDPOINT", "http://me:key@collector:4318", "ROUNDTABLE_OTLP_HEADERS"),
             ("ROUNDTABLE_OTLP_SAMPLE", "1.5", "from 0 to 1"),
             ("ROUNDTABLE_OTLP_SAMPLE", "NaN", "from 0 to 1"),
         ] {
             let error = load(&[], &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value) && error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_shown_without_its_password_and_query() {
+        for (name, value, shown) in [
+            ("ROUNDTABLE_OTLP_ENDPOINT", "http://me:north@collector:4318", "http://…@collector:4318"),
+            ("ROUNDTABLE_OTLP_ENDPOINT", "me:north@collector:4318", "…@collector:4318"),
+            ("ROUNDTABLE_OTLP_ENDPOINT", "http://collector:4318?key=north", "http://collector:4318?…"),
+            ("ROUNDTABLE_WEBHOOK_URL", "ftp://me:north@app.example/events", "ftp://…@app.example/events"),
+            ("ROUNDTABLE_ICE_URLS", "turn:me:north@relay.example:3478", "…@relay.example:3478"),
+        ] {
+            let error = load(&[], &[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(shown) && !error.contains("rth"), "{error}");
         }
     }
 

@@ -28,6 +28,7 @@ pub use self::traces::TraceSettings;
 use self::values::{
     check_secret, check_token, filled, parse_count, parse_filter, parse_outbox_bytes, parse_time, parse_url,
 };
+pub(crate) use self::values::{list_items, without_credentials};
 use self::zone::parse_zone;
 use crate::access::{AccessMode, TokenRules};
 use crate::core::session::{Bound, Bounds};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{filled, parse_turn_lifetime};
+use super::values::{filled, list_items, parse_turn_lifetime};
 use crate::ice::{IceServers, TurnAccess, turn_urls};
 
 /// The settings.
@@ -63,7 +63,7 @@ impl Relays {
     /// The STUN and TURN servers; the error says which URL is wrong.
     pub fn ice_servers(&self) -> Result<IceServers, String> {
         let mut urls = self.turn_host.as_deref().map_or_else(Vec::new, |host| turn_urls(host, self.turn_port));
-        urls.extend(self.ice_urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned));
+        urls.extend(list_items(&self.ice_urls)?.into_iter().map(str::to_owned));
         let servers = IceServers::new(&urls, self.turn_access()?)?;
         if self.relay_only && !servers.has_turn() {
             return Err(

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::load::Refused;
 use super::secret::{Secret, read_secret};
-use super::values::{filled, parse_url};
+use super::values::{filled, list_items, parse_url};
 use crate::telemetry::TraceTarget;
 
 /// Where OTLP has traces, under the collector's own address.
@@ -69,8 +69,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 /// As OTEL_EXPORTER_OTLP_HEADERS has them. What is wrong is said without what it is.
 fn parse_headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let headers = parts.enumerate().map(|(at, part)| {
+    let headers = list_items(text)?.into_iter().enumerate().map(|(at, part)| {
         let header = || {
             let (name, value) = part.split_once('=')?;
             let value: Vec<u8> = percent_decode_str(value.trim()).collect();

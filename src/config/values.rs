@@ -10,6 +10,28 @@ pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> O
     known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
 }
 
+/// Splits a list at its commas. A list that is written and names nothing, such as ",", is rejected: it was to restrict
+/// something, and an empty list often allows everything.
+pub(crate) fn list_items(text: &str) -> Result<Vec<&str>, String> {
+    let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    if items.is_empty() && !text.trim().is_empty() {
+        return Err("the list names nothing: remove the setting, or write what the list should have".into());
+    }
+    Ok(items)
+}
+
+/// Returns a setting's value for an error message, without what may be a credential: the part before an @, and the query
+/// of a URL.
+pub(crate) fn without_credentials(value: &str) -> String {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
+    let rest = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
+    if scheme.is_empty() {
+        return rest;
+    }
+    let rest = rest.split_once('?').map_or(rest.clone(), |(path, _)| format!("{path}?…"));
+    format!("{scheme}://{rest}")
+}
+
 /// The file of a secret that not everybody has: Compose mounts an empty one where there is none.
 pub(super) fn filled(path: &Option<PathBuf>) -> Option<&PathBuf> {
     path.as_ref().filter(|path| !std::fs::metadata(path).is_ok_and(|file| file.len() == 0))

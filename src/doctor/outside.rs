@@ -44,6 +44,8 @@ pub(super) struct Outside<'a> {
     order: &'a DoctorOrder,
     pub(super) report: &'a mut Report,
     pub(super) vantage: Vantage,
+    /// Whether the connection ends on this machine, at a name that browsers trust without TLS.
+    local: bool,
     /// Whether what is said to the server is for nobody else.
     private: bool,
 }
@@ -55,7 +57,8 @@ pub(super) async fn look(page: &Url, order: &DoctorOrder, report: &mut Report) {
         Err(why) => return report.missed("certificates", why),
     };
     let vantage = Vantage::of_visitor();
-    let mut outside = Outside { target: Target::new(page.clone()), trust, order, report, vantage, private: false };
+    let target = Target::new(page.clone());
+    let mut outside = Outside { target, trust, order, report, vantage, local: false, private: false };
     match outside.look().await {
         Ok(()) => {}
         Err(found) if outside.vantage.is_container && found.is_unreachable() => {
@@ -71,7 +74,7 @@ impl Outside<'_> {
     /// An error is a finding behind which there is nothing more to see.
     async fn look(&mut self) -> Result<(), Found> {
         let page = self.look_at_page().await?;
-        if !self.target.tls() && !self.target.is_local() {
+        if !self.target.tls() && !self.local {
             self.report.found(Found::new(Finding::PlainHttp, self.target.url(""), "browsers except only localhost"));
         }
         self.look_at_api(&page).await?;
@@ -85,8 +88,8 @@ impl Outside<'_> {
         }
         let Some((mut socket, welcome)) = self.look_at_socket().await? else { return Ok(()) };
         let servers: Vec<IceServer> = ice_servers(&welcome);
-        let longest = Duration::from_secs(welcome["heartbeat_seconds"].as_u64().unwrap_or(25)) + PING_LATE;
-        let longest = longest.min(PING_PATIENCE);
+        let longest = Duration::from_secs(welcome["heartbeat_seconds"].as_u64().unwrap_or(25));
+        let longest = longest.saturating_add(PING_LATE).min(PING_PATIENCE);
         if !self.order.quick {
             self.report.busy(&format!("waiting for the server's ping, up to {} s (--quick: not)", longest.as_secs()));
         }
@@ -138,8 +141,9 @@ impl Outside<'_> {
         let (tcp, address) = web::connect(&self.target.host(), self.target.port()).await?;
         self.vantage.is_near |= is_own(address.ip());
         self.report.well("connection", format!("{address} answers after {} ms", begun.elapsed().as_millis()));
+        self.local = self.target.is_local(address.ip());
         if !self.target.tls() {
-            self.private = self.target.is_local();
+            self.private = self.local;
             return Ok(());
         }
         let about = self.target.authority();
@@ -153,10 +157,14 @@ impl Outside<'_> {
         Ok(())
     }
 
-    /// Another connection of the same kind: with the certificate no worse than at first, because a token may be sent by it.
+    /// Another connection of the same kind: no less private than the first one, because a token may be sent by it.
     async fn connect(&self) -> Result<Stream, Found> {
-        let (tcp, _) = web::connect(&self.target.host(), self.target.port()).await?;
+        let (tcp, address) = web::connect(&self.target.host(), self.target.port()).await?;
         if !self.target.tls() {
+            if self.private && !self.target.is_local(address.ip()) {
+                let why = format!("it led to this machine at first, and now to {address}");
+                return Err(Found::new(Finding::PlainHttp, self.target.url(""), why));
+            }
             return Ok(Box::new(tcp));
         }
         match web::secure(tcp, &self.target.host(), &self.trust, &self.target.authority()).await? {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::findings::Finding;
 use super::report::{Found, Report};
@@ -17,13 +17,27 @@ use crate::protocol::IceServer;
 /// How long bytes through the relay may take; they are sent anew meanwhile.
 const DATA_PATIENCE: Duration = Duration::from_secs(3);
 const DATA_AGAIN: Duration = Duration::from_millis(300);
-/// How many URLs are looked at.
+/// How many URLs are looked at, and how long all of them together may take: each of their servers may delay every answer.
 const URLS: usize = 12;
+const URLS_PATIENCE: Duration = Duration::from_secs(180);
 
 const LOOK: &str = "relay";
 
-/// Looks at all servers, one after the other.
+/// Looks at all servers, one after the other, for a bounded time.
 pub(super) async fn look(servers: &[IceServer], trust: &Trust, vantage: Vantage, report: &mut Report) {
+    look_within(URLS_PATIENCE, servers, trust, vantage, report).await;
+}
+
+async fn look_within(patience: Duration, servers: &[IceServer], trust: &Trust, vantage: Vantage, report: &mut Report) {
+    if timeout(patience, look_at_all(servers, trust, vantage, report)).await.is_err() {
+        report.missed(
+            LOOK,
+            format!("the servers took longer than {} s; those not named here remain", patience.as_secs()),
+        );
+    }
+}
+
+async fn look_at_all(servers: &[IceServer], trust: &Trust, vantage: Vantage, report: &mut Report) {
     let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (url, server)));
     let urls: Vec<_> = urls.take(URLS).collect();
     if !urls.iter().any(|(url, _)| url.starts_with("turn")) {
@@ -256,6 +270,18 @@ fn any(like: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Time goes as fast as nothing happens.
+    #[tokio::test(start_paused = true)]
+    async fn silent_relays_take_no_longer_together_than_allowed() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let url = format!("turn:127.0.0.1:{}", silent.local_addr().unwrap().port());
+        let servers = [IceServer { urls: vec![url; URLS], username: None, credential: None }];
+        let (begun, patience) = (Instant::now(), Duration::from_secs(10));
+        let (trust, mut report) = (Trust::new(None).unwrap(), Report::new(true));
+        look_within(patience, &servers, &trust, Vantage::of_visitor(), &mut report).await;
+        assert!(begun.elapsed() < 2 * patience, "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn urls_say_where_and_how() {

@@ -8,6 +8,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::findings::Finding;
+use crate::protocol::{is_displayable, is_invisible};
+
+/// Characters that are kept of one text.
+const CHARS: usize = 400;
 
 /// Something that is wrong, and where.
 #[derive(Clone, Debug)]
@@ -20,12 +24,12 @@ pub(super) struct Found {
 impl Found {
     /// `about` is the address, file or setting; `detail` what was seen, without secrets.
     pub(super) fn new(finding: Finding, about: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { finding, about: about.into(), detail: detail.into() }
+        Self { finding, about: clean(&about.into()), detail: clean(&detail.into()) }
     }
 
     /// The same at the address where it was met first.
     pub(super) fn about(self, about: &str) -> Self {
-        Self { about: about.to_owned(), ..self }
+        Self { about: clean(about), ..self }
     }
 
     /// Tells whether no connection was made at all.
@@ -69,14 +73,14 @@ impl Report {
 
     /// Something is well, or is what it is.
     pub(super) fn well(&mut self, look: &'static str, said: impl Into<String>) {
-        let said = said.into();
-        self.say(&format!("  ok  {look}: {}", plain(&said)));
+        let said = clean(&said.into());
+        self.say(&format!("  ok  {look}: {said}"));
         self.looks.push(Look { look, said });
     }
 
     /// Something is under way that takes its time.
     pub(super) fn busy(&self, what: &str) {
-        self.say(&format!("  ..  {}", plain(what)));
+        self.say(&format!("  ..  {}", clean(what)));
     }
 
     /// Something is wrong. The same thing at the same place is said once.
@@ -86,18 +90,15 @@ impl Report {
         }
         let (what, fix) = found.finding.texts();
         let name = found.finding.name();
-        self.say(&format!(
-            "FOUND {name}: {}\n      {what} ({})\n      Fix: {fix}",
-            plain(&found.about),
-            plain(&found.detail)
-        ));
+        let Found { about, detail, .. } = &found;
+        self.say(&format!("FOUND {name}: {about}\n      {what} ({detail})\n      Fix: {fix}"));
         self.found.push(found);
     }
 
     /// Something could not be looked at.
     pub(super) fn missed(&mut self, look: &'static str, said: impl Into<String>) {
-        let said = said.into();
-        self.say(&format!("  ??  {look}: not looked at: {}", plain(&said)));
+        let said = clean(&said.into());
+        self.say(&format!("  ??  {look}: not looked at: {said}"));
         self.missed.push(Look { look, said });
     }
 
@@ -134,9 +135,11 @@ impl Report {
     }
 }
 
-/// Returns a text without what would control a terminal: a server may have said it.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+/// Returns the beginning of a text, with spaces in place of characters that control a terminal, change the direction of
+/// the text or are not seen (R96): a server may have sent it.
+fn clean(text: &str) -> String {
+    let is_plain = |c| is_displayable(c) && !is_invisible(c);
+    text.chars().map(|c| if is_plain(c) { c } else { ' ' }).take(CHARS).collect()
 }
 
 /// Whoever has hung up hears nothing more.

@@ -95,10 +95,14 @@ impl Target {
         headers
     }
 
-    /// To whom a browser would give a camera without TLS.
-    pub(super) fn is_local(&self) -> bool {
+    /// Tells whether a browser gives the page a camera without TLS. `address` is that of the connection: browsers resolve
+    /// `localhost` and the names below it to this machine themselves, and a DNS server may resolve them to another one.
+    pub(super) fn is_local(&self, address: IpAddr) -> bool {
         let host = self.host();
-        host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        let is_trusted = host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        is_trusted && address.to_canonical().is_loopback()
     }
 }
 
@@ -129,9 +133,19 @@ mod tests {
 
     #[test]
     fn cameras_are_given_to_this_machine_itself() {
-        let is_local = |page: &str| target(page).is_local();
-        assert!(is_local("http://localhost:1") && is_local("http://[::1]:1") && is_local("http://127.9.9.9/"));
-        assert!(!is_local("http://0.0.0.0:1") && !is_local("http://meet.example"));
+        for (page, address, expected) in [
+            ("http://localhost:1", "127.0.0.1", true),
+            ("http://meet.localhost:1", "::1", true),
+            ("http://[::1]:1", "::1", true),
+            ("http://127.9.9.9/", "127.9.9.9", true),
+            ("http://0.0.0.0:1", "127.0.0.1", false),
+            ("http://meet.example", "127.0.0.1", false),
+            // As a DNS server resolves it that is not to be trusted.
+            ("http://localhost:1", "203.0.113.7", false),
+            ("http://meet.localhost:1", "10.0.0.1", false),
+        ] {
+            assert_eq!(target(page).is_local(address.parse().unwrap()), expected, "{page} at {address}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::addresses::is_internal;
 use crate::app::App;
+use crate::config::list_items;
 use crate::limits::SharedAddress;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -51,7 +52,7 @@ impl FromStr for Networks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let nets = text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| {
+        let nets = list_items(text)?.into_iter().map(|part| {
             let net = part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
             net.map_err(|_| format!("{part:?} is no address or network such as 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
         });
@@ -222,8 +223,7 @@ impl FromStr for Origins {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let origins = parts.map(|part| match part {
+        let origins = list_items(text)?.into_iter().map(|part| match part {
             "*" => Ok(part.into()),
             _ if part.contains('*') => Err(format!(
                 "{part:?}: there are no wildcards: list each origin, such as https://a.example.com,https://b.example.com, \

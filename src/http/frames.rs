@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::client::normalized;
+use crate::config::list_items;
 
 /// Origins of pages that may show the meeting in a frame, besides its own.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +13,7 @@ impl FromStr for FrameAncestors {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        parts.map(parse_origin).collect::<Result<_, _>>().map(Self)
+        list_items(text)?.into_iter().map(parse_origin).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn listed_origins_are_in_both_policies_as_browsers_write_them() {
-        let none: FrameAncestors = " , ".parse().unwrap();
+        let none: FrameAncestors = "".parse().unwrap();
         assert_eq!((none.sources().as_str(), none.allowlist().as_str()), ("'self'", "(self)"));
         let two: FrameAncestors = "https://Portal.example:443/, http://会议.example:8080".parse().unwrap();
         assert_eq!(two.sources(), "'self' https://portal.example http://xn--6oqu09l.example:8080");

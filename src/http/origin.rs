@@ -18,6 +18,7 @@ use super::api::{ApiError, success};
 use super::client::{FORWARDED_HOST, Origins, Proxies, host_of, split_port};
 use crate::access::{NONCE_BYTES, OriginRejection, PROOF_LIFETIME, RequestOrigin};
 use crate::app::App;
+use crate::config::list_items;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -159,12 +160,7 @@ impl FromStr for ServerNames {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(parse_name)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        list_items(text)?.into_iter().map(parse_name).collect::<Result<_, _>>().map(Self)
     }
 }
 

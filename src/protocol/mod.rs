@@ -20,6 +20,7 @@ pub use codes::{CloseCode, ErrorCode, LeaveReason, Link, NotResumed, RoleReason}
 pub use frame::{Frame, Head, Outgoing};
 pub use moderation::{Ask, Moderation, Permissions, Role, Settings, SettingsPatch, Switch};
 pub use names::{NAME_CHARS, PeerId, PeerName, ROOM_CHARS, RoomName};
+pub(crate) use names::{is_displayable, is_invisible};
 pub use quality::{LINKS, LinkReport};
 pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, Waiting, Welcome};
 pub(crate) use state::{KEY_CHARS, SIGN, TEXT_CHARS, has_sign, is_sign};

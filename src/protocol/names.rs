@@ -127,7 +127,7 @@ fn check_visible(name: &str) -> Result<(), String> {
 /// Returns whether nothing is drawn for a character: the ignorable ones (UAX #44), all bidirectional controls among them,
 /// and five more that fonts leave blank: the Braille blank, interlinear annotations, the object replacement character, and
 /// the null notehead.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
         || matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffc}' | '\u{1d159}')
 }

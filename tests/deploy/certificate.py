@@ -137,6 +137,43 @@ class Certificate(unittest.TestCase):
         self.assertEqual(elsewhere.read_text(), "untouched")
         self.assertFalse((self.folder / "certs/tls.key").is_symlink())
 
+    def test_the_hook_follows_no_link_in_the_path_to_the_folder(self):
+        self.assertEqual(self.make("DOMAIN=meet.example.org", "EMAIL=a@example.org")[0], 0)
+        renewal = (self.folder / "letsencrypt/renewal/meet.example.org.conf").read_text().partition("= ")[2]
+        lineage = self.folder / "letsencrypt/live/meet.example.org"
+        for name in ["certs", "."]:
+            with self.subTest(name=name), tempfile.TemporaryDirectory() as other:
+                # As the owner of the checkout could, whose folder is elsewhere now.
+                moved = pathlib.Path(other).resolve()
+                victim = moved / "victim"
+                (victim / "certs").mkdir(parents=True)
+                replaced = pathlib.Path(os.path.normpath(self.folder / name))
+                os.rename(replaced, moved / "away")
+                replaced.symlink_to(victim / "certs" if name == "certs" else victim)
+                try:
+                    away = moved / "away" if name == "." else self.folder
+                    environment = os.environ | {"PATH": f"{away}/bin:{os.environ['PATH']}", "RENEWED_LINEAGE": f"{away}/{lineage.relative_to(self.folder)}"}
+                    hook = renewal.replace(f"'{self.folder}/letsencrypt", f"'{away}/letsencrypt")
+                    ran = subprocess.run(["bash", "-c", hook], cwd=other, env=environment, capture_output=True, text=True, timeout=20)
+                finally:
+                    replaced.unlink()
+                    os.rename(moved / "away", replaced)
+                self.assertEqual(ran.returncode, 1, ran.stderr)
+                self.assertIn(f"leads to {victim}/certs", ran.stderr)
+                self.assertEqual([*(victim / "certs").iterdir()], [])
+
+    def test_a_checkout_behind_a_link_of_its_owner_is_found_by_both_names(self):
+        link = self.folder.parent / f"{self.folder.name}-link"
+        link.symlink_to(self.folder)
+        self.addCleanup(link.unlink)
+        environment = os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "LETSENCRYPT": f"{self.folder}/letsencrypt", "PWD": str(link)}
+        made = subprocess.run(["bash", "-c", 'cd "$1" && exec scripts/certificate meet.example.org a@example.org', "-", link],
+                              env=environment, capture_output=True, text=True, timeout=100)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertTrue((self.folder / "certs/tls.crt").exists())
+        called = "".join(file.read_text() for file in self.folder.rglob("docker.called"))
+        self.assertIn(f"label=com.docker.compose.project.working_dir={link} ", called)
+
     def headers(self, settings, folder="certs"):
         """What nginx's start script fills into the template, or what it says when it refuses a setting."""
         script = '. nginx/start/17-headers.envsh >&2; printf "%s\\n" "$ROUNDTABLE_FRAME_SOURCES" "$ROUNDTABLE_FRAME_ALLOWLIST" "$ROUNDTABLE_HSTS"'

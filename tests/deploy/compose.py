@@ -330,6 +330,15 @@ class Monitoring(unittest.TestCase):
                 servers = [f"{name}:18081" for name in sorted(found) if name.startswith("server")]
                 self.assertEqual(watched, [{"targets": servers}])
 
+    def test_grafana_asks_nobody_outside_and_answers_under_the_name_in_the_documents(self):
+        settings = services(ROOT / "deploy/monitoring/services.yml")["grafana"]["environment"]
+        for name in ["ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES", "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+                     "NEWS_NEWS_FEED_ENABLED", "SNAPSHOTS_EXTERNAL_ENABLED"]:
+            self.assertEqual(settings[f"GF_{name}"], "false", name)
+        self.assertEqual(settings["GF_PLUGINS_PREINSTALL_DISABLED"], "true")
+        self.assertEqual(settings["GF_SERVER_ENFORCE_DOMAIN"], "true")
+        self.assertIn(f"http://{settings['GF_SERVER_DOMAIN']}:3000", (ROOT / "docs/METRICS.md").read_text())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -27,7 +27,7 @@ const [CONNECTIONS, PER_ADDRESS] = [768, 100];
 // So many requests at a time are more than the server has places for, or one address may have there.
 const [REQUESTS, REQUESTS_PER_ADDRESS] = [90, 64];
 
-let folder, http, https, ports, inner, base, plain, acme;
+let folder, http, https, other, ports, inner, base, plain, acme;
 
 /** A program until the test ends. */
 function start(program, args, env) {
@@ -97,12 +97,18 @@ async function record(method, path, room, body, headers = {}) {
   return { status: answer.statusCode, ...JSON.parse(Buffer.concat(await answer.toArray()).toString()) };
 }
 
+/** What all logs of nginx together say. */
+async function logs() {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.log'));
+  return (await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))).join('');
+}
+
 const look = async (room) => JSON.parse((await get(`${base}signal-api/v1/rooms/${room}`)).body).data;
 const whose = async (room) => (await look(room)).members_max;
 
 before(async () => {
   folder = await sandbox.folder();
-  [http, https] = [await freePort(), await freePort()];
+  [http, https, other] = [await freePort(), await freePort(), await freePort()];
   ports = [await freePort(), await freePort(), await freePort()];
   inner = [await freePort(), await freePort()];
   [base, plain] = [`https://localhost:${https}/`, `http://localhost:${http}/`];
@@ -115,7 +121,7 @@ before(async () => {
     `${loadStream} pid ${folder}/nginx.pid; error_log ${folder}/error.log; worker_processes 2;
      events { worker_connections ${CONNECTIONS}; }
      include ${folder}/front.conf;
-     http { ${temp.join(' ')} include ${folder}/conf.d/*.conf; }`,
+     http { ${temp.join(' ')} access_log ${folder}/access.log; include ${folder}/conf.d/*.conf; }`,
   );
   const program = (await run('sh', ['-c', 'PATH=$PATH:/usr/sbin command -v nginx'])).trim();
   await writeFile(
@@ -144,6 +150,18 @@ test('before there is a certificate, port 80 has the proof for Let’s Encrypt a
 
   const { status, headers } = await get(`${plain}r/standup?name=Ada`);
   assert.deepEqual([status, headers.location], [301, 'https://localhost/r/standup?name=Ada']);
+
+  // The log of Debian's nginx.conf, which an unknown name is in, has what comes to a server that says nothing of logs.
+  await writeFile(
+    join(folder, 'conf.d/other.conf'),
+    `server { listen 127.0.0.1:${other}; location / { return 204; } }`,
+  );
+  await nginx('-s', 'reload');
+  await until('the other server answers', () => get(`http://127.0.0.1:${other}/`));
+  for (const path of ['r/secret-room', '?room=secret-room', 'signal-api/ws?room=secret-room']) await get(plain + path);
+  await get(`http://127.0.0.1:${other}/last`);
+  await until('the log has the last request', async () => /GET \/last HTTP/.test(await logs()));
+  assert.doesNotMatch(await logs(), /secret-room|standup|name=Ada/);
 });
 
 test('certbot gets one by the line of the README; with it page and sockets come through TLS, and who asks is passed on', async () => {
@@ -170,10 +188,29 @@ test('certbot gets one by the line of the README; with it page and sockets come 
 
   await get(`${base}signal-api/v1/admin/rooms/secret-room`);
   await get(`${base}r/secret-room?name=Ada`);
-  const log = () => readFile(join(folder, 'roundtable.log'), 'utf8');
-  await until('the log has it', async () => /"GET \/r\/- HTTP/.test(await log()));
-  assert.match(await log(), /"GET \/signal-api\/v1\/admin\/rooms\/- HTTP/);
-  assert.doesNotMatch(await log(), /secret-room|standup|name=Ada/);
+  await until('the log has it', async () => /"GET \/r\/- HTTP/.test(await logs()));
+  assert.match(await logs(), /"GET \/signal-api\/v1\/admin\/rooms\/- HTTP/);
+  assert.doesNotMatch(await logs(), /secret-room|standup|name=Ada/);
+});
+
+test('under a sub-path of an nginx with the usual log no room is in that log', async () => {
+  const given = await readFile(join(root, 'nginx/sub-path.conf'), 'utf8');
+  await writeFile(join(folder, 'sub-path.conf'), given.replace('https://nginx:19003/', `http://127.0.0.1:${ports[0]}/`));
+  await writeFile(
+    join(folder, 'conf.d/other.conf'),
+    `server { listen 127.0.0.1:${other}; include ${folder}/sub-path.conf; location / { return 204; } }`,
+  );
+  await nginx('-t', '-q');
+  await nginx('-s', 'reload');
+  const outer = `http://127.0.0.1:${other}/meet`;
+  await until('the page is there', async () => (await get(`${outer}/`)).status === 200);
+  assert.equal((await get(`${outer}?room=secret-room`)).status, 308);
+  // The page of this test has no file for rooms.
+  assert.equal((await get(`${outer}/r/secret-room`)).status, 307);
+  await (await Member.join(`${outer}/`, 'secret-room', 'Ada')).leave();
+  await get(`http://127.0.0.1:${other}/after`);
+  await until('the log has the last request', async () => /GET \/after HTTP/.test(await logs()));
+  assert.doesNotMatch(await logs(), /secret-room/);
 });
 
 test('the doctor finds nothing wrong with it but the name under which it looks', async () => {

@@ -67,7 +67,7 @@ fn an_engine_that_lets_nobody_in_says_why() {
     let wrong = "a-password-that-is-wrong";
     for (url, why) in [
         (format!("redis://:{SECRET}@127.0.0.1:{port}"), None),
-        (format!("redis://:{wrong}@127.0.0.1:{port}"), Some("invalid username-password pair")),
+        (format!("redis://:{wrong}@127.0.0.1:{port}"), Some("WRONGPASS")),
         (format!("redis://127.0.0.1:{port}"), Some("it wants a password")),
         (format!("rediss://:{SECRET}@127.0.0.1:{port}"), Some("it may have no TLS")),
         (format!("redis://:{SECRET}@127.0.0.1:{tls}"), Some("it may have TLS")),
@@ -86,6 +86,70 @@ fn an_engine_that_lets_nobody_in_says_why() {
                 assert!(said.detail().contains(why), "{why}: {said:?}");
             }
         }
+    }
+}
+
+/// Redis 7 repeats the arguments of a command that it does not know, here those of `HELLO 3 AUTH default <password>`.
+#[test]
+fn an_engine_that_repeats_the_password_does_not_bring_it_into_log_or_report() {
+    let folder = Folder::new();
+    let port = free_port();
+    let conf = format!("port {port}\nbind 127.0.0.1\nsave \"\"\nrename-command HELLO \"\"\ndir {}\n", folder.path(""));
+    let conf = folder.write("redis.conf", &conf);
+    let mut redis = Command::new("redis-server");
+    redis.arg(conf);
+    let _redis = Process::start(redis, SocketAddr::from(([127, 0, 0, 1], port)));
+    let url = format!("redis://:{SECRET}@127.0.0.1:{port}");
+    let settings = [("ROUNDTABLE_REDIS_URL", &*url), ("ROUNDTABLE_RESUME_KEY", "the-same-for-all-and-long-enough")];
+    // It looks for the secret in all that the doctor says.
+    let said = own(&folder, &settings);
+    said.only("engine_unreachable", "ROUNDTABLE_REDIS_URL");
+    assert!(said.detail().contains("ERR: it rejects HELLO"), "{said:?}");
+
+    let mut server = Running::start(&settings);
+    let line = server.line("the engine cannot be reached");
+    assert!(line["why"].as_str().unwrap().contains("ERR: it rejects HELLO"), "{line}");
+    assert!(!server.has_said(SECRET), "{:#?}", server.seen);
+}
+
+#[test]
+fn lists_that_name_nothing_and_an_empty_file_for_the_engine_are_refused() {
+    let folder = Folder::new();
+    for name in [
+        "ADMIN_ALLOWED_IPS",
+        "ALLOWED_ORIGINS",
+        "CERTIFICATE_PROBES",
+        "FRAME_ANCESTORS",
+        "ICE_URLS",
+        "SERVER_NAMES",
+        "TRUSTED_PROXIES",
+    ] {
+        let name = format!("ROUNDTABLE_{name}");
+        for value in [",", " , ,"] {
+            let said = own(&folder, &[(&name, value)]);
+            said.only("setting_wrong", &name);
+            assert!(said.detail().contains("names nothing"), "{said:?}");
+        }
+    }
+    let empty = folder.write("url", "");
+    own(&folder, &[("ROUNDTABLE_REDIS_URL_FILE", &empty)]).only("setting_wrong", "ROUNDTABLE_REDIS_URL_FILE");
+    assert!(!run(&[], &[("ROUNDTABLE_REDIS_URL_FILE", &empty)]).status.success());
+}
+
+#[test]
+fn a_refused_address_is_shown_without_its_password() {
+    let folder = Folder::new();
+    for (name, value) in [
+        ("ROUNDTABLE_OTLP_ENDPOINT", format!("http://me:{SECRET}@collector:4318")),
+        ("ROUNDTABLE_OTLP_ENDPOINT", format!("http://collector:4318?key={SECRET}")),
+        ("ROUNDTABLE_WEBHOOK_URL", format!("ftp://me:{SECRET}@app.example/events")),
+        ("ROUNDTABLE_ICE_URLS", format!("turn:me:{SECRET}@relay.example:3478")),
+    ] {
+        // It looks for the secret in all that the doctor says.
+        own(&folder, &[(name, &value)]).only("setting_wrong", name);
+        let started = run(&[], &[(name, &value)]);
+        let said = text(&started.stdout) + &text(&started.stderr);
+        assert!(!started.status.success() && said.contains(name) && !said.contains(SECRET), "{said}");
     }
 }
 

@@ -1,7 +1,11 @@
 //! A server as its clients see it, behind proxies that were written by hand.
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::stage::{ClosedPort, Folder, LATER, NOW, ONCE, SECRET, Turn, doctor, free_port, nginx, server};
 use crate::common::client::Client;
@@ -62,6 +66,73 @@ fn what_a_server_says_does_not_control_the_terminal() {
     let output = run(&["doctor", "--quick", &format!("http://localhost:{}", ports[0])], &[]);
     let said = text(&output.stdout);
     assert!(said.contains("[2JAll well.") && !said.contains('\u{1b}'), "{said:?}");
+}
+
+/// A server that answers everything that the doctor asks, and says this of its version and in its welcome; its port.
+fn malicious(version: &'static str, welcome: Value) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = move |mut stream: TcpStream, welcome: String| {
+        let mut head = [0; 4096];
+        let mut length = 0;
+        // Not taken off, as a WebSocket's handshake reads it.
+        while !head[..length].windows(4).any(|end| end == b"\r\n\r\n") {
+            length = stream.peek(&mut head).unwrap();
+            if length == 0 {
+                return;
+            }
+        }
+        let path = text(&head[..length]).split(' ').nth(1).unwrap().to_owned();
+        if path.contains("/signal-api/ws") {
+            let mut socket = tungstenite::accept(stream).unwrap();
+            socket.read().unwrap();
+            socket.send(Message::text(welcome)).unwrap();
+            while socket.read().is_ok() {}
+            return;
+        }
+        let data = match path.rsplit('/').next() {
+            Some("welcome") => json!({"name": "roundtable", "version": version}),
+            Some("check") => json!({"address_source": "direct"}),
+            _ => json!({}),
+        };
+        let body = match path.contains("/signal-api/") {
+            true => json!({"code": "SUCCESS", "data": data}).to_string(),
+            false => "<title>Roundtable</title>".to_owned(),
+        };
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        let length = body.len();
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, welcome) = (stream.unwrap(), welcome.to_string());
+            thread::spawn(move || answer(stream, welcome));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_cannot_stop_the_doctor_by_the_largest_number() {
+    let port = malicious("1", json!({"type": "welcome", "heartbeat_seconds": u64::MAX}));
+    doctor(&["--quick", &format!("http://localhost:{port}")], &[]).all_well();
+}
+
+#[test]
+fn what_a_server_says_has_a_length_and_only_visible_characters_in_both_formats() {
+    const BAD: &str = "\u{1b}\u{7f}\u{9b}\u{200b}\u{202e}\u{2028}\u{2066}\u{feff}";
+    let version: &str = Box::leak(format!("1{BAD}2{}", "x".repeat(5_000)).into_boxed_str());
+    let servers = json!([{"urls": [format!("stun:re{BAD}lay:no")]}]);
+    let port = malicious(version, json!({"type": "welcome", "heartbeat_seconds": 1, "ice_servers": servers}));
+    let page = format!("http://localhost:{port}");
+    for format in [&["--json"][..], &[]] {
+        let said = text(&run(&[&["doctor", "--quick", &page], format].concat(), &[]).stdout);
+        // As JSON writes a control character of ASCII, too.
+        let bad = said.chars().find(|c| *c != '\n' && BAD.contains(*c));
+        assert!(bad.is_none() && !said.contains("\\u"), "{bad:?} in {said:?}");
+        assert!(said.contains("Roundtable 1") && !said.contains(&"x".repeat(400)), "{said:?}");
+        assert!(said.contains("is no address of a STUN or TURN server"), "{said:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
 
 use super::address::{self, Address, Kind};
 
@@ -14,6 +14,20 @@ pub(super) const CONNECT: Duration = Duration::from_secs(2);
 pub(super) const STEP: Duration = Duration::from_secs(2);
 /// Number of slots in a cluster.
 const SLOTS: u16 = 16_384;
+/// Error codes with which a server may refuse the handshake, each with its meaning.
+const REFUSALS: [(&str, &str); 8] = [
+    ("NOAUTH", "authentication is required"),
+    ("WRONGPASS", "invalid username-password pair, or the user is disabled"),
+    ("NOPERM", "the user may not run a command of the handshake"),
+    ("NOPROTO", "it does not speak RESP3, as Redis 6 and newer do"),
+    ("DENIED", "its protected mode accepts only clients on its own machine"),
+    ("LOADING", "it is loading its data"),
+    ("MASTERDOWN", "it is a replica without its master"),
+    (
+        "ERR",
+        "it rejects HELLO, AUTH or SELECT: it may be older than Redis 6, have renamed HELLO, or be another program",
+    ),
+];
 
 /// Redis servers: a single one, or those of a cluster that have slots.
 #[derive(Debug)]
@@ -74,7 +88,20 @@ pub(super) async fn connect(
         let client = Client::open(info.clone())?;
         client.get_multiplexed_async_connection_with_config(&config).await
     };
-    connect.await.map_err(|error| error.to_string())
+    connect.await.map_err(|error| explain(&error))
+}
+
+/// Explains why there is no connection. A server may repeat the handshake in its answer, and with it the password: "unknown
+/// command 'HELLO', with args beginning with: '3' 'AUTH' …". So nothing of the answer is shown but a known code.
+fn explain(error: &RedisError) -> String {
+    if matches!(error.kind(), ErrorKind::Io | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported) {
+        return error.to_string();
+    }
+    let code = error.code().unwrap_or_default();
+    match REFUSALS.iter().find(|(known, _)| *known == code) {
+        Some((code, why)) => format!("{code}: {why}"),
+        None => "it answers the handshake with what is not understood".into(),
+    }
 }
 
 /// Sends a query with a time limit.
