@@ -29,6 +29,8 @@ struct State {
     /// The session's bytes.
     holding: Holding,
     end: Option<CloseCode>,
+    /// The session that was forgotten because it was full: its secret is still that of the member.
+    forgotten: Option<u64>,
     /// The most messages that waited at once since [`Outbox::take_most`].
     most: usize,
 }
@@ -60,6 +62,7 @@ impl Outbox {
         let mut detached = Self::of(state.release(), state.holding.account().clone());
         if state.end == Some(CloseCode::SlowConsumer) {
             detached.close(CloseCode::SlowConsumer);
+            detached.lock().forgotten = state.forgotten;
         }
         detached.address = self.address;
         detached
@@ -108,7 +111,7 @@ impl Outbox {
         state.end = Some(code);
         if code == CloseCode::SlowConsumer {
             // One that has not begun, since what was forgotten cannot be made up for: nobody resumes it.
-            drop(state.release());
+            state.forgotten = state.release().stay();
         }
         drop(state);
         self.reader.wake();
@@ -153,19 +156,20 @@ impl Outbox {
 
     fn of(mut session: Session, account: QueueAccount) -> Self {
         session.pause();
-        let mut state = State { session, holding: Holding::new(account), end: None, most: 0 };
+        let mut state = State { session, holding: Holding::new(account), end: None, forgotten: None, most: 0 };
         state.count();
         Self { state: Mutex::new(state), reader: AtomicWaker::new(), address: None }
     }
 
-    /// See [`Session::stay`].
+    /// Returns the session of its member (see [`Session::stay`]), also if that was forgotten because it was full.
     pub fn stay(&self) -> Option<u64> {
-        self.lock().session.stay()
+        let state = self.lock();
+        state.session.stay().or(state.forgotten)
     }
 
     /// Whether it serves this stay.
     pub fn is_of(&self, stay: u64) -> bool {
-        self.lock().session.is_of(stay)
+        self.stay() == Some(stay)
     }
 
     /// Gives the session away: its socket is lost. What is pushed here from now on is the socket's own affair.
