@@ -269,12 +269,17 @@ impl Hub {
         }
     }
 
-    /// A session does not go on here; whoever wished so joins, or is gone.
+    /// Ends a session that does not go on here, and joins with a new one if the client is still there. Until then the member
+    /// is lost: the join may be withdrawn or refused.
     pub(super) fn begin_afresh(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat, why: NotResumed) {
-        match shared.entrants.remove(&seat) {
-            Some(Entrant { newcomer, answer, .. }) => self.come(name, shared, newcomer, Some(why), answer),
+        let outbox = shared.share.local(seat).filter(|_| shared.share.is_connected(seat));
+        if let Some(handle) = outbox.map(|outbox| Arc::new(outbox.successor())) {
+            let lose = Act::Lose { seat, reason: LeaveReason::Closed };
             // Never too much: it ends something.
-            None => drop(self.act(name, shared, Act::Leave { seat, reason: LeaveReason::Closed }, None, None)),
+            let _ = self.act(name, shared, lose, Some(handle), None);
+        }
+        if let Some(Entrant { newcomer, answer, .. }) = shared.entrants.remove(&seat) {
+            self.come(name, shared, newcomer, Some(why), answer);
         }
     }
 

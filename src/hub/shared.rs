@@ -69,7 +69,6 @@ struct After {
 enum Todo {
     Answer(Context, Result<(), Refusal>),
     Ship(Seat, Post, Arc<Outbox>),
-    Afresh(Seat),
     Degraded(bool),
 }
 
@@ -199,7 +198,7 @@ impl Hub {
             },
             Output::Answer(context, result) => after.todo.push(Todo::Answer(context, result)),
             Output::Ship { seat, to, handle } => after.todo.push(Todo::Ship(seat, to, handle)),
-            Output::Afresh { seat, .. } => after.todo.push(Todo::Afresh(seat)),
+            Output::Afresh { seat } => after.spurned.push((seat, NotResumed::ResumeLost)),
             Output::Degraded(active) => after.todo.push(Todo::Degraded(active)),
             // Seen by `is_over`; the engine is asked by `drive`; departures and times do not come.
             Output::Over | Output::Ask(_) | Output::Tell(..) | Output::Effect(_) => {}
@@ -242,7 +241,6 @@ impl Hub {
                     let session = session.ship();
                     self.drive(name, shared, |share, now, emit| share.ship(now, seat, to, session, emit));
                 }
-                Todo::Afresh(seat) => self.begin_afresh(name, shared, seat, NotResumed::ResumeLost),
                 Todo::Degraded(active) => {
                     shared.degraded = active;
                     let frame = ServerMessage::Degraded { active }.to_frame();
@@ -256,10 +254,6 @@ impl Hub {
             }
         }
         for (seat, why) in std::mem::take(&mut after.spurned) {
-            // What still comes for that session is for nobody.
-            if let Some(successor) = shared.share.local(seat).map(|to| to.successor()) {
-                shared.share.divert(seat, Arc::new(successor));
-            }
             self.begin_afresh(name, shared, seat, why);
         }
     }

@@ -320,6 +320,12 @@ impl Run {
             assert!(
                 !matches!(member.is, Is::Joining | Is::Lost | Is::Moving),
                 "is neither in nor out: {member:?}\n{:#?}",
+        for share in world.servers.iter().filter_map(|server| server.share.as_ref()) {
+            for way in room.members().map(|(_, way)| way).filter(|way| way.home == Some(share.post())) {
+                let is_lost = room.is_lost(way.seat.id);
+                assert!(share.is_connected(way.seat) != is_lost, "has a connection or is lost: {way:?}");
+            }
+        }
                 world.servers[member.slot].share
             );
             if member.is == Is::Waiting {

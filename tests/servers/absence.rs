@@ -1,9 +1,10 @@
 //! Who loses its socket comes back at any server.
 
 use roundtable::cluster::local::LocalEngine;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rooms::until;
+use crate::common::client::Client;
 use crate::common::several::{Node, two};
 use crate::common::tokens::{Keys, later};
 use crate::common::{eventually, metric};
@@ -201,5 +202,80 @@ async fn who_comes_back_when_everybody_has_gone_begins_afresh_and_stays() {
         back.send(json!({"type": "leave"})).await;
         back.expect_close().await;
         eventually("an end", async || node.app.metrics.rooms.get() == 0).await;
+    }
+}
+
+/// Waits until this member is shown as lost or back.
+async fn until_link(client: &mut Client, id: &str, link: &str) {
+    loop {
+        let shown = until(client, "link").await;
+        if shown["id"] == id && shown["link"] == link {
+            return;
+        }
+    }
+}
+
+/// Waits until this member leaves; the reason.
+async fn until_left(client: &mut Client, id: &str) -> Value {
+    loop {
+        let left = until(client, "peer_left").await;
+        if left["id"] == id {
+            return left["reason"].clone();
+        }
+    }
+}
+
+/// The client hangs up, and its server knows it.
+async fn hang_up(client: Client, node: &Node) {
+    let others = node.app.metrics.sockets.get() - 1;
+    drop(client);
+    eventually("the end of a socket", async || node.app.metrics.sockets.get() == others).await;
+}
+
+/// Passes a message from one to the other, behind everything that their servers have told each other before.
+async fn pass(from: &mut Client, to: &mut Client) {
+    from.send(json!({"type": "signal", "to": to.id(), "data": "pass"})).await;
+    until(to, "signal").await;
+}
+
+#[tokio::test]
+async fn r52_whose_new_session_comes_to_nothing_at_another_server_leaves_after_its_window() {
+    let rates = ["MESSAGE", "ROOM_MESSAGE", "SERVER_MESSAGE"].map(|rate| format!("ROUNDTABLE_{rate}_RATE"));
+    let mut settings = vec![("ROUNDTABLE_RESUME_WINDOW", "5s")];
+    settings.extend(rates.iter().map(|rate| (rate.as_str(), "0")));
+    for is_busy in [false, true] {
+        let (_engine, a, b) = two(&settings).await;
+        let (mut eve, mut ada) = (a.join("r", "Eve").await, b.join("r", "Ada").await);
+        let bob = a.join("r", "Bob").await;
+        let (resume, id) = (bob.welcome["resume"].clone(), bob.id().to_owned());
+        drop(bob);
+        until_link(&mut ada, &id, "lost").await;
+        // The move is carried out, and the session does not come yet.
+        a.cut_off(true).await;
+        let mut back = b.connect("r").await;
+        back.send(json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": 1_000_000})).await;
+        until_link(&mut ada, &id, "ok").await;
+        // The new session in its place is to wait behind this.
+        b.hold_acts(true);
+        for number in 0..if is_busy { 1_100 } else { 1 } {
+            ada.send(json!({"type": "state", "state": {"number": number}})).await;
+        }
+        ada.expect_nothing_but(&["error"]).await;
+        b.acts_are_held().await;
+        a.cut_off(false).await;
+        until_link(&mut eve, &id, "ok").await;
+        // Behind the question of the old server, the answer, and the session.
+        pass(&mut eve, &mut ada).await;
+        pass(&mut ada, &mut eve).await;
+        pass(&mut eve, &mut ada).await;
+        if is_busy {
+            back.expect_error("busy").await;
+            assert_eq!(back.expect_close().await, Some(4011));
+        } else {
+            hang_up(back, &b).await;
+        }
+        b.hold_acts(false);
+        until_link(&mut ada, &id, "lost").await;
+        assert_eq!(until_left(&mut ada, &id).await, "closed");
     }
 }

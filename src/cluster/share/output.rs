@@ -50,12 +50,11 @@ pub enum Output<'a, L, C> {
         /// The room, which knows by what it is here.
         room: &'a Room<Way>,
     },
-    /// A member has moved here, and its session does not go on. It is to join, in another session, or to leave.
+    /// A member has moved here, and its session does not go on. It is to be lost ([`Act::Lose`](crate::core::Act::Lose)),
+    /// by a way without a socket, and may join in another session, which may be refused.
     Afresh {
         /// Who.
         seat: Seat,
-        /// The way to it.
-        handle: L,
     },
     /// Whether the members of this server are cut off from those of others, to be told to all of them.
     Degraded(bool),
