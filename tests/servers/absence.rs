@@ -279,3 +279,80 @@ async fn r52_whose_new_session_comes_to_nothing_at_another_server_leaves_after_i
         assert_eq!(until_left(&mut ada, &id).await, "closed");
     }
 }
+
+#[tokio::test]
+async fn r101_who_shows_the_token_of_another_one_at_another_server_leaves_after_its_window_or_with_that_token() {
+    let keys = Keys::new();
+    for (window, seconds, reason) in [("3s", 600.0, "closed"), ("20s", 6.0, "unauthorized")] {
+        let single = [("ROUNDTABLE_TOKEN_SINGLE_PERSON", "true"), ("ROUNDTABLE_RESUME_WINDOW", window)];
+        let (_engine, a, b) = two(&[&single[..], &keys.settings("token")].concat()).await;
+        let token = |jti: &str, seconds| keys.token(json!({"room": "r", "exp": later(seconds), "jti": jti}));
+        let eves = token("eve", seconds);
+        let mut members = Vec::new();
+        for (name, token) in [("Ada", token("ada", 600.0)), ("Bob", token("bob", 600.0)), ("Eve", eves.clone())] {
+            let mut member = a.connect("r").await;
+            member.join_with(json!({"type": "join", "name": name, "token": token})).await;
+            members.push(member);
+        }
+        let [mut ada, bob, _eve] = members.try_into().ok().unwrap();
+        let (resume, last, id) = (bob.welcome["resume"].clone(), bob.last, bob.id().to_owned());
+        drop(bob);
+        until_link(&mut ada, &id, "lost").await;
+        let mut back = b.connect("r").await;
+        let join = json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": last, "token": eves});
+        back.send(join).await;
+        back.expect_error("token_in_use").await;
+        assert_eq!(back.expect_close().await, Some(4010));
+        assert_eq!(until_left(&mut ada, &id).await, reason);
+    }
+}
+
+#[tokio::test]
+async fn r110_a_host_whose_socket_ends_while_its_new_session_is_decided_keeps_its_window() {
+    let (_engine, a, b) = two(&[]).await;
+    let host = a.join("r", "Host").await;
+    let (mut ada, mut eve) = (a.join("r", "Ada").await, b.join("r", "Eve").await);
+    ada.expect("peer_joined").await;
+    let (resume, id) = (host.welcome["resume"].clone(), host.id().to_owned());
+    drop(host);
+    until_link(&mut ada, &id, "lost").await;
+    until_link(&mut eve, &id, "lost").await;
+    b.hold_acts(true);
+    let mut back = b.connect("r").await;
+    let join = json!({"type": "join", "name": "Host", "resume": resume});
+    back.send(join.clone()).await;
+    b.acts_are_held().await;
+    hang_up(back, &b).await;
+    b.hold_acts(false);
+    assert_eq!(ada.expect("peer_left").await["reason"], "superseded");
+    assert_eq!(ada.expect("peer_joined").await["peer"]["role"], "host");
+    assert_eq!(ada.expect("link").await["link"], "lost");
+    let mut back = b.connect("r").await;
+    assert_eq!(back.join_with(join).await["role"], "host");
+    assert_eq!(ada.expect("peer_left").await["reason"], "superseded");
+    assert_eq!(ada.expect("peer_joined").await["peer"]["role"], "host");
+    ada.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn r62_a_token_ends_the_member_whose_socket_ends_while_its_session_is_on_its_way() {
+    let keys = Keys::new();
+    let (_engine, a, b) = two(&keys.settings("token")).await;
+    let token = |seconds| keys.token(json!({"room": "r", "exp": later(seconds)}));
+    let join = |name, seconds| json!({"type": "join", "name": name, "token": token(seconds)});
+    let (mut ada, mut bob) = (b.connect("r").await, a.connect("r").await);
+    ada.join_with(join("Ada", 600.0)).await;
+    bob.join_with(join("Bob", 600.0)).await;
+    let (resume, last, id) = (bob.welcome["resume"].clone(), bob.last, bob.id().to_owned());
+    drop(bob);
+    until_link(&mut ada, &id, "lost").await;
+    a.cut_off(true).await;
+    let mut back = b.connect("r").await;
+    let mut again = join("Bob", 5.0);
+    (again["resume"], again["last_seq"]) = (resume, json!(last));
+    back.send(again).await;
+    until_link(&mut ada, &id, "ok").await;
+    drop(back);
+    until_link(&mut ada, &id, "lost").await;
+    assert_eq!(until_left(&mut ada, &id).await, "unauthorized");
+}
