@@ -29,6 +29,8 @@ struct State {
     /// Memory of the session.
     holding: Holding,
     end: Option<CloseCode>,
+    /// ID of the session that was discarded because its queue was full. The member's secret is still that session's.
+    forgotten: Option<u64>,
     /// Largest number of messages that waited at once since [`Outbox::take_most`].
     most: usize,
 }
@@ -61,6 +63,7 @@ impl Outbox {
         let mut detached = Self::of(state.release(), state.holding.account().clone());
         if state.end == Some(CloseCode::SlowConsumer) {
             detached.close(CloseCode::SlowConsumer);
+            detached.lock().forgotten = state.forgotten;
         }
         detached.address = self.address;
         detached
@@ -110,7 +113,7 @@ impl Outbox {
         if code == CloseCode::SlowConsumer {
             // Replaced by a session that has not begun, and so cannot be resumed: discarded messages cannot be
             // recovered.
-            drop(state.release());
+            state.forgotten = state.release().stay();
         }
         drop(state);
         self.reader.wake();
@@ -155,19 +158,20 @@ impl Outbox {
 
     fn of(mut session: Session, account: QueueAccount) -> Self {
         session.pause();
-        let mut state = State { session, holding: Holding::new(account), end: None, most: 0 };
+        let mut state = State { session, holding: Holding::new(account), end: None, forgotten: None, most: 0 };
         state.count();
         Self { state: Mutex::new(state), reader: AtomicWaker::new(), address: None }
     }
 
-    /// See [`Session::stay`].
+    /// Returns the session ID of its member (see [`Session::stay`]), also after its queue was full.
     pub fn stay(&self) -> Option<u64> {
-        self.lock().session.stay()
+        let state = self.lock();
+        state.session.stay().or(state.forgotten)
     }
 
     /// Returns whether it serves this session.
     pub fn is_of(&self, stay: u64) -> bool {
-        self.lock().session.is_of(stay)
+        self.stay() == Some(stay)
     }
 
     /// Hands the session over, because its socket is lost. What is pushed here from now on concerns the socket alone.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use opentelemetry::trace::SpanKind;
 use serde_json::value::RawValue;
 
-use super::{Ending, OwnPass, Trail, ending, pong, refuse, refuse_binary, refuse_for_now};
+use super::{Ending, OwnPass, Trail, ending, keeps_place, pong, refuse, refuse_binary, refuse_for_now, watch};
 use crate::access::{Credentials, PendingProof};
 use crate::app::App;
 use crate::cluster::share::DECIDED_WITHIN;
@@ -106,6 +106,7 @@ impl Hello<'_> {
                 decided = joining.answered() => break decided,
                 () = async { drop(draining.wait_for(|draining| *draining).await) } => {
                     hub::go_away(link.outbox());
+                    abandon(joining, pass, &Event::Closed(CloseCode::GoingAway));
                     return Err(Some(CloseCode::GoingAway));
                 }
                 () = &mut deadline => break Err(JoinError::Refused(Refusal::Busy)),
@@ -113,7 +114,10 @@ impl Hello<'_> {
                     Event::Received(Received::Alive) => {}
                     Event::Received(received) => early = Some(Box::new(received)),
                     Event::JoinTimeout => break Err(JoinError::Refused(Refusal::Busy)),
-                    other => return Err(ending(self.app, link, other)),
+                    other => {
+                        abandon(joining, pass, &other);
+                        return Err(ending(self.app, link, other));
+                    }
                 },
             }
         };
@@ -127,7 +131,10 @@ impl Hello<'_> {
                 Step::End(CloseCode::GoingAway)
             }
             Ok(membership) => self.entered(link, membership, pass, stay, guesses),
-            Err(error) => self.refused(link, &error, reference.as_deref()),
+            Err(error) => {
+                abandon(joining, pass, &Event::Closed(CloseCode::TryLater));
+                self.refused(link, &error, reference.as_deref())
+            }
         });
         Ok((step, early))
     }
@@ -340,6 +347,14 @@ impl Hello<'_> {
                 }
             }
         }
+    }
+}
+
+/// Takes a join back whose connection came to this end. Its member, if it is lost here, ends with the token that was shown.
+fn abandon(joining: Joining, pass: OwnPass, event: &Event) {
+    let says_goodbye = !(keeps_place(event) || matches!(event, Event::Closed(_)));
+    if let Some(absence) = joining.abandon(says_goodbye) {
+        watch(absence, pass, event);
     }
 }
 

@@ -183,24 +183,10 @@ impl Joined<'_> {
             Over::Happened(event) => reason(event),
         };
         match &over {
-            Over::Happened(
-                Event::End(End::Lost)
-                | Event::PeerTimeout
-                | Event::TooFast
-                | Event::HoldsTooMuch
-                | Event::Closed(CloseCode::SlowConsumer),
-            ) => {
-                tracing::debug!(reason = reason.as_str(), "lost");
-                let absence = self.membership.lose(reason);
-                if let Some(pass) = self.pass {
-                    let window = absence.window();
-                    tokio::spawn(watch_absent(absence, Some(pass), window, None));
-                }
-            }
-            Over::Happened(Event::End(End::PageEnded)) => {
-                tracing::debug!(reason = reason.as_str(), "page ended");
-                let absence = self.membership.lose(reason);
-                tokio::spawn(watch_absent(absence, self.pass, PAGE_RELOAD_WINDOW, Some(reason)));
+            Over::Happened(event) if keeps_place(event) => {
+                let how = if has_page_ended(event) { "page ended" } else { "lost" };
+                tracing::debug!(reason = reason.as_str(), "{how}");
+                watch(self.membership.lose(reason), self.pass, event);
             }
             // Somebody else has ended the session or resumed it: the close code says which.
             Over::Happened(Event::Closed(_)) => self.membership.leave(reason),
@@ -368,6 +354,33 @@ impl Joined<'_> {
             }
             Err(refusal) => refuse(link, &refusal, Some("renew"), reference.as_deref()),
         }
+    }
+}
+
+/// Returns whether a member whose connection came to this end stays for a while, lost (R52, R114).
+fn keeps_place(event: &Event) -> bool {
+    has_page_ended(event)
+        || matches!(
+            event,
+            Event::End(End::Lost)
+                | Event::PeerTimeout
+                | Event::TooFast
+                | Event::HoldsTooMuch
+                | Event::Closed(CloseCode::SlowConsumer)
+        )
+}
+
+fn has_page_ended(event: &Event) -> bool {
+    matches!(event, Event::End(End::PageEnded))
+}
+
+/// Ends the absence of a member, whose connection came to this end, when its token or its page has ended.
+fn watch(absence: Absence, pass: OwnPass, event: &Event) {
+    if has_page_ended(event) {
+        tokio::spawn(watch_absent(absence, pass, PAGE_RELOAD_WINDOW, Some(reason(event))));
+    } else if pass.is_some() {
+        let window = absence.window();
+        tokio::spawn(watch_absent(absence, pass, window, None));
     }
 }
 

@@ -44,7 +44,11 @@ pub(super) async fn leave(
     let room = RoomName::new(&goodbye.room).map_err(ApiError::room_invalid)?;
     let known = app.resume_key.check(&room, &goodbye.resume);
     // Delayed like a join (R66) before the response, whatever that is.
-    let shown = if known.is_some() { Shown::Goodbye } else { Shown::Nothing };
+    let shown = match known {
+        None => Shown::Nothing,
+        Some(_) if app.hub.fetches(&room) => Shown::Secret,
+        Some(_) => Shown::Goodbye,
+    };
     let client = knock(&app, peer, &headers, shown).await?;
     let (id, stay) = known.ok_or_else(|| {
         app.doors.guessed(client, Instant::now());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::shared::{Context, Shared};
-use super::{Hub, Membership};
+use super::{Absence, Hub, Membership};
 use crate::cluster::Way;
 use crate::core::session::Session;
 use crate::core::{Act, Comeback, Grant, Refusal, Room, Seat};
@@ -269,12 +269,17 @@ impl Hub {
         }
     }
 
-    /// Joins as a new session because the old one cannot be resumed. If its client has disconnected, the session ends.
+    /// Joins with a new session because the old one cannot be resumed, if its client is still connected. Until then the
+    /// member counts as disconnected, because the join may be withdrawn or rejected.
     pub(super) fn begin_afresh(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat, why: NotResumed) {
-        match shared.entrants.remove(&seat) {
-            Some(Entrant { newcomer, answer, .. }) => self.come(name, shared, newcomer, Some(why), answer),
+        let outbox = shared.share.local(seat).filter(|_| shared.share.is_connected(seat));
+        if let Some(handle) = outbox.map(|outbox| Arc::new(outbox.successor())) {
+            let lose = Act::Lose { seat, reason: LeaveReason::Closed };
             // Never `Busy`: ending a session is not limited.
-            None => drop(self.act(name, shared, Act::Leave { seat, reason: LeaveReason::Closed }, None, None)),
+            let _ = self.act(name, shared, lose, Some(handle), None);
+        }
+        if let Some(Entrant { newcomer, answer, .. }) = shared.entrants.remove(&seat) {
+            self.come(name, shared, newcomer, Some(why), answer);
         }
     }
 
@@ -289,27 +294,54 @@ impl Hub {
         self.finish(name, shared);
     }
 
-    /// Withdraws the join of a client that has disconnected before the answer.
-    fn abandon(self: &Arc<Self>, name: &RoomName, outbox: &Arc<Outbox>) {
+    /// Withdraws the join of a client that has disconnected before the answer. Returns the absence of the member that
+    /// remains, if its session is here.
+    fn abandon(
+        self: &Arc<Self>,
+        name: &RoomName,
+        id: PeerId,
+        outbox: &Arc<Outbox>,
+        hang_up: HangUp,
+    ) -> Option<Absence> {
+        let mut lost = None;
         self.with_shared(name, |shared| {
             let is_own = |(_, entrant): &(&Seat, &Entrant)| Arc::ptr_eq(&entrant.newcomer.outbox, outbox);
-            let Some(seat) = shared.entrants.iter().find(is_own).map(|(seat, _)| *seat) else { return };
-            let moves = shared.entrants.remove(&seat).is_some_and(|entrant| entrant.moves);
+            let Some(seat) = shared.entrants.iter().find(is_own).map(|(seat, _)| *seat) else {
+                return lost = self.absence_of(name, shared, id);
+            };
+            shared.entrants.remove(&seat);
             if self.drive(name, shared, |share, now, emit| share.withdraw(now, seat, emit)) {
+                lost = self.absence_of(name, shared, id);
                 return self.finish(name, shared);
             }
             let reason = LeaveReason::Closed;
-            let (act, handle) = if moves {
+            let (act, handle) = match hang_up {
+                HangUp::Leaves => (Act::Leave { seat, reason }, None),
                 // The client may still resume its session, which waits in another outbox.
-                (Act::Lose { seat, reason }, Some(Arc::new(outbox.successor())))
-            } else {
-                (Act::Leave { seat, reason }, None)
+                HangUp::Lost => (Act::Lose { seat, reason }, Some(Arc::new(outbox.successor()))),
             };
+            lost = handle.clone().map(|outbox| Absence::new(self, name, seat, outbox));
             // Never `Busy`: ending a session is not limited.
             let _ = self.act(name, shared, act, handle, None);
             self.finish(name, shared);
         });
+        lost
     }
+
+    /// Returns the member of this ID, if its session is here and has no socket.
+    fn absence_of(self: &Arc<Self>, name: &RoomName, shared: &Shared, id: PeerId) -> Option<Absence> {
+        let seat = shared.room()?.seat_of(id).filter(|seat| !shared.share.is_connected(*seat))?;
+        shared.share.local(seat).map(|outbox| Absence::new(self, name, seat, Arc::clone(outbox)))
+    }
+}
+
+/// Remains of a client that disconnects before its join is decided.
+#[derive(Clone, Copy, Debug)]
+enum HangUp {
+    /// Nothing.
+    Leaves,
+    /// A member that may return within its window (R52).
+    Lost,
 }
 
 /// A join without an answer. Dropping it withdraws the join.
@@ -318,6 +350,8 @@ pub struct Joining {
     hub: Arc<Hub>,
     room: RoomName,
     id: PeerId,
+    /// Whether it has the secret of an earlier stay, with which it may return.
+    has_secret: bool,
     outbox: Arc<Outbox>,
     answer: oneshot::Receiver<Decided>,
     decided: bool,
@@ -328,10 +362,11 @@ impl Joining {
         hub: Arc<Hub>,
         room: RoomName,
         id: PeerId,
+        has_secret: bool,
         outbox: Arc<Outbox>,
         answer: oneshot::Receiver<Decided>,
     ) -> Self {
-        Self { hub, room, id, outbox, answer, decided: false }
+        Self { hub, room, id, has_secret, outbox, answer, decided: false }
     }
 
     /// Returns the answer if it is there, or else the join that waits for it.
@@ -355,21 +390,44 @@ impl Joining {
         self.decided = true;
         let Admitted { seat, made } = decided?;
         debug_assert_eq!(seat.id, self.id);
-        Ok(Membership::new(Arc::clone(&self.hub), self.room.clone(), seat, Arc::clone(&self.outbox), made))
+        Ok(self.membership(seat, made))
+    }
+
+    fn membership(&self, seat: Seat, made: bool) -> Membership {
+        Membership::new(Arc::clone(&self.hub), self.room.clone(), seat, Arc::clone(&self.outbox), made)
+    }
+
+    /// Takes the wish back, or goes after it was refused. Returns the member of this client that is lost, if its session is
+    /// here: one that came with a secret may return within its window (R52), unless it `says_goodbye`.
+    pub fn abandon(mut self, says_goodbye: bool) -> Option<Absence> {
+        self.hang_up(says_goodbye)
+    }
+
+    fn hang_up(&mut self, says_goodbye: bool) -> Option<Absence> {
+        let hang_up = if self.has_secret && !says_goodbye { HangUp::Lost } else { HangUp::Leaves };
+        let lost = self.hub.abandon(&self.room, self.id, &self.outbox, hang_up);
+        let was_decided = std::mem::replace(&mut self.decided, true);
+        // Under the lock it was decided, or given up: there is no third.
+        match self.answer.try_recv() {
+            Ok(Ok(Admitted { seat, made })) if !was_decided => {
+                let membership = self.membership(seat, made);
+                match hang_up {
+                    HangUp::Lost => Some(membership.lose(LeaveReason::Closed)),
+                    HangUp::Leaves => {
+                        membership.leave(LeaveReason::Closed);
+                        None
+                    }
+                }
+            }
+            _ => lost,
+        }
     }
 }
 
 impl Drop for Joining {
     fn drop(&mut self) {
-        if self.decided {
-            return;
-        }
-        self.hub.abandon(&self.room, &self.outbox);
-        // Under the lock, the join was either decided or withdrawn.
-        if let Ok(Ok(Admitted { seat, made })) = self.answer.try_recv() {
-            let membership =
-                Membership::new(Arc::clone(&self.hub), self.room.clone(), seat, Arc::clone(&self.outbox), made);
-            membership.leave(LeaveReason::Closed);
+        if !self.decided {
+            self.hang_up(false);
         }
     }
 }

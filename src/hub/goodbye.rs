@@ -79,6 +79,11 @@ impl Hub {
         is_reached && !self.draining.load(Ordering::Relaxed) && !self.is_full(true)
     }
 
+    /// Returns whether a goodbye would make this server fetch the room from others.
+    pub fn fetches(&self, name: &RoomName) -> bool {
+        self.engine.is_some() && !self.lock(name).contains_key(name)
+    }
+
     fn leave_own(
         self: &Arc<Self>,
         name: &RoomName,

@@ -314,6 +314,10 @@ pub struct Absence {
 }
 
 impl Absence {
+    pub(super) fn new(hub: &Arc<Hub>, room: &RoomName, seat: Seat, outbox: Arc<Outbox>) -> Self {
+        Self { hub: Arc::clone(hub), room: room.clone(), seat, outbox: Some(outbox) }
+    }
+
     /// Returns the resume window.
     pub fn window(&self) -> Duration {
         self.hub.rules.resume_window

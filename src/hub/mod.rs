@@ -197,7 +197,7 @@ impl Hub {
             self.metrics.rooms.inc();
             self.begin(name)
         });
-        let (id, outbox) = (newcomer.id, Arc::clone(&newcomer.outbox));
+        let (id, has_secret, outbox) = (newcomer.id, newcomer.stay.is_some(), Arc::clone(&newcomer.outbox));
         match held {
             Held::Own(room) => {
                 let seat = Seat { id, session: self.sessions.fetch_add(1, Ordering::Relaxed) };
@@ -211,7 +211,7 @@ impl Hub {
                 let answer = self.knock(name, shared, newcomer);
                 self.clear(&mut rooms, name);
                 drop(rooms);
-                Joining::new(Arc::clone(self), name.clone(), id, outbox, answer).now()
+                Joining::new(Arc::clone(self), name.clone(), id, has_secret, outbox, answer).now()
             }
         }
     }

@@ -71,7 +71,6 @@ struct After {
 enum Todo {
     Answer(Context, Result<(), Refusal>),
     Ship(Seat, Post, Arc<Outbox>),
-    Afresh(Seat),
     Degraded(bool),
 }
 
@@ -203,7 +202,7 @@ impl Hub {
             },
             Output::Answer(context, result) => after.todo.push(Todo::Answer(context, result)),
             Output::Ship { seat, to, handle } => after.todo.push(Todo::Ship(seat, to, handle)),
-            Output::Afresh { seat, .. } => after.todo.push(Todo::Afresh(seat)),
+            Output::Afresh { seat } => after.spurned.push((seat, NotResumed::ResumeLost)),
             Output::Degraded(active) => after.todo.push(Todo::Degraded(active)),
             // `is_over` reports the end, `drive` sends requests and messages, and no departures or timers are emitted.
             Output::Over | Output::Ask(_) | Output::Tell(..) | Output::Effect(_) => {}
@@ -250,7 +249,6 @@ impl Hub {
                     let session = session.ship();
                     self.drive(name, shared, |share, now, emit| share.ship(now, seat, to, session, emit));
                 }
-                Todo::Afresh(seat) => self.begin_afresh(name, shared, seat, NotResumed::ResumeLost),
                 Todo::Degraded(active) => {
                     shared.degraded = active;
                     let frame = ServerMessage::Degraded { active }.to_frame();
@@ -264,10 +262,6 @@ impl Hub {
             }
         }
         for (seat, why) in std::mem::take(&mut after.spurned) {
-            // Further messages for the rejected session are discarded.
-            if let Some(successor) = shared.share.local(seat).map(|to| to.successor()) {
-                shared.share.divert(seat, Arc::new(successor));
-            }
             self.begin_afresh(name, shared, seat, why);
         }
     }

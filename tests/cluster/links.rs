@@ -119,15 +119,23 @@ fn what_has_come_and_is_not_due_is_bounded_by_size() {
     let large: Vec<Parcel> = (0..10).map(|at: usize| parcel(&at.to_string().repeat(LINK_BYTES / 4))).collect();
     let (mut from, mut to) = (Link::new(post(0), post(1)), Link::new(post(1), post(0)));
     let (mut now, mut got) = (Duration::ZERO, Vec::new());
-    let mut packets: Vec<Packet> = large.iter().map(|parcel| from.send(now, parcel.clone())).collect();
-    // In each round all that has not been acknowledged arrives, and then what was taken becomes due.
+    let mut packets = VecDeque::new();
+    for parcel in &large {
+        from.send(now, parcel.clone(), &mut |packet| packets.push_back(packet));
+    }
+    // In each round everything that is sent arrives, and then the accepted payloads become due.
     while !from.is_idle() {
-        for packet in packets.drain(..) {
-            to.receive(now, packet, &mut |_| {});
+        while let Some(packet) = packets.pop_front() {
+            let mut answers = Vec::new();
+            to.receive(now, packet, &mut |packet| answers.push(packet));
+            // Requests for retransmission would be answered until the payloads are due.
+            for answer in answers.into_iter().filter(|answer| !answer.again) {
+                from.receive(now, answer, &mut |packet| packets.push_back(packet));
+            }
         }
         now += Duration::from_secs(10);
-        to.tick(now, &mut |packet| from.receive(now, packet, &mut |_| {}));
-        from.tick(now, &mut |packet| packets.push(packet));
+        to.tick(now, &mut |packet| from.receive(now, packet, &mut |packet| packets.push_back(packet)));
+        from.tick(now, &mut |packet| packets.push_back(packet));
         let before = got.len();
         got.extend(std::iter::from_fn(|| to.due(|_| true)));
         let bytes: usize = got[before..].iter().map(Parcel::cost).sum();
@@ -136,6 +144,6 @@ fn what_has_come_and_is_not_due_is_bounded_by_size() {
     assert!(got == large, "everything comes once and in order");
     // One that is larger than all may be still comes, by itself.
     let huge = parcel(&"x".repeat(2 * LINK_BYTES));
-    to.receive(now, from.send(now, huge.clone()), &mut |_| {});
+    from.send(now, huge.clone(), &mut |packet| to.receive(now, packet, &mut |_| {}));
     assert_eq!(to.due(|_| true), Some(huge));
 }

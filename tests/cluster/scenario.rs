@@ -179,7 +179,12 @@ impl Run {
                 if withdrawn {
                     return;
                 }
-                Act::Leave { seat, reason: LeaveReason::Closed }
+                let reason = LeaveReason::Closed;
+                // Whoever has a secret may return.
+                if self.world.members.values().any(|member| member.client == client && member.version > 0) {
+                    return self.world.act(slot, Act::Lose { seat, reason }, Some(session), None);
+                }
+                Act::Leave { seat, reason }
             }
             // Comes again elsewhere, while it is still here.
             37 if is == Is::In => return self.join(client),
@@ -315,6 +320,12 @@ impl Run {
         let is_odd = |member: &&Member| (member.is == Is::In) != there.contains(&member.seat);
         let odd: Vec<&Member> = world.members.values().filter(is_odd).collect();
         assert!(odd.is_empty(), "no ghost, and nobody is missing: {odd:#?}");
+        for share in world.servers.iter().filter_map(|server| server.share.as_ref()) {
+            for way in room.members().map(|(_, way)| way).filter(|way| way.home == Some(share.post())) {
+                let is_lost = room.is_lost(way.seat.id);
+                assert!(share.is_connected(way.seat) != is_lost, "has a connection or is lost: {way:?}");
+            }
+        }
         let roster: BTreeMap<String, _> = room.members().map(|(peer, _)| (peer.id.to_string(), json!(peer))).collect();
         for member in world.members.values() {
             assert!(

@@ -271,9 +271,10 @@ impl World {
                 let member = members.get_mut(to).unwrap();
                 member.is = if member.is == Is::Moving { Is::In } else { member.is };
             }
-            Output::Afresh { seat, handle } => {
-                assert_eq!(seat.session, handle);
-                afresh.push(seat);
+            Output::Afresh { seat } => {
+                let member = members.get_mut(&seat.session).unwrap();
+                let is_there = std::mem::replace(&mut member.is, Is::Gone) == Is::Moving;
+                afresh.push((seat, is_there.then_some(member.client)));
             }
             Output::Answer(member, result) => answers.push((member, result)),
             Output::Ask(request) => asks.push(request),
@@ -338,9 +339,11 @@ impl World {
         }
         self.servers[slot].share = Some(share);
         ships.into_iter().for_each(|(seat, to)| self.ship(slot, seat, to));
-        for seat in afresh {
-            self.members.get_mut(&seat.session).unwrap().is = Is::Gone;
-            self.act(slot, Act::Leave { seat, reason: LeaveReason::Closed }, None, None);
+        for (seat, client) in afresh {
+            if self.servers[slot].share.as_ref().is_some_and(|share| share.is_connected(seat)) {
+                self.act(slot, Act::Lose { seat, reason: LeaveReason::Closed }, Some(seat.session), None);
+            }
+            again.extend(client);
         }
         for client in again {
             self.join(slot, client, StatePatch::default());

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,15 +17,17 @@ use roundtable::protocol::RoomName;
 use roundtable::server::Server;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::client::Client;
 
-/// The way to the engine, which can be cut.
+/// The way to the engine, which can be cut, and on which acts can be held up.
 #[derive(Debug)]
 struct Cuttable {
-    local: Local,
+    local: Arc<Local>,
     is_cut: Arc<AtomicBool>,
+    is_held: watch::Receiver<bool>,
+    held: Arc<AtomicUsize>,
 }
 
 impl Cuttable {
@@ -36,7 +38,18 @@ impl Cuttable {
 
 impl Bus for Cuttable {
     fn ask(&self, room: &RoomName, request: Request) -> Reply<Answer> {
-        self.or_not(|local| local.ask(room, request))
+        if !*self.is_held.borrow() || !matches!(request, Request::Append { .. }) {
+            return self.or_not(|local| local.ask(room, request));
+        }
+        let (local, mut is_held, held, room) =
+            (self.local.clone(), self.is_held.clone(), self.held.clone(), room.clone());
+        held.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let _ = is_held.wait_for(|is_held| !is_held).await;
+            held.fetch_sub(1, Ordering::SeqCst);
+            local.ask(&room, request).await
+        }
+        .boxed()
     }
 
     fn tell(&self, room: &RoomName, to: ServerId, bytes: Bytes) {
@@ -68,6 +81,8 @@ pub struct Node {
     pub ops: SocketAddr,
     pub app: Arc<App>,
     is_cut: Arc<AtomicBool>,
+    holds: watch::Sender<bool>,
+    held: Arc<AtomicUsize>,
     events: mpsc::Sender<Event>,
     shutdown: Option<oneshot::Sender<()>>,
     runtime: Option<Runtime>,
@@ -81,7 +96,9 @@ impl Node {
         let (config, is_cut) = (super::config(&all), Arc::new(AtomicBool::new(false)));
         let ((sender, mut published), (arrives, events)) = (mpsc::channel(4_096), mpsc::channel(4_096));
         let server = ServerId(fastrand::u64(..));
-        let bus = Arc::new(Cuttable { local: engine.connect(server, sender), is_cut: is_cut.clone() });
+        let ((holds, is_held), held) = (watch::channel(false), Arc::new(AtomicUsize::new(0)));
+        let local = Arc::new(engine.connect(server, sender));
+        let bus = Arc::new(Cuttable { local, is_cut: is_cut.clone(), is_held, held: held.clone() });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (arriving, cut) = (arrives.clone(), is_cut.clone());
         runtime.spawn(async move {
@@ -107,7 +124,8 @@ impl Node {
                 .await;
         });
         let ((address, ops), app) = super::within("a server", is_ready).await.expect("a server");
-        Self { address, ops, app, is_cut, events: arrives, shutdown: Some(shutdown), runtime: Some(runtime) }
+        let (shutdown, runtime) = (Some(shutdown), Some(runtime));
+        Self { address, ops, app, is_cut, holds, held, events: arrives, shutdown, runtime }
     }
 
     pub async fn connect(&self, room: &str) -> Client {
@@ -132,6 +150,16 @@ impl Node {
         self.is_cut.store(is_cut, Ordering::SeqCst);
         let event = if is_cut { Event::Disconnected } else { Event::Connected };
         self.events.send(event).await.expect("a running server");
+    }
+
+    /// Holds up the acts that it asks the engine for from now on, or lets them go.
+    pub fn hold_acts(&self, holds: bool) {
+        self.holds.send_replace(holds);
+    }
+
+    /// Waits until acts are held up.
+    pub async fn acts_are_held(&self) {
+        super::eventually("acts that are held up", async || self.held.load(Ordering::SeqCst) > 0).await;
     }
 
     /// It is gone from one moment to the next, and says nothing to anybody.

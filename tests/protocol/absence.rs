@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::common::TestServer;
 use crate::common::client::Client;
-use crate::common::http::ask;
+use crate::common::http::{ask, post};
+use crate::common::raw::Raw;
 use crate::common::receiver::Receiver;
 use crate::common::tokens::{Keys, later};
 
@@ -272,6 +273,66 @@ async fn r56_who_is_lost_when_the_meeting_is_ended_does_not_open_the_room_again(
         assert_eq!(bob.back(&server, json!({})).await.expect_close().await, Some(4009));
         assert_eq!(server.metric("roundtable_rooms").await, 0);
     }
+}
+
+/// Fills the queue of somebody who is lost.
+async fn overrun(server: &TestServer, from: &mut Client, to: &Bookmark) {
+    let before = server.metric("roundtable_slow_consumers_total").await;
+    for data in 0..9 {
+        from.send(json!({"type": "signal", "to": to.id, "data": data})).await;
+    }
+    from.expect_nothing().await;
+    assert_eq!(server.metric("roundtable_slow_consumers_total").await, before + 1);
+}
+
+#[tokio::test]
+async fn r56_who_is_removed_after_its_queue_was_full_is_not_let_in_by_its_secret_either() {
+    let server = TestServer::start(&[("ROUNDTABLE_OUTBOX_MESSAGES", "8")]).await;
+    for (action, code) in [("remove", 4008), ("end", 4009)] {
+        let (mut ada, bob) = pair(&server).await;
+        overrun(&server, &mut ada, &bob).await;
+        ada.send(json!({"type": "moderate", "action": action, "to": bob.id})).await;
+        if action == "end" {
+            assert_eq!(ada.expect_close().await, Some(code));
+        } else {
+            expect_left(&mut ada, &bob.id, "removed").await;
+        }
+        assert_eq!(bob.back(&server, json!({})).await.expect_close().await, Some(code));
+        if action == "remove" {
+            ada.send(json!({"type": "moderate", "action": "end"})).await;
+            ada.drain().await;
+        }
+    }
+    // And it may say goodbye by that secret.
+    let (mut ada, bob) = pair(&server).await;
+    overrun(&server, &mut ada, &bob).await;
+    let goodbye = json!({"room": ROOM, "resume": bob.resume}).to_string();
+    let answer = post(server.address, "/signal-api/v1/leave", &goodbye).await.json();
+    assert_eq!(answer["data"]["left"], true);
+    expect_left(&mut ada, &bob.id, "left").await;
+}
+
+#[tokio::test]
+async fn r56_who_did_not_read_when_the_meeting_was_ended_does_not_open_the_room_again() {
+    let settings = ["MESSAGE_RATE", "BYTE_RATE"].map(|rate| format!("ROUNDTABLE_{rate}"));
+    let [messages, bytes] = settings.each_ref().map(|rate| (rate.as_str(), "0"));
+    let server = TestServer::start(&[messages, bytes, ("ROUNDTABLE_OUTBOX_MESSAGES", "40")]).await;
+    let mut ada = server.join(ROOM, "Ada").await;
+    let (mut stalled, welcome) = Raw::connect_small(&server, ROOM).await.joined("Slow").await;
+    ada.expect("peer_joined").await;
+    for _ in 0..2_000 {
+        ada.send(json!({"type": "broadcast", "data": "x".repeat(20_000)})).await;
+        if server.metric("roundtable_slow_consumers_total").await > 0 {
+            break;
+        }
+    }
+    assert_eq!(ada.expect("link").await["link"], "lost");
+    assert_eq!(stalled.close_code().await, 4005);
+    ada.send(json!({"type": "moderate", "action": "end"})).await;
+    assert_eq!(ada.expect_close().await, Some(4009));
+    let mut again = server.connect(ROOM).await;
+    again.send(json!({"type": "join", "name": "Slow", "resume": welcome["resume"]})).await;
+    assert_eq!(again.expect_close().await, Some(4009));
 }
 
 #[tokio::test]

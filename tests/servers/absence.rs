@@ -1,9 +1,10 @@
 //! Who loses its socket comes back at any server.
 
 use roundtable::cluster::local::LocalEngine;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rooms::until;
+use crate::common::client::Client;
 use crate::common::several::{Node, two};
 use crate::common::tokens::{Keys, later};
 use crate::common::{eventually, metric};
@@ -202,4 +203,156 @@ async fn who_comes_back_when_everybody_has_gone_begins_afresh_and_stays() {
         back.expect_close().await;
         eventually("an end", async || node.app.metrics.rooms.get() == 0).await;
     }
+}
+
+/// Waits until this member is shown as lost or back.
+async fn until_link(client: &mut Client, id: &str, link: &str) {
+    loop {
+        let shown = until(client, "link").await;
+        if shown["id"] == id && shown["link"] == link {
+            return;
+        }
+    }
+}
+
+/// Waits until this member leaves; the reason.
+async fn until_left(client: &mut Client, id: &str) -> Value {
+    loop {
+        let left = until(client, "peer_left").await;
+        if left["id"] == id {
+            return left["reason"].clone();
+        }
+    }
+}
+
+/// The client hangs up, and its server knows it.
+async fn hang_up(client: Client, node: &Node) {
+    let others = node.app.metrics.sockets.get() - 1;
+    drop(client);
+    eventually("the end of a socket", async || node.app.metrics.sockets.get() == others).await;
+}
+
+/// Passes a message from one to the other, behind everything that their servers have told each other before.
+async fn pass(from: &mut Client, to: &mut Client) {
+    from.send(json!({"type": "signal", "to": to.id(), "data": "pass"})).await;
+    until(to, "signal").await;
+}
+
+#[tokio::test]
+async fn r52_whose_new_session_comes_to_nothing_at_another_server_leaves_after_its_window() {
+    let rates = ["MESSAGE", "ROOM_MESSAGE", "SERVER_MESSAGE"].map(|rate| format!("ROUNDTABLE_{rate}_RATE"));
+    let mut settings = vec![("ROUNDTABLE_RESUME_WINDOW", "5s")];
+    settings.extend(rates.iter().map(|rate| (rate.as_str(), "0")));
+    for is_busy in [false, true] {
+        let (_engine, a, b) = two(&settings).await;
+        let (mut eve, mut ada) = (a.join("r", "Eve").await, b.join("r", "Ada").await);
+        let bob = a.join("r", "Bob").await;
+        let (resume, id) = (bob.welcome["resume"].clone(), bob.id().to_owned());
+        drop(bob);
+        until_link(&mut ada, &id, "lost").await;
+        // The move is carried out, and the session does not come yet.
+        a.cut_off(true).await;
+        let mut back = b.connect("r").await;
+        back.send(json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": 1_000_000})).await;
+        until_link(&mut ada, &id, "ok").await;
+        // The new session in its place is to wait behind this.
+        b.hold_acts(true);
+        for number in 0..if is_busy { 1_100 } else { 1 } {
+            ada.send(json!({"type": "state", "state": {"number": number}})).await;
+        }
+        ada.expect_nothing_but(&["error"]).await;
+        b.acts_are_held().await;
+        a.cut_off(false).await;
+        until_link(&mut eve, &id, "ok").await;
+        // Behind the question of the old server, the answer, and the session.
+        pass(&mut eve, &mut ada).await;
+        pass(&mut ada, &mut eve).await;
+        pass(&mut eve, &mut ada).await;
+        if is_busy {
+            back.expect_error("busy").await;
+            assert_eq!(back.expect_close().await, Some(4011));
+        } else {
+            hang_up(back, &b).await;
+        }
+        b.hold_acts(false);
+        until_link(&mut ada, &id, "lost").await;
+        assert_eq!(until_left(&mut ada, &id).await, "closed");
+    }
+}
+
+#[tokio::test]
+async fn r101_who_shows_the_token_of_another_one_at_another_server_leaves_after_its_window_or_with_that_token() {
+    let keys = Keys::new();
+    for (window, seconds, reason) in [("3s", 600.0, "closed"), ("20s", 6.0, "unauthorized")] {
+        let single = [("ROUNDTABLE_TOKEN_SINGLE_PERSON", "true"), ("ROUNDTABLE_RESUME_WINDOW", window)];
+        let (_engine, a, b) = two(&[&single[..], &keys.settings("token")].concat()).await;
+        let token = |jti: &str, seconds| keys.token(json!({"room": "r", "exp": later(seconds), "jti": jti}));
+        let eves = token("eve", seconds);
+        let mut members = Vec::new();
+        for (name, token) in [("Ada", token("ada", 600.0)), ("Bob", token("bob", 600.0)), ("Eve", eves.clone())] {
+            let mut member = a.connect("r").await;
+            member.join_with(json!({"type": "join", "name": name, "token": token})).await;
+            members.push(member);
+        }
+        let [mut ada, bob, _eve] = members.try_into().ok().unwrap();
+        let (resume, last, id) = (bob.welcome["resume"].clone(), bob.last, bob.id().to_owned());
+        drop(bob);
+        until_link(&mut ada, &id, "lost").await;
+        let mut back = b.connect("r").await;
+        let join = json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": last, "token": eves});
+        back.send(join).await;
+        back.expect_error("token_in_use").await;
+        assert_eq!(back.expect_close().await, Some(4010));
+        assert_eq!(until_left(&mut ada, &id).await, reason);
+    }
+}
+
+#[tokio::test]
+async fn r110_a_host_whose_socket_ends_while_its_new_session_is_decided_keeps_its_window() {
+    let (_engine, a, b) = two(&[]).await;
+    let host = a.join("r", "Host").await;
+    let (mut ada, mut eve) = (a.join("r", "Ada").await, b.join("r", "Eve").await);
+    ada.expect("peer_joined").await;
+    let (resume, id) = (host.welcome["resume"].clone(), host.id().to_owned());
+    drop(host);
+    until_link(&mut ada, &id, "lost").await;
+    until_link(&mut eve, &id, "lost").await;
+    b.hold_acts(true);
+    let mut back = b.connect("r").await;
+    let join = json!({"type": "join", "name": "Host", "resume": resume});
+    back.send(join.clone()).await;
+    b.acts_are_held().await;
+    hang_up(back, &b).await;
+    b.hold_acts(false);
+    assert_eq!(ada.expect("peer_left").await["reason"], "superseded");
+    assert_eq!(ada.expect("peer_joined").await["peer"]["role"], "host");
+    assert_eq!(ada.expect("link").await["link"], "lost");
+    let mut back = b.connect("r").await;
+    assert_eq!(back.join_with(join).await["role"], "host");
+    assert_eq!(ada.expect("peer_left").await["reason"], "superseded");
+    assert_eq!(ada.expect("peer_joined").await["peer"]["role"], "host");
+    ada.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn r62_a_token_ends_the_member_whose_socket_ends_while_its_session_is_on_its_way() {
+    let keys = Keys::new();
+    let (_engine, a, b) = two(&keys.settings("token")).await;
+    let token = |seconds| keys.token(json!({"room": "r", "exp": later(seconds)}));
+    let join = |name, seconds| json!({"type": "join", "name": name, "token": token(seconds)});
+    let (mut ada, mut bob) = (b.connect("r").await, a.connect("r").await);
+    ada.join_with(join("Ada", 600.0)).await;
+    bob.join_with(join("Bob", 600.0)).await;
+    let (resume, last, id) = (bob.welcome["resume"].clone(), bob.last, bob.id().to_owned());
+    drop(bob);
+    until_link(&mut ada, &id, "lost").await;
+    a.cut_off(true).await;
+    let mut back = b.connect("r").await;
+    let mut again = join("Bob", 5.0);
+    (again["resume"], again["last_seq"]) = (resume, json!(last));
+    back.send(again).await;
+    until_link(&mut ada, &id, "ok").await;
+    drop(back);
+    until_link(&mut ada, &id, "lost").await;
+    assert_eq!(until_left(&mut ada, &id).await, "unauthorized");
 }

@@ -35,6 +35,26 @@ async fn a_goodbye_reaches_the_room_from_a_server_that_does_not_have_it() {
 }
 
 #[tokio::test]
+async fn r66_a_goodbye_for_which_the_room_is_fetched_counts_as_a_whole_attempt() {
+    let (engine, a, _) = two(&[]).await;
+    // Two are free: two minutes' worth.
+    let settings = [("ROUNDTABLE_ADDRESS_JOINS", "1")];
+    let (b, c) = (Node::start(&engine, &settings).await, Node::start(&engine, &settings).await);
+    let (_ada, mut bob) = (a.join("r", "Ada").await, a.join("r", "Bob").await);
+    bob.send(json!({"type": "leave"})).await;
+    bob.drain().await;
+    let body = json!({"room": "r", "resume": bob.welcome["resume"]}).to_string();
+    for status in [200, 200, 429] {
+        assert_eq!(post(b.address, "/signal-api/v1/leave", &body).await.status, status);
+        eventually("an end", async || b.app.metrics.rooms.get() == 0).await;
+    }
+    let _eve = c.join("r", "Eve").await;
+    for _ in 0..5 {
+        assert_eq!(post(c.address, "/signal-api/v1/leave", &body).await.status, 200, "a tenth where the room is");
+    }
+}
+
+#[tokio::test]
 async fn what_a_server_that_died_has_not_told_is_told_by_the_next_one() {
     let mut receiver = Receiver::start(0).await;
     let settings = receiver.settings().map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -86,7 +86,7 @@ redis-cluster://"
             return Err("a cluster has no database but 0".into());
         }
         match query.first() {
-            Some((name, _)) => Err(format!("{name:?} is unknown behind the question mark")),
+            Some((name, _)) => Err(unknown(name, tail)),
             None => Ok(Self { kind, seeds }),
         }
     }
@@ -101,6 +101,16 @@ impl Address {
     /// Returns whether the address is that of a cluster.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster)
+    }
+}
+
+/// Says that a setting behind the question mark is unknown. Where that may be in a password, nothing of it is shown.
+fn unknown(name: &str, tail: &str) -> String {
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_name && !tail.contains('@') {
+        format!("{name:?} is unknown behind the question mark")
+    } else {
+        "what comes behind the question mark is unknown; within a password it is written %3F".into()
     }
 }
 
@@ -217,6 +227,10 @@ mod tests {
             ("redis://:north@cache/first", "redis://"),
             ("redis://:north@a,b", "redis-cluster://"),
             ("redis://:north@cache?timeout=1", "timeout"),
+            ("redis://ada:123?north@cache", "%3F"),
+            ("redis://ada:123?north=1@cache", "%3F"),
+            ("redis://ada:123?x=1&north@cache", "%3F"),
+            ("redis://:no@cache?no-north", "%3F"),
             ("redis-sentinel://:north@a,b", "?master="),
             ("redis-cluster://:north@a,b/1", "database"),
             ("redis-cluster://:north@a,,b", "redis://"),

@@ -69,11 +69,9 @@ impl<L, C> Share<L, C> {
         !(self.locals.is_empty() && self.moving.is_empty() && self.shipping.is_empty()) || self.lingers()
     }
 
-    /// Replaces the handle of a local member, and changes nothing else.
-    pub fn divert(&mut self, seat: Seat, to: L) {
-        if let Some(local) = self.locals.get_mut(&seat) {
-            local.handle = to;
-        }
+    /// Returns whether the session of this member is here and has a socket.
+    pub fn is_connected(&self, seat: Seat) -> bool {
+        self.locals.get(&seat).is_some_and(|local| local.connected)
     }
 
     pub(super) fn close_all(&mut self, emit: Emit<'_, L, C>) {

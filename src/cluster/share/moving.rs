@@ -206,8 +206,8 @@ impl<L, C> Share<L, C> {
             if let Some(local) = self.moving.get_mut(&seat).and_then(|moving| moving.local.take()) {
                 local.close(CloseCode::Superseded, emit);
             }
-        } else if let Some(Local { handle, .. }) = self.locals.remove(&seat) {
-            emit(Output::Afresh { seat, handle });
+        } else {
+            emit(Output::Afresh { seat });
         }
     }
 

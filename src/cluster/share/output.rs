@@ -51,12 +51,12 @@ pub enum Output<'a, L, C> {
         /// Room, which has the grant of the member.
         room: &'a Room<Way>,
     },
-    /// A member has moved here and its session cannot be resumed. It has to join with a new session, or to leave.
+    /// A member has moved here and its session cannot be resumed. It has to be disconnected
+    /// ([`Act::Lose`](crate::core::Act::Lose)), with a handle without a socket, and may join with a new session, which may
+    /// be rejected.
     Afresh {
         /// Session of the member.
         seat: Seat,
-        /// Handle of the member.
-        handle: L,
     },
     /// `true` if the members here are cut off from those on other servers, `false` when that is over. To be announced
     /// to all members here.
