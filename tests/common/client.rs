@@ -93,7 +93,7 @@ impl Client {
     pub async fn next_text(&mut self) -> String {
         match self.next_frame().await {
             Some(Message::Text(text)) => self.without_number(&text),
-            other => self.fail(&format!("a message was expected, not {other:?}")),
+            other => self.fail(&format!("expected a message, not {other:?}")),
         }
     }
 
@@ -101,7 +101,7 @@ impl Client {
         let Some(rest) = text.strip_prefix("{\"seq\":") else { return text.to_owned() };
         let (number, rest) = rest.split_once(',').expect("a message after the number");
         if number != (self.last + 1).to_string() {
-            self.fail(&format!("the number after {} was expected", self.last));
+            self.fail(&format!("expected the number after {}", self.last));
         }
         self.last += 1;
         format!("{{{rest}")
@@ -120,7 +120,7 @@ impl Client {
         let text = self.next_text().await;
         let message: Value = serde_json::from_str(&text).unwrap_or_else(|error| self.fail(&error.to_string()));
         if message["type"] != kind {
-            self.fail(&format!("{kind:?} was expected"));
+            self.fail(&format!("expected {kind:?}"));
         }
         message
     }
@@ -129,7 +129,7 @@ impl Client {
     pub async fn expect_error(&mut self, code: &str) -> Value {
         let error = self.expect("error").await;
         if error["code"] != code || error["message"].as_str().is_none_or(str::is_empty) {
-            self.fail(&format!("the error {code:?} was expected"));
+            self.fail(&format!("expected the error {code:?}"));
         }
         error
     }
@@ -163,7 +163,7 @@ impl Client {
         match self.next_frame().await {
             Some(Message::Close(frame)) => frame.map(|frame| frame.code.into()),
             None => None,
-            Some(_) => self.fail("the connection's end was expected"),
+            Some(_) => self.fail("expected the end of the connection"),
         }
     }
 
@@ -183,7 +183,7 @@ impl Client {
         loop {
             let frame = match tokio::time::timeout(DEADLINE, self.socket.next()).await {
                 Ok(frame) => frame,
-                Err(_) => self.fail("nothing came"),
+                Err(_) => self.fail("no frame arrived"),
             };
             match frame {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -200,7 +200,7 @@ impl Client {
     pub async fn expect_pong_frame(&mut self) -> Vec<u8> {
         match super::within("a pong", self.socket.next()).await {
             Some(Ok(Message::Pong(payload))) => payload.to_vec(),
-            other => self.fail(&format!("a pong frame was expected, not {other:?}")),
+            other => self.fail(&format!("expected a pong frame, not {other:?}")),
         }
     }
 
@@ -233,6 +233,6 @@ impl Client {
     }
 
     fn fail(&self, why: &str) -> ! {
-        panic!("{why}; so far came {:#?}", self.seen)
+        panic!("{why}; received so far: {:#?}", self.seen)
     }
 }

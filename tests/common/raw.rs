@@ -105,7 +105,7 @@ impl Raw {
                     return message;
                 }
                 Some((PING, _)) => {}
-                other => panic!("a message was expected, not {other:?}"),
+                other => panic!("expected a message, not {other:?}"),
             }
         }
     }
@@ -136,7 +136,7 @@ impl Raw {
 
 async fn read_frame(tcp: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
     let first = tcp.read_u8().await.ok()?;
-    assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
+    assert_eq!(first & 0xf0, FIN, "a fragmented frame or reserved bits");
     let len = match tcp.read_u8().await.ok()? {
         126 => u64::from(tcp.read_u16().await.ok()?),
         127 => tcp.read_u64().await.ok()?,

@@ -61,7 +61,7 @@ impl Upload {
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.write_all(head.as_bytes()).await.unwrap();
         let mut answer = *b"HTTP/1.1 100 Continue\r\n\r\n";
-        within("that it is read", tcp.read_exact(&mut answer)).await.unwrap();
+        within("the server to ask for the body", tcp.read_exact(&mut answer)).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 100 "), "{}", answer.escape_ascii());
         tcp.write_all(&piece[..piece.len() / 2]).await.unwrap();
         tcp
