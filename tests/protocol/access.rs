@@ -187,7 +187,7 @@ async fn r60_where_only_tokens_make_hosts_a_room_makes_none() {
     assert_eq!(new_room(&server).await.get("host_key"), None);
     let mut ada = join(&server, ROOM, json!({"settings": {"lobby": true}})).await;
     assert_eq!(ada.welcome["role"], "participant");
-    assert_eq!(ada.welcome["settings"]["lobby"], false, "nobody could let anybody in");
+    assert_eq!(ada.welcome["settings"]["lobby"], false, "a lobby without anybody who could admit");
     refused(&server, json!({"token": keys.token(json!({"room": "other", "exp": later(60.0)}))}), "token_wrong_room")
         .await;
     let token = keys.token(json!({"room": ROOM, "role": "host", "exp": later(60.0)}));
