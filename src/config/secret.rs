@@ -1,4 +1,4 @@
-//! Settings that are never shown, and the files that they stand in.
+//! Secret settings and the files that contain them.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -13,17 +13,17 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::load::Refused;
 
-/// A setting that is never shown.
+/// Setting whose value is never shown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// A secret.
+    /// Makes a secret.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Its text, for use and not for show.
+    /// Returns the secret text, which must not be logged.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -51,8 +51,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two attempts to read the key.
 const WRITE_POLL: Duration = Duration::from_millis(10);
 
-/// Reads the key in a file, which is made where there is none, for this user's eyes only. Of several servers that share
-/// the file and start at once, all read what one of them has made.
+/// Reads the key in a file, or creates the file, readable by this user only. If several servers that share the file
+/// start at once, all use the key of the first one.
 pub(super) fn keep_key(path: &Path) -> Result<Secret, String> {
     let told = |error: Error| format!("{}: {error}", path.display());
     let mut value = None;
@@ -76,7 +76,7 @@ pub(super) fn keep_key(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// Makes a file with a random key, unless there is one.
+/// Creates a file with a random key, unless it exists.
 fn make_key(path: &Path) -> Result<(), Error> {
     if path.exists() {
         return Ok(());
@@ -86,30 +86,30 @@ fn make_key(path: &Path) -> Result<(), Error> {
     let text = BASE64_STANDARD.encode(key);
     let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let write = |mut file: File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    // Written aside, and linked as a whole.
+    // Written to a temporary file and linked, so that the key appears completely.
     let aside = temporary_path(path)?;
     let linked = create(&aside).and_then(write).and_then(|()| std::fs::hard_link(&aside, path));
     let _ = std::fs::remove_file(&aside);
     match linked {
         Err(_) if !path.exists() => {
-            // File systems such as FAT, and some shared folders, have no links. There others see an empty file for a
-            // moment, and wait (`keep_key`).
+            // File systems such as FAT, and some shared folders, have no links. There, other servers see an empty file
+            // for a moment and wait (`keep_key`).
             let file = create(path)?;
             write(file).inspect_err(|_| drop(std::fs::remove_file(path)))
         }
-        // Another server was first.
+        // Another server was faster.
         _ => Ok(()),
     }
 }
 
-/// Returns a path beside `path` that nobody can guess, so that no other user of the folder can make or open it first.
+/// Returns an unguessable path next to `path`, so that no other user of the directory can create or open it first.
 fn temporary_path(path: &Path) -> Result<PathBuf, Error> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     Ok(path.with_extension(format!("{:032x}", u128::from_be_bytes(random))))
 }
 
-/// A secret that stands in a file, in place of one that is set directly.
+/// Reads a secret from a file, as an alternative to setting it directly.
 pub(super) fn read_secret(name: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Refused> {
     let Some(path) = file else { return Ok(()) };
     let wrong = |why: String| Refused::Wrong(format!("{name}_FILE: {}: {why}.", path.display()));
@@ -122,7 +122,7 @@ pub(super) fn read_secret(name: &str, value: &mut Option<Secret>, file: Option<&
         )),
         _ => wrong(error.to_string()),
     })?;
-    // Editors and `echo` end a file with a line break that is no part of the secret.
+    // Editors and `echo` add a line break that is not part of the secret.
     let secret = text.trim_end_matches(['\r', '\n']).parse().map_err(wrong)?;
     *value = Some(secret);
     Ok(())

@@ -1,4 +1,4 @@
-//! STUN and TURN servers as a member of a meeting uses them: an allocation by each URL, and bytes that go through.
+//! Checks STUN and TURN servers like a member of a meeting: an allocation with each URL, and data through it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,15 +14,15 @@ use super::web::{self, Trust};
 use crate::addresses::is_internal;
 use crate::protocol::IceServer;
 
-/// How long bytes through the relay may take; they are sent anew meanwhile.
+/// Timeout for data through the relay, and interval of its retransmission.
 const DATA_PATIENCE: Duration = Duration::from_secs(3);
 const DATA_AGAIN: Duration = Duration::from_millis(300);
-/// How many URLs are looked at.
+/// Maximum number of URLs to check.
 const URLS: usize = 12;
 
 const LOOK: &str = "relay";
 
-/// Looks at all servers, one after the other.
+/// Checks all servers one after another.
 pub(super) async fn look(servers: &[IceServer], trust: &Trust, vantage: Vantage, report: &mut Report) {
     let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (url, server)));
     let urls: Vec<_> = urls.take(URLS).collect();
@@ -46,7 +46,7 @@ pub(super) async fn look(servers: &[IceServer], trust: &Trust, vantage: Vantage,
     }
 }
 
-/// What a URL says (RFC 7064, RFC 7065).
+/// Parsed STUN or TURN URL (RFC 7064, RFC 7065).
 #[derive(Debug, Eq, PartialEq)]
 struct Place {
     host: String,
@@ -114,7 +114,7 @@ impl Way<'_> {
             Fault::Silent(why) | Fault::Refused(_, why) => self.unreached(Finding::StunUnreachable, at.ip(), why),
         };
         match Client::new(transport, "", "").bind().await.map_err(fault)? {
-            // Somebody's address is nobody's business in a report that is passed on.
+            // The address is not reported, because the report may be passed on.
             Some(_) => Ok("it answers".into()),
             None => Err(self.found(Finding::StunUnreachable, "it does not say where it sees this machine").into()),
         }
@@ -179,7 +179,7 @@ impl Way<'_> {
             }
             return match web::secure(stream, host, self.trust, self.url).await? {
                 (stream, None) => Ok((Transport::Stream(stream), at)),
-                // Browsers go no further: nobody can wave them on.
+                // Browsers reject this as well, and users cannot add an exception.
                 (_, Some(found)) => Err(found.into()),
             };
         }
@@ -199,9 +199,9 @@ impl Way<'_> {
         }
     }
 
-    /// Whether the relay's port takes what comes from this machine, as another member's browser would send it. `None`
-    /// where that cannot be asked: over TCP, as this network may let no UDP out; or the relay lets no address such as
-    /// this machine's send.
+    /// Checks whether the relay's port accepts data from this machine, as another member's browser would send it.
+    /// Returns `None` if that cannot be determined: over TCP, because this network may block outgoing UDP, or if the
+    /// relay permits no peer with this machine's address.
     async fn through_port(&self, client: &mut Client, to: Allocation) -> Option<bool> {
         let mapped = to.mapped.filter(|_| !self.place.tcp)?;
         client.permit(mapped).await.ok()?;
@@ -209,7 +209,7 @@ impl Way<'_> {
         let data = nonce();
         let deadline = Instant::now() + DATA_PATIENCE;
         while Instant::now() < deadline {
-            // An address that there is no way to is one at which it is not reached.
+            // Without a route to the address, it is unreachable.
             let _ = socket.send_to(&data, to.relayed).await;
             if client.receives(&data, deadline.min(Instant::now() + DATA_AGAIN)).await {
                 return Some(true);
@@ -219,7 +219,8 @@ impl Way<'_> {
     }
 }
 
-/// Whether bytes go from one relayed address to the other, as between two who are both behind walls.
+/// Checks whether data passes from one relayed address to the other, as between two members behind restrictive
+/// firewalls.
 async fn through_both(
     from: &mut Client,
     sender: Allocation,

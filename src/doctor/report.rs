@@ -1,4 +1,5 @@
-//! What was looked at, what was found, and what could not be looked at: told at once to people, at the end to programs.
+//! Report of checks, findings, and checks that were not possible. People see it as it proceeds; programs get it at the
+//! end.
 
 use std::fmt;
 use std::io::Write;
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::findings::Finding;
 
-/// Something that is wrong, and where.
+/// A problem and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     finding: Finding,
@@ -18,22 +19,22 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// `about` is the address, file or setting; `detail` what was seen, without secrets.
+    /// Makes a finding. `about` is the address, file or setting, and `detail` what was observed, without secrets.
     pub(super) fn new(finding: Finding, about: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { finding, about: about.into(), detail: detail.into() }
     }
 
-    /// The same at the address where it was met first.
+    /// Returns the finding with the address at which it was first found.
     pub(super) fn about(self, about: &str) -> Self {
         Self { about: about.to_owned(), ..self }
     }
 
-    /// Tells whether no connection was made at all.
+    /// Returns whether no connection was made at all.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self.finding, Finding::NameNotFound | Finding::PortClosed)
     }
 
-    /// What a closed port means for what is behind it; anything else stays what it is.
+    /// Replaces a closed port by what it means for the service behind it. Other findings stay unchanged.
     pub(super) fn behind(self, finding: Finding, about: &str) -> Self {
         let finding = if self.finding == Finding::PortClosed { finding } else { self.finding };
         Self { finding, ..self.about(about) }
@@ -52,7 +53,7 @@ struct Look {
     said: String,
 }
 
-/// All that one run has to say.
+/// Result of one run.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
@@ -62,24 +63,24 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// For programs, or for people.
+    /// Makes a report as JSON, or as text for people.
     pub(super) fn new(json: bool) -> Self {
         Self { json, looks: Vec::new(), found: Vec::new(), missed: Vec::new() }
     }
 
-    /// Something is well, or is what it is.
+    /// Reports a successful check, or a neutral observation.
     pub(super) fn well(&mut self, look: &'static str, said: impl Into<String>) {
         let said = said.into();
         self.say(&format!("  ok  {look}: {}", plain(&said)));
         self.looks.push(Look { look, said });
     }
 
-    /// Something is under way that takes its time.
+    /// Reports that a slow check is in progress.
     pub(super) fn busy(&self, what: &str) {
         self.say(&format!("  ..  {}", plain(what)));
     }
 
-    /// Something is wrong. The same thing at the same place is said once.
+    /// Reports a finding. The same finding for the same place is reported once.
     pub(super) fn found(&mut self, found: Found) {
         if self.found.iter().any(|known| known.finding == found.finding && known.about == found.about) {
             return;
@@ -94,14 +95,14 @@ impl Report {
         self.found.push(found);
     }
 
-    /// Something could not be looked at.
+    /// Reports that a check was not possible.
     pub(super) fn missed(&mut self, look: &'static str, said: impl Into<String>) {
         let said = said.into();
         self.say(&format!("  ??  {look}: not looked at: {}", plain(&said)));
         self.missed.push(Look { look, said });
     }
 
-    /// The last word, and the exit code: 0 all well, 1 something found, 2 something not looked at.
+    /// Prints the summary. Returns the exit code: 0 without findings, 1 with findings, 2 if a check was not possible.
     pub(super) fn end(self) -> ExitCode {
         let code: u8 = match (self.found.is_empty(), self.missed.is_empty()) {
             (false, _) => 1,
@@ -134,12 +135,12 @@ impl Report {
     }
 }
 
-/// Returns a text without what would control a terminal: a server may have said it.
+/// Replaces control characters, because a server may have sent the text to the terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }
 
-/// Whoever has hung up hears nothing more.
+/// Prints a line. Errors are ignored, because the reader may have closed the pipe.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
