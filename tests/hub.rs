@@ -153,7 +153,7 @@ async fn who_reads_nothing_and_is_superseded_gives_its_place_back() {
 async fn who_connects_and_says_nothing_is_cut() {
     let server = TestServer::start(&[]).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
-    assert_eq!(within("the end", silent.read(&mut [0])).await.unwrap(), 0);
+    assert_eq!(within("the connection to end", silent.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn http_connections_that_are_kept_alive_hold_no_shutdown_up() {
     assert_eq!(within("the response", http::read(&mut operator)).await.status, 200);
     let elapsed = stop(server).await;
     assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
-    assert_eq!(within("the end", idle.read(&mut [0])).await.unwrap(), 0);
+    assert_eq!(within("the connection to end", idle.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -304,7 +304,7 @@ async fn watch(server: &TestServer) -> (SocketAddr, Vec<Program>) {
     ];
     programs.push(Program::start("prometheus", data.clone(), &args.each_ref().map(String::as_str)));
     let is_ready = async || fetch(address, "/-/ready").await.is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"));
-    eventually("Prometheus is ready", is_ready).await;
+    eventually("Prometheus to be ready", is_ready).await;
     (address, programs)
 }
 

@@ -346,7 +346,7 @@ pub struct Config {
     pub certificates: CertificateSettings,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
     /// For people.

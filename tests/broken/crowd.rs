@@ -66,7 +66,7 @@ impl Crowd {
             let notes = person.notes();
             notes.snapshot.as_ref() == Some(&notes.view)
         };
-        self.wait_for("a snapshot is the same", || self.people.iter().all(answered)).await;
+        self.wait_for("equal snapshots", || self.people.iter().all(answered)).await;
         self.faultless();
     }
 
@@ -109,7 +109,7 @@ impl Crowd {
         let of = |person: &Arc<Person>| person.notes().stays.iter().map(|stay| stay.sent.len()).sum::<usize>();
         let said = || self.people.iter().map(of).sum::<usize>();
         let enough = said() + more;
-        self.wait_for("more is said", || said() >= enough).await;
+        self.wait_for("more messages", || said() >= enough).await;
     }
 
     /// Makes everybody send a message to each peer and to all, and waits until all have arrived.

@@ -44,14 +44,14 @@ impl Engine {
 
     /// Counts the calls of a command by all clients and scripts.
     pub async fn calls(&self, command: &str) -> u64 {
-        let text = self.ask("INFO commandstats").await.expect("an engine");
+        let text = self.ask("INFO commandstats").await.expect("a running Redis");
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
         line.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
     }
 
     /// Counts all commands.
     pub async fn all_calls(&self) -> u64 {
-        let text = self.ask("INFO stats").await.expect("an engine");
+        let text = self.ask("INFO stats").await.expect("a running Redis");
         let line = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
         line.unwrap_or_else(|| panic!("no total in {text}")).parse().unwrap()
     }

@@ -42,10 +42,10 @@ async fn without_engine(stage: &mut Stage, goes: impl FnOnce(&mut Engine), comes
     let crowd = spread(stage).await;
     let begun_afresh = through(&crowd, async || {
         goes(&mut stage.engine);
-        crowd.until("everybody is told", |notes| notes.degraded).await;
+        crowd.until("the outage at all clients", |notes| notes.degraded).await;
         crowd.says(TALK).await;
         comes(&mut stage.engine).await;
-        crowd.until("everybody is told that it is over", |notes| !notes.degraded).await;
+        crowd.until("the end of the outage at all clients", |notes| !notes.degraded).await;
     });
     assert_eq!(begun_afresh.await, 0, "new sessions although all servers were running\n{}", crowd.fates());
     well(stage, &crowd).await;
@@ -103,7 +103,7 @@ async fn a_server_stands_still_for_longer_than_its_lease() {
     let on_it = stage.servers[1].members().await as usize;
     let begun_afresh = through(&crowd, async || {
         stage.servers[1].pause();
-        crowd.until_some("those who were on it are elsewhere", on_it, |notes| !notes.gaps.is_empty()).await;
+        crowd.until_some("its members to reconnect elsewhere", on_it, |notes| !notes.gaps.is_empty()).await;
         // The first server that notices evicts it, and the other is notified.
         let given_up = async || stage.servers.iter_mut().any(|server| server.has_said("with this one are gone"));
         eventually("the server to be evicted", given_up).await;
@@ -134,7 +134,7 @@ async fn one_server_is_cut_off_from_the_engine() {
     let misses = |notes: &Notes| notes.view.peers.iter().filter(|peer| peer.lost).count() >= 2;
     let begun_afresh = through(&crowd, async || {
         stage.servers[2].cut_off();
-        crowd.until_some("its members are lost", on_it, misses).await;
+        crowd.until_some("its members to be disconnected", on_it, misses).await;
         stage.servers[2].mend();
     });
     assert!(begun_afresh.await <= on_it, "new sessions of members on other servers\n{}", crowd.fates());
@@ -169,7 +169,7 @@ async fn nginx_is_restarted() {
     for _ in 0..3 {
         crowd.says(TALK).await;
         stage.front.restart().await;
-        crowd.until("everybody is back", |notes| notes.is_in).await;
+        crowd.until("all people to be in a room", |notes| notes.is_in).await;
     }
     drop(talk);
     crowd.whole(Some(&mark)).await;

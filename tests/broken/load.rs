@@ -26,7 +26,7 @@ async fn all_servers_are_restarted_one_after_the_other() {
     for at in 0..3 {
         stage.servers[at].stop().await;
         stage.servers[at].begin().await;
-        crowd.until("everybody is somewhere", |notes| notes.is_in).await;
+        crowd.until("all people to be in a room", |notes| notes.is_in).await;
     }
     drop(talk);
     crowd.whole(Some(&mark)).await;
@@ -49,10 +49,10 @@ async fn from_one_server_to_three_and_back() {
     stage.servers[2].begin().await;
     // More people join the same rooms through the new servers.
     crowd.grow(6, 4, |number| stage.doors(number % 2 + 1));
-    crowd.until("all are there", |notes| notes.is_in && notes.view.peers.len() == 7).await;
+    crowd.until("full rosters", |notes| notes.is_in && notes.view.peers.len() == 7).await;
     for at in [0, 1] {
         stage.servers[at].stop().await;
-        crowd.until("everybody is somewhere", |notes| notes.is_in).await;
+        crowd.until("all people to be in a room", |notes| notes.is_in).await;
     }
     drop(talk);
     crowd.whole(Some(&mark)).await;

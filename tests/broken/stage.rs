@@ -100,7 +100,7 @@ impl Server {
     }
 
     pub async fn metric(&self, name: &str) -> u64 {
-        metric(self.running.as_ref().expect("a server that runs").ops, name).await
+        metric(self.running.as_ref().expect("a running server").ops, name).await
     }
 
     pub fn has_said(&mut self, text: &str) -> bool {
@@ -118,23 +118,23 @@ impl Server {
 
     /// Kills the process, like kill -9.
     pub fn kill(&mut self) {
-        self.running.take().expect("a server that runs");
+        self.running.take().expect("a running server");
     }
 
     /// Stops the server with SIGTERM, like a container, and waits for its end.
     pub async fn stop(&mut self) {
-        let mut running = self.running.take().expect("a server that runs");
+        let mut running = self.running.take().expect("a running server");
         running.signal("TERM");
         assert!(running.ended().await.success());
     }
 
     /// Suspends the process: connections stay open, and nothing is answered.
     pub fn pause(&self) {
-        signal(&self.running.as_ref().expect("a server that runs").child, "STOP");
+        signal(&self.running.as_ref().expect("a running server").child, "STOP");
     }
 
     pub fn wake(&self) {
-        signal(&self.running.as_ref().expect("a server that runs").child, "CONT");
+        signal(&self.running.as_ref().expect("a running server").child, "CONT");
     }
 
     /// Drops all data between the server and the store, without an error.

@@ -56,7 +56,7 @@ async fn forged_senders() {
 async fn ids_of_another_room() {
     Stage::set(&[])
         .await
-        .under("ids of another room", async |stage| {
+        .under("IDs of another room", async |stage| {
             // The creator of a room is its host, but has no rights in other rooms.
             let room = room();
             let mut eve = stage.member(&room).await;

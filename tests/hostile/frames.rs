@@ -112,7 +112,7 @@ async fn compressed_bombs() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=15, x-webkit-deflate-frame\r\n";
     Stage::set(&[])
         .await
-        .under("compressed bombs", async |stage| {
+        .under("compression bombs", async |stage| {
             all(stage, MANY, &cases).await;
             // A client that offers compression is accepted without it.
             let mut raw = Raw::over(stage.tcp().await, &room(), offer, b"").await;
@@ -155,7 +155,7 @@ async fn text_that_is_no_utf8() {
         ("64 KiB of it", frames(&[(FIN | TEXT, &[0xff; LONGEST])]), 1007),
         ("a reason to close", frames(&[(FIN | CLOSE, b"\x03\xe8\xff")]), 1007),
     ];
-    Stage::set(&[]).await.under("no UTF-8", async |stage| all(stage, MANY, &cases).await).await;
+    Stage::set(&[]).await.under("invalid UTF-8", async |stage| all(stage, MANY, &cases).await).await;
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn answers_that_nobody_reads() {
     let settings = [("ROUNDTABLE_STATIC_DIR", dist.to_str().unwrap()), ("ROUNDTABLE_REQUEST_TIMEOUT", "1s")];
     Stage::set(&settings)
         .await
-        .under("answers that nobody reads", async |stage| {
+        .under("unread responses", async |stage| {
             let readers = (0..20).map(|_| async {
                 let mut tcp = stage.tcp().await;
                 tcp.write_all(b"GET /large.bin HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();

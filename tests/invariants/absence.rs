@@ -96,7 +96,7 @@ impl World {
                 }
                 Out::Send { session, message } => {
                     let view = self.views.get_mut(session);
-                    let view = view.expect("nothing is sent before the welcome or after the end");
+                    let view = view.expect("a message before the welcome or after the end");
                     view.receive(message, &mut self.history);
                 }
             }

@@ -270,9 +270,11 @@ async fn what_servers_put_in_order_for_a_join_is_of_its_trace() {
     let carl = stage.running.join(ROOM).await;
     let join = stage.collector.span("Carl's join", |span| span.get("roundtable.peer") == carl.id()).await;
     let append = |span: &Seen| span.name == "EVALSHA append" && span.is_of(&join);
-    let append = stage.collector.span("his act", append).await;
-    let decided =
-        stage.collector.span("the wait for it", |span| span.name == "join.decided" && span.is_of(&join)).await;
+    let append = stage.collector.span("the appended act", append).await;
+    let decided = stage
+        .collector
+        .span("the wait for the decision", |span| span.name == "join.decided" && span.is_of(&join))
+        .await;
     assert!(append.nanoseconds <= join.nanoseconds && decided.nanoseconds <= join.nanoseconds);
 }
 
@@ -285,7 +287,7 @@ async fn a_refused_join_and_a_defect_say_by_which_code() {
     eve.expect_error("name_invalid").await;
     assert_eq!(collector.named("join").await.get("roundtable.outcome"), "name_invalid");
     ask(running.address, "GET", "/signal-api/ws?room=r", &[]).await;
-    let refused = collector.span("a request that is refused", |span| !span.get("roundtable.code").is_empty()).await;
+    let refused = collector.span("a rejected request", |span| !span.get("roundtable.code").is_empty()).await;
     assert_eq!((refused.get("roundtable.code"), refused.failed), ("UPGRADE_REQUIRED", false));
     ask(running.address, "GET", "/r/private-room", &[]).await;
     let missing = collector.named("GET").await;

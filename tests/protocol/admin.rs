@@ -330,5 +330,5 @@ async fn r91_of_several_servers_each_says_which_it_is_and_who_is_where() {
     };
     let here =
         vec![(json!("Ada"), first["engine"]["server"].clone()), (json!("Eve"), second["engine"]["server"].clone())];
-    eventually("both servers show both", async || homes(&one).await == here && homes(&two).await == here).await;
+    eventually("both reports on both servers", async || homes(&one).await == here && homes(&two).await == here).await;
 }

@@ -196,7 +196,7 @@ async fn r103_unfinished_messages_of_one_address_hold_bounded_memory() {
     }
     let bound = LIMIT + SENDERS * GUARANTEED_BYTES as u64 + 60_000;
     let held = async || server.metric("roundtable_queued_bytes").await;
-    eventually("memory is bounded", async || (60_000..bound).contains(&held().await)).await;
+    eventually("bounded memory", async || (60_000..bound).contains(&held().await)).await;
     let last = senders.last_mut().unwrap();
     assert_eq!(last.close_code().await, 4011);
     // A sender with another address can complete its message.
@@ -225,6 +225,6 @@ async fn r103_buffers_that_large_messages_have_grown_are_bounded() {
         senders.push(eve);
     }
     let held = async || server.metric("roundtable_queued_bytes").await;
-    eventually("memory is bounded", async || (LIMIT / 2..LIMIT + 70_000).contains(&held().await)).await;
+    eventually("bounded memory", async || (LIMIT / 2..LIMIT + 70_000).contains(&held().await)).await;
     assert_eq!(senders.last_mut().unwrap().close_code().await, 4011);
 }

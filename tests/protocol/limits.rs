@@ -47,7 +47,7 @@ async fn r64_only_pages_of_this_server_and_those_allowed_connect() {
         let forwarded = ("x-forwarded-host", "evil.example");
         let mut socket = upgrade(server.address, &[("origin", origin), forwarded]).await.unwrap();
         socket.send(Message::text(r#"{"type":"join","name":"Eve"}"#)).await.unwrap();
-        let answer = within("an answer", socket.next()).await.unwrap().unwrap().into_text().unwrap();
+        let answer = within("the response", socket.next()).await.unwrap().unwrap().into_text().unwrap();
         assert!(answer.contains("origin_not_allowed"), "{origin}: {answer}");
         let Message::Close(Some(close)) = within("a close", socket.next()).await.unwrap().unwrap() else { panic!() };
         assert_eq!(u16::from(close.code), 4012, "{origin}");
@@ -136,7 +136,7 @@ async fn r65_behind_a_proxy_requests_are_counted_by_the_address_that_it_names() 
     // WebSockets have a limit of their own.
     assert!(upgrade(server.address, &[("x-forwarded-for", ada)]).await.is_ok());
     open[0].write_all(b"{}").await.unwrap();
-    assert_eq!(within("an answer", read(&mut open[0])).await.status, 400);
+    assert_eq!(within("the response", read(&mut open[0])).await.status, 400);
     eventually("a place", async || ask_for(&server, ada).await.0 == 200).await;
 }
 

@@ -150,7 +150,7 @@ impl Client {
 
     /// Returns the ID and the number of the current session, as the server knows it.
     pub fn own_stay(&self, world: &World) -> (PeerId, u64) {
-        world.key.check(&self.room, &self.secret).expect("a good secret")
+        world.key.check(&self.room, &self.secret).expect("a valid secret")
     }
 
     pub fn join(&mut self, end: &End, settings: Option<Value>, world: &World) {
@@ -178,7 +178,7 @@ impl Client {
     /// a lobby, because a client in the lobby does not learn its ID.
     fn choose_secret(&mut self, world: &World) -> String {
         let dice = if self.bold { self.random.u8(0..40) } else { u8::MAX };
-        let (id, stay) = world.key.check(&self.room, &self.secret).expect("a good secret");
+        let (id, stay) = world.key.check(&self.room, &self.secret).expect("a valid secret");
         let other = RoomName::new("another").expect("a name");
         let forged = match dice {
             0 => world.key.issue(&other, id, stay),

@@ -82,7 +82,7 @@ async fn storm(seed: u64) -> u64 {
         phase.send_replace(next);
         sleep(SETTLED).await;
         for life in lives.extract_if(.., |life| life.is_finished()) {
-            life.await.expect("a client that is content");
+            life.await.expect("a client without failures");
         }
         if next == Phase::Calm {
             let clients: Vec<_> = clients.iter().map(|client| client.lock().unwrap()).collect();
