@@ -8,9 +8,9 @@
 //! cargo run --release --example load -- compare --server target/release/roundtable
 //! ```
 //!
-//! Sizes are the bytes of a message's text as the sender encodes it. CPU time and memory are those of the server process,
-//! which is found by its port if it runs on this machine. The exit code is 1 if a message was lost or a join failed. A
-//! measured server must run without rate limits:
+//! Sizes are the bytes of a message's text as the sender encodes it. CPU time and memory are those of the server
+//! process, which is found by its port if it runs on this machine. The exit code is 1 if a message was lost or a join
+//! failed. A measured server must run without rate limits:
 //! `ROUNDTABLE_{,ROOM_,SERVER_}{MESSAGE,BYTE}_RATE=0 ROUNDTABLE_ADDRESS_{CONNECTIONS,JOINS}=0`.
 
 mod compare;

@@ -181,7 +181,7 @@ pub enum Moderation {
         /// Member's ID.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
-        /// What to turn off.
+        /// Device or state key.
         what: Switch,
     },
     /// Removes a member from the room (R45).

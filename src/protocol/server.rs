@@ -121,7 +121,7 @@ pub enum ServerMessage<'a> {
         /// Host's ID.
         #[cfg_attr(test, ts(type = "string"))]
         from: PeerId,
-        /// What was turned off.
+        /// Device or state key.
         what: Switch,
     },
     /// A message to the recipient alone.

@@ -21,7 +21,7 @@ const BEAT: Duration = Duration::from_millis(900);
 
 pub type Shared = Arc<Mutex<Client>>;
 
-/// How to continue with a connection.
+/// Next step with a connection.
 enum Next {
     Stay,
     /// It has ended, or the client gives it up.

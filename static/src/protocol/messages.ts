@@ -172,7 +172,7 @@ ask: Ask, } | { "type": "switched_off",
  */
 from: string, 
 /**
- * What was turned off.
+ * Device or state key.
  */
 what: Switch, } | { "type": "signal", 
 /**
@@ -400,7 +400,7 @@ ask: Ask, } | { "action": "switch_off",
  */
 to: string, 
 /**
- * What to turn off.
+ * Device or state key.
  */
 what: Switch, } | { "action": "remove", 
 /**
