@@ -1,5 +1,5 @@
-//! What one relayed message costs without its sockets: reading a client's frame, making the frame
-//! that its receivers get, and the way through the hub into their outboxes.
+//! Cost of one relayed message without sockets: parsing the client's frame, building the outgoing frame, and the way
+//! through the hub into the outboxes.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -19,15 +19,15 @@ use roundtable::protocol::client::{Request, parse};
 use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, SettingsPatch, StatePatch, server};
 use roundtable::telemetry::Metrics;
 
-/// A candidate as Chromium writes it, about 0.2 KB.
+/// ICE candidate as sent by Chromium, about 0.2 KB.
 const CANDIDATE: &str = r#"{"candidate":{"candidate":"candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 10.0.0.5 rport 46154 generation 0 ufrag Xq5N network-cost 999","sdpMid":"0","sdpMLineIndex":0}}"#;
 
-/// A `signal` with `data` as its sender writes it.
+/// Returns a `signal` with this data as the sender encodes it.
 fn signal(data: &str) -> String {
     format!(r#"{{"type":"signal","to":"AAAAAAAAAAAAAAAAAAAA","data":{data}}}"#)
 }
 
-/// Data of `bytes` bytes that looks like an offer: short lines, each with two JSON escapes.
+/// Returns data of this size that resembles an offer: short lines with two JSON escapes each.
 fn offer(bytes: usize) -> String {
     let line = r"a=rtpmap:111 opus/48000/2\r\n";
     let around = r#"{"description":{"type":"offer","sdp":""}}"#.len();
@@ -37,7 +37,7 @@ fn offer(bytes: usize) -> String {
     format!(r#"{{"description":{{"type":"offer","sdp":"{lines}{rest}"}}}}"#)
 }
 
-/// What the server does with a relayed message, the hub left out.
+/// Processes a relayed message like the server, without the hub.
 fn relay(text: &str, from: PeerId) -> Frame {
     match parse(text).request {
         Ok(Request::Signal { data, .. }) => server::signal(from, data),
@@ -62,13 +62,13 @@ fn relay_path(criterion: &mut Criterion) {
     }
 }
 
-/// Greets with what a server without settings has.
+/// Makes the greeter of a server with default settings.
 fn greeter() -> Greeter {
     let config = Cli::load(["roundtable".to_owned()], &[]).expect("defaults").config;
     Greeter::new(&config, ResumeKey::new(b"key")).expect("defaults")
 }
 
-/// A member, and the socket's end of its outbox.
+/// Member with the socket's end of its outbox.
 struct Seated {
     membership: Membership,
     outbox: Arc<Outbox>,
@@ -98,7 +98,7 @@ impl Seated {
         Self { membership, outbox, frames: VecDeque::new() }
     }
 
-    /// Takes all that waits, as a connection's task does.
+    /// Takes all queued items, like a connection's task.
     fn drain(&mut self) {
         let taken = self.outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut self.frames);
         self.frames.clear();

@@ -1,4 +1,4 @@
-//! Runs libFuzzer on one of the invariants in `tests/invariants/`, which `ROUNDTABLE_FUZZ_TARGET` names. `fuzz/run`
+//! Runs libFuzzer on one of the invariants in `tests/invariants/`, chosen by `ROUNDTABLE_FUZZ_TARGET`. `fuzz/run`
 //! builds and starts it.
 
 #![no_main]
@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(
     init: {
         let wanted = std::env::var("ROUNDTABLE_FUZZ_TARGET").unwrap_or_default();
         let check = invariants::TARGETS.iter().find(|(name, _)| *name == wanted).map(|(_, check)| *check);
-        CHECK.get_or_init(|| check.unwrap_or_else(|| panic!("ROUNDTABLE_FUZZ_TARGET={wanted:?} is none of the targets")));
+        CHECK.get_or_init(|| check.unwrap_or_else(|| panic!("ROUNDTABLE_FUZZ_TARGET={wanted:?} is not a target")));
     },
     |data: &[u8]| CHECK.wait()(data)
 );

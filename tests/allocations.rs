@@ -1,5 +1,5 @@
-//! How often the relay path asks for memory, as an exact number: a message that is copied or
-//! decoded once more than needed shows here before it shows in a benchmark.
+//! Exact allocation counts of the relay path. A message that is copied or decoded once too often shows here before it
+//! shows in a benchmark.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -23,7 +23,7 @@ use roundtable::protocol::{Frame, Outgoing, PeerId, PeerName, RoomName, Settings
 use roundtable::telemetry::Metrics;
 use roundtable::webhooks::Webhooks;
 
-/// The system's allocator, which counts what each thread asks for.
+/// System allocator that counts the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -31,12 +31,12 @@ thread_local! {
 }
 
 fn count() {
-    // A thread that is ending has no counter any more, and nobody who would read it.
+    // A thread that is ending has no counter any more, and no test reads it.
     let _ = ALLOCATIONS.try_with(|counter| counter.set(counter.get() + 1));
 }
 
-// SAFETY: every call is passed on to `System` unchanged; counting touches only a thread-local
-// that needs neither memory nor a destructor.
+// SAFETY: every call is forwarded to `System` unchanged. Counting touches only a thread-local that needs neither memory
+// nor a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -56,7 +56,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `work` returns and how many allocations this thread made in it.
+/// Runs `work` and counts the allocations of this thread.
 fn counted<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = ALLOCATIONS.get();
     let result = work();
@@ -98,13 +98,13 @@ fn relaying_a_message_allocates_its_frame_once() {
     }
 }
 
-/// Greets with what a server without settings has.
+/// Makes the greeter of a server with default settings.
 fn greeter() -> Greeter {
     let config = Cli::load(["roundtable".to_owned()], &[]).unwrap().config;
     Greeter::new(&config, ResumeKey::new(b"key")).unwrap()
 }
 
-/// Somebody, and the socket's end of its outbox.
+/// Makes a newcomer and the socket's end of its outbox.
 fn newcomer(number: u8) -> (Newcomer, Arc<Outbox>) {
     let bound = Bound { frames: 1024, bytes: 1 << 20 };
     let outbox = Arc::new(Outbox::new(Bounds { waiting: bound, replay: bound }, QueueAccount::default()));
@@ -124,7 +124,7 @@ fn newcomer(number: u8) -> (Newcomer, Arc<Outbox>) {
     (newcomer, outbox)
 }
 
-/// A member with the socket's end of its outbox.
+/// Member with the socket's end of its outbox.
 struct Seated {
     membership: Membership,
     outbox: Arc<Outbox>,
@@ -160,12 +160,12 @@ fn delivering_a_message_allocates_what_it_takes_to_keep_it_for_a_replay() {
         member.outbox.acknowledge(number).unwrap();
         allocations
     };
-    // As below.
+    // Warm-up: the buffers must have grown.
     for number in 1..4 {
         deliver(number);
     }
-    // The list of the replay, given back whenever all of it is acknowledged; and the count of who shares the
-    // frame's bytes, which are not copied.
+    // One for the replay's list, which is freed whenever everything is acknowledged, and one for the reference count of
+    // the frame's bytes, which are not copied.
     assert_eq!(deliver(4), 2);
 }
 
@@ -182,11 +182,12 @@ fn a_broadcast_to_fifty_members_allocates_twice() {
         members[1..].iter_mut().for_each(Seated::drain);
         allocations
     };
-    // The lists of an outbox and its reader must have grown once. The first reading takes what the joins left.
+    // Warm-up: the buffers of each outbox and its reader must have grown. The first read also takes the messages of the
+    // joins.
     for _ in 0..3 {
         broadcast();
     }
-    assert_eq!(broadcast(), 2, "the frame, and the count of who shares it");
+    assert_eq!(broadcast(), 2, "the frame and its reference count");
 }
 
 #[test]
@@ -207,7 +208,7 @@ fn a_room_that_others_could_have_and_have_not_costs_no_allocation_more() {
             let (newcomer, outbox) = newcomer(number);
             let membership = match hub.join(&RoomName::new("allocations").unwrap(), newcomer).unwrap() {
                 Entrance::In(membership) => membership,
-                // The engine is asked for the room once.
+                // The store is asked for the room once.
                 Entrance::Waits(mut joining) => joining.answered().await.unwrap(),
             };
             members.push(Seated { membership, outbox, frames: VecDeque::new() });
@@ -229,7 +230,7 @@ fn a_room_that_others_could_have_and_have_not_costs_no_allocation_more() {
             for _ in 0..3 {
                 say();
             }
-            assert_eq!(say(), 2, "{kind}: the frame, and the count of who shares it");
+            assert_eq!(say(), 2, "{kind}: the frame and its reference count");
         }
     });
 }

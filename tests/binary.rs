@@ -1,4 +1,4 @@
-//! The real program: its settings, its logs, its signals and its exit codes.
+//! The roundtable binary: settings, logs, signals and exit codes.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
@@ -76,7 +76,7 @@ fn help_lists_every_setting_with_its_variable() {
     let output = run(&["--help"], &[("ROUNDTABLE_TURN_SECRET", "north")]);
     let help = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
-    // Long lines are wrapped.
+    // clap wraps long lines.
     let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for line in help.lines().filter(|line| line.trim().starts_with("--") && !line.contains("--help")) {
         let flag = line.trim().trim_start_matches("--").split(' ').next().unwrap();
@@ -106,7 +106,7 @@ async fn log_lines_and_the_api_have_the_offset_of_the_zone() {
     }
 }
 
-/// The time of the first log line.
+/// Returns the time of the first log line.
 fn first_time(running: &Running) -> Value {
     serde_json::from_str::<Value>(&running.seen[0]).unwrap()["timestamp"].take()
 }
@@ -127,7 +127,7 @@ fn human_log_lines_are_plain_text_with_the_offset() {
     let serving = serving.expect("a line").unwrap();
     let time = serving.split(' ').next().unwrap();
     assert!(time.ends_with("+08:00") && time.len() == 29, "{serving}");
-    assert!(!serving.contains('\x1b'), "no colours in a file: {serving:?}");
+    assert!(!serving.contains('\x1b'), "colors in a log file: {serving:?}");
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_file_that_never_ends_holds_no_end_up() {
 #[tokio::test]
 async fn while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
     let mut running = Running::start(&[("ROUNDTABLE_DRAIN_TIMEOUT", "10m")]);
-    // Reads nothing and holds half a request, so that the drain lasts until it is given up.
+    // An unfinished request prolongs the drain until its timeout.
     let mut half = TcpStream::connect(running.address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut half, b"GET /signal").await.unwrap();
     let ops = running.ops.to_string();
@@ -174,7 +174,7 @@ async fn while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
     running.line("shutting down");
     let ops_address = running.ops;
     let readiness = async || http::ask(ops_address, "GET", "/readyz", &[]).await.status;
-    eventually("readiness off", async || readiness().await == 503).await;
+    eventually("the server to become unready", async || readiness().await == 503).await;
     let refused = health();
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("503"), "{}", text(&refused.stderr));
@@ -185,7 +185,7 @@ async fn while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once() {
 
 #[test]
 fn health_is_1_where_no_server_is() {
-    // Bound and never accepted from: no answer rather than none to connect to.
+    // A bound socket that never accepts: the connection is established, but no response follows.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for address in [gone, silent.local_addr().unwrap()] {
@@ -197,14 +197,14 @@ fn health_is_1_where_no_server_is() {
 
 #[tokio::test]
 async fn by_default_it_listens_on_ipv6_and_ipv4() {
-    // Port 0 of the default's address.
+    // The default address with port 0.
     let mut running = Running::start(&[("ROUNDTABLE_LISTEN", "0"), ("ROUNDTABLE_OPS_LISTEN", ":0")]);
     for (port, path) in [(running.address.port(), "/signal-api/v1/welcome"), (running.ops.port(), "/readyz")] {
         for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
             assert_eq!(http::ask((ip, port).into(), "GET", path, &[]).await.status, 200, "{ip}");
         }
     }
-    // Where an address is shown or compared, IPv4 is IPv4: 127.0.0.1 is a trusted proxy, not a stranger's ::ffff:127.0.0.1.
+    // IPv4 addresses are shown and compared as IPv4: 127.0.0.1 matches a trusted proxy, unlike ::ffff:127.0.0.1.
     let port = running.address.port();
     drop(running);
     running = Running::start(&[("ROUNDTABLE_LISTEN", &port.to_string()), ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")]);
@@ -250,7 +250,7 @@ fn health_asks_where_its_own_flag_says() {
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     }
     assert_eq!(run(&["health"], &[elsewhere]).status.code(), Some(1));
-    // It reads no secret and makes no file.
+    // `health` reads no secrets and creates no files.
     let missing = ("ROUNDTABLE_ADMIN_TOKEN_FILE", "/nonexistent");
     assert_eq!(run(&["health"], &[("ROUNDTABLE_OPS_LISTEN", &ops), missing]).status.code(), Some(0));
 }
@@ -262,7 +262,7 @@ async fn a_key_that_cannot_be_kept_is_logged_once_in_the_format_of_the_log() {
     let mut running = Running::spawn(command);
     running.signal("TERM");
     assert!(running.ended().await.success());
-    // Each line is JSON, as `Running` reads them.
+    // `Running` has parsed each line as JSON.
     let told: Vec<_> = running.seen.iter().filter(|line| line.contains("no key is kept")).collect();
     assert_eq!(told.len(), 1, "{:?}", running.seen);
     assert!(told[0].contains("/proc/no/key") && told[0].contains("\"WARN\""), "{told:?}");
@@ -295,7 +295,7 @@ async fn servers_that_start_at_once_agree_on_a_key_also_without_hard_links() {
             again.join_with(json!({"type": "join", "name": "Ada", "resume": ada.welcome["resume"]})).await;
             assert_eq!((again.id(), &again.welcome["resumed"]), (ada.id(), &json!(true)), "links: {has_links}");
         }
-        // Nothing is left of the making.
+        // No temporary file remains.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
@@ -321,7 +321,7 @@ async fn no_log_tells_what_people_say_or_a_secret() {
         ("ROUNDTABLE_ICE_URLS", "turn:t.example:3478"),
         ("ROUNDTABLE_RESUME_KEY", "resume-south-of-the-server-and-longer"),
         ("ROUNDTABLE_ADMIN_TOKEN", "admin-token-of-the-east-and-longer"),
-        // Nobody is there, which is worth a line.
+        // A failed delivery is logged.
         ("ROUNDTABLE_WEBHOOK_URL", "http://127.0.0.1:1/hook-west"),
         ("ROUNDTABLE_WEBHOOK_SECRET", "hook-secret-of-the-west-and-longer"),
     ]);
@@ -358,16 +358,16 @@ async fn no_log_tells_what_people_say_or_a_secret() {
         ]
         .map(str::to_owned),
     );
-    // Breaks the protocol, which is worth a line at this level.
+    // A protocol violation is logged at this level.
     let mut broken = TcpStream::connect(running.address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut broken, b"very-private\r\n\r\n").await.unwrap();
-    let _ = within("an answer", broken.read_to_end(&mut Vec::new())).await;
+    let _ = within("the response", broken.read_to_end(&mut Vec::new())).await;
     ada.close().await;
     bob.close().await;
     running.signal("TERM");
     assert!(running.ended().await.success());
     let log = running.seen.join("\n");
-    assert!(log.contains("a connection ended badly"), "the level is as low as it was set: {log}");
+    assert!(log.contains("a connection ended badly"), "debug lines are missing: {log}");
     for secret in secrets {
         assert!(!log.contains(&secret), "{secret} in {log}");
     }
@@ -408,7 +408,7 @@ async fn it_survives_the_end_of_its_file_descriptors() {
         many.push(TcpStream::connect(running.address).await.unwrap());
     }
     assert_eq!(running.line("cannot accept")["level"], "ERROR");
-    // Who is in does not notice.
+    // Existing members are not affected.
     ada.expect_nothing().await;
     drop(many);
     let mut bob = running.join("r").await;
@@ -418,7 +418,7 @@ async fn it_survives_the_end_of_its_file_descriptors() {
     drop((ada, bob));
     assert!(running.ended().await.success());
     let told = running.seen.iter().filter(|line| line.contains("cannot accept")).count();
-    assert!(told <= 5, "said once for each time, not for each connection: {told} times");
+    assert!(told <= 5, "logged {told} times: once per connection instead of once per period");
 }
 
 #[tokio::test]

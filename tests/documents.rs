@@ -1,5 +1,5 @@
-//! The documents name what there is: docs/PROTOCOL.md every code and every limit, docs/SECURITY.md for each promise
-//! tests that are there.
+//! Checks of the documentation: docs/PROTOCOL.md lists every code and every limit, and each promise of docs/SECURITY.md
+//! names tests that exist.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The variants of a type as they stand on the wire, from what is generated from it (`make protocol`).
+/// Returns the variants of an enum as they are sent, from its generated TypeScript type (`make protocol`).
 fn variants(name: &str) -> Vec<String> {
     let types = read("static/src/protocol/messages.ts");
     let line = types.lines().find(|line| line.starts_with(&format!("export type {name} = "))).expect(name);
@@ -18,7 +18,7 @@ fn variants(name: &str) -> Vec<String> {
     variants
 }
 
-/// The first cells of all tables, split where a row is for several.
+/// Returns the first cells of all tables. A cell that lists several names is split.
 fn rows(document: &str) -> Vec<String> {
     let cells = document.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
     cells.flat_map(|cell| cell.split(", ")).map(|cell| cell.trim_matches('`').to_owned()).collect()
@@ -82,14 +82,14 @@ fn the_protocol_has_a_row_for_every_limit() {
     }
 }
 
-/// `tests/protocol/limits.rs: r65_…`, and `tests/e2e/turn.spec.js: …` by a test's words.
+/// A test is cited as `tests/protocol/limits.rs: r65_…`, or as `tests/e2e/turn.spec.js: …` with its title.
 #[test]
 fn every_test_that_proves_a_promise_is_there() {
     let security = read("docs/SECURITY.md");
     let mut proofs = 0;
     for promise in security.lines().filter(|line| line.starts_with("| **")) {
         let cells: Vec<&str> = promise.split(" | ").collect();
-        let [_, _, proven] = cells[..] else { panic!("a row has three cells: {promise}") };
+        let [_, _, proven] = cells[..] else { panic!("a row without three cells: {promise}") };
         let names: Vec<&str> = proven.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test for: {promise}");
         let mut file = "";
@@ -103,7 +103,7 @@ fn every_test_that_proves_a_promise_is_there() {
             let rust = text.lines().collect::<Vec<_>>().windows(2).any(|pair| {
                 pair[0].contains("test") && pair[0].trim().starts_with("#[") && pair[1].contains(&format!("fn {name}("))
             });
-            // A property test stands in a macro, and may have a case for each line of a table.
+            // Property tests are inside a macro, and may run one case per line of a table.
             let property = text.contains("proptest!") && text.contains(&format!("fn {name}("));
             let script = text.contains(&format!("'{name}'")) || text.contains(&format!("`{name}`"));
             let python = text.contains(&format!("def {name}(self)"));

@@ -1,5 +1,5 @@
-//! The invariants of the fuzz targets, without a fuzzer: on what is kept in fuzz/seeds, which has all that was ever
-//! found, and on random bytes.
+//! Checks the invariants of the fuzz targets without a fuzzer: on fuzz/seeds, which keeps every input that ever failed,
+//! and on random bytes.
 
 use crate::invariants;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use invariants::TARGETS;
 
-/// A seed is small, and there are few.
+/// Bounds that keep the seeds small and few.
 const SEED_BYTES: u64 = 2_048;
 const SEEDS: usize = 100;
 
@@ -36,7 +36,7 @@ fn what_the_fuzzers_have_found_stays_found() {
     assert!(TARGETS.iter().map(|(target, _)| seeds(target).len()).sum::<usize>() <= SEEDS);
 }
 
-/// The golden messages stand in one file; the fuzzer gets them from there too (`fuzz/run`).
+/// The golden messages are in one file, which is also the fuzzer's corpus (`fuzz/run`).
 #[test]
 fn golden_messages_are_what_they_are_held_to() {
     for fixture in ["messages.json", "bad.json"] {

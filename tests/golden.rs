@@ -1,5 +1,5 @@
-//! The golden messages of tests/fixtures, which Vitest reads too: what the frontend is tested
-//! with is what the server understands and sends.
+//! Golden messages of tests/fixtures, which Vitest reads too: the server accepts and sends exactly what the frontend is
+//! tested with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,9 +66,9 @@ fn client_messages_are_understood() {
         }
     }
     let all = ["ack", "broadcast", "join", "leave", "moderate", "ping", "quality", "renew", "signal", "state", "sync"];
-    assert_eq!(kinds, BTreeSet::from(all), "every type is among the fixtures");
+    assert_eq!(kinds, BTreeSet::from(all), "types missing in the fixtures");
     let all = ["admit", "ask", "end", "refuse", "refuse_all", "remove", "role", "settings", "switch_off"];
-    assert!(acts.iter().eq(all), "every act is among the fixtures: {acts:?}");
+    assert!(acts.iter().eq(all), "actions missing in the fixtures: {acts:?}");
 }
 
 #[test]
@@ -111,8 +111,8 @@ async fn bad_frames_are_answered_and_the_connection_goes_on() {
     hello.join("Grace").await;
 }
 
-/// Paths of a message and the kinds of JSON there. Elements of a list share one path; what is
-/// free-form stands as such.
+/// Returns the paths of a message with their JSON types. All elements of a list share one path. Free-form values count
+/// as `free`.
 fn shape(message: &Value) -> BTreeMap<String, &'static str> {
     fn walk(value: &Value, path: String, shape: &mut BTreeMap<String, &'static str>) {
         let free = path == ".data" || path.ends_with(".state");
@@ -139,7 +139,7 @@ fn shape(message: &Value) -> BTreeMap<String, &'static str> {
         }
     }
     let mut result = BTreeMap::new();
-    // The kind of `ref` is the client's affair.
+    // The client chooses the type of `ref`.
     let mut message = message.clone();
     if let Some(reference) = message.get_mut("ref") {
         *reference = json!("any");
@@ -148,7 +148,7 @@ fn shape(message: &Value) -> BTreeMap<String, &'static str> {
     result
 }
 
-/// One message of each variant, as a running server sends it.
+/// Captures one message of each variant from a running server.
 async fn captured() -> Vec<Value> {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478,turn:t.example:3478"),
@@ -209,7 +209,7 @@ async fn captured() -> Vec<Value> {
     seen.extend(with_tokens().await);
     seen.push(renewed().await);
     for (setting, joins) in [("ROUNDTABLE_ADDRESS_JOINS", 1), ("ROUNDTABLE_ROOMS", 1)] {
-        // One attempt a minute: two are free, and a new room takes ten.
+        // A rate of one attempt a minute has a burst of two, and creating a room costs ten attempts.
         let small = TestServer::start(&[(setting, "1")]).await;
         for at in 0..joins {
             let mut first = small.connect(&format!("r{at}")).await;
@@ -222,7 +222,7 @@ async fn captured() -> Vec<Value> {
     }
     let strict = TestServer::start(&[("ROUNDTABLE_MESSAGE_RATE", "10"), ("ROUNDTABLE_RATE_PATIENCE", "100ms")]).await;
     let (mut flood, _) = Raw::join(&strict, "r", "Eve").await;
-    // Half of them are free.
+    // The burst covers half of them.
     for _ in 0..100 {
         flood.text(r#"{"type":"sync"}"#).await;
     }
@@ -232,7 +232,7 @@ async fn captured() -> Vec<Value> {
             break message;
         }
     });
-    // Ten to one receiver are free.
+    // The burst to one recipient is ten signals.
     let limited = TestServer::start(&[("ROUNDTABLE_MESSAGE_RATE", "10")]).await;
     let (mut sender, receiver) = (limited.join("r", "Ada").await, limited.join("r", "Bob").await);
     sender.expect("peer_joined").await;
@@ -254,7 +254,7 @@ async fn captured() -> Vec<Value> {
     seen
 }
 
-/// What only several servers say.
+/// Captures messages that only a cluster sends.
 async fn between_servers() -> Vec<Value> {
     let (engine, a, b) = two(&[("ROUNDTABLE_JOIN_TIMEOUT", "1s")]).await;
     let (mut ada, _bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
@@ -267,7 +267,7 @@ async fn between_servers() -> Vec<Value> {
     seen
 }
 
-/// What a lost connection brings about.
+/// Captures messages that follow a lost connection.
 async fn lost(server: &TestServer) -> Vec<Value> {
     let mut seen = Vec::new();
     let (mut ada, mut bob) = (server.join("lost", "Ada").await, server.join("lost", "Bob").await);
@@ -291,7 +291,7 @@ async fn lost(server: &TestServer) -> Vec<Value> {
     seen
 }
 
-/// What hosts bring about.
+/// Captures messages that follow moderation.
 async fn moderated(server: &TestServer) -> Vec<Value> {
     let mut seen = Vec::new();
     let (mut ada, mut bob) = (server.join("hosts", "Ada").await, server.join("hosts", "Bob").await);
@@ -334,7 +334,7 @@ async fn moderated(server: &TestServer) -> Vec<Value> {
     seen
 }
 
-/// Fresh credentials for the same servers.
+/// Captures renewed credentials for the same servers.
 async fn renewed() -> Value {
     let server = TestServer::start(&[
         ("ROUNDTABLE_ICE_URLS", "stun:s.example:3478,turn:t.example:3478"),
@@ -345,7 +345,7 @@ async fn renewed() -> Value {
     server.join("r", "Ada").await.expect("ice_servers").await
 }
 
-/// What tokens bring about.
+/// Captures messages about tokens.
 async fn with_tokens() -> Vec<Value> {
     let keys = Keys::new();
     let server = TestServer::start(&keys.settings("token")).await;
@@ -400,13 +400,13 @@ async fn server_messages_have_the_shape_of_what_the_server_sends() {
         let golden = shape(&message);
         let same = captured.iter().filter(|real| kind(real) == kind(&message));
         let real: Vec<_> = same.map(shape).collect();
-        assert!(real.contains(&golden), "{name}: {golden:#?}\nis none of what the server sends: {real:#?}");
+        assert!(real.contains(&golden), "{name}: {golden:#?}\nmatches no message of the server: {real:#?}");
     }
     let real_kinds: BTreeSet<_> = captured.iter().map(kind).collect();
-    assert_eq!(golden_kinds, real_kinds, "every message and every error is among the fixtures");
+    assert_eq!(golden_kinds, real_kinds, "messages and errors of the fixtures differ from the server's");
 }
 
-/// The frames of roster.json are what the frontend folds; the server must be able to send them.
+/// The frontend applies the messages of roster.json; the server must be able to send each of them.
 #[tokio::test]
 async fn roster_scripts_are_made_of_real_messages() {
     let mut real: Vec<_> = captured().await.iter().map(shape).collect();
@@ -414,7 +414,7 @@ async fn roster_scripts_are_made_of_real_messages() {
     for entry in fixture("roster.json") {
         for frame in entry["frames"].as_array().unwrap() {
             let mut shape = shape(frame);
-            // Golden welcomes come with and without relays; these scripts are about peers.
+            // Golden `welcome` messages have ICE servers or none; these scripts are only about peers.
             shape.retain(|path, _| !path.starts_with(".ice_servers[]"));
             let fits = real.iter().any(|real| shape.iter().all(|(path, kind)| real.get(path) == Some(kind)));
             assert!(fits, "{}: {frame}", entry["name"]);

@@ -1,4 +1,4 @@
-//! What a server does under stalled clients, many rooms, and at its end.
+//! Server behaviour with stalled clients, with many rooms, and at shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ async fn a_stalled_member_delays_neither_its_room_nor_any_other() {
     let mut elsewhere = server.join("s", "Eve").await;
     let data = "x".repeat(20_000);
     let mut slowest = Duration::ZERO;
-    // Fills what the kernel holds for the stalled member, then its outbox, then closes it.
+    // Fills the kernel's buffers for the stalled member, then its outbox, until the server closes the connection.
     for _ in 0..500 {
         let begun = Instant::now();
         ada.send(json!({"type": "broadcast", "data": data})).await;
@@ -62,8 +62,8 @@ async fn a_stalled_member_delays_neither_its_room_nor_any_other() {
         slowest = slowest.max(begun.elapsed());
     }
     assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
-    // Far above any hiccup of the machine, and far below any timeout of the server.
-    assert!(slowest < Duration::from_secs(1), "somebody waited {slowest:?}");
+    // Far above scheduling delays of the machine and far below any timeout of the server.
+    assert!(slowest < Duration::from_secs(1), "another member waited {slowest:?}");
 }
 
 #[tokio::test]
@@ -71,13 +71,13 @@ async fn a_member_that_says_nothing_is_not_forgotten_while_it_answers_pings() {
     let server = TestServer::start(&[("ROUNDTABLE_PING_INTERVAL", "50ms")]).await;
     let mut ada = server.join("r", "Ada").await;
     let begun = Instant::now();
-    // The library answers pings while it waits for the close that must not come.
+    // The client library answers pings while it waits for a close, which must not come.
     let quiet = tokio::time::timeout(Duration::from_millis(600), ada.next_text()).await;
     assert!(quiet.is_err(), "{quiet:?} after {:?}", begun.elapsed());
     ada.expect_nothing().await;
 }
 
-/// How long a shutdown took.
+/// Shuts the server down and returns how long that took.
 async fn stop(server: TestServer) -> Duration {
     let begun = Instant::now();
     within("the end of the server", server.shut_down()).await.expect("no panic");
@@ -124,13 +124,13 @@ async fn a_client_that_never_reads_holds_no_shutdown_up() {
     let mut ada = server.join("r", "Ada").await;
     let (_stalled, _) = Raw::connect_small(&server, "r").await.joined("Slow").await;
     ada.expect("peer_joined").await;
-    // More than any kernel holds for one connection.
+    // More than any kernel buffers for one connection.
     for _ in 0..300 {
         ada.send(json!({"type": "broadcast", "data": "x".repeat(60_000)})).await;
     }
     ada.expect_nothing().await;
     let (elapsed, ()) = tokio::join!(stop(server), ada.drain());
-    assert!(elapsed >= Duration::from_secs(1), "it had time to read: {elapsed:?}");
+    assert!(elapsed >= Duration::from_secs(1), "the client had no time to read: {elapsed:?}");
     assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
 }
 
@@ -145,7 +145,7 @@ async fn who_reads_nothing_and_is_superseded_gives_its_place_back() {
     }
     let mut back = server.connect("r").await;
     back.join_with(json!({"type": "join", "name": "Slow", "resume": welcome["resume"]})).await;
-    // Long before two pings.
+    // Long before two ping intervals have passed.
     server.metric_becomes("roundtable_sockets", 2).await;
 }
 
@@ -153,7 +153,7 @@ async fn who_reads_nothing_and_is_superseded_gives_its_place_back() {
 async fn who_connects_and_says_nothing_is_cut() {
     let server = TestServer::start(&[]).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
-    assert_eq!(within("the end", silent.read(&mut [0])).await.unwrap(), 0);
+    assert_eq!(within("the connection to end", silent.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -161,14 +161,14 @@ async fn http_connections_that_are_kept_alive_hold_no_shutdown_up() {
     let server = TestServer::start(&[]).await;
     let mut idle = TcpStream::connect(server.address).await.unwrap();
     idle.write_all(b"GET /signal-api/v1/welcome HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-    assert_eq!(within("an answer", http::read(&mut idle)).await.status, 200);
+    assert_eq!(within("the response", http::read(&mut idle)).await.status, 200);
     let _silent = TcpStream::connect(server.address).await.unwrap();
     let mut operator = TcpStream::connect(server.ops).await.unwrap();
     operator.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-    assert_eq!(within("an answer", http::read(&mut operator)).await.status, 200);
+    assert_eq!(within("the response", http::read(&mut operator)).await.status, 200);
     let elapsed = stop(server).await;
     assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
-    assert_eq!(within("the end", idle.read(&mut [0])).await.unwrap(), 0);
+    assert_eq!(within("the connection to end", idle.read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn half_a_request_holds_no_shutdown_up() {
 #[tokio::test]
 async fn while_it_drains_a_server_is_not_ready_and_lets_nobody_in() {
     let server = TestServer::start(&[]).await;
-    // Taken before the shutdown, so that it can still ask.
+    // Connected before the shutdown, so that it can still send a request.
     let mut ready = TcpStream::connect(server.ops).await.unwrap();
     let mut late = server.connect("r").await;
     let (mut raw, _) = Raw::join(&server, "r", "Ada").await;
@@ -191,13 +191,13 @@ async fn while_it_drains_a_server_is_not_ready_and_lets_nobody_in() {
     let ops = server.ops;
     assert_eq!(http::ask(ops, "GET", "/readyz", &[]).await.text(), "ready\n");
     let mut draining = app.draining();
-    // Confirms nothing, so that the drain lasts.
+    // Acknowledges nothing, so that the drain lasts.
     let running = server.shut_down();
     within("a drain", draining.wait_for(|draining| *draining)).await.unwrap();
     ready.write_all(b"GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-    let answer = within("an answer", http::read(&mut ready)).await;
+    let answer = within("the response", http::read(&mut ready)).await;
     assert_eq!((answer.status, answer.text().as_str()), (503, "draining\n"));
-    assert_eq!(http::ask(ops, "GET", "/healthz", &[]).await.status, 200, "it lives");
+    assert_eq!(http::ask(ops, "GET", "/healthz", &[]).await.status, 200, "not alive while draining");
 
     late.send(json!({"type": "join", "name": "Late"})).await;
     let away: Value = serde_json::from_str(&late.next_text().await).unwrap();
@@ -228,5 +228,5 @@ async fn metrics_tell_how_connections_ended() {
     let text = http::ask(server.ops, "GET", "/metrics", &accept).await;
     assert!(text.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(text.text().ends_with("# EOF\n"));
-    assert!(!text.text().contains("room=") && !text.text().contains("Ada"), "no label tells of rooms or people");
+    assert!(!text.text().contains("room=") && !text.text().contains("Ada"), "a label names a room or a person");
 }

@@ -1,4 +1,4 @@
-//! The log lines of connections, of the real program: each is of one connection, and says nothing that opens a door.
+//! Log lines about connections, from the real binary: each line has its connection's ID, and none contains a secret.
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -11,10 +11,10 @@ use crate::common::raw::Raw;
 use crate::common::tokens::{Keys, later};
 use crate::common::{eventually, metric};
 
-/// As docs/OPERATIONS.md says.
+/// Log level that docs/OPERATIONS.md recommends.
 const LEVELS: (&str, &str) = ("ROUNDTABLE_LOG", "info,roundtable::conn=debug");
 
-/// A connection, and the id that its lines have.
+/// Opens a connection. Returns it with the ID that its log lines have.
 async fn connect(running: &mut Running) -> (Client, Value) {
     let client = Client::connect(running.address, "private-room").await.unwrap();
     let id = running.line("connected")["span"]["conn"].take();
@@ -22,7 +22,7 @@ async fn connect(running: &mut Running) -> (Client, Value) {
     (client, id)
 }
 
-/// What is said of one connection, in its order.
+/// Returns the messages about one connection in their order.
 fn said<'a>(lines: &'a [Value], conn: &Value) -> Vec<&'a str> {
     let own = lines.iter().filter(|line| line["span"]["conn"] == *conn);
     own.map(|line| line["message"].as_str().unwrap()).collect()
@@ -46,7 +46,7 @@ async fn each_line_of_a_connection_has_its_id_and_no_secret() {
     running.line("joined");
     let (peer, resume) = (ada.id().to_owned(), ada.welcome["resume"].clone());
     let last = ada.last;
-    // Without a goodbye: it comes back to its session, by another connection.
+    // The socket closes without `leave`, and the client resumes its session over another connection.
     drop(ada);
     let lost = running.line("lost");
     assert_eq!((&lost["span"]["conn"], &lost["reason"]), (&ada_id, &json!("closed")));
@@ -100,7 +100,7 @@ async fn a_page_that_cannot_be_read_is_logged_without_the_room() {
     let folder = Folder::new();
     std::fs::create_dir_all(folder.file("r")).unwrap();
     for page in ["index.html", "r/index.html"] {
-        // It leads to itself.
+        // A symbolic link to itself.
         std::os::unix::fs::symlink(folder.file(page), folder.file(page)).unwrap();
     }
     let mut running = Running::start(&[("ROUNDTABLE_STATIC_DIR", folder.path())]);
@@ -142,11 +142,11 @@ async fn rejected_pages_are_logged_once_a_minute_with_what_to_change() {
     assert!(!running.has_said("guess-at-a-proof") && !running.has_said("-room"), "{:#?}", running.seen);
 }
 
-/// A proxy on an internal address that the server does not trust: all its people count as one address, and some are
+/// A proxy on an internal address that the server does not trust: all its clients count as one address, and some are
 /// rejected.
 #[tokio::test]
 async fn joins_rejected_behind_a_proxy_are_logged_with_the_setting_that_fixes_it() {
-    // 20 are free, which is two rooms that are opened.
+    // The burst is 20 attempts, which is enough to create two rooms.
     let mut running =
         Running::start(&[("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1"), ("ROUNDTABLE_ADDRESS_JOINS", "10")]);
     let mut rejected = 0;
@@ -175,10 +175,10 @@ async fn joins_rejected_behind_a_proxy_are_logged_with_the_setting_that_fixes_it
     running.signal("TERM");
     assert!(running.ended().await.success());
     let lines = running.seen.iter().filter(|line| line.contains("are rejected")).count();
-    assert_eq!(lines, 1, "a line a minute at most: {:#?}", running.seen);
+    assert_eq!(lines, 1, "more than one line per minute: {:#?}", running.seen);
 }
 
-/// Every limit that rejects somebody is in the log, also where no proxy is to blame.
+/// Every limit that rejects people is logged, even if no proxy causes it.
 #[tokio::test]
 async fn every_limit_that_rejects_people_is_logged() {
     let settings = [("ROUNDTABLE_CONNECTIONS", "3"), ("ROUNDTABLE_ROOM_MEMBERS", "1"), ("ROUNDTABLE_ROOMS", "1")];
@@ -189,7 +189,8 @@ async fn every_limit_that_rejects_people_is_logged() {
         late.send(json!({"type": "join", "name": "Late"})).await;
         let code = late.next_message().await.unwrap()["code"].clone();
         late.drain().await;
-        eventually("its place is free", async || metric(running.ops, "roundtable_sockets").await == 1).await;
+        eventually("its connection to be released", async || metric(running.ops, "roundtable_sockets").await == 1)
+            .await;
         code
     };
     assert_eq!(join("r").await, "room_full");

@@ -1,4 +1,4 @@
-//! docs/METRICS.md against what a running server shows, in both directions.
+//! Compares docs/METRICS.md with the metrics of a running server, in both directions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,19 +15,19 @@ use crate::common::{TestServer, eventually, http, within};
 const DOCUMENT: &str = include_str!("../docs/METRICS.md");
 const PROTOCOL: &str = include_str!("../docs/PROTOCOL.md");
 
-/// A metric: its type, and the values of each of its labels.
+/// Metric: its type and the values of each label.
 #[derive(Debug, Default)]
 struct Shown {
     kind: String,
     labels: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What stands between backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The rows of the tables: name, type, labels, meaning.
+/// Returns the rows of the tables: name, type, labels, meaning.
 fn documented() -> BTreeMap<&'static str, [&'static str; 3]> {
     let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `roundtable_") || line.starts_with("| `process_"));
     let rows = rows.map(|row| {
@@ -37,7 +37,7 @@ fn documented() -> BTreeMap<&'static str, [&'static str; 3]> {
     rows.collect()
 }
 
-/// The text format of OpenMetrics, as far as it is used.
+/// Parses the subset of OpenMetrics that the server uses.
 fn shown(text: &str) -> BTreeMap<String, Shown> {
     let (mut all, mut current) = (BTreeMap::<String, Shown>::new(), String::new());
     for line in text.lines() {
@@ -49,7 +49,7 @@ fn shown(text: &str) -> BTreeMap<String, Shown> {
                 _ => name.to_owned(),
             };
             let shown = Shown { kind: kind.to_owned(), ..Shown::default() };
-            assert!(all.insert(current.clone(), shown).is_none(), "{current} is there twice");
+            assert!(all.insert(current.clone(), shown).is_none(), "{current} is declared twice");
         } else if !line.starts_with('#') {
             let labels = line.split_once('{').map_or("", |(_, rest)| rest.rsplit_once('}').unwrap().0);
             for label in labels.split("\",").filter(|label| !label.is_empty()) {
@@ -64,7 +64,7 @@ fn shown(text: &str) -> BTreeMap<String, Shown> {
     all
 }
 
-/// As Prometheus asks for it.
+/// The Accept header that Prometheus sends.
 const OPEN_METRICS: (&str, &str) =
     ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5");
 
@@ -76,7 +76,7 @@ async fn text_of(server: &TestServer) -> String {
     text
 }
 
-/// A server of which every metric has something to show.
+/// Starts a server and uses it so that every metric has a sample.
 async fn used() -> (TestServer, Folder) {
     let folder = Folder::new();
     let recordings = [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_RECORDINGS_QUOTA", "100000")];
@@ -117,12 +117,12 @@ async fn used() -> (TestServer, Folder) {
 #[tokio::test]
 async fn every_metric_is_documented_and_every_documented_metric_is_there() {
     let (server, _folder) = used().await;
-    // Metrics of an engine are there where one is set, reached or not.
+    // Store metrics are present if a store is configured, whether it is reachable or not.
     let url = ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1");
     let key = ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough");
     let keys = Keys::new();
     let keys_file = ("ROUNDTABLE_TOKEN_KEYS_FILE", keys.path.to_str().unwrap());
-    // Those of certificates are there where endpoints are probed.
+    // Certificate metrics are present if endpoints are probed.
     let endpoint = TlsEndpoint::start(9).await.address.to_string();
     let beside_others = TestServer::start(&[url, key, keys_file, ("ROUNDTABLE_CERTIFICATE_PROBES", &endpoint)]).await;
     beside_others.metric_becomes(&format!("roundtable_certificate_probe_success{{endpoint=\"{endpoint}\"}}"), 1).await;
@@ -139,7 +139,7 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
                 "version" => value == env!("CARGO_PKG_VERSION"),
                 "endpoint" => *value == endpoint,
                 "status" => value.parse::<u16>().is_ok_and(|status| (100..600).contains(&status)),
-                // Routes are listed once, for both metrics.
+                // The routes are listed for one of the two metrics that have them.
                 "route" => quoted(documented["roundtable_http_requests_total"][2]).contains(&value.as_str()),
                 _ => {
                     quoted(meaning).contains(&value.as_str())
@@ -148,19 +148,19 @@ async fn every_metric_is_documented_and_every_documented_metric_is_there() {
                         || PROTOCOL.contains(&format!("\"{value}\""))
                 }
             };
-            assert!(known, "{name} has {label}={value:?}, of which nothing is written");
+            assert!(known, "{name}: {label}={value:?} is not documented");
         }
     }
 }
 
-/// The days until the date in a metric of certificates, which is in Unix seconds.
+/// Returns the days until the date that a certificate metric has as Unix seconds.
 async fn days_left(server: &TestServer, metric: &str) -> Option<i64> {
     let text = text_of(server).await;
     let line =
         text.lines().find(|line| line.starts_with(&format!("roundtable_certificate_{metric}_timestamp_seconds{{")))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let left = line.rsplit(' ').next()?.parse::<i64>().unwrap() - now;
-    // A day ends while the test runs.
+    // Rounded, as a day may end while the test runs.
     Some((left + 43_200).div_euclid(86_400))
 }
 
@@ -179,7 +179,7 @@ async fn certificate_dates_follow_a_renewal_and_a_failed_handshake_is_shown() {
 
     endpoint.stop();
     server.metric_becomes(&success, 0).await;
-    assert_eq!(days_left(&server, "not_after").await, Some(90), "the last known date stays");
+    assert_eq!(days_left(&server, "not_after").await, Some(90), "the last known date was not kept");
     let without = TestServer::start(&[]).await;
     assert!(!text_of(&without).await.contains("roundtable_certificate"));
 }
@@ -191,7 +191,7 @@ async fn names_follow_the_conventions_and_nothing_says_who_or_where() {
     for (name, Shown { kind, .. }) in shown(&text) {
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
         let unit = ["_seconds", "_bytes", "_messages", "_ratio", "_pixels", "_bits_per_second", "_frames_per_second"];
-        // Without it Prometheus knows of no quantile.
+        // Without the last bucket, Prometheus computes no quantile.
         assert!(
             kind != "histogram" || text.contains(&format!("{name}_bucket{{le=\"+Inf\"")),
             "{name} has no last bucket"
@@ -235,7 +235,7 @@ async fn what_is_counted_is_what_happened() {
     }
 }
 
-/// Or the first burst would be no increase, and what looks for one would miss it.
+/// Counters start at zero. Otherwise the first burst would be no increase, and alerts on increases would miss it.
 #[tokio::test]
 async fn what_may_go_wrong_is_shown_before_it_does() {
     let server = TestServer::start(&[]).await;
@@ -281,7 +281,7 @@ async fn a_session_that_goes_on_and_one_that_does_not_are_told_apart() {
     server.metric_becomes("roundtable_joins_total{outcome=\"joined\"}", 4).await;
 }
 
-/// Its syntax is looked at by promtool: tests/monitoring.rs.
+/// promtool validates the syntax: tests/monitoring.rs.
 #[tokio::test]
 async fn whoever_does_not_ask_for_open_metrics_gets_the_older_text_format_with_the_same_samples() {
     let (server, _folder) = used().await;
@@ -289,7 +289,7 @@ async fn whoever_does_not_ask_for_open_metrics_gets_the_older_text_format_with_t
         let answer = http::ask(server.ops, "GET", "/metrics", accept).await;
         assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{accept:?}");
         let (plain, open) = (answer.text(), text_of(&server).await);
-        // Their values go on: those of the process, and of the requests that ask.
+        // Samples of the process and of the requests themselves keep changing.
         let samples = |text: &str| {
             let lines = text.lines().filter(|line| !line.starts_with('#'));
             lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>()
@@ -324,7 +324,7 @@ async fn limits_are_shown_beside_what_they_limit_and_none_where_there_is_none() 
         ("roundtable_sockets_limit", 7),
         ("roundtable_members", 1),
         ("roundtable_members_limit", 6),
-        // The one that asks; a WebSocket's connection is none any more.
+        // Only the request for the metrics itself. The connection of a WebSocket no longer counts.
         ("roundtable_http_connections{listener=\"ops\"}", 1),
         ("roundtable_http_connections{listener=\"public\"}", 0),
         ("roundtable_http_connections_limit", 5),
@@ -360,12 +360,12 @@ async fn the_process_is_measured_as_the_kernel_has_it() {
     assert_eq!(sample("process_max_fds").await, rlimit::Resource::NOFILE.get().unwrap().0 as f64);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     let age = now - sample("process_start_time_seconds").await;
-    assert!((-2.0..3_600.0).contains(&age), "it runs for {age} s");
+    assert!((-2.0..3_600.0).contains(&age), "uptime of {age} s");
     let before = sample("process_open_fds").await;
     let open: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
-    // Other tests of this process open and close theirs.
+    // Other tests of this process open and close files concurrently.
     assert!(sample("process_open_fds").await > before + 50.0);
     drop(open);
     let worked = sample("process_cpu_seconds_total").await;
-    within("more work", async { while sample("process_cpu_seconds_total").await <= worked {} }).await;
+    within("CPU time to grow", async { while sample("process_cpu_seconds_total").await <= worked {} }).await;
 }

@@ -1,6 +1,6 @@
-//! What `docker compose --profile monitoring` shows, with a real Prometheus and a real server under load: each panel of
-//! each dashboard has something to show, and what alerts look at is there. That they fire in time promtool sees, of series
-//! that a server shows. Grafana itself is not run: its files are checked as JSON.
+//! Monitoring of `docker compose --profile monitoring`, with a real Prometheus and a real server under load: each panel
+//! of each dashboard has data, and the metrics of all alerts exist. promtool tests when alerts fire, with series that a
+//! server exports. Grafana itself is not run; its files are checked as JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +23,7 @@ use crate::common::{TestServer, eventually, http, within};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/monitoring");
 
-/// A program in the background, ended with the test, and its folder.
+/// Background process and its directory. Killed on drop.
 struct Program {
     child: Child,
     folder: PathBuf,
@@ -50,7 +50,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -59,7 +59,7 @@ fn text(name: &str) -> String {
     fs::read_to_string(Path::new(FOLDER).join(name)).unwrap()
 }
 
-/// The arguments of a service, as Compose starts it with the machine at `root`.
+/// Returns the arguments with which Compose starts a service, with the host's root file system at `root`.
 fn arguments(service: &str, root: &str) -> Vec<String> {
     let services = text("services.yml");
     let own = services.split(&format!("\n  {service}:\n")).nth(1).unwrap().split("\n\n").next().unwrap();
@@ -72,7 +72,7 @@ fn dashboards() -> Vec<Value> {
     files.map(|file| serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap()).collect()
 }
 
-/// Each query with the panel that it is of.
+/// Returns each query with the title of its panel.
 fn queries() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for board in dashboards() {
@@ -102,15 +102,18 @@ fn alerts_fire_where_they_should_and_nowhere_else() {
     promtool(&["test", "rules", "alerts.test.yml"]);
     let (rules, tests) = (text("alerts.yml"), text("alerts.test.yml"));
     for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
-        assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert} is seen to fire");
-        assert!(tests.contains(&format!("alertname: {alert}, exp_alerts: []")), "{alert} is seen not to");
+        assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert} has no test that it fires");
+        assert!(
+            tests.contains(&format!("alertname: {alert}, exp_alerts: []")),
+            "{alert} has no test that it does not fire"
+        );
         for document in ["../../docs/OPERATIONS.md", "../../docs/OPERATIONS.zh-CN.md"] {
-            assert!(text(document).contains(&format!("`{alert}`")), "{document} does not say what to do at {alert}");
+            assert!(text(document).contains(&format!("`{alert}`")), "{document} does not describe {alert}");
         }
     }
 }
 
-/// Prometheus itself reads OpenMetrics in the test below; the older format is what promtool checks.
+/// The test below covers OpenMetrics, which Prometheus reads; promtool checks the older format.
 #[tokio::test]
 async fn the_older_text_format_is_without_fault() {
     let server = TestServer::start(&[]).await;
@@ -124,7 +127,7 @@ async fn the_older_text_format_is_without_fault() {
     promtool.stdin.take().unwrap().write_all(&plain).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let told = [output.stdout, output.stderr].map(|bytes| crate::common::program::text(&bytes)).concat();
-    // The one thing that it would have otherwise: lines are sold by the bit.
+    // The only exception: bandwidth is measured in bits.
     assert_eq!(told.trim(), "roundtable_quality_received_bits_per_second use base unit \"bytes\" instead of \"bits\"");
 }
 
@@ -137,14 +140,14 @@ fn dashboards_are_what_grafana_reads() {
         assert!(board["uid"].is_string() && board["title"].is_string() && board["schemaVersion"].is_u64());
         let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
         for panel in board["panels"].as_array().unwrap() {
-            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{} has the id of another panel", panel["title"]);
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{} has the ID of another panel", panel["title"]);
             assert_eq!(panel["datasource"]["uid"], "prometheus", "{panel}");
             assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{panel}");
             assert!(!panel["targets"].as_array().unwrap().is_empty(), "{panel}");
             let [x, y, w, h] = ["x", "y", "w", "h"].map(|name| panel["gridPos"][name].as_u64().unwrap());
             assert!(x + w <= 24, "{panel}");
             for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-                assert!(taken.insert(cell), "{} lies on another panel", panel["title"]);
+                assert!(taken.insert(cell), "{} overlaps another panel", panel["title"]);
             }
         }
     }
@@ -160,7 +163,7 @@ fn every_metric_is_in_a_panel() {
     }
 }
 
-/// A host who records, and asks for more than there is room for.
+/// Records as a host and exceeds the recording's limit.
 async fn record(server: &TestServer) {
     let host = server.join("recorded", "Ada").await;
     loop {
@@ -173,7 +176,7 @@ async fn record(server: &TestServer) {
     }
 }
 
-/// People who come, talk, report, err and go, for as long as it is polled.
+/// Simulates people who join, talk, report call quality, cause errors and leave, for as long as it is polled.
 async fn load(server: &TestServer) {
     let link = json!({
         "round_trip_ms": 42, "loss_percent": 0.5, "jitter_ms": 3, "freezes": 1, "frozen_ms": 640, "width": 1280,
@@ -200,10 +203,10 @@ async fn load(server: &TestServer) {
     }
 }
 
-/// An answer of Prometheus, with its head.
+/// Returns a response of Prometheus, including its head.
 async fn fetch(prometheus: SocketAddr, target: &str) -> std::io::Result<String> {
     let mut tcp = TcpStream::connect(prometheus).await?;
-    // By a later version of HTTP long answers come in chunks.
+    // HTTP/1.1 would send long responses in chunks.
     tcp.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).await?;
@@ -215,7 +218,7 @@ async fn get(prometheus: SocketAddr, target: &str) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|why| panic!("{why}: {answer}"))
 }
 
-/// The values of a query; the error is what Prometheus says of it.
+/// Returns the values of a query. The error is Prometheus' response.
 async fn ask(prometheus: SocketAddr, query: &str) -> Result<Vec<f64>, String> {
     let answer = get(prometheus, &format!("/api/v1/query?query={}", encode(query))).await;
     if answer["status"] != "success" {
@@ -225,7 +228,7 @@ async fn ask(prometheus: SocketAddr, query: &str) -> Result<Vec<f64>, String> {
     Ok(samples.iter().map(|sample| sample["value"][1].as_str().unwrap().parse().unwrap()).collect())
 }
 
-/// Waits until a query has a value that is a number.
+/// Waits until a query has a finite value.
 async fn shows(prometheus: SocketAddr, of: &str, query: &str) {
     let shows = async {
         loop {
@@ -239,7 +242,7 @@ async fn shows(prometheus: SocketAddr, of: &str, query: &str) {
     within(&format!("{of}: {query}"), shows).await;
 }
 
-/// The alerts' queries, by name, once Prometheus has asked each of them.
+/// Returns the queries of the alerts by name, after Prometheus has evaluated each.
 async fn alerts(prometheus: SocketAddr) -> BTreeMap<String, String> {
     let mut alerts = BTreeMap::new();
     eventually("each rule to be evaluated", async || {
@@ -254,7 +257,7 @@ async fn alerts(prometheus: SocketAddr) -> BTreeMap<String, String> {
     alerts
 }
 
-/// What a query takes of the server's: metrics with their labels.
+/// Returns the server's metrics in a query, with their label matchers.
 fn selectors(query: &str) -> impl Iterator<Item = &str> {
     query.match_indices("roundtable_").map(|(at, _)| {
         let rest = &query[at..];
@@ -264,13 +267,14 @@ fn selectors(query: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `deploy/monitoring`'s Prometheus with other addresses and no patience, and what it asks besides the server.
+/// Starts the Prometheus of `deploy/monitoring` with other addresses and short intervals, and the exporters that it
+/// scrapes.
 async fn watch(server: &TestServer) -> (SocketAddr, Vec<Program>) {
     let mut programs = Vec::new();
     let exporters = [("node-exporter", "/"), ("node-network", "")].map(|(service, root)| {
         let (address, folder) = (free(), folder(service));
         let root = if root.is_empty() { folder.display().to_string() } else { root.to_owned() };
-        // Of a machine that is not this one: devices of the exporter's own network must not be seen.
+        // A different machine's proc file system: devices of the exporter's own network must not appear.
         fs::create_dir_all(folder.join("proc/1/net")).unwrap();
         let device = |name: &str| format!("{name}: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n");
         let devices = ["lo", "eth7", "veth1a2b", "br-1a2b", "docker0"].map(device).concat();
@@ -288,7 +292,7 @@ async fn watch(server: &TestServer) -> (SocketAddr, Vec<Program>) {
         .replace("node-exporter:9100", &exporters[0])
         .replace("node-network:9100", &exporters[1]);
     fs::write(data.join("prometheus.yml"), config).unwrap();
-    // A container that is stopped has no name any more.
+    // The name of a stopped container no longer resolves.
     let servers = format!("{}\", \"stopped.invalid:18081", server.ops);
     fs::write(data.join("servers.yml"), text("servers.yml").replace("server:18081", &servers)).unwrap();
     fs::write(data.join("alerts.yml"), text("alerts.yml")).unwrap();
@@ -300,7 +304,7 @@ async fn watch(server: &TestServer) -> (SocketAddr, Vec<Program>) {
     ];
     programs.push(Program::start("prometheus", data.clone(), &args.each_ref().map(String::as_str)));
     let is_ready = async || fetch(address, "/-/ready").await.is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"));
-    eventually("Prometheus is ready", is_ready).await;
+    eventually("Prometheus to be ready", is_ready).await;
     (address, programs)
 }
 
@@ -329,7 +333,7 @@ async fn every_panel_shows_something_and_alerts_see_what_they_are_for() {
     let (prometheus, _programs) = watch(&server).await;
     let checks = async {
         for (panel, query) in queries() {
-            // Nothing here has containers: such a query has to be understood, and finds nothing.
+            // There are no containers here: such a query must be valid, and has no result.
             if query.contains("container_") {
                 ask(prometheus, &query).await.unwrap_or_else(|why| panic!("{panel}: {query}: {why}"));
             } else {
@@ -353,18 +357,18 @@ async fn every_panel_shows_something_and_alerts_see_what_they_are_for() {
             shows(prometheus, "alerts.test.yml", &series).await;
         }
         let devices = ask(prometheus, "count by (device) (node_network_receive_bytes_total)").await.unwrap();
-        assert_eq!(devices, [1.0], "eth7 is the machine's, by one of the two");
+        assert_eq!(devices, [1.0], "expected only eth7, from one of the two exporters");
         shows(prometheus, "its name", "node_network_receive_bytes_total{device=\"eth7\"}").await;
         alerts
     };
     let alerts = tokio::select! {
         alerts = checks => alerts,
-        () = load(&server) => unreachable!("it goes on for ever"),
-        () = record(&server) => unreachable!("the same"),
+        () = load(&server) => unreachable!("the load never ends"),
+        () = record(&server) => unreachable!("the recording never ends"),
     };
     let (down, away) = (&alerts["RoundtableDown"], &alerts["RoundtableEngineAway"]);
-    // A scrape that was late makes it two for a moment.
-    eventually("one of the two", async || ask(prometheus, down).await == Ok(vec![0.0])).await;
+    // A late scrape makes both appear down for a moment.
+    eventually("one of the two servers to be down", async || ask(prometheus, down).await == Ok(vec![0.0])).await;
     assert_eq!(ask(prometheus, away).await, Ok(vec![]));
     redis.child.kill().unwrap();
     shows(prometheus, "without an engine", away).await;

@@ -1,5 +1,5 @@
-//! docs/openapi.json against the server: every operation and every status it names is asked for, and what is answered
-//! is what it says. Nothing that it does not name is answered.
+//! Compares docs/openapi.json with the server: each documented operation and status is provoked, and each response
+//! conforms to its schema. Undocumented responses fail.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use roundtable::protocol::{Link, RoomName};
 
 const TOKEN: &str = "north-north-north-north-north-north";
 
-/// The document as the server gives it.
+/// Returns the document as the server provides it.
 async fn document(server: &TestServer) -> Value {
     let document = server.get("/signal-api/v1/openapi.json").await.json();
     let file = include_str!("../docs/openapi.json");
@@ -23,14 +23,14 @@ async fn document(server: &TestServer) -> Value {
     document
 }
 
-/// What was asked for so far, as `GET /rooms/{room} 200 SUCCESS`.
+/// Responses so far, as `GET /rooms/{room} 200 SUCCESS`.
 struct Checked {
     document: Value,
     seen: BTreeSet<String>,
 }
 
 impl Checked {
-    /// Holds an answer against what the document says of it.
+    /// Validates a response against the document.
     fn check(&mut self, method: &str, template: &str, answer: &Answer) {
         let what = format!("{method} {template} {}", answer.status);
         let operation = &self.document["paths"][template][method.to_lowercase()];
@@ -38,7 +38,7 @@ impl Checked {
         assert!(response.is_object(), "{what} is not in the document: {}", answer.text());
         let content = &response["content"];
         if !content["application/json"].is_object() {
-            // A file, or nothing.
+            // A file or an empty body.
             let kind = content.as_object().and_then(|kinds| kinds.keys().next()).map(String::as_str);
             assert!(kind.is_none() || answer.header("content-type") == kind, "{what}");
             self.seen.insert(format!("{what} -"));
@@ -58,14 +58,14 @@ impl Checked {
 
     fn validate(&self, schema: &Value, value: &Value, what: &str) {
         let mut schema = schema.clone();
-        // What `$ref`s point into.
+        // Targets of `$ref`.
         schema["components"] = self.document["components"].clone();
         let validator = jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{what}: {error}"));
         let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{what}: {errors:?} in {value}");
     }
 
-    /// Everything that the document names.
+    /// Returns all documented responses.
     fn named(&self) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
         for (template, item) in self.document["paths"].as_object().unwrap() {
@@ -103,7 +103,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     ada.send(json!({"type": "quality", "links": [link]})).await;
     let reported = async || server.metric("roundtable_quality_reports_total").await == 1;
     eventually("a report", reported).await;
-    // Who is lost is shown, too.
+    // The document shows disconnected members, too.
     drop(server.join("other", "Lost").await);
     let lost =
         async || server.app.hub.look(&RoomName::new("other").unwrap()).unwrap().members[0].peer.link == Link::Lost;
@@ -112,9 +112,9 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     guest.send(json!({"type": "join", "name": "Grace"})).await;
     guest.expect("waiting").await;
     let _other = server.join("other", "Zoe").await;
-    // The last word of a server: the answer to `drain`.
+    // The server's last response is that to `drain`.
     let small = TestServer::start(&[("ROUNDTABLE_ADMIN_TOKEN", TOKEN), ("ROUNDTABLE_ADDRESS_JOINS", "0")]).await;
-    // Whoever has begun to ask by then is answered all the same.
+    // Requests that started before the drain are answered nevertheless.
     let begun = begin(small.address, "POST", "/signal-api/v1/check").await;
 
     let here = encode(room);
@@ -164,7 +164,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
         checked.check("POST", "/leave", &answer);
     }
 
-    // Whoever asks is behind a proxy that is believed.
+    // The client is behind a trusted proxy.
     let behind = |address| [("X-Forwarded-For", address), ("Origin", "http://test")];
     let crowded = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "1"), ("ROUNDTABLE_CONNECTIONS", "1")]).await;
     let only = crowded.connect("r").await;
@@ -189,7 +189,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
 
     recordings(&mut checked).await;
 
-    // Without the token, and then once too often: a guess at the token takes ten of the two that are free.
+    // Without the token, and then over the rate limit: a guess at the token costs ten attempts, and the burst is two.
     let folder = Folder::new();
     let limits = [
         ("ROUNDTABLE_ADMIN_TOKEN", TOKEN),
@@ -205,7 +205,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
                 continue;
             }
             let target = format!("/signal-api/v1{}", template.replace("{room}", "r").replace("{id}", nobody));
-            // Each is asked as the first one, or as the last one.
+            // For 401 each request is the first one of its server; for 429 it is over the limit.
             let fresh = TestServer::start(&limits).await;
             let asked = if status == 401 { &fresh } else { &strict };
             if status == 429 {
@@ -219,7 +219,7 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
             checked.check(method, template, &answer);
         }
     }
-    // A page of another site is told so and nothing else.
+    // A cross-origin request learns nothing else.
     for line in checked.named() {
         let parts: Vec<&str> = line.split(' ').collect();
         let (method, template) = (parts[0], parts[1]);
@@ -233,10 +233,10 @@ async fn the_document_says_what_the_server_answers_and_nothing_else() {
     }
     let named = checked.named();
     let unseen: Vec<_> = named.difference(&checked.seen).collect();
-    assert!(unseen.is_empty(), "named, and never answered: {unseen:?}");
+    assert!(unseen.is_empty(), "documented but never answered: {unseen:?}");
 }
 
-/// What hosts and whoever runs the server do with recordings, and what goes wrong there.
+/// Covers recordings: uploads of hosts, requests of the operator, and errors.
 async fn recordings(checked: &mut Checked) {
     let (folder, full) = (Folder::new(), Folder::new());
     let settings = |bounds: &[(&'static str, &'static str)]| {
@@ -281,13 +281,13 @@ async fn recordings(checked: &mut Checked) {
         }
     }
     let [first, second] = &begun[..] else { panic!("{begun:?}") };
-    // A piece that stands still, and the next one.
+    // A piece that stalls, and the next one.
     let text = |name: &str| first[name].as_str().unwrap().to_owned();
     let upload = Upload { address: server.address, id: text("id"), secret: text("upload"), room: "a".to_owned() };
     let mut still = upload.half(0, &media(0, 90)).await;
     checked.check("PUT", "/recordings/{id}", &upload.put(0, media(0, 90)).await);
-    checked.check("PUT", "/recordings/{id}", &within("an answer", read(&mut still)).await);
-    // A disk that takes nothing at all.
+    checked.check("PUT", "/recordings/{id}", &within("the response", read(&mut still)).await);
+    // A disk that accepts no data.
     let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", full.path())]);
     shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\"", BINARY]);
     let running = Running::spawn(shell);
@@ -324,7 +324,7 @@ async fn recordings(checked: &mut Checked) {
             checked.check(method, template, &send(address, method, &format!("{base}{target}"), &headers, &body).await);
         }
     }
-    // Another server has the folder, holds this and stands still.
+    // Another server that shares the directory holds the locks and stalls.
     let held = |name: String| {
         let file = std::fs::File::options().write(true).open(folder.file(&name)).unwrap();
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
@@ -351,7 +351,7 @@ async fn recordings(checked: &mut Checked) {
         checked.check(method, template, &answer);
     }
     drop(locks);
-    // All that there may be is there.
+    // The recordings have used all of their space.
     std::fs::remove_file(&part).unwrap();
     std::fs::write(&part, "").unwrap();
     let put = format!("{base}/recordings/{}?offset=0", second["id"].as_str().unwrap());

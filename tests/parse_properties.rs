@@ -1,4 +1,4 @@
-//! What holds for the parser of messages whatever a client sends.
+//! Properties of the message parser for arbitrary input.
 
 use proptest::prelude::*;
 use roundtable::protocol::client::{ClientMessage, Request, parse};
@@ -96,7 +96,7 @@ proptest! {
     }
 }
 
-/// Any JSON value, written without white space at its ends.
+/// Generates any JSON value without surrounding white space.
 fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -114,7 +114,7 @@ fn json_text() -> impl Strategy<Value = String> {
     tree.prop_map(|value| value.to_string())
 }
 
-/// Objects with the fields of messages, right and wrong, cut off now and then.
+/// Generates objects with the fields of messages, valid or invalid, some of them truncated.
 fn nearly() -> impl Strategy<Value = String> {
     let kind = prop_oneof![
         Just(json!("join")),

@@ -1,5 +1,5 @@
-//! The tables of settings in README.md and README.zh-CN.md say what `roundtable --help` says, and
-//! no document names a setting that is not there.
+//! The tables of settings in README.md and README.zh-CN.md agree with `roundtable --help`, and no document names a
+//! setting that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
-/// What sets the containers up, beside the server: their names are no settings of the program.
+/// Files that configure the containers. Their variables are not settings of the program.
 const CONTAINERS: [&str; 2] = ["Dockerfile", "docker-compose.yml"];
 
 fn read(name: &str) -> String {
@@ -16,13 +16,13 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Each variable of the program with its default, empty where there is none.
+/// Returns the program's environment variables with their defaults, empty if there is none.
 fn settings() -> BTreeMap<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_roundtable")).arg("--help").env_clear().output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
-    // Lines are wrapped anywhere.
+    // clap wraps lines anywhere.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Some defaults have brackets of their own: [::]:18080.
+    // Some defaults contain brackets: [::]:18080.
     let until = |text: &str| {
         let mut open = 1;
         let end = text.find(|c| {
@@ -36,12 +36,11 @@ fn settings() -> BTreeMap<String, String> {
         .skip(1)
         .map(|setting| (until(setting), setting.split_once("[default: ").map_or_else(String::new, |(_, d)| until(d))))
         .collect();
-    assert!(settings.len() > 10, "this is no help that the test understands: {help}");
+    assert!(settings.len() > 10, "unexpected format of the help: {help}");
     settings
 }
 
-/// The rows of tables whose first cell is one name in capitals: that name and the second cell, without
-/// backquotes.
+/// Returns the rows whose first cell is one name in capitals: that name, and the second cell without backticks.
 fn table(text: &str) -> Vec<(String, String)> {
     let cell = |text: &str| text.trim().trim_matches('`').to_owned();
     text.lines()
@@ -54,7 +53,7 @@ fn table(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Every `ROUNDTABLE_…` in a text. A bare `ROUNDTABLE_*` names none.
+/// Returns every `ROUNDTABLE_…` in a text. A bare `ROUNDTABLE_*` is not a name.
 fn names(text: &str) -> BTreeSet<String> {
     let parts = text.split("ROUNDTABLE_").skip(1);
     let name = |part: &str| part.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect::<String>();

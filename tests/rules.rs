@@ -1,5 +1,4 @@
-//! Every numbered rule of docs/PROTOCOL.md has a test that carries its number, and no test
-//! carries the number of a rule that is not there.
+//! Every numbered rule of docs/PROTOCOL.md has a test that cites its number, and every cited number is a rule.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,16 +13,16 @@ fn number(text: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// The rules of the document: each begins with its number in bold.
+/// Returns the numbers of the document's rules, each of which starts with its number in bold.
 fn rules() -> BTreeSet<u32> {
     let document = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROTOCOL.md"));
     let numbers: Vec<u32> = document.split("**R").skip(1).filter_map(number).collect();
     let rules: BTreeSet<u32> = numbers.iter().copied().collect();
-    assert_eq!(numbers.len(), rules.len(), "a rule stands twice: {numbers:?}");
+    assert_eq!(numbers.len(), rules.len(), "a rule is defined twice: {numbers:?}");
     rules
 }
 
-/// The rules that functions right below a test attribute cite in their names.
+/// Returns the rules that test functions cite in their names.
 fn cited() -> BTreeSet<u32> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol");
     let mut cited = BTreeSet::new();
@@ -44,10 +43,10 @@ fn cited() -> BTreeSet<u32> {
 #[test]
 fn every_rule_has_a_test_and_every_test_a_rule() {
     let (rules, cited) = (rules(), cited());
-    // A rule keeps its number for ever, so there are gaps.
+    // Numbers are never reused, so that there are gaps.
     assert_eq!(rules.first(), Some(&1));
     let untested: Vec<_> = rules.difference(&cited).collect();
     assert!(untested.is_empty(), "rules without a test: {untested:?}");
     let unknown: Vec<_> = cited.difference(&rules).collect();
-    assert!(unknown.is_empty(), "tests of rules that are not there: {unknown:?}");
+    assert!(unknown.is_empty(), "tests cite unknown rules: {unknown:?}");
 }

@@ -1,6 +1,6 @@
-//! Tests of the server in one program: compiling the parts that they share once is much quicker than once for each.
+//! Server tests in one program, because compiling their shared code once is much faster than once per test program.
 //!
-//! `cargo test --test server protocol::` runs those of a folder or file. The test programs beside this one need a process
+//! `cargo test --test server protocol::` runs the tests of a directory or file. The other test programs need a process
 //! of their own: they count allocations, attack a server, or use whole processors.
 
 mod binary;

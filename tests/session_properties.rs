@@ -1,5 +1,5 @@
-//! Nothing is lost and nothing arrives twice, wherever a connection is cut: members talk through the real hub over
-//! streams of bytes that end anywhere, and come back.
+//! Members exchange messages through the real hub over byte streams that are cut anywhere, and reconnect. No message is
+//! lost or delivered twice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,35 +34,35 @@ enum Step {
     State {
         from: usize,
     },
-    /// So many bytes arrive at the client; `usize::MAX` is all that the server has.
+    /// Delivers so many bytes to the client; `usize::MAX` delivers everything.
     Down {
         who: usize,
         bytes: usize,
     },
-    /// So many bytes arrive at the server.
+    /// Delivers so many bytes to the server.
     Up {
         who: usize,
         bytes: usize,
     },
-    /// The client acknowledges.
+    /// Makes the client acknowledge.
     Ack {
         who: usize,
     },
-    /// The server acknowledges, as its link does now and then.
+    /// Makes the server acknowledge, as a link does periodically.
     Told {
         who: usize,
     },
-    /// The client says again what has not been acknowledged.
+    /// Makes the client send unacknowledged messages again.
     Again {
         who: usize,
     },
-    /// After so many more bytes in each direction the connection ends, and the server knows.
+    /// Cuts the connection after so many more bytes in each direction; the server notices.
     Cut {
         who: usize,
         down: usize,
         up: usize,
     },
-    /// A new connection, where there is none; or where the server still believes in the old one.
+    /// Opens a new connection if there is none, or while the server still considers the old one open.
     Return {
         who: usize,
         down: usize,
@@ -86,25 +86,25 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A client, its connection, and what the server has of it.
+/// Client, its connection, and its membership on the server.
 struct Member {
     id: PeerId,
     stay: u64,
     membership: Option<Membership>,
     outbox: Arc<Outbox>,
-    /// Bytes on their way, in each direction.
+    /// Bytes in transit in each direction.
     down: VecDeque<u8>,
     up: VecDeque<u8>,
-    /// The client's side of a session.
+    /// The client's side of the session.
     last: u64,
     number: u64,
     unacknowledged: VecDeque<(u64, String)>,
-    /// The roster's version.
+    /// Roster version.
     version: Option<u64>,
-    /// What it was told, and what it must be told: by each of the others, in order.
+    /// Messages received, and messages to be received, from each member in order.
     heard: Vec<Vec<u64>>,
     due: Vec<Vec<u64>>,
-    /// Waits for `resumed`, before which it may say nothing.
+    /// Waits for `resumed` and must not send before it.
     resuming: bool,
 }
 
@@ -141,12 +141,12 @@ fn newcomer(index: usize, outbox: &Arc<Outbox>, session: Option<(u64, u64)>) -> 
     }
 }
 
-/// A client's frames, unmasked, so that the same few lines read both directions.
+/// Encodes a client frame, unmasked, so that [`decode`] reads both directions.
 fn encode(text: &str) -> Vec<u8> {
     [&[0x81, 126][..], &(text.len() as u16).to_be_bytes(), text.as_bytes()].concat()
 }
 
-/// Takes whole text frames off a stream, and leaves what is no whole one.
+/// Takes complete text frames off a stream and keeps the incomplete rest.
 fn decode(stream: &mut VecDeque<u8>, arrived: &mut Vec<u8>, bytes: usize) -> Vec<String> {
     arrived.extend(stream.drain(..bytes.min(stream.len())));
     let mut texts = Vec::new();
@@ -160,7 +160,7 @@ fn decode(stream: &mut VecDeque<u8>, arrived: &mut Vec<u8>, bytes: usize) -> Vec
             return texts;
         }
         let frame: Vec<u8> = arrived.drain(..header + len).collect();
-        assert_eq!(frame[0], 0x81, "text frames alone");
+        assert_eq!(frame[0], 0x81, "only text frames are expected");
         texts.push(String::from_utf8(frame[header..].to_vec()).unwrap());
     }
 }
@@ -193,7 +193,7 @@ impl World {
                 resuming: false,
             });
         }
-        // A stay begins with a welcome that arrives; without it nobody could come back.
+        // The `welcome` must arrive: it starts the session, and without it no client could reconnect.
         for index in 0..MEMBERS {
             world.down(index, usize::MAX, &mut Vec::new());
         }
@@ -211,7 +211,7 @@ impl World {
         member.unacknowledged.push_back((member.number, text));
     }
 
-    /// The server writes, and so many bytes arrive.
+    /// Writes the server's messages to the connection, and delivers so many bytes.
     fn down(&mut self, who: usize, bytes: usize, arrived: &mut Vec<u8>) {
         let member = &mut self.members[who];
         if member.membership.is_some() {
@@ -232,8 +232,8 @@ impl World {
         let room = self.room.clone();
         let member = &mut self.members[who];
         if let Some(seq) = message["seq"].as_u64() {
-            assert!(!member.resuming, "`resumed` comes first");
-            assert_eq!(seq, member.last + 1, "in order, once, without a gap: {message}");
+            assert!(!member.resuming, "a message before `resumed`");
+            assert_eq!(seq, member.last + 1, "not the next number: {message}");
             member.last = seq;
         }
         if let Some(version) = message["version"].as_u64() {
@@ -242,7 +242,7 @@ impl World {
         }
         match message["type"].as_str().unwrap() {
             "welcome" => {
-                assert_eq!(member.last, 0, "nobody is welcomed twice");
+                assert_eq!(member.last, 0, "welcomed twice");
                 let (id, stay) = key.check(&room, message["resume"].as_str().unwrap()).unwrap();
                 assert_eq!(id, member.id);
                 member.stay = stay;
@@ -263,7 +263,7 @@ impl World {
 
     fn acknowledged(&mut self, who: usize, ack: u64) {
         let member = &mut self.members[who];
-        assert!(ack <= member.number, "what was never said is not acknowledged");
+        assert!(ack <= member.number, "acknowledges a message that was never sent");
         member.unacknowledged.retain(|(number, _)| *number > ack);
     }
 
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// So many bytes arrive at the server, which carries out what is whole.
+    /// Delivers so many bytes to the server, which processes the complete messages.
     fn up(&mut self, who: usize, bytes: usize, arrived: &mut Vec<u8>) {
         let member = &mut self.members[who];
         let texts = decode(&mut member.up, arrived, bytes);
@@ -293,7 +293,7 @@ impl World {
                 Request::State(patch) => membership.change_state(said, patch).map(drop),
                 _ => Ok(()),
             };
-            // A signal to oneself counts like any other.
+            // A signal to its own sender takes a number like any other message.
             assert!(matches!(done, Ok(()) | Err(Refusal::SignalToSelf)), "{done:?} for {text}");
         }
     }
@@ -307,7 +307,7 @@ impl World {
         }
     }
 
-    /// The client opens a new connection, whatever the server thinks of the old one.
+    /// Opens a new connection, whatever the server assumes about the old one.
     fn come_back(&mut self, who: usize) {
         let member = &mut self.members[who];
         member.down.clear();
@@ -317,7 +317,7 @@ impl World {
         let membership = self.hub.join(&self.room, newcomer(who, &outbox, session)).unwrap().now().unwrap();
         member.resuming = true;
         member.outbox = outbox;
-        // The old one ends after the new one has begun, and nobody minds.
+        // The server closes the old connection after the new one has started, which must have no effect.
         drop(member.membership.replace(membership));
     }
 
@@ -378,7 +378,7 @@ impl World {
         for step in steps {
             world.take(step, &mut arrived);
         }
-        // Everyone comes back, and everything arrives.
+        // Everybody reconnects, and everything is delivered.
         for who in 0..MEMBERS {
             world.take(&Step::Return { who, down: usize::MAX }, &mut arrived);
         }
@@ -390,11 +390,11 @@ impl World {
             world.down(who, usize::MAX, &mut arrived[who].0);
         }
         for member in &world.members {
-            assert_eq!(member.heard, member.due, "each message once, in order");
+            assert_eq!(member.heard, member.due, "messages lost, repeated or out of order");
             assert!(member.unacknowledged.is_empty(), "{:?}", member.unacknowledged);
         }
         let versions: Vec<_> = world.members.iter().map(|member| member.version).collect();
-        assert!(versions.windows(2).all(|pair| pair[0] == pair[1]), "all know the same: {versions:?}");
+        assert!(versions.windows(2).all(|pair| pair[0] == pair[1]), "roster versions differ: {versions:?}");
         world
     }
 }

@@ -1,4 +1,4 @@
-//! Rooms made and left 100,000 times, over real sockets, by the real program: its memory is where it was.
+//! Creates and leaves 100,000 rooms over real sockets with the real binary. Memory must not grow.
 
 mod common;
 
@@ -13,12 +13,12 @@ use common::program::Running;
 use common::raw::{FIN, TEXT, masked};
 use common::{eventually, metric, tcp_from, within};
 
-/// Rooms that are made and left before the memory is looked at: buffers and tables have grown to what they need.
+/// Rooms before memory is first measured, so that buffers and tables have grown to their final size.
 const WARM_UP: usize = 10_000;
 const ROOMS: usize = 100_000;
-/// At a time.
+/// Concurrent clients.
 const CLIENTS: usize = 32;
-/// A room that was not forgotten takes a KiB at least: one in twenty of them would show.
+/// Bound for the growth of memory. A leaked room takes at least 1 KiB, so that one leak in twenty rooms exceeds it.
 const MAY_GROW_KIB: u64 = 5 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,7 +38,7 @@ async fn rooms_made_and_left_100_000_times_leave_nothing_behind() {
     assert!(after <= before + MAY_GROW_KIB, "{before} KiB grew to {after} KiB");
 }
 
-/// Somebody makes each of these rooms and leaves it.
+/// Creates and leaves each of these rooms.
 async fn pass(server: &Running, rooms: std::ops::Range<usize>) {
     let (next, address) = (AtomicUsize::new(rooms.start), server.address);
     join_all((0..CLIENTS).map(|_| async {
@@ -53,9 +53,11 @@ async fn pass(server: &Running, rooms: std::ops::Range<usize>) {
     .await;
 }
 
-/// All that a client says in one packet. One in ten is just gone, and leaves when its time is over.
+/// Sends everything in one packet. One client in ten disconnects without `leave`, and leaves when its resume window
+/// ends.
 async fn visit(server: SocketAddr, number: usize) {
-    // Each of these addresses has a port for every connection of a minute, so long as it keeps one after its end.
+    // Each of these addresses has enough ports for the connections of a minute, for which a closed one stays in
+    // TIME_WAIT.
     let source = Ipv4Addr::from_bits(u32::from_be_bytes([127, 2, 0, 1]) + (number % 200) as u32);
     let mut tcp = tcp_from(source, server).await.unwrap();
     let stays = number.is_multiple_of(10);
@@ -79,12 +81,12 @@ async fn visit(server: SocketAddr, number: usize) {
     assert_eq!(heard.contains("left"), !stays, "{heard}");
 }
 
-/// Resident memory when everybody has left.
+/// Returns the resident memory after everybody has left.
 async fn resident_kib(server: &Running) -> u64 {
     for name in ["roundtable_rooms", "roundtable_members", "roundtable_sockets"] {
         eventually(name, async || metric(server.ops, name).await == 0).await;
     }
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", server.child.id())).unwrap();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("a line Rss");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).expect("an Rss line");
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Tokens as people make them: by the program, and by the examples of the READMEs, each run as it stands there.
+//! Tokens made by the program and by the examples in the READMEs, each of which is run as it is.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::common::TestServer;
 use crate::common::folder::Folder;
 use crate::common::tokens::Keys;
 
-/// The program, with nothing of this test's own environment.
+/// Runs the program without the test's environment.
 fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_roundtable"))
         .args(args)
@@ -20,13 +20,13 @@ fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// What a program prints, without the line's end.
+/// Returns the standard output of a successful program, without the line break.
 fn printed(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// What a program says that fails.
+/// Returns the error output of a failed program.
 fn told(output: Output) -> String {
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr).unwrap()
@@ -58,10 +58,10 @@ async fn the_program_makes_keys_and_tokens() {
     early.send(json!({"type": "join", "name": "Ada", "token": later})).await;
     early.expect_error("token_not_yet_valid").await;
 
-    // The server needs no private half, and cannot make a token without it.
+    // The server needs no private key, and cannot sign a token without it.
     let mut set: Value = serde_json::from_slice(&std::fs::read(&keys.path).unwrap()).unwrap();
     set["keys"].as_array_mut().unwrap().remove(0);
-    set["keys"][0].as_object_mut().unwrap().remove("d").expect("a private half");
+    set["keys"][0].as_object_mut().unwrap().remove("d").expect("a private key");
     keys.write_text(&set.to_string());
     let public = TestServer::start(&keys.settings("token")).await;
     assert_eq!(welcome(&public, "standup", &by_last).await["role"], "host");
@@ -131,7 +131,7 @@ async fn the_examples_of_the_readmes_make_tokens() {
             std::fs::remove_file(&keys.path).unwrap();
             let file = keys.path.to_str().unwrap();
             printed(run(&["token-key", "--key-file", file, "--algorithm", algorithm], &[]));
-            // In a file of its own, as a reader would have it.
+            // Written to a file of its own, as a reader would do.
             let extension = if language.contains("js") { "mjs" } else { "py" };
             let script = keys.path.with_extension(extension);
             std::fs::write(&script, example).unwrap();

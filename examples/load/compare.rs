@@ -1,5 +1,5 @@
-//! The table of what a server costs, beside a process that only copies bytes. Both are measured in
-//! turn, several times, so that what else the machine does meets both alike.
+//! Compares a server's costs with those of a process that only copies bytes. Both are measured alternately and
+//! repeatedly, so that other load of the machine affects both.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,16 +10,16 @@ use crate::process::{Running, free_address};
 use crate::traffic::{self, Plan, Report};
 use crate::{join, raw, speaker};
 
-/// Bytes of a message: a candidate, and an offer.
+/// Message sizes in bytes: a candidate and an offer.
 const SIZES: [usize; 2] = [200, 5_000];
 
-/// What to run.
+/// Parameters of a comparison.
 pub struct Comparison {
-    /// The server's binary.
+    /// Path of the server's binary.
     pub server: PathBuf,
-    /// Further settings of the server, each `NAME=value`.
+    /// Additional settings of the server as `NAME=value`.
     pub env: Vec<String>,
-    /// Pairs that signal at a time.
+    /// Pairs that exchange signals concurrently.
     pub pairs: usize,
     /// Idle members, in rooms of four.
     pub members: usize,
@@ -30,8 +30,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Measures and prints the table. The error is the first failure: a table of a run with
-    /// failures would be wrong.
+    /// Measures and prints the table. Any failure is an error, because it would distort the table.
     pub async fn run(&self) -> Result<(), String> {
         let mut relayed = Vec::new();
         for size in SIZES {
@@ -54,7 +53,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// The medians for one size of message.
+    /// Measures messages of one size. Returns the medians.
     async fn relayed(&self, size: usize) -> Result<Cell, String> {
         let (copy, copy_address) = raw::start().await?;
         let (server, url) = self.start().await?;
@@ -74,7 +73,7 @@ impl Comparison {
         Ok(Cell { copy: median(copies), server: median(servers), ratio: median(ratios) })
     }
 
-    /// KiB per member when all have joined, and after each has sent and got a signal.
+    /// Measures the KiB per member after all have joined, and after each has sent and received a signal.
     async fn memory(&self) -> Result<(f64, f64), String> {
         let (server, url) = self.start().await?;
         let plan = join::Plan { members: self.members, room_size: 4, concurrency: 100, signal_size: Some(SIZES[1]) };
@@ -85,7 +84,7 @@ impl Comparison {
         }
     }
 
-    /// Starts the server with its rate limits lifted.
+    /// Starts the server without rate limits.
     async fn start(&self) -> Result<(Running, String), String> {
         let listen = free_address().map_err(|error| error.to_string())?;
         let mut command = Command::new(&self.server);
@@ -112,11 +111,11 @@ impl Comparison {
 struct Cell {
     copy: f64,
     server: f64,
-    /// The median of each round's ratio, which holds better than the ratio of the medians.
+    /// Median of each round's ratio, which varies less than the ratio of the medians.
     ratio: f64,
 }
 
-/// The CPU time per message of a run that had no failure.
+/// Returns the CPU time per message, or an error if the run had failures.
 fn micros(report: Report) -> Result<f64, String> {
     match report.cpu_micros() {
         Some(micros) if report.failures.is_empty() => Ok(micros),

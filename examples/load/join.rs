@@ -1,4 +1,4 @@
-//! Many members that join and then do nothing, and what each of them costs the server.
+//! Measures members that join and stay idle, and their cost to the server.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,63 +14,62 @@ use crate::payload;
 use crate::process::Process;
 use crate::report::{Failures, Latency};
 
-/// After which the server's memory is read: allocators give back what was freed with a delay.
+/// Delay before the server's memory is read, because allocators return freed memory late.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Signals on their way at a time: as many as a busy server may have, but not all members' at once,
-/// since memory for that would be measured as memory for being idle.
+/// Concurrent signals: as many as a busy server may have, but not one per member, because memory for those would count
+/// as memory of idle members.
 const SIGNALS_IN_FLIGHT: usize = 100;
 
-/// Without any signal arriving for so long, those that have not arrived are lost.
+/// Silence after which the missing signals count as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// What to do.
+/// Parameters of a run.
 #[derive(Clone, Copy)]
 pub struct Plan {
-    /// A multiple of `room_size`.
+    /// Total members, a multiple of `room_size`.
     pub members: usize,
     /// Members of each room.
     pub room_size: usize,
-    /// Joins under way at a time.
+    /// Concurrent joins.
     pub concurrency: usize,
-    /// Bytes of the `signal` that each member sends, and gets, after all have joined; `None` to
-    /// leave that out.
+    /// Bytes of the `signal` that each member sends and receives after all have joined; `None` for no signals.
     pub signal_size: Option<usize>,
 }
 
-/// What a run found.
+/// Results of a run.
 pub struct Report {
     /// Members that joined.
     pub joined: usize,
-    /// From the first connection to the last welcome.
+    /// Time from the first connection to the last `welcome`.
     pub elapsed: Duration,
-    /// From connecting to `welcome`.
+    /// Time from connecting to `welcome`.
     pub latency: Latency,
-    /// The server's memory per idle member in KiB, where the server is on this machine.
+    /// Server memory per idle member in KiB, if the server is on this machine.
     pub idle_kib: Option<f64>,
-    /// The same after the signals.
+    /// Server memory per member after the signals, in KiB.
     pub after_signal_kib: Option<f64>,
-    /// Of the whole run.
+    /// Failures of the whole run.
     pub failures: Failures,
 }
 
 impl Report {
-    /// Joins a second.
+    /// Returns the joins per second.
     pub fn rate(&self) -> f64 {
         self.joined as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 }
 
-/// What all members share once all of them have joined.
+/// State that all members share after they have joined.
 struct Signals {
     data: Box<RawValue>,
-    /// Everybody's id, set before the first permit is given.
+    /// IDs of all members, set before the first permit is granted.
     ids: OnceLock<Vec<String>>,
     permits: Semaphore,
     arrived: watch::Sender<usize>,
 }
 
-/// Joins members to `target`, keeps them, and measures the servers together, if any.
+/// Joins members to `target`, keeps them connected, and measures all servers together, if any.
 pub async fn run(target: Target, plan: Plan, servers: &[Process]) -> Result<Report, String> {
     if plan.room_size < 2 || !plan.members.is_multiple_of(plan.room_size) {
         return Err("a room has at least two members, and all rooms are full".into());
@@ -92,13 +91,13 @@ pub async fn run(target: Target, plan: Plan, servers: &[Process]) -> Result<Repo
         failures: Failures::default(),
     };
 
-    // Dropped at the end, which ends the members.
+    // Dropping it at the end disconnects the members.
     let mut members = JoinSet::new();
     let ids = join_all(target, plan, &signals, &failures, &mut members, &mut report).await;
     tokio::time::sleep(SETTLE).await;
     report.idle_kib = memory.per_member(report.joined)?;
     if let (Some(_), Some(ids)) = (plan.signal_size, ids) {
-        // The only place that sets it.
+        // It is not set anywhere else.
         let _ = signals.ids.set(ids);
         let lost = plan.members - exchange(&signals, plan.members).await;
         lock(&failures).add_many("message lost", lost as u64);
@@ -109,7 +108,7 @@ pub async fn run(target: Target, plan: Plan, servers: &[Process]) -> Result<Repo
     Ok(report)
 }
 
-/// Joins everybody; the ids are there only where all have one.
+/// Joins all members. Returns their IDs if all have joined.
 async fn join_all(
     target: Target,
     plan: Plan,
@@ -149,7 +148,7 @@ struct Joined {
     latency: Duration,
 }
 
-/// One member, from its join until it is dropped.
+/// Runs one member from its join until it is dropped.
 async fn live(
     target: &Target,
     room_size: usize,
@@ -161,7 +160,7 @@ async fn live(
     let permit = gate.acquire().await.map_err(|error| error.to_string())?;
     let start = Instant::now();
     let mut member = Member::join(target, number / room_size, number).await?;
-    // The receiver stays until the last sender is gone.
+    // The receiver outlives the last sender.
     let _ = announce.send(Joined { number, id: member.id.clone(), latency: start.elapsed() });
     drop((permit, announce));
 
@@ -184,13 +183,13 @@ async fn live(
     }
 }
 
-/// The next member of the same room, in a circle.
+/// Returns the next member of the same room, cyclically.
 fn neighbour(number: usize, room_size: usize) -> usize {
     let first = number - number % room_size;
     first + (number + 1 - first) % room_size
 }
 
-/// Lets everybody send one signal; how many arrived.
+/// Makes every member send one signal. Returns how many arrived.
 async fn exchange(signals: &Signals, members: usize) -> usize {
     let mut arrived = signals.arrived.subscribe();
     signals.permits.add_permits(SIGNALS_IN_FLIGHT);
@@ -203,7 +202,7 @@ async fn exchange(signals: &Signals, members: usize) -> usize {
     }
 }
 
-/// The servers' memory before anybody joined.
+/// Memory of the servers before the first join.
 struct Memory<'a> {
     servers: &'a [Process],
     before_kib: u64,

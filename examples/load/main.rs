@@ -1,5 +1,4 @@
-//! A load generator for any server that speaks docs/PROTOCOL.md, and the stand on which the
-//! numbers of docs/ARCHITECTURE.md are measured.
+//! Load generator for servers that implement docs/PROTOCOL.md. It measures the figures in docs/ARCHITECTURE.md.
 //!
 //! ```text
 //! cargo run --release --example load -- join --members 10000 --room-size 4
@@ -9,9 +8,9 @@
 //! cargo run --release --example load -- compare --server target/release/roundtable
 //! ```
 //!
-//! Sizes are bytes of a message's text as its sender writes it. CPU time and memory are the
-//! server's, found by its port where it runs on this machine. The exit code is 1 when a message
-//! was lost or a join failed. A server under measurement has its rate limits lifted:
+//! Sizes are the bytes of a message's text as the sender encodes it. CPU time and memory are those of the server
+//! process, which is found by its port if it runs on this machine. The exit code is 1 if a message was lost or a join
+//! failed. A measured server must run without rate limits:
 //! `ROUNDTABLE_{,ROOM_,SERVER_}{MESSAGE,BYTE}_RATE=0 ROUNDTABLE_ADDRESS_{CONNECTIONS,JOINS}=0`.
 
 mod compare;
@@ -36,7 +35,7 @@ use crate::member::{Place, Target};
 use crate::process::{Process, allow_open_files};
 use crate::traffic::Link;
 
-/// Files that are open besides the members' sockets, with room to spare.
+/// Open files besides the members' sockets, with a reserve.
 const OTHER_FILES: u64 = 200;
 
 #[derive(Parser)]
@@ -48,95 +47,95 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Work {
-    /// Many members that join and stay idle: joins a second, latency, memory per member.
+    /// Idle members: joins per second, latency, memory per member.
     Join {
         #[command(flatten)]
         server: Server,
-        /// How many.
+        /// Total members.
         #[arg(long, default_value_t = 10_000)]
         members: usize,
         /// Members of a room.
         #[arg(long, default_value_t = 4)]
         room_size: usize,
-        /// Joins under way at a time.
+        /// Concurrent joins.
         #[arg(long, default_value_t = 100)]
         concurrency: usize,
-        /// Bytes of a signal that each member sends and gets after all have joined.
+        /// Bytes of a signal that each member sends and receives after all have joined.
         #[arg(long)]
         signal_size: Option<usize>,
     },
-    /// Pairs that signal each other: messages a second, latency, CPU time per message.
+    /// Pairs that exchange signals: messages per second, latency, CPU time per message.
     Relay {
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         traffic: Traffic,
-        /// How many.
+        /// Number of pairs.
         #[arg(long, default_value_t = 100)]
         pairs: usize,
     },
-    /// Rooms in which everybody gets what one sends: the same per arrived message.
+    /// Rooms in which one member's broadcasts reach all others: the same figures per delivered message.
     Broadcast {
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         traffic: Traffic,
-        /// How many.
+        /// Number of rooms.
         #[arg(long, default_value_t = 10)]
         rooms: usize,
         /// Members of a room.
         #[arg(long, default_value_t = 16)]
         room_size: usize,
     },
-    /// The table of costs beside a raw TCP copy, as Markdown; starts the server itself.
+    /// Prints the cost table of a server and of a raw TCP copy as Markdown. Starts the server itself.
     Compare {
-        /// The server's binary.
+        /// Path of the server's binary.
         #[arg(long, default_value = "target/release/roundtable")]
         server: PathBuf,
-        /// A further setting of the server, NAME=value; may be given more than once.
+        /// Additional setting of the server as NAME=value; may be repeated.
         #[arg(long)]
         env: Vec<String>,
-        /// Pairs that signal at a time.
+        /// Pairs that exchange signals concurrently.
         #[arg(long, default_value_t = 100)]
         pairs: usize,
         /// Idle members, in rooms of four.
         #[arg(long, default_value_t = 10_000)]
         members: usize,
-        /// Measurements of each cell, of which the median counts.
+        /// Measurements of each cell; the median is printed.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
         /// Seconds of each measurement.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
     },
-    /// The server that only copies bytes, which `compare` starts.
+    /// Server that only copies bytes, started by `compare`.
     #[command(hide = true)]
     RawCopy {
-        /// Where to listen.
+        /// Address to listen on.
         address: SocketAddr,
     },
 }
 
 #[derive(Args)]
 struct Server {
-    /// The server's WebSocket address, without TLS. Of several servers members take turns.
+    /// WebSocket URL of the server, without TLS. With several URLs, members are distributed in turn.
     #[arg(long, default_value = "ws://127.0.0.1:18080/signal-api/ws")]
     url: Vec<String>,
-    /// The server's process id; found by the port where it is not given. Several are measured as one.
+    /// Process ID of the server; found by its port if absent. Several processes are measured together.
     #[arg(long)]
     pid: Vec<i32>,
 }
 
 #[derive(Args)]
 struct Traffic {
-    /// Bytes of a message's text as its sender writes it.
+    /// Bytes of a message's text as the sender encodes it.
     #[arg(long, default_value_t = 200)]
     size: usize,
-    /// Seconds that are measured, after one that is not.
+    /// Seconds to measure, after one second of warm-up.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Messages a second that are sent in all; without it each pair or room sends the next as
-    /// soon as everybody has the one before.
+    /// Messages per second in total. Without it, each pair or room sends the next message as soon as the previous one
+    /// has arrived everywhere.
     #[arg(long)]
     rate: Option<f64>,
 }
@@ -153,7 +152,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether nothing was lost.
+/// Runs a command. Returns whether nothing was lost.
 async fn run(work: Work) -> Result<bool, String> {
     match work {
         Work::Join { server, members, room_size, concurrency, signal_size } => {

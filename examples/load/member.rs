@@ -1,4 +1,4 @@
-//! A member of a room: a WebSocket that speaks docs/PROTOCOL.md and costs this process little.
+//! Lightweight member of a room: a WebSocket client of docs/PROTOCOL.md.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,20 +17,20 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::payload::encode;
 
-/// From the first packet to `welcome`.
+/// Timeout from the first packet to `welcome`.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes. The library's default of 128 KiB is allocated for every socket.
+/// Read buffer in bytes. The library's default of 128 KiB is allocated for every socket.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// Connections from one source address to one server: well below the 28,000 ports that Linux
-/// gives out for one pair of addresses, because closed ones keep theirs for a minute.
+/// Connections from one source address to one server: well below the 28,000 ephemeral ports that Linux has for one pair
+/// of addresses, because closed connections keep theirs for a minute.
 const PER_SOURCE: usize = 20_000;
 
-/// Messages after which they are acknowledged, as the page does it (R48).
+/// Messages after which the member acknowledges, like the page (R48).
 const ACKNOWLEDGED: u64 = 32;
 
-/// Where to connect: to several servers in turn, so that neighbours of a room are on different ones.
+/// Servers to connect to in turn, so that neighbours in a room are on different ones.
 pub struct Target {
     places: Vec<Place>,
 }
@@ -38,7 +38,7 @@ pub struct Target {
 /// One server.
 pub struct Place {
     url: String,
-    /// The server's socket address.
+    /// Socket address of the server.
     pub address: SocketAddr,
 }
 
@@ -48,12 +48,12 @@ impl Target {
         Ok(Self { places: try_join_all(urls.iter().map(|url| Place::resolve(url))).await? })
     }
 
-    /// The servers.
+    /// Returns the servers.
     pub fn places(&self) -> &[Place] {
         &self.places
     }
 
-    /// That of member `number`.
+    /// Returns the server of member `number`.
     fn of(&self, number: usize) -> &Place {
         &self.places[number % self.places.len()]
     }
@@ -72,13 +72,13 @@ impl Place {
         Ok(Self { url: url.to_owned(), address })
     }
 
-    /// The URL of room `number`; the process id keeps two runs apart.
+    /// Returns the URL of room `number`. The process ID separates concurrent runs.
     fn room(&self, number: usize) -> String {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         format!("{}{separator}room=load-{}-{number}", self.url, std::process::id())
     }
 
-    /// Connects, from an address of its own for every [`PER_SOURCE`] connections to this machine.
+    /// Connects to the server. On this machine, every [`PER_SOURCE`] connections have a source address of their own.
     async fn connect(&self, number: usize) -> std::io::Result<TcpStream> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if self.address.is_ipv4() && self.address.ip().is_loopback() {
@@ -90,7 +90,7 @@ impl Place {
     }
 }
 
-/// What any message of a server has that a load generator looks at.
+/// Fields of server messages that the load generator uses.
 #[derive(Deserialize)]
 struct Incoming<'a> {
     #[serde(borrow, rename = "type")]
@@ -103,12 +103,12 @@ struct Incoming<'a> {
     seq: Option<u64>,
 }
 
-/// A joined member.
+/// Joined member.
 pub struct Member {
-    /// Given by the server.
+    /// ID assigned by the server.
     pub id: String,
     socket: WebSocketStream<TcpStream>,
-    /// The number of the last message that has arrived.
+    /// Number of the last message received.
     arrived: u64,
     acknowledged: u64,
 }
@@ -149,7 +149,7 @@ impl Member {
         }
     }
 
-    /// Sends one message, with an acknowledgement now and then.
+    /// Sends one message, with an acknowledgement if one is due.
     pub async fn send(&mut self, text: Utf8Bytes) -> Result<(), String> {
         let text = if self.arrived - self.acknowledged < ACKNOWLEDGED {
             text
@@ -160,7 +160,7 @@ impl Member {
         self.socket.send(Message::Text(text)).await.map_err(|error| format!("send: {error}"))
     }
 
-    /// Waits for the next `signal` or `broadcast`, whose data must be `data`, byte for byte.
+    /// Waits for the next `signal` or `broadcast`, whose data must be equal to `data` byte for byte.
     pub async fn receive(&mut self, data: &RawValue) -> Result<(), String> {
         loop {
             let text = next_text(&mut self.socket).await?;

@@ -1,29 +1,28 @@
-//! Messages of an exact size that look like the real ones.
+//! Messages of an exact size that resemble real ones.
 
 use roundtable::protocol::ClientMessage;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// What most of an offer looks like in JSON: short lines that each end in two escapes, which a
-/// JSON reader has to step over.
+/// Typical line of an offer in JSON: it ends in two escapes, which a JSON parser must process.
 const LINE: &str = r"a=rtpmap:111 opus/48000/2\r\n";
 const HEAD: &str = r#"{"description":{"type":"offer","sdp":""#;
 const TAIL: &str = r#""}}"#;
 
-/// An id has the length of every id, so that a message can be sized before its receiver is known.
+/// Placeholder with the length of every ID, so that a message can be sized before its recipient is known.
 const ANY_ID: &str = "AAAAAAAAAAAAAAAAAAAA";
 
-/// The JSON value that makes a `signal` of `size` bytes of text as its sender writes it.
+/// Returns the data for a `signal` whose text has `size` bytes as the sender encodes it.
 pub fn signal_data(size: usize) -> Result<Box<RawValue>, String> {
     data(size, |data| ClientMessage::Signal { to: ANY_ID, data })
 }
 
-/// The JSON value that makes a `broadcast` of `size` bytes of text as its sender writes it.
+/// Returns the data for a `broadcast` whose text has `size` bytes as the sender encodes it.
 pub fn broadcast_data(size: usize) -> Result<Box<RawValue>, String> {
     data(size, |data| ClientMessage::Broadcast { data })
 }
 
-/// The text of a client's message.
+/// Encodes a client message.
 pub fn encode(message: &ClientMessage<'_>) -> Utf8Bytes {
     serde_json::to_string(message).expect("a client's message is JSON").into()
 }

@@ -1,4 +1,4 @@
-//! What the measured server costs: read from the kernel, so that any program can be measured.
+//! Resource usage of the measured server, read from the kernel, so that any program can be measured.
 
 use std::fs;
 use std::io;
@@ -7,16 +7,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// From start to listening.
+/// Timeout from start to listening.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process on this machine.
+/// Process on this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub libc::pid_t);
 
 impl Process {
-    /// The process that listens on a TCP port; `None` where it is not to be found, for example on
-    /// another machine or as another user.
+    /// Finds the process that listens on a TCP port. Returns `None` if it cannot be found, for example because it is on
+    /// another machine or belongs to another user.
     pub fn listening_on(port: u16) -> Option<Self> {
         let sockets: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
             .iter()
@@ -29,10 +29,10 @@ impl Process {
         })
     }
 
-    /// CPU time of all threads so far, in user and kernel, those that ended included.
+    /// Returns the CPU time of all threads so far, in user and kernel mode, including threads that have ended.
     pub fn cpu(self) -> io::Result<Duration> {
         let mut clock = 0;
-        // SAFETY: both calls only write to the local they are given.
+        // SAFETY: both calls only write to the local variable that they are given.
         let time = unsafe {
             let error = libc::clock_getcpuclockid(self.0, &mut clock);
             if error != 0 {
@@ -47,8 +47,8 @@ impl Process {
         Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 
-    /// Resident memory in KiB, without what the kernel holds for sockets. `smaps_rollup` counts
-    /// pages; the cheaper `statm` may be off by hundreds of them.
+    /// Returns the resident memory in KiB, without the kernel's socket buffers. `smaps_rollup` counts pages exactly;
+    /// the cheaper `statm` may be off by hundreds of them.
     pub fn rss_kib(self) -> io::Result<u64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0))?;
         rollup
@@ -58,7 +58,7 @@ impl Process {
     }
 }
 
-/// The `socket:[inode]` of a line of `/proc/net/tcp` that is a listener on `port`.
+/// Returns the `socket:[inode]` of a line of `/proc/net/tcp` if it is a listener on `port`.
 fn listener(line: &str, port: u16) -> Option<String> {
     const LISTEN: &str = "0A";
     let fields: Vec<_> = line.split_whitespace().collect();
@@ -74,16 +74,16 @@ fn holds(process: &Path, sockets: &[String]) -> bool {
         .any(|file| fs::read_link(file.path()).is_ok_and(|link| sockets.iter().any(|socket| link == Path::new(socket))))
 }
 
-/// A child process that ends with this value.
+/// Child process that is killed on drop.
 pub struct Running {
     child: Child,
-    /// The process, for measuring.
+    /// The process to measure.
     pub process: Process,
 }
 
 impl Running {
-    /// Starts a command and waits until it listens on `port`. What it prints goes to standard
-    /// error: standard output is for results.
+    /// Starts a command and waits until it listens on `port`. Its output goes to standard error, because standard
+    /// output is for results.
     pub async fn start(command: &mut Command, port: u16) -> Result<Self, String> {
         let shown = format!("{command:?}");
         let child =
@@ -106,20 +106,20 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // An error here means that it has ended already.
+        // An error means that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A loopback address that nobody listens on at the moment.
+/// Returns a loopback address on which nothing listens at the moment.
 pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// Lets this process and its children open `wanted` files. Only root can pass the hard limit.
+/// Allows this process and its children to open `wanted` files. Only root can exceed the hard limit.
 pub fn allow_open_files(wanted: u64) -> io::Result<()> {
-    // SAFETY: both calls only use the local they are given.
+    // SAFETY: both calls only use the local variable that they are given.
     unsafe {
         let mut limit = std::mem::zeroed::<libc::rlimit>();
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {

@@ -1,5 +1,5 @@
-//! The floor that every server stands on: a process that does nothing but copy bytes between two
-//! TCP connections. This example runs itself as that process, so that it is measured alike.
+//! Lower bound for every server: a process that only copies bytes between two TCP connections. The example runs itself
+//! as that process, so that it is measured in the same way.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -11,14 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::process::{Running, free_address};
 use crate::traffic::Link;
 
-/// Bytes; a message of any size that is measured fits whole.
+/// Buffer in bytes; holds every measured message completely.
 const BUFFER: usize = 64 * 1024;
 
-/// A masked frame's header for a payload of 126 to 65,535 bytes (RFC 6455 §5.2).
+/// Header of a masked frame with a payload of 126 to 65,535 bytes (RFC 6455 §5.2).
 const FRAME_HEADER: usize = 8;
 
-/// The server: copies between the first connection and the second, the third and the fourth, and
-/// so on, with one task a direction as a relay has one a connection.
+/// Copies between the first connection and the second, the third and the fourth, and so on, with one task per
+/// direction, as a relay has one per connection.
 pub async fn serve(address: SocketAddr) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     loop {
@@ -33,7 +33,7 @@ pub async fn serve(address: SocketAddr) -> std::io::Result<()> {
     }
 }
 
-/// Ends with either connection.
+/// Copies one direction until either connection ends.
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -44,7 +44,7 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Resul
     }
 }
 
-/// Starts the server as a process of its own.
+/// Starts the server as a separate process.
 pub async fn start() -> Result<(Running, SocketAddr), String> {
     let address = free_address().map_err(|error| error.to_string())?;
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -52,7 +52,7 @@ pub async fn start() -> Result<(Running, SocketAddr), String> {
     Ok((running, address))
 }
 
-/// A connection that sends as many bytes as a client's WebSocket frame with `size` bytes of text.
+/// Connection that sends as many bytes as a client's WebSocket frame with `size` bytes of text.
 pub struct RawLink {
     stream: TcpStream,
     message: Vec<u8>,
@@ -78,7 +78,7 @@ impl Link for RawLink {
     }
 }
 
-/// Pairs of connections, in the order in which the server pairs them.
+/// Opens pairs of connections in the order in which the server pairs them.
 pub async fn pairs(address: SocketAddr, count: usize, size: usize) -> std::io::Result<Vec<Vec<RawLink>>> {
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! What a run found, and how it is printed.
+//! Results of a run and their output.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Failures, counted by what they were.
+/// Failures, counted by kind.
 #[derive(Default)]
 pub struct Failures(BTreeMap<String, u64>);
 
 impl Failures {
-    /// Counts one.
+    /// Counts one failure.
     pub fn add(&mut self, what: impl Into<String>) {
         self.add_many(what, 1);
     }
 
-    /// Counts some.
+    /// Counts several failures of one kind.
     pub fn add_many(&mut self, what: impl Into<String>, count: u64) {
         if count > 0 {
             *self.0.entry(what.into()).or_default() += count;
         }
     }
 
-    /// Adds those of another part of the run.
+    /// Adds the failures of another part of the run.
     pub fn merge(&mut self, other: Self) {
         for (what, count) in other.0 {
             self.add_many(what, count);
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no failures.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,11 +49,11 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Durations from nanoseconds up, to three digits.
+/// Distribution of durations in nanoseconds, with three significant digits.
 pub struct Latency(Histogram<u64>);
 
 impl Latency {
-    /// An empty one.
+    /// Makes an empty distribution.
     pub fn new() -> Self {
         Self(Histogram::new(3).expect("three digits are allowed"))
     }
@@ -64,7 +64,7 @@ impl Latency {
         self.0.record(nanos).expect("a histogram that grows takes any value");
     }
 
-    /// Adds those of another part of the run.
+    /// Adds the durations of another part of the run.
     pub fn merge(&mut self, other: &Self) {
         self.0.add(&other.0).expect("a histogram that grows takes any value");
     }

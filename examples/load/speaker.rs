@@ -1,4 +1,4 @@
-//! Members that relay: pairs that signal each other, and rooms that broadcast.
+//! Relaying members: pairs that exchange signals, and rooms that broadcast.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::member::{Member, Target};
 use crate::payload;
 use crate::traffic::Link;
 
-/// A member with the one message that it sends.
+/// Member with the message that it sends.
 pub struct Speaker {
     member: Member,
     message: Utf8Bytes,
@@ -28,7 +28,7 @@ impl Link for Speaker {
     }
 }
 
-/// Pairs, each in a room of its own, that send each other a `signal` of `size` bytes.
+/// Joins pairs, each in a room of its own, that send each other a `signal` of `size` bytes.
 pub async fn pairs(target: &Target, count: usize, size: usize) -> Result<Vec<Vec<Speaker>>, String> {
     let data: Arc<RawValue> = payload::signal_data(size)?.into();
     let rooms = rooms(target, count, 2).await?;
@@ -44,7 +44,7 @@ pub async fn pairs(target: &Target, count: usize, size: usize) -> Result<Vec<Vec
     Ok(rooms.into_iter().map(pair).collect())
 }
 
-/// Rooms of `room_size` members that send everybody else a `broadcast` of `size` bytes.
+/// Joins rooms of `room_size` members that send everybody else a `broadcast` of `size` bytes.
 pub async fn broadcasters(
     target: &Target,
     count: usize,
@@ -58,7 +58,7 @@ pub async fn broadcasters(
     Ok(rooms.into_iter().map(|members| members.into_iter().map(speaker).collect()).collect())
 }
 
-/// One room after the other, so that a server is not measured on how it stands a storm of joins.
+/// Joins one room after another, so that the load of concurrent joins is not measured.
 async fn rooms(target: &Target, count: usize, room_size: usize) -> Result<Vec<Vec<Member>>, String> {
     let mut rooms = Vec::with_capacity(count);
     for room in 0..count {

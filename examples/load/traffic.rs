@@ -1,4 +1,4 @@
-//! Messages through a server, in groups of connections, and what they cost it.
+//! Traffic through a server in groups of connections, and its cost.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -14,61 +14,60 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::process::Process;
 use crate::report::{Failures, Latency};
 
-/// A message that has not arrived by then is lost.
+/// Time after which a message counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
-/// The timer of tokio counts in milliseconds. A message that is sent at most this late is timed
-/// from when it was sent; a later one from when it was due, so that a slow server cannot hide
-/// behind a sender that waited for it.
+/// Resolution of tokio's timer with a reserve. A message that is sent at most this late is timed from its sending; a
+/// later one from its due time, so that a slow server cannot hide behind a sender that waited for it.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 
-/// One connection of a group: sends always the same message, and knows what the others send.
+/// Connection of a group: always sends the same message, and knows what the others send.
 pub trait Link: Send + 'static {
     /// Sends one message.
     fn send(&mut self) -> impl Future<Output = Result<(), String>> + Send;
-    /// Waits for one message. Dropping the future loses nothing.
+    /// Waits for one message. Cancel-safe.
     fn receive(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
-/// How to send.
+/// Parameters of a run.
 #[derive(Clone, Copy)]
 pub struct Plan {
-    /// Not measured: the server's memory and this machine's caches get warm.
+    /// Time that is not measured, in which the server's memory and this machine's caches warm up.
     pub warm_up: Duration,
-    /// Measured.
+    /// Time that is measured.
     pub window: Duration,
-    /// Messages a second sent by all groups together; `None` sends the next message of a group
-    /// as soon as everybody has the one before.
+    /// Messages per second of all groups together. With `None`, each group sends the next message as soon as everybody
+    /// has received the previous one.
     pub rate: Option<f64>,
 }
 
-/// What a run found.
+/// Results of a run.
 pub struct Report {
-    /// Messages that arrived within the window: a message to five receivers counts as five.
+    /// Messages that arrived within the window: a message to five recipients counts as five.
     pub arrived: u64,
-    /// The length of the window.
+    /// Length of the window.
     pub elapsed: Duration,
-    /// The server's CPU time within the window, where the server is on this machine.
+    /// CPU time of the server within the window, if it is on this machine.
     pub cpu: Option<Duration>,
-    /// From send to arrival, of messages sent within the window.
+    /// Latency of the messages sent within the window.
     pub latency: Latency,
-    /// Of the whole run.
+    /// Failures of the whole run.
     pub failures: Failures,
 }
 
 impl Report {
-    /// Arrived messages a second.
+    /// Returns the delivered messages per second.
     pub fn rate(&self) -> f64 {
         self.arrived as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The server's CPU time per arrived message, in microseconds.
+    /// Returns the server's CPU time per delivered message in microseconds.
     pub fn cpu_micros(&self) -> Option<f64> {
         self.cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.arrived as f64)
     }
 }
 
-/// What every task of a run needs.
+/// State shared by all tasks of a run.
 #[derive(Clone)]
 struct Clock {
     from: Instant,
@@ -76,7 +75,7 @@ struct Clock {
     arrived: Arc<AtomicU64>,
 }
 
-/// What one task found.
+/// Results of one task.
 struct Seen {
     clock: Clock,
     latency: Latency,
@@ -96,8 +95,8 @@ impl Seen {
     }
 }
 
-/// Sends through all groups and measures the servers together, if any. In each group of at least two one sends and all
-/// others receive; without a rate they take turns.
+/// Sends through all groups, and measures all servers together, if any. Each group has at least two members, of which
+/// one sends and all others receive; without a rate they take turns.
 pub async fn run<L: Link>(groups: Vec<Vec<L>>, plan: Plan, servers: &[Process]) -> Result<Report, String> {
     let from = Instant::now() + plan.warm_up;
     let clock = Clock { from, until: from + plan.window, arrived: Arc::default() };
@@ -146,7 +145,7 @@ async fn sample(at: Instant, clock: &Clock, servers: &[Process]) -> Result<Sampl
     Ok(Sample { at: Instant::now(), arrived, cpu: (!servers.is_empty()).then_some(cpu) })
 }
 
-/// Closed loop, one message in flight: one sends, all others receive it, the next one sends.
+/// Closed loop with one message in flight: one member sends, all others receive, then the next one sends.
 async fn take_turns<L: Link>(mut group: Vec<L>, mut seen: Seen) -> Seen {
     for turn in (0..group.len()).cycle() {
         let sent = Instant::now();
@@ -180,7 +179,7 @@ async fn arrival<L: Link>(link: &mut L) -> Result<(), String> {
     timeout(LOST_AFTER, link.receive()).await.unwrap_or_else(|_| Err("message lost".into()))
 }
 
-/// Open loop: the first of the group sends when a message is due, whatever became of the others.
+/// Open loop: the first member of the group sends each message when it is due, regardless of the others.
 fn keep_rate<L: Link>(group: Vec<L>, first: Instant, interval: Duration, clock: &Clock, tasks: &mut JoinSet<Seen>) {
     let mut group = VecDeque::from(group);
     let Some(sender) = group.pop_front() else { return };
@@ -211,7 +210,7 @@ async fn send_all<L: Link>(
                 let now = Instant::now();
                 let sent = if now - due <= TIMER_SLACK { now } else { due };
                 for receiver in &expected {
-                    // A receiver that is gone has counted its failure.
+                    // A receiver that has ended has counted its failure.
                     let _ = receiver.send(sent);
                 }
                 if let Err(failure) = link.send().await {
@@ -225,7 +224,7 @@ async fn send_all<L: Link>(
     seen
 }
 
-/// Receives what was sent, in its order. What was sent after a failure counts as lost.
+/// Receives the sent messages in order. Messages after a failure count as lost.
 async fn receive_all<L: Link>(mut link: L, mut sent: UnboundedReceiver<Instant>, mut seen: Seen) -> Seen {
     while let Some(at) = sent.recv().await {
         if let Err(failure) = arrival(&mut link).await {

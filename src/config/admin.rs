@@ -1,4 +1,4 @@
-//! From where the admin API is reached.
+//! Settings of the admin API: its listener and its allowed clients.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub enum AdminListener {
     Ops,
 }
 
-/// The settings.
+/// Settings of the admin API.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AdminSettings {
     /// Listener of the admin API and its page: "public", that of the meeting; "ops", that of /metrics, so that nobody
@@ -30,7 +30,7 @@ pub struct AdminSettings {
 }
 
 impl AdminSettings {
-    /// Returns whether a client with this address may ask the admin API.
+    /// Returns whether a client with this address may access the admin API.
     pub fn allows(&self, client: IpAddr) -> bool {
         self.admin_allowed_ips.is_empty() || self.admin_allowed_ips.contain(client)
     }

@@ -34,11 +34,11 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// Maximum number of endpoints, each of which has time series of its own.
+/// Maximum number of endpoints, each of which has its own time series.
 const MAX_ENDPOINTS: usize = 16;
 
 impl Endpoints {
-    /// Returns the endpoints in the order in which they were written.
+    /// Returns the endpoints in the order of the setting.
     pub fn all(&self) -> &[Endpoint] {
         &self.0
     }
@@ -73,7 +73,7 @@ impl FromStr for Endpoint {
         };
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-        // Converts international names to their ASCII form, which is what certificates and DNS have.
+        // Converts international names to the ASCII form that certificates and DNS use.
         let host = match url::Host::parse(host).map_err(|_| wrong())? {
             url::Host::Domain(name) => name,
             url::Host::Ipv4(address) => address.to_string(),

@@ -1,8 +1,8 @@
-//! `roundtable doctor`: its arguments.
+//! Arguments of `roundtable doctor`.
 
 use std::path::PathBuf;
 
-/// What to look at.
+/// Arguments of `roundtable doctor`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DoctorOrder {
     /// The meeting's address, as people open it: https://meet.example.org. Without it, this machine's own settings.
@@ -26,7 +26,7 @@ pub struct DoctorOrder {
     pub ca_file: Option<PathBuf>,
 }
 
-/// As it is typed into a browser: with https where nothing is said.
+/// Parses a URL as it is typed into a browser, with https as the default scheme.
 fn parse_page(text: &str) -> Result<url::Url, String> {
     let text = text.trim();
     let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };

@@ -1,4 +1,4 @@
-//! The engine through which several servers share rooms.
+//! Settings of the store (Valkey or Redis) through which several servers share rooms.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::values::parse_lease;
 use crate::cluster::engine::Address;
 use crate::cluster::replica::ROOM_MEMBERS;
 
-/// The settings.
+/// Settings of the store.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EngineSettings {
     /// The Valkey or Redis through which several servers share rooms: redis://[user:password@]host[:port][/database], with TLS
@@ -43,7 +43,7 @@ impl EngineSettings {
         read_secret("ROUNDTABLE_REDIS_URL", &mut self.redis_url, self.redis_url_file.as_ref())
     }
 
-    /// A server that comes into a room gets a copy of it from another one.
+    /// Checks the room size: a server that joins a room receives a copy of it from another one in a single message.
     pub(super) fn check(&self, room_members: usize) -> Result<(), Refused> {
         if self.redis_url.is_none() || room_members <= ROOM_MEMBERS {
             return Ok(());
@@ -54,7 +54,7 @@ impl EngineSettings {
         )))
     }
 
-    /// Where the engine is, if there is one.
+    /// Returns the address of the store, if one is configured.
     pub fn address(&self) -> Result<Option<Address>, Refused> {
         let wrong = |name: &str, why: String| Refused::Wrong(format!("{name}: {why}."));
         let ca = match &self.redis_ca_file {

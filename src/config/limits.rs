@@ -1,4 +1,4 @@
-//! `roundtable limits`: every limit at a glance.
+//! `roundtable limits`: an overview of all limits.
 
 use clap::CommandFactory;
 
@@ -13,13 +13,13 @@ use crate::cluster::{ended, replica};
 use crate::core::session::SHIPPED_BYTES;
 use crate::telemetry::Limits;
 
-/// What a process opens anyway.
+/// Files that a process opens besides connections.
 const OTHER_FILES: u64 = 1_000;
 
-/// What is asked for where connections have no limit.
+/// Open files to request if the number of connections is not limited.
 const ANY_CONNECTIONS: u64 = 1_000_000;
 
-/// Setting, unit, and what it is for. Those without a setting are the protocol's own.
+/// Setting, unit and purpose of each limit. Limits without a setting are fixed by the protocol.
 const LIMITS: [(&str, &str, &str); 61] = [
     ("ROUNDTABLE_CONNECTIONS", "WebSockets", "memory and open files: about 4 KiB and one file each"),
     ("ROUNDTABLE_ROOMS", "rooms", "memory, where somebody opens rooms without end"),
@@ -96,7 +96,7 @@ const LIMITS: [(&str, &str, &str); 61] = [
     ("", "10 s an attempt, 5 min an event", "fixed: another program that hangs is given up (R72)"),
 ];
 
-/// The same between servers, all of them fixed.
+/// Returns the limits between servers, all of which are fixed.
 fn between_servers() -> [(String, &'static str); 11] {
     let seconds = DECIDED_WITHIN.as_secs();
     [
@@ -127,7 +127,7 @@ fn between_servers() -> [(String, &'static str); 11] {
 }
 
 impl Config {
-    /// One line for each limit.
+    /// Formats a table with one line for each limit.
     pub fn limits_table(&self) -> String {
         let settings = Cli::command();
         let mut rows = vec![["SETTING", "NOW", "DEFAULT", "UNIT", "FOR"].map(str::to_owned)];
@@ -151,7 +151,7 @@ impl Config {
         rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns the limits that metrics show beside what they limit.
+    /// Returns the limits that are exported as metrics next to the values that they limit.
     pub fn limits(&self) -> Limits {
         Limits {
             sockets: self.connections as u64,
@@ -166,10 +166,10 @@ impl Config {
         }
     }
 
-    /// How many files a server with these limits may have open: each connection is one.
+    /// Returns how many files a server with these limits may have open: one for each connection, and a reserve.
     pub fn open_files(&self) -> u64 {
         let connections = if self.connections == 0 { ANY_CONNECTIONS } else { self.connections as u64 };
-        // There are two listeners for requests.
+        // HTTP has two listeners.
         connections + 2 * self.requests as u64 + OTHER_FILES
     }
 

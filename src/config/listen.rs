@@ -1,22 +1,22 @@
-//! Listen addresses, as `ROUNDTABLE_LISTEN` and `ROUNDTABLE_OPS_LISTEN` have them.
+//! Listen addresses of `ROUNDTABLE_LISTEN` and `ROUNDTABLE_OPS_LISTEN`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// Listen address: an IP address and a port, or a port on all addresses or on the loopback of this machine.
+/// Listen address: an IP address and a port, or a port on all addresses or on this machine's loopback.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ListenAddress {
     /// `18080`, `:18080` or `[::]:18080`: IPv6 and IPv4 through one socket, or IPv4 alone on a machine without IPv6.
     Any(u16),
-    /// `localhost:18080`: 127.0.0.1, and ::1 where the machine has it.
+    /// `localhost:18080`: 127.0.0.1, and ::1 if the machine has it.
     Localhost(u16),
-    /// One address.
+    /// A single address.
     One(SocketAddr),
 }
 
 impl ListenAddress {
-    /// Returns the port; 0 stands for any free one.
+    /// Returns the port; 0 lets the kernel choose one.
     pub fn port(self) -> u16 {
         match self {
             Self::Any(port) | Self::Localhost(port) => port,
@@ -24,9 +24,9 @@ impl ListenAddress {
         }
     }
 
-    /// Returns the address by which a program on this machine reaches the listener.
+    /// Returns the address at which a program on this machine reaches the listener.
     ///
-    /// IPv4 for a listener on all addresses: a container may have no IPv6 loopback, but always has 127.0.0.1.
+    /// IPv4 for a listener on all addresses, because a container may have no IPv6 loopback but always has 127.0.0.1.
     pub fn local(self) -> SocketAddr {
         match self {
             Self::One(address) if !address.ip().is_unspecified() => address,
@@ -76,7 +76,7 @@ impl FromStr for ListenAddress {
         }
         match text.parse::<SocketAddr>() {
             Ok(SocketAddr::V6(address)) if address.ip().is_unspecified() => Ok(Self::Any(port)),
-            // ::ffff:127.0.0.1 is an IPv4 address, which an IPv6 socket would not take without IPv4 beside it.
+            // ::ffff:127.0.0.1 is an IPv4 address, which an IPv6-only socket would not accept.
             Ok(address) => Ok(Self::One((address.ip().to_canonical(), port).into())),
             Err(_) if host.contains(['/', '@', '[', ']']) || host.contains(':') => Err(FORM.into()),
             Err(_) => Err(format!(

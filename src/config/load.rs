@@ -1,4 +1,4 @@
-//! How settings are read, from flags and the environment, and what is said of wrong ones.
+//! Loads settings from flags and the environment, and explains errors in them.
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -7,10 +7,10 @@ use clap::{CommandFactory, FromArgMatches};
 use super::values::{nearest, without_credentials};
 use super::{Cli, Command, DoctorOrder, ListenAddress};
 
-/// Names in the environment that nginx and the Compose files read.
+/// Environment variables that are read by nginx and the Compose files only.
 const OTHERS: [&str; 3] = ["ROUNDTABLE_HOST", "ROUNDTABLE_UPSTREAM", "ROUNDTABLE_UPSTREAMS"];
 
-/// Prefix under which docker-compose.yml passes on what `.env` must not set, each with what to set instead.
+/// Prefix with which docker-compose.yml forwards variables that `.env` must not set, each with what to set instead.
 const REFUSED_BY_COMPOSE: &str = "ROUNDTABLE_COMPOSE_";
 const SET_BY_COMPOSE: [(&str, &str); 10] = [
     ("LISTEN", "HTTPS_PORT is the published port, and nginx finds the server at 18080"),
@@ -25,28 +25,28 @@ const SET_BY_COMPOSE: [(&str, &str); 10] = [
     ("OTLP_HEADERS_FILE", "set OTLP_HEADERS_FILE, a path on this machine"),
 ];
 
-/// What [`Cli::load`] has to say instead of settings.
+/// Reason why [`Cli::load`] returns no settings.
 #[derive(Debug)]
 pub enum Refused {
-    /// Help or the version was asked for.
+    /// Help or the version was requested.
     Shown(clap::Error),
-    /// A setting is wrong; the text names it, its value and what would be right.
+    /// A setting is invalid. The text names it, its value, and what would be valid.
     Wrong(String),
 }
 
 impl Cli {
-    /// Reads settings from flags and the environment. An empty variable counts as not set.
+    /// Loads settings from flags and the environment. An empty variable counts as unset.
     pub fn load(args: impl IntoIterator<Item = String>, env: &[(String, String)]) -> Result<Self, Refused> {
         let mut cli = Self::parse_settings(args, env, &[])?;
         cli.config.check()?;
         Ok(cli)
     }
 
-    /// Returns the address that `roundtable health` asks, if that is the command.
+    /// Returns the address that `roundtable health` queries, if that is the command.
     ///
-    /// Flags of its own win over those of the server in the same container, and these over the environment, which both
-    /// have. `server` is the command line of the container's first process, as /proc/1/cmdline has it. No file is read: whether other settings are
-    /// right is the server's affair.
+    /// The command's own flags take precedence over the flags of the server in the same container, and these over the
+    /// environment, which both processes share. `server` is the command line of the container's first process, in the
+    /// format of /proc/1/cmdline. No files are read, because the server itself checks the other settings.
     pub fn health(
         args: impl IntoIterator<Item = String>,
         env: &[(String, String)],
@@ -57,7 +57,7 @@ impl Cli {
         Ok(matches!(cli.command, Some(Command::Health)).then_some(cli.config.ops_listen))
     }
 
-    /// `server` is flags that stand between the environment and the arguments.
+    /// Parses flags and the environment. `server` contains flags that rank between the environment and the arguments.
     fn parse_settings(
         args: impl IntoIterator<Item = String>,
         env: &[(String, String)],
@@ -69,7 +69,7 @@ impl Cli {
         check_names(&command, &env)?;
         let mut args = args.into_iter();
         let program = args.next();
-        // What the environment says comes first, so that a flag behind it overrides it.
+        // Variables come first, so that a later flag overrides them.
         let mut all: Vec<String> = program.into_iter().collect();
         for arg in command.get_arguments() {
             let (Some(name), Some(flag)) = (env_name(arg), arg.get_long()) else { continue };
@@ -84,7 +84,7 @@ impl Cli {
         Self::from_arg_matches(&matches).map_err(|error| explain(&command, error))
     }
 
-    /// The order to look for what is wrong, if that is what the arguments are: whatever the environment says.
+    /// Returns the arguments of `roundtable doctor`, if that is the command. The environment is ignored.
     pub fn doctor(args: impl IntoIterator<Item = String>) -> Option<DoctorOrder> {
         let matches = command().try_get_matches_from(args).ok()?;
         match Self::from_arg_matches(&matches).ok()?.command {
@@ -94,9 +94,10 @@ impl Cli {
     }
 }
 
-/// Returns `--ops-listen` of a server by its command line, also behind an init program: `docker-init -- roundtable …`.
+/// Returns `--ops-listen` from a server's command line, which may follow an init program: `docker-init -- roundtable
+/// …`.
 fn server_flags(command_line: &[u8]) -> Option<Vec<String>> {
-    // Each word ends with a zero (proc_pid_cmdline(5)).
+    // Each argument ends with a zero byte (proc_pid_cmdline(5)).
     let words: Vec<&str> = std::str::from_utf8(command_line).ok()?.split_terminator('\0').collect();
     let at = words.iter().position(|word| word.rsplit('/').next() == Some(env!("CARGO_PKG_NAME")))?;
     let matches = command().try_get_matches_from(&words[at..]).ok()?;
@@ -108,8 +109,8 @@ fn server_flags(command_line: &[u8]) -> Option<Vec<String>> {
 }
 
 /// Returns whether a variable is one of those that Kubernetes adds for each Service of the namespace (and Docker for
-/// `--link`). For a Service called `roundtable-turn` these are `ROUNDTABLE_TURN_PORT=tcp://10.0.0.1:3478`, which is the
-/// name of a setting, too: names alone do not tell, so values have to fit.
+/// `--link`). For a Service called `roundtable-turn`, `ROUNDTABLE_TURN_PORT=tcp://10.0.0.1:3478` is also the name of a
+/// setting. Names alone are therefore ambiguous, and the value must match, too.
 fn is_service_link(name: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -117,7 +118,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
         let rest = PROTOCOLS.iter().find_map(|name| text.strip_prefix(&format!("{}://", name.to_lowercase())));
         rest.and_then(|rest| rest.rsplit_once(':')).is_some_and(|(host, port)| !host.is_empty() && is_number(port))
     };
-    // Of a port, behind its number and protocol.
+    // Variables of a port, with its number and protocol.
     let fits_port = |rest: &str| {
         let (number, rest) = rest.split_once('_').unwrap_or_default();
         let (protocol, field) = rest.split_once('_').unwrap_or((rest, ""));
@@ -140,7 +141,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || name.match_indices("_PORT_").any(|(at, found)| fits_port(&name[at + found.len()..]))
 }
 
-/// Refuses a value in quotes: a shell and Compose take them away, `docker run --env-file` does not. The value is not
+/// Rejects a value in quotes: a shell and Compose remove quotes, but `docker run --env-file` does not. The value is not
 /// shown, as it may be a secret.
 fn check_quotes(name: &str, value: &str) -> Result<(), Refused> {
     let is_quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
@@ -153,18 +154,17 @@ fn check_quotes(name: &str, value: &str) -> Result<(), Refused> {
     )))
 }
 
-/// The command line, with the variable of each flag in its help. Variables are read in
-/// [`Cli::load`] and not by clap, so that an empty one counts as not set, and no value of a secret
-/// is ever shown.
+/// Builds the command line, with the variable of each flag in its help. [`Cli::load`] reads the variables instead of
+/// clap, so that an empty one counts as unset, and no secret is ever shown.
 fn command() -> clap::Command {
     Cli::command().args_override_self(true).mut_args(|arg| match (env_name(&arg), arg.get_help().cloned()) {
-        // Global: settings may stand behind a command, too.
+        // Global: settings may also follow a command.
         (Some(name), Some(help)) => arg.help(format!("{help} [env: {name}]")).global(true).help_heading("Settings"),
         _ => arg,
     })
 }
 
-/// The variable of a flag: `--log-format` is `ROUNDTABLE_LOG_FORMAT`.
+/// Returns the variable of a flag: `--log-format` is `ROUNDTABLE_LOG_FORMAT`.
 pub(super) fn env_name(arg: &clap::Arg) -> Option<String> {
     match arg.get_long()? {
         "help" | "version" => None,
@@ -173,7 +173,7 @@ pub(super) fn env_name(arg: &clap::Arg) -> Option<String> {
     }
 }
 
-/// Refuses variables that no setting has: a misspelt one would be ignored in silence.
+/// Rejects variables that are not settings, because a misspelt one would be ignored silently.
 fn check_names(command: &clap::Command, env: &[(&str, &str)]) -> Result<(), Refused> {
     let known: Vec<String> = command.get_arguments().filter_map(env_name).collect();
     for (name, value) in env.iter().filter(|(name, _)| name.starts_with("ROUNDTABLE_")) {
@@ -191,7 +191,7 @@ fn check_names(command: &clap::Command, env: &[(&str, &str)]) -> Result<(), Refu
     Ok(())
 }
 
-/// Refuses a setting that docker-compose.yml sets itself, and would otherwise drop in silence.
+/// Rejects a setting that docker-compose.yml sets itself and would otherwise ignore silently.
 fn check_set_by_compose(setting: &str, value: &str) -> Result<(), Refused> {
     if value.is_empty() {
         return Ok(());
@@ -202,7 +202,7 @@ fn check_set_by_compose(setting: &str, value: &str) -> Result<(), Refused> {
     )))
 }
 
-/// Names a wrong setting by its variable too: most are set there.
+/// Explains an invalid setting. Names its variable as well as its flag, because most settings are set by variables.
 fn explain(command: &clap::Command, error: clap::Error) -> Refused {
     if !error.use_stderr() {
         return Refused::Shown(error);
@@ -306,7 +306,7 @@ pub(super) mod tests {
         assert!(error.contains("--listn") && error.contains("--listen"), "{error}");
     }
 
-    /// As Kubernetes has them (kubelet's envvars.go), for Services called roundtable, roundtable-turn, …
+    /// Variables as in kubelet's envvars.go, for Services called roundtable, roundtable-turn, …
     #[test]
     fn variables_of_kubernetes_services_are_no_settings() {
         let links: Vec<(String, String)> = ["ROUNDTABLE", "ROUNDTABLE_NGINX", "ROUNDTABLE_TURN", "ROUNDTABLE_OPS"]

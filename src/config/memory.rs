@@ -1,21 +1,21 @@
-//! How much memory messages may take that wait to be sent or acknowledged.
+//! Memory limits for messages that wait to be sent or acknowledged.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::memory::available_bytes;
 
-/// Assumed where the system does not tell how much memory there is.
+/// Assumed if the system does not report its memory.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
 /// Bounds of the derived limit of one address.
 const DERIVED_PER_IP: (u64, u64) = (8 << 20, 256 << 20);
 
-/// A limit in bytes, or the word `auto`.
+/// Limit in bytes, or the word `auto`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ByteLimit {
-    /// Derived from the memory that the server may use.
+    /// Derived from the memory available to the server.
     Auto,
-    /// So many bytes; 0 for no limit.
+    /// Number of bytes; 0 for no limit.
     Bytes(u64),
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for ByteLimit {
     }
 }
 
-/// The settings.
+/// Memory limits for queued messages.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MemorySettings {
     /// The most bytes of messages that may wait to be sent or acknowledged, of all members. auto: half of the memory that

@@ -55,14 +55,14 @@ mod traces;
 mod values;
 mod zone;
 
-/// Random ID of this process. Two of them in turn at one address are two servers. Not drawn from fastrand, whose sequence a
-/// simulation seeds.
+/// Random ID of this process, by which two servers behind one address can be distinguished. Not drawn from fastrand,
+/// whose sequence a simulation seeds.
 static INSTANCE: LazyLock<String> = LazyLock::new(|| format!("{:016x}", RandomState::new().build_hasher().finish()));
 
-/// Folder of the frontend where no other is set.
+/// Default directory of the frontend.
 pub const STATIC_DIR: &str = "static/dist";
 
-/// A room's welcome takes at most so many bytes for each member: a name, and a full state.
+/// Maximum bytes of one member in a room's `welcome`: a name and a full state.
 const WELCOME_BYTES: usize = 5 * 1024;
 
 /// A WebRTC signaling server and the browser meeting it serves.
@@ -72,15 +72,15 @@ const WELCOME_BYTES: usize = 5 * 1024;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "roundtable", version, max_term_width = 100)]
 pub struct Cli {
-    /// The settings.
+    /// Settings of the server.
     #[command(flatten)]
     pub config: Config,
-    /// What to do instead of serving.
+    /// Command to run instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What the program does instead of serving.
+/// Commands that the program runs instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Ask the running server whether it is ready: exit code 0 if so, 1 if not.
@@ -253,11 +253,11 @@ pub struct Config {
     #[command(flatten)]
     pub memory: MemorySettings,
 
-    /// How fast anybody may send.
+    /// Rate limits for senders.
     #[command(flatten)]
     pub rates: Rates,
 
-    /// What clients report of their calls.
+    /// Settings of call quality reports.
     #[command(flatten)]
     pub quality: Quality,
 
@@ -288,7 +288,7 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_time)]
     pub token_notice: Duration,
 
-    /// The STUN and TURN servers.
+    /// STUN and TURN servers.
     #[command(flatten)]
     pub relays: Relays,
 
@@ -309,7 +309,7 @@ pub struct Config {
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
-    /// From where the admin API is reached.
+    /// Settings of the admin API.
     #[command(flatten)]
     pub admin: AdminSettings,
 
@@ -330,24 +330,24 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = parse_count)]
     pub webhook_queue: usize,
 
-    /// The engine through which several servers share rooms.
+    /// Store through which several servers share rooms.
     #[command(flatten)]
     pub engine: EngineSettings,
 
-    /// Recordings that are kept here.
+    /// Settings of recordings.
     #[command(flatten)]
     pub recordings: RecordingSettings,
 
-    /// Traces, and where they go.
+    /// Export of traces.
     #[command(flatten)]
     pub traces: TraceSettings,
 
-    /// Certificates whose dates are exported.
+    /// Certificates whose dates are exported as metrics.
     #[command(flatten)]
     pub certificates: CertificateSettings,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -363,8 +363,8 @@ impl Config {
         self.traces.read_files()?;
         read_secret("ROUNDTABLE_WEBHOOK_SECRET", &mut self.webhook_secret, filled(&self.webhook_secret_file))?;
         read_secret("ROUNDTABLE_ADMIN_TOKEN", &mut self.admin_token, filled(&self.admin_token_file))?;
-        // The images set the file; whoever sets the key means the key. A file that is missing, or that another server is
-        // about to write, is the affair of `obtain_resume_key`.
+        // The images set the file, so that an explicitly set key takes precedence. `obtain_resume_key` handles a file
+        // that is missing, or that another server is about to write.
         let path = filled(&self.resume_key_file).filter(|path| self.resume_key.is_none() && path.exists());
         read_secret("ROUNDTABLE_RESUME_KEY", &mut self.resume_key, path)
     }
@@ -386,7 +386,7 @@ impl Config {
         Ok(())
     }
 
-    /// Reads what settings are in files, and checks those that depend on each other.
+    /// Reads the settings that are in files, and checks settings that depend on each other.
     fn check(&mut self) -> Result<(), Refused> {
         self.read_files()?;
         self.check_secrets()?;
@@ -402,15 +402,16 @@ impl Config {
         Ok(())
     }
 
-    /// Returns the key of resume secrets: the one that is set, or the one in its file, which is made where there is none.
-    /// `None` where it cannot be kept: then it is logged, and the server has a key that ends with it.
+    /// Returns the key of resume secrets: the configured one, or the one in its file, which is created if missing.
+    /// Returns `None` if the key cannot be stored: that is logged, and the server then uses a key that is lost when it
+    /// ends.
     pub fn obtain_resume_key(&self) -> Result<Option<Secret>, String> {
         let Some(path) = self.resume_key_file.as_ref().filter(|_| self.resume_key.is_none()) else {
             return Ok(self.resume_key.clone());
         };
         match keep_key(path) {
             Ok(key) => Ok(Some(key)),
-            // Servers that share rooms would each have a key of their own.
+            // Servers that share rooms would otherwise have different keys.
             Err(why) if self.engine.redis_url.is_some() => Err(format!("ROUNDTABLE_RESUME_KEY_FILE: {why}")),
             Err(why) => {
                 tracing::warn!(
@@ -422,7 +423,7 @@ impl Config {
         }
     }
 
-    /// Whoever loses a server comes back by another one.
+    /// Checks that servers that share rooms have a common key, because clients resume their sessions at any of them.
     fn check_resume_key(&self) -> Result<(), Refused> {
         if self.engine.redis_url.is_none() || self.resume_key.is_some() || self.resume_key_file.is_some() {
             return Ok(());
@@ -445,7 +446,7 @@ impl Config {
         }
     }
 
-    /// Who is told of what happens, if anybody.
+    /// Returns the webhook target, if one is configured.
     pub fn webhook_target(&self) -> Option<Target> {
         let (url, secret) = (self.webhook_url.clone()?, self.webhook_secret.clone()?);
         Some(Target { url, secret, zone: self.zone, queue: self.webhook_queue })
@@ -462,13 +463,13 @@ impl Config {
         }
     }
 
-    /// Returns what tokens must claim.
+    /// Returns the claims that tokens must have.
     pub fn token_rules(&self) -> TokenRules {
         let (audience, issuer) = (self.token_audience.clone(), self.token_issuer.clone());
         TokenRules { audience, issuer, single_person: self.token_single_person }
     }
 
-    /// What the server can do beyond the minimum.
+    /// Returns the server's features beyond the minimum.
     pub fn features(&self) -> Vec<&'static str> {
         let always = if self.access == AccessMode::Open { FEATURES } else { FEATURES_WITH_TOKENS };
         let mut features = always.to_vec();
@@ -479,7 +480,7 @@ impl Config {
         features
     }
 
-    /// What an outbox holds.
+    /// Returns the bounds of an outbox.
     pub fn outbox(&self) -> Bounds {
         let bytes = self.outbox_bytes.max(self.room_members * WELCOME_BYTES);
         Bounds {
@@ -488,17 +489,17 @@ impl Config {
         }
     }
 
-    /// The longest time between two pings, and that before the first one (R26).
+    /// Returns the longest time between two pings, and before the first one (R26).
     pub fn longest_silence(&self) -> Duration {
         self.ping_interval.mul_f64(1.25)
     }
 
-    /// The longest time between two pings, in whole seconds (R7).
+    /// Returns the longest time between two pings in whole seconds (R7).
     pub fn heartbeat_seconds(&self) -> u32 {
         self.longest_silence().as_secs_f64().ceil() as u32
     }
 
-    /// Which server this is, and its time.
+    /// Returns the identity of this server and its local time.
     pub fn server_info(&self) -> ServerInfo<'static> {
         ServerInfo {
             name: env!("CARGO_PKG_NAME"),

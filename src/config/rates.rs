@@ -1,14 +1,14 @@
-//! How fast anybody may send: a member, a room, and all together.
+//! Rate limits for sending: of a member, of a room, and of the server.
 
 use std::time::Duration;
 
 use super::values::parse_time;
 use crate::limits::{CommonRate, Rate};
 
-/// How much a room whose members have no limit of their own may send at once.
+/// Burst of a room whose members have no limit of their own, as a duration at the room's rate.
 const ROOM_BURST: Duration = Duration::from_secs(60);
 
-/// The settings.
+/// Rate limits.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Rates {
     /// Messages a second that a member may send for long. 0: no limit.
@@ -47,13 +47,14 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Of one member.
+    /// Returns the limit of one member.
     pub fn member(&self) -> Rate {
         let Self { message_rate: messages, byte_rate: bytes, rate_burst: burst, rate_patience: patience, .. } = *self;
         Rate { messages, bytes, burst, patience }
     }
 
-    /// Of a room for so many. That all of them join at once is free by what is free to each.
+    /// Returns the limit of a room with this many members. Its burst is the sum of the members' bursts, so that all of
+    /// them can join at the same time.
     pub fn room(&self, members: usize) -> CommonRate {
         let free = |own: u32, all: u32| match own {
             0 => worth(all, ROOM_BURST),
@@ -67,7 +68,7 @@ impl Rates {
         }
     }
 
-    /// Of the whole server.
+    /// Returns the limit of the whole server.
     pub fn server(&self) -> CommonRate {
         let (messages, bytes) = (self.server_message_rate, self.server_byte_rate);
         let free = |rate| worth(rate, self.rate_burst);
@@ -75,7 +76,7 @@ impl Rates {
     }
 }
 
-/// What may be sent in that time.
+/// Returns the amount that a rate allows in that time.
 fn worth(rate: u32, time: Duration) -> u64 {
     (f64::from(rate) * time.as_secs_f64()) as u64
 }

@@ -1,4 +1,4 @@
-//! Recordings that are kept on the server.
+//! Settings of recordings on the server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use super::values::{parse_bytes, parse_bytes_or_none, parse_count, parse_days, parse_time};
 use crate::recordings::Rules;
 
-/// The settings.
+/// Settings of recordings.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RecordingSettings {
     /// Folder for recordings that hosts send here, one for all servers. Without one recordings stay with who makes them.
@@ -42,7 +42,7 @@ pub struct RecordingSettings {
 }
 
 impl RecordingSettings {
-    /// What holds for them; `None` where there are none.
+    /// Returns the rules of recordings; `None` if recordings are disabled.
     pub fn rules(&self, zone: Tz) -> Option<Rules> {
         Some(Rules {
             dir: self.recordings_dir.clone()?,

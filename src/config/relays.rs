@@ -1,4 +1,4 @@
-//! STUN and TURN servers.
+//! Settings of STUN and TURN servers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::secret::{Secret, read_secret};
 use super::values::{filled, list_items, parse_turn_lifetime};
 use crate::ice::{IceServers, TurnAccess, turn_urls};
 
-/// The settings.
+/// Settings of STUN and TURN servers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Relays {
     /// STUN and TURN servers for the browsers, separated by commas:
@@ -60,7 +60,7 @@ impl Relays {
         read_secret("ROUNDTABLE_TURN_PASSWORD", &mut self.turn_password, self.turn_password_file.as_ref())
     }
 
-    /// The STUN and TURN servers; the error says which URL is wrong.
+    /// Returns the STUN and TURN servers. The error names the invalid URL.
     pub fn ice_servers(&self) -> Result<IceServers, String> {
         let mut urls = self.turn_host.as_deref().map_or_else(Vec::new, |host| turn_urls(host, self.turn_port));
         urls.extend(list_items(&self.ice_urls)?.into_iter().map(str::to_owned));

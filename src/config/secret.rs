@@ -1,4 +1,4 @@
-//! Settings that are never shown, and the files that they stand in.
+//! Secret settings and the files that contain them.
 
 use std::fmt;
 use std::io::{Error, ErrorKind};
@@ -12,17 +12,17 @@ use base64::prelude::BASE64_STANDARD;
 use super::load::Refused;
 use crate::secret_file;
 
-/// A setting that is never shown.
+/// Setting whose value is never shown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// A secret.
+    /// Makes a secret.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Its text, for use and not for show.
+    /// Returns the secret text, which must not be logged.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -50,8 +50,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two attempts to read the key.
 const WRITE_POLL: Duration = Duration::from_millis(10);
 
-/// Reads the key in a file, which is made where there is none, for this user's eyes only. Of several servers that share
-/// the file and start at once, all read what one of them has made.
+/// Reads the key in a file, or creates the file, readable by this user only. If several servers that share the file
+/// start at once, all use the key of the first one.
 pub(super) fn keep_key(path: &Path) -> Result<Secret, String> {
     let told = |error: Error| format!("{}: {error}", path.display());
     let mut value = None;
@@ -75,7 +75,7 @@ pub(super) fn keep_key(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// Makes a file with a random key, unless there is one.
+/// Creates a file with a random key, unless it exists.
 fn make_key(path: &Path) -> Result<(), Error> {
     if path.exists() {
         return Ok(());
@@ -90,12 +90,12 @@ fn make_key(path: &Path) -> Result<(), Error> {
             let file = secret_file::create(path)?;
             secret_file::write(file, &text).inspect_err(|_| drop(std::fs::remove_file(path)))
         }
-        // Another server was first.
+        // Another server was faster.
         _ => Ok(()),
     }
 }
 
-/// A secret that stands in a file, in place of one that is set directly.
+/// Reads a secret from a file, as an alternative to setting it directly.
 pub(super) fn read_secret(name: &str, value: &mut Option<Secret>, file: Option<&PathBuf>) -> Result<(), Refused> {
     let Some(path) = file else { return Ok(()) };
     let wrong = |why: String| Refused::Wrong(format!("{name}_FILE: {}: {why}.", path.display()));
@@ -108,7 +108,7 @@ pub(super) fn read_secret(name: &str, value: &mut Option<Secret>, file: Option<&
         )),
         _ => wrong(error.to_string()),
     })?;
-    // Editors and `echo` end a file with a line break that is no part of the secret.
+    // Editors and `echo` add a line break that is not part of the secret.
     let secret = text.trim_end_matches(['\r', '\n']).parse().map_err(wrong)?;
     *value = Some(secret);
     Ok(())

@@ -1,5 +1,5 @@
-//! `roundtable token` and `roundtable token-key`: their arguments, and what they do. Secrets are in files: what
-//! stands on a command line, all processes of the machine can read.
+//! `roundtable token` and `roundtable token-key`: their arguments and implementation. Secrets are in files, because any
+//! process on the machine can read command lines.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use super::values::parse_time;
 use crate::access::{Algorithm, Audience, Claims, KeySet, TokenRules, add_key, seconds};
 use crate::protocol::{PeerName, Permissions, Role, RoomName};
 
-/// What a new token is to say.
+/// Claims and key of a new token.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TokenOrder {
     /// The room's name, or * for all rooms.
@@ -48,7 +48,7 @@ pub struct TokenOrder {
     pub key_file: Option<PathBuf>,
 }
 
-/// Which key is to be made.
+/// Algorithm and name of a new key.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeyOrder {
     /// HS256: one secret makes and checks tokens. EdDSA: a private half makes them, a public one checks them.
@@ -65,7 +65,7 @@ pub struct KeyOrder {
 }
 
 impl TokenOrder {
-    /// Makes a token that a server with these rules accepts; the error is a sentence.
+    /// Makes a token that a server with these rules accepts. The error is a sentence.
     pub fn make(self, server_keys: Option<PathBuf>, rules: TokenRules, now: SystemTime) -> Result<String, String> {
         let path = key_file(self.key_file, server_keys)?;
         let from = now + self.starts_in.unwrap_or_default();
@@ -90,7 +90,7 @@ impl TokenOrder {
 }
 
 impl KeyOrder {
-    /// Makes the key; its name.
+    /// Makes the key. Returns its name.
     pub fn make(self, server_keys: Option<PathBuf>) -> Result<String, String> {
         let path = key_file(self.key_file, server_keys)?;
         add_key(&path, self.algorithm, self.kid).map_err(|why| format!("{}: {why}", path.display()))

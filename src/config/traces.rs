@@ -1,4 +1,4 @@
-//! Traces, and where they go.
+//! Settings of trace export.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use super::secret::{Secret, read_secret};
 use super::values::{filled, list_items, parse_url};
 use crate::telemetry::TraceTarget;
 
-/// Where OTLP has traces, under the collector's own address.
+/// Path of OTLP traces, relative to the collector's URL.
 const PATH: &str = "/v1/traces";
 
-/// The settings.
+/// Settings of trace export.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TraceSettings {
     /// An OpenTelemetry collector that takes traces (OTLP by HTTP, protobuf), to whose address /v1/traces is added:
@@ -39,7 +39,7 @@ impl TraceSettings {
         read_secret("ROUNDTABLE_OTLP_HEADERS", &mut self.otlp_headers, filled(&self.otlp_headers_file))
     }
 
-    /// Where traces go, if anywhere.
+    /// Returns the target of traces, if one is configured.
     pub fn target(&self) -> Result<Option<TraceTarget>, Refused> {
         let wrong = |why| Refused::Wrong(format!("ROUNDTABLE_OTLP_HEADERS (--otlp-headers): {why}."));
         let headers = self.otlp_headers.as_ref().map(|headers| parse_headers(headers.expose())).transpose();
@@ -67,7 +67,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// As OTEL_EXPORTER_OTLP_HEADERS has them. What is wrong is said without what it is.
+/// Parses headers in the format of OTEL_EXPORTER_OTLP_HEADERS. Errors do not show the secret values.
 fn parse_headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let headers = list_items(text)?.into_iter().enumerate().map(|(at, part)| {
         let header = || {

@@ -1,11 +1,11 @@
-//! What one setting's text may be. Each error is a sentence that says what would be right.
+//! Parsers for the values of settings. Each error is a sentence that says what would be valid.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Secret;
 
-/// The name that is most like `text`.
+/// Returns the name that is most similar to `text`.
 pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known.max_by(|a, b| strsim::jaro_winkler(text, a).total_cmp(&strsim::jaro_winkler(text, b)))
 }
@@ -32,7 +32,7 @@ pub(crate) fn without_credentials(value: &str) -> String {
     format!("{scheme}://{rest}")
 }
 
-/// The file of a secret that not everybody has: Compose mounts an empty one where there is none.
+/// Returns the file of an optional secret, unless it is empty: Compose mounts an empty file if there is none.
 pub(super) fn filled(path: &Option<PathBuf>) -> Option<&PathBuf> {
     path.as_ref().filter(|path| !std::fs::metadata(path).is_ok_and(|file| file.len() == 0))
 }
@@ -55,7 +55,7 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A credential outlives its holder's removal for as long as this.
+/// Parses the lifetime of TURN credentials. It is limited because credentials stay valid after their holder's removal.
 pub(super) fn parse_turn_lifetime(text: &str) -> Result<Duration, String> {
     match parse_time(text)? {
         time if time <= Duration::from_secs(60 * 60) => Ok(time),
@@ -63,7 +63,7 @@ pub(super) fn parse_turn_lifetime(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Of what is kept for longer than anything runs.
+/// Parses a retention time, which may exceed the limit of other durations.
 pub(super) fn parse_days(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if !time.is_zero() && time <= Duration::from_secs(3_650 * 24 * 60 * 60) => Ok(time),
@@ -72,7 +72,7 @@ pub(super) fn parse_days(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Of what lies on a disk.
+/// Parses a size on disk.
 pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(bytes @ 1..=1_000_000_000_000_000) => Ok(bytes),
@@ -105,10 +105,10 @@ pub(super) fn parse_outbox_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The shortest secret: 128 bits in hexadecimal digits.
+/// Minimum characters of a secret: 128 bits in hexadecimal digits.
 const SECRET_CHARS: usize = 32;
 
-/// Rejects a secret that can be guessed. Not a parser: clap would show what it rejects.
+/// Rejects guessable secrets. This is not a clap parser, because clap would show the rejected value.
 pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
     match secret.expose().chars().count() {
         SECRET_CHARS.. => Ok(()),
@@ -118,7 +118,7 @@ pub(super) fn check_secret(secret: &Secret) -> Result<(), String> {
     }
 }
 
-/// The same of what stands in a header of a request.
+/// Rejects guessable tokens, and characters that are not valid in a request header.
 pub(super) fn check_token(token: &Secret) -> Result<(), String> {
     check_secret(token)?;
     let is_clean = token.expose().chars().all(|c| c.is_ascii_graphic());

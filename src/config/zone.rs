@@ -1,4 +1,4 @@
-//! `TZ`: an IANA name, in any of the notations that other programs take.
+//! `TZ`: an IANA name in any notation that other programs accept.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
 
 use super::values::nearest;
 
-/// Zones to suggest before others that have the same time.
+/// Zones that are suggested before others with the same offset.
 const WELL_KNOWN: [Tz; 12] = [
     Tz::Asia__Shanghai,
     Tz::Asia__Kolkata,
@@ -26,7 +26,7 @@ const WELL_KNOWN: [Tz; 12] = [
 /// Parses an IANA name, the path of its file, or a POSIX value (IEEE Std 1003.1, 8.3) of a whole hour without summer time.
 pub(super) fn parse_zone(text: &str) -> Result<Tz, String> {
     let text = text.trim();
-    // POSIX leaves what follows the colon to the system; glibc takes the name of a file.
+    // POSIX leaves the text after the colon to the implementation; glibc interprets it as a file name.
     let name = text.strip_prefix(':').unwrap_or(text);
     if name == "/etc/localtime" {
         return local_zone(Path::new(name));
@@ -41,13 +41,13 @@ pub(super) fn parse_zone(text: &str) -> Result<Tz, String> {
     }
 }
 
-/// Returns the name of a zone by the path of its file, `/usr/share/zoneinfo/Asia/Shanghai`.
+/// Returns the name of a zone from the path of its file, `/usr/share/zoneinfo/Asia/Shanghai`.
 fn in_database(path: &str) -> Option<&str> {
     let (_, name) = path.strip_prefix('/')?.split_once("zoneinfo/")?;
     Some(name.strip_prefix("posix/").unwrap_or(name))
 }
 
-/// Returns the zone that a link such as /etc/localtime leads to.
+/// Returns the zone to which a link such as /etc/localtime points.
 fn local_zone(link: &Path) -> Result<Tz, String> {
     let file = std::fs::canonicalize(link);
     let name = file.as_ref().ok().and_then(|file| in_database(file.to_str()?));
@@ -63,7 +63,7 @@ fn local_zone(link: &Path) -> Result<Tz, String> {
 
 fn unknown(name: &str) -> String {
     let names = TZ_VARIANTS.iter().map(|zone| zone.name());
-    // The most wished name that there is not: China's one zone is called after Shanghai.
+    // The most frequently requested name that does not exist: China's only zone is named after Shanghai.
     let found = if name.ends_with("Beijing") { Some("Asia/Shanghai") } else { nearest(name, names) };
     let hint = found.map_or_else(String::new, |name| format!("; the nearest one is {name}"));
     format!("no IANA time zone has this name{hint}")
@@ -84,7 +84,7 @@ impl<'a> Posix<'a> {
         if rest.is_empty() {
             return Some(Self { name, ahead, summer: None });
         }
-        // Its offset and its days are not compared: the name says which zone is meant.
+        // The offset and the dates of summer time are not compared, because the names determine the zone.
         let (summer, _) = split_name(rest)?;
         Some(Self { name, ahead, summer: Some(summer) })
     }
@@ -93,7 +93,7 @@ impl<'a> Posix<'a> {
         let hours = self.ahead / 3_600;
         let is_utc = matches!(self.name, "UTC" | "GMT" | "UT" | "Z");
         match self.summer {
-            // Most people mean the opposite of what POSIX says.
+            // Most people mean the opposite of what POSIX defines.
             None if is_utc && self.ahead != 0 => {
                 let zone = |ahead| self.like(ahead).map_or_else(|| "UTC".to_owned(), |zone| zone.name().to_owned());
                 let (posix, other) = (zone(self.ahead), zone(-self.ahead));
@@ -106,7 +106,7 @@ impl<'a> Posix<'a> {
                 ))
             }
             None if self.ahead == 0 => Ok(Tz::UTC),
-            // Etc has the signs of POSIX.
+            // Names in Etc have the signs of POSIX.
             None if self.ahead % 3_600 == 0 => format!("Etc/GMT{:+}", -hours).parse().map_err(|_| self.refuse()),
             _ => Err(self.refuse()),
         }
@@ -117,7 +117,7 @@ impl<'a> Posix<'a> {
         format!("a zone that is not a whole hour from UTC, or has summer time, has an IANA name: here probably {hint}")
     }
 
-    /// Returns a zone that is so far from UTC; by preference with the same abbreviations, and well known.
+    /// Returns a zone with this offset from UTC, preferably with the same abbreviations and well known.
     fn like(&self, ahead: i32) -> Option<Tz> {
         let zones = || WELL_KNOWN.iter().chain(&TZ_VARIANTS).copied();
         let fits = |zone: &Tz| is_like(*zone, ahead, self.summer.is_some());
@@ -130,7 +130,7 @@ impl<'a> Posix<'a> {
     }
 }
 
-/// Offsets in seconds and abbreviations of a zone in January and July.
+/// Returns a zone's offsets in seconds and abbreviations in January and July.
 fn halves(zone: Tz) -> [(i32, Option<String>); 2] {
     let year = Utc::now().year();
     [1, 7].map(|month| {
@@ -149,7 +149,7 @@ fn abbreviations(zone: Tz) -> [Option<String>; 2] {
     halves(zone).map(|(_, name)| name)
 }
 
-/// Splits three letters or more off, or what stands between `<` and `>`.
+/// Splits off a name of at least three letters, or a name between `<` and `>`.
 fn split_name(text: &str) -> Option<(&str, &str)> {
     if let Some(quoted) = text.strip_prefix('<') {
         return quoted.split_once('>').filter(|(name, _)| name.len() >= 3);
@@ -158,7 +158,7 @@ fn split_name(text: &str) -> Option<(&str, &str)> {
     (end >= 3).then(|| text.split_at(end))
 }
 
-/// Splits `[+-]hh[:mm[:ss]]` off, as seconds ahead of UTC: POSIX counts them behind.
+/// Splits off `[+-]hh[:mm[:ss]]`. Returns seconds ahead of UTC; POSIX counts them behind.
 fn split_offset(text: &str) -> Option<(i32, &str)> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (1, digits),

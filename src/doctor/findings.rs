@@ -1,11 +1,11 @@
-//! What can be wrong, by name: what it means, and what mends it. The page `/diag` finds things by the same names.
+//! Problems that can be found, with name, meaning and fix. The page `/diag` uses the same names.
 
 use serde::Serialize;
 
-/// Makes the list of all together with the names, so that none is left out of it.
+/// Defines the enum together with the list of all variants, so that none is missing from the list.
 macro_rules! findings {
     ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// The name of a finding.
+        /// Name of a problem.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
         #[cfg_attr(test, derive(ts_rs::TS))]
         #[serde(rename_all = "snake_case")]
@@ -13,101 +13,101 @@ macro_rules! findings {
             $($(#[$doc])+ $name,)+
         }
 
-        /// All of them, in the order in which they are looked for.
+        /// All findings in the order of the checks.
         pub const FINDINGS: &[Finding] = &[$(Finding::$name),+];
     };
 }
 
 findings! {
-    /// The page comes without TLS.
+    /// The page is served without TLS.
     PlainHttp,
-    /// DNS does not know the name.
+    /// DNS does not resolve the name.
     NameNotFound,
-    /// Nothing takes connections there.
+    /// Nothing accepts connections at the address.
     PortClosed,
-    /// What takes connections there does not speak TLS.
+    /// The peer does not speak TLS.
     NoTls,
-    /// TLS is spoken, and no handshake succeeds.
+    /// The peer speaks TLS, but every handshake fails.
     TlsHandshakeFailed,
-    /// The certificate is for another name.
+    /// The certificate is valid for another name.
     CertificateName,
     /// The certificate is not valid now.
     CertificateExpired,
-    /// Nobody whom browsers know has signed the certificate.
+    /// The certificate is not signed by an authority that browsers trust.
     CertificateUntrusted,
-    /// Something else answers.
+    /// Another program answers.
     WrongAddress,
-    /// The page is there and the signaling is not.
+    /// The page is found, but the signaling API is not.
     WrongPath,
-    /// The proxy takes `/signal-api/` off the path.
+    /// The proxy removes `/signal-api/` from the path.
     PathStripped,
-    /// The proxy reaches no server.
+    /// The proxy cannot reach a server.
     ServerDown,
-    /// The proxy takes out what makes a WebSocket.
+    /// The proxy removes the headers of a WebSocket upgrade.
     UpgradeHeadersMissing,
-    /// There is no WebSocket for another reason.
+    /// The WebSocket fails for another reason.
     WebsocketFailed,
-    /// The server does not take the page's origin.
+    /// The server rejects the page's origin.
     OriginRefused,
-    /// The server takes no more, of all or of this address.
+    /// The server has reached a limit, of all clients or of this address.
     LimitReached,
-    /// The server counts everyone behind the proxy as one address.
+    /// The server counts everybody behind the proxy as one address.
     SharedClientAddress,
-    /// The proxy sees its visitors with the address of the containers' gateway.
+    /// The proxy sees its clients with the address of the container network's gateway.
     GatewayClientAddress,
-    /// Several servers answer in turn and do not share rooms.
+    /// Several servers answer alternately and do not share rooms.
     ServersNotShared,
     /// The web server has no history fallback.
     NoHistoryFallback,
-    /// The token does not let in.
+    /// The token is rejected.
     TokenRefused,
-    /// The way is cut before the next ping.
+    /// The connection is closed before the next ping.
     ProxyTimeout,
-    /// Two clocks differ.
+    /// The clocks differ.
     ClockSkew,
     /// The STUN server does not answer.
     StunUnreachable,
     /// The TURN server does not answer.
     RelayUnreachable,
-    /// The TURN server does not take the credentials.
+    /// The TURN server rejects the credentials.
     RelaySecretWrong,
-    /// The TURN server gives no port.
+    /// The TURN server rejects the allocation.
     RelayRefused,
-    /// Nothing comes through the relay's ports.
+    /// No data passes through the relay's ports.
     RelayPortsClosed,
-    /// The relay tells an address that is not its own.
+    /// The relay announces an address that is not its own.
     RelayAddressWrong,
-    /// The relay does not reach itself.
+    /// The relay cannot reach itself.
     RelayNotToItself,
-    /// `TZ` is no zone.
+    /// `TZ` is not a zone.
     UnknownZone,
-    /// A file of the settings cannot be read.
+    /// A file named by the settings cannot be read.
     FileUnreadable,
-    /// Another setting is wrong.
+    /// Another setting is invalid.
     SettingWrong,
     /// Another program has the port.
     PortTaken,
-    /// The page's files are not there.
+    /// The page's files are missing.
     PageMissing,
-    /// Redis or Valkey is not reached.
+    /// Redis or Valkey is unreachable.
     EngineUnreachable,
-    /// Fewer files may be open than there may be connections.
+    /// The limit of open files is below the limit of connections.
     FileLimitLow,
     /// The browser has no WebRTC.
     WebrtcMissing,
-    /// The browser does not let the page have camera and microphone.
+    /// The browser denies the page access to camera and microphone.
     DevicesBlocked,
     /// There is no camera or no microphone.
     DevicesMissing,
 }
 
 impl Finding {
-    /// Its name, as programs and documents have it.
+    /// Returns the name as used by programs and documents.
     pub fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default()
     }
 
-    /// One sentence of what is wrong, and one of what mends it.
+    /// Returns one sentence about the problem, and one about its fix.
     pub fn texts(self) -> (&'static str, &'static str) {
         use Finding::*;
         match self {
@@ -295,7 +295,7 @@ mod tests {
 
     const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/static/src/protocol/findings.ts");
 
-    /// `make protocol` writes the file anew.
+    /// `make protocol` rewrites the file.
     #[test]
     fn typescript_names_are_fresh() {
         let names = <Finding as ts_rs::TS>::decl(&ts_rs::Config::default());

@@ -1,8 +1,8 @@
-//! `roundtable doctor`: finds what is wrong with a server's surroundings, and names what mends it. The list of what it
-//! can find is [`findings`]; docs/DOCTOR.md has it for people, and the page `/diag` finds by the same names what only a
+//! `roundtable doctor`: finds problems in a server's environment and names their fixes. [`findings`] lists what it can
+//! find, docs/DOCTOR.md describes it for people, and the page `/diag` uses the same names for problems that only a
 //! browser sees.
 //!
-//! It uses the server's settings and its protocol, and nothing of the server knows of it.
+//! It uses the server's settings and protocol; the server does not depend on it.
 
 use std::process::ExitCode;
 
@@ -21,9 +21,9 @@ mod web;
 
 use self::report::Report;
 
-/// Looks at what is ordered. `settings` are this machine's own, or what is wrong with them: of no interest where
-/// another machine is looked at. The exit code is 0 where all is well, 1 where something was found, 2 where something
-/// could not be looked at.
+/// Runs the checks. `settings` are this machine's own, or the error in them, and are ignored if another machine is
+/// checked. The exit code is 0 if everything is right, 1 if something was found, and 2 if something could not be
+/// checked.
 pub async fn run(order: &DoctorOrder, settings: Result<&Config, &str>) -> ExitCode {
     let mut report = Report::new(order.json);
     match (&order.url, settings) {

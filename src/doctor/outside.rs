@@ -1,4 +1,5 @@
-//! A server as its clients see it: name, connection, certificate, page, API, WebSocket, a join, a ping, the relays.
+//! Checks of a server from a client's point of view: name, connection, certificate, page, API, WebSocket, join, ping,
+//! TURN servers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,18 +25,18 @@ use crate::addresses::is_own;
 use crate::config::DoctorOrder;
 use crate::protocol::{IceServer, RoomName};
 
-/// Clocks may differ by so much: tokens and credentials bear it.
+/// Tolerated clock difference, which tokens and credentials tolerate, too.
 const SKEW: Duration = Duration::from_secs(30);
-/// How much later than it says a server's ping may come, and how long is waited for one at all.
+/// Tolerated delay of a server's ping, and maximum wait for one.
 const PING_LATE: Duration = Duration::from_secs(5);
 const PING_PATIENCE: Duration = Duration::from_secs(120);
-/// What the page of every version of ours has.
+/// Text in the page of every version.
 pub(super) const TITLE: &str = "<title>Roundtable";
-/// How often one address may lead to another.
+/// Maximum redirects.
 const REDIRECTS: usize = 4;
-/// The longest message: a welcome to an empty room is far shorter.
+/// Maximum bytes of a message; the `welcome` of an empty room is far shorter.
 const MESSAGE_BYTES: usize = 256 * 1024;
-/// The longest token that is read.
+/// Maximum bytes of a token file.
 const TOKEN_BYTES: usize = 16 * 1024;
 
 pub(super) struct Outside<'a> {
@@ -44,13 +45,13 @@ pub(super) struct Outside<'a> {
     order: &'a DoctorOrder,
     pub(super) report: &'a mut Report,
     pub(super) vantage: Vantage,
-    /// Whether the connection ends on this machine, at a name that browsers trust without TLS.
+    /// Set if the connection ends on this machine, at a name that browsers trust without TLS.
     local: bool,
-    /// Whether what is said to the server is for nobody else.
+    /// Set if nobody else can read what is sent to the server.
     private: bool,
 }
 
-/// Looks at all of it, as far as the way is there.
+/// Runs all checks, as far as the connection permits.
 pub(super) async fn look(page: &Url, order: &DoctorOrder, report: &mut Report) {
     let trust = match Trust::new(order.ca_file.as_deref()) {
         Ok(trust) => trust,
@@ -71,7 +72,7 @@ pub(super) async fn look(page: &Url, order: &DoctorOrder, report: &mut Report) {
 }
 
 impl Outside<'_> {
-    /// An error is a finding behind which there is nothing more to see.
+    /// Runs the checks. An error is a finding after which no further checks are possible.
     async fn look(&mut self) -> Result<(), Found> {
         let page = self.look_at_page().await?;
         if !self.target.tls() && !self.local {
@@ -105,7 +106,7 @@ impl Outside<'_> {
                 Err(why) => self.report.found(Found::new(Finding::ProxyTimeout, self.target.url("signal-api/ws"), why)),
             }
         }
-        // Until the server has closed it: its place is free then.
+        // Waits until the server has closed the connection, which frees its place.
         let _ = timeout(PATIENCE, async {
             let _ = socket.send(Message::text(r#"{"type":"leave"}"#)).await;
             while let Some(Ok(_)) = socket.next().await {}
@@ -114,7 +115,7 @@ impl Outside<'_> {
         Ok(())
     }
 
-    /// The answer at the page's address, and at that to which it leads: there the rest is looked at.
+    /// Requests the page, and follows redirects. The remaining checks use the final address.
     async fn look_at_page(&mut self) -> Result<Answer, Found> {
         let ordered = self.target.host();
         self.look_at_connection().await?;
@@ -127,7 +128,7 @@ impl Outside<'_> {
             let known = std::mem::replace(&mut self.target, next);
             if self.target.origin() != known.origin() {
                 self.look_at_connection().await?;
-                // A token is for the one whom the order names.
+                // A token is only for the host that the arguments name.
                 self.private &= self.target.host() == ordered;
             }
         }
@@ -157,7 +158,8 @@ impl Outside<'_> {
         Ok(())
     }
 
-    /// Another connection of the same kind: no less private than the first one, because a token may be sent by it.
+    /// Opens another connection of the same kind. A certificate that is worse than the first one is an error, because a
+    /// token may be sent over the connection.
     async fn connect(&self) -> Result<Stream, Found> {
         let (tcp, address) = web::connect(&self.target.host(), self.target.port()).await?;
         if !self.target.tls() {
@@ -177,7 +179,7 @@ impl Outside<'_> {
         self.ask_with(method, path, self.target.headers()).await
     }
 
-    /// Asks as a browser does that opens a page.
+    /// Sends a request like a browser that opens a page.
     pub(super) async fn ask_page(&self, path: &str) -> Result<Answer, Found> {
         self.ask_with("GET", path, self.target.page_headers()).await
     }
@@ -188,7 +190,8 @@ impl Outside<'_> {
         answer.map_err(|why| Found::new(Finding::WrongAddress, url, why))
     }
 
-    /// R34 and R76: who answers, what time it has, and whether it would take a WebSocket from its own page.
+    /// Checks the API (R34 and R76): identity and clock of the server, and whether it would accept a WebSocket from its
+    /// own page.
     async fn look_at_api(&mut self, page: &Answer) -> Result<(), Found> {
         let begun = Utc::now();
         let path = format!("{}signal-api/v1/welcome", self.target.base());
@@ -223,7 +226,7 @@ impl Outside<'_> {
         }
     }
 
-    /// What something else than the server is that answers.
+    /// Determines the finding if something other than the server answers.
     async fn who_answers(&self, answer: &Answer, page: &Answer) -> Found {
         let about = self.target.url("signal-api/");
         let status = answer.status;
@@ -244,14 +247,14 @@ impl Outside<'_> {
         let root = self.ask("GET", "/signal-api/v1/welcome").await;
         let hint = match root.ok().and_then(|answer| answer.envelope()) {
             Some((_, data)) if data["name"] == "roundtable" => format!("; {}/ is", self.target.origin()),
-            // So nginx and Go answer at a port that has TLS.
+            // nginx and Go respond with this status to plain HTTP on a TLS port.
             _ if !self.target.tls() && status == StatusCode::BAD_REQUEST => "; it may want https://".into(),
             _ => String::new(),
         };
         Found::new(Finding::WrongAddress, self.target.url(""), format!("the answer is {status}{hint}"))
     }
 
-    /// What a code of R33 means.
+    /// Maps a code of R33 to a finding.
     fn refused(&self, code: &str, status: StatusCode) -> Found {
         let finding = match code {
             "ORIGIN_NOT_ALLOWED" => Finding::OriginRefused,
@@ -267,7 +270,7 @@ impl Outside<'_> {
         Found::new(finding, about, format!("the answer is {status} {code}"))
     }
 
-    /// A WebSocket that has joined, and its welcome; `None` where nobody comes in without a token.
+    /// Joins a room. Returns the WebSocket and the `welcome`, or `None` if a token is required.
     async fn look_at_socket(&mut self) -> Result<Option<(WebSocketStream<Stream>, Value)>, Found> {
         let room = RoomName::of_trial(fastrand::u128(..));
         let url = self.target.url(&format!("signal-api/ws?room={}", room.as_str())).replacen("http", "ws", 1);
@@ -326,10 +329,10 @@ impl Outside<'_> {
         }
     }
 
-    /// Fetches an origin proof as a page does (R92); `None` where the server or the proxy has none.
+    /// Fetches an origin proof like a page (R92). Returns `None` if the server or the proxy has none.
     async fn origin_proof(&self) -> Option<String> {
         let mut headers = self.target.headers();
-        // Browsers send none with a request to the page's own server.
+        // Browsers send no origin with a same-origin GET request.
         headers.remove(header::ORIGIN);
         let path = format!("{}signal-api/v1/origin-proof", self.target.base());
         let answer = web::ask(self.connect().await.ok()?, "GET", &path, headers).await.ok()?;
@@ -351,7 +354,7 @@ impl Outside<'_> {
     }
 }
 
-/// The next message of the server.
+/// Returns the server's next message.
 async fn answer(socket: &mut WebSocketStream<Stream>) -> Result<Value, String> {
     loop {
         match socket.next().await {
@@ -369,7 +372,7 @@ async fn answer(socket: &mut WebSocketStream<Stream>) -> Result<Value, String> {
     }
 }
 
-/// When the server pinged; the error is how the connection ended before.
+/// Waits for the server's ping. The error says how the connection ended before it.
 async fn until_ping(socket: &mut WebSocketStream<Stream>) -> Result<Instant, String> {
     let begun = Instant::now();
     let cut = |why: &str| Err(format!("it was cut after {:.1} s: {why}", begun.elapsed().as_secs_f64()));

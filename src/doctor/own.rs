@@ -1,4 +1,4 @@
-//! This machine's own settings, and what they name: files, the engine, the relays, the listener.
+//! Checks of this machine's settings and of what they name: files, the store, TURN servers, the listener.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,22 +20,22 @@ use crate::limits::SharedAddress;
 use crate::listener::Listener;
 use crate::protocol::PeerId;
 
-/// How long the engine may take: some steps.
+/// Timeout of the store, which covers several steps.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// What is wrong with settings that a server would not start with.
+/// Determines the finding for settings with which a server would not start.
 pub(super) fn refused(why: &str) -> Found {
     let setting = why.split([' ', ':']).next().unwrap_or_default();
     let finding = match setting {
         "TZ" => Finding::UnknownZone,
-        // "… (os error 2)": the system has refused it, not we.
+        // "… (os error 2)": the operating system reported the error.
         _ if setting.ends_with("_FILE") && why.contains("(os error") => Finding::FileUnreadable,
         _ => Finding::SettingWrong,
     };
     Found::new(finding, setting, why)
 }
 
-/// Looks at all that the settings name.
+/// Checks everything that the settings name.
 pub(super) async fn look(config: &Config, order: &DoctorOrder, report: &mut Report) {
     report.well("settings", format!("the server starts with them; its zone is {}", config.zone));
     look_at_files(config, report);
@@ -62,7 +62,7 @@ fn look_at_files(config: &Config, report: &mut Report) {
     let page = config.static_dir.join("index.html");
     match std::fs::metadata(&page) {
         Ok(_) => report.well("page", format!("{} is there", page.display())),
-        // Nobody has named a folder: a web server in front may have the page.
+        // No directory is configured, so that a web server in front may serve the page.
         Err(error) if config.static_dir == Path::new(STATIC_DIR) => {
             let why = "right where a web server in front serves the page, else set ROUNDTABLE_STATIC_DIR";
             report.missed("page", format!("{} ({error}): {why}", page.display()));
@@ -83,7 +83,7 @@ fn look_at_files(config: &Config, report: &mut Report) {
 fn look_at_limit(config: &Config, report: &mut Report) {
     let wanted = config.open_files();
     match rlimit::Resource::NOFILE.get() {
-        // The server raises the soft one itself.
+        // The server raises the soft limit itself.
         Ok((_, hard)) if hard < wanted => {
             let why = format!("{hard} may be open, {wanted} are needed");
             report.found(Found::new(Finding::FileLimitLow, "ROUNDTABLE_CONNECTIONS", why));
@@ -94,14 +94,14 @@ fn look_at_limit(config: &Config, report: &mut Report) {
 }
 
 async fn look_at_engine(config: &Config, report: &mut Report) {
-    // Settings with an address that is none are refused before.
+    // Invalid addresses have already been rejected.
     let Ok(Some(address)) = config.engine.address() else { return };
     let (place, tls) = (address.to_string(), address.has_tls());
     let tried = timeout(ENGINE_PATIENCE, Redis::try_once(address)).await;
     match tried.unwrap_or_else(|_| Err(format!("{place}: not within {} s", ENGINE_PATIENCE.as_secs()))) {
         Ok(()) => report.well("engine", format!("{place} is reached")),
         Err(why) => {
-            // What it says by itself to who comes in the wrong way is little.
+            // The store's own error messages for wrong connections are terse.
             let hint = match why.as_str() {
                 why if why.contains("NOAUTH") => "; it wants a password",
                 why if tls && why.ends_with("timed out") => "; it may have no TLS: redis://",
@@ -113,7 +113,7 @@ async fn look_at_engine(config: &Config, report: &mut Report) {
     }
 }
 
-/// Returns whether a server of ours runs there.
+/// Returns whether a Roundtable server is running there.
 async fn look_at_listener(config: &Config, report: &mut Report) -> bool {
     let listen = config.listen;
     match Listener::bind(listen) {
@@ -122,7 +122,7 @@ async fn look_at_listener(config: &Config, report: &mut Report) -> bool {
             return false;
         }
         Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-        // No address of this machine, or a port that only root may take.
+        // Not an address of this machine, or a port that only root may use.
         Err(error) => {
             let why = format!("{listen}: {error}");
             report.found(Found::new(Finding::SettingWrong, "ROUNDTABLE_LISTEN", why));
@@ -147,8 +147,8 @@ async fn look_at_listener(config: &Config, report: &mut Report) -> bool {
     false
 }
 
-/// Asks the running server whether it has seen a proxy that hides the addresses of visitors. What comes from the
-/// containers' gateway may be this machine itself, and only a look from outside tells.
+/// Asks the running server whether it has seen a proxy that hides client addresses. Connections from the container
+/// network's gateway may come from this machine itself, which only a check from outside can tell.
 async fn look_at_client_addresses(config: &Config, report: &mut Report) {
     let address = config.ops_listen.local();
     let asked = async {

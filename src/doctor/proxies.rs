@@ -1,4 +1,4 @@
-//! Looks at what a proxy in front of the server does to paths, to addresses of clients, and to rooms.
+//! Checks how a proxy in front of the server handles paths, client addresses and rooms.
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -8,19 +8,19 @@ use super::outside::{Outside, TITLE};
 use super::report::Found;
 use super::web::Answer;
 
-/// Requests that ask which server answers. nginx spreads them one after the other; other ways to spread, such as by chance,
+/// Requests for the server's identity. nginx distributes them round-robin; other strategies, such as random choice,
 /// need some more to show.
 const SERVER_REQUESTS: usize = 8;
 
 impl Outside<'_> {
-    /// Opens the pages of a room and of the check as a browser does. `page` is the answer at the base.
+    /// Requests the pages of a room and of the check like a browser. `page` is the response at the base path.
     pub(super) async fn look_at_history_fallback(&mut self, page: &Answer) -> Result<(), Found> {
-        // A page of somebody else's is known by nothing but its status.
+        // A foreign page can only be recognised by its status.
         let is_ours = page.body.contains(TITLE);
         for path in [format!("r/check-{:016x}", fastrand::u64(..)), "diag".to_owned()] {
             let path = format!("{}{path}", self.target.base());
             let mut answer = self.ask_page(&path).await?;
-            // A server may lead to the same page by another address.
+            // A server may redirect to the same page at another path.
             let next = answer.location.as_deref().and_then(|location| self.target.beside(&path, location));
             if let Some(next) = next.filter(|next| next.origin() == self.target.origin()) {
                 answer = self.ask_page(next.path()).await?;
@@ -35,7 +35,7 @@ impl Outside<'_> {
         Ok(())
     }
 
-    /// Looks at how the server sees this client: `answer` is that to `check` (R76), `data` what it tells.
+    /// Checks how the server sees this client. `answer` is the response to `check` (R76), and `data` its content.
     pub(super) fn look_at_client_address(&mut self, answer: &Answer, data: &Value) {
         let about = self.target.authority();
         let mut found = |finding, why: String| self.report.found(Found::new(finding, about.clone(), why));
@@ -63,9 +63,9 @@ impl Outside<'_> {
         }
     }
 
-    /// Asks several times, over connections of their own, which server has one and the same room.
+    /// Asks repeatedly, over separate connections, which server handles the same room.
     pub(super) async fn look_at_servers(&mut self) -> Result<(), Found> {
-        // With the room, as a proxy may choose the server by it.
+        // With the room, because a proxy may choose the server by it.
         let room = fastrand::u64(..);
         let path = format!("{}signal-api/v1/welcome?room=check-{room:016x}", self.target.base());
         let (mut seen, mut is_cluster) = (Vec::new(), true);
@@ -89,10 +89,11 @@ impl Outside<'_> {
         Ok(())
     }
 
-    /// Tells a proxy that reaches no server, and shows a missing page for that, from a path that leads to no server.
+    /// Distinguishes a proxy that cannot reach its server, and shows a missing error page, from a path that does not
+    /// lead to a server.
     ///
-    /// nginx with `error_page 502 /50x.html` answers with 404 if that file is missing. It takes only GET, HEAD and POST for
-    /// files: so a location without a file answers OPTIONS with 405, and one that passes requests on with 404.
+    /// nginx with `error_page 502 /50x.html` answers with 404 if that file is missing. It accepts only GET, HEAD and
+    /// POST for files. A location without a file therefore answers OPTIONS with 405, and a proxied one with 404.
     pub(super) async fn is_hidden_outage(&self, answer: &Answer) -> Option<String> {
         let is_nginx = answer.proxy.as_deref().is_some_and(|name| name.starts_with("nginx"));
         if !is_nginx || answer.status != StatusCode::NOT_FOUND || answer.envelope().is_some() {
@@ -109,7 +110,7 @@ impl Outside<'_> {
     }
 }
 
-/// Tells whether a server answered again after another one had: a restart leaves the earlier one behind for good.
+/// Returns whether a server answered again after another one had. After a restart, the earlier ID never returns.
 fn alternates(seen: &[String]) -> bool {
     let mut changes = seen.windows(2).enumerate().filter(|(_, pair)| pair[0] != pair[1]);
     changes.any(|(at, pair)| seen[at + 1..].contains(&pair[0]))

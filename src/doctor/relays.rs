@@ -1,4 +1,4 @@
-//! STUN and TURN servers as a member of a meeting uses them: an allocation by each URL, and bytes that go through.
+//! Checks STUN and TURN servers like a member of a meeting: an allocation with each URL, and data through it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::web::{self, Trust};
 use crate::addresses::is_internal;
 use crate::protocol::IceServer;
 
-/// How long bytes through the relay may take; they are sent anew meanwhile.
+/// Timeout for data through the relay, and interval of its retransmission.
 const DATA_PATIENCE: Duration = Duration::from_secs(3);
 const DATA_AGAIN: Duration = Duration::from_millis(300);
-/// How many URLs are looked at, and how long all of them together may take: each of their servers may delay every answer.
+/// Maximum number of URLs to check, and timeout for all of them: each server may delay every answer.
 const URLS: usize = 12;
 const URLS_PATIENCE: Duration = Duration::from_secs(180);
 
 const LOOK: &str = "relay";
 
-/// Looks at all servers, one after the other, for a bounded time.
+/// Checks all servers one after another, for a bounded time.
 pub(super) async fn look(servers: &[IceServer], trust: &Trust, vantage: Vantage, report: &mut Report) {
     look_within(URLS_PATIENCE, servers, trust, vantage, report).await;
 }
@@ -60,7 +60,7 @@ async fn look_at_all(servers: &[IceServer], trust: &Trust, vantage: Vantage, rep
     }
 }
 
-/// What a URL says (RFC 7064, RFC 7065).
+/// Parsed STUN or TURN URL (RFC 7064, RFC 7065).
 #[derive(Debug, Eq, PartialEq)]
 struct Place {
     host: String,
@@ -128,7 +128,7 @@ impl Way<'_> {
             Fault::Silent(why) | Fault::Refused(_, why) => self.unreached(Finding::StunUnreachable, at.ip(), why),
         };
         match Client::new(transport, "", "").bind().await.map_err(fault)? {
-            // Somebody's address is nobody's business in a report that is passed on.
+            // The address is not reported, because the report may be passed on.
             Some(_) => Ok("it answers".into()),
             None => Err(self.found(Finding::StunUnreachable, "it does not say where it sees this machine").into()),
         }
@@ -193,7 +193,7 @@ impl Way<'_> {
             }
             return match web::secure(stream, host, self.trust, self.url).await? {
                 (stream, None) => Ok((Transport::Stream(stream), at)),
-                // Browsers go no further: nobody can wave them on.
+                // Browsers reject this as well, and users cannot add an exception.
                 (_, Some(found)) => Err(found.into()),
             };
         }
@@ -213,9 +213,9 @@ impl Way<'_> {
         }
     }
 
-    /// Whether the relay's port takes what comes from this machine, as another member's browser would send it. `None`
-    /// where that cannot be asked: over TCP, as this network may let no UDP out; or the relay lets no address such as
-    /// this machine's send.
+    /// Checks whether the relay's port accepts data from this machine, as another member's browser would send it.
+    /// Returns `None` if that cannot be determined: over TCP, because this network may block outgoing UDP, or if the
+    /// relay permits no peer with this machine's address.
     async fn through_port(&self, client: &mut Client, to: Allocation) -> Option<bool> {
         let mapped = to.mapped.filter(|_| !self.place.tcp)?;
         client.permit(mapped).await.ok()?;
@@ -223,7 +223,7 @@ impl Way<'_> {
         let data = nonce();
         let deadline = Instant::now() + DATA_PATIENCE;
         while Instant::now() < deadline {
-            // An address that there is no way to is one at which it is not reached.
+            // Without a route to the address, it is unreachable.
             let _ = socket.send_to(&data, to.relayed).await;
             if client.receives(&data, deadline.min(Instant::now() + DATA_AGAIN)).await {
                 return Some(true);
@@ -233,7 +233,8 @@ impl Way<'_> {
     }
 }
 
-/// Whether bytes go from one relayed address to the other, as between two who are both behind walls.
+/// Checks whether data passes from one relayed address to the other, as between two members behind restrictive
+/// firewalls.
 async fn through_both(
     from: &mut Client,
     sender: Allocation,

@@ -1,4 +1,5 @@
-//! What was looked at, what was found, and what could not be looked at: told at once to people, at the end to programs.
+//! Report of checks, findings, and checks that were not possible. People see it as it proceeds; programs get it at the
+//! end.
 
 use std::fmt;
 use std::io::Write;
@@ -13,7 +14,7 @@ use crate::protocol::{is_displayable, is_invisible};
 /// Characters that are kept of one text.
 const CHARS: usize = 400;
 
-/// Something that is wrong, and where.
+/// A problem and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     finding: Finding,
@@ -22,22 +23,22 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// `about` is the address, file or setting; `detail` what was seen, without secrets.
+    /// Makes a finding. `about` is the address, file or setting, and `detail` what was observed, without secrets.
     pub(super) fn new(finding: Finding, about: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { finding, about: clean(&about.into()), detail: clean(&detail.into()) }
     }
 
-    /// The same at the address where it was met first.
+    /// Returns the finding with the address at which it was first found.
     pub(super) fn about(self, about: &str) -> Self {
         Self { about: clean(about), ..self }
     }
 
-    /// Tells whether no connection was made at all.
+    /// Returns whether no connection was made at all.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self.finding, Finding::NameNotFound | Finding::PortClosed)
     }
 
-    /// What a closed port means for what is behind it; anything else stays what it is.
+    /// Replaces a closed port by what it means for the service behind it. Other findings stay unchanged.
     pub(super) fn behind(self, finding: Finding, about: &str) -> Self {
         let finding = if self.finding == Finding::PortClosed { finding } else { self.finding };
         Self { finding, ..self.about(about) }
@@ -56,7 +57,7 @@ struct Look {
     said: String,
 }
 
-/// All that one run has to say.
+/// Result of one run.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
@@ -66,24 +67,24 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// For programs, or for people.
+    /// Makes a report as JSON, or as text for people.
     pub(super) fn new(json: bool) -> Self {
         Self { json, looks: Vec::new(), found: Vec::new(), missed: Vec::new() }
     }
 
-    /// Something is well, or is what it is.
+    /// Reports a successful check, or a neutral observation.
     pub(super) fn well(&mut self, look: &'static str, said: impl Into<String>) {
         let said = clean(&said.into());
         self.say(&format!("  ok  {look}: {said}"));
         self.looks.push(Look { look, said });
     }
 
-    /// Something is under way that takes its time.
+    /// Reports that a slow check is in progress.
     pub(super) fn busy(&self, what: &str) {
         self.say(&format!("  ..  {}", clean(what)));
     }
 
-    /// Something is wrong. The same thing at the same place is said once.
+    /// Reports a finding. The same finding for the same place is reported once.
     pub(super) fn found(&mut self, found: Found) {
         if self.found.iter().any(|known| known.finding == found.finding && known.about == found.about) {
             return;
@@ -95,14 +96,14 @@ impl Report {
         self.found.push(found);
     }
 
-    /// Something could not be looked at.
+    /// Reports that a check was not possible.
     pub(super) fn missed(&mut self, look: &'static str, said: impl Into<String>) {
         let said = clean(&said.into());
         self.say(&format!("  ??  {look}: not looked at: {said}"));
         self.missed.push(Look { look, said });
     }
 
-    /// The last word, and the exit code: 0 all well, 1 something found, 2 something not looked at.
+    /// Prints the summary. Returns the exit code: 0 without findings, 1 with findings, 2 if a check was not possible.
     pub(super) fn end(self) -> ExitCode {
         let code: u8 = match (self.found.is_empty(), self.missed.is_empty()) {
             (false, _) => 1,
@@ -142,7 +143,7 @@ fn clean(text: &str) -> String {
     text.chars().map(|c| if is_plain(c) { c } else { ' ' }).take(CHARS).collect()
 }
 
-/// Whoever has hung up hears nothing more.
+/// Prints a line. Errors are ignored, because the reader may have closed the pipe.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

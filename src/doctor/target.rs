@@ -1,21 +1,22 @@
-//! The address of a meeting, taken apart as browsers do (WHATWG URL).
+//! Address of a meeting, parsed as browsers do (WHATWG URL).
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use url::{Host, Url};
 
-/// A page of a server, and by it all other addresses. No room is named by it, as whoever knows the name can come in.
+/// A server's page, from which all other addresses are derived. It contains no room name, because whoever knows one can
+/// join.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Target {
     page: Url,
 }
 
 impl Target {
-    /// `page` is of http or https.
+    /// Derives the page from a URL with the scheme http or https.
     pub(super) fn new(mut page: Url) -> Self {
         let path = page.path();
-        // Of a room's page, and of an address of the API, the folder that both are in.
+        // For a room's page, or an address of the API: the directory that contains both.
         if let Some(end) = ["/r/", "/signal-api/"].iter().filter_map(|inner| path.find(inner)).min() {
             let folder = path[..=end].to_owned();
             page.set_path(&folder);
@@ -25,13 +26,13 @@ impl Target {
         Self { page }
     }
 
-    /// Where a redirect leads; `None` where that is no web page.
+    /// Resolves a redirect. Returns `None` if it does not lead to a web page.
     pub(super) fn redirected(&self, location: &str) -> Option<Self> {
         let page = self.page.join(location).ok()?;
         matches!(page.scheme(), "http" | "https").then(|| Self::new(page))
     }
 
-    /// Where a redirect of this path leads.
+    /// Resolves a redirect from this path.
     pub(super) fn beside(&self, path: &str, location: &str) -> Option<Self> {
         Self { page: self.page.join(path).ok()? }.redirected(location)
     }
@@ -48,7 +49,7 @@ impl Target {
         self.page.scheme() == "https"
     }
 
-    /// A name, or an address without brackets.
+    /// Returns a DNS name, or an IP address without brackets.
     pub(super) fn host(&self) -> String {
         match self.page.host() {
             Some(Host::Domain(name)) => name.to_owned(),
@@ -62,7 +63,7 @@ impl Target {
         self.page.port_or_known_default().unwrap_or_default()
     }
 
-    /// The folder of the page, which begins and ends with a slash.
+    /// Returns the page's directory, which starts and ends with a slash.
     pub(super) fn base(&self) -> &str {
         let path = self.page.path();
         &path[..=path.rfind('/').unwrap_or_default()]
@@ -72,12 +73,12 @@ impl Target {
         format!("{}{}{path}", self.origin(), self.base())
     }
 
-    /// As a browser says it, without a default port.
+    /// Returns the origin as a browser serializes it, without a default port.
     pub(super) fn origin(&self) -> String {
         self.page.origin().ascii_serialization()
     }
 
-    /// As `Host` and certificates are asked for.
+    /// Returns the authority, as used in `Host` and shown for certificates.
     pub(super) fn authority(&self) -> String {
         self.origin().split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default()
     }
@@ -87,7 +88,7 @@ impl Target {
         HeaderMap::from_iter([(header::HOST, value(&self.authority())), (header::ORIGIN, value(&self.origin()))])
     }
 
-    /// Headers with which a browser opens a page.
+    /// Returns the headers with which a browser opens a page.
     pub(super) fn page_headers(&self) -> HeaderMap {
         let mut headers = self.headers();
         headers.remove(header::ORIGIN);

@@ -1,5 +1,5 @@
-//! A TURN client (RFC 8656) of just what a check needs: an allocation with long-term credentials, a permission, data
-//! both ways. Every answer is waited for a bounded time, and every message is bounded in size.
+//! Minimal TURN client (RFC 8656) for the checks: an allocation with long-term credentials, a permission, and data in
+//! both directions. All waits and message sizes are bounded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::web::Stream;
 
-/// How long one answer may take.
+/// Timeout of one response.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// The first retransmission over UDP; each waits twice as long (RFC 8489 §6.2.1).
+/// Delay of the first retransmission over UDP; each delay is twice as long as the previous one (RFC 8489 §6.2.1).
 const RETRANSMIT: Duration = Duration::from_millis(500);
-/// The longest message.
+/// Maximum bytes of a message.
 const MESSAGE_BYTES: usize = 2_048;
 const COOKIE: u32 = 0x2112_A442;
 
@@ -45,12 +45,12 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const UNAUTHENTICATED: u16 = 401;
 const STALE_NONCE: u16 = 438;
 
-/// Why there is no answer that is of use.
+/// Reason for a missing or unusable response.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Fault {
-    /// No answer in time, or no connection.
+    /// No response in time, or no connection.
     Silent(String),
-    /// The server says no (RFC 8489 §14.8).
+    /// The server rejected the request (RFC 8489 §14.8).
     Refused(u16, String),
 }
 
@@ -60,15 +60,15 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// How a server is reached.
+/// Transport to a server.
 pub(super) enum Transport {
-    /// A socket that is connected to it.
+    /// A connected socket.
     Udp(UdpSocket),
-    /// TCP, with TLS or without.
+    /// TCP with or without TLS.
     Stream(Stream),
 }
 
-/// A message, or an indication, as it came.
+/// Received message or indication.
 #[derive(Debug)]
 struct Message {
     kind: u16,
@@ -119,7 +119,7 @@ impl Message {
     }
 }
 
-/// A message while it is written.
+/// Message that is being written.
 struct Writer {
     bytes: Vec<u8>,
     transaction: [u8; 12],
@@ -156,7 +156,7 @@ impl Writer {
         self.put(kind, &value);
     }
 
-    /// RFC 8489 §14.5: over all that is before it, with a length that has it in.
+    /// Appends the message integrity of RFC 8489 §14.5. It covers all preceding bytes, and the length includes it.
     fn sign(&mut self, key: &[u8]) {
         self.set_length(24);
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
@@ -171,45 +171,45 @@ impl Writer {
     }
 }
 
-/// What a server has said about whom it believes.
+/// Authentication data of the server.
 struct Session {
     realm: Vec<u8>,
     nonce: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// One way to one server, with one allocation at most.
+/// Connection to one server with at most one allocation.
 pub(super) struct Client {
     transport: Transport,
     credentials: (String, String),
     session: Option<Session>,
-    /// Data that came while something else was waited for.
+    /// Data that arrived while the client waited for something else.
     came: Vec<Vec<u8>>,
 }
 
-/// What an allocation is.
+/// Result of an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allocation {
-    /// Where the relay takes what is for this client.
+    /// Address at which the relay accepts data for this client.
     pub(super) relayed: SocketAddr,
-    /// Where the relay sees this client.
+    /// Address of this client as seen by the server.
     pub(super) mapped: Option<SocketAddr>,
 }
 
 impl Client {
-    /// Username and credential are what a `welcome` says.
+    /// Makes a client with the username and the credential of a `welcome`.
     pub(super) fn new(transport: Transport, username: &str, credential: &str) -> Self {
         let credentials = (username.to_owned(), credential.to_owned());
         Self { transport, credentials, session: None, came: Vec::new() }
     }
 
-    /// Where the server sees this client (RFC 8489 §3).
+    /// Returns the address of this client as seen by the server (RFC 8489 §3).
     pub(super) async fn bind(&mut self) -> Result<Option<SocketAddr>, Fault> {
         let answer = self.exchange(Writer::new(BINDING)).await?;
         Ok(answer.address(XOR_MAPPED_ADDRESS))
     }
 
-    /// A port of the relay (RFC 8656 §7), for UDP.
+    /// Allocates a relay port for UDP (RFC 8656 §7).
     pub(super) async fn allocate(&mut self) -> Result<Allocation, Fault> {
         let answer = self.request(ALLOCATE, |writer| writer.put(REQUESTED_TRANSPORT, &[17, 0, 0, 0])).await?;
         let relayed = answer.address(XOR_RELAYED_ADDRESS);
@@ -217,12 +217,12 @@ impl Client {
         Ok(Allocation { relayed, mapped: answer.address(XOR_MAPPED_ADDRESS) })
     }
 
-    /// Lets in what comes from this address (RFC 8656 §9).
+    /// Permits data from this address (RFC 8656 §9).
     pub(super) async fn permit(&mut self, peer: SocketAddr) -> Result<(), Fault> {
         self.request(CREATE_PERMISSION, |writer| writer.put_address(XOR_PEER_ADDRESS, peer)).await.map(drop)
     }
 
-    /// Sends by the relay (RFC 8656 §11); nothing tells whether it arrives.
+    /// Sends data through the relay (RFC 8656 §11). Delivery is not confirmed.
     pub(super) async fn send(&mut self, peer: SocketAddr, data: &[u8]) -> Result<(), Fault> {
         let mut writer = Writer::new(SEND);
         writer.put_address(XOR_PEER_ADDRESS, peer);
@@ -230,7 +230,7 @@ impl Client {
         self.write(&writer.bytes).await
     }
 
-    /// Whether these bytes come by the relay until then.
+    /// Returns whether this data arrives through the relay before the deadline.
     pub(super) async fn receives(&mut self, data: &[u8], deadline: Instant) -> bool {
         loop {
             if self.came.iter().any(|came| came == data) {
@@ -243,13 +243,13 @@ impl Client {
         }
     }
 
-    /// Gives the port back.
+    /// Releases the allocation.
     pub(super) async fn release(mut self) {
-        // The relay takes it back by itself, some minutes later.
+        // The relay releases it by itself after some minutes.
         let _ = self.request(REFRESH, |writer| writer.put(LIFETIME, &[0; 4])).await;
     }
 
-    /// A request that the server wants signed (RFC 8489 §9.2): the first answer says what with.
+    /// Sends an authenticated request (RFC 8489 §9.2). The first response contains the realm and the nonce.
     async fn request(&mut self, kind: u16, fill: impl Fn(&mut Writer)) -> Result<Message, Fault> {
         for _ in 0..3 {
             let mut writer = Writer::new(kind);
@@ -321,7 +321,7 @@ impl Client {
         Ok(())
     }
 
-    /// The next message; what is none is passed over on UDP, and ends a stream.
+    /// Reads the next message. An invalid one is skipped on UDP and is an error on a stream.
     async fn read(&mut self) -> Result<Message, Fault> {
         let mut bytes = [0; MESSAGE_BYTES];
         match &mut self.transport {
@@ -359,7 +359,7 @@ mod tests {
         }
     }
 
-    /// The long-term key of RFC 8489 §9.2.2, by its own example.
+    /// Example of the long-term key in RFC 8489 §9.2.2.
     #[test]
     fn the_key_is_the_one_of_the_rfc() {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

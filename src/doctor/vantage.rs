@@ -1,33 +1,32 @@
-//! Where the doctor runs: what it cannot reach from there may work for visitors all the same.
+//! Location of the doctor: what it cannot reach from there may work for visitors.
 
 use std::net::IpAddr;
 
 use crate::addresses::{is_internal, is_own};
 
-/// Place of the doctor in the network.
+/// Location of the doctor in the network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vantage {
-    /// In a container, whose localhost, names and routes are its own. Podman sets the variable, and so do our images
-    /// (<https://systemd.io/CONTAINER_INTERFACE>).
+    /// In a container, which has its own localhost, names and routes. Podman sets the variable, and so do this
+    /// project's images (<https://systemd.io/CONTAINER_INTERFACE>).
     pub(super) is_container: bool,
-    /// On the machine of the server that is looked at.
+    /// On the machine of the server under test.
     pub(super) is_near: bool,
 }
 
 impl Vantage {
-    /// Looks at the settings of this machine.
+    /// Location for checks of this machine's settings.
     pub(super) fn of_operator() -> Self {
         Self { is_near: true, ..Self::of_visitor() }
     }
 
-    /// Looks at a server that may be elsewhere.
+    /// Location for checks of a server that may be on another machine.
     pub(super) fn of_visitor() -> Self {
         Self { is_container: std::env::var_os("container").is_some_and(|name| !name.is_empty()), is_near: false }
     }
 
-    /// Tells whether an address that is not reached from here may be reached from elsewhere. A public address that is not
-    /// this machine's own may be the server's own all the same, behind a router that does not lead back to it (hairpin
-    /// NAT).
+    /// Returns whether an address that is unreachable from here may be reachable from elsewhere. A public address that
+    /// does not belong to this machine may still be the server's, behind a router without hairpin NAT.
     pub(super) fn is_blind_for(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         (self.is_near && !is_internal(address) && !is_own(address)) || (self.is_container && address.is_loopback())

@@ -1,5 +1,5 @@
-//! Connections as a browser makes them: DNS, TCP, TLS, and one HTTP request. Each step takes a bounded time, and says
-//! by which finding it failed.
+//! Connections as a browser makes them: DNS, TCP, TLS, and one HTTP request. Each step has a timeout and reports its
+//! own finding.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,31 +27,31 @@ use tokio_rustls::TlsConnector;
 use super::findings::Finding;
 use super::report::Found;
 
-/// How long one step may take.
+/// Timeout of one step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
-/// How long each address of a name may take, and how many are tried.
+/// Timeout of each address of a name, and maximum number of addresses to try.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(4);
 const ADDRESSES: usize = 4;
-/// What is read of an answer.
+/// Maximum bytes of a response body.
 const BODY_BYTES: usize = 1024 * 1024;
 
-/// A connection, with TLS or without.
+/// Connection with or without TLS.
 pub(super) type Stream = Box<dyn Io>;
 
-/// What both have.
+/// Common trait of both.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Whose certificates are believed.
+/// Trusted certificate authorities.
 #[derive(Clone)]
 pub(super) struct Trust {
     roots: Arc<RootCertStore>,
-    /// Those of the file.
+    /// Certificates of the file.
     own: Arc<[CertificateDer<'static>]>,
 }
 
 impl Trust {
-    /// Those whom browsers believe, and those in the file. The error is a sentence.
+    /// Loads the authorities that browsers trust, and those in the file. The error is a sentence.
     pub(super) fn new(more: Option<&Path>) -> Result<Self, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let mut own = Vec::new();
@@ -67,7 +67,7 @@ impl Trust {
     }
 }
 
-/// The first address of a name at which there is a connection.
+/// Connects to the first address of a name that accepts.
 pub(super) async fn connect(host: &str, port: u16) -> Result<(TcpStream, SocketAddr), Found> {
     let mut failure = String::from("it has no address");
     for address in resolve(host, port).await? {
@@ -81,7 +81,7 @@ pub(super) async fn connect(host: &str, port: u16) -> Result<(TcpStream, SocketA
     Err(Found::new(Finding::PortClosed, about, failure))
 }
 
-/// The addresses of a name.
+/// Resolves a name.
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Found> {
     let found = |why: String| Found::new(Finding::NameNotFound, host, why);
     let addresses = timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
@@ -89,8 +89,8 @@ pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Fo
     Ok(addresses.map_err(|error| found(error.to_string()))?.take(ADDRESSES).collect())
 }
 
-/// TLS over a connection, and what is wrong with the certificate, if anything: the connection stands all the same, so
-/// that the rest can be looked at.
+/// Starts TLS over a connection. Returns what is wrong with the certificate, if anything; the connection is usable
+/// nevertheless, so that the other checks can run.
 pub(super) async fn secure(
     tcp: TcpStream,
     host: &str,
@@ -129,8 +129,8 @@ pub(super) async fn secure(
     Ok((Box::new(stream), found))
 }
 
-/// Tells a peer that speaks TLS and fails from one that speaks something else. A server whose certificate and key do not
-/// belong together either sends an alert or signs with the wrong key.
+/// Distinguishes a peer that speaks TLS and fails from one that speaks another protocol. A server whose certificate and
+/// key do not match either sends an alert or signs with the wrong key.
 fn of_handshake(error: &std::io::Error) -> Finding {
     match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
         Some(Error::AlertReceived(_) | Error::InvalidCertificate(_) | Error::PeerIncompatible(_)) => {
@@ -163,13 +163,14 @@ fn of_certificate(error: &Error) -> (Finding, String) {
     (finding, why)
 }
 
-/// Whether it is an authority's own certificate, as `openssl req -x509` makes them. All but its name has been looked at.
+/// Returns whether the certificate is an authority's own, as `openssl req -x509` makes it. Everything except its name
+/// has been verified.
 fn is_its_own_issuer(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(OtherError(why)) if why.to_string() == "CaUsedAsEndEntity")
 }
 
-/// Notes what is wrong with a certificate, and goes on: this program looks, and says nothing over such a connection
-/// that is secret.
+/// Certificate verifier that records errors and continues: this program only observes, and sends no secrets over such a
+/// connection.
 #[derive(Debug)]
 struct Verdict {
     inner: Arc<WebPkiServerVerifier>,
@@ -189,7 +190,7 @@ impl ServerCertVerifier for Verdict {
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         let verified = match verified {
-            // Browsers take one that they have been given itself.
+            // Browsers accept such a certificate if it was installed explicitly.
             Err(Error::InvalidCertificate(error)) if is_its_own_issuer(&error) && self.own.contains(end_entity) => {
                 ParsedCertificate::try_from(end_entity).and_then(|parsed| verify_server_name(&parsed, server_name))
             }
@@ -224,10 +225,10 @@ impl ServerCertVerifier for Verdict {
     }
 }
 
-/// An answer, as far as it is of interest.
+/// The parts of a response that the checks use.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// Where a redirect leads.
+    /// Target of a redirect.
     pub(super) location: Option<String>,
     /// `Server` header of the web server in front of Roundtable, which sends none itself.
     pub(super) proxy: Option<String>,
@@ -235,14 +236,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The envelope's `code` and `data` (R33); `None` where it is none.
+    /// Returns the envelope's `code` and `data` (R33), or `None` if the body is no envelope.
     pub(super) fn envelope(&self) -> Option<(String, serde_json::Value)> {
         let value: serde_json::Value = serde_json::from_str(&self.body).ok()?;
         Some((value["code"].as_str()?.to_owned(), value["data"].clone()))
     }
 }
 
-/// One request over a fresh connection; the error is a sentence.
+/// Sends one request over a new connection. The error is a sentence.
 pub(super) async fn ask(stream: Stream, method: &str, path: &str, headers: HeaderMap) -> Result<Answer, String> {
     let asked = async {
         let shake = hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await;
@@ -256,7 +257,7 @@ pub(super) async fn ask(stream: Stream, method: &str, path: &str, headers: Heade
         let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
         let location = location.and_then(|location| Some(location.to_str().ok()?.to_owned()));
         let proxy = response.headers().get(header::SERVER).and_then(|name| Some(name.to_str().ok()?.to_owned()));
-        // A longer body than all that the server says is somebody else's, and its status is enough.
+        // A longer body than any of the server's is foreign, and its status is sufficient.
         let body = to_bytes(Body::new(response.into_body()), BODY_BYTES).await.unwrap_or_default();
         connection.abort();
         Ok(Answer { status, location, proxy, body: String::from_utf8_lossy(&body).into_owned() })

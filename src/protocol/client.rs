@@ -1,5 +1,4 @@
-//! What clients send, read without copying: the header is borrowed from the frame, the payload
-//! stays raw JSON.
+//! Client messages, parsed without copying: the header borrows from the frame, the payload stays raw JSON.
 
 use std::borrow::Cow;
 
@@ -8,151 +7,151 @@ use serde_json::value::RawValue;
 
 use super::{ErrorCode, LINKS, LinkReport, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
-/// The longest `ref` in bytes of JSON (R4): 64 and two quotes.
+/// Longest `ref` in bytes of JSON (R4): 64 and the two quotes.
 const REF_BYTES: usize = 66;
 
-/// Every message of a client as it goes on the wire: for the TypeScript types and for programs
-/// in Rust that send them. The server reads with [`parse`].
+/// Every client message as it is sent. The TypeScript types are generated from it, and Rust programs encode it. The
+/// server parses messages with [`parse`].
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ClientMessage<'a> {
-    /// Enters the room (R5).
+    /// Joins the room (R5).
     Join {
-        /// What to call this peer.
+        /// Display name.
         name: &'a str,
-        /// The state to start with.
+        /// Initial member state.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(type = "StatePatch", optional))]
         state: Option<&'a RawValue>,
-        /// The secret of an earlier `welcome`.
+        /// Resume secret of an earlier `welcome`.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         resume: Option<&'a str>,
-        /// With `resume`: the number of the last message that has arrived (R53).
+        /// With `resume`: the number of the last message received (R53).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(type = "number", optional))]
         last_seq: Option<u64>,
-        /// What whoever runs the server has signed (R58).
+        /// Token signed by the server's operator (R58).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         token: Option<&'a str>,
-        /// The secret of whoever made the room (R57).
+        /// Host key that was issued when the room's name was made (R57).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         host_key: Option<&'a str>,
-        /// What the room is to be set to, where this join makes it (R38).
+        /// Settings for the room if this join creates it (R38).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         settings: Option<SettingsPatch>,
-        /// Shows that the page is the server's own (R92).
+        /// Proof that the page is served by this server (R92).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         proof: Option<&'a str>,
     },
-    /// An act of a host (R37).
+    /// Moderates the room as a host (R37).
     Moderate(Moderation),
-    /// A message for one peer (R19).
+    /// Sends a message to one peer (R19).
     Signal {
-        /// Whom.
+        /// Recipient's ID.
         to: &'a str,
         /// Any JSON.
         #[cfg_attr(test, ts(type = "unknown"))]
         data: &'a RawValue,
     },
-    /// A message for everybody else.
+    /// Sends a message to everybody else in the room.
     Broadcast {
         /// Any JSON.
         #[cfg_attr(test, ts(type = "unknown"))]
         data: &'a RawValue,
     },
-    /// A change of one's own state (R21).
+    /// Changes the sender's own state (R21).
     State {
-        /// What changes; `null` removes a key.
+        /// Keys to change; `null` removes a key.
         #[cfg_attr(test, ts(type = "StatePatch"))]
         state: &'a RawValue,
     },
-    /// Asks for the roster (R17).
+    /// Requests the roster (R17).
     Sync,
-    /// Asks for a sign of life (R27).
+    /// Requests a `pong` (R27).
     Ping,
-    /// Only acknowledges (R48).
+    /// Acknowledges messages and does nothing else (R48).
     Ack {
-        /// The number of the last message that has arrived.
+        /// Number of the last message received.
         #[cfg_attr(test, ts(type = "number"))]
         ack: u64,
     },
-    /// Stays, by another token (R61).
+    /// Replaces the token of this session (R61).
     Renew {
-        /// The other one.
+        /// New token.
         token: &'a str,
     },
-    /// How good one's call is, for whoever runs the server (R82).
+    /// Reports call quality to the operator (R82).
     Quality {
-        /// One for each of the others.
+        /// One report for each peer connection.
         links: &'a [LinkReport],
     },
     /// Leaves the room (R24).
     Leave,
 }
 
-/// A client's message, checked, borrowed from the frame it came in.
+/// Validated client message, borrowed from its frame.
 #[derive(Debug)]
 pub enum Request<'a> {
-    /// Enter the room.
+    /// Joins the room.
     Join {
-        /// Checked and trimmed.
+        /// Validated and trimmed.
         name: PeerName,
-        /// Empty where the client sent none.
+        /// Empty if the client sent none.
         state: StatePatch,
-        /// Not checked yet.
+        /// Not verified yet.
         resume: Option<Cow<'a, str>>,
-        /// The number of the last message that arrived, of a client that would go on.
+        /// Number of the last message received, if the client wants to resume its session.
         last_seq: Option<u64>,
-        /// Not checked yet.
+        /// Not verified yet.
         token: Option<Cow<'a, str>>,
-        /// Not checked yet.
+        /// Not verified yet.
         host_key: Option<Cow<'a, str>>,
-        /// For a room that this join makes.
+        /// Settings for the room if this join creates it.
         settings: SettingsPatch,
-        /// Not checked yet.
+        /// Not verified yet.
         proof: Option<Cow<'a, str>>,
     },
-    /// Decide for the room.
+    /// Moderates the room.
     Moderate(Moderation),
-    /// Pass `data` on to one peer; `None` where `to` cannot be anybody's id.
+    /// Forwards `data` to one peer.
     Signal {
-        /// Whom.
+        /// Recipient; `None` if the text cannot be an ID.
         to: Option<PeerId>,
-        /// Valid JSON, not looked into.
+        /// Valid JSON, not decoded.
         data: &'a RawValue,
     },
-    /// Pass `data` on to everybody else.
+    /// Forwards `data` to everybody else.
     Broadcast {
-        /// Valid JSON, not looked into.
+        /// Valid JSON, not decoded.
         data: &'a RawValue,
     },
-    /// Change the sender's state.
+    /// Changes the sender's state.
     State(StatePatch),
-    /// Send the roster.
+    /// Requests the roster.
     Sync,
-    /// Send a `pong`.
+    /// Requests a `pong`.
     Ping,
-    /// Nothing but what every message may say: [`Parsed::ack`].
+    /// Carries only [`Parsed::ack`], which any message may carry.
     Ack,
-    /// Stay, by another token.
+    /// Replaces the token of this session.
     Renew {
-        /// Not checked yet.
+        /// Not verified yet.
         token: Cow<'a, str>,
     },
-    /// Count how good the sender's links are: within their bounds.
+    /// Reports the sender's call quality; all values are within their bounds.
     Quality(Vec<LinkReport>),
-    /// Leave.
+    /// Leaves the room.
     Leave,
 }
 
 impl Request<'_> {
-    /// The message's type on the wire.
+    /// Returns the message's type on the wire.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Join { .. } => "join",
@@ -170,27 +169,27 @@ impl Request<'_> {
     }
 }
 
-/// What a frame said.
+/// Result of parsing one frame.
 #[derive(Debug)]
 pub struct Parsed<'a> {
-    /// The client's own mark, to be given back in the answer (R4).
+    /// The client's `ref`, echoed in the response (R4).
     pub reference: Option<&'a RawValue>,
     /// The message's number (R49).
     pub number: Option<u64>,
-    /// Up to where the server's messages have arrived (R48).
+    /// Number of the last server message that the client has received (R48).
     pub ack: Option<u64>,
-    /// The message, or why it is none.
+    /// The message, or the reason why the frame is not a valid message.
     pub request: Result<Request<'a>, Bad>,
 }
 
-/// Why a frame is not a message.
+/// Reason why a frame is not a valid message.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Bad {
-    /// For programs.
+    /// Error code for programs.
     pub code: ErrorCode,
-    /// For developers.
+    /// Explanation for developers.
     pub message: String,
-    /// The frame's `type`, where it could be read and is known.
+    /// The frame's `type`, if it was readable and is known.
     pub re: Option<&'static str>,
 }
 
@@ -205,13 +204,13 @@ impl Bad {
     }
 }
 
-/// Text that is borrowed unless it has escapes. A newtype, because serde borrows a `Cow` only
-/// where it stands alone, not inside an `Option`.
+/// Text that is borrowed unless it has escapes. A newtype, because serde borrows a `Cow` only at the top level, not
+/// inside an `Option`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// All fields of all messages, flat: an internally tagged enum cannot hold a `RawValue`.
+/// The fields of all messages in one struct, because an internally tagged enum cannot hold a `RawValue`.
 #[derive(Deserialize)]
 struct Header<'a> {
     #[serde(borrow, rename = "type")]
@@ -241,12 +240,12 @@ struct Header<'a> {
     reference: Option<&'a RawValue>,
 }
 
-/// `null` is a value here, not an absence: `data` is any JSON.
+/// Deserializes `null` as a value rather than as absence: `data` is any JSON.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Only what an error needs to say which message it answers.
+/// The fields that an error response needs to refer to its message.
 #[derive(Deserialize)]
 struct Mark<'a> {
     #[serde(borrow, rename = "type")]
@@ -257,9 +256,9 @@ struct Mark<'a> {
     reference: Option<&'a RawValue>,
 }
 
-/// Reads one text frame. Allocates only for names, states, errors and text with escapes.
+/// Parses one text frame. Allocates only for names, states, errors and text with escapes.
 pub fn parse(text: &str) -> Parsed<'_> {
-    // serde would read an array as the fields in their order.
+    // serde would accept an array as the fields in their order.
     if !text.trim_start().starts_with('{') {
         let bad = Bad::new(ErrorCode::BadJson, None, "A message is a JSON object.");
         return Parsed { reference: None, number: None, ack: None, request: Err(bad) };
@@ -359,7 +358,8 @@ fn check_ref(raw: &RawValue) -> Result<&RawValue, Bad> {
     Err(Bad::new(ErrorCode::BadField, None, "The field \"ref\" is a number or a string of up to 64 bytes."))
 }
 
-/// The slow path: says what was wrong, and what could be read all the same.
+/// Describes why a frame could not be parsed, and recovers the fields that an error response refers to. This is the
+/// slow path.
 fn unreadable<'a>(text: &'a str, error: &serde_json::Error) -> Parsed<'a> {
     let mark = serde_json::from_str::<Mark<'_>>(text).ok();
     let reference = mark.as_ref().and_then(|mark| mark.reference).and_then(|raw| check_ref(raw).ok());

@@ -1,15 +1,15 @@
-//! Names and numbers of everything that can go wrong or end.
+//! Error codes, close codes and reasons, with their names on the wire.
 
 use serde::{Deserialize, Serialize};
 
-/// Names the variants of a type: all of them, or the match does not compile.
+/// Generates the names of an enum's variants. A missing variant fails to compile.
 macro_rules! names {
     ($type:ident, $($variant:ident => $name:literal,)+) => {
         impl $type {
-            /// All there are.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name on the wire; of a close code, the close frame's reason.
+            /// Returns the name on the wire. For a close code it is also the close frame's reason.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
@@ -19,72 +19,72 @@ macro_rules! names {
     };
 }
 
-/// Why a client's message was not carried out (R28).
+/// Reason why a client's message was not carried out (R28).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ErrorCode {
     /// The frame is not a JSON object.
     BadJson,
-    /// A field that the message's type needs is not there.
+    /// A required field of the message's type is missing.
     MissingField,
     /// A field has the wrong kind of value.
     BadField,
-    /// No message has this type.
+    /// The message's type is unknown.
     UnknownType,
-    /// Only text frames carry messages.
+    /// The frame is binary; only text frames carry messages.
     BinaryUnsupported,
-    /// Something else was sent before `join`.
+    /// Another message was sent before `join`.
     JoinFirst,
     /// `join` was sent twice.
     AlreadyJoined,
-    /// The name breaks R6.
+    /// The name violates R6.
     NameInvalid,
-    /// The state breaks R20.
+    /// The state violates R20.
     StateInvalid,
-    /// Nobody with this id is in the room.
+    /// No peer with this ID is in the room.
     PeerNotFound,
-    /// A signal to oneself.
+    /// The signal is addressed to its sender.
     SignalToSelf,
-    /// The room has as many members as it takes.
+    /// The room has reached its member limit.
     RoomFull,
     /// The room is locked.
     RoomLocked,
-    /// The sender's role does not allow it.
+    /// The sender's role or token does not permit it.
     NotAllowed,
-    /// The sender still waits to be admitted.
+    /// The sender still waits in the lobby.
     NotAdmitted,
-    /// A number leaves a gap, or acknowledges what was never sent.
+    /// A message number leaves a gap, or `ack` exceeds the last number sent.
     OutOfSequence,
     /// The message is longer than [`super::MESSAGE_BYTES`].
     MessageTooLarge,
-    /// Nobody joins without a token (R58).
+    /// The server requires a token (R58).
     TokenMissing,
-    /// The token is none, or nobody's whom the server knows.
+    /// The token is malformed, or its key is unknown.
     TokenInvalid,
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired,
-    /// The token's time has not come.
+    /// The token is not valid yet.
     TokenNotYetValid,
-    /// The token is for another room.
+    /// The token is valid for another room.
     TokenWrongRoom,
-    /// The token, or the key that made it, is good no more.
+    /// The token or its signing key has been revoked.
     TokenRevoked,
-    /// The token is for one person, and somebody else uses it (R100).
+    /// The token is for one person and is in use by another (R100).
     TokenInUse,
     /// Too many attempts to join from the same address (R66).
     TooManyAttempts,
-    /// The server has as many rooms or members as it takes (R67).
+    /// The server has reached its limit of rooms or members (R67).
     ServerFull,
-    /// More was sent than the server takes, for too long (R75).
+    /// The sender exceeded its rate for too long (R75).
     RateLimited,
-    /// One receiver was sent too much: this signal was not passed on (R102).
+    /// The recipient was sent too many signals; this one was dropped (R102).
     TooManySignals,
-    /// What several servers have to put in order waits already, as much as may, or for too long (R78).
+    /// The queue of messages that several servers must order is full, or has not moved for too long (R78).
     Busy,
-    /// `renew` by somebody who is not here by a token.
+    /// `renew` was sent in a session that has no token.
     NoToken,
-    /// The page has another origin, and the `join` has no valid proof (R92).
+    /// The page has another origin, and its `join` has no valid proof (R92).
     OriginNotAllowed,
 }
 
@@ -122,18 +122,18 @@ names! { ErrorCode,
     OriginNotAllowed => "origin_not_allowed",
 }
 
-/// Why a session did not go on (R54).
+/// Reason why a session was not resumed (R54).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum NotResumed {
-    /// The secret is not this server's, or not for this room.
+    /// The secret was issued by another server or for another room.
     ResumeInvalid,
-    /// There is no such session (any more).
+    /// The session does not exist, or no longer exists.
     ResumeExpired,
-    /// More was missed than the replay holds.
+    /// The replay buffer no longer holds all missed messages.
     ResumeLost,
-    /// What the `join` shows grants something else than what the session began with.
+    /// The credentials of the `join` grant something other than the session was started with.
     GrantChanged,
 }
 
@@ -144,50 +144,50 @@ names! { NotResumed,
     GrantChanged => "grant_changed",
 }
 
-/// Whether a member has a socket (R52).
+/// Connection state of a member (R52).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Link {
-    /// It has.
+    /// The member is connected.
     #[default]
     Ok,
-    /// It has none, and may come back.
+    /// The member is disconnected and may still reconnect.
     Lost,
 }
 
 impl Link {
-    /// Whether there is nothing to be said about it.
+    /// Returns whether the member is connected, so that the field can be omitted.
     pub fn is_ok(&self) -> bool {
         *self == Self::Ok
     }
 }
 
-/// Why a peer is no longer in the roster (R16).
+/// Reason why a peer was removed from the roster (R16).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum LeaveReason {
-    /// It said `leave`.
+    /// The peer sent `leave`.
     Left,
-    /// It closed its socket without `leave`, or lost it and did not come back in time.
+    /// The peer closed its socket without `leave`, or disconnected and did not reconnect in time.
     Closed,
-    /// It did not answer two pings and did not come back in time.
+    /// The peer did not answer two pings and did not reconnect in time.
     Timeout,
-    /// It read too slowly and its outbox was full.
+    /// The peer read too slowly, and its outbox was full.
     SlowConsumer,
-    /// It came back on a new connection.
+    /// The peer joined again over a new connection.
     Superseded,
-    /// It was closed for what it sent.
+    /// The server closed the connection because of what the peer sent.
     ProtocolError,
-    /// A host sent it out.
+    /// A host removed the peer.
     Removed,
-    /// Its token ended (R62).
+    /// The peer's token expired or was revoked (R62).
     Unauthorized,
 }
 
 impl LeaveReason {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -202,58 +202,58 @@ impl LeaveReason {
     }
 }
 
-/// Reason of a role change that no host has made (R110, R112).
+/// Reason for a role change that was not made by a host (R110, R112).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum RoleReason {
-    /// The host is absent: this peer is its substitute.
+    /// The host is absent, and this peer became its substitute.
     HostAbsent,
-    /// The host has returned: this peer is no longer its substitute.
+    /// The host returned, and this peer is no longer its substitute.
     HostReturned,
 }
 
-/// With which code the server closes a socket: RFC 6455 §7.4 and, from 4000, our own.
+/// Close code of a socket: RFC 6455 §7.4 and, from 4000, the application's own.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u16)]
 pub enum CloseCode {
-    /// After `leave`.
+    /// The client sent `leave`.
     Left = 1000,
-    /// The frames break RFC 6455.
+    /// The frames violate RFC 6455.
     ProtocolError = 1002,
-    /// Text that is not UTF-8.
+    /// A text frame is not valid UTF-8.
     InvalidUtf8 = 1007,
-    /// A message over [`super::MESSAGE_BYTES`].
+    /// A message exceeds [`super::MESSAGE_BYTES`].
     MessageTooLarge = 1009,
-    /// The server shuts down (IANA's registry: "Service Restart").
+    /// The server is shutting down (IANA registry: "Service Restart").
     GoingAway = 1012,
-    /// No `join` in time (R13).
+    /// No `join` arrived in time (R13).
     JoinTimeout = 4001,
-    /// Two pings without an answer (R26).
+    /// Two pings were not answered (R26).
     PeerTimeout = 4002,
     /// The room is full (R10).
     RoomFull = 4003,
-    /// Another connection took this peer over (R12).
+    /// Another connection took over this session (R12).
     Superseded = 4004,
     /// The outbox was full (R18).
     SlowConsumer = 4005,
     /// The room is locked (R39).
     RoomLocked = 4006,
-    /// A host refused it at the door (R40).
+    /// A host rejected the client in the lobby (R40).
     Refused = 4007,
-    /// A host sent it out (R45).
+    /// A host removed the peer (R45).
     Removed = 4008,
-    /// A host ended the meeting, or it ended while this peer waited (R46).
+    /// A host ended the meeting, or it ended while this client waited in the lobby (R46).
     Ended = 4009,
-    /// No token, a bad one, or one that ended (R58, R62).
+    /// The token is missing, invalid, expired or revoked (R58, R62).
     Unauthorized = 4010,
-    /// Too many attempts, no place at the moment, too much sent for too long, or no answer from the other servers (R66,
-    /// R67, R75, R78).
+    /// Too many attempts, server full, rate exceeded for too long, or no response from the other servers (R66, R67,
+    /// R75, R78).
     TryLater = 4011,
-    /// A page of another origin, without a valid proof (R92).
+    /// The page has another origin and no valid proof (R92).
     OriginNotAllowed = 4012,
-    /// Nobody returned to the room in whose lobby this peer waited (R111).
+    /// The room ended, as nobody returned to it, while this client waited in its lobby (R111).
     HostAbsent = 4013,
 }
 

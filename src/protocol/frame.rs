@@ -1,5 +1,4 @@
-//! Outgoing WebSocket frames: what all receivers share, encoded once, and the few bytes before it
-//! that each has of its own.
+//! Outgoing WebSocket frames: a payload that is encoded once and shared, and a short head for each recipient.
 
 use std::io::Write;
 use std::num::NonZeroU64;
@@ -8,24 +7,23 @@ use bytes::Bytes;
 
 use super::CloseCode;
 
-/// A message's JSON as the server sends it. A clone shares the bytes.
+/// JSON of a server message. Clones share the bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frame(Bytes);
 
-/// What goes over one socket: a message, with the number that it has for this receiver (R47), or a
-/// control frame.
+/// Item to send on one socket: a message with its number for this recipient (R47), or a control frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outgoing {
-    /// A message, with its number where it is counted. (One variant for both is smaller.)
+    /// A message, with its number if it is counted. One variant for both is smaller than two.
     Message(Option<NonZeroU64>, Frame),
-    /// An empty ping.
+    /// A ping without payload.
     Ping,
-    /// A close frame with the code and, as its reason, the code's name.
+    /// A close frame. Its reason is the code's name.
     Close(CloseCode),
 }
 
-/// The bytes of an [`Outgoing`] that its receivers do not share: the frame's header (RFC 6455 §5.2,
-/// without a mask) and the number. Made anew for each write, so that a queue does not keep it.
+/// The bytes of an [`Outgoing`] that its recipients do not share: the frame header (RFC 6455 §5.2, unmasked) and the
+/// number. Built for each write, so that queues do not store it.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     bytes: [u8; HEAD_BYTES],
@@ -37,12 +35,12 @@ const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 
-/// A header of 10 and `{"seq":18446744073709551615,` of 28.
+/// Frame header of at most 10 bytes, and `{"seq":18446744073709551615,` of 28.
 const HEAD_BYTES: usize = 40;
 
 impl Frame {
-    /// A message whose JSON is `parts`, one after the other, in one allocation. It is an object with
-    /// at least one field, so that a number can be put before it.
+    /// Concatenates `parts` to the JSON of a message, in one allocation. The JSON must be an object with at least one
+    /// field, because a number is inserted before the first field.
     pub fn text<const N: usize>(parts: [&str; N]) -> Self {
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         for part in parts {
@@ -52,53 +50,53 @@ impl Frame {
         Self(bytes.into())
     }
 
-    /// A message that another server has made; `None` where it cannot be one.
+    /// Accepts a message that another server has encoded. Returns `None` if it is not a JSON object in UTF-8.
     pub fn of(bytes: Bytes) -> Option<Self> {
         let whole = bytes.starts_with(b"{\"") && bytes.ends_with(b"}");
         (whole && std::str::from_utf8(&bytes).is_ok()).then_some(Self(bytes))
     }
 
-    /// The same as [`Frame::payload`], shared.
+    /// Returns the bytes of [`Frame::payload`] without copying them.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// The JSON, without a number.
+    /// Returns the JSON, without a number.
     pub fn payload(&self) -> &[u8] {
         &self.0
     }
 
-    /// The message's type; empty where the JSON does not begin with it, as that of every server does.
+    /// Returns the message's type. Empty if the JSON does not start with `type`, as every server message does.
     pub fn kind(&self) -> &str {
         let kind = self.0.strip_prefix(br#"{"type":""#).unwrap_or_default();
         let end = kind.iter().position(|byte| *byte == b'"').unwrap_or(0);
         std::str::from_utf8(&kind[..end]).unwrap_or_default()
     }
 
-    /// Bytes of a queue's bound that this frame takes: its own, and the longest head.
+    /// Returns the bytes that this frame counts in a queue: its payload and the longest head.
     pub fn cost(&self) -> usize {
         HEAD_BYTES + self.0.len()
     }
 }
 
 impl Outgoing {
-    /// A message outside the count.
+    /// Makes a message without a number.
     pub fn plain(frame: Frame) -> Self {
         Self::Message(None, frame)
     }
 
-    /// A message with its number, from 1 on.
+    /// Makes a message with its number, which starts at 1.
     pub fn numbered(number: u64, frame: Frame) -> Self {
         Self::Message(NonZeroU64::new(number), frame)
     }
 
-    /// The bytes of this receiver alone.
+    /// Builds the bytes that are specific to this recipient.
     pub fn head(&self) -> Head {
         let mut head = Head::default();
         match self {
             Self::Message(None, frame) => head.header(TEXT, frame.0.len()),
             Self::Message(Some(number), frame) => {
-                // `{"seq":`, the digits and `,` in place of the message's own brace.
+                // `{"seq":`, the digits and `,` replace the message's own brace.
                 let digits = number.ilog10() as usize + 1;
                 head.header(TEXT, frame.0.len() + digits + 7);
                 let mut rest = &mut head.bytes[head.len as usize..];
@@ -119,7 +117,7 @@ impl Outgoing {
         head
     }
 
-    /// The bytes that all receivers share.
+    /// Returns the bytes that all recipients share.
     pub fn body(&self) -> &[u8] {
         match self {
             Self::Message(None, frame) => &frame.0,
@@ -128,7 +126,7 @@ impl Outgoing {
         }
     }
 
-    /// Bytes of a queue's bound that this takes.
+    /// Returns the bytes that this item counts in a queue.
     pub fn cost(&self) -> usize {
         match self {
             Self::Message(_, frame) => frame.cost(),
@@ -144,7 +142,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// The bytes for the wire.
+    /// Returns the bytes to write.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len as usize]
     }
@@ -176,7 +174,7 @@ mod tests {
     use super::*;
     use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
-    /// What a WebSocket library reads of it.
+    /// Parses the frame with a WebSocket library and returns its payload.
     fn read(out: &Outgoing) -> Vec<u8> {
         let bytes = [out.head().as_bytes(), out.body()].concat();
         let mut cursor = std::io::Cursor::new(&bytes);

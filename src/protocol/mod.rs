@@ -1,8 +1,8 @@
-//! The wire protocol of docs/PROTOCOL.md: what is on the wire, and nothing about what it means.
+//! Wire protocol of docs/PROTOCOL.md: the syntax of messages, not their meaning.
 //!
-//! [`client`] reads what clients send, [`server`] writes what they get, [`frame`] makes a
-//! WebSocket frame of it, [`codes`] names errors, reasons and close codes. The TypeScript types
-//! of the frontend are generated from here (`make protocol`).
+//! [`client`] parses client messages, [`server`] encodes server messages, [`frame`] builds WebSocket frames, and
+//! [`codes`] names errors, reasons and close codes. The TypeScript types of the frontend are generated from here (`make
+//! protocol`).
 
 pub mod client;
 pub mod codes;
@@ -26,15 +26,14 @@ pub use server::{ErrorBody, IceServer, Limits, Peer, ServerInfo, ServerMessage, 
 pub(crate) use state::{KEY_CHARS, SIGN, TEXT_CHARS, has_sign, is_sign};
 pub use state::{STATE_KEYS, State, StatePatch, StateValue};
 
-/// The longest message in bytes that a client may send (R29). A Chromium offer with four
-/// media sections is about 8 KB.
+/// Longest client message in bytes (R29). A Chromium offer with four media sections is about 8 KB.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// What every server can do beyond the minimum (R7).
+/// Features that every server has beyond the minimum (R7).
 pub const FEATURES: &[&str] = &["hosts", "resume", "session", "state", "sync"];
 
-/// What a server can do that takes tokens (R58).
+/// Features of a server that accepts tokens (R58).
 pub const FEATURES_WITH_TOKENS: &[&str] = &["hosts", "resume", "session", "state", "sync", "tokens"];
 
-/// What a server can do beside that keeps recordings (R84).
+/// Additional feature of a server that stores recordings (R84).
 pub const FEATURE_RECORDINGS: &str = "recordings";

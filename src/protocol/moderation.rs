@@ -1,15 +1,15 @@
-//! What roles and hosts do, and what a room is set to (R36 to R46, R59).
+//! Roles, permissions, room settings and moderation (R36 to R46, R59).
 
 use serde::{Deserialize, Serialize};
 
 use super::PeerId;
 
-/// What a peer may do (R36).
+/// Role of a peer (R36).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Role {
-    /// Speaks, listens, and decides for the room.
+    /// Speaks, listens and moderates the room.
     Host,
     /// Speaks and listens.
     #[default]
@@ -18,27 +18,27 @@ pub enum Role {
     Listener,
 }
 
-/// What a peer may do, whatever its role allows (R59).
+/// Permissions of a peer, which restrict what its role allows (R59).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Permissions(u8);
 
 impl Permissions {
-    /// The names on the wire. The first three are keys of a state.
+    /// Names on the wire, one for each bit. The first three are also keys of a member's state.
     const NAMES: [&str; 5] = ["mic", "camera", "screen", "broadcast", "moderate"];
 
-    /// Everything.
+    /// Permits everything.
     pub const fn all() -> Self {
         Self((1 << Self::NAMES.len()) - 1)
     }
 
-    /// What these names say; one that is not known says nothing.
+    /// Converts names to permissions. Unknown names are ignored.
     pub fn of(names: &[String]) -> Self {
         let bits = Self::NAMES.iter().enumerate().filter(|(_, known)| names.iter().any(|name| name == **known));
         Self(bits.fold(0, |all, (bit, _)| all | 1 << bit))
     }
 
-    /// Whether this is among what may be done. What has no name here may be.
+    /// Returns whether `name` is permitted. Names outside this list are always permitted.
     pub fn has(self, name: &str) -> bool {
         Self::NAMES.iter().position(|known| *known == name).is_none_or(|bit| self.0 & 1 << bit != 0)
     }
@@ -48,13 +48,13 @@ impl Permissions {
         *self == Self::all()
     }
 
-    /// The names of what may be done.
+    /// Returns the names of the granted permissions.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.into_iter().filter(|name| self.has(name)).collect()
     }
 }
 
-/// [`Permissions`] by their names, as they are on the wire.
+/// Serde adapter that encodes [`Permissions`] as a list of names.
 pub(super) mod permission_names {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -75,19 +75,19 @@ impl Default for Permissions {
     }
 }
 
-/// What a room is set to (R38).
+/// Settings of a room (R38).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Settings {
-    /// Nobody comes in who was not in before.
+    /// Newcomers are rejected; only members who were in the room before may join.
     pub locked: bool,
-    /// Whoever comes waits until a host admits them.
+    /// Newcomers wait in the lobby until a host admits them.
     pub lobby: bool,
-    /// Whoever comes is a listener.
+    /// Newcomers join as listeners.
     pub talk: bool,
 }
 
-/// A change of [`Settings`]: what is absent stays.
+/// Change of [`Settings`]. Absent fields stay unchanged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -102,7 +102,7 @@ pub struct SettingsPatch {
 }
 
 impl SettingsPatch {
-    /// The settings that `settings` become.
+    /// Returns `settings` with this change applied.
     pub fn apply(self, settings: Settings) -> Settings {
         Settings {
             locked: self.locked.unwrap_or(settings.locked),
@@ -112,7 +112,7 @@ impl SettingsPatch {
     }
 }
 
-/// What a host switches off at somebody (R44), a key of their state.
+/// Device or state key that a host can turn off for a member (R44).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -123,12 +123,12 @@ pub enum Switch {
     Camera,
     /// The screen share.
     Screen,
-    /// The raised hand: a request to speak is refused.
+    /// The raised hand; turning it off declines the request to speak.
     Hand,
 }
 
 impl Switch {
-    /// The key in the peer's state.
+    /// Returns the key in the peer's state.
     pub fn key(self) -> &'static str {
         match self {
             Self::Mic => "mic",
@@ -139,71 +139,71 @@ impl Switch {
     }
 }
 
-/// What a host asks somebody for (R43).
+/// Request of a host to a member (R43).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Ask {
-    /// To mute the microphone.
+    /// Mute the microphone.
     Mute,
-    /// To open the microphone.
+    /// Unmute the microphone.
     Unmute,
 }
 
-/// One act of a host (R37): the rest of a `moderate` message.
+/// Moderation action of a host (R37): the remaining fields of a `moderate` message.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Moderation {
-    /// Changes what the room is set to (R38).
+    /// Changes the room's settings (R38).
     Settings {
-        /// What changes.
+        /// Settings to change.
         settings: SettingsPatch,
     },
-    /// Gives somebody another role (R42).
+    /// Changes a member's role (R42).
     Role {
-        /// Whom.
+        /// Member's ID.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
-        /// Which.
+        /// New role.
         role: Role,
     },
-    /// Asks somebody for something (R43).
+    /// Sends a request to a member (R43).
     Ask {
-        /// Whom.
+        /// Member's ID.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
-        /// For what.
+        /// The request.
         ask: Ask,
     },
-    /// Switches something of somebody off (R44).
+    /// Turns something off for a member (R44).
     SwitchOff {
-        /// Whose.
+        /// Member's ID.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
-        /// What.
+        /// Device or state key.
         what: Switch,
     },
-    /// Sends somebody out (R45).
+    /// Removes a member from the room (R45).
     Remove {
-        /// Whom.
+        /// Member's ID.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
     },
-    /// Lets somebody in who waits (R40).
+    /// Admits somebody from the lobby (R40).
     Admit {
-        /// Whom.
+        /// ID of the person who waits.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
     },
-    /// Sends somebody away who waits (R40).
+    /// Rejects somebody in the lobby (R40).
     Refuse {
-        /// Whom.
+        /// ID of the person who waits.
         #[cfg_attr(test, ts(type = "string"))]
         to: PeerId,
     },
-    /// Turns away everyone who waits (R98).
+    /// Rejects everybody in the lobby (R98).
     RefuseAll,
-    /// Sends everyone out (R46).
+    /// Ends the meeting for everybody (R46).
     End,
 }

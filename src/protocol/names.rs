@@ -1,4 +1,4 @@
-//! Names that are valid by construction: a room's, a peer's, and a peer's id.
+//! Names and IDs that are valid by construction: [`RoomName`], [`PeerName`] and [`PeerId`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, Variatio
 use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Characters in a room's name (R1).
+/// Maximum characters of a room name (R1).
 pub const ROOM_CHARS: usize = 64;
-/// Characters in a peer's name (R6).
+/// Maximum characters of a peer name (R6).
 pub const NAME_CHARS: usize = 64;
 
-/// Combining marks that may follow one another in a name (UTS #39 §5.4).
+/// Maximum combining marks in a row in a name (UTS #39 §5.4).
 const STACKED_MARKS: usize = 4;
 
-/// A room's name (R1).
+/// Name of a room (R1).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
-    /// Checks a name against R1; the error is a sentence that says what would be right.
+    /// Validates a name against R1. The error is a sentence that says what would be valid.
     pub fn new(name: &str) -> Result<Self, String> {
         let chars = name.chars().count();
         if !(1..=ROOM_CHARS).contains(&chars) {
             return Err(format!("A room name has 1 to {ROOM_CHARS} characters; this one has {chars}."));
         }
         check_visible(name).map_err(|why| format!("A room name {why}."))?;
-        // U+FFFD is what decoders make of broken UTF-8: different names would meet in one room.
+        // Decoders replace broken UTF-8 by U+FFFD, so that different names would lead to one room.
         if let Some(bad) = name.chars().find(|c| c.is_control() || "/\\?#\u{fffd}".contains(*c)) {
             return Err(format!(
                 "A room name has no control characters and none of / \\ ? # U+FFFD; this one has {bad:?}."
@@ -42,8 +42,8 @@ impl RoomName {
         Ok(Self(name.into()))
     }
 
-    /// A name that nobody guesses, of 64 random bits, and that is easy to read aloud: four proquints (words of five
-    /// letters for 16 bits each), such as `lusab-babad-gutih-tugad`.
+    /// Makes an unguessable name of 64 random bits that is easy to read aloud: four proquints (words of five letters
+    /// for 16 bits each), such as `lusab-babad-gutih-tugad`.
     pub fn from_random(random: [u16; 4]) -> Self {
         const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
         const VOWELS: &[u8; 4] = b"aiou";
@@ -54,24 +54,24 @@ impl RoomName {
         Self(random.map(|bits| String::from_iter(word(bits))).join("-").into())
     }
 
-    /// A name for trying the way to the server before a meeting, which nobody guesses or chooses (R109).
+    /// Makes an unguessable name for a connectivity check before a meeting (R109).
     pub fn of_trial(random: u128) -> Self {
         Self(format!("check-{random:032x}").into())
     }
 
-    /// Returns whether it is a name of [`RoomName::of_trial`]: nobody meets there.
+    /// Returns whether the name was made by [`RoomName::of_trial`]. No meeting takes place in such a room.
     pub fn is_trial(&self) -> bool {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         self.0.strip_prefix("check-").is_some_and(|random| random.len() == 32 && random.bytes().all(is_digit))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A peer's display name (R6).
+/// Display name of a peer (R6).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct PeerName(Box<str>);
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for PeerName {
 }
 
 impl PeerName {
-    /// Trims a name and checks it against R6; the error is a sentence that says what would be right.
+    /// Trims a name and validates it against R6. The error is a sentence that says what would be valid.
     pub fn new(name: &str) -> Result<Self, String> {
         let name = name.trim();
         let chars = name.chars().count();
@@ -98,13 +98,13 @@ impl PeerName {
         Ok(Self(name.into()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Checks that people can see a name and tell it from others (R96). The error continues a sentence about the name.
+/// Checks that a name is visible and distinguishable (R96). The error continues a sentence about the name.
 fn check_visible(name: &str) -> Result<(), String> {
     if let Some(bad) = name.chars().find(|c| is_invisible(*c) && !is_part_of_a_picture(*c)) {
         return Err(format!("has no invisible or bidirectional control characters; this one has {bad:?}"));
@@ -132,40 +132,41 @@ pub(crate) fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffc}' | '\u{1d159}')
 }
 
-/// Returns whether emoji or a script need an invisible character within a name: joiners, variation selectors, and the tags
-/// of flags.
+/// Returns whether emoji or a script need this invisible character within a name: joiners, variation selectors, and the
+/// tags of flags.
 fn is_part_of_a_picture(c: char) -> bool {
     CodePointSetData::new::<VariationSelector>().contains(c)
         || matches!(c, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}')
 }
 
-/// Neither a control character nor one that rearranges the text around it (Unicode TR 36 §3).
+/// Returns whether a character is neither a control character nor one that reorders the text around it (Unicode TR 36
+/// §3).
 pub(crate) fn is_displayable(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A peer's id (R8): 120 random bits as 20 characters of base64url, kept as text because it is
-/// compared and copied far more often than made.
+/// ID of a peer (R8): 120 random bits as 20 characters of base64url. Stored as text, because IDs are compared and
+/// copied far more often than generated.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PeerId([u8; PeerId::LEN]);
 
 impl PeerId {
-    /// Characters, and bytes, of an id.
+    /// Length of an ID in characters, which are also bytes.
     pub const LEN: usize = 20;
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-    /// An id of 120 random bits. The top two bits of each byte are not used.
+    /// Makes an ID of 120 random bits. The top two bits of each byte are ignored.
     pub fn from_random(random: [u8; Self::LEN]) -> Self {
         Self(random.map(|byte| Self::ALPHABET[usize::from(byte & 63)]))
     }
 
-    /// Reads an id; `None` where the text cannot be one.
+    /// Parses an ID. Returns `None` if the text cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).then_some(Self(bytes))
     }
 
-    /// The id as text.
+    /// Returns the ID as text.
     pub fn as_str(&self) -> &str {
         // The alphabet is ASCII, and both constructors allow nothing else.
         std::str::from_utf8(&self.0).unwrap_or_default()

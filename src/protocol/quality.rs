@@ -1,62 +1,63 @@
-//! What clients report of their calls (R82): numbers, of nobody.
+//! Call quality reports of clients (R82): figures only, which identify nobody.
 
 use serde::{Deserialize, Serialize};
 
-/// The most links of a report: more than a mesh can bear.
+/// Maximum links in a report, more than a mesh can sustain.
 pub const LINKS: usize = 64;
 
-/// One link of a call, over the time since the report before. What a browser does not tell is absent.
+/// Quality of one peer connection since the previous report. Figures that the browser does not provide are absent.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LinkReport {
-    /// To the other one and back, in milliseconds: up to 60,000.
+    /// Round-trip time in milliseconds, up to 60,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub round_trip_ms: Option<u32>,
-    /// Packets that did not arrive here: 0 to 100.
+    /// Share of incoming packets that were lost, in percent: 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub loss_percent: Option<f64>,
-    /// The most of what arrives here, in milliseconds: up to 60,000.
+    /// Highest jitter of the incoming streams in milliseconds, up to 60,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub jitter_ms: Option<u32>,
-    /// How often the picture stood still: up to 1,000.
+    /// Number of video freezes, up to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub freezes: Option<u32>,
-    /// For how long in all, in milliseconds: up to 600,000.
+    /// Total duration of video freezes in milliseconds, up to 600,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub frozen_ms: Option<u32>,
-    /// Of the picture that arrives: up to 16,384.
+    /// Width of the incoming video in pixels, up to 16,384.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub width: Option<u32>,
-    /// The same.
+    /// Height of the incoming video in pixels, up to 16,384.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub height: Option<u32>,
-    /// Pictures a second: up to 240.
+    /// Frame rate of the incoming video, up to 240 per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub fps: Option<u32>,
-    /// What arrives, in kbit/s: up to 10,000,000.
+    /// Incoming bit rate in kbit/s, up to 10,000,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub kbps: Option<u32>,
-    /// Whether it goes by a TURN server.
+    /// Set if the connection goes through a TURN server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub relayed: Option<bool>,
-    /// From the beginning of the link to its first picture, in milliseconds, once for each link: up to 600,000.
+    /// Time from the start of the connection to its first video frame, in milliseconds, up to 600,000. Reported once
+    /// per connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub first_frame_ms: Option<u32>,
 }
 
 impl LinkReport {
-    /// The error says which number is beyond its bound.
+    /// Checks the bounds of all figures. The error names the figure that exceeds its bound.
     pub(super) fn check(&self) -> Result<(), String> {
         let whole = [
             ("round_trip_ms", self.round_trip_ms, 60_000),

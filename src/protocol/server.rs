@@ -1,4 +1,4 @@
-//! What the server sends.
+//! Server messages and their encoding.
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -9,179 +9,178 @@ use super::{
     State, StateValue, Switch,
 };
 
-/// Every message to a client (docs/PROTOCOL.md). `signal` and `broadcast` are written by
-/// [`signal`] and [`broadcast`] without going through serde; they stand here for the
-/// TypeScript types and for programs in Rust that read them.
+/// Every message to a client (docs/PROTOCOL.md). [`signal`] and [`broadcast`] write their messages without serde; their
+/// variants exist for the TypeScript types and for Rust programs that parse them.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ServerMessage<'a> {
-    /// The answer to `join` (R7).
+    /// Response to `join` (R7).
     Welcome(Welcome<'a>),
-    /// A peer is in the room from now on (R14).
+    /// A peer joined the room (R14).
     PeerJoined {
-        /// The roster's version with this peer in it.
+        /// Roster version that includes this peer.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// Who joined.
+        /// The new peer.
         peer: &'a Peer,
     },
-    /// A peer is no longer in the room (R14).
+    /// A peer left the room (R14).
     PeerLeft {
-        /// The roster's version without this peer.
+        /// Roster version without this peer.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// Who left.
+        /// ID of the peer that left.
         #[cfg_attr(test, ts(type = "string"))]
         id: PeerId,
-        /// Why.
+        /// Reason for leaving.
         reason: LeaveReason,
     },
-    /// A member, perhaps oneself, has lost its socket, or is back (R52).
+    /// A member, possibly the recipient, disconnected or reconnected (R52).
     Link {
-        /// The roster's version with this link in it.
+        /// Roster version that includes this change.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// Whose.
+        /// Member's ID.
         #[cfg_attr(test, ts(type = "string"))]
         id: PeerId,
-        /// From now on.
+        /// New connection state.
         link: Link,
     },
-    /// A peer's whole state after a change (R21).
+    /// A peer's complete state after a change (R21).
     State {
-        /// The roster's version with this state in it.
+        /// Roster version that includes this state.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// Whose state.
+        /// Peer's ID.
         #[cfg_attr(test, ts(type = "string"))]
         id: PeerId,
-        /// All of it.
+        /// The complete state.
         #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
         state: &'a State,
     },
-    /// The answer to `sync` (R17).
+    /// Response to `sync` (R17).
     Roster {
-        /// The version that `peers` is a snapshot of.
+        /// Roster version of this snapshot.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// Everybody else, in the order in which they joined.
+        /// All other members in the order of joining.
         #[cfg_attr(test, ts(type = "Array<Peer>"))]
         #[cfg_attr(test, ts(type = "Array<Peer>"))]
         peers: Vec<&'a RawValue>,
-        /// One's own role.
+        /// The recipient's own role.
         role: Role,
-        /// As in `Peer`, of oneself.
+        /// The recipient's own `hand_since`, as in `Peer`.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(type = "number", optional))]
         hand_since: Option<u64>,
-        /// What the room is set to.
+        /// The room's settings.
         settings: Settings,
     },
-    /// A peer, perhaps oneself, has another role (R42).
+    /// The role of a peer, possibly the recipient, changed (R42).
     Role {
-        /// The roster's version with this role in it.
+        /// Roster version that includes this role.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// Whose.
+        /// Peer's ID.
         #[cfg_attr(test, ts(type = "string"))]
         id: PeerId,
-        /// The role from now on.
+        /// New role.
         role: Role,
-        /// Set if no host has made the change (R110, R112).
+        /// Set if the change was not made by a host (R110, R112).
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         reason: Option<RoleReason>,
     },
-    /// The room is set otherwise (R38).
+    /// The room's settings changed (R38).
     Settings {
-        /// The roster's version with these settings.
+        /// Roster version that includes these settings.
         #[cfg_attr(test, ts(type = "number"))]
         version: u64,
-        /// All of them.
+        /// The complete settings.
         settings: Settings,
     },
-    /// The answer to a `join` where a host has to admit (R40).
+    /// Response to a `join` that a host must admit (R40).
     Waiting,
-    /// For hosts: everyone who waits, whenever that changes (R40).
+    /// The complete lobby, sent to hosts whenever it changes (R40).
     Lobby {
-        /// In the order in which they came.
+        /// People in the lobby in the order of arrival.
         #[cfg_attr(test, ts(type = "Array<Waiting>"))]
         waiting: Vec<&'a Waiting>,
     },
-    /// A host asks for something (R43).
+    /// A host sent a request to the recipient (R43).
     Asked {
-        /// The host.
+        /// Host's ID.
         #[cfg_attr(test, ts(type = "string"))]
         from: PeerId,
-        /// For what.
+        /// The request.
         ask: Ask,
     },
-    /// A host has switched something of this peer off (R44).
+    /// A host turned something off for the recipient (R44).
     SwitchedOff {
-        /// The host.
+        /// Host's ID.
         #[cfg_attr(test, ts(type = "string"))]
         from: PeerId,
-        /// What.
+        /// Device or state key.
         what: Switch,
     },
-    /// A message for this peer alone.
+    /// A message to the recipient alone.
     Signal {
-        /// Who sent it.
+        /// Sender's ID.
         #[cfg_attr(test, ts(type = "string"))]
         from: PeerId,
-        /// As it was sent.
+        /// Payload as it was sent.
         #[cfg_attr(test, ts(type = "unknown"))]
         data: &'a RawValue,
     },
-    /// A message for everybody else in the room.
+    /// A message to everybody else in the room.
     Broadcast {
-        /// Who sent it.
+        /// Sender's ID.
         #[cfg_attr(test, ts(type = "string"))]
         from: PeerId,
-        /// As it was sent.
+        /// Payload as it was sent.
         #[cfg_attr(test, ts(type = "unknown"))]
         data: &'a RawValue,
     },
-    /// The answer to `ping` (R27).
+    /// Response to `ping` (R27).
     Pong {
         /// The `ref` of the `ping`.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(type = "string | number", optional))]
         reference: Option<&'a RawValue>,
     },
-    /// The answer to a `join` that goes on where it was; what was missed follows (R53).
+    /// Response to a `join` that resumed the session; the missed messages follow (R53).
     Resumed {
-        /// This peer's id, as before.
+        /// The recipient's ID, unchanged.
         #[serde(rename = "self")]
         #[cfg_attr(test, ts(type = "string"))]
         id: PeerId,
-        /// The number of the last message of the client that has arrived.
+        /// Number of the last client message that the server received.
         #[cfg_attr(test, ts(type = "number"))]
         ack: u64,
     },
-    /// The client's messages up to this number have arrived (R51).
+    /// Acknowledges the client's messages up to a number (R51).
     Ack {
-        /// The number.
+        /// Number of the last client message that the server received.
         #[cfg_attr(test, ts(type = "number"))]
         ack: u64,
     },
     /// A message was not carried out (R28).
     Error(ErrorBody<'a>),
-    /// The same servers as in the `welcome`, with credentials that are good for longer (R73).
+    /// The same ICE servers as in the `welcome`, with renewed credentials (R73).
     IceServers {
         /// As in `RTCConfiguration.iceServers`.
         ice_servers: &'a [IceServer],
     },
-    /// One's own token ends soon (R61).
+    /// The recipient's token is about to expire (R61).
     TokenExpiring {
-        /// Milliseconds until then.
+        /// Milliseconds until it expires.
         #[cfg_attr(test, ts(type = "number"))]
         expires_in_ms: u64,
     },
-    /// The answer to `renew` (R61).
+    /// Response to `renew` (R61).
     Renewed {
-        /// Milliseconds until the new token ends.
+        /// Milliseconds until the new token expires.
         #[cfg_attr(test, ts(type = "number"))]
         expires_in_ms: u64,
         /// The `ref` of the `renew`.
@@ -189,54 +188,54 @@ pub enum ServerMessage<'a> {
         #[cfg_attr(test, ts(type = "string | number", optional))]
         reference: Option<&'a RawValue>,
     },
-    /// Whether this server is cut off from the others that have the room (R77).
+    /// The server lost or regained its connection to the other servers that share the room (R77).
     Degraded {
-        /// From now on.
+        /// Set while the servers are disconnected.
         active: bool,
     },
-    /// The server shuts down (R32).
+    /// The server is shutting down (R32).
     GoAway {
-        /// Always `shutdown` so far.
+        /// Currently always `shutdown`.
         reason: &'a str,
         /// Milliseconds after which to reconnect, different for each connection.
         reconnect_ms: u32,
     },
 }
 
-/// The answer to `join` (R7).
+/// Response to `join` (R7).
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Welcome<'a> {
-    /// This peer's id.
+    /// The recipient's ID.
     #[serde(rename = "self")]
     #[cfg_attr(test, ts(type = "string"))]
     pub id: PeerId,
     /// The room's name.
     pub room: &'a str,
-    /// The version that `peers` is a snapshot of.
+    /// Roster version of this snapshot.
     #[cfg_attr(test, ts(type = "number"))]
     pub version: u64,
-    /// Everybody else, in the order in which they joined.
+    /// All other members in the order of joining.
     #[cfg_attr(test, ts(type = "Array<Peer>"))]
     #[cfg_attr(test, ts(type = "Array<Peer>"))]
     pub peers: Vec<&'a RawValue>,
-    /// One's own role (R36).
+    /// The recipient's own role (R36).
     pub role: Role,
-    /// As in `Peer`, of oneself.
+    /// The recipient's own `hand_since`, as in `Peer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "number", optional))]
     pub hand_since: Option<u64>,
-    /// What one may do, where a token does not leave it to the role (R59).
+    /// The recipient's permissions, if its token restricts what the role allows (R59).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "Array<string>", optional))]
     pub permissions: Option<Vec<&'a str>>,
-    /// What the room is set to (R38).
+    /// The room's settings (R38).
     pub settings: Settings,
-    /// The secret to come back with (R11).
+    /// Resume secret (R11).
     pub resume: &'a str,
-    /// Whether this peer came back with such a secret.
+    /// Set if this peer joined with a valid resume secret.
     pub resumed: bool,
-    /// Why its session did not go on, where it wished so (R54).
+    /// Reason why the session was not resumed, if the client requested that (R54).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub not_resumed: Option<NotResumed>,
@@ -246,49 +245,49 @@ pub struct Welcome<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(test, ts(as = "Option<bool>", optional))]
     pub relay_only: bool,
-    /// What the server takes.
+    /// The server's limits.
     pub limits: Limits,
-    /// Seconds that the server stays silent at most (R26).
+    /// Longest silence of the server in seconds (R26).
     pub heartbeat_seconds: u32,
-    /// How often to report how good one's call is; not at all where it is absent (R82).
+    /// Interval of call quality reports in seconds. The client sends none if it is absent (R82).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub quality_seconds: Option<u32>,
-    /// What the server can do beyond the minimum.
+    /// Features that the server has beyond the minimum.
     #[cfg_attr(test, ts(type = "Array<string>"))]
     pub features: &'a [&'a str],
-    /// Which server this is.
+    /// The server that sent this message.
     pub server: ServerInfo<'a>,
 }
 
-/// A member of a room as the others see it.
+/// Member of a room as the other members see it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Peer {
-    /// Unguessable; the same as long as the peer is in the roster (R8).
+    /// Unguessable ID, unchanged as long as the peer is in the roster (R8).
     #[cfg_attr(test, ts(type = "string"))]
     pub id: PeerId,
-    /// What to call it.
+    /// Display name.
     #[cfg_attr(test, ts(type = "string"))]
     pub name: PeerName,
-    /// There where its token says its name (R97).
+    /// Present if the token determines the name (R97).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(test, ts(as = "Option<bool>", optional))]
     pub name_from_token: bool,
-    /// What it may do (R36).
+    /// Role (R36).
     pub role: Role,
     /// Permissions of its token, if the token restricts what the role allows (R59, R108).
     #[serde(default, skip_serializing_if = "Permissions::is_all", with = "permission_names")]
     #[cfg_attr(test, ts(as = "Option<Vec<String>>", optional))]
     pub permissions: Permissions,
-    /// What it says about itself (R20).
+    /// State that the member publishes (R20).
     #[cfg_attr(test, ts(type = "{ [key in string]?: StateValue }"))]
     pub state: State,
-    /// The version with which its raised hand was announced (R21).
+    /// Roster version that announced the raised hand (R21).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "number", optional))]
     pub hand_since: Option<u64>,
-    /// Stands there only while it is lost (R52).
+    /// Present only while the member is disconnected (R52).
     #[serde(default, skip_serializing_if = "Link::is_ok")]
     #[cfg_attr(test, ts(as = "Option<Link>", optional))]
     pub link: Link,
@@ -302,17 +301,17 @@ impl Peer {
     }
 }
 
-/// Somebody who waits to be admitted (R40).
+/// Person in the lobby (R40).
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Waiting {
-    /// The id it will have.
+    /// ID that the person will have as a member.
     #[cfg_attr(test, ts(type = "string"))]
     pub id: PeerId,
-    /// What to call it.
+    /// Display name.
     #[cfg_attr(test, ts(type = "string"))]
     pub name: PeerName,
-    /// There where its token says its name (R97).
+    /// Present if the token determines the name (R97).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(test, ts(as = "Option<bool>", optional))]
     pub name_from_token: bool,
@@ -324,65 +323,65 @@ pub struct Waiting {
 pub struct IceServer {
     /// `stun:`, `turn:` or `turns:` URLs.
     pub urls: Vec<String>,
-    /// For TURN.
+    /// TURN user name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub username: Option<String>,
-    /// For TURN.
+    /// TURN password.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub credential: Option<String>,
 }
 
-/// What the server takes (R7).
+/// The server's limits (R7).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Limits {
-    /// Bytes of a message.
+    /// Maximum bytes of a message.
     pub message_bytes: u32,
-    /// Characters of a name.
+    /// Maximum characters of a name.
     pub name_chars: u32,
-    /// Keys of a state.
+    /// Maximum keys of a state.
     pub state_keys: u32,
-    /// Members of a room.
+    /// Maximum members of a room.
     pub room_members: u32,
 }
 
-/// Which server this is, and its time with the offset of its zone.
+/// Identity of a server, and its local time.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ServerInfo<'a> {
-    /// `roundtable`.
+    /// Always `roundtable`.
     pub name: &'a str,
-    /// Of the server.
+    /// Version of the server.
     pub version: &'a str,
-    /// RFC 3339.
+    /// Local time with its UTC offset (RFC 3339).
     pub time: String,
-    /// Random, of this run of the program.
+    /// Random ID of this server process.
     pub instance: &'a str,
     /// Set if the server shares its rooms with other servers.
     pub cluster: bool,
 }
 
-/// A message was not carried out (R28).
+/// Error: a message was not carried out (R28).
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ErrorBody<'a> {
-    /// For programs.
+    /// Error code for programs.
     pub code: ErrorCode,
-    /// For developers: what was wrong and what would be right. It goes out in brief, whatever of the client's own
-    /// text is in it.
+    /// Explanation for developers: what was wrong and what would be valid. It is shortened when it is sent, as it may
+    /// quote the client's text.
     #[serde(serialize_with = "in_brief")]
     pub message: &'a str,
-    /// The type of the message that this answers, where it could be read.
+    /// Type of the message in question, if it was readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub re: Option<&'a str>,
-    /// Its `ref`, where it had one.
+    /// `ref` of the message in question, if it had one.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "string | number", optional))]
     pub reference: Option<&'a RawValue>,
-    /// Milliseconds after which to try again, where that may help (R66, R67, R75).
+    /// Milliseconds after which to retry, if retrying may help (R66, R67, R75).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "number", optional))]
     pub retry_after_ms: Option<u64>,
@@ -391,18 +390,19 @@ pub struct ErrorBody<'a> {
 impl ServerMessage<'_> {
     /// Encodes the message.
     pub fn to_frame(&self) -> Frame {
-        // Serialising our own types cannot fail: no map has keys that are not text, and no
-        // `Serialize` of theirs returns an error.
+        // Serializing these types cannot fail: all map keys are text, and none of their `Serialize` implementations
+        // returns an error.
         let json = serde_json::to_string(self).unwrap_or_default();
         Frame::text([&json])
     }
 }
 
-/// Characters at the beginning and at the end that are left of an error's text which is longer: what is wrong
-/// begins it, and what would be right ends it.
+/// Characters that are kept from the start and from the end of an error text that is too long. The start says what was
+/// wrong, and the end says what would be valid.
 const BRIEF_CHARS: (usize, usize) = (80, 160);
 
-/// An error is no amplifier: a text that repeats 64 KiB of what a client sent helps nobody.
+/// Serializes an error text in shortened form. An error that repeats up to 64 KiB of the client's text would amplify
+/// traffic.
 fn in_brief<S: Serializer>(message: &str, serializer: S) -> Result<S::Ok, S::Error> {
     let (begin, end) = BRIEF_CHARS;
     let count = message.chars().count();
@@ -410,7 +410,7 @@ fn in_brief<S: Serializer>(message: &str, serializer: S) -> Result<S::Ok, S::Err
         return serializer.serialize_str(message);
     }
     let kept = message.chars().enumerate().filter_map(|(at, c)| match at {
-        // Each control character would become six in JSON.
+        // JSON would escape each control character to six characters.
         _ if at < begin || at + end >= count => Some(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }),
         _ if at == begin => Some('…'),
         _ => None,
@@ -418,12 +418,12 @@ fn in_brief<S: Serializer>(message: &str, serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(&kept.collect::<String>())
 }
 
-/// A `signal` as its receiver gets it; `data` is passed on byte for byte.
+/// Encodes a `signal` for its recipient. `data` is forwarded byte for byte.
 pub fn signal(from: PeerId, data: &RawValue) -> Frame {
     Frame::text([r#"{"type":"signal","from":""#, from.as_str(), r#"","data":"#, data.get(), "}"])
 }
 
-/// A `broadcast` as everybody else gets it; `data` is passed on byte for byte.
+/// Encodes a `broadcast` for everybody else. `data` is forwarded byte for byte.
 pub fn broadcast(from: PeerId, data: &RawValue) -> Frame {
     Frame::text([r#"{"type":"broadcast","from":""#, from.as_str(), r#"","data":"#, data.get(), "}"])
 }

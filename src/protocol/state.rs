@@ -1,4 +1,4 @@
-//! A peer's own small map (R20 to R23).
+//! Member state: a small map that each peer publishes (R20 to R23).
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use serde_json::Value;
 
 use super::names::is_displayable;
 
-/// Keys in a peer's state (R20). The sign of a recording is not counted.
+/// Maximum keys in a peer's state (R20). The recording marker is not counted.
 pub const STATE_KEYS: usize = 16;
-/// The key and the value by which the server says that a recording is sent to it (R87).
+/// Key and value of the recording marker, by which the server publishes that a recording is uploaded to it (R87).
 pub(crate) const SIGN: (&str, &str) = ("recording", "server");
-/// Characters of a key.
+/// Maximum characters of a key.
 pub(crate) const KEY_CHARS: usize = 32;
-/// Characters of a text value.
+/// Maximum characters of a text value.
 pub(crate) const TEXT_CHARS: usize = 64;
 
-/// One value of a state.
+/// Value of one key of a state.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum StateValue {
-    /// On or off: `mic`, `camera`, `screen`, `hand`.
+    /// A flag, such as `mic`, `camera`, `screen` and `hand`.
     Flag(bool),
     /// A finite number.
     Number(f64),
-    /// Up to 64 characters.
+    /// A text of up to 64 characters.
     Text(Box<str>),
 }
 
-/// A peer's state. An empty map allocates nothing.
+/// State of a peer. An empty map does not allocate.
 pub type State = BTreeMap<Box<str>, StateValue>;
 
-/// A change of a state: a value sets a key, `None` removes it.
+/// Change of a state: a value sets a key, `None` removes it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct StatePatch(BTreeMap<Box<str>, Option<StateValue>>);
 
 impl StatePatch {
-    /// Reads and checks a patch; the error is a sentence that says what would be right.
+    /// Parses and validates a patch. The error is a sentence that says what would be valid.
     pub fn parse(json: &str) -> Result<Self, String> {
         let raw: BTreeMap<Box<str>, Value> =
             serde_json::from_str(json).map_err(|_| "A state is an object.".to_owned())?;
@@ -53,7 +53,7 @@ impl StatePatch {
         entries.collect::<Result<_, String>>().map(Self)
     }
 
-    /// Returns the change of a key: `Some(None)` removes it, `None` leaves it as it is.
+    /// Returns the change of a key: `Some(None)` removes it, `None` leaves it unchanged.
     pub fn get(&self, key: &str) -> Option<Option<&StateValue>> {
         self.0.get(key).map(Option::as_ref)
     }
@@ -63,12 +63,12 @@ impl StatePatch {
         self.0.insert(key.into(), Some(value));
     }
 
-    /// Leaves a key as it is.
+    /// Removes the change of a key, which leaves the key unchanged.
     pub fn remove(&mut self, key: &str) {
         self.0.remove(key);
     }
 
-    /// The state that `state` becomes, or a sentence that says why it would have too many keys.
+    /// Returns `state` with this patch applied. The error is a sentence that says that the result has too many keys.
     pub fn apply(self, state: &State) -> Result<State, String> {
         let mut merged = state.clone();
         for (key, value) in self.0 {
@@ -85,18 +85,18 @@ impl StatePatch {
     }
 }
 
-/// Returns whether a state has the sign of a recording that is sent to the server.
+/// Returns whether a state has the recording marker.
 pub(crate) fn has_sign(state: &State) -> bool {
     state.get(SIGN.0).is_some_and(is_sign)
 }
 
-/// Returns whether this value of the sign's key is the sign.
+/// Returns whether a value of the marker's key is the recording marker.
 pub(crate) fn is_sign(value: &StateValue) -> bool {
     matches!(value, StateValue::Text(text) if **text == *SIGN.1)
 }
 
 impl<const N: usize> From<[(&str, Option<StateValue>); N]> for StatePatch {
-    /// A patch of known keys, for tests and programs in Rust; nothing is checked.
+    /// Makes a patch of known keys, for tests and Rust programs. Nothing is validated.
     fn from(entries: [(&str, Option<StateValue>); N]) -> Self {
         Self(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }

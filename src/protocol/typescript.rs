@@ -1,4 +1,4 @@
-//! The TypeScript half of the protocol, generated. `make protocol` writes the file anew.
+//! Generates the TypeScript types of the protocol. `make protocol` rewrites the file.
 
 use ts_rs::{Config, TS};
 

@@ -1,4 +1,4 @@
-//! Many people in rooms, and what must be true of all of them once it is quiet.
+//! Many people in rooms, and the conditions that hold for all of them once faults are over.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,17 +10,17 @@ use tokio::time::{Instant, interval, sleep};
 
 use crate::person::{Notes, Person, Sent, Stay};
 
-/// Nothing takes this long, with windows and leases as short as the stage sets them.
+/// Upper bound of all waits, given the short windows and leases of the stage.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Crowd {
     pub people: Vec<Arc<Person>>,
 }
 
-/// Where everybody's stay was at a moment when all rooms were whole: its number, and what it had sent.
+/// Position of everybody at a moment when all rooms were consistent: number of the session, and messages sent in it.
 pub struct Mark(Vec<(usize, usize)>);
 
-/// People who talk until it is dropped.
+/// Conversation that continues until it is dropped.
 pub struct Talk(JoinHandle<()>);
 
 impl Drop for Talk {
@@ -30,7 +30,7 @@ impl Drop for Talk {
 }
 
 impl Crowd {
-    /// So many rooms with so many in each. `doors` are where the how manyth of all goes in.
+    /// Fills `rooms` with `members` each. `doors` returns the servers for a person by its number.
     pub async fn gather(rooms: usize, members: usize, doors: impl Fn(usize) -> Vec<SocketAddr>) -> Self {
         let mut crowd = Self { people: Vec::new() };
         crowd.grow(rooms, members, doors);
@@ -38,7 +38,7 @@ impl Crowd {
         crowd
     }
 
-    /// So many more in each of the same rooms.
+    /// Adds `members` people to each of the same rooms.
     pub fn grow(&mut self, rooms: usize, members: usize, doors: impl Fn(usize) -> Vec<SocketAddr>) {
         self.people.extend((0..rooms * members).map(|number| {
             let room = format!("room-{}", number / members);
@@ -46,46 +46,46 @@ impl Crowd {
         }));
     }
 
-    /// Nothing more is asked of the others.
+    /// Drops everybody else from the checks.
     pub fn keep(&mut self, which: impl Fn(usize) -> bool) {
         let mut number = 0..;
         self.people.retain(|_| number.next().is_some_and(&which));
     }
 
-    /// Everybody is in, each room has one roster with nobody else in it, and what was said has been heard: all that
-    /// was sent since the mark between two whose stays have lasted since.
+    /// Waits until everybody is in, each room has one roster with exactly its members, and all messages have arrived
+    /// that were sent since the mark between two people whose sessions have lasted since then.
     pub async fn whole(&self, since: Option<&Mark>) {
         let begun = Instant::now();
         while let Err(why) = self.look(since) {
-            assert!(begun.elapsed() < PATIENCE, "not whole after {PATIENCE:?}: {why}\n{}", self.fates());
+            assert!(begun.elapsed() < PATIENCE, "inconsistent after {PATIENCE:?}: {why}\n{}", self.fates());
             sleep(Duration::from_millis(20)).await;
         }
-        // Whoever asks gets the same.
+        // A requested snapshot must be equal.
         self.people.iter().for_each(|person| person.ask_for_snapshot());
         let answered = |person: &Arc<Person>| {
             let notes = person.notes();
             notes.snapshot.as_ref() == Some(&notes.view)
         };
-        self.wait_for("a snapshot is the same", || self.people.iter().all(answered)).await;
+        self.wait_for("equal snapshots", || self.people.iter().all(answered)).await;
         self.faultless();
     }
 
     pub fn mark(&self) -> Mark {
         let at = |person: &Arc<Person>| {
             let notes = person.notes();
-            let stay = notes.stays.last().expect("somebody who is in");
+            let stay = notes.stays.last().expect("a joined person");
             (stay.number, stay.sent.len())
         };
         Mark(self.people.iter().map(at).collect())
     }
 
-    /// How many have begun afresh since.
+    /// Counts the people who have started a new session since the mark.
     pub fn new_stays(&self, mark: &Mark) -> usize {
         let stays = self.people.iter().zip(&mark.0);
         stays.filter(|(person, (stay, _))| person.notes().stays.last().is_none_or(|now| now.number != *stay)).count()
     }
 
-    /// Every so often one of them says something, to one other or to all.
+    /// Lets a random person send a message at this interval, to one peer or to all.
     pub fn talk(&self, every: Duration) -> Talk {
         let people = self.people.clone();
         Talk(tokio::spawn(async move {
@@ -104,15 +104,15 @@ impl Crowd {
         }))
     }
 
-    /// Until they have said so many more.
+    /// Waits until this many more messages have been sent.
     pub async fn says(&self, more: usize) {
         let of = |person: &Arc<Person>| person.notes().stays.iter().map(|stay| stay.sent.len()).sum::<usize>();
         let said = || self.people.iter().map(of).sum::<usize>();
         let enough = said() + more;
-        self.wait_for("more is said", || said() >= enough).await;
+        self.wait_for("more messages", || said() >= enough).await;
     }
 
-    /// Everybody says something to each other and to all, and all of it is heard.
+    /// Makes everybody send a message to each peer and to all, and waits until all have arrived.
     pub async fn exchange(&self) {
         let mark = self.mark();
         for person in &self.people {
@@ -123,15 +123,15 @@ impl Crowd {
             person.tell(None);
         }
         self.whole(Some(&mark)).await;
-        assert_eq!(self.new_stays(&mark), 0, "while all was well somebody began afresh\n{}", self.fates());
+        assert_eq!(self.new_stays(&mark), 0, "new sessions without a fault\n{}", self.fates());
     }
 
-    /// Until this is true of everybody.
+    /// Waits until a condition holds for everybody.
     pub async fn until(&self, what: &str, holds: impl Fn(&Notes) -> bool) {
         self.until_some(what, self.people.len(), holds).await;
     }
 
-    /// Until this is true of so many.
+    /// Waits until a condition holds for at least this many people.
     pub async fn until_some(&self, what: &str, least: usize, holds: impl Fn(&Notes) -> bool) {
         let number = || self.people.iter().filter(|person| holds(&person.notes())).count();
         self.wait_for(what, || number() >= least).await;
@@ -145,14 +145,14 @@ impl Crowd {
         }
     }
 
-    /// The longest that anybody was not in, and how often anybody was not.
+    /// Returns the longest interruption of anybody, and the number of interruptions.
     pub fn gaps(&self) -> (Duration, usize) {
         let gaps: Vec<Duration> = self.people.iter().flat_map(|person| person.notes().gaps.clone()).collect();
         (gaps.iter().max().copied().unwrap_or_default(), gaps.len())
     }
 
-    /// Nobody has seen what docs/PROTOCOL.md rules out, and nothing was heard twice, out of its order, or by whom it was
-    /// not said to: at any moment.
+    /// Asserts that nobody has ever received anything that docs/PROTOCOL.md rules out: no message twice, out of order,
+    /// or meant for somebody else.
     pub fn faultless(&self) {
         for room in self.rooms().values() {
             let notes: Vec<_> = room.iter().map(|person| person.notes()).collect();
@@ -169,18 +169,18 @@ impl Crowd {
                     for (from, n) in &stay.heard {
                         let before = last.insert(from, n);
                         assert!(before < Some(n), "{} heard {n} of {from} after {before:?}", one.id);
-                        // Of those who are not asked any more nobody knows what they said.
+                        // The messages of people who were dropped from the checks are unknown.
                         let Some(&(who, at)) = known.get(from) else { continue };
                         let sent = &notes[who].stays[at].sent[*n as usize];
                         let meant = notes[who].id != one.id && sent.to.as_ref().is_none_or(|to| *to == one.id);
-                        assert!(meant, "{} heard what was not for it: {sent:?} of {}", one.id, notes[who].id);
+                        assert!(meant, "{} received a message to another peer: {sent:?} of {}", one.id, notes[who].id);
                     }
                 }
             }
         }
     }
 
-    /// What everybody has met with, where it is not the same for all.
+    /// Describes what people experienced, grouped by equal experiences.
     pub fn fates(&self) -> String {
         let mut fates = BTreeMap::<String, usize>::new();
         for person in &self.people {
@@ -209,11 +209,11 @@ impl Crowd {
             for receiver in &notes {
                 for sender in notes.iter().filter(|sender| sender.id != receiver.id) {
                     let lasted = |notes: &Notes| {
-                        let stay = notes.stays.last().expect("somebody who is in");
+                        let stay = notes.stays.last().expect("a joined person");
                         marks.contains_key(&stay.number)
                     };
                     if lasted(receiver) && lasted(sender) {
-                        let said = sender.stays.last().expect("somebody who is in");
+                        let said = sender.stays.last().expect("a joined person");
                         heard(receiver, said, marks[&said.number])
                             .map_err(|why| format!("{room}, {} of {}: {why}", receiver.id, sender.id))?;
                     }
@@ -224,7 +224,7 @@ impl Crowd {
     }
 }
 
-/// Somebody knows exactly the others, in the order in which those know each other.
+/// Checks that a person knows exactly the others, in the same order as they know each other.
 fn one_roster(one: &Notes, all: &[MutexGuard<'_, Notes>]) -> Result<(), String> {
     if !one.is_in {
         return Err("is not in".into());
@@ -255,12 +255,12 @@ fn one_roster(one: &Notes, all: &[MutexGuard<'_, Notes>]) -> Result<(), String> 
     Ok(())
 }
 
-/// All that was said to somebody since then and not refused has been heard, once and in order.
+/// Checks that all messages to a person since then, except rejected ones, have arrived once and in order.
 fn heard(receiver: &Notes, said: &Stay, since: usize) -> Result<(), String> {
     let meant = |sent: &Sent| !sent.refused && sent.to.as_ref().is_none_or(|to| *to == receiver.id);
     let sent = said.sent.iter().enumerate().skip(since);
     let due: Vec<u64> = sent.filter(|(_, sent)| meant(sent)).map(|(n, _)| n as u64).collect();
-    let stay = receiver.stays.last().expect("somebody who is in");
+    let stay = receiver.stays.last().expect("a joined person");
     let heard = stay.heard.iter().filter(|(number, n)| *number == said.number && *n >= since as u64);
     let heard: Vec<u64> = heard.map(|(_, n)| *n).collect();
     if heard == due {

@@ -1,4 +1,4 @@
-//! A real engine: redis-server, with nothing on a disk.
+//! A real redis-server without persistence.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -21,19 +21,19 @@ impl Engine {
         engine
     }
 
-    /// As by kill -9: all that it knew is lost.
+    /// Kills the server, which loses all data.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Where it was, and with nothing.
+    /// Starts the server at the same address without data.
     pub async fn restart(&mut self) {
         self.process = spawn(self.address);
         self.answers().await;
     }
 
-    /// Stands still: connections to it stay open, and nothing is answered.
+    /// Suspends the process: connections stay open, and nothing is answered.
     pub fn pause(&self) {
         signal(&self.process, "STOP");
     }
@@ -42,25 +42,25 @@ impl Engine {
         signal(&self.process, "CONT");
     }
 
-    /// How often it has been asked for this, by whomever: what is said to it, and what scripts say in it.
+    /// Counts the calls of a command by all clients and scripts.
     pub async fn calls(&self, command: &str) -> u64 {
-        let text = self.ask("INFO commandstats").await.expect("an engine");
+        let text = self.ask("INFO commandstats").await.expect("a running Redis");
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
         line.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
     }
 
-    /// How often it has been asked for anything.
+    /// Counts all commands.
     pub async fn all_calls(&self) -> u64 {
-        let text = self.ask("INFO stats").await.expect("an engine");
+        let text = self.ask("INFO stats").await.expect("a running Redis");
         let line = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
         line.unwrap_or_else(|| panic!("no total in {text}")).parse().unwrap()
     }
 
     async fn answers(&self) {
-        eventually("the engine's answer", async || self.ask("PING").await.is_some()).await;
+        eventually("the store's response", async || self.ask("PING").await.is_some()).await;
     }
 
-    /// What it answers to one line.
+    /// Returns the response to one command line.
     async fn ask(&self, line: &str) -> Option<String> {
         let mut tcp = TcpStream::connect(self.address).await.ok()?;
         tcp.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).await.ok()?;

@@ -1,9 +1,8 @@
-//! Several servers as they are run, with a real engine and a real nginx, and broken on purpose. Whatever happens, once
-//! it is over all rosters are the same, nobody is in a room who is not there, and what two said to each other who both
-//! stayed has come once and in order: [`crowd::Crowd::whole`].
+//! Fault injection with several servers in production form, a real Redis and a real nginx. After every fault, all
+//! rosters are equal and list exactly the members that are present, and the messages between two people whose sessions
+//! lasted have arrived once and in order: [`crowd::Crowd::whole`].
 //!
-//! What a room decides over several servers is tried at length in `tests/cluster/`, in a time that is made up; here it
-//! is seen that the programs do it.
+//! `tests/cluster/` covers the replication of rooms in depth on a virtual clock; these tests run the real programs.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Somebody who means to stay: comes back by itself, at whichever server answers, numbers what it says, acknowledges
-//! what it hears, and remembers all of both.
+//! Persistent client: reconnects to whichever server responds, numbers and acknowledges messages, and records
+//! everything that it sends and receives.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,57 +19,57 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::common::client::upgrade;
 use crate::view::View;
 
-/// Who hears nothing for so long gives its connection up: the servers of these tests ping every second.
+/// Silence after which the client gives up a connection; the servers of these tests ping every second.
 const DEAD: Duration = Duration::from_millis(2_500);
-/// A door that does not open in this time is not tried any longer.
+/// Timeout for opening a connection.
 const DOOR: Duration = Duration::from_millis(1_500);
-/// So long a join may take, if the server it comes from has to be found dead first.
+/// Timeout for joining, which may include the detection of a dead server.
 const JOIN: Duration = Duration::from_secs(12);
-/// After so many messages the server is told that they have come.
+/// Messages after which the client acknowledges.
 const ACK_MESSAGES: u64 = 12;
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// All that was said and heard from one `welcome` to the next.
+/// Messages sent and received in one session, from one `welcome` to the next.
 #[derive(Debug)]
 pub struct Stay {
-    /// Of all stays of this process.
+    /// Unique in this process.
     pub number: usize,
     pub sent: Vec<Sent>,
-    /// Which stay said it, and its how manyth message it was.
+    /// Number of the sender's session, and index of the message in it.
     pub heard: Vec<(usize, u64)>,
 }
 
-/// One message; its number is its place.
+/// One message; its number is its index.
 #[derive(Debug)]
 pub struct Sent {
-    /// `None`: to everybody else.
+    /// Recipient; `None` for everybody else.
     pub to: Option<String>,
-    /// The server has said that it was not carried out.
+    /// The server reported that it was not carried out.
     pub refused: bool,
 }
 
-/// What somebody knows.
+/// State and history of a client.
 #[derive(Debug, Default)]
 pub struct Notes {
     pub is_in: bool,
     pub id: String,
     pub view: View,
     pub stays: Vec<Stay>,
-    /// That its server has said so, and has not taken it back.
+    /// The server reported `degraded`, and has not reported its end.
     pub degraded: bool,
     pub was_degraded: bool,
-    /// What `sync` was answered with, while its answer is waited for.
+    /// Response to `sync`, once it has arrived.
     pub snapshot: Option<View>,
     pub unacknowledged: VecDeque<(u64, String)>,
-    /// What must not be, by docs/PROTOCOL.md.
+    /// Violations of docs/PROTOCOL.md.
     pub wrong: Vec<String>,
-    /// How connections have ended, and codes of errors, for the messages of failures.
+    /// Ends of connections and error codes, shown when a test fails.
     pub fate: Vec<String>,
-    /// From the end of a connection to the next `welcome` or `resumed`.
+    /// Interruptions: from the end of a connection to the next `welcome` or `resumed`.
     pub gaps: Vec<Duration>,
     secret: Option<String>,
-    /// The numbers of the last message that has come, of the last one acknowledged, and of the last one said.
+    /// Numbers of the last message received, of the last one acknowledged, and of the last one sent.
     last: u64,
     acknowledged: u64,
     number: u64,
@@ -83,7 +83,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Goes in by the first of these doors that opens, and by the next one when that has closed.
+    /// Joins at the first of these servers that responds, and at the next one when the connection ends.
     pub fn enter(room: &str, name: &str, doors: Vec<SocketAddr>) -> Self {
         let (say, said) = unbounded_channel();
         let notes = Arc::<Mutex<Notes>>::default();
@@ -95,7 +95,7 @@ impl Person {
         self.notes.lock().unwrap()
     }
 
-    /// Says something to one other, or to all; who is between two connections says it when it is back.
+    /// Sends a message to one peer, or to all. Between two connections it is sent after the reconnect.
     pub fn tell(&self, to: Option<String>) {
         let message = {
             let mut notes = self.notes();
@@ -118,19 +118,19 @@ impl Person {
             message["seq"] = json!(notes.number);
             let (number, text) = (notes.number, message.to_string());
             notes.unacknowledged.push_back((number, text));
-            // With the stay, so that nothing of the last one is said in the next.
+            // With the session's number, so that no message of one session is sent in the next.
             json!({"stay": notes.stays.last().map(|stay| stay.number), "number": number})
         };
         let _ = self.say.send(text);
     }
 
-    /// Asks for the roster as the server has it.
+    /// Requests the roster from the server.
     pub fn ask_for_snapshot(&self) {
         self.notes().snapshot = None;
         self.say(json!({"type": "sync"}));
     }
 
-    /// Is gone without a word, as by a crash.
+    /// Disappears without `leave`, like a crashed client.
     pub fn vanish(&self) {
         self.task.abort();
     }
@@ -142,12 +142,12 @@ impl Drop for Person {
     }
 }
 
-/// What the task of a person has.
+/// State of a client's task.
 struct Life {
     room: String,
     name: String,
     doors: Vec<SocketAddr>,
-    /// The door that is tried next.
+    /// Index of the server to try next.
     at: usize,
     notes: Arc<Mutex<Notes>>,
     said: UnboundedReceiver<Value>,
@@ -179,7 +179,7 @@ impl Life {
         upgrade(tcp, &self.room).await.ok()
     }
 
-    /// One connection, from the join to its end; for how long to wait before the next one.
+    /// Runs one connection from the join to its end. Returns the delay before the next one.
     async fn stay(&mut self, mut socket: Socket, lost: &mut Option<Instant>) -> Duration {
         let mut wait = Duration::from_millis(fastrand::u64(0..100));
         let join = self.notes().join(&self.name);
@@ -189,7 +189,7 @@ impl Life {
         let mut deadline = Instant::now() + JOIN;
         loop {
             let frame = tokio::select! {
-                // What is there has come in time, however late this is.
+                // Data that has arrived is in time, however late it is read.
                 biased;
                 frame = socket.next() => frame,
                 Some(said) = self.said.recv() => {
@@ -256,7 +256,8 @@ impl Notes {
         join.to_string()
     }
 
-    /// What was ordered to be said, unless it will be said on coming back or never more.
+    /// Returns a message that is to be sent now. Returns `None` if it will be sent after the reconnect, or if its
+    /// session has ended.
     fn text_of(&self, said: &Value) -> Option<String> {
         let now = self.is_in && said["stay"] == json!(self.stays.last().map(|stay| stay.number));
         let text =
@@ -264,7 +265,7 @@ impl Notes {
         now.then(|| text(said["number"].as_u64().expect("a number"))).flatten()
     }
 
-    /// Takes a message; what is to be answered at once.
+    /// Processes a message. Returns the messages to send in response.
     fn take(&mut self, message: Value) -> Vec<String> {
         if let Some(seq) = message["seq"].as_u64() {
             if !self.is_in || seq != self.last + 1 {
@@ -284,7 +285,7 @@ impl Notes {
             "error" => self.refused(&message),
             "roster" => {
                 let snapshot = View::of(&message);
-                // Other than ours only where the servers had lost something.
+                // It may differ from the client's view only if the servers had lost state.
                 if snapshot.version == self.view.version && snapshot != self.view {
                     self.wrong.push(format!("R17: {snapshot:?} is not {:?}", self.view));
                 }

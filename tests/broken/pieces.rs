@@ -1,4 +1,4 @@
-//! Recordings on their way through nginx, to whichever server there is.
+//! Recording uploads through nginx to changing servers.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::common::upload::{TOKEN, Upload, admin, begin, length, media};
 use crate::common::{eventually, within};
 use crate::stage::Stage;
 
-/// The longest piece in bytes (R86).
+/// Maximum bytes of a piece (R86).
 const PIECE: usize = 4 * 1024 * 1024;
 
 #[tokio::test]
@@ -25,15 +25,15 @@ async fn a_piece_goes_through_nginx_and_nothing_longer_does() {
     assert_eq!(upload.put(0, media(0, PIECE)).await.status, 200);
     assert_eq!(fs::metadata(folder.only(".part")).unwrap().len(), PIECE as u64);
     assert_eq!(upload.put(0, media(0, PIECE + 1)).await.status, 413);
-    // Elsewhere nothing is so long.
+    // Other requests have a lower limit.
     assert_eq!(send(address, "POST", "/signal-api/v1/leave", &[], vec![b' '; 5 * 1024]).await.status, 413);
 }
 
-/// As a page does: again, until somebody takes it.
+/// Uploads a piece like a page, which retries until a server accepts it.
 async fn put(upload: &Upload, offset: usize, piece: &[u8]) {
-    eventually("a piece is taken", async || {
+    eventually("a piece to be accepted", async || {
         let answer = upload.put(offset, piece).await;
-        // The half of one may come to the next server behind the whole.
+        // The first half of a piece may reach the next server after the whole piece.
         let replaced = || answer.json()["code"] == "PIECE_REPLACED";
         assert!(answer.status == 200 || answer.status >= 500 || replaced(), "{}", answer.text());
         answer.status == 200
@@ -41,7 +41,7 @@ async fn put(upload: &Upload, offset: usize, piece: &[u8]) {
     .await;
 }
 
-/// Comes back by nginx, as often as it takes.
+/// Reconnects through nginx, with as many attempts as necessary.
 async fn back(stage: &Stage, resume: &Value) -> Client {
     let back = async {
         loop {
@@ -58,10 +58,10 @@ async fn back(stage: &Stage, resume: &Value) -> Client {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    within("Ada is back", back).await
+    within("Ada to reconnect", back).await
 }
 
-/// Waits until Eve is told that somebody records, or no more.
+/// Waits until Eve is notified that a recording has started, or has ended.
 async fn told(eve: &mut Client, on: bool) {
     let expected = if on { json!({"recording": "server"}) } else { json!({}) };
     let told = async {
@@ -72,10 +72,10 @@ async fn told(eve: &mut Client, on: bool) {
             }
         }
     };
-    within("Eve is told", told).await;
+    within("Eve to be notified", told).await;
 }
 
-/// Whether the roster says that somebody records to the server.
+/// Returns whether the roster shows that a recording is uploaded.
 async fn is_shown(eve: &mut Client) -> bool {
     eve.send(json!({"type": "sync"})).await;
     let roster = async {
@@ -126,7 +126,7 @@ async fn a_recording_goes_on_while_its_servers_are_killed_and_come_back() {
     let upload = Upload::new(front, "r", &ada).await;
     put(&upload, 0, &media(0, 100_000)).await;
     told(&mut eve, true).await;
-    // It went where its host is.
+    // nginx forwards it to the host's server.
     assert_eq!(stage.servers[home].metric("roundtable_recordings_pieces_total").await, 1);
 
     // In the middle of a piece.
@@ -134,22 +134,22 @@ async fn a_recording_goes_on_while_its_servers_are_killed_and_come_back() {
     stage.servers[home].kill();
     put(&upload, 100_000, &media(100_000, 200_000)).await;
     let ada = back(&stage, &ada.welcome["resume"]).await;
-    // She has begun a new session, whose join says nothing of it: the servers keep the sign (R107).
-    eventually("the recording is shown", async || is_shown(&mut eve).await).await;
+    // Her new session's join does not mention the recording: the servers keep the marker (R107).
+    eventually("the recording to be shown", async || is_shown(&mut eve).await).await;
 
-    // It is back, and nginx leads everything of this room to it, but its people are elsewhere.
+    // The server is back, and nginx forwards everything of this room to it, but its members are on another server.
     stage.servers[home].begin().await;
     let mut end = 200_000;
-    eventually("pieces come to it again", async || {
+    eventually("pieces to reach it again", async || {
         put(&upload, end, &media(end, end + 1_000)).await;
         end += 1_000;
         stage.servers[home].metric("roundtable_recordings_pieces_total").await > 0
     })
     .await;
     assert_eq!(stage.servers[home].members().await, 0);
-    // A host begins there, too: what was before ends with what it had.
-    // As soon as it has found the engine: until then it says that it cannot know.
-    eventually("a host may begin", async || {
+    // A host can start a recording there, too, which ends the previous one. Until the server has found the store, it
+    // responds that it cannot know the host.
+    eventually("a recording to start", async || {
         let answer = begin(front, "r", &ada.welcome["resume"]).await;
         assert!([200, 503].contains(&answer.status), "{}", answer.text());
         answer.status == 200
@@ -162,7 +162,7 @@ async fn a_recording_goes_on_while_its_servers_are_killed_and_come_back() {
     assert!(fs::read(first).unwrap() == media(0, end));
     told(&mut eve, false).await;
 
-    // Whoever runs them sees the same by each of them.
+    // The operator gets the same list from each server.
     let list = admin(front, "GET", "/recordings", &[]).await.json();
     let sizes: Vec<_> =
         list["data"]["recordings"].as_array().unwrap().iter().map(|each| each["bytes"].clone()).collect();

@@ -1,4 +1,4 @@
-//! Servers, an engine between them, what lies between it and each, and nginx before them: all of it real.
+//! Real servers, a real store, a proxy between the store and each server, and nginx in front of them.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command};
@@ -12,10 +12,10 @@ use crate::common::proxy::{Proxy, Weather};
 use crate::common::{eventually, http, metric};
 use crate::engine::Engine;
 
-/// One stage at a time: what is tried on one would be late on another.
+/// Serializes the stages, because concurrent ones would slow each other down.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Short enough for tests, and long enough for a machine that is busy.
+/// Short enough for tests, and long enough for a busy machine.
 const SETTINGS: [(&str, &str); 8] = [
     ("ROUNDTABLE_RESUME_KEY", "the same on all servers, as it has to be"),
     ("ROUNDTABLE_RESUME_WINDOW", "3s"),
@@ -36,14 +36,14 @@ pub struct Stage {
 
 pub struct Server {
     pub address: SocketAddr,
-    /// What lies between it and the engine.
+    /// Proxy between the server and the store.
     pub way: Proxy,
     settings: Vec<(String, String)>,
     running: Option<Running>,
 }
 
 impl Stage {
-    /// So many servers that run, with these settings beside the stage's own, which they win over.
+    /// Starts servers. `settings` override the stage's defaults.
     pub async fn set(servers: usize, settings: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().await;
         let engine = Engine::start(place()).await;
@@ -56,13 +56,13 @@ impl Stage {
         Self { servers: all, engine, front, _turn: turn }
     }
 
-    /// All servers, for the how manyth person, who begins at another one than the one before.
+    /// Returns all servers, starting with a different one for each number.
     pub fn doors(&self, number: usize) -> Vec<SocketAddr> {
         let count = self.servers.len();
         (0..count).map(|at| self.servers[(number + at) % count].address).collect()
     }
 
-    /// Of all servers that run together.
+    /// Returns the sum of a metric over all running servers.
     pub async fn sum(&self, name: &str) -> u64 {
         let mut sum = 0;
         for server in &self.servers {
@@ -73,7 +73,7 @@ impl Stage {
         sum
     }
 
-    /// The servers have as many members as there are people, and none of anybody else.
+    /// Waits until the servers count exactly this many connections and members.
     pub async fn counts(&self, people: usize) {
         for name in ["roundtable_sockets", "roundtable_members"] {
             eventually(name, async || self.sum(name).await == people as u64).await;
@@ -94,50 +94,50 @@ impl Server {
         server
     }
 
-    /// How many members it has.
+    /// Returns the number of members on this server.
     pub async fn members(&self) -> u64 {
         self.metric("roundtable_members").await
     }
 
     pub async fn metric(&self, name: &str) -> u64 {
-        metric(self.running.as_ref().expect("a server that runs").ops, name).await
+        metric(self.running.as_ref().expect("a running server").ops, name).await
     }
 
     pub fn has_said(&mut self, text: &str) -> bool {
         self.running.as_mut().is_some_and(|running| running.has_said(text))
     }
 
-    /// Where it was, as a new process.
+    /// Starts the server as a new process with the same addresses.
     pub async fn begin(&mut self) {
         let settings: Vec<_> = self.settings.iter().map(|(name, value)| (&**name, &**value)).collect();
         let running = Running::spawn(program(BINARY, &settings));
         let ops = running.ops;
         self.running = Some(running);
-        eventually("a server that is ready", async || http::ask(ops, "GET", "/readyz", &[]).await.status == 200).await;
+        eventually("the server to be ready", async || http::ask(ops, "GET", "/readyz", &[]).await.status == 200).await;
     }
 
-    /// As by kill -9.
+    /// Kills the process, like kill -9.
     pub fn kill(&mut self) {
-        self.running.take().expect("a server that runs");
+        self.running.take().expect("a running server");
     }
 
-    /// As by a stop of its container: when it has ended by itself.
+    /// Stops the server with SIGTERM, like a container, and waits for its end.
     pub async fn stop(&mut self) {
-        let mut running = self.running.take().expect("a server that runs");
+        let mut running = self.running.take().expect("a running server");
         running.signal("TERM");
         assert!(running.ended().await.success());
     }
 
-    /// Stands still: connections to it stay open, and nothing is answered.
+    /// Suspends the process: connections stay open, and nothing is answered.
     pub fn pause(&self) {
-        signal(&self.running.as_ref().expect("a server that runs").child, "STOP");
+        signal(&self.running.as_ref().expect("a running server").child, "STOP");
     }
 
     pub fn wake(&self) {
-        signal(&self.running.as_ref().expect("a server that runs").child, "CONT");
+        signal(&self.running.as_ref().expect("a running server").child, "CONT");
     }
 
-    /// Nothing passes between it and the engine, and nobody is told.
+    /// Drops all data between the server and the store, without an error.
     pub fn cut_off(&self) {
         self.way.set(Weather { deaf_client: true, deaf_server: true, ..Weather::default() });
     }
@@ -152,8 +152,7 @@ pub fn signal(process: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// An address of this machine that is free, and stays so while who listens there is being started anew: below the ports
-/// that systems give to outgoing connections.
+/// Returns a free local address that stays free while its server restarts: below the range of ephemeral ports.
 fn place() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;

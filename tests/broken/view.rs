@@ -1,8 +1,8 @@
-//! A roster as somebody knows it: from snapshots and changes, by docs/PROTOCOL.md.
+//! A client's view of the roster, built from snapshots and changes as described in docs/PROTOCOL.md.
 
 use serde_json::Value;
 
-/// Everybody else, in the order in which they joined.
+/// All other members in the order of joining.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     pub version: u64,
@@ -22,7 +22,7 @@ impl Peer {
 }
 
 impl View {
-    /// Of a `welcome` or a `roster`.
+    /// Reads a `welcome` or a `roster`.
     pub fn of(snapshot: &Value) -> Self {
         let peers = snapshot["peers"].as_array().expect("peers").iter().map(Peer::of).collect();
         Self { version: snapshot["version"].as_u64().expect("a version"), peers }
@@ -32,7 +32,7 @@ impl View {
         self.peers.iter().any(|peer| peer.id == id)
     }
 
-    /// Takes a change; what is wrong with it, if anything is.
+    /// Applies a change. The error describes a violation of the protocol.
     pub fn take(&mut self, message: &Value, own: &str) -> Result<(), String> {
         let Some(version) = message["version"].as_u64() else { return Ok(()) };
         let wrong = |rule: &str| Err(format!("{rule}: {message} for {self:?}"));

@@ -1,4 +1,4 @@
-//! A cluster of three, each with a third of the rooms.
+//! A Redis cluster of three masters, each with a third of the slots.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ impl Cluster {
         Self::start_with(0).await
     }
 
-    /// With so many replicas of each.
+    /// Starts a cluster with this many replicas for each master.
     async fn start_with(replicas: usize) -> Self {
         let count = 3 * (1 + replicas);
         let (ports, buses) = (free_ports::<6>(), free_ports::<6>());
@@ -64,7 +64,7 @@ impl Cluster {
         self.says(node, command, |_| true).await.trim().to_owned()
     }
 
-    /// On which node a room is, and in which slot.
+    /// Returns the node and the slot of a room.
     async fn place(&self, room: &RoomName) -> (usize, String) {
         let slot = self.say(0, &["cluster", "keyslot", room.as_str()]).await;
         let thirds = [5461, 10923, 16384];
@@ -105,13 +105,13 @@ async fn a_room_may_move_within_a_cluster() {
         assert_eq!(cluster.say(node, &["cluster", "setslot", &slot, "node", &to_id]).await, "OK");
     }
 
-    // Whose subscription has ended notices, and finds the room where it is.
+    // The server whose subscription has ended notices, and finds the room on its new node.
     a.disconnected().await;
     a.connected().await;
     assert!(
         matches!(a.ask(&room, place.fetch(1)).await, Answer::Entries { number: 2, entries: Some(log) } if log.len() == 1)
     );
-    // Who asks at the old place is told, and finds it too.
+    // A server that asks the old node is redirected, and finds the room too.
     let mut b = b;
     while b.try_ask(&room, place.fetch(1)).await.is_err() {}
     while let Ok(event) = b.events.try_recv() {
@@ -123,7 +123,7 @@ async fn a_room_may_move_within_a_cluster() {
     assert_eq!(a.entry(&room).await.1.number, 3);
 }
 
-/// What one tells arrives at another, at last: while a cluster agrees about itself, connections come and go.
+/// Repeats a message until it arrives, because connections are replaced while a cluster settles.
 async fn reaches(from: &Server, to: &mut Server, room: &RoomName) {
     let began = Instant::now();
     loop {
@@ -159,7 +159,7 @@ async fn a_node_may_die_and_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_may_take_a_nodes_place() {
     let mut cluster = Cluster::start_with(1).await;
-    // They have what their masters have.
+    // The replicas are in sync with their masters.
     for at in 0..6 {
         cluster.says(at, &["role"], |role| role.starts_with("master") || role.contains("connected")).await;
     }

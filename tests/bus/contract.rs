@@ -1,4 +1,4 @@
-//! What every engine does for servers: the promises of `bus`, seen from outside.
+//! Contract of [`Bus`](roundtable::cluster::bus::Bus), which every store must satisfy.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use roundtable::protocol::{PeerName, RoomName};
 
 use crate::server::{LONG, Server, act, act_of, new_room};
 
-/// An engine that runs.
+/// Running store.
 pub trait Engine: Sync {
-    /// Another server.
+    /// Connects another server without waiting.
     fn server(&self, limits: Limits) -> Server;
 
-    /// Another one, which is connected.
+    /// Connects another server and waits for the connection.
     fn join(&self) -> impl Future<Output = Server> {
         self.join_with(Limits::default())
     }
@@ -29,7 +29,7 @@ pub trait Engine: Sync {
     }
 }
 
-/// A test for each promise, of an engine that is made by this.
+/// Generates one test per promise, each with a store made by the expression.
 macro_rules! keeps_its_promises {
     ($engine:expr) => {
         crate::contract::keeps_its_promises!($engine =>
@@ -46,7 +46,7 @@ macro_rules! keeps_its_promises {
             crate::contract::$promise(&$engine).await;
         })*
 
-        /// The same on one engine.
+        /// Runs all promises against one store.
         #[allow(dead_code)]
         pub async fn all(engine: &impl crate::contract::Engine) {
             $(eprintln!("{}", stringify!($promise));
@@ -81,7 +81,7 @@ pub async fn who_is_in_may_ask_to_come_in_again(engine: &impl Engine) {
         let Answer::Attached { incarnation, number, others, .. } = answer else { panic!("{answer:?}") };
         assert_eq!((incarnation, number, others), (place.incarnation, 1, Vec::new()));
     }
-    // Who was in that record, and is not any more, was put out.
+    // A node that is no longer in this record was evicted.
     let (other, after) = (a.post(), Some(place.incarnation));
     assert_eq!(a.ask(&room, Request::Attach { post: other, after }).await, Answer::NotAttached);
     a.nothing_came(&room, &place).await;
@@ -91,16 +91,16 @@ pub async fn records_come_one_after_the_other(engine: &impl Engine) {
     let (mut a, room) = (engine.join().await, new_room());
     let place = a.attach(&room).await;
     let (born, now) = (Duration::from_millis(place.incarnation.born), a.bus.clock());
-    assert!(born <= now && born + LONG > now, "born at {born:?} by the engine's clock, {now:?}");
+    assert!(born <= now && born + LONG > now, "born at {born:?}, but the store's clock is at {now:?}");
     a.ask(&room, place.detach()).await;
     a.entry(&room).await;
-    // One that was made by a clock far ahead.
+    // A record that was created by a clock far ahead.
     let founder = a.post();
     let after = Some(Incarnation { born: place.incarnation.born + 1_000_000, founder });
     let answer = a.ask(&room, Request::Attach { post: founder, after }).await;
     let Answer::Attached { incarnation, .. } = answer else { panic!("{answer:?}") };
     assert_eq!(incarnation.born, place.incarnation.born + 1_000_001);
-    // It is another one now.
+    // The record has been replaced.
     assert_eq!(a.ask(&room, place.fetch(0)).await, Answer::Unknown);
 }
 
@@ -130,7 +130,7 @@ pub async fn acts_get_numbers(engine: &impl Engine) {
             let (of, entry) = server.entry(&room).await;
             assert_eq!((of, entry.number), (first.incarnation, 3 + at as u64));
             assert_eq!(entry.body, Body::Act { post: first.post, own: *own, act: act.clone() });
-            assert!(entry.time >= last, "time does not go back");
+            assert!(entry.time >= last, "time went back");
             last = entry.time;
         }
         let (_, entry) = server.entry(&room).await;
@@ -199,7 +199,7 @@ pub async fn a_log_has_bounded_bytes(engine: &impl Engine) {
     let place = a.attach(&room).await;
     for number in 2..6 {
         a.ask(&room, place.append(vec![(number, act(number))])).await;
-        // One entry has more than half of that.
+        // Each entry takes more than half of that.
         for (after, there) in [(number - 2, None), (number - 1, Some(1))] {
             let answer = a.ask(&room, place.fetch(after)).await;
             let Answer::Entries { entries, .. } = answer else { panic!("{answer:?}") };
@@ -212,7 +212,9 @@ pub async fn a_log_has_up_to_16_kib_or_one_entry(engine: &impl Engine) {
     let (mut a, room) = (engine.join().await, new_room());
     let place = a.attach(&room).await;
     let acts = (1..=BATCH as u64).map(|own| (own, act_of(5_000))).collect();
-    let Answer::Done { number } = a.ask(&room, place.append(acts)).await else { panic!("acts are appended") };
+    let Answer::Done { number } = a.ask(&room, place.append(acts)).await else {
+        panic!("expected that acts are appended")
+    };
     let mut kept = Vec::new();
     for after in (0..number).rev() {
         let answer = a.ask(&room, place.fetch(after)).await;
@@ -221,7 +223,7 @@ pub async fn a_log_has_up_to_16_kib_or_one_entry(engine: &impl Engine) {
     }
     let bytes: usize = kept.iter().map(|entry| to_bytes(entry).len()).sum();
     assert!(kept.len() > 1 && bytes <= 16 * 1024, "{} entries, {bytes} bytes", kept.len());
-    // The latest one is kept, whatever it has.
+    // The latest entry is kept, whatever its size.
     let large = act_of(30_000);
     a.ask(&room, place.append(vec![(BATCH as u64 + 1, large.clone())])).await;
     assert_eq!(a.ask(&room, place.fetch(number - 1)).await, Answer::Entries { number: number + 1, entries: None });
@@ -242,7 +244,7 @@ pub async fn who_goes_is_told(engine: &impl Engine) {
     }
     assert_eq!(a.ask(&room, first.detach()).await, Answer::NotAttached);
     assert_eq!(b.ask(&room, second.detach()).await, Answer::Done { number: 4 });
-    // With the last the record goes.
+    // The record is deleted when the last node leaves.
     assert_eq!(b.ask(&room, second.detach()).await, Answer::Unknown);
     b.entry(&room).await;
     let third = b.attach(&room).await;
@@ -282,11 +284,11 @@ pub async fn records_expire(engine: &impl Engine) {
     let mut a = engine.join_with(Limits { lasts, ..Limits::default() }).await;
     let (room, began) = (new_room(), a.bus.clock());
     let place = a.attach(&room).await;
-    // Not while it is read.
+    // Reading keeps the record.
     while a.bus.clock() < began + 2 * lasts {
         assert!(matches!(a.ask(&room, place.fetch(0)).await, Answer::Entries { entries: Some(_), .. }));
     }
-    // Who is not in keeps nothing.
+    // A node that is not attached does not keep it.
     let other = a.post();
     let read = a.bus.clock();
     let stranger = Request::Fetch { post: other, incarnation: place.incarnation, after: 0 };
@@ -310,7 +312,7 @@ pub async fn messages_go_to_one_server(engine: &impl Engine) {
         a.bus.tell(&room, b.id, text.clone());
     }
     for text in &texts {
-        assert_eq!(b.told(&room).await, text, "each once, in order");
+        assert_eq!(b.told(&room).await, text, "lost, repeated or out of order");
     }
     for (server, place) in [(&mut a, &first), (&mut b, &second), (&mut c, &third)] {
         server.nothing_came(&room, place).await;
@@ -325,7 +327,7 @@ pub async fn messages_come_as_they_are(engine: &impl Engine) {
         a.bus.tell(&room, b.id, bytes.clone());
         assert!(b.told(&room).await == bytes, "{} bytes", bytes.len());
     }
-    // To oneself.
+    // Sent to itself.
     b.bus.tell(&room, b.id, Bytes::from_static(b"own"));
     assert_eq!(b.told(&room).await, "own");
     assert!(a.events.try_recv().is_err());
@@ -338,10 +340,10 @@ pub async fn a_room_that_was_forgotten_is_silent(engine: &impl Engine) {
     a.bus.forget(&room);
     a.nothing_came(&room, &first).await;
     b.bus.tell(&room, a.id, Bytes::from_static(b"unheard"));
-    // Carried out behind it.
+    // Processed after `forget`.
     b.nothing_came(&room, &second).await;
     a.nothing_came(&room, &first).await;
-    // To come in again is to hear again.
+    // Attaching again subscribes again.
     a.bus.forget(&room);
     let after = Some(first.incarnation);
     a.ask(&room, Request::Attach { post: first.post, after }).await;
@@ -354,7 +356,7 @@ pub async fn leases_end(engine: &impl Engine) {
     let (all, lease) = ([b.id, a.id, crate::server::new_id()], Duration::from_millis(800));
     assert_eq!(a.bus.living(&[]).await, Ok(Vec::new()));
     assert_eq!(a.bus.living(&all).await, Ok(Vec::new()));
-    assert_eq!(a.bus.renew(LONG).await, Ok(false), "it was not said before");
+    assert_eq!(a.bus.renew(LONG).await, Ok(false), "there was no lease before");
     let said = b.bus.clock();
     assert_eq!(b.bus.renew(lease).await, Ok(false));
     assert_eq!(b.bus.renew(lease).await, Ok(true));
@@ -362,7 +364,7 @@ pub async fn leases_end(engine: &impl Engine) {
     while a.bus.living(&all).await.unwrap().len() == 2 {}
     assert!(b.bus.clock() >= said + lease / 2, "too early");
     assert_eq!(a.bus.living(&all).await, Ok(vec![a.id]));
-    assert_eq!(b.bus.renew(lease).await, Ok(false), "it was over");
+    assert_eq!(b.bus.renew(lease).await, Ok(false), "the lease had expired");
 }
 
 pub async fn rooms_have_any_name(engine: &impl Engine) {

@@ -1,4 +1,4 @@
-//! One contract, kept by every engine: the one within the process, real servers of Redis in all the ways there are.
+//! One contract for all stores: the in-process store, and real Redis servers in all supported topologies.
 
 mod clusters;
 mod contract;
@@ -9,7 +9,7 @@ mod secured;
 mod sentinels;
 mod server;
 
-/// The engine within the process.
+/// In-process store.
 mod local {
     use std::sync::Arc;
 
@@ -33,7 +33,7 @@ mod local {
     contract::keeps_its_promises!(Local(LocalEngine::default()));
 }
 
-/// One server.
+/// Single server.
 mod single {
     use crate::contract;
     use crate::redis::Single;

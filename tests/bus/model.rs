@@ -1,4 +1,4 @@
-//! The scripts do what the engine within the process does, whatever they are asked.
+//! Compares the Redis scripts with the in-process store on random requests.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::contract::Engine;
 use crate::redis::Single;
 use crate::server::{Server, act, new_room};
 
-/// What is the same in both: not the time, and the place of a record in the order of all there were.
+/// The part of an answer that is equal in both: without times, and with a record's index in the order of creation.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Answer(Answer),
@@ -47,7 +47,7 @@ fn without_time(entry: Entry) -> Entry {
     Entry { time: Duration::ZERO, ..entry }
 }
 
-/// A request about the record that was the `of`th.
+/// Generates a request about the record with the index `of`.
 fn request(rng: &mut Rng, posts: &[Post], records: &[Incarnation], of: Option<usize>, own: u64) -> Option<Request> {
     let pick = rng.usize(0..8);
     if pick == 0 {
@@ -83,17 +83,17 @@ async fn scripts_do_what_the_model_does() {
         let mut published: Vec<Vec<(usize, Entry)>> = vec![Vec::new(); SERVERS];
         for step in 1..=150_u64 {
             let (at, other) = (rng.usize(0..SERVERS), rng.usize(0..SERVERS));
-            // From time to time one comes back in another life.
+            // Sometimes a server starts a new epoch.
             lives[at] += u64::from(rng.u8(0..12) == 0);
             let posts = [at, other].map(|at| Post { server: servers[at].id, life: lives[at] });
-            // Mostly about the last record, and sometimes about one that is no more.
+            // Mostly about the latest record, sometimes about an earlier one.
             let of = of_model.len().checked_sub(1 + usize::from(rng.u8(0..8) == 0)).or(of_model.len().checked_sub(1));
             let own_rng = &mut rng.clone();
             let Some(to_model) = request(&mut rng, &posts, &of_model, of, step * 10) else { continue };
             let to_engine = request(own_rng, &posts, &of_engine, of, step * 10).unwrap();
             let now = Duration::from_secs(step);
             if model.posts(&room).is_empty() {
-                // The same post makes no two records within a millisecond, but in a test.
+                // The same node creates two records within a millisecond only in tests.
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             let mut told = Vec::new();
@@ -108,9 +108,9 @@ async fn scripts_do_what_the_model_does() {
             }
         }
         for (server, published) in servers.iter_mut().zip(published) {
-            // Who has never asked to come in hears nothing; all have, in so many steps.
+            // A server that has never attached receives nothing; after so many steps, all have.
             for expected in published {
-                let Event::Entry(of, incarnation, entry) = server.event().await else { panic!("no entry") };
+                let Event::Entry(of, incarnation, entry) = server.event().await else { panic!("expected an entry") };
                 assert_eq!(
                     (of, place(&mut of_engine, incarnation), without_time(entry)),
                     (room.clone(), expected.0, expected.1)

@@ -1,4 +1,4 @@
-//! The engine is killed, stands still, has no memory left, or is not there yet.
+//! Outages: Redis is killed, is suspended, has no memory left, or has not started yet.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::contract::Engine;
 use crate::redis::{Single, connect, until};
 use crate::server::{act, act_of, new_room};
 
-/// An answer is given within a second; the rest is for a machine that is busy.
+/// An answer takes at most a second; the rest is reserve for a busy machine.
 const BOUND: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn subscriptions_are_renewed_when_the_engine_is_back() {
         a.connected().await;
         b.connected().await;
         for (room, place) in rooms.iter().zip(&places) {
-            // All subscriptions stand, and what was in the engine is lost.
+            // All subscriptions are restored, and the data of Redis is lost.
             b.bus.tell(room, a.id, Bytes::copy_from_slice(room.as_str().as_bytes()));
             assert_eq!(a.told(room).await, room.as_str());
             assert_eq!(a.ask(room, place.fetch(0)).await, Answer::Unknown);
@@ -60,14 +60,14 @@ async fn what_hung_is_not_carried_out_later() {
     assert!(began.elapsed() >= Duration::from_millis(900) && began.elapsed() < BOUND, "{:?}", began.elapsed());
     a.disconnected().await;
     b.disconnected().await;
-    // At once, while it is known to be away.
+    // Fails immediately while the outage is known.
     let asked = Instant::now();
     assert_eq!(a.try_ask(&room, place.fetch(0)).await, Err(Unavailable));
-    assert!(asked.elapsed() < Duration::from_millis(900), "not after the whole patience");
+    assert!(asked.elapsed() < Duration::from_millis(900), "waited for the whole timeout");
     engine.process.signal("CONT");
     a.connected().await;
     b.connected().await;
-    // What it was asked while it stood still was in its sockets, and has been read.
+    // The request that was sent during the outage was in socket buffers, and has been processed.
     let answer = a.ask(&room, place.fetch(0)).await;
     assert!(matches!(&answer, Answer::Entries { number: 1, entries: Some(log) } if log.len() == 1), "{answer:?}");
 }
@@ -137,9 +137,9 @@ async fn however_much_members_say_there_is_room_for_the_lease() {
     let lease = Duration::from_secs(60);
     let renewed = tokio::spawn(a.bus.renew(lease));
     engine.process.signal("CONT");
-    assert_eq!(renewed.await.unwrap(), Ok(false), "it had none before");
+    assert_eq!(renewed.await.unwrap(), Ok(false), "there was no lease before");
     assert_eq!(a.bus.renew(lease).await, Ok(true));
-    // And what there was room for has come.
+    // Messages that fitted into the queue have arrived.
     assert_eq!(b.told(&room).await, words);
 }
 
@@ -187,7 +187,7 @@ async fn what_finds_no_room_is_lost_and_counted() {
     assert_eq!(metrics.published.get(), 60);
     assert!((40..60).contains(&metrics.lost.get()), "{}", metrics.lost.get());
     engine.process.signal("CONT");
-    // What had room arrives, unless the stop was long enough to be noticed.
+    // Messages that fitted into the queue arrive, unless the outage was long enough to be noticed.
     let mut came = 0;
     while came + metrics.lost.get() < 60 {
         match b.event().await {
@@ -213,7 +213,7 @@ async fn at_maxmemory_rooms_go_on_and_logs_do_not_grow() {
         let output = Command::new("redis-cli").args(["-s", &socket]).args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    // From now on it refuses whatever may enlarge its data.
+    // From now on Redis rejects writes that may enlarge its data.
     assert_eq!(cli(&["config", "set", "maxmemory", "1"]), "OK");
     assert!(cli(&["set", "key", "value"]).starts_with("OOM"));
     let log = format!("rt:{{{}}}:log", room.as_str());
@@ -222,10 +222,10 @@ async fn at_maxmemory_rooms_go_on_and_logs_do_not_grow() {
         (0..entries).map(|at| cli(&["--raw", "lindex", &log, &at.to_string()]).len()).sum()
     };
     let before = bytes();
-    // Servers stay alive, and records too.
+    // Leases and records are still renewed.
     assert_eq!((a.bus.renew(lease).await, b.bus.renew(lease).await), (Ok(true), Ok(false)));
     assert!(matches!(a.ask(&room, first.fetch(5)).await, Answer::Entries { entries: Some(log), .. } if log.len() == 1));
-    // Rooms go on, and their logs do not grow.
+    // Rooms keep working, and their logs do not grow.
     for own in 5..40 {
         assert_eq!(a.ask(&room, first.append(vec![(own, act_of(900))])).await, Answer::Done { number: own + 2 });
         assert!(bytes() <= before, "{} bytes, {before} before", bytes());
@@ -233,7 +233,7 @@ async fn at_maxmemory_rooms_go_on_and_logs_do_not_grow() {
     let acts = (40..60).map(|own| (own, act_of(900))).collect();
     assert_eq!(a.ask(&room, first.append(acts)).await, Answer::Done { number: 61 });
     assert!(bytes() <= before, "{} bytes, {before} before", bytes());
-    // Servers come and go, and with the last one everything goes.
+    // Servers attach and leave, and with the last one all data is deleted.
     let third = c.attach(&room).await;
     assert_eq!((third.number, third.others.len()), (62, 2));
     assert_eq!(c.ask(&new_room(), third.fetch(0)).await, Answer::Unknown);
@@ -242,7 +242,7 @@ async fn at_maxmemory_rooms_go_on_and_logs_do_not_grow() {
     assert_eq!(a.ask(&room, first.detach()).await, Answer::Done { number: 64 });
     assert_eq!(c.ask(&room, third.detach()).await, Answer::Done { number: 65 });
     assert_eq!(cli(&["keys", "rt:{room*"]), "");
-    // Servers connect, and rooms begin.
+    // New servers connect, and new rooms are created.
     let mut d = engine.join().await;
     assert_eq!(d.attach(&new_room()).await.number, 1);
 }

@@ -1,4 +1,4 @@
-//! Real engines, from Debian's package redis-server. They end with the test.
+//! Real Redis servers from Debian's package redis-server. They end with the test.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::server::{LONG, Server, new_id};
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
 static PORTS: AtomicU32 = AtomicU32::new(0);
 
-/// A folder of its own, gone with the test.
+/// Temporary directory, removed on drop.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -41,7 +41,7 @@ impl Drop for Folder {
     }
 }
 
-/// Ports that nobody else is given: below those that the system gives to connections.
+/// Returns ports below the ephemeral range, which the kernel assigns to nobody else.
 pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
     [(); COUNT].map(|()| {
         loop {
@@ -54,7 +54,7 @@ pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
     })
 }
 
-/// A process that is killed at the end.
+/// Process that is killed on drop.
 pub struct Process {
     program: &'static str,
     arguments: Vec<String>,
@@ -98,7 +98,7 @@ impl Drop for Process {
     }
 }
 
-/// One server without a cluster.
+/// Single server without a cluster.
 pub struct Single {
     pub process: Process,
     pub address: String,
@@ -110,7 +110,7 @@ impl Single {
         Self::start_with(&[])
     }
 
-    /// With these arguments besides.
+    /// Starts a server with additional arguments.
     pub fn start_with(arguments: &[&str]) -> Self {
         let folder = Folder::new();
         let socket = folder.path("engine.sock");
@@ -123,7 +123,7 @@ impl Single {
     }
 }
 
-/// Nothing is written down.
+/// Arguments that disable persistence.
 pub fn memory_only() -> [&'static str; 4] {
     ["--save", "", "--appendonly", "no"]
 }
@@ -134,7 +134,7 @@ impl Engine for Single {
     }
 }
 
-/// A server at that address, and what it counts.
+/// Connects a server to an address. Returns it with its metrics.
 pub fn connect(address: &str, ca: Option<&[u8]>, limits: Limits) -> (Server, EngineMetrics) {
     let (id, (sender, events), metrics) = (new_id(), mpsc::channel(4096), EngineMetrics::default());
     let address = Address::parse(address, ca).unwrap();
@@ -142,7 +142,7 @@ pub fn connect(address: &str, ca: Option<&[u8]>, limits: Limits) -> (Server, Eng
     (Server::new(id, bus, events), metrics)
 }
 
-/// Says something to an engine by its own client, until it answers so.
+/// Repeats a redis-cli command until its output satisfies the condition.
 pub async fn until(arguments: &[&str], says: impl Fn(&str) -> bool) -> String {
     let began = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Engines with passwords, and behind TLS.
+//! Redis with passwords and with TLS.
 
 use std::io::Write;
 use std::process::Command;
@@ -35,7 +35,7 @@ impl Secured {
     }
 }
 
-/// An authority of our own, and what it signs for 127.0.0.1.
+/// Creates a certificate authority, and a certificate for 127.0.0.1 signed by it.
 fn make_certificates(folder: &Folder) {
     std::fs::write(folder.path("names"), "subjectAltName=IP:127.0.0.1").unwrap();
     for line in [
@@ -59,7 +59,7 @@ async fn an_engine_behind_tls_keeps_all_promises() {
     crate::single::all(&Secured::start()).await;
 }
 
-/// Log lines, shared with the test.
+/// Log output that the test can read.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -87,12 +87,13 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-/// The log of a server that does not get in, after some attempts, when it says why. (At first there may be no engine yet.)
+/// Returns the log of a server that fails to connect, after some attempts and once it contains `why`. (Redis may still
+/// be starting at first.)
 async fn log_of(address: &str, why: &str) -> String {
     let log = Log::default();
     let lines =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone());
-    // On this thread alone, where all of it runs.
+    // Set for this thread only, on which everything runs.
     let _guard = tracing::subscriber::set_default(lines.finish());
     let (server, metrics) = connect(address, None, Limits::default());
     let tried = async {
@@ -105,7 +106,7 @@ async fn log_of(address: &str, why: &str) -> String {
     assert_eq!(metrics.connected.get(), 0);
     let text = log.text();
     let said = text.lines().filter(|line| line.contains("ERROR") && line.contains(why));
-    assert_eq!(said.count(), 1, "said once: {text}");
+    assert_eq!(said.count(), 1, "not logged exactly once: {text}");
     text
 }
 

@@ -1,4 +1,4 @@
-//! An engine that another takes the place of, as Sentinels see to.
+//! Failover of a Redis master by Sentinel.
 
 use roundtable::cluster::records::Limits;
 
@@ -29,7 +29,7 @@ impl Watched {
         );
         std::fs::write(folder.path("sentinel.conf"), settings).unwrap();
         let watcher = Process::start("redis-server", &folder, &[&folder.path("sentinel.conf"), "--sentinel"]);
-        // It has found the replica.
+        // Sentinel has found the replica.
         let known = ["-p", &sentinel.to_string(), "sentinel", "replicas", "main"];
         until(&known, |text| text.contains(&second.to_string()) && text.contains("master-link-status\nok")).await;
         Self { master, _others: [replica, watcher], _folder: folder, sentinel }
@@ -38,7 +38,7 @@ impl Watched {
 
 impl Engine for Watched {
     fn server(&self, limits: Limits) -> Server {
-        // The first does not answer.
+        // The first Sentinel does not respond.
         let address = format!("redis-sentinel://127.0.0.1:1,127.0.0.1:{}?master=main", self.sentinel);
         connect(&address, None, limits).0
     }

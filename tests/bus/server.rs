@@ -1,4 +1,4 @@
-//! One server at an engine, as far as a bus goes.
+//! A server as a client of the bus.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,17 +12,17 @@ use roundtable::core::{Act, Seat};
 use roundtable::protocol::{PeerId, RoomName, StatePatch, StateValue};
 use tokio::sync::mpsc;
 
-/// More than anything here takes, on a machine that is busy.
+/// Deadline of every step, generous enough for a busy machine.
 pub const LONG: Duration = Duration::from_secs(20);
 
 static SERVERS: AtomicU64 = AtomicU64::new(0);
 
-/// An id that nobody has had, as a server's is: 64 bits long.
+/// Returns a new 64-bit ID.
 pub fn new_id() -> ServerId {
     ServerId(u64::MAX - SERVERS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A room that nobody has been in.
+/// Returns a new room.
 pub fn new_room() -> RoomName {
     RoomName::new(&format!("room {}", SERVERS.fetch_add(1, Ordering::Relaxed))).unwrap()
 }
@@ -47,12 +47,12 @@ impl Server {
         assert!(matches!(self.event().await, Event::Connected));
     }
 
-    /// Waits for it, whatever comes before.
+    /// Skips events until the server is disconnected.
     pub async fn disconnected(&mut self) {
         while !matches!(self.event().await, Event::Disconnected) {}
     }
 
-    /// The next event is an entry of this room.
+    /// Returns the next event, which must be an entry of this room.
     pub async fn entry(&mut self, room: &RoomName) -> (Incarnation, Entry) {
         match self.event().await {
             Event::Entry(of, incarnation, entry) if of == *room => (incarnation, entry),
@@ -63,7 +63,7 @@ impl Server {
     pub async fn told(&mut self, room: &RoomName) -> Bytes {
         match self.event().await {
             Event::Told(of, bytes) if of == *room => bytes,
-            other => panic!("{other:?} was not told in {room:?}"),
+            other => panic!("{other:?} is no message in {room:?}"),
         }
     }
 
@@ -80,7 +80,7 @@ impl Server {
         self.try_ask(room, request).await.expect("an answer")
     }
 
-    /// Comes in, and gets the entry of it.
+    /// Attaches to a room and reads the entry about it.
     pub async fn attach(&mut self, room: &RoomName) -> Place {
         let post = self.post();
         let answer = self.ask(room, Request::Attach { post, after: None }).await;
@@ -90,7 +90,7 @@ impl Server {
         Place { post, incarnation, number, others }
     }
 
-    /// Nothing has come that was under way when a request was answered: what is published before comes before.
+    /// Asserts that no event is pending: everything published before a request arrives before its answer.
     pub async fn nothing_came(&mut self, room: &RoomName, place: &Place) {
         let Place { post, incarnation, .. } = *place;
         self.ask(room, Request::Fetch { post, incarnation, after: 0 }).await;
@@ -98,7 +98,7 @@ impl Server {
     }
 }
 
-/// Where a server is.
+/// Attachment of a server to a room.
 #[derive(Debug)]
 pub struct Place {
     pub post: Post,
@@ -121,12 +121,12 @@ impl Place {
     }
 }
 
-/// Some act, told from others by its session.
+/// Makes an act that is identified by its session.
 pub fn act(session: u64) -> Act {
     Act::Sync { seat: Seat { id: PeerId::from_random([7; PeerId::LEN]), session } }
 }
 
-/// A change of a state with a text of this length.
+/// Makes a state change with a text of this length.
 pub fn act_of(bytes: usize) -> Act {
     let seat = Seat { id: PeerId::from_random([7; PeerId::LEN]), session: 1 };
     Act::State { seat, patch: StatePatch::from([("text", Some(StateValue::Text("x".repeat(bytes).into())))]) }

@@ -1,4 +1,5 @@
-//! What a room decides is decided once, wherever it was asked for; and what it costs.
+//! Decisions of a room are made once, whichever server receives the request, and their cost in publications and log
+//! entries.
 
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use crate::member::{Is, id};
 use crate::world::{CAPACITY, GRACE, World};
 
 const SOON: Duration = Duration::from_secs(5);
-/// The slowest way takes 1.5 s, and what is not acknowledged goes again after two.
+/// The slowest delivery takes 1.5 s, and unacknowledged messages are repeated after two.
 const ARRIVED: Duration = Duration::from_millis(1_900);
-/// By then dead servers are out.
+/// Dead servers are evicted by then.
 const GONE: Duration = Duration::from_secs(15);
 
 fn state() -> StatePatch {
@@ -31,7 +32,7 @@ fn frame(text: &str) -> Frame {
     Frame::text([r#"{"type":"signal","data":{"from":0,"n":"#, text, "}}"])
 }
 
-/// To whom a frame went from server to server.
+/// Returns the recipients of all frames between servers.
 fn carried(world: &World) -> Vec<(ServerId, Frame)> {
     let parcels = world.told.iter().filter_map(|(to, bytes)| match Direct::decode(bytes).unwrap() {
         Direct::Link(packet) => Some((*to, packet.parcel?.1.content)),
@@ -83,7 +84,7 @@ fn a_room_on_one_server_asks_for_no_order() {
         let now = world.now;
         world.with(1, |share, emit| share.broadcast(now, seat, frame("1"), emit).unwrap());
     }
-    // Decided and sent at once, not after a time.
+    // Decided and sent immediately, without a timer.
     assert!(members.iter().all(|session| world.members[session].got.len() == 3));
     world.run(SOON);
     assert_eq!((world.appends, world.told.len()), (0, 0));
@@ -97,8 +98,8 @@ fn a_roster_is_shown_without_asking_others_where_nothing_is_to_be_announced() {
     let (seat, appends) = (world.seat(members[0]), world.appends);
     world.act(0, Act::Sync { seat }, None, None);
     let shown = |world: &World| world.members[&members[0]].shown;
-    assert_eq!((shown(&world), world.appends), (1, appends), "at once");
-    // Behind what is not decided yet it waits for that.
+    assert_eq!((shown(&world), world.appends), (1, appends), "not answered immediately");
+    // After pending changes, the roster waits for them.
     world.act(0, Act::State { seat, patch: StatePatch::from([("mic", Some(StateValue::Flag(true)))]) }, None, None);
     world.act(0, Act::Sync { seat }, None, None);
     assert_eq!(shown(&world), 1);
@@ -115,7 +116,7 @@ fn a_server_that_lacks_dropped_entries_gets_the_room_from_another_one() {
     world.join(1, 1, state());
     world.run(SOON);
     let (seat, told) = (world.seat(ada), world.told.len());
-    // Nothing arrives at the second server, and the log has no place for all of it.
+    // Nothing reaches the second server, and the log cannot hold all of these entries.
     world.servers[1].cut = true;
     for at in 0..6 {
         let text = "x".repeat(4_000 + at);
@@ -143,15 +144,15 @@ fn a_frame_goes_to_the_one_server_that_has_its_receiver() {
     world.told.clear();
     world.with(0, |share, emit| share.signal(now, from, Some(id(2)), frame("7"), emit).unwrap());
     world.run(ARRIVED);
-    assert_eq!(carried(&world), [(world.servers[2].id, frame("7"))], "one publish, the bytes as they are");
+    assert_eq!(carried(&world), [(world.servers[2].id, frame("7"))], "expected one publication of the same bytes");
     assert_eq!(world.members[&members[2]].got, [(0, 7)]);
     let now = world.now;
     world.told.clear();
     world.with(0, |share, emit| share.broadcast(now, from, frame("8"), emit).unwrap());
     world.run(ARRIVED);
     let to: Vec<ServerId> = carried(&world).into_iter().map(|(to, _)| to).collect();
-    assert_eq!(to, [world.servers[1].id, world.servers[2].id], "and nobody else hears of it");
-    assert_eq!(world.appends, appends, "the log does not");
+    assert_eq!(to, [world.servers[1].id, world.servers[2].id], "expected no other recipient");
+    assert_eq!(world.appends, appends, "the log has grown");
 }
 
 #[test]
@@ -167,12 +168,12 @@ fn who_comes_back_elsewhere_goes_on() {
     world.act(2, Act::Move { seat }, Some(moves), Some((moves, true)));
     world.run(SOON);
     assert_eq!((world.members[&moves].is, world.moved), (Is::In, 1));
-    // Its old server has nobody any more, and goes.
+    // Its old server has no members left, and detaches.
     world.run(2 * SOON);
     assert!(world.servers[1].share.is_none());
 }
 
-/// Two members, and the server of the second is cut off and does not know it yet.
+/// Creates two members, the second on a server that is cut off and has not noticed yet.
 fn cut_off() -> (World, [u64; 2]) {
     let mut world = World::new(5, 2);
     let members = [world.join(0, 0, state()), world.join(1, 1, state())];
@@ -181,11 +182,12 @@ fn cut_off() -> (World, [u64; 2]) {
     (world, members)
 }
 
-/// Somebody hangs up who has come to the server that is cut off, and that asked the engine already.
+/// Disconnects a client that has reached the server that is cut off, after this server has already sent a request to
+/// the store.
 fn hang_up(world: &mut World, seat: Seat, act: Act) {
     let (now, mut withdrawn) = (world.now, false);
     world.with(1, |share, emit| withdrawn = share.withdraw(now, seat, emit));
-    assert!(!withdrawn, "the engine may have heard of it");
+    assert!(!withdrawn, "withdrawn, although the store may have received it");
     world.act(1, act, Some(seat.session), None);
 }
 
@@ -200,7 +202,7 @@ fn who_has_hung_up_is_not_pulled_away_from_where_it_is_now() {
     world.run(ARRIVED);
     world.servers[1].cut = false;
     world.run(SOON);
-    assert_eq!(world.moved, 0, "its session stays");
+    assert_eq!(world.moved, 0, "its session was moved");
     for server in &world.servers {
         let room = server.share.as_ref().unwrap().replica().unwrap().room();
         let way = room.way_from(seat).unwrap();
@@ -226,7 +228,7 @@ fn who_has_come_twice_and_hangs_up_is_not_taken_for_there() {
     let (mut world, [moves, _]) = cut_off();
     let (seat, reason) = (world.seat(moves), LeaveReason::Closed);
     world.act(0, Act::Lose { seat, reason }, Some(moves), None);
-    // The engine may have heard of the first, and of the second it has not.
+    // The store may have received the first request, but not the second.
     for _ in 0..2 {
         world.act(1, Act::Move { seat }, Some(moves), Some((moves, true)));
     }
@@ -248,7 +250,7 @@ fn who_comes_while_the_last_goes_is_not_sent_away() {
     }
 }
 
-/// A locked room on the servers 0 and 1, whose engine loses everything while nobody reaches it.
+/// Creates a locked room on the servers 0 and 1, whose store loses all data while nobody can reach it.
 fn lost_with_a_locked_room(seed: u64) -> (World, [u64; 2]) {
     let mut world = World::new(seed, 3);
     let members = [0, 1].map(|client| {
@@ -271,7 +273,7 @@ fn a_room_that_the_engine_has_lost_is_put_back_before_a_newcomer_makes_it() {
     for seed in 0..100 {
         let (mut world, members) = lost_with_a_locked_room(seed);
         let newcomer = world.join(2, 2, state());
-        // The server without a copy is the first to reach the engine.
+        // A server without a replica reaches the store first.
         (world.servers[0].cut, world.servers[1].cut) = (true, true);
         world.run(SOON);
         (world.servers[0].cut, world.servers[1].cut) = (false, false);
@@ -293,7 +295,7 @@ fn a_room_that_nobody_has_is_made_a_few_seconds_after_the_engine_has_lost_its_da
         world.kill(1);
         let newcomer = world.join(2, 2, state());
         world.run(SOON);
-        assert_eq!(world.members[&newcomer].is, Is::Joining, "seed {seed}: others may have it");
+        assert_eq!(world.members[&newcomer].is, Is::Joining, "seed {seed}: other servers may have the room");
         world.run(2 * SOON);
         assert_eq!((world.members[&newcomer].is, hosts(&world, 2)), (Is::In, 1), "seed {seed}");
     }
@@ -306,7 +308,7 @@ fn who_comes_for_a_session_of_a_room_that_nobody_has_joins() {
         let session = world.join(0, 0, state());
         world.run(SOON);
         world.kill(0);
-        // The engine still has the room, or nobody has it any more.
+        // First the store still has the room, then nobody has it.
         for _ in 0..2 {
             let slot = servers - 1;
             let seat = world.seat(session);

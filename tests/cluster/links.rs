@@ -1,4 +1,4 @@
-//! A link between two servers on a way that loses, swaps and doubles.
+//! A link between two servers over a network that drops, reorders and duplicates messages.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn everything_comes_once_and_in_order() {
         let mut now = Duration::ZERO;
         for step in 0..1_000 {
             now += Duration::from_millis(rng.u64(0..200));
-            // In the end nothing is lost any more.
+            // From the middle on, nothing is dropped any more.
             let calm = step > 500;
             for (at, to) in [(0, 1), (1, 0)] {
                 let mut out = Vec::new();
@@ -58,7 +58,7 @@ fn everything_comes_once_and_in_order() {
         }
         assert_eq!(got[1], sent[0], "seed {seed}");
         assert_eq!(got[0], sent[1], "seed {seed}");
-        assert!(ends.iter().all(Link::is_idle), "seed {seed}: nothing is kept for ever");
+        assert!(ends.iter().all(Link::is_idle), "seed {seed}: not everything was acknowledged");
     }
 }
 
@@ -105,7 +105,7 @@ fn a_link_is_full_by_number_and_by_size() {
     assert!(!room(&link, &small));
     let ack = Packet { from: post(1), to: post(0), ack: 1, again: false, parcel: None };
     link.receive(Duration::ZERO, ack, &mut |_| {});
-    assert!(room(&link, &small), "what has arrived makes room");
+    assert!(room(&link, &small), "an acknowledgement frees no space");
     let (mut link, large) = (Link::new(post(0), post(1)), parcel(&"x".repeat(LINK_BYTES / 4)));
     for _ in 0..3 {
         assert!(room(&link, &large));

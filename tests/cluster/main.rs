@@ -1,7 +1,7 @@
-//! Several servers hold one room, with an engine between them that loses, lags, forgets and dies.
+//! Several servers share one room, with a store that loses messages, lags, forgets data and dies.
 //!
-//! A seed that fails is run again by `CLUSTER_SEED=123 cargo test --test cluster`, with `CLUSTER_TRACE=1` line by line;
-//! `CLUSTER_SEEDS=5000` takes more of them.
+//! A failing seed is repeated with `CLUSTER_SEED=123 cargo test --test cluster`. `CLUSTER_TRACE=1` prints every step,
+//! and `CLUSTER_SEEDS=5000` runs more seeds.
 
 mod decisions;
 mod links;
@@ -20,7 +20,7 @@ fn seeds(count: u64, faults: Faults) {
         return play(seed.parse().unwrap(), faults);
     }
     let count = std::env::var("CLUSTER_SEEDS").map_or(count, |count| count.parse().unwrap());
-    // Two threads: as many as the smallest machine that this is built on has cores.
+    // Two threads, as many as the smallest build machine has cores.
     std::thread::scope(|scope| {
         for half in 0..2 {
             scope.spawn(move || {
@@ -83,7 +83,7 @@ fn everything_at_once() {
     seeds(120, EVERYTHING);
 }
 
-/// Each of these has shown something that the first ones did not.
+/// Each of these seeds revealed a defect that the earlier ones did not.
 #[test]
 fn seeds_that_have_failed() {
     [463, 2131].into_iter().for_each(|seed| play(seed, EVERYTHING));

@@ -1,4 +1,4 @@
-//! What a client knows of its room, from its welcome on.
+//! A client's view of its room, from its `welcome` on.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use roundtable::core::{Effect, Seat};
 use roundtable::protocol::{CloseCode, PeerId};
 use serde_json::{Value, json};
 
-/// The id that a client has in all its stays.
+/// Returns the ID that a client has in all of its sessions.
 pub fn id(client: usize) -> PeerId {
     PeerId::from_random([client as u8; PeerId::LEN])
 }
@@ -16,19 +16,19 @@ pub enum Is {
     Joining,
     Waiting,
     In,
-    /// Has come back at another server and has no answer.
+    /// Has reconnected at another server and waits for the answer.
     Moving,
     /// Has lost its socket.
     Lost,
     Gone,
 }
 
-/// One stay of one client. Its number is that of its session.
+/// One session of a client, identified by its session number.
 #[derive(Debug)]
 pub struct Member {
     pub seat: Seat,
     pub client: usize,
-    /// The server's place that has its session.
+    /// Slot of the server that has its session.
     pub slot: usize,
     pub is: Is,
     pub code: Option<CloseCode>,
@@ -36,12 +36,12 @@ pub struct Member {
     pub role: Value,
     pub settings: Value,
     pub peers: BTreeMap<String, Value>,
-    /// Who waits, as far as it is shown.
+    /// Lobby as shown to a host.
     pub lobby: Vec<Value>,
-    /// Of whom, and which number, in the order in which they came.
+    /// Sender's session and number of each received message, in the order of arrival.
     pub got: Vec<(u64, u64)>,
     pub degraded: bool,
-    /// How often it was shown the roster.
+    /// Number of rosters received.
     pub shown: usize,
 }
 
@@ -69,7 +69,7 @@ impl Member {
     }
 
     pub fn take(&mut self, effect: Effect<'_, u64>) {
-        // Has said that it goes, and listens no more.
+        // Has left and ignores messages.
         if self.is == Is::Gone {
             return;
         }
@@ -84,7 +84,7 @@ impl Member {
             }
             Effect::Send { frame, .. } => self.hear(&serde_json::from_slice(frame.payload()).unwrap()),
             Effect::Close { code, .. } => (self.is, self.code) = (Is::Gone, Some(code)),
-            Effect::Departed { .. } | Effect::WakeAt(_) => unreachable!("is for no member"),
+            Effect::Departed { .. } | Effect::WakeAt(_) => unreachable!("not addressed to a member"),
         }
     }
 
@@ -94,7 +94,7 @@ impl Member {
             "waiting" => return self.is = Is::Waiting,
             "asked" | "switched_off" => return,
             "lobby" => {
-                assert_eq!(self.role, "host", "who waits is for hosts");
+                assert_eq!(self.role, "host", "the lobby was sent to a member that is no host");
                 return self.lobby = message["waiting"].as_array().unwrap().clone();
             }
             "signal" | "broadcast" => {
@@ -134,7 +134,7 @@ impl Member {
             other => panic!("{other}"),
         }
         let version = message["version"].as_u64().unwrap();
-        assert_eq!(version, self.version + 1, "versions are without a gap: {message} for {:?}", self.seat);
+        assert_eq!(version, self.version + 1, "not the next version: {message} for {:?}", self.seat);
         self.version = version;
     }
 }

@@ -1,5 +1,5 @@
-//! One run: members come, talk, decide, lose their sockets and go while things break; then all is mended, and what holds
-//! once it is quiet is looked at.
+//! One simulation run: members join, send messages, moderate, disconnect and leave while faults occur. Then all faults
+//! end, and the run checks the final state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const STEPS: usize = 150;
 #[derive(Clone, Copy, Default)]
 pub struct Faults {
     pub name: &'static str,
-    /// Of a hundred publications.
+    /// Percentage of publications that are lost.
     pub loss: u32,
     pub kill: bool,
     pub pause: bool,
@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    /// Sockets that clients have given up without a word are found dead.
+    /// Detects sockets that clients have abandoned.
     fn time_out(&mut self) {
         let gone = self.world.members.values().filter(|member| member.is == Is::Gone).map(|member| member.seat);
         let gone: Vec<Seat> = gone.collect();
@@ -103,7 +103,7 @@ impl Run {
         }
     }
 
-    /// The stay that a client has, if any.
+    /// Returns the current session of a client, if any.
     fn stay(&self, client: usize) -> Option<u64> {
         let mut stays = self.world.members.values().filter(|member| member.client == client && member.is != Is::Gone);
         stays.next().map(|member| member.seat.session)
@@ -114,7 +114,7 @@ impl Run {
         self.client(client, true);
     }
 
-    /// A client does something; only what keeps it in the room where nothing may be `said`.
+    /// Performs a random action of a client. Unless it `may_say` anything, it only does what keeps it in the room.
     fn client(&mut self, client: usize, may_say: bool) {
         let Some(session) = self.stay(client) else {
             if may_say || self.world.members.values().any(|member| member.client == client) {
@@ -135,11 +135,11 @@ impl Run {
                 return self.come_back(session, elsewhere);
             }
             let share = self.world.servers[slot].share.as_ref();
-            // It says nothing before its session is there.
+            // It sends nothing before its session has arrived.
             if share.is_none_or(|share| share.replica().is_none() || share.awaits(seat)) {
                 return self.come_back(session, slot);
             }
-            // Its session may be no more.
+            // Its session may have ended.
             let known = share.is_some_and(|share| share.local(seat).is_some());
             let member = self.world.members.get_mut(&session).unwrap();
             member.is = if known { Is::In } else { Is::Gone };
@@ -172,7 +172,7 @@ impl Run {
                 Act::Leave { seat, reason: LeaveReason::Left }
             }
             36 => {
-                // Hangs up before there is an answer.
+                // Disconnects before the join is answered.
                 self.world.members.get_mut(&session).unwrap().is = Is::Gone;
                 let (mut withdrawn, now) = (false, self.world.now);
                 self.world.with(slot, |share, emit| withdrawn = share.withdraw(now, seat, emit));
@@ -186,7 +186,7 @@ impl Run {
                 }
                 Act::Leave { seat, reason }
             }
-            // Comes again elsewhere, while it is still here.
+            // Joins again at another server while it is still connected here.
             37 if is == Is::In => return self.join(client),
             38 if is == Is::In => {
                 let elsewhere = self.world.rng.usize(0..self.world.servers.len());
@@ -200,7 +200,7 @@ impl Run {
         self.world.act(slot, act, None, Some((session, false)));
     }
 
-    /// A session is to go on at another server, whether its socket is lost or not.
+    /// Requests that a session continues at another server, whether its socket is lost or not.
     fn come_back(&mut self, session: u64, slot: usize) {
         if !self.world.runs(slot) {
             return;
@@ -211,7 +211,7 @@ impl Run {
         self.world.act(slot, Act::Move { seat }, Some(session), Some((session, true)));
     }
 
-    /// Hangs up before its session is there.
+    /// Disconnects before its session has arrived.
     fn turn_back(&mut self, slot: usize, seat: Seat) {
         self.world.members.get_mut(&seat.session).unwrap().is = Is::Lost;
         let (mut withdrawn, now) = (false, self.world.now);
@@ -256,7 +256,7 @@ impl Run {
         (Frame::text([&json!({"type": kind, "from": from, "data": {"from": session, "n": n}}).to_string()]), n)
     }
 
-    /// Who gets it: those of whom the sender's server knows where they are.
+    /// Returns the recipients of a message: those whose location the sender's server knows.
     fn receivers(&self, slot: usize, session: u64, to: Option<PeerId>) -> Vec<u64> {
         let Some(replica) = self.world.servers[slot].share.as_ref().and_then(Share::replica) else { return Vec::new() };
         let ways = replica.room().members().map(|(_, way)| *way);
@@ -297,23 +297,26 @@ impl Run {
         }
     }
 
-    /// What holds once it is quiet.
+    /// Checks the conditions that hold when nothing happens any more.
     fn quiet(&self) {
         let world = &self.world;
         let replicas: BTreeMap<usize, &Replica> = (0..world.servers.len())
             .filter_map(|slot| Some((slot, world.servers[slot].share.as_ref()?.replica().expect("has caught up"))))
             .collect();
         let Some(replica) = replicas.values().next() else {
-            assert!(world.members.values().all(|member| member.is == Is::Gone), "in a room that nobody has");
-            return assert_eq!(world.engine.posts(&world.room), [], "a record of nobody");
+            assert!(
+                world.members.values().all(|member| member.is == Is::Gone),
+                "a member in a room that no server has"
+            );
+            return assert_eq!(world.engine.posts(&world.room), [], "a record without members");
         };
         for other in replicas.values() {
-            assert_eq!(*other, *replica, "all servers have the same");
+            assert_eq!(*other, *replica, "replicas differ");
         }
         let posts: Vec<_> = replicas.keys().map(|slot| world.servers[*slot].share.as_ref().unwrap().post()).collect();
         let mut known = replica.posts().to_vec();
         known.sort_by_key(|post| posts.iter().position(|other| other == post));
-        assert_eq!(known, posts, "the room is where its servers are");
+        assert_eq!(known, posts, "the store lists other nodes than those that have the room");
         assert_eq!(world.engine.posts(&world.room), replica.posts());
         let room = replica.room();
         let there: Vec<Seat> = room.members().map(|(_, way)| way.seat).collect();
@@ -330,11 +333,11 @@ impl Run {
         for member in world.members.values() {
             assert!(
                 !matches!(member.is, Is::Joining | Is::Lost | Is::Moving),
-                "is neither in nor out: {member:?}\n{:#?}",
+                "still joining, disconnected or moving: {member:?}\n{:#?}",
                 world.servers[member.slot].share
             );
             if member.is == Is::Waiting {
-                assert!(room.has(member.seat), "waits before no door: {member:?}");
+                assert!(room.has(member.seat), "waits, but is in no lobby: {member:?}");
             }
             if member.is != Is::In {
                 continue;
@@ -344,7 +347,7 @@ impl Run {
             assert_eq!(member.role, roster[&own]["role"]);
             if member.role == "host" {
                 let waiting: Vec<_> = room.waiting().map(|guest| json!(guest)).collect();
-                assert_eq!(member.lobby, waiting, "hosts see who waits");
+                assert_eq!(member.lobby, waiting, "a host's lobby differs");
             }
             let others = roster.iter().filter(|(id, _)| **id != own);
             assert!(others.eq(member.peers.iter()), "{:#?}\n{:#?}", roster, member);
@@ -354,12 +357,12 @@ impl Run {
             if world.members[from].is == Is::In && world.members[to].is == Is::In {
                 let got: Vec<u64> =
                     world.members[to].got.iter().filter(|(sender, _)| sender == from).map(|(_, n)| *n).collect();
-                assert_eq!(&got, numbers, "from {from} to {to}: each once, in order");
+                assert_eq!(&got, numbers, "from {from} to {to}: lost, repeated or out of order");
             }
         }
     }
 
-    /// Everybody goes, and nothing is left.
+    /// Removes everybody, and checks that nothing is left.
     fn leave(&mut self) {
         let here: Vec<(usize, Seat)> = self
             .world
@@ -374,8 +377,8 @@ impl Run {
         }
         self.world.run(Duration::from_secs(60));
         for server in &self.world.servers {
-            assert!(server.share.is_none(), "a share of nobody: {:#?}", server.share);
+            assert!(server.share.is_none(), "a share without members: {:#?}", server.share);
         }
-        assert_eq!(self.world.engine.posts(&self.world.room), [], "a record of nobody");
+        assert_eq!(self.world.engine.posts(&self.world.room), [], "a record without members");
     }
 }

@@ -1,5 +1,5 @@
-//! A room that is written down and read again goes on as if nothing had been: what the same acts make of it is the same
-//! for every member, byte by byte.
+//! A room that is serialized and deserialized behaves identically: the same acts lead to the same messages for every
+//! member, byte by byte.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use roundtable::protocol::{
 
 const IDS: u8 = 7;
 
-/// What comes out for each seat, in order.
+/// Output for each seat, in order.
 #[derive(Debug, Default, PartialEq)]
 struct Out {
     to: BTreeMap<Seat, Vec<String>>,
@@ -115,7 +115,7 @@ fn what_is_read_back_goes_on_alike() {
                 copy = Some(serde_json::from_slice(&serde_json::to_vec(&room).unwrap()).unwrap());
             }
             let act = act(&mut rng, &mut sessions, &mut seats);
-            // As it comes out of the log.
+            // Serialized and deserialized, as in the log.
             let act: Act = serde_json::from_slice(&serde_json::to_vec(&act).unwrap()).unwrap();
             let made = give(&mut room, now, act.clone());
             if let Some(copy) = &mut copy {
@@ -126,12 +126,12 @@ fn what_is_read_back_goes_on_alike() {
     }
 }
 
-/// Somebody who says of itself all that it may.
+/// Makes a join with the largest state and name.
 fn talkative(number: u64) -> Act {
     granted(number, None)
 }
 
-/// The same with a role.
+/// Makes such a join with a role.
 fn granted(number: u64, role: Option<Role>) -> Act {
     let digit = |at: u32| (number >> (6 * at)) as u8 % 64;
     let id = PeerId::from_random(std::array::from_fn(|at| digit(at.min(3) as u32)));
@@ -165,8 +165,8 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
     let host = talkative(0);
     let host_seat = seat(&host);
     act(host);
-    // All that is remembered of those who were there.
-    // Removals first: among so many who have the host key, they would make it invalid.
+    // Fills everything that the room remembers about former members. Removals come first, because removing one of so
+    // many holders of the host key would invalidate it.
     for number in (1..=1_200).step_by(2).chain((2..=1_200).step_by(2)) {
         let join = granted(number, (number % 2 == 0).then_some(Role::Host));
         let gone = seat(&join);
@@ -182,8 +182,8 @@ fn the_fullest_room_that_may_be_set_fits_into_a_message() {
     let settings = SettingsPatch { locked: None, lobby: Some(true), talk: Some(false) };
     act(Act::Moderate { seat: host_seat, act: Moderation::Settings { settings } });
     (members..guests).for_each(|number| act(talkative(10_000 + number)));
-    // Before a full room nobody more waits; who was there before comes in past those who do, and a host even into
-    // the seat that is reserved.
+    // Nobody else can wait for a full room. Former members join ahead of the lobby, and a host even takes the reserved
+    // place.
     act(talkative(2));
     act(granted(4, Some(Role::Host)));
     (1..members - 1).for_each(|number| {

@@ -1,4 +1,4 @@
-//! What servers tell each other is read as it was written, and what is not of them is refused.
+//! Messages between servers are decoded as they were encoded, and invalid ones are rejected.
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -30,7 +30,7 @@ fn contents() -> Vec<Content> {
         Content::Gone(seat(), 5),
         Content::Beacon(seat(), 5),
         Content::Session(seat(), None),
-        // Whatever bytes a session is.
+        // A session may be any bytes.
         Content::Session(seat(), Some(Bytes::from_static(b"\n\0{}\xff\n"))),
     ]
 }
@@ -53,7 +53,7 @@ fn rubbish_is_refused_and_does_no_harm() {
     for content in contents() {
         let whole = Direct::Link(packet(content)).encode();
         for end in 0..whole.len() {
-            // A session may be any bytes, so that what is cut off within one is not noticed here.
+            // A session may be any bytes, so that a truncation within it is not noticed here.
             let _ = Direct::decode(&whole.slice(..end));
         }
         for _ in 0..2_000 {
@@ -67,7 +67,7 @@ fn rubbish_is_refused_and_does_no_harm() {
     assert!(Direct::decode(&Bytes::from_static(b"1{}")).unwrap_err().contains("version"));
     let long = Bytes::from(vec![b'1'; MAX_BYTES + 1]);
     assert!(Direct::decode(&long).unwrap_err().contains("more than"));
-    // A frame that is none, and one where none belongs.
+    // An invalid frame, and a frame where none is allowed.
     let mut bytes = Direct::Link(packet(contents().swap_remove(1))).encode().to_vec();
     bytes.extend_from_slice(b"\n{\"a\":1}");
     assert!(Direct::decode(&bytes.into()).is_err());

@@ -1,4 +1,4 @@
-//! Some servers, an engine and clients, on a virtual clock; everything that happens follows from a seed.
+//! Simulation of servers, a store and clients on a virtual clock. Everything is determined by a seed.
 
 mod network;
 
@@ -21,16 +21,16 @@ use crate::member::{Is, Member, id};
 
 pub const CAPACITY: usize = 6;
 pub const WINDOW: Duration = Duration::from_secs(8);
-/// How long an empty room is kept.
+/// Time for which an empty room is kept.
 pub const GRACE: Duration = Duration::from_secs(5);
 const RULES: Rules =
     Rules { capacity: CAPACITY, window: WINDOW, grace: GRACE, makes_hosts: true, gone_within: Duration::from_secs(18) };
-/// A request without an answer is given up after this time.
+/// Timeout of a request to the store.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// It is carried out until then: clocks differ.
+/// Validity of a request. It exceeds the timeout, because clocks differ.
 const GOOD_FOR: Duration = Duration::from_millis(1_200);
 
-/// Who is to be answered, and whether about its coming back.
+/// Session to be answered, and whether the answer is about its reconnect.
 pub type Context = (u64, bool);
 type Part = Share<u64, Context>;
 
@@ -38,16 +38,16 @@ pub struct Server {
     pub id: ServerId,
     pub share: Option<Part>,
     lives: u64,
-    /// Its clock is this much ahead.
+    /// Offset by which its clock is ahead.
     skew: Duration,
-    /// Cannot reach the engine.
+    /// Cannot reach the store.
     pub cut: bool,
-    /// Is stopped; what comes waits.
+    /// Suspended, with the events that wait for it.
     pub paused: Option<Vec<What>>,
     connected: bool,
-    /// The request that an answer is awaited of.
+    /// Number of the request in progress.
     asked: u64,
-    /// That request is to let it go.
+    /// The request in progress detaches the server.
     going: bool,
     watch: Watch,
     founding: Founding,
@@ -56,7 +56,7 @@ pub struct Server {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// At the engine.
+    /// A request arrives at the store.
     Request(ServerId, Post, u64, Request, Duration),
     Answer(ServerId, Post, u64, Result<Answer, Unavailable>),
     Entry(ServerId, Incarnation, Entry),
@@ -72,23 +72,23 @@ pub struct World {
     pub now: Duration,
     pub engine: Records,
     pub room: RoomName,
-    /// The engine does nothing until then.
+    /// The store is suspended until then.
     pub engine_pause: Duration,
     pub servers: Vec<Server>,
     pub members: BTreeMap<u64, Member>,
-    /// What each has sent to whom: sessions and numbers.
+    /// Numbers that each session has sent to each other session.
     pub sent: BTreeMap<(u64, u64), Vec<u64>>,
     events: BTreeMap<(Duration, u64), What>,
     made: u64,
-    /// Publications to a server keep their order.
+    /// Time of the last publication to each server, which keeps their order.
     last: BTreeMap<ServerId, Duration>,
-    /// Of a hundred publications so many are lost.
+    /// Percentage of publications that are lost.
     pub loss: u32,
-    /// How often anything was appended.
+    /// Number of appends.
     pub appends: u64,
-    /// What servers have told each other.
+    /// Messages between servers.
     pub told: Vec<(ServerId, Bytes)>,
-    /// How many sessions have gone on at another server.
+    /// Number of sessions that were moved to another server.
     pub moved: u64,
     history: BTreeMap<Mark, Replica>,
     pub trace: bool,
@@ -164,7 +164,7 @@ impl World {
         self.servers.iter().position(|server| server.id == id)
     }
 
-    /// Lets this much time pass.
+    /// Advances the clock.
     pub fn run(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(entry) = self.events.first_entry() {
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// Something happens to a share, and all that follows.
+    /// Runs an operation on a share, and processes its output.
     pub fn with(&mut self, slot: usize, happens: impl FnOnce(&mut Part, &mut dyn FnMut(Output<'_, u64, Context>))) {
         let Some(mut share) = self.servers[slot].share.take() else { return };
         let (id, post) = (self.servers[slot].id, share.post());
@@ -253,7 +253,7 @@ impl World {
                 roundtable::core::Effect::Welcome { to, .. } | roundtable::core::Effect::Send { to, .. } => {
                     members.get_mut(*to).unwrap().take(effect);
                 }
-                // The socket that somebody had here before it came back elsewhere is not its socket any more.
+                // After a client has reconnected elsewhere, its former socket here is not its socket any more.
                 roundtable::core::Effect::Close { handle, .. } if members[handle].slot == slot => {
                     members.get_mut(handle).unwrap().take(effect);
                 }
@@ -283,7 +283,7 @@ impl World {
             Output::Over => over = true,
         });
         for request in asks {
-            assert_eq!(self.servers[slot].asked, 0, "one request at a time");
+            assert_eq!(self.servers[slot].asked, 0, "two requests at a time");
             let (asked, delay) = (self.next(), self.delay());
             (self.servers[slot].asked, self.servers[slot].going) = (asked, matches!(request, Request::Detach { .. }));
             self.at(delay, What::Request(id, post, asked, request, self.now + GOOD_FOR));
@@ -350,10 +350,10 @@ impl World {
         }
     }
 
-    /// A client comes in; the number of its stay.
+    /// Joins a client. Returns the number of its session.
     pub fn join(&mut self, slot: usize, client: usize, state: StatePatch) -> u64 {
         let seat = Seat { id: id(client), session: self.next() };
-        // Whoever has been in has a secret, of the last time.
+        // A former member presents the secret of its latest session.
         let mut before = self.members.values().filter(|member| member.client == client && member.version > 0);
         let stay = before.next_back().map(|member| member.seat.session);
         self.members.insert(seat.session, Member::new(seat, client, slot));
@@ -370,7 +370,7 @@ impl World {
         seat.session
     }
 
-    /// A member of this server does something.
+    /// Submits an act of a member of this server.
     pub fn act(&mut self, slot: usize, act: Act, handle: Option<u64>, context: Option<Context>) {
         let server = &mut self.servers[slot];
         if server.share.is_none() {
@@ -391,23 +391,23 @@ impl World {
         self.with(slot, |share, emit| share.ship(now, seat, to, session, emit));
     }
 
-    /// Who joins at once, as its session does not go on.
+    /// Processes the answer to a request. Returns the client if its session was not resumed and it joins again.
     fn answer(&mut self, (session, comes): (u64, bool), result: &Result<(), Refusal>) -> Option<usize> {
         let member = self.members.get_mut(&session).unwrap();
         let client = member.client;
         let afresh = comes && result.is_err() && member.is == Is::Moving;
-        // Of who comes in, or comes back.
+        // Answers to joins and reconnects.
         if result.is_err() && (member.is == Is::Joining || comes) {
             member.is = Is::Gone;
         }
         if matches!(result, Err(Refusal::Dismissed(_))) {
-            // Comes as a stranger the next time.
+            // It joins as a stranger the next time.
             self.members.values_mut().filter(|member| member.client == client).for_each(|member| member.version = 0);
         }
         afresh.then_some(client)
     }
 
-    /// A server's process is killed, and another begins in its place. Who was in comes back for its session.
+    /// Kills a server's process and starts another in its place. Its members reconnect to resume their sessions.
     pub fn kill(&mut self, slot: usize) {
         let cut = self.servers[slot].cut;
         let server = self.new_server();
@@ -427,30 +427,30 @@ impl World {
         }
     }
 
-    /// Whether anything can be said to that server.
+    /// Returns whether the server can receive messages.
     pub fn runs(&self, slot: usize) -> bool {
         self.servers[slot].paused.is_none()
     }
 
-    /// What holds at every moment.
+    /// Checks the conditions that hold at every moment.
     fn check(&mut self) {
         for server in &self.servers {
             let comes = server.share.iter().flat_map(Share::locals).next();
-            assert!(!server.going || comes.is_none(), "has come into what ends: {comes:?}");
+            assert!(!server.going || comes.is_none(), "a member of a share that is ending: {comes:?}");
             let Some(replica) = server.share.as_ref().and_then(Share::replica) else { continue };
             let room = replica.room();
-            assert!(room.len() <= CAPACITY, "too many");
+            assert!(room.len() <= CAPACITY, "too many members");
             let has_host = room.members().any(|(peer, _)| peer.role == Role::Host);
             let only_listeners = room.members().all(|(peer, _)| peer.role == Role::Listener);
-            assert!(only_listeners || has_host || room.awaits_host(), "nobody decides");
+            assert!(only_listeners || has_host || room.awaits_host(), "no member can moderate");
             if replica.posts().len() > 1 {
                 let same = self.history.entry(replica.mark()).or_insert_with(|| replica.clone());
-                assert_eq!(same, replica, "all decide alike");
+                assert_eq!(same, replica, "replicas differ at the same position");
             }
         }
     }
 
-    /// Whose session is where, as that server has it.
+    /// Returns the seat of a session.
     pub fn seat(&self, session: u64) -> Seat {
         self.members[&session].seat
     }

@@ -1,4 +1,4 @@
-//! A well-behaved client: a WebSocket library over TCP.
+//! Well-behaved client: a WebSocket library over TCP.
 
 use std::net::SocketAddr;
 
@@ -14,24 +14,25 @@ use super::DEADLINE;
 
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
-    /// What `join` was answered with.
+    /// Response to `join`.
     pub welcome: Value,
-    /// The number of the last message: R47 is checked in every test.
+    /// Number of the last message received. Every test checks the numbering (R47).
     pub last: u64,
-    /// Everything that has arrived, for the messages of failures.
+    /// All messages received, shown when a test fails.
     seen: Vec<String>,
     pings: u32,
 }
 
-/// `?room=` as browsers write it.
+/// Encodes the value of `?room=` as browsers do.
 pub fn encode(room: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     room.bytes().map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// A WebSocket to a room over a connection that is there already.
+/// Opens a WebSocket to a room over an existing TCP connection.
 pub async fn upgrade(tcp: TcpStream, room: &str) -> Result<WebSocketStream<TcpStream>, Error> {
-    // As browsers do: two messages in a row would wait 40 ms for the delayed acknowledgement of the first.
+    // As in browsers. With Nagle's algorithm, the second of two messages would wait 40 ms for the delayed
+    // acknowledgement of the first.
     tcp.set_nodelay(true)?;
     let address = tcp.peer_addr()?;
     let request = format!("ws://{address}/signal-api/ws?room={}", encode(room)).into_client_request()?;
@@ -45,13 +46,13 @@ impl Client {
         Self::over(TcpStream::connect(address).await?, room).await
     }
 
-    /// The same over a connection that is there already.
+    /// Connects over an existing TCP connection.
     pub async fn over(tcp: TcpStream, room: &str) -> Result<Self, Error> {
         let socket = super::within("an upgrade", upgrade(tcp, room)).await?;
         Ok(Self { socket, welcome: Value::Null, last: 0, seen: Vec::new(), pings: 0 })
     }
 
-    /// Somebody who is in the room.
+    /// Connects and joins a room.
     pub async fn enter(address: SocketAddr, room: &str, name: &str) -> Self {
         let mut client = Self::connect(address, room).await.expect("an upgrade");
         client.join(name).await;
@@ -88,11 +89,11 @@ impl Client {
         super::within("a send", self.socket.send(message)).await.unwrap_or_else(|error| self.fail(&error.to_string()));
     }
 
-    /// The next message as it came over the wire, without its number, which must be the next one.
+    /// Returns the next message as text without its number, which must be the next in sequence.
     pub async fn next_text(&mut self) -> String {
         match self.next_frame().await {
             Some(Message::Text(text)) => self.without_number(&text),
-            other => self.fail(&format!("a message was expected, not {other:?}")),
+            other => self.fail(&format!("expected a message, not {other:?}")),
         }
     }
 
@@ -100,13 +101,13 @@ impl Client {
         let Some(rest) = text.strip_prefix("{\"seq\":") else { return text.to_owned() };
         let (number, rest) = rest.split_once(',').expect("a message after the number");
         if number != (self.last + 1).to_string() {
-            self.fail(&format!("the number after {} was expected", self.last));
+            self.fail(&format!("expected the number after {}", self.last));
         }
         self.last += 1;
         format!("{{{rest}")
     }
 
-    /// The next message; `None` where the connection ends first.
+    /// Returns the next message, or `None` if the connection ends first.
     pub async fn next_message(&mut self) -> Option<Value> {
         match self.next_frame().await {
             Some(Message::Text(text)) => Some(serde_json::from_str(&self.without_number(&text)).expect("JSON")),
@@ -114,27 +115,27 @@ impl Client {
         }
     }
 
-    /// The next message, which must be of this type.
+    /// Returns the next message, which must have this type.
     pub async fn expect(&mut self, kind: &str) -> Value {
         let text = self.next_text().await;
         let message: Value = serde_json::from_str(&text).unwrap_or_else(|error| self.fail(&error.to_string()));
         if message["type"] != kind {
-            self.fail(&format!("{kind:?} was expected"));
+            self.fail(&format!("expected {kind:?}"));
         }
         message
     }
 
-    /// The next message, which must be an error with this code.
+    /// Returns the next message, which must be an error with this code.
     pub async fn expect_error(&mut self, code: &str) -> Value {
         let error = self.expect("error").await;
         if error["code"] != code || error["message"].as_str().is_none_or(str::is_empty) {
-            self.fail(&format!("the error {code:?} was expected"));
+            self.fail(&format!("expected the error {code:?}"));
         }
         error
     }
 
-    /// Proves that nothing else has arrived: what the server queued for this client before it
-    /// read the ping comes before the pong.
+    /// Asserts that no other message has arrived: messages that the server queued for this client before it read the
+    /// ping are sent before the pong.
     pub async fn expect_nothing(&mut self) {
         self.pings += 1;
         let mark = format!("nothing-{}", self.pings);
@@ -143,7 +144,7 @@ impl Client {
         assert_eq!(pong["ref"], mark);
     }
 
-    /// The same, whatever of these types has arrived before it.
+    /// Asserts that only messages of these types have arrived.
     pub async fn expect_nothing_but(&mut self, kinds: &[&str]) {
         self.pings += 1;
         let mark = format!("nothing-{}", self.pings);
@@ -157,16 +158,16 @@ impl Client {
         }
     }
 
-    /// The connection's end, which must be next: the close code, `None` without a close frame.
+    /// Asserts that the connection ends next. Returns the close code, or `None` without a close frame.
     pub async fn expect_close(&mut self) -> Option<u16> {
         match self.next_frame().await {
             Some(Message::Close(frame)) => frame.map(|frame| frame.code.into()),
             None => None,
-            Some(_) => self.fail("the connection's end was expected"),
+            Some(_) => self.fail("expected the end of the connection"),
         }
     }
 
-    /// The close code, whatever comes before it.
+    /// Skips messages until the connection ends. Returns the close code.
     pub async fn skip_to_close(&mut self) -> Option<u16> {
         loop {
             match self.next_frame().await {
@@ -177,12 +178,12 @@ impl Client {
         }
     }
 
-    /// The next frame that is neither ping nor pong.
+    /// Returns the next frame that is neither a ping nor a pong.
     async fn next_frame(&mut self) -> Option<Message> {
         loop {
             let frame = match tokio::time::timeout(DEADLINE, self.socket.next()).await {
                 Ok(frame) => frame,
-                Err(_) => self.fail("nothing came"),
+                Err(_) => self.fail("no frame arrived"),
             };
             match frame {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -195,15 +196,15 @@ impl Client {
         }
     }
 
-    /// The payload of the next WebSocket pong.
+    /// Returns the payload of the next WebSocket pong.
     pub async fn expect_pong_frame(&mut self) -> Vec<u8> {
         match super::within("a pong", self.socket.next()).await {
             Some(Ok(Message::Pong(payload))) => payload.to_vec(),
-            other => self.fail(&format!("a pong frame was expected, not {other:?}")),
+            other => self.fail(&format!("expected a pong frame, not {other:?}")),
         }
     }
 
-    /// Closes with the handshake of RFC 6455 and returns when it is through.
+    /// Closes with the handshake of RFC 6455 and waits for its completion.
     pub async fn close(mut self) {
         super::within("a close", self.socket.close(None)).await.expect("an open connection");
         self.drain().await;
@@ -216,13 +217,13 @@ impl Client {
         self.drain().await;
     }
 
-    /// Reads, unseen, to the connection's end: to drop one that has something unread resets it,
-    /// which may overtake what was sent last.
+    /// Reads to the end of the connection and discards the messages. Dropping a socket with unread data resets the
+    /// connection, and the reset may overtake data that was sent last.
     pub async fn drain(&mut self) {
         while self.next_frame().await.is_some() {}
     }
 
-    /// Reads to the connection's end and keeps the messages.
+    /// Reads to the end of the connection and collects the messages.
     pub async fn drain_into(&mut self, messages: &mut Vec<Value>) {
         while let Some(frame) = self.next_frame().await {
             if let Message::Text(text) = frame {
@@ -232,6 +233,6 @@ impl Client {
     }
 
     fn fail(&self, why: &str) -> ! {
-        panic!("{why}; so far came {:#?}", self.seen)
+        panic!("{why}; received so far: {:#?}", self.seen)
     }
 }

@@ -1,10 +1,10 @@
-//! A folder of one test alone.
+//! Temporary directory of a single test.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Not there until somebody makes it, and gone at the end.
+/// Directory that the test creates when it needs it. Removed on drop.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -22,7 +22,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// The files with this end, by name.
+    /// Returns the files with this suffix, sorted by name.
     pub fn files(&self, end: &str) -> Vec<PathBuf> {
         let mut found: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
         found.retain(|path| path.to_str().unwrap().ends_with(end));
@@ -30,7 +30,7 @@ impl Folder {
         found
     }
 
-    /// The one that there is.
+    /// Returns the only file with this suffix.
     pub fn only(&self, end: &str) -> PathBuf {
         let files = self.files(end);
         assert_eq!(files.len(), 1, "{files:?}");

@@ -1,5 +1,5 @@
-//! A real nginx with the configuration of the image, filled by its own start scripts. Only the places of its files are
-//! others, there are fewer connections, and TLS is left out, which is not what is tried here.
+//! nginx process with the image's configuration, rendered by the image's start scripts. Differences: paths, fewer
+//! connections, and no TLS, which is not under test here.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::eventually;
 
-/// Connections of its only process. Those who attack it need more.
+/// `worker_connections` of its only process. Tests that attack nginx need more.
 pub const CONNECTIONS: usize = 4_096;
 
 pub struct Front {
@@ -20,12 +20,12 @@ pub struct Front {
 }
 
 impl Front {
-    /// `proxies` are trusted to say who asks.
+    /// Starts nginx. Addresses in `proxies` are trusted to name the client.
     pub async fn start(places: [SocketAddr; 2], upstreams: &[SocketAddr], proxies: &str) -> Self {
         Self::start_with(places, upstreams, &[("ROUNDTABLE_TRUSTED_PROXIES", proxies)]).await
     }
 
-    /// The same with these settings of its start scripts.
+    /// Starts nginx with these settings of its start scripts.
     pub async fn start_with(
         [address, plain]: [SocketAddr; 2],
         upstreams: &[SocketAddr],
@@ -40,7 +40,7 @@ impl Front {
         front
     }
 
-    /// All connections through it are reset, and others come by it at once.
+    /// Restarts nginx. All connections through it are reset.
     pub async fn restart(&mut self) {
         self.stop();
         self.process = spawn(&self.folder);
@@ -64,14 +64,14 @@ impl Drop for Front {
     }
 }
 
-/// One process, so that killing it kills all of it.
+/// Starts a single process, so that killing it leaves no worker behind.
 fn spawn(folder: &Path) -> Child {
     for socket in ["http.sock", "https.sock"] {
-        // As the start script does after a kill.
+        // The start script removes stale sockets after a kill, too.
         let _ = fs::remove_file(folder.join("nginx").join(socket));
     }
     let mut program = Command::new("nginx");
-    // Debian has the stream module in a package of its own; the image has it built in.
+    // Debian packages the stream module separately; the image has it built in.
     let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
     let load = if module.exists() { format!("load_module {};", module.display()) } else { String::new() };
     program.arg("-c").arg(folder.join("nginx.conf"));
@@ -116,7 +116,7 @@ fn configure([address, plain]: [SocketAddr; 2], upstreams: &[SocketAddr], settin
     let conf = fs::read_to_string("nginx/nginx.conf").unwrap();
     let conf = conf.replace("worker_connections 32768;", &format!("worker_connections {CONNECTIONS};"));
 
-    // One listener each is enough, and ports of IPv6 were not asked for.
+    // One listener per address is enough, and the test has reserved no IPv6 ports.
     let kept = |line: &&str| !line.trim_start().starts_with("ssl_") && !line.contains("listen [::]:");
     let own = format!("{}/", folder.display());
     for (name, text) in [("nginx/roundtable.conf", template), ("nginx/front.stream", front), ("nginx.conf", conf)] {

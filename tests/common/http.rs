@@ -1,4 +1,4 @@
-//! One HTTP request on one connection, exactly as written.
+//! HTTP client that sends one request per connection, exactly as written.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use super::within;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case.
+    /// Header names are in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -30,7 +30,7 @@ impl Answer {
     }
 }
 
-/// `target` goes out unchanged, however wrong it is.
+/// Sends a request without a body. `target` is sent unchanged, even if it is invalid.
 pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
     let mut head = format!("{method} {target} HTTP/1.1\r\n");
     for (name, value) in [("Host", "test"), ("Connection", "close")] {
@@ -47,7 +47,7 @@ pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&s
     within(target, read(&mut tcp)).await
 }
 
-/// Any body, in one piece.
+/// Sends a request with a body, written at once.
 pub async fn send(
     address: SocketAddr,
     method: &str,
@@ -63,23 +63,23 @@ pub async fn send(
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     let mut tcp = TcpStream::connect(address).await.unwrap();
     tcp.write_all(head.as_bytes()).await.unwrap();
-    // Who is refused by the head alone is answered before all of the body is taken.
+    // The server may reject a request by its head alone, before it has read all of the body.
     let _ = tcp.write_all(body).await;
     within(target, read(&mut tcp)).await
 }
 
-/// A body, as a page's last words.
+/// Posts a body as a page does when it closes.
 pub async fn post(address: SocketAddr, target: &str, body: &str) -> Answer {
     post_over(TcpStream::connect(address).await.unwrap(), "", target, body).await
 }
 
-/// The same through a proxy, which says whose it is.
+/// Posts a body through a proxy, which names the client in `X-Forwarded-For`.
 pub async fn post_for(client: &str, address: SocketAddr, target: &str, body: &str) -> Answer {
     let header = format!("X-Forwarded-For: {client}\r\n");
     post_over(TcpStream::connect(address).await.unwrap(), &header, target, body).await
 }
 
-/// The same over a connection that is there already, with further headers.
+/// Posts a body with additional headers over an existing connection.
 pub async fn post_over(mut tcp: TcpStream, headers: &str, target: &str, body: &str) -> Answer {
     let length = body.len();
     let text = format!(
@@ -89,20 +89,20 @@ pub async fn post_over(mut tcp: TcpStream, headers: &str, target: &str, body: &s
     within(target, read(&mut tcp)).await
 }
 
-/// The first part of a request, as of somebody with a slow line; `finish` has the rest.
+/// Sends the first part of a request, as over a slow line. [`finish`] sends the rest.
 pub async fn begin(address: SocketAddr, method: &str, target: &str) -> TcpStream {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     tcp.write_all(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n").as_bytes()).await.unwrap();
     tcp
 }
 
-/// The rest of a request that was begun, and its answer.
+/// Sends the rest of a request and returns its response.
 pub async fn finish(mut tcp: TcpStream) -> Answer {
     tcp.write_all(b"Connection: close\r\n\r\n").await.unwrap();
     within("the answer", read(&mut tcp)).await
 }
 
-/// Reads one answer and leaves the connection as it is.
+/// Reads one response and leaves the connection open.
 pub async fn read(tcp: &mut TcpStream) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -117,7 +117,7 @@ pub async fn read(tcp: &mut TcpStream) -> Answer {
         .collect();
     let mut answer = Answer { status, headers, body: Vec::new() };
     match answer.header("content-length").map(|len| len.parse().unwrap()) {
-        // The connection's end is the end of an answer to HEAD, whatever its length says.
+        // A response to HEAD ends with the connection, regardless of its Content-Length.
         Some(len) => drop(tcp.take(len).read_to_end(&mut answer.body).await),
         None if answer.header("connection") == Some("close") => drop(tcp.read_to_end(&mut answer.body).await),
         None => {}

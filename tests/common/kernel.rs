@@ -1,18 +1,18 @@
-//! Kernels that lack something: a program whose system calls are refused (seccomp).
+//! Simulates kernels with missing features: seccomp makes system calls of a program fail.
 
 use std::io::Error;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// System call, its first argument where only that one is refused, and the error.
+/// System call, its first argument if only calls with that argument fail, and the error.
 type Refused = (libc::c_long, Option<libc::c_int>, libc::c_int);
 
-/// As a kernel without IPv6 (`ipv6.disable=1`).
+/// Simulates a kernel without IPv6 (`ipv6.disable=1`).
 pub fn without_ipv6(program: &mut Command) {
     refuse(program, (libc::SYS_socket, Some(libc::AF_INET6), libc::EAFNOSUPPORT));
 }
 
-/// As a file system without hard links, such as FAT.
+/// Simulates a file system without hard links, such as FAT.
 pub fn without_links(program: &mut Command) {
     refuse(program, (libc::SYS_linkat, None, libc::EPERM));
 }
@@ -44,6 +44,6 @@ fn refuse(program: &mut Command, (call, argument, error): Refused) {
         };
         if installed { Ok(()) } else { Err(Error::last_os_error()) }
     };
-    // SAFETY: between fork and exec it makes two system calls, and neither allocates nor takes a lock.
+    // SAFETY: between fork and exec, the closure makes two system calls and neither allocates nor takes a lock.
     unsafe { program.pre_exec(install) };
 }

@@ -1,5 +1,5 @@
-//! A server in this process, and clients on real sockets. Every wait has a deadline that fails
-//! the test with what was seen; no test sleeps in the hope that something has happened by then.
+//! In-process server and clients on real sockets. Every wait has a deadline, after which the test fails and shows what
+//! was received. No test sleeps for a fixed time.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
@@ -31,23 +31,23 @@ use tokio::task::JoinHandle;
 use client::Client;
 use http::Answer;
 
-/// No step of a test takes this long on any machine.
+/// Deadline of each step, generous enough for slow machines.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Settings as the environment would give them; ports are free ones, there is no frontend.
+/// Parses settings as environment variables. By default, ports are chosen by the kernel, and no frontend is served.
 pub fn config(settings: &[(&str, &str)]) -> Config {
     let defaults = [
         ("ROUNDTABLE_LISTEN", "127.0.0.1:0"),
         ("ROUNDTABLE_OPS_LISTEN", "127.0.0.1:0"),
         ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
     ];
-    // The first one of a name counts.
+    // The first occurrence of a name takes effect.
     let env: Vec<_> =
         settings.iter().chain(&defaults).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Cli::load(["roundtable".to_owned()], &env).expect("settings of a test").config
 }
 
-/// A running server. It ends with the test's runtime, or by [`TestServer::stop`].
+/// Running server. Ends with the test's runtime or by [`TestServer::shut_down`].
 pub struct TestServer {
     pub address: SocketAddr,
     pub ops: SocketAddr,
@@ -63,7 +63,7 @@ impl TestServer {
         let app = Arc::clone(server.app());
         let (shutdown, asked) = oneshot::channel();
         let running = tokio::spawn(server.run(async move {
-            // A dropped sender is a test that ends without a shutdown.
+            // A dropped sender means that the test ends without a shutdown.
             if asked.await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -71,12 +71,12 @@ impl TestServer {
         Self { address, ops, app, shutdown, running }
     }
 
-    /// A connection that has not joined.
+    /// Opens a connection that has not joined.
     pub async fn connect(&self, room: &str) -> Client {
         Client::connect(self.address, room).await.expect("an upgrade")
     }
 
-    /// A connection that has joined; its `welcome` is kept.
+    /// Opens a connection that has joined.
     pub async fn join(&self, room: &str, name: &str) -> Client {
         Client::enter(self.address, room, name).await
     }
@@ -85,24 +85,24 @@ impl TestServer {
         http::ask(self.address, "GET", path, &[]).await
     }
 
-    /// One sample of `/metrics`.
+    /// Returns one sample of `/metrics`.
     pub async fn metric(&self, name: &str) -> u64 {
         metric(self.ops, name).await
     }
 
-    /// Waits until a sample has a value: for what a server does after its last answer.
+    /// Waits until a sample has a value, for effects that follow the server's last response.
     pub async fn metric_becomes(&self, name: &str, value: u64) {
         eventually(name, async || self.metric(name).await == value).await;
     }
 
-    /// Begins the shutdown; the handle ends with `Server::run`.
+    /// Starts the shutdown. The handle completes when `Server::run` returns.
     pub fn shut_down(self) -> JoinHandle<()> {
         self.shutdown.send(()).expect("a running server");
         self.running
     }
 }
 
-/// One sample of `/metrics`, of the server with this listener for operators.
+/// Returns one sample of `/metrics` from the operations listener at `ops`.
 pub async fn metric(ops: SocketAddr, name: &str) -> u64 {
     let text = http::ask(ops, "GET", "/metrics", &[]).await.text();
     let line = text.lines().find(|line| line.split(' ').next() == Some(name));
@@ -110,14 +110,14 @@ pub async fn metric(ops: SocketAddr, name: &str) -> u64 {
     value.parse().unwrap()
 }
 
-/// A TCP connection from this address of the machine itself: 127.0.0.0/8 is all its own.
+/// Connects from this loopback address; all of 127.0.0.0/8 is local.
 pub async fn tcp_from(source: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((source, 0)))?;
     socket.connect(to).await
 }
 
-/// Asks until the answer is yes.
+/// Polls a condition until it is true.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !condition().await {
@@ -127,7 +127,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     within(what, poll).await;
 }
 
-/// A future's result, or the test's failure.
+/// Returns a future's result, or fails the test at the deadline.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(DEADLINE, future).await;
     result.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))

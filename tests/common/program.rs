@@ -1,4 +1,4 @@
-//! The real program in a process of its own.
+//! The roundtable binary in a process of its own.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use super::{DEADLINE, eventually};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_roundtable");
 
-/// The program with nothing of this test's own environment.
+/// Builds a command that inherits nothing from the test's environment.
 pub fn program(command: &str, settings: &[(&str, &str)]) -> Command {
     let mut program = Command::new(command);
     program.env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
     program
 }
 
-/// Runs it to its end.
+/// Runs the binary to completion.
 pub fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {
     program(BINARY, settings).args(args).output().unwrap()
 }
@@ -29,7 +29,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The program while it serves, its log lines as they come. Killed when dropped.
+/// Running server process with its log lines. Killed on drop.
 pub struct Running {
     pub child: Child,
     lines: Receiver<String>,
@@ -45,7 +45,7 @@ impl Running {
 
     pub fn spawn(mut program: Command) -> Self {
         program.env("ROUNDTABLE_LOG_FORMAT", "json");
-        // One that is to come back where it was, or to have a page, has its own.
+        // Defaults, unless the test set its own: a server that restarts at the same address or serves a page does.
         for (name, value) in [
             ("ROUNDTABLE_STATIC_DIR", "/nonexistent"),
             ("ROUNDTABLE_LISTEN", "127.0.0.1:0"),
@@ -62,13 +62,13 @@ impl Running {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut running = Self { child, lines, seen: Vec::new(), address: nowhere, ops: nowhere };
         let serving = running.line("serving");
-        // The first one, where there are two.
+        // The first address, if there are several.
         let address = |field: &str| serving[field].as_str().unwrap().split(", ").next().unwrap().parse().unwrap();
         (running.address, running.ops) = (address("listen"), address("ops"));
         running
     }
 
-    /// Waits for the log line with this text in its message.
+    /// Waits for a log line whose message contains this text.
     pub fn line(&mut self, message: &str) -> Value {
         let begun = Instant::now();
         loop {
@@ -83,7 +83,7 @@ impl Running {
         }
     }
 
-    /// Whether there has been a log line with this text.
+    /// Returns whether any log line has contained this text.
     pub fn has_said(&mut self, text: &str) -> bool {
         self.seen.extend(self.lines.try_iter());
         self.seen.iter().any(|line| line.contains(text))

@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and the server that breaks what real networks break.
+//! TCP proxy between a client and the server that injects network faults.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of the connections through a proxy. Each change counts for those that are open, and for those to come.
+/// Faults of a proxy. Each change applies to open and to future connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Weather {
-    /// Both ends are reset.
+    /// Resets both ends.
     pub cut: bool,
-    /// Nothing passes any more to the client, or to the server, and nobody is told.
+    /// Drops data to the client (`deaf_client`) or to the server (`deaf_server`) without an error.
     pub deaf_client: bool,
     pub deaf_server: bool,
-    /// The server is told that its client sends nothing more.
+    /// Shuts down the write half to the server, as if the client sent nothing more.
     pub half_closed: bool,
-    /// What passes is late by so much.
+    /// Delay of all data.
     pub delay: Duration,
-    /// After so many bytes from the server the connection is reset.
+    /// Resets the connection after so many bytes from the server.
     pub cut_after: Option<usize>,
 }
 
@@ -55,7 +55,7 @@ impl Proxy {
         self.weather.send_replace(weather);
     }
 
-    /// Resets all connections; new ones are let through.
+    /// Resets all connections. New ones are forwarded.
     pub async fn cut(&self) {
         self.set(Weather { cut: true, ..Weather::default() });
         super::eventually("the end of all connections", async || self.open.load(Ordering::Relaxed) == 0).await;
@@ -67,7 +67,7 @@ async fn carry(client: TcpStream, server: SocketAddr, mut forecast: watch::Recei
     let Ok(server) = TcpStream::connect(server).await else { return };
     for tcp in [&client, &server] {
         tcp.set_nodelay(true).unwrap();
-        // Closed with a reset, as by a router that has forgotten the connection.
+        // Closes with a reset, like a router that has dropped its connection state.
         tcp.set_zero_linger().unwrap();
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
@@ -81,7 +81,8 @@ async fn carry(client: TcpStream, server: SocketAddr, mut forecast: watch::Recei
     }
 }
 
-/// Carries one direction until it ends. `what` tells whether it is deaf, ended, and cut after so many bytes.
+/// Forwards one direction until it ends. `what` returns whether data is dropped, whether the direction is shut down,
+/// and after how many bytes it is cut.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -108,7 +109,7 @@ async fn pump(
                 }
                 passed += len;
                 if limit == Some(passed) {
-                    // What was written leaves before the reset.
+                    // Bytes that were written are sent before the reset.
                     let _ = to.shutdown().await;
                     return;
                 }

@@ -1,4 +1,4 @@
-//! A client that speaks WebSocket byte by byte, as badly as a test wants.
+//! Client that sends WebSocket frames byte by byte, including malformed ones.
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,7 @@ pub const PONG: u8 = 0xa;
 
 pub struct Raw {
     tcp: TcpStream,
-    /// How the server has answered the upgrade.
+    /// Head of the response to the upgrade.
     pub head: String,
 }
 
@@ -25,12 +25,12 @@ impl Raw {
         Self::connect_with(server, room, None, &[]).await
     }
 
-    /// A client whose kernel takes hardly anything that it does not read.
+    /// Connects with a minimal receive buffer, so that the kernel buffers little unread data.
     pub async fn connect_small(server: &TestServer, room: &str) -> Self {
         Self::connect_with(server, room, Some(4096), &[]).await
     }
 
-    /// A client that does not wait for the upgrade with its first message.
+    /// Connects and sends the first message without waiting for the upgrade's response.
     pub async fn connect_eager(server: &TestServer, room: &str, text: &str) -> Self {
         Self::connect_with(server, room, None, &masked(FIN | TEXT, text.as_bytes())).await
     }
@@ -43,7 +43,7 @@ impl Raw {
         Self::over(socket.connect(server.address).await.unwrap(), room, "", behind).await
     }
 
-    /// Over a connection that is there already, with further headers and what follows the request at once.
+    /// Connects over an existing TCP connection with additional headers. `behind` follows the request immediately.
     pub async fn over(mut tcp: TcpStream, room: &str, headers: &str, behind: &[u8]) -> Self {
         let request = format!(
             "GET /signal-api/ws?room={} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -58,7 +58,7 @@ impl Raw {
         }
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        // The answer that RFC 6455 §1.3 gives for this key.
+        // `Sec-WebSocket-Accept` that RFC 6455 §1.3 gives for this key.
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
         Self { tcp, head }
     }
@@ -79,43 +79,43 @@ impl Raw {
         self.frame(FIN | TEXT, text.as_bytes()).await;
     }
 
-    /// A masked frame with this first byte.
+    /// Sends a masked frame with this first byte.
     pub async fn frame(&mut self, first: u8, payload: &[u8]) {
         self.bytes(&masked(first, payload)).await;
     }
 
     pub async fn bytes(&mut self, bytes: &[u8]) {
-        // A server that has refused the first half need not take the second.
+        // The server may close after the first half of what it rejects.
         let _ = within("a send", self.tcp.write_all(bytes)).await;
     }
 
-    /// The next frame: opcode and payload; `None` at the connection's end.
+    /// Returns the opcode and the payload of the next frame, or `None` at the end of the connection.
     pub async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
         within("a frame", read_frame(&mut self.tcp)).await
     }
 
-    /// The next text message; pings in between go unanswered.
+    /// Returns the next text message. Pings are not answered.
     pub async fn message(&mut self) -> Value {
         loop {
             match self.read().await {
                 Some((TEXT, payload)) => {
                     let mut message: Value = serde_json::from_slice(&payload).unwrap();
-                    // Numbers are the affair of `Client`, and of the tests of R47.
+                    // `Client` and the tests of R47 check message numbers.
                     message.as_object_mut().unwrap().remove("seq");
                     return message;
                 }
                 Some((PING, _)) => {}
-                other => panic!("a message was expected, not {other:?}"),
+                other => panic!("expected a message, not {other:?}"),
             }
         }
     }
 
-    /// The code of the close frame that must come, whatever comes before it.
+    /// Skips frames until a close frame arrives, and returns its code.
     pub async fn close_code(&mut self) -> u16 {
         within("a close frame", read_close(&mut self.tcp)).await
     }
 
-    /// Sends this again and again, and listens, until the server closes: the code of its close frame.
+    /// Sends the same bytes repeatedly and reads until the server closes. Returns the close code.
     pub async fn flood(&mut self, bytes: &[u8]) -> u16 {
         let (mut from, mut to) = self.tcp.split();
         let write = async {
@@ -128,7 +128,7 @@ impl Raw {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the write half.
     pub async fn half_close(&mut self) {
         self.tcp.shutdown().await.unwrap();
     }
@@ -136,7 +136,7 @@ impl Raw {
 
 async fn read_frame(tcp: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
     let first = tcp.read_u8().await.ok()?;
-    assert_eq!(first & 0xf0, FIN, "the server sends whole frames without reserved bits");
+    assert_eq!(first & 0xf0, FIN, "a fragmented frame or reserved bits");
     let len = match tcp.read_u8().await.ok()? {
         126 => u64::from(tcp.read_u16().await.ok()?),
         127 => tcp.read_u64().await.ok()?,
@@ -157,7 +157,7 @@ async fn read_close(tcp: &mut (impl AsyncRead + Unpin)) -> u16 {
     }
 }
 
-/// A frame as a client sends it, with this first byte.
+/// Builds a masked client frame with this first byte.
 pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {

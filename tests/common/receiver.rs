@@ -1,4 +1,4 @@
-//! A program that is told what happens in the rooms, by webhooks.
+//! Webhook receiver.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::{TestServer, within};
 
-/// Serves as long as it is polled, and no connection longer.
+/// Serves HTTP while it is polled. Its connections end with it.
 pub async fn serve(listener: TcpListener, router: Router) {
     let mut connections = JoinSet::new();
     loop {
@@ -32,7 +32,7 @@ pub async fn serve(listener: TcpListener, router: Router) {
 
 pub const SECRET: &str = "north-north-north-north-north-north";
 
-/// A program that is told, and which headers come with it. It takes nothing until it has been asked `failures` times.
+/// Webhook receiver that records events with their headers. It rejects the first `failures` requests.
 pub struct Receiver {
     pub url: String,
     taken: mpsc::UnboundedReceiver<(HeaderMap, Bytes)>,
@@ -59,29 +59,29 @@ impl Receiver {
         Self { url: format!("http://{address}/events"), taken, asked }
     }
 
-    /// The settings of a server that tells this program.
+    /// Returns the settings of a server that sends webhooks to this receiver.
     pub fn settings(&self) -> [(&str, &str); 2] {
         [("ROUNDTABLE_WEBHOOK_URL", &self.url), ("ROUNDTABLE_WEBHOOK_SECRET", SECRET)]
     }
 
-    /// A server that tells this program.
+    /// Starts a server that sends webhooks to this receiver.
     pub async fn server(&self) -> TestServer {
         TestServer::start(&self.settings()).await
     }
 
-    /// The next event, which is of this kind.
+    /// Returns the next event, which must be of this kind.
     pub async fn expect(&mut self, kind: &str) -> Value {
         let event = self.next().await;
         assert_eq!(event["event"], kind, "{event}");
         event
     }
 
-    /// The next event, whose signature is good.
+    /// Returns the next event after verifying its signature.
     pub async fn next(&mut self) -> Value {
         self.next_with_headers().await.0
     }
 
-    /// The same with its headers.
+    /// Returns the next event and its headers after verifying the signature.
     pub async fn next_with_headers(&mut self) -> (Value, HeaderMap) {
         let (headers, body) = within("an event", self.taken.recv()).await.unwrap();
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -91,7 +91,7 @@ impl Receiver {
         let mac = mac.chain_update(time).chain_update(".").chain_update(&body).finalize().into_bytes();
         assert_eq!(mac.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), hex);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        assert!(now.abs_diff(time.parse().unwrap()) < 30, "signed when it was sent: {time}");
+        assert!(now.abs_diff(time.parse().unwrap()) < 30, "signed at another time: {time}");
         let event: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(event["id"], json!(header("roundtable-delivery")), "{event}");
         assert_eq!(

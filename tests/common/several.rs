@@ -1,4 +1,4 @@
-//! Several servers in this process, each with threads of its own, and an engine between them.
+//! Several servers in this process, each with its own runtime, connected by an in-process store.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Bus for Cuttable {
     }
 }
 
-/// One of several servers.
+/// One server of a cluster.
 pub struct Node {
     pub address: SocketAddr,
     pub ops: SocketAddr,
@@ -89,7 +89,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A server beside those that have this engine, too.
+    /// Starts a server that shares the store `engine`.
     pub async fn start(engine: &LocalEngine, settings: &[(&str, &str)]) -> Self {
         let mut all = vec![("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough")];
         all.extend(settings);
@@ -136,7 +136,7 @@ impl Node {
         Client::enter(self.address, room, name).await
     }
 
-    /// Who has been somewhere comes here; the answer.
+    /// Reconnects with a resume secret. Returns the client and the response.
     pub async fn come_back(&self, room: &str, resume: &Value, last: u64) -> (Client, Value) {
         let mut client = self.connect(room).await;
         client.send(json!({"type": "join", "name": "Back", "resume": resume, "last_seq": last})).await;
@@ -145,7 +145,7 @@ impl Node {
         (client, answer)
     }
 
-    /// It cannot reach the engine, or can again.
+    /// Cuts the connection to the store, or restores it.
     pub async fn cut_off(&self, is_cut: bool) {
         self.is_cut.store(is_cut, Ordering::SeqCst);
         let event = if is_cut { Event::Disconnected } else { Event::Connected };
@@ -168,7 +168,7 @@ impl Node {
         self.runtime.take().unwrap().shutdown_background();
     }
 
-    /// It is asked to end.
+    /// Starts a shutdown.
     pub fn shut_down(&mut self) {
         let _ = self.shutdown.take().expect("a running server").send(());
     }
@@ -182,7 +182,7 @@ impl Drop for Node {
     }
 }
 
-/// Two servers and their engine.
+/// Starts two servers and their store.
 pub async fn two(settings: &[(&str, &str)]) -> (LocalEngine, Node, Node) {
     let engine = LocalEngine::default();
     let (a, b) = (Node::start(&engine, settings).await, Node::start(&engine, settings).await);

@@ -1,4 +1,4 @@
-//! TLS endpoint with a certificate that can be renewed while it runs, as of a proxy before the server.
+//! TLS endpoint whose certificate can be renewed at run time, like a proxy in front of the server.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -21,7 +21,7 @@ pub struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    /// Starts with a self-signed certificate that is valid for so many days.
+    /// Starts with a self-signed certificate that is valid for `days`.
     pub async fn start(days: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,12 +37,12 @@ impl TlsEndpoint {
         Self { address, config, accepting }
     }
 
-    /// Presents another certificate from now on.
+    /// Presents a new certificate to future connections.
     pub fn renew(&self, days: u32) {
         *self.config.lock().unwrap() = certified(days);
     }
 
-    /// Refuses connections from now on.
+    /// Refuses future connections.
     pub fn stop(&self) {
         self.accepting.abort();
     }

@@ -1,4 +1,4 @@
-//! A file with keys, and tokens of them, signed without the program's own code.
+//! Key file and tokens, signed without the server's code.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,18 +10,18 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-/// What the first key of every file signs with.
+/// Secret of the first key in every file.
 const SECRET: &[u8] = b"north-north-north-north-north-north";
-/// Of the second one, for rotation.
+/// Secret of the second key, for rotation.
 const OTHER: &[u8] = b"south-south-south-south-south-south";
 
-/// A JWK Set in a file of its own, removed in the end.
+/// JWK Set in a temporary file, removed on drop.
 pub struct Keys {
     pub path: PathBuf,
 }
 
 impl Keys {
-    /// One key `a`; what is called `lost` is revoked.
+    /// Writes a file with the key `a`. The token ID `lost` is revoked.
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("roundtable-keys-{}-{}.json", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -30,7 +30,7 @@ impl Keys {
         keys
     }
 
-    /// The file from now on.
+    /// Replaces the file.
     pub fn write(&self, kids: &[&str], revoked: &[&str]) {
         let jwk = |kid: &&str| json!({"kty": "oct", "kid": kid, "alg": "HS256", "k": BASE64URL.encode(secret(kid))});
         let keys: Vec<_> = kids.iter().map(jwk).collect();
@@ -41,7 +41,8 @@ impl Keys {
         std::fs::write(&self.path, text).unwrap();
     }
 
-    /// The settings of a server that asks for tokens. It says at once that one ends.
+    /// Returns the settings of a server that requires tokens. It announces a token's expiry immediately, as all tokens
+    /// of the tests end within the notice period.
     pub fn settings<'a>(&'a self, access: &'a str) -> [(&'a str, &'a str); 3] {
         [
             ("ROUNDTABLE_ACCESS", access),
@@ -72,7 +73,7 @@ fn secret(kid: &str) -> &'static [u8] {
     if kid == "a" { SECRET } else { OTHER }
 }
 
-/// So many seconds from now, as tokens say times.
+/// Returns the NumericDate (RFC 7519 §2) that is `seconds` from now.
 pub fn later(seconds: f64) -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + seconds
 }

@@ -1,4 +1,4 @@
-//! Recordings as a host's page makes them.
+//! Recording uploads as made by a host's page.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub async fn begin(address: SocketAddr, room: &str, resume: &Value) -> Answer {
     send(address, "POST", &target, &[], json!({"room": room, "resume": resume}).to_string()).await
 }
 
-/// A recording that is being made.
+/// Recording that is being uploaded.
 #[derive(Clone)]
 pub struct Upload {
     pub address: SocketAddr,
@@ -48,7 +48,7 @@ impl Upload {
         self.call("PUT", &format!("?offset={offset}"), piece).await
     }
 
-    /// A piece of which half has gone out, to somebody who reads it.
+    /// Sends the first half of a piece, after the server has asked for the body (100 Continue).
     pub async fn half(&self, offset: usize, piece: &[u8]) -> TcpStream {
         let head = format!(
             "PUT {RECORDINGS}/{}?offset={offset}&room={} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\n\
@@ -61,13 +61,13 @@ impl Upload {
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.write_all(head.as_bytes()).await.unwrap();
         let mut answer = *b"HTTP/1.1 100 Continue\r\n\r\n";
-        within("that it is read", tcp.read_exact(&mut answer)).await.unwrap();
+        within("the server to ask for the body", tcp.read_exact(&mut answer)).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 100 "), "{}", answer.escape_ascii());
         tcp.write_all(&piece[..piece.len() / 2]).await.unwrap();
         tcp
     }
 
-    /// The length that an answer tells.
+    /// Uploads a piece and returns the length that the server confirms.
     pub async fn put_well(&self, offset: usize, piece: impl AsRef<[u8]>) -> Value {
         length(&self.put(offset, piece).await)
     }
@@ -82,7 +82,7 @@ pub fn assert_refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{}", answer.text());
 }
 
-/// What whoever runs the server asks.
+/// Sends a request to the admin API.
 pub async fn admin(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let authorization = format!("Bearer {TOKEN}");
     let target = format!("/signal-api/v1/admin{path}");
@@ -93,7 +93,7 @@ pub async fn admin(address: SocketAddr, method: &str, path: &str, headers: &[(&s
 const HEADER: &[u8] =
     b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82\x84webm\x42\x87\x81\x04\x42\x85\x81\x02";
 
-/// A part of a WebM file: its header, and then bytes that differ by where they stand.
+/// Makes a part of a WebM file: the header, then bytes that depend on their position.
 pub fn media(from: usize, to: usize) -> Vec<u8> {
     (from..to).map(|at| HEADER.get(at).copied().unwrap_or((at * 31 + (at >> 8)) as u8)).collect()
 }

@@ -1,4 +1,4 @@
-//! This machine's own settings, and what they name.
+//! Checks of this machine's settings.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn all_is_well_with_an_engine_a_running_server_and_keys() {
     assert!(gone.detail().contains("refused"), "{gone:?}");
 }
 
-/// The running server knows of a proxy whose address is not trusted.
+/// The running server has received requests through a proxy whose address is not trusted.
 #[tokio::test]
 async fn a_server_that_has_seen_a_proxy_that_it_does_not_trust() {
     let folder = Folder::new();
@@ -165,7 +165,7 @@ fn settings_that_a_server_does_not_start_with() {
     let keys = [("ROUNDTABLE_ACCESS", "token"), ("ROUNDTABLE_TOKEN_KEYS_FILE", missing.as_str())];
     own(&folder, &keys).only("file_unreadable", &missing);
     own(&folder, &[("ROUNDTABLE_STATIC_DIR", &missing)]).only("page_missing", &missing);
-    // Where no folder is named, a web server in front may have the page.
+    // Without a static directory, a web server in front may serve the page.
     let mut bare = program(BINARY, &[("ROUNDTABLE_LISTEN", "127.0.0.1:0"), ("ROUNDTABLE_CONNECTIONS", "100")]);
     bare.args(["doctor", "--json"]).env("ROUNDTABLE_REQUESTS", "10").current_dir(folder.path(""));
     said(&bare.output().unwrap()).unknown("page", "ROUNDTABLE_STATIC_DIR");
@@ -178,7 +178,7 @@ fn another_program_has_the_port() {
     let folder = Folder::new();
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = other.local_addr().unwrap().to_string();
-    // It takes one connection and ends it.
+    // Accepts one connection and closes it.
     let taken = std::thread::spawn(move || drop(other.accept()));
     own(&folder, &[("ROUNDTABLE_LISTEN", &listen)]).only("port_taken", &listen);
     taken.join().unwrap();
@@ -208,7 +208,7 @@ fn people_read_what_is_wrong_and_what_mends_it() {
     let said = text(&output.stdout);
     assert!(said.contains("FOUND unknown_zone: TZ") && said.contains("Fix: Set an IANA name"), "{said}");
     assert_eq!(output.status.code(), Some(1));
-    // What is no address could not be looked at, and settings of this machine are nothing to another one.
+    // An invalid URL cannot be checked, and settings of this machine do not apply to another one.
     assert_eq!(run(&["doctor", "ftp://meet.example"], &[]).status.code(), Some(2));
     let closed = format!("http://127.0.0.1:{}", free_port());
     doctor(&[&closed], &[("TZ", "Asia/Beijing")]).only("port_closed", "127.0.0.1");

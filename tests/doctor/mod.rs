@@ -1,5 +1,5 @@
-//! `roundtable doctor` finds each mistake that is made on purpose, with the real program and what it stands among, and
-//! finds nothing where all is well.
+//! `roundtable doctor` detects each deliberate mistake, running the real programs, and reports nothing if everything is
+//! right.
 
 mod machine;
 mod outside;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use roundtable::doctor::findings::FINDINGS;
 
-/// All files in these folders, and these files, as one text without comments.
+/// Returns the text of files, and of all files in directories, without comments.
 fn code(paths: &[&str]) -> String {
     let mut text = String::new();
     for path in paths.iter().map(Path::new) {
@@ -27,7 +27,7 @@ fn code(paths: &[&str]) -> String {
     text
 }
 
-/// Whoever can find something has a test that expects it: the program here, the page in a browser.
+/// Every finding of the program has a test here, and every finding of the page has a test in a browser.
 #[test]
 fn every_finding_is_made_on_purpose_in_a_test() {
     let program = ["outside", "own", "proxies", "relays", "web"].map(|name| format!("src/doctor/{name}.rs"));
@@ -40,17 +40,17 @@ fn every_finding_is_made_on_purpose_in_a_test() {
     for finding in FINDINGS {
         let name = finding.name();
         let quoted = |text: &str| text.contains(&format!("\"{name}\"")) || text.contains(&format!("'{name}'"));
-        // In a browser also by its attribute.
+        // Browser tests may also select a finding by its attribute.
         let shown = browser.contains(&format!("[data-finding={name}]"));
         let [found, seen] = [program.contains(&format!("Finding::{finding:?}")), quoted(&page)];
-        assert!(found || seen, "nothing finds {name}");
+        assert!(found || seen, "{name} is never reported");
         untested.extend((found && !quoted(&tests)).then(|| format!("{name} by the program")));
         untested.extend((seen && !quoted(&browser) && !shown).then(|| format!("{name} by the page")));
     }
-    assert!(untested.is_empty(), "without a test: {untested:?}");
+    assert!(untested.is_empty(), "findings without a test: {untested:?}");
 }
 
-/// docs/DOCTOR.md says what the program says.
+/// docs/DOCTOR.md has the same texts as the program.
 #[test]
 fn the_document_has_a_row_for_every_finding() {
     let document = std::fs::read_to_string("docs/DOCTOR.md").unwrap();
@@ -61,5 +61,5 @@ fn the_document_has_a_row_for_every_finding() {
         assert!(document.contains(&row), "docs/DOCTOR.md has no row {row}");
     }
     let rows = document.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, FINDINGS.len(), "docs/DOCTOR.md has rows that nothing finds");
+    assert_eq!(rows, FINDINGS.len(), "docs/DOCTOR.md has rows without a finding");
 }

@@ -1,4 +1,4 @@
-//! A server as its clients see it, behind proxies that were written by hand.
+//! Checks of a server from a client's point of view, behind hand-written proxies.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::program::{run, text};
 
-/// What passes a WebSocket on as it should be.
+/// Returns nginx directives that proxy WebSockets correctly.
 pub fn proxied(upstream: &str) -> String {
     format!(
         "proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_set_header \
@@ -41,12 +41,13 @@ fn all_is_well_by_a_proxy_with_tls_and_a_relay() {
     let (_nginx, ports) = nginx(&folder, &[&block, &below]);
     let well = doctor(&["--ca-file", &ca, &format!("https://localhost:{}/r/standup", ports[0])], &[]);
     well.all_well();
-    // Whoever knows a room's name can come in.
+    // The output must not contain the room's name, which admits anybody who knows it.
     assert!(!well.text.contains("standup"), "{well:?}");
     for look in ["page", "connection", "certificate", "server", "clock", "websocket", "join", "ping", "relay"] {
         assert!(well.looked_at(look), "{look} in {well:?}");
     }
-    // Without a slash nginx sends people to it, without a scheme it is https, and the page of a check has no server below.
+    // Without a slash nginx redirects, without a scheme https is assumed, and the URL of the check's page has no server
+    // below it.
     for page in ["https://localhost:{}/meet/", "https://localhost:{}/meet", "localhost:{}/meet/diag"] {
         let page = page.replace("{}", &ports[1].to_string());
         doctor(&["--quick", "--ca-file", &ca, &page], &[]).all_well();
@@ -148,7 +149,7 @@ fn an_address_that_leads_to_another_one() {
     let said = doctor(&["--quick", &format!("http://0.0.0.0:{}/r/standup", ports[0])], &[]);
     said.all_well();
     assert!(said.text.contains(&format!("leads to {well}")), "{said:?}");
-    // A token is for the host that was named.
+    // A token is only sent to the host that was named.
     let token = folder.write("token", SECRET);
     let kept = doctor(&["--quick", "--token-file", &token, &format!("http://127.0.0.1:{}", ports[0])], &[]);
     assert!(kept.code == 2 && kept.text.contains("is kept back"), "{kept:?}");
@@ -156,7 +157,7 @@ fn an_address_that_leads_to_another_one() {
     doctor(&["--quick", &around], &[]).only("wrong_address", &around);
 }
 
-/// It is asked over IPv6 alone, by its brackets.
+/// Reached over IPv6 only, by its address in brackets.
 #[test]
 fn a_server_with_ipv6_alone() {
     let folder = Folder::new();
@@ -182,7 +183,7 @@ fn proxies_that_are_set_wrong() {
             "upgrade_headers_missing",
             format!("location / {{ {} }}", right.replace("proxy_set_header Upgrade $http_upgrade;", "")),
         ),
-        // Without `Host`, or with one that lacks the port, the origin proof decides.
+        // Without `Host`, or with a `Host` that lacks the port, the origin proof decides.
         ("", format!("location / {{ {} }}", right.replace("$http_host", "$host"))),
         ("", format!("location / {{ {} }}", right.replace("proxy_set_header Host $http_host;", ""))),
         (
@@ -197,7 +198,7 @@ fn proxies_that_are_set_wrong() {
             format!("location / {{ {right} }} location /signal-api/ {{ proxy_pass http://{address}/; }}"),
         ),
         ("server_down", format!("location / {{ {} }}", proxied(&closed.address()))),
-        // All is below /meet/, which is not taken off.
+        // The proxy does not remove the prefix /meet/.
         ("wrong_path", format!("location /meet/ {{ {right} }}")),
         ("wrong_address", "location / { return 200 'Hello'; }".to_owned()),
         ("page_missing", format!("location / {{ return 404; }} location /signal-api/ {{ {right} }}")),
@@ -231,7 +232,7 @@ fn a_name_that_the_server_is_not_reached_under() {
 #[test]
 fn a_timeout_shorter_than_the_ping() {
     let folder = Folder::new();
-    // At random 4 to 5 s: the first one takes longest.
+    // The intervals are random, 4 to 5 s; the first one is the longest.
     let server = server(&folder, &[("ROUNDTABLE_PING_INTERVAL", "4s")]);
     let block = |timeout: &str| {
         format!("location / {{ {} proxy_read_timeout {timeout}; }}", proxied(&server.address.to_string()))
@@ -260,7 +261,7 @@ fn certificates_that_browsers_do_not_take() {
         format!("location / {{ {upstream} }}"),
         block(&folder.self_signed("own.crt")),
         block(&folder.certificate("new.crt", "DNS:localhost", LATER)),
-        // nginx takes such a pair, and no handshake succeeds.
+        // nginx accepts a key that does not match the certificate, but every handshake fails.
         block(&folder.rsa()),
     ];
     let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
@@ -282,14 +283,14 @@ fn certificates_that_browsers_do_not_take() {
     let plain = doctor(&["--quick", &format!("http://localhost:{}", ports[0])], &[]);
     plain.only("wrong_address", "localhost");
     assert!(plain.detail().contains("https://"), "{plain:?}");
-    // The rest is looked at all the same, and a token is kept back.
+    // The other checks run nevertheless, without the token.
     let token = folder.write("token", SECRET);
     let said = look(ports[0], &["--token-file", &token]);
     assert_eq!(said.findings.len(), 1, "{said:?}");
     assert!(said.looked_at("websocket") && said.text.contains("is kept back"), "{said:?}");
 }
 
-/// Somebody on the way lets the first connection through, and answers the later ones.
+/// An attacker between client and server forwards the first connection and answers the later ones itself.
 #[test]
 fn a_token_is_not_sent_by_a_later_connection_with_another_certificate() {
     let folder = Folder::new();
@@ -323,7 +324,7 @@ fn a_token_is_not_sent_by_a_later_connection_with_another_certificate() {
 fn plain_http_a_name_that_is_none_and_a_closed_port() {
     let folder = Folder::new();
     let server = server(&folder, &[]);
-    // Loopback too, but no address that a browser would take for this machine.
+    // Loopback, too, but browsers do not treat this address as local.
     let plain = format!("http://0.0.0.0:{}", server.address.port());
     doctor(&["--quick", &plain], &[]).only("plain_http", &plain);
     let said = doctor(&["--quick", "https://nobody.invalid"], &[]);
@@ -331,7 +332,7 @@ fn plain_http_a_name_that_is_none_and_a_closed_port() {
     let port = ClosedPort::new();
     let closed = port.address();
     doctor(&["--quick", &format!("http://{closed}")], &[]).only("port_closed", &closed);
-    // In a container all of it may be different for visitors.
+    // From inside a container, all of it may be different for visitors.
     let container = [("container", "docker")];
     doctor(&["--quick", "https://nobody.invalid"], &container).unknown("connection", "nobody.invalid");
     doctor(&["--quick", &format!("http://{closed}")], &container).unknown("connection", "runs in a container");
@@ -343,7 +344,7 @@ async fn a_server_that_takes_no_more() {
     let server = server(&folder, &[("ROUNDTABLE_CONNECTIONS", "1")]);
     let page = format!("http://{}", server.address);
     doctor(&["--quick", &page], &[]).all_well();
-    // The doctor leaves, or this one would not come in.
+    // The doctor must have left; otherwise this client would be rejected.
     let mut ada = None;
     eventually("a place", async || {
         ada = Client::connect(server.address, "standup").await.ok();

@@ -1,4 +1,4 @@
-//! What web servers in front do to paths, to addresses of visitors, and to rooms.
+//! Checks of web servers in front: paths, client addresses, and room affinity.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::common::program::Running;
 
 const FORWARDED_FOR: &str = "proxy_set_header X-Forwarded-For $remote_addr;";
 
-/// A dist in a folder of nginx, apart from the server.
+/// Returns directives that serve a built frontend from nginx, separately from the server.
 fn dist(folder: &Folder) -> String {
     format!("root {}; index index.html;", folder.page())
 }
@@ -22,17 +22,17 @@ fn a_web_server_without_a_history_fallback() {
     let folder = Folder::new();
     let server = server(&folder, &[]);
     let api = format!("location /signal-api/ {{ {} }}", proxied(&server.address.to_string()));
-    // As the finding says it.
+    // As the finding's text recommends.
     let (_, fix) = Finding::NoHistoryFallback.texts();
     let lines = fix.split_once(": ").unwrap().1.split_once(" (below").unwrap().0;
     let lines = lines.replace("/usr/web/nginx/html", &folder.page());
     let blocks = [
         format!("{} {api}", dist(&folder)),
-        // The root is within a location, as in the tutorials.
+        // The root is within a location, as in many tutorials.
         format!("location / {{ {} }} {api} {lines}", dist(&folder)),
         // Only the page of the check is missing.
         format!("{} {api} location /r/ {{ try_files $uri /r/index.html; }}", dist(&folder)),
-        // Everything is answered with a page that is another one.
+        // Every path returns another page.
         format!("{} {api} location /r/ {{ return 200 'Hello'; }}", dist(&folder)),
     ];
     let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
@@ -45,7 +45,7 @@ fn a_web_server_without_a_history_fallback() {
     assert!(well.looked_at("links"), "{well:?}");
 }
 
-/// nginx answers 404 where the file of its `error_page` is missing.
+/// nginx answers 404 if the file of its `error_page` is missing.
 #[test]
 fn a_stopped_server_is_told_from_a_wrong_path() {
     let folder = Folder::new();
@@ -55,9 +55,9 @@ fn a_stopped_server_is_told_from_a_wrong_path() {
     let blocks = [
         format!("{} location /signal-api/ {{ {closed} }} {errors}", dist(&folder)),
         format!("{} {errors}", dist(&folder)),
-        // Another path than the page's.
+        // A path other than the page's.
         format!("{} location /other-api/ {{ {closed} }} {errors}", dist(&folder)),
-        // Every other path is answered alike: nothing shows that one is passed on.
+        // All other paths get the same response, so that nothing indicates a proxied one.
         format!("location = / {{ {} try_files /index.html =404; }} location / {{ return 404; }}", dist(&folder)),
     ];
     let (_nginx, ports) = nginx(&folder, &blocks.each_ref().map(String::as_str));
@@ -97,11 +97,12 @@ fn a_proxy_that_does_not_say_who_asks() {
             _ => said.only("shared_client_address", &format!("localhost:{port}")),
         }
     }
-    // Nobody is in between.
+    // No proxy.
     doctor(&["--quick", &format!("http://{}/", distrusting.address)], &[]).all_well();
 }
 
-/// The machine's default gateway, as a proxy in a container sees all whom docker-proxy brings.
+/// Returns the machine's default gateway, which is the client address that a proxy in a container sees for all
+/// connections through docker-proxy.
 fn gateway() -> Ipv4Addr {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap();
     let default = routes.lines().find_map(|line| {
@@ -118,9 +119,9 @@ fn a_proxy_that_sees_its_visitors_as_the_gateway() {
     let right = proxied(&server.address.to_string());
     let (_nginx, ports) =
         nginx(&folder, &[&format!("location / {{ {} }}", right.replace("$remote_addr", &gateway().to_string()))]);
-    // From the server's own machine it comes the same way where all is well.
+    // On the server's own machine, it looks the same when everything is right.
     doctor(&["--quick", &format!("http://127.0.0.1:{}/", ports[0])], &[]).unknown("address", "another machine");
-    // An address of this machine that is not known for one: with it comes the finding that http is not for visitors.
+    // A local address that is not recognised as local. It also leads to the finding about plain HTTP.
     let said = doctor(&["--quick", &format!("http://0.0.0.0:{}/", ports[0])], &[]);
     let names: Vec<_> = said.findings.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["plain_http", "gateway_client_address"], "{said:?}");
@@ -155,7 +156,7 @@ fn servers_in_turn_that_do_not_share_rooms() {
     assert!(together.text.contains("share rooms"), "{together:?}");
 }
 
-/// The log names the line that is missing, once for each cause, and the metric counts.
+/// The log names the missing directive once for each cause, and the metric counts.
 #[tokio::test]
 async fn the_server_logs_a_proxy_that_hides_its_visitors() {
     let mut server = Running::start(&[("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1,127.0.0.2")]);
@@ -167,7 +168,7 @@ async fn the_server_logs_a_proxy_that_hides_its_visitors() {
     for _ in 0..3 {
         assert_eq!(source(&[("X-Forwarded-For", "203.0.113.7")]).await, "untrusted_proxy");
     }
-    // A page with https, and the server has no TLS.
+    // The page has an https origin, but the server has no TLS.
     assert_eq!(source(&[("Origin", "https://test")]).await, "no_forwarded_for");
     let line = server.line("not trusted");
     let said = line["message"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Relays that are set wrong.
+//! Misconfigured TURN servers.
 
 use super::stage::{Folder, NOW, SECRET, Turn, free_port, own};
 
@@ -35,7 +35,7 @@ fn nothing_there() {
     own(&folder, &[("ROUNDTABLE_ICE_URLS", &url)]).only("stun_unreachable", &url);
 }
 
-/// Its ports are open at another address than the one to which a firewall lets people.
+/// The relay's ports are open at another address than the one that a firewall would admit.
 #[test]
 fn closed_ports() {
     let folder = Folder::new();
@@ -50,7 +50,7 @@ fn a_wrong_external_address() {
     turn.seen(&folder, SECRET, "udp").only("relay_address_wrong", &turn.url("udp"));
 }
 
-/// From the relay's own machine nobody can tell whether a public address leads to it.
+/// From the TURN server's own machine, it cannot be determined whether a public address leads to it.
 #[test]
 fn a_public_address_that_this_machine_does_not_reach_is_unknown() {
     let folder = Folder::new();
@@ -58,7 +58,7 @@ fn a_public_address_that_this_machine_does_not_reach_is_unknown() {
     turn.seen(&folder, SECRET, "udp").unknown("relay", "198.51.100.7 is not reached from here");
     let elsewhere = [("ROUNDTABLE_ICE_URLS", "stun:198.51.100.7:3478")];
     own(&folder, &elsewhere).unknown("relay", "198.51.100.7 is not reached from here");
-    // In a container the loopback is the container's own.
+    // In a container, the loopback address is the container's own.
     let inside = [("ROUNDTABLE_ICE_URLS", &*format!("stun:127.0.0.1:{}", free_port())), ("container", "docker")];
     own(&folder, &inside).unknown("relay", "127.0.0.1 is not reached from here");
 }

@@ -1,4 +1,4 @@
-//! What a server stands among, for real, and with the mistakes that people make: nginx, coturn, certificates.
+//! Environment of a server, with real programs and typical mistakes: nginx, coturn, certificates.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -13,10 +13,10 @@ use tokio::net::TcpSocket;
 use crate::common::DEADLINE;
 use crate::common::program::{BINARY, Running, program, text};
 
-/// What the relays know.
+/// Shared secret of the TURN servers.
 pub const SECRET: &str = "not-to-be-shown-to-anybody-at-all";
 
-/// What one run of the doctor said.
+/// Output of one run of the doctor.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -26,19 +26,19 @@ pub struct Said {
 }
 
 impl Said {
-    /// Nothing was found, and all was looked at.
+    /// Asserts that all checks ran without a finding.
     pub fn all_well(&self) {
         assert!(self.code == 0 && self.findings.is_empty(), "{self:#?}");
     }
 
-    /// This was found, there, and nothing else.
+    /// Asserts that this finding is the only one.
     pub fn only(&self, name: &str, about: &str) {
         let names: Vec<&str> = self.findings.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((self.code, names), (1, vec![name]), "{self:#?}");
         assert!(self.findings[0].1.contains(about), "{self:#?}");
     }
 
-    /// Nothing was found, and this could not be looked at, for a reason that has these words.
+    /// Asserts that there is no finding, and that this check could not run for a reason that contains these words.
     pub fn unknown(&self, look: &str, words: &str) {
         let missed = self.json["not_looked_at"].as_array().unwrap();
         let found =
@@ -46,7 +46,7 @@ impl Said {
         assert!(self.code == 2 && self.findings.is_empty() && found, "{self:#?}");
     }
 
-    /// What was seen of all that was found.
+    /// Returns the details of all findings.
     pub fn detail(&self) -> String {
         let findings = self.json["findings"].as_array().unwrap();
         findings.iter().map(|finding| finding["detail"].as_str().unwrap()).collect()
@@ -57,7 +57,7 @@ impl Said {
     }
 }
 
-/// Runs it with these arguments, for programs.
+/// Runs the doctor with JSON output.
 pub fn doctor(args: &[&str], settings: &[(&str, &str)]) -> Said {
     said(&program(BINARY, settings).arg("doctor").arg("--json").args(args).output().unwrap())
 }
@@ -72,13 +72,13 @@ pub fn said(output: &Output) -> Said {
     Said { code: output.status.code().unwrap(), findings, json, text: all }
 }
 
-/// A server with a page.
+/// Starts a server with a page.
 pub fn server(folder: &Folder, settings: &[(&str, &str)]) -> Running {
     let page = folder.page();
     Running::start(&[settings, &[("ROUNDTABLE_STATIC_DIR", &page)]].concat())
 }
 
-/// Looks at this machine, where all but these settings is well.
+/// Checks this machine with a configuration that is right except for these settings.
 pub fn own(folder: &Folder, settings: &[(&str, &str)]) -> Said {
     let page = folder.page();
     let well = [
@@ -92,7 +92,7 @@ pub fn own(folder: &Folder, settings: &[(&str, &str)]) -> Said {
     doctor(&[], &[settings, &rest].concat())
 }
 
-/// A folder of its own, gone in the end.
+/// Temporary directory, removed on drop.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -114,7 +114,7 @@ impl Folder {
         self.path(name)
     }
 
-    /// A folder with a page.
+    /// Creates a page in the directory.
     pub fn page(&self) -> String {
         fs::create_dir_all(self.path("r")).unwrap();
         for name in ["index.html", "r/index.html"] {
@@ -128,7 +128,7 @@ impl Folder {
         assert!(output.status.success(), "{line}: {}", text(&output.stderr));
     }
 
-    /// An authority of our own: `ca.crt`.
+    /// Creates a certificate authority: `ca.crt`.
     pub fn authority(&self) -> String {
         let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\npolicy = any\ndefault_md = sha256\n\
                       new_certs_dir = .\nrand_serial = yes\nunique_subject = no\n[any]\ncommonName = optional\n";
@@ -140,7 +140,7 @@ impl Folder {
         self.path("ca.crt")
     }
 
-    /// One for localhost that has signed itself, as `openssl req -x509` makes them, with the same key.
+    /// Creates a self-signed certificate for localhost with the common key, as `openssl req -x509` does.
     pub fn self_signed(&self, file: &str) -> String {
         self.openssl(&format!(
             "req -x509 -key key -out {file} -subj /CN=localhost -addext subjectAltName=DNS:localhost"
@@ -148,13 +148,13 @@ impl Folder {
         self.path(file)
     }
 
-    /// One for localhost with an RSA key of its own: `rsa.crt`, `rsa.key`.
+    /// Creates a certificate for localhost with an RSA key of its own: `rsa.crt`, `rsa.key`.
     pub fn rsa(&self) -> String {
         self.openssl("req -x509 -newkey rsa:2048 -nodes -keyout rsa.key -out rsa.crt -subj /CN=localhost");
         self.path("rsa.crt")
     }
 
-    /// A certificate by it for these names, in a file of this name, good for these days.
+    /// Creates a certificate signed by the authority, with these names and validity.
     pub fn certificate(&self, file: &str, names: &str, days: [&str; 2]) -> String {
         self.write("names", &format!("subjectAltName={names}"));
         let [start, end] = days.map(|day| format!("{day}000000Z"));
@@ -172,7 +172,7 @@ impl Drop for Folder {
     }
 }
 
-/// Days on which a certificate is good, and was.
+/// Validity periods: current, past and future.
 pub const NOW: [&str; 2] = ["20200101", "20700101"];
 pub const ONCE: [&str; 2] = ["20200101", "20200102"];
 pub const LATER: [&str; 2] = ["20690101", "20700101"];
@@ -181,7 +181,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A port of this machine that is bound and refuses connections, so that no other test gets it meanwhile.
+/// Local port that is bound and refuses connections, so that no other test gets it.
 pub struct ClosedPort(TcpSocket);
 
 impl ClosedPort {
@@ -191,13 +191,13 @@ impl ClosedPort {
         Self(socket)
     }
 
-    /// `127.0.0.1:<port>`
+    /// Returns `127.0.0.1:<port>`.
     pub fn address(&self) -> String {
         self.0.local_addr().unwrap().to_string()
     }
 }
 
-/// A process that takes connections, killed in the end.
+/// Process that accepts connections, killed on drop.
 pub struct Process(Child);
 
 impl Process {
@@ -222,12 +222,12 @@ impl Drop for Process {
     }
 }
 
-/// nginx with one server for each text of a `server` block, on ports of their own.
+/// Starts nginx with a `server` block on its own port for each text.
 pub fn nginx(folder: &Folder, blocks: &[&str]) -> (Process, Vec<u16>) {
     nginx_with(folder, "", blocks)
 }
 
-/// The same with these lines for all of them, such as an `upstream`.
+/// Starts nginx with additional common lines, such as an `upstream`.
 pub fn nginx_with(folder: &Folder, lines: &str, blocks: &[&str]) -> (Process, Vec<u16>) {
     let ports: Vec<u16> = blocks.iter().map(|_| free_port()).collect();
     let mut conf = format!(
@@ -254,10 +254,10 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// With these options behind those that are right.
+    /// Starts coturn with `more` options after the correct ones.
     pub fn start(folder: &Folder, more: &[&str]) -> Self {
         let port = free_port();
-        // Below what systems give to outgoing connections.
+        // Below the range of ephemeral ports.
         let first = 10_000 + port % 20_000;
         let options = [
             "-n --listening-ip=127.0.0.1 --use-auth-secret --realm=test --allow-loopback-peers --no-cli --no-dtls",
@@ -280,7 +280,7 @@ impl Turn {
         turn
     }
 
-    /// It listens to TCP first: asks for a binding (RFC 8489) until there is an answer.
+    /// Sends STUN binding requests (RFC 8489) until there is a response, because coturn listens to TCP first.
     fn answers_udp(&self) {
         let mut request = [0x11; 20];
         request[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42]);
@@ -297,7 +297,7 @@ impl Turn {
         format!("turn:127.0.0.1:{}?transport={transport}", self.port)
     }
 
-    /// Looks at it from this machine, with this secret.
+    /// Checks this TURN server from this machine.
     pub fn seen(&self, folder: &Folder, secret: &str, transport: &str) -> Said {
         let url = self.url(transport);
         own(folder, &[("ROUNDTABLE_ICE_URLS", &url), ("ROUNDTABLE_TURN_SECRET", secret)])

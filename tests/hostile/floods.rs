@@ -1,4 +1,4 @@
-//! Who says too much: messages, bytes, pings, JSON without a bottom. And who does not listen.
+//! Floods of messages, bytes, pings and deeply nested JSON, and members that do not read.
 
 use serde_json::json;
 
@@ -6,10 +6,10 @@ use crate::common::client::Client;
 use crate::common::raw::{FIN, PING, Raw, TEXT, masked};
 use crate::stage::{FEW, MANY, Stage, crowd, room};
 
-/// A short patience: the default is half a minute.
+/// Shorter grace period than the default of half a minute.
 const IMPATIENT: (&str, &str) = ("ROUNDTABLE_RATE_PATIENCE", "500ms");
 
-/// For what it has said, or for what it has not read meanwhile of the others in its room.
+/// Asserts that the connection was closed for what it sent, or for what it did not read meanwhile.
 fn assert_ended(code: u16) {
     assert!([4011, 4005].contains(&code), "{code}");
 }
@@ -93,7 +93,7 @@ async fn json_without_a_bottom() {
                     raw.text(text).await;
                     raw.text(r#"{"type":"ping","ref":"through"}"#).await;
                     while raw.message().await["ref"] != "through" {}
-                    // Once more as a member.
+                    // The second round runs as a member.
                     raw.text(r#"{"type":"join","name":"Eve"}"#).await;
                 }
             }
@@ -103,7 +103,7 @@ async fn json_without_a_bottom() {
 
 #[tokio::test]
 async fn a_member_that_reads_nothing() {
-    // More than is free for one receiver of a member's bytes (R102). How much of it the kernels take is their affair.
+    // Exceeds the burst of bytes from one member to one recipient (R102). How much of it the kernels buffer varies.
     const EACH: usize = 9;
     let data = "x".repeat(60_000);
     Stage::set(&[("ROUNDTABLE_OUTBOX_BYTES", "262144"), ("ROUNDTABLE_ROOM_MEMBERS", "250")])

@@ -1,4 +1,4 @@
-//! Who claims to be somebody else: forged senders, secrets of others and of earlier, ids of another room.
+//! Impersonation: forged senders, stolen and outdated secrets, and IDs from other rooms.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use crate::common::http;
 use crate::common::raw::Raw;
 use crate::stage::{MANY, Stage, crowd, room};
 
-/// Comes to a room with a secret, as if it had read everything up to its first message.
+/// Joins with a secret, claiming to have received nothing since the start of the session.
 async fn come(stage: &Stage, room: &str, secret: &str) -> Client {
     let mut client = stage.client(room).await;
     client.send(json!({"type": "join", "name": "Eve", "resume": secret, "last_seq": 0})).await;
@@ -44,7 +44,7 @@ async fn forged_senders() {
                 assert_eq!(ada.expect(kind).await, json!({"type": kind, "from": own, "data": 1}));
             }
             eve.expect_error("bad_json").await;
-            // What a page would draw for a state is the state of who has said it.
+            // The state is attributed to its sender, regardless of the forged ID.
             eve.send(json!({"type": "state", "id": to, "state": {"hand": true}})).await;
             assert_eq!(ada.expect("state").await["id"], own);
             ada.expect_nothing().await;
@@ -56,8 +56,8 @@ async fn forged_senders() {
 async fn ids_of_another_room() {
     Stage::set(&[])
         .await
-        .under("ids of another room", async |stage| {
-            // Whoever makes a room is its host, and no other's.
+        .under("IDs of another room", async |stage| {
+            // The creator of a room is its host, but has no rights in other rooms.
             let room = room();
             let mut eve = stage.member(&room).await;
             let id = stage.bystander();
@@ -97,7 +97,7 @@ async fn replayed(stage: &Stage) {
     host.expect("peer_joined").await;
     let eve = stage.member(&there).await;
 
-    // None of these is Ada's: whoever brings it is a stranger under a new id, and she stays.
+    // None of these is Ada's secret: whoever presents one joins as a stranger with a new ID, and Ada is not affected.
     let (own, foreign) = (secret(&ada), secret(&eve));
     let id: PeerId = serde_json::from_value(json!(ada.id())).unwrap();
     let other_key = ResumeKey::new(b"another server").issue(&RoomName::new(&here).unwrap(), id, 1);
@@ -127,7 +127,7 @@ async fn replayed(stage: &Stage) {
         }
     }
 
-    // A stay that is over stays over: the secret brings nothing back of what was said.
+    // An ended session stays ended: its secret returns none of its messages.
     host.send(json!({"type": "signal", "to": ada.id(), "data": "for the first stay"})).await;
     ada.expect("signal").await;
     ada.send(json!({"type": "leave"})).await;
@@ -137,7 +137,7 @@ async fn replayed(stage: &Stage) {
     fresh(&again.expect("welcome").await, ada.id(), "resume_expired");
     host.expect("peer_joined").await;
 
-    // Nor does the secret of a stay that another one has followed take what was said in that one.
+    // The secret of an earlier session does not give access to messages of the next one.
     let mut second = come(stage, &here, &own).await;
     let welcome = second.expect("welcome").await;
     fresh(&welcome, ada.id(), "resume_lost");
@@ -146,7 +146,7 @@ async fn replayed(stage: &Stage) {
     host.expect("peer_joined").await;
     second.expect_nothing().await;
 
-    // Who was sent out is not let in by it.
+    // A removed member is not admitted by its secret.
     host.send(json!({"type": "moderate", "action": "remove", "to": ada.id()})).await;
     assert_eq!(second.skip_to_close().await, Some(4008));
     host.expect("peer_left").await;
@@ -159,7 +159,7 @@ fn fresh(welcome: &Value, id: &str, why: &str) {
     assert_eq!((&welcome["self"], &welcome["not_resumed"]), (&json!(id), &json!(why)));
 }
 
-/// A malicious website, in its visitors' browsers: they send its origin, and it cannot read a proof (R92).
+/// A malicious website in its visitors' browsers, which send its origin and cannot read a proof (R92).
 #[tokio::test]
 async fn pages_of_another_site() {
     const KEY: &str = "the key of all resume secrets of this server";

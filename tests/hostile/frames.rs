@@ -1,22 +1,22 @@
-//! What breaks RFC 6455, or the bounds of a message: oversize, fragments, compressed bombs, broken UTF-8, wrong
-//! opcodes, frames without a mask.
+//! Violations of RFC 6455 and of message limits: oversized messages, fragments, compression bombs, invalid UTF-8, wrong
+//! opcodes, unmasked frames.
 
 use crate::common::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, Raw, TEXT, masked};
 use crate::stage::{FEW, MANY, Stage, crowd, room};
 
-/// The first reserved bit: "compressed", to who has agreed on it (RFC 7692 §6).
+/// First reserved bit, which means "compressed" if that was negotiated (RFC 7692 §6).
 const COMPRESSED: u8 = 0x40;
 
-/// The longest message, and one byte more.
+/// Maximum bytes of a message.
 const LONGEST: usize = 64 * 1024;
 
-/// A mask, and a length that takes eight bytes.
+/// Masked, with a length of eight bytes.
 const LONG: u8 = 0x80 | 127;
 
-/// What is sent, what it is called, and the code that ends it.
+/// Name of the case, bytes to send, and expected close code.
 type Case = (&'static str, Vec<u8>, u16);
 
-/// Sends each of them as a member of a room of its own, and as somebody who has not joined, so many at once.
+/// Sends each case as a member of a new room, and without having joined; `at_once` of them run concurrently.
 async fn all(stage: &Stage, at_once: usize, cases: &[Case]) {
     crowd(
         at_once,
@@ -32,7 +32,7 @@ async fn all(stage: &Stage, at_once: usize, cases: &[Case]) {
     .await;
 }
 
-/// A header that announces so many bytes, of which few follow.
+/// Builds a header that announces this many bytes, of which few follow.
 fn announced(first: u8, bytes: u64) -> Vec<u8> {
     [&[first, LONG][..], &bytes.to_be_bytes(), &[0; 4], &[b'x'; 100]].concat()
 }
@@ -73,7 +73,7 @@ async fn fragments() {
         ("a message within a message", frames(&[(TEXT, b"{"), (TEXT, b"{")]), 1002),
         ("a ping in fragments", frames(&[(PING, b"x"), (FIN | CONTINUATION, b"x")]), 1002),
     ];
-    // 640 KiB are free, and 1,000 pings: those that have no end are slowed, and then it is enough (R75).
+    // The burst is 640 KiB and 1,000 pings. Endless ones are slowed, and then closed (R75).
     let endless = [&of_nothing, &with_pings];
     let settings = [("ROUNDTABLE_RATE_PATIENCE", "500ms")];
     Stage::set(&settings)
@@ -112,9 +112,9 @@ async fn compressed_bombs() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=15, x-webkit-deflate-frame\r\n";
     Stage::set(&[])
         .await
-        .under("compressed bombs", async |stage| {
+        .under("compression bombs", async |stage| {
             all(stage, MANY, &cases).await;
-            // Whoever offers it is let in without, and knows.
+            // A client that offers compression is accepted without it.
             let mut raw = Raw::over(stage.tcp().await, &room(), offer, b"").await;
             assert!(!raw.head.to_lowercase().contains("extensions"), "{}", raw.head);
             raw.bytes(&cases[0].1).await;
@@ -123,16 +123,17 @@ async fn compressed_bombs() {
         .await;
 }
 
-/// 60 KB in the format of RFC 1951 that would be 9 MB: one literal, and then "258 times the byte before" (§3.2.6).
+/// Builds 60 KB in the format of RFC 1951 that would inflate to 9 MB: one literal, and then "258 times the previous
+/// byte" (§3.2.6).
 fn bomb() -> Vec<u8> {
-    // The last block, with fixed codes; a zero.
+    // The final block, with fixed codes; a zero.
     let begin = [true, true, false].into_iter().chain(bits(0b0011_0000, 8));
     let repeat = || bits(0b1100_0101, 8).chain(bits(0, 5));
     let all: Vec<bool> = begin.chain((0..37_000).flat_map(|_| repeat())).chain(bits(0, 7)).collect();
     all.chunks(8).map(|byte| byte.iter().rev().fold(0, |value, bit| value << 1 | u8::from(*bit))).collect()
 }
 
-/// The highest first, as Huffman's codes are written.
+/// Returns bits with the most significant first, as Huffman codes are written.
 fn bits(value: u32, count: u32) -> impl Iterator<Item = bool> {
     (0..count).rev().map(move |at| value >> at & 1 == 1)
 }
@@ -154,7 +155,7 @@ async fn text_that_is_no_utf8() {
         ("64 KiB of it", frames(&[(FIN | TEXT, &[0xff; LONGEST])]), 1007),
         ("a reason to close", frames(&[(FIN | CLOSE, b"\x03\xe8\xff")]), 1007),
     ];
-    Stage::set(&[]).await.under("no UTF-8", async |stage| all(stage, MANY, &cases).await).await;
+    Stage::set(&[]).await.under("invalid UTF-8", async |stage| all(stage, MANY, &cases).await).await;
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
-//! Hostile clients against the real program, over real sockets. Whatever they do, each is met with what
-//! docs/PROTOCOL.md says, two bystanders in another room talk on without noticing, and afterwards the server is as
-//! it was: [`stage::Stage`].
+//! Attacks against the real program over real sockets. Each attack gets the response that docs/PROTOCOL.md specifies,
+//! two bystanders in another room are not delayed, and afterwards the server has no leftovers: [`stage::Stage`].
 //!
-//! That each rule holds for a single client is proven in `tests/protocol/`; here many break it at once, again and
-//! again. One attack is under way at a time, as they would be measured with each other otherwise.
+//! `tests/protocol/` proves each rule for a single client; here, many clients break it concurrently and repeatedly.
+//! Only one attack runs at a time, so that attacks do not distort each other's measurements.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Who is slow on purpose, to hold places: heads, bodies and frames byte by byte, connections without a byte.
+//! Slow clients that occupy connections: heads, bodies and frames byte by byte, and connections without data.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use crate::common::raw::{FIN, Raw, TEXT, masked};
 use crate::common::{eventually, http, metric, tcp_from, within};
 use crate::stage::{Stage, room, stranger};
 
-/// Between two bytes of who is slow.
+/// Interval between two bytes of a slow client.
 const DRIP: Duration = Duration::from_millis(100);
 
-/// Writes byte by byte until the server has had enough; what it said, and how long it took.
+/// Writes byte by byte until the server closes. Returns the server's output, and the time it took.
 async fn drip(tcp: TcpStream, bytes: &[u8]) -> (Vec<u8>, Duration) {
     let begun = Instant::now();
     let (mut from, to) = tcp.into_split();
     let mut said = Vec::new();
-    within("the end of the server's patience", async {
+    within("the server to close the connection", async {
         tokio::select! {
             _ = from.read_to_end(&mut said) => {}
             () = write(to, bytes) => {}
@@ -36,7 +36,7 @@ async fn drip(tcp: TcpStream, bytes: &[u8]) -> (Vec<u8>, Duration) {
 async fn write(mut to: OwnedWriteHalf, bytes: &[u8]) {
     for byte in bytes.iter().cycle() {
         if to.write_all(&[*byte]).await.is_err() {
-            // The rest of what the server says is being read.
+            // The reading half continues until the end of the server's output.
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(DRIP).await;
@@ -73,7 +73,7 @@ async fn slow_heads_bodies_and_frames() {
             let joins = join_all((0..100).map(|_| async {
                 let begun = Instant::now();
                 let mut raw = stage.raw(&room()).await;
-                // Not all of it: a frame that takes too long.
+                // Only a part of the frame, so that it is never complete.
                 for byte in frame.iter().take(25) {
                     raw.bytes(&[*byte]).await;
                     tokio::time::sleep(DRIP).await;
@@ -94,7 +94,7 @@ async fn slow_heads_bodies_and_frames() {
 
 #[tokio::test]
 async fn answers_that_nobody_reads() {
-    // Far more than the kernels on both sides keep.
+    // Far more than the kernels on both sides buffer.
     const BYTES: u64 = 64 << 20;
     let dist = std::env::temp_dir().join(format!("roundtable-hostile-{}", std::process::id()));
     std::fs::create_dir_all(&dist).unwrap();
@@ -102,12 +102,12 @@ async fn answers_that_nobody_reads() {
     let settings = [("ROUNDTABLE_STATIC_DIR", dist.to_str().unwrap()), ("ROUNDTABLE_REQUEST_TIMEOUT", "1s")];
     Stage::set(&settings)
         .await
-        .under("answers that nobody reads", async |stage| {
+        .under("unread responses", async |stage| {
             let readers = (0..20).map(|_| async {
                 let mut tcp = stage.tcp().await;
                 tcp.write_all(b"GET /large.bin HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-                // What is written arrives nowhere any more once the server has closed.
-                within("the end of the server's patience", async {
+                // After the server has closed, writing fails.
+                within("the server to close the connection", async {
                     while tcp.write_all(b"\r\n").await.is_ok() {
                         tokio::time::sleep(DRIP).await;
                     }
@@ -120,7 +120,7 @@ async fn answers_that_nobody_reads() {
     std::fs::remove_dir_all(dist).unwrap();
 }
 
-/// Three newcomers one after the other, as the first may wait for what the test itself still does.
+/// Measures three newcomers one after another, because the first may be delayed by the test's own work.
 async fn newcomers_join_within_a_second(join: impl AsyncFn()) {
     let mut waits = Vec::new();
     for _ in 0..3 {
@@ -132,8 +132,8 @@ async fn newcomers_join_within_a_second(join: impl AsyncFn()) {
     assert!(waits.iter().min().unwrap() < &Duration::from_secs(1), "newcomers from another address waited {waits:?}");
 }
 
-/// A client behind a proxy that is trusted, whose connections are not counted: it asks for more large responses than there
-/// are places, and reads none. All numbers are an eighth of the defaults.
+/// A client behind a trusted proxy, whose connections are not counted, requests more large responses than the server
+/// serves concurrently, and reads none. All figures are an eighth of the defaults.
 #[tokio::test]
 async fn unread_answers_behind_a_proxy() {
     const BYTES: u64 = 64 << 20;
@@ -156,7 +156,7 @@ async fn unread_answers_behind_a_proxy() {
         socket.bind((PROXY, 0).into()).unwrap();
         let mut tcp = socket.connect(stage.address()).await.unwrap();
         let request = "GET /large.bin HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
-        // A server without a place for it has closed.
+        // A server without a free place has closed the connection.
         let _ = tcp.write_all(request.as_bytes()).await;
         open.push(tcp);
     }
@@ -168,8 +168,8 @@ async fn unread_answers_behind_a_proxy() {
     .await;
 }
 
-/// More half-sent heads from one address than nginx has connections, on each of its ports. nginx has the configuration of the
-/// image with an eighth of its connections.
+/// Opens more connections with half-sent heads from one address than nginx has, on each of its ports. nginx has the
+/// image's configuration with an eighth of its connections.
 #[tokio::test]
 async fn half_sent_heads_through_nginx() {
     const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 8, 8, 8);
@@ -215,16 +215,17 @@ async fn five_thousand_half_open() {
                     open.push(tcp_from(address, stage.address()).await.unwrap());
                 }
             }
-            // All places are taken: who comes now waits until the first are reaped, which in a crowd is soon.
+            // All places are taken: a newcomer waits until the first connections time out, which is soon when the
+            // server is crowded.
             let mut newcomer = Client::over(stage.tcp().await, &room()).await.unwrap();
             newcomer.join("Newcomer").await;
             let after = begun.elapsed();
             println!("a newcomer is in after {after:?}");
-            assert!(after.as_secs() < 8, "as long as where there is room: {after:?}");
+            assert!(after.as_secs() < 8, "not shortened in a crowd: {after:?}");
             newcomer.close().await;
             for tcp in &mut open {
                 let mut said = Vec::new();
-                let _ = within("the end of a silent connection", tcp.read_to_end(&mut said)).await;
+                let _ = within("a silent connection to be closed", tcp.read_to_end(&mut said)).await;
                 assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
             }
             println!("all are reaped after {:?}", begun.elapsed());
@@ -232,7 +233,7 @@ async fn five_thousand_half_open() {
         .await;
 }
 
-/// One request each, and then nothing: such a connection may stay for minutes where there is room.
+/// One request each, and then nothing: without a crowd, such a connection may stay open for minutes.
 #[tokio::test]
 async fn four_thousand_kept_alive() {
     const EACH: usize = 1_000;
@@ -246,8 +247,8 @@ async fn four_thousand_kept_alive() {
                 for _ in 0..EACH {
                     let mut tcp = tcp_from(address, stage.address()).await.unwrap();
                     tcp.write_all(b"GET /signal-api/v1/welcome HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-                    // One after the other: what is measured is what they hold, not what they ask.
-                    assert_eq!(within("an answer", http::read(&mut tcp)).await.status, 200);
+                    // One after another, because the test measures the connections and not the requests.
+                    assert_eq!(within("the response", http::read(&mut tcp)).await.status, 200);
                     open.push(tcp);
                 }
             }
@@ -256,9 +257,9 @@ async fn four_thousand_kept_alive() {
             newcomer.join("Newcomer").await;
             let after = begun.elapsed();
             println!("a newcomer is in after {after:?}");
-            assert!(after.as_secs() < 8, "as long as where there is room: {after:?}");
+            assert!(after.as_secs() < 8, "not shortened in a crowd: {after:?}");
             newcomer.close().await;
-            // Below half of the places there is no crowd, and the others stay.
+            // Below half of the places, the server is not crowded, and the other connections stay open.
             let held = "roundtable_http_connections{listener=\"public\"}";
             eventually("room", async || metric(stage.ops(), held).await <= 2_048).await;
         })
@@ -281,7 +282,7 @@ async fn a_thousand_websockets_that_never_join() {
         .await;
 }
 
-/// Pages of another site that open WebSockets in their visitors' browsers and send no proof (R92), or byte by byte.
+/// Cross-origin pages open WebSockets in their visitors' browsers and send no proof (R92), or send it byte by byte.
 #[tokio::test]
 async fn websockets_that_wait_for_a_proof() {
     let frame = masked(FIN | TEXT, br#"{"type":"join","name":"Eve","proof":"0000000000000000"}"#);

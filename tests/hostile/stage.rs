@@ -1,4 +1,4 @@
-//! The server, its bystanders, and what must be true of both during an attack and after it.
+//! The server, its bystanders, and the conditions that hold during an attack and after it.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,34 +19,34 @@ use crate::common::raw::Raw;
 use crate::common::{eventually, http, metric, tcp_from, within};
 use crate::machine::{Usage, cores, cpu};
 
-/// Nine of ten messages of the bystanders, there and back, take less.
+/// Bound for the round trip of nine in ten messages of the bystanders.
 const BOUND: Duration = Duration::from_millis(50);
-/// An attack lasts so long at least.
+/// Minimum duration of an attack.
 const WINDOW: Duration = Duration::from_secs(1);
-/// On a machine that is busy with something else an attack is measured again, so often at most.
+/// Maximum number of measurements on a machine that is busy with other processes.
 const WINDOWS: usize = 8;
-/// So many attack at once.
+/// Concurrent attackers.
 pub const MANY: usize = if cfg!(debug_assertions) { 8 } else { 32 };
-/// So many do what costs a server without optimisations all that it has.
+/// Concurrent attackers for attacks that saturate a server without optimisations.
 pub const FEW: usize = if cfg!(debug_assertions) { 2 } else { 32 };
-/// Between two messages of the bystanders.
+/// Interval between two messages of the bystanders.
 const EVERY: Duration = Duration::from_millis(10);
-/// Where the bystanders are.
+/// Room of the bystanders.
 const ROOM: &str = "bystanders";
 
-/// One attack at a time.
+/// Serializes the attacks.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The real program with two bystanders in a room.
 pub struct Stage {
-    /// Before the server: they part from it.
+    /// Declared before the server, because the bystanders must leave first.
     bystanders: Bystanders,
     server: Running,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Stage {
-    /// Addresses count for themselves, and who is lost leaves soon.
+    /// Starts a server that counts each address for itself and drops disconnected members soon.
     pub async fn set(settings: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().await;
         let own = [
@@ -69,38 +69,38 @@ impl Stage {
         self.server.ops
     }
 
-    /// The id of a bystander.
+    /// Returns the ID of a bystander.
     pub fn bystander(&self) -> &str {
         &self.bystanders.id
     }
 
-    /// A TCP connection from an address that has never been seen.
+    /// Connects over TCP from an address that was never used.
     pub async fn tcp(&self) -> TcpStream {
         tcp_from(stranger(), self.address()).await.unwrap()
     }
 
-    /// A WebSocket over one.
+    /// Opens a WebSocket from a new address.
     pub async fn raw(&self, room: &str) -> Raw {
         Raw::over(self.tcp().await, room, "", b"").await
     }
 
-    /// A well-behaved one.
+    /// Opens a well-behaved client from a new address.
     pub async fn client(&self, room: &str) -> Client {
         Client::over(self.tcp().await, room).await.unwrap()
     }
 
-    /// One that has joined.
+    /// Joins a room from a new address.
     pub async fn member(&self, room: &str) -> Client {
         let mut client = self.client(room).await;
         client.join("Eve").await;
         client
     }
 
-    /// Attacks again and again, while the bystanders are watched, and sees to it that nothing is left of it.
+    /// Repeats an attack while the bystanders are measured, and checks that it leaves nothing behind.
     pub async fn under(self, what: &str, attack: impl AsyncFn(&Self)) {
         let (mut worst, mut tries) = (Duration::MAX, 0);
         let mut shared = true;
-        // Once more only where it may have been others who were in the way.
+        // Measured again only if other processes may have caused the delay.
         while worst >= BOUND && shared && tries < WINDOWS {
             self.bystanders.forget();
             let (begun, mut attacks) = (Instant::now(), 0);
@@ -121,11 +121,14 @@ impl Stage {
                 trips.len(),
             );
         }
-        assert!(worst < BOUND, "{what}: in none of {tries} windows 90 % were within {BOUND:?}, but {worst:?}");
+        assert!(
+            worst < BOUND,
+            "{what}: 90 % took at most {worst:?} instead of {BOUND:?}, in the best of {tries} windows"
+        );
         self.unharmed().await;
     }
 
-    /// Nothing is left but the bystanders, who have seen nothing; and nothing panicked.
+    /// Checks that only the undisturbed bystanders remain, and that nothing has panicked.
     async fn unharmed(mut self) {
         let ops = self.server.ops;
         for (name, value) in [("roundtable_sockets", 2), ("roundtable_members", 2), ("roundtable_rooms", 1)] {
@@ -133,50 +136,50 @@ impl Stage {
         }
         assert_eq!(http::ask(ops, "GET", "/readyz", &[]).await.status, 200);
         self.bystanders.part().await;
-        assert!(self.server.child.try_wait().unwrap().is_none(), "it still runs");
+        assert!(self.server.child.try_wait().unwrap().is_none(), "the server has exited");
         self.server.child.kill().unwrap();
         let mut told = String::new();
         self.server.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-        assert_eq!(told, "", "a panic is told there");
+        assert_eq!(told, "", "the server has written to stderr, where panics appear");
     }
 }
 
-/// So many of them at once.
+/// Runs attackers, `at_once` of them concurrently.
 pub async fn crowd<F: Future<Output = ()>>(at_once: usize, attackers: impl IntoIterator<Item = F>) {
     futures_util::stream::iter(attackers).for_each_concurrent(at_once, |attacker| attacker).await;
 }
 
-/// An address of this machine that nobody has come from yet, so that no limit by address is met by chance.
+/// Returns an unused local address, so that no per-address limit is reached by chance.
 pub fn stranger() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     Ipv4Addr::from_bits(u32::from_be_bytes([127, 1, 0, 1]) + NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A room that nobody has been in.
+/// Returns a new room.
 pub fn room() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("hostile-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What half, nine tenths and all of them are up to.
+/// Returns the 50th, 90th and 100th percentiles.
 fn percentiles(trips: &[Trip], what: impl Fn(&Trip) -> Duration) -> [Duration; 3] {
     let mut values: Vec<_> = trips.iter().map(what).collect();
     values.sort_unstable();
     [50, 90, 100].map(|percent| values[(values.len() * percent).div_ceil(100) - 1])
 }
 
-/// One message of the bystanders, there and back.
+/// Round trip of one message of the bystanders.
 #[derive(Clone, Copy, Debug)]
 struct Trip {
     due: Instant,
     took: Duration,
-    /// How long the server was at work meanwhile, as if it had all processors: where others have them, a message that
-    /// waits for those does not wait for the attacker.
+    /// Processor time of the server during the trip, as if it had all processors. If other processes use them, a
+    /// message that waits for those does not wait because of the attacker.
     worked: Duration,
 }
 
-/// Two members who say something to each other all the time, in a thread of their own: what the attacker computes is
-/// not to count.
+/// Two members that exchange messages continuously, on a thread of their own, so that the attacker's computations are
+/// not measured.
 struct Bystanders {
     id: String,
     trips: Arc<Mutex<Vec<Trip>>>,
@@ -193,7 +196,7 @@ impl Bystanders {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(talk(server, process, tell, &kept, &until));
         });
-        let id = within("the bystanders", told).await.unwrap();
+        let id = within("the bystanders to join", told).await.unwrap();
         Self { id, trips, leave, thread: Some(thread) }
     }
 
@@ -201,12 +204,12 @@ impl Bystanders {
         self.trips.lock().unwrap().clear();
     }
 
-    /// What was due since then.
+    /// Returns the trips that were due since then.
     async fn trips(&self, since: Instant) -> Vec<Trip> {
         let now = Instant::now();
-        // With those that were under way.
+        // Including those in progress.
         let through = || self.trips.lock().unwrap().last().is_some_and(|trip| trip.due >= now);
-        eventually("the bystanders' next word", async || through() || self.is_over()).await;
+        eventually("the bystanders' next message", async || through() || self.is_over()).await;
         assert!(!self.is_over(), "the bystanders were disturbed");
         self.trips.lock().unwrap().iter().filter(|trip| trip.due >= since).copied().collect()
     }
@@ -217,21 +220,21 @@ impl Bystanders {
 
     async fn part(&mut self) {
         self.leave.store(true, Ordering::Relaxed);
-        eventually("the bystanders' end", async || self.is_over()).await;
-        self.thread.take().unwrap().join().expect("nothing has disturbed the bystanders");
+        eventually("the bystanders to leave", async || self.is_over()).await;
+        self.thread.take().unwrap().join().expect("undisturbed bystanders");
     }
 }
 
 impl Drop for Bystanders {
     fn drop(&mut self) {
         self.leave.store(true, Ordering::Relaxed);
-        // Only where the test has failed already.
+        // Only if the test has already failed.
         drop(self.thread.take().map(JoinHandle::join));
     }
 }
 
-/// Each message has its time, whether the one before is back or not: a server that stood still for a second is late for
-/// a hundred of them.
+/// Sends each message at its due time, whether or not the previous one has returned. A server that stalls for a second
+/// is therefore late for a hundred messages.
 async fn talk(
     server: SocketAddr,
     process: u32,
@@ -247,7 +250,7 @@ async fn talk(
     let (one, other) = (ada.id().to_owned(), bob.id().to_owned());
     tell.send(one.clone()).unwrap();
     let mut due = Instant::now();
-    // What the server had worked at these times.
+    // Processor time of the server at these times.
     let mut work = vec![(due, cpu(process))];
     for number in 0_u64.. {
         if leave.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! HTTP connections: the operators' listener, invalid request heads, and time limits.
+//! HTTP connections: the operations listener, invalid request heads, and timeouts.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ async fn operators_have_their_own_listener() {
     let dist = Dist::built();
     let server = dist.serve().await;
     for path in ["/metrics", "/healthz", "/readyz"] {
-        assert_eq!(get(&server, path, &[]).await.text(), "landing", "{path}: a page like any other");
+        assert_eq!(get(&server, path, &[]).await.text(), "landing", "{path} is not a page on this listener");
         assert_eq!(ask(server.ops, "GET", path, &[]).await.status, 200, "{path}");
     }
     assert_eq!(ask(server.ops, "GET", "/", &[]).await.status, 404);
@@ -23,7 +23,7 @@ async fn operators_have_their_own_listener() {
 
 #[tokio::test]
 async fn a_server_may_be_not_ready_without_its_engine() {
-    // Nobody is there.
+    // No server listens there.
     let url = ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1");
     let key = ("ROUNDTABLE_RESUME_KEY", "the same for all of them, and long enough");
     for (settings, status) in [
@@ -33,10 +33,10 @@ async fn a_server_may_be_not_ready_without_its_engine() {
     ] {
         let server = TestServer::start(settings).await;
         assert_eq!(ask(server.ops, "GET", "/readyz", &[]).await.status, status, "{settings:?}");
-        assert_eq!(ask(server.ops, "GET", "/healthz", &[]).await.status, 200, "it lives");
+        assert_eq!(ask(server.ops, "GET", "/healthz", &[]).await.status, 200, "not alive");
         let metrics = ask(server.ops, "GET", "/metrics", &[]).await.text();
         let engine = metrics.lines().find(|line| line.starts_with("roundtable_engine_connected"));
-        // Who has none, shows nothing of one: it is not away.
+        // A server without a store shows no metric of one: it is not disconnected.
         assert_eq!(engine, settings.contains(&url).then_some("roundtable_engine_connected 0"), "{settings:?}");
     }
 }
@@ -49,33 +49,33 @@ async fn a_head_that_is_no_http_or_too_long_is_refused() {
         let mut tcp = TcpStream::connect(server.address).await.unwrap();
         tcp.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // A reset is an answer too.
-        let _ = within("the end", tcp.read_to_end(&mut answer)).await;
+        // A reset is an acceptable response.
+        let _ = within("the connection to end", tcp.read_to_end(&mut answer)).await;
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     assert_eq!(get(&server, "/signal-api/v1/welcome", &[]).await.status, 200);
 }
 
-/// Reads until the server closes the connection; returns after how long.
+/// Reads until the server closes the connection. Returns the seconds until then.
 async fn closed_after(tcp: &mut TcpStream) -> f64 {
     let begun = Instant::now();
     let mut rest = Vec::new();
-    // A reset is an end, too.
-    let _ = within("the end of the connection", tcp.read_to_end(&mut rest)).await;
+    // A reset also ends the connection.
+    let _ = within("the connection to end", tcp.read_to_end(&mut rest)).await;
     assert_eq!(String::from_utf8_lossy(&rest), "");
     begun.elapsed().as_secs_f64()
 }
 
-/// Asks over a connection that is to stay.
+/// Sends a request over a connection that stays open.
 async fn ask_and_stay(tcp: &mut TcpStream) {
     let request = "GET /signal-api/v1/welcome HTTP/1.1\r\nHost: test\r\n\r\n";
     tcp.write_all(request.as_bytes()).await.unwrap();
-    let answer = within("an answer", http::read(tcp)).await;
+    let answer = within("the response", http::read(tcp)).await;
     assert_eq!((answer.status, answer.header("connection")), (200, None));
 }
 
-/// A load balancer keeps connections for longer than a client may take for a head, or a request for its answer.
+/// Load balancers keep connections for longer than a client may take for a head, or a request for its response.
 #[tokio::test]
 async fn an_idle_connection_is_kept_longer_than_a_head_or_a_request_may_take() {
     let server = TestServer::start(&[
@@ -88,16 +88,16 @@ async fn an_idle_connection_is_kept_longer_than_a_head_or_a_request_may_take() {
         let mut tcp = TcpStream::connect(address).await.unwrap();
         for _ in 0..2 {
             tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-            within("an answer", http::read(&mut tcp)).await;
+            within("the response", http::read(&mut tcp)).await;
         }
         let after = closed_after(&mut tcp).await;
         assert!((2.9..10.0).contains(&after), "closed after {after} s");
     }
-    // A body as well as a head ends before it is idle.
+    // The connection becomes idle after a body as well as after a head.
     let mut tcp = TcpStream::connect(server.address).await.unwrap();
     let request = "POST /signal-api/v1/leave HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}";
     tcp.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(within("an answer", http::read(&mut tcp)).await.status, 400);
+    assert_eq!(within("the response", http::read(&mut tcp)).await.status, 400);
     let after = closed_after(&mut tcp).await;
     assert!((2.9..10.0).contains(&after), "closed after {after} s");
 }
@@ -130,10 +130,10 @@ async fn in_a_crowd_idle_connections_make_room() {
         ask_and_stay(&mut tcp).await;
         idle.push(tcp);
     }
-    // The fifth makes it a crowd, in which a fifth of the time for a head is long enough.
+    // The fifth connection exceeds half of the places, so that a fifth of the head's timeout applies to idle ones.
     let mut fifth = TcpStream::connect(server.address).await.unwrap();
     ask_and_stay(&mut fifth).await;
-    // With three of them the crowd is over.
+    // With three of them left, the server is no longer crowded.
     for tcp in &mut idle[..2] {
         let after = closed_after(tcp).await;
         assert!(after < 10.0, "closed after {after} s");

@@ -1,4 +1,4 @@
-//! A folder of a built frontend, and requests for it.
+//! Directory of a built frontend, and requests for it.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A folder of a built frontend, removed in the end.
+/// Directory of a built frontend, removed on drop.
 pub struct Dist(pub PathBuf);
 
 impl Dist {

@@ -1,4 +1,4 @@
-//! Headers of answers: policies of pages, caches, and what pages of other origins may read.
+//! Response headers: page policies, caching, and access from other origins.
 
 use super::dist::{Dist, get};
 use crate::common::TestServer;
@@ -25,11 +25,11 @@ async fn the_policy_of_pages_follows_config_json() {
     for path in ["/", "/index.html", "/r/standup", "/about"] {
         assert_eq!(sources(path, &[]).await, other, "{path}");
     }
-    // A page of before, with the policy of before, is not said to be still good.
+    // The earlier page with the earlier policy is not confirmed as unmodified.
     assert_eq!(sources("/", &[("If-Modified-Since", &date)]).await, other);
     let config = get(&server, "/config.json", &[]).await;
     assert_eq!((config.status, config.header("cache-control")), (200, Some("no-cache")));
-    // What the page takes for an error adds nothing to the policy.
+    // A configuration that the page rejects adds nothing to the policy.
     dist.write("config.json", r#"{ "signal_api": "https://api.example; script-src *" }"#);
     assert_eq!(sources("/", &[]).await, "'self'");
     std::fs::remove_file(dist.path().join("config.json")).unwrap();
@@ -83,7 +83,7 @@ async fn recordings_may_be_sent_by_pages_of_allowed_origins_alone() {
     }
 }
 
-/// The Content-Security-Policy of the server and of nginx, and the script that it lets the page run.
+/// Content-Security-Policy of the server and of nginx, and the inline script that it allows.
 #[test]
 fn server_and_nginx_allow_the_script_of_the_page_alone() {
     use base64::Engine as _;
@@ -97,7 +97,7 @@ fn server_and_nginx_allow_the_script_of_the_page_alone() {
     for path in ["src/http/site.rs", "nginx/templates/roundtable.conf.template"] {
         assert!(read(path).contains(&sources), "{path} needs {sources}");
     }
-    assert!(!read("static/r/index.html").contains("<script>"), "its script would need a hash, too");
+    assert!(!read("static/r/index.html").contains("<script>"), "its inline script would need a hash, too");
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn caches_keep_what_has_a_hash_and_ask_for_pages() {
     ] {
         assert_eq!(get(&server, path, &[]).await.header("cache-control"), Some(cache), "{path}");
     }
-    // A missing asset must not be kept: it may be of a version that is being rolled out.
+    // A missing asset must not be cached: its version may be about to be deployed.
     let missing = get(&server, "/assets/gone-5e6f.js", &[]).await;
     assert!(missing.header("cache-control").is_none_or(|cache| !cache.contains("max-age")), "{missing:?}");
 }
@@ -165,7 +165,7 @@ async fn every_answer_has_the_headers_of_a_careful_operator() {
         let policy = answer.header("content-security-policy").expect(what);
         assert!(policy.starts_with("default-src 'self';") && policy.contains("object-src 'none'"), "{policy}");
         assert!(policy.contains("frame-ancestors 'self'; require-trusted-types-for 'script';"), "{policy}");
-        // WebAssembly alone: noise suppression is made of it.
+        // Only WebAssembly, which noise suppression needs.
         let rest = policy.replace("'wasm-unsafe-eval'", "");
         assert!(!rest.contains("unsafe") && !rest.contains("http"), "{policy}");
         assert!(answer.header("permissions-policy").expect(what).contains("camera=(self), microphone=(self)"));
@@ -205,7 +205,7 @@ async fn only_pages_of_allowed_origins_may_read_the_api() {
         ("POST", "/signal-api/v1/rooms"),
         ("POST", "/signal-api/v1/leave"),
         ("OPTIONS", "/signal-api/v1/welcome"),
-        // Any page may read why it may not connect, and the document.
+        // Any page may read why it cannot connect, and the API document.
         ("POST", "/signal-api/v1/check"),
         ("GET", "/signal-api/v1/openapi.json"),
         // Only pages of the server's own origin may read these.

@@ -1,4 +1,4 @@
-//! The server over HTTP, as browsers, operators and slow clients see it.
+//! The server over HTTP, as used by browsers, operators and slow clients.
 
 mod connections;
 mod dist;

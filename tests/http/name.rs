@@ -1,4 +1,4 @@
-//! The operator's name where no script of the page runs: previews of links, and systems that install the page.
+//! The operator's product name where no script runs: link previews, and systems that install the page.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ const FILES: [(&str, &str); 3] = [
     ("manifest.webmanifest", "static/public/manifest.webmanifest"),
 ];
 
-/// A dist with the files of this repository that name the product, and compressed copies of them.
+/// Creates a frontend with the files of this repository that name the product, and compressed copies of them.
 fn dist() -> Dist {
     let dist = Dist::built();
     for (file, source) in FILES {
@@ -43,7 +43,7 @@ async fn pages_and_manifest_carry_the_name_of_config_json() {
         assert_eq!((answer.status, answer.header("content-encoding")), (200, None), "{path}");
         assert!(page(ESCAPED).iter().all(|part| text.contains(part)), "{path}: {text}");
         assert!(!text.contains("secret-plan") && !text.contains("Roundtable"), "{path}: {text}");
-        // Nothing that the file has in common with the one before another name.
+        // Validators of the file do not apply to the page with another name.
         assert_eq!((answer.header("last-modified"), answer.header("etag")), (None, None), "{path}");
         let head = ask(server.address, "HEAD", path, &[]).await;
         for name in ["content-length", "content-type", "cache-control"] {
@@ -56,7 +56,7 @@ async fn pages_and_manifest_carry_the_name_of_config_json() {
     assert_eq!((&manifest.json()["name"], &manifest.json()["short_name"]), (&NAME.into(), &NAME.into()));
     assert_eq!(manifest.json()["icons"].as_array().map(Vec::len), Some(4));
 
-    // At once, also for who has the page with the name of before.
+    // Effective immediately, even for clients that have cached the page with the earlier name.
     dist.write("config.json", r#"{ "name": "Next" }"#);
     let known = [("If-None-Match", "*"), ("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")];
     let answer = get(&server, "/", &known).await;
@@ -66,7 +66,7 @@ async fn pages_and_manifest_carry_the_name_of_config_json() {
     dist.write("r/index.html", "<title>Standup rooms</title>");
     assert_eq!(get(&server, "/r/standup", &[]).await.text(), "<title>Standup rooms</title>");
 
-    // What the page takes for an error, and no name, leave the files as they are.
+    // A configuration that the page rejects, or one without a name, leaves the files unchanged.
     for config in [r#"{ "name": " " }"#, r#"{ "name": "two\nlines" }"#, r#"{ "name": "Meet", "color": "red" }"#, "{}"] {
         dist.write("config.json", config);
         let answer = get(&server, "/", &[accept]).await;
@@ -74,7 +74,7 @@ async fn pages_and_manifest_carry_the_name_of_config_json() {
     }
 }
 
-/// For a dist that another web server serves.
+/// For a frontend that another web server serves.
 #[test]
 fn the_command_of_the_readme_writes_the_name_into_a_dist() {
     for (readme, name) in [("README.md", "Example Meet"), ("README.zh-CN.md", "示例会议")] {

@@ -98,13 +98,13 @@ async fn compressed_files_go_to_whom_they_suit() {
         assert_eq!((answer.header("content-encoding"), &answer.body[..]), (encoding, body), "{accept:?}");
         assert_eq!(answer.header("content-type"), Some("text/javascript"), "{accept:?}");
         let vary = answer.header("vary").unwrap_or_default().to_lowercase();
-        assert!(vary.contains("accept-encoding"), "{accept:?}: a shared cache would mix them up");
+        assert!(vary.contains("accept-encoding"), "{accept:?}: shared caches would confuse the encodings");
     }
-    // Where there is no compressed file, the plain one.
+    // Without a compressed copy, the plain file is sent.
     let answer = get(&server, "/assets/tone-3c4d.wasm", &[("Accept-Encoding", "br, gzip")]).await;
     assert_eq!((answer.status, answer.header("content-encoding")), (200, None));
     assert_eq!(answer.header("content-type"), Some("application/wasm"));
-    // Fallbacks are negotiated too.
+    // Encodings are negotiated for fallbacks, too.
     let answer = get(&server, "/about", &[("Accept-Encoding", "br")]).await;
     assert_eq!((answer.header("content-encoding"), &answer.body[..]), (Some("br"), LANDING_BR));
     assert!(answer.header("content-type").unwrap().starts_with("text/html"));
@@ -206,7 +206,8 @@ async fn edited_files_are_sent_at_once_whatever_their_times_and_compressed_copie
         (answer.header("content-encoding").map(str::to_owned), answer.body)
     };
     let page = get(&server, "/", &[]).await;
-    // A comparison is remembered when the files have been unchanged for two seconds, and their change time cannot be set.
+    // The result of a comparison is cached after the files have been unchanged for two seconds, and the test cannot set
+    // their change time.
     tokio::time::sleep(Duration::from_millis(3_100)).await;
     for _ in 0..2 {
         assert_eq!(read("/", "br", &[]).await, (Some("br".to_owned()), LANDING_BR.to_vec()));
@@ -224,7 +225,7 @@ async fn edited_files_are_sent_at_once_whatever_their_times_and_compressed_copie
     assert!(!known.is_empty(), "{page:?}");
     assert_eq!(read("/", "identity", &known).await, (None, b"changed".to_vec()));
 
-    // One new copy of two: the other is outdated still.
+    // One of two copies is new; the other is still outdated.
     dist.write("index.html.gz", gzip("changed"));
     assert_eq!(read("/", "br, gzip", &[]).await, (Some("gzip".to_owned()), gzip("changed")));
     for damaged in [&gzip("changed")[..12], b"changed", &gzip("changed and more")] {
@@ -256,7 +257,7 @@ async fn the_folder_may_change_under_the_running_server() {
     std::fs::remove_dir_all(dist.path()).unwrap();
     assert_eq!(get(&server, "/", &[]).await.status, 503);
     assert_eq!(get(&server, "/assets/app-1.js", &[]).await.status, 404);
-    // As a link that is turned to the next version.
+    // Like a symbolic link that is switched to the next version.
     let next = dist.0.join("next");
     std::fs::create_dir_all(&next).unwrap();
     std::fs::write(next.join("index.html"), "third").unwrap();

@@ -1,4 +1,4 @@
-//! What holds in a room whatever happens: random scripts against the pure core.
+//! Invariants of a room for arbitrary members: random scripts against the pure core.
 
 mod script;
 
@@ -20,23 +20,23 @@ pub use script::Step;
 const CAPACITY: usize = 3;
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// The room, everything that came out of it, and the rules it is held to.
+/// The room, all of its output, and the invariants.
 struct World {
     room: Room<u64>,
     now: Duration,
     wakes: Vec<Duration>,
     sessions: u64,
-    /// The session of each member that is in, as the script has it.
+    /// Session of each present member, as the script expects it.
     present: HashMap<u8, u64>,
-    /// Who was in before: has no rights any more.
+    /// Previous session of each member, which has no rights any more.
     former: HashMap<u8, u64>,
-    /// Until when those who are lost may come back.
+    /// Time until which each disconnected member may reconnect.
     lost: HashMap<u8, Duration>,
     views: HashMap<u64, View>,
-    /// The room's states as the script has them, announced or not.
+    /// Member states as the script expects them, announced or not.
     states: HashMap<u8, BTreeMap<String, bool>>,
     history: History,
-    /// When states were last announced.
+    /// Time of the last announcement of states.
     announced_at: Option<Duration>,
     closed: Vec<u64>,
 }
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// The seat in whose name a step speaks: perhaps one that does not exist.
+    /// Returns the seat that a step acts for, which may not exist.
     fn seat(&self, id: u8, stale: bool) -> Seat {
         let sessions = if stale { &self.former } else { &self.present };
         Seat { id: peer_id(id), session: sessions.get(&id).copied().unwrap_or(u64::MAX) }
@@ -96,7 +96,7 @@ impl World {
                 }
                 Out::Send { session, message } => {
                     let view = self.views.get_mut(session);
-                    let view = view.expect("nothing is sent before the welcome or after the end");
+                    let view = view.expect("a message before the welcome or after the end");
                     view.receive(message, &mut self.history);
                 }
             }
@@ -128,13 +128,17 @@ impl World {
                 assert_eq!(result.is_ok(), member);
                 if member {
                     self.gone(id);
-                    assert_eq!(receivers(&out, "peer_left"), self.all_but(None), "told to each once");
+                    assert_eq!(receivers(&out, "peer_left"), self.all_but(None), "not announced to each member once");
                     let mut expected = self.present.len();
                     if hosts(&self.room) != before {
-                        assert_eq!(receivers(&out, "role"), self.all_but(None), "the heir is told to each once");
+                        assert_eq!(
+                            receivers(&out, "role"),
+                            self.all_but(None),
+                            "the new host was not announced to each member once"
+                        );
                         expected *= 2;
                     }
-                    assert_eq!(out.len(), expected, "and nothing else happens");
+                    assert_eq!(out.len(), expected, "unexpected output");
                 }
             }
             Step::Lose { id, stale } => self.lose(id, stale),
@@ -164,7 +168,7 @@ impl World {
                 if result.is_ok() {
                     let others = self.all_but(Some(from));
                     assert_eq!(out.len(), others.len());
-                    assert_eq!(receivers(&out, "broadcast"), others, "everybody else, and no echo");
+                    assert_eq!(receivers(&out, "broadcast"), others, "not sent to everybody else exactly");
                 }
             }
             Step::State { id, stale, key, value } => {
@@ -203,7 +207,7 @@ impl World {
 
     fn lose(&mut self, id: u8, stale: bool) {
         let seat = self.seat(id, stale);
-        // Who is lost has no socket to lose.
+        // A disconnected member has no socket to lose.
         if !stale && self.lost.contains_key(&id) {
             return;
         }
@@ -228,7 +232,7 @@ impl World {
         let (result, out) = self.give(Input::Return { seat: Seat { id: peer_id(id), session }, handle: session });
         assert_eq!(result.is_ok(), before.is_some());
         let told = if self.lost.remove(&id).is_some() { self.all_but(None) } else { Vec::new() };
-        assert_eq!(receivers(&out, "link"), told, "where the loss was seen, its end is");
+        assert_eq!(receivers(&out, "link"), told, "the reconnect was not announced as the disconnect was");
         assert_eq!(out.len(), told.len());
     }
 
@@ -255,15 +259,15 @@ impl World {
         assert_eq!(result, Ok(()));
         if before.is_some() {
             self.gone(id);
-            assert_eq!(self.closed.last(), before.as_ref(), "the old connection is closed");
+            assert_eq!(self.closed.last(), before.as_ref(), "the old connection was not closed");
             assert_eq!(receivers(&out, "peer_left"), earlier);
         }
         self.present.insert(id, session);
         self.states.insert(id, BTreeMap::from([("mic".to_owned(), mic)]));
-        assert_eq!(receivers(&out, "peer_joined"), earlier, "told to each other member once");
+        assert_eq!(receivers(&out, "peer_joined"), earlier, "not announced to each other member once");
         self.note_announcement(&out, true);
         self.all_is_announced();
-        assert_eq!(self.views[&session].version, self.room.version(), "the snapshot is of now");
+        assert_eq!(self.views[&session].version, self.room.version(), "the snapshot is outdated");
     }
 
     fn gone(&mut self, id: u8) {
@@ -273,7 +277,7 @@ impl World {
         self.lost.remove(&id);
     }
 
-    /// Announcements of states keep their distance, but for those that a snapshot brings forward.
+    /// Checks the interval between announcements of states, except for those that a snapshot forces.
     fn note_announcement(&mut self, out: &[Out], forced: bool) {
         if receivers(out, "state").is_empty() {
             return;
@@ -293,14 +297,17 @@ impl World {
             Out::Send { message, .. } if message["type"] == "peer_left" => Some(message["version"].to_string()),
             _ => None,
         });
-        // The last one to go is seen by nobody.
+        // Nobody sees the last member leave.
         let left: BTreeSet<String> = left.collect();
-        assert!((late.len().saturating_sub(1)..=late.len()).contains(&left.len()), "{late:?} left, {left:?} was told");
+        assert!(
+            (late.len().saturating_sub(1)..=late.len()).contains(&left.len()),
+            "{late:?} left, {left:?} was announced"
+        );
         late.iter().for_each(|id| drop(self.views.remove(&self.former[id])));
         self.note_announcement(&out, false);
     }
 
-    /// Time passes, and what asked to be woken is.
+    /// Advances the clock, with the ticks that the room has requested.
     fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(at) = self.wakes.iter().copied().filter(|at| *at <= end).min() {
@@ -311,7 +318,7 @@ impl World {
         self.now = end;
     }
 
-    /// Everybody's view is the room, states and all.
+    /// Checks that everybody's view equals the room, including states.
     fn all_is_announced(&self) {
         for (id, session) in &self.present {
             let view = &self.views[session];
@@ -336,28 +343,28 @@ impl World {
         assert_eq!(self.room.members().count(), self.present.len());
         assert!(self.room.len() <= CAPACITY);
         for session in self.present.values() {
-            assert_eq!(self.views[session].version, self.room.version(), "nobody is behind");
+            assert_eq!(self.views[session].version, self.room.version(), "a view is outdated");
         }
     }
 }
 
-/// Holds the room to its rules, all through a script.
+/// Runs a script and checks the invariants after each step.
 pub fn check(steps: Vec<Step>) {
     let mut world = World::new();
     for step in steps {
         world.run(step);
         world.check();
     }
-    // Once quiet, at the latest after one interval, nothing waits to be announced.
+    // After at most one interval, nothing is left to announce.
     world.wait(WINDOW + STATE_INTERVAL);
-    assert!(world.lost.is_empty(), "nobody is lost for ever");
+    assert!(world.lost.is_empty(), "a member is disconnected for ever");
     world.all_is_announced();
     assert!(world.wakes.is_empty());
     for id in 0..IDS {
         world.run(Step::Leave { id, stale: false });
     }
     assert!(world.room.is_empty());
-    // A room that nobody is in has nothing to say any more.
+    // An empty room requests no ticks.
     world.wait(2 * STATE_INTERVAL);
     assert!(world.wakes.is_empty());
 }

@@ -1,4 +1,4 @@
-//! A room seen from the ends of its connections: what comes out of it, and what a client knows by that.
+//! A room seen from its connections: its output, and the views that clients build from it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use roundtable::core::{Effect, Input, Refusal, Room};
 use roundtable::protocol::{CloseCode, PeerId, Role, Settings};
 use serde_json::{Value, json};
 
-/// What one input led to.
+/// Output of one input.
 #[derive(Debug)]
 pub enum Out {
     Welcome { session: u64, view: View },
@@ -15,7 +15,7 @@ pub enum Out {
     Close { session: u64, code: CloseCode },
 }
 
-/// What one member's client knows, from its welcome on.
+/// A client's view of the room, from its `welcome` on.
 #[derive(Clone, Debug)]
 pub struct View {
     pub id: PeerId,
@@ -23,11 +23,11 @@ pub struct View {
     pub role: Role,
     pub settings: Settings,
     pub peers: BTreeMap<String, Value>,
-    /// Whom a host was shown in the lobby.
+    /// People in the lobby, as shown to a host.
     pub lobby: Vec<String>,
 }
 
-/// The message of each version, which is the same for all.
+/// Message of each roster version, which is equal for all.
 pub type History = BTreeMap<u64, Value>;
 
 pub fn peer_id(id: u8) -> PeerId {
@@ -46,7 +46,7 @@ fn by_id<'a>(peers: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, Val
     peers.into_iter().map(|peer| (text(&peer["id"]), peer.clone())).collect()
 }
 
-/// Gives a room an input; `wake` hears when it wants to be woken.
+/// Gives an input to a room. `wake` receives the times at which the room requests ticks.
 pub fn give(
     room: &mut Room<u64>,
     now: Duration,
@@ -61,22 +61,22 @@ pub fn give(
             out.push(Out::Welcome { session: *to, view: View { id, version, role, settings, peers, lobby } });
         }
         Effect::Send { seat, to, frame } => {
-            assert_eq!(seat.session, *to, "the handle belongs to the seat");
+            assert_eq!(seat.session, *to, "the handle belongs to another seat");
             out.push(Out::Send { session: *to, message: serde_json::from_slice(frame.payload()).unwrap() });
         }
-        // It is the hub's to tell; tests/protocol/webhooks.rs sees that it does.
+        // The hub reports departures; tests/protocol/webhooks.rs checks that.
         Effect::Departed { .. } => {}
         Effect::Close { handle, code } => out.push(Out::Close { session: handle, code }),
         Effect::WakeAt(at) => wake(at),
     });
     if result.is_err() {
-        assert!(out.is_empty(), "a refused input emits nothing: {out:?}");
-        assert_eq!(*room, before, "a refused input changes nothing");
+        assert!(out.is_empty(), "a rejected input has output: {out:?}");
+        assert_eq!(*room, before, "a rejected input has changed the room");
     }
     (result, out)
 }
 
-/// Who got a message of this type, each as often as it did.
+/// Returns the sessions that received a message of this type, with repetitions.
 pub fn receivers(out: &[Out], kind: &str) -> Vec<u64> {
     let of_kind = |out: &Out| match out {
         Out::Send { session, message } if message["type"] == kind => Some(*session),
@@ -88,7 +88,7 @@ pub fn receivers(out: &[Out], kind: &str) -> Vec<u64> {
 }
 
 impl View {
-    /// Every receiver's view grows, by the same changes in the same order.
+    /// Applies a message, and checks that all receivers get the same changes in the same order.
     pub fn receive(&mut self, message: &Value, history: &mut History) {
         match message["type"].as_str().unwrap() {
             "signal" | "broadcast" | "asked" | "switched_off" => return,
@@ -99,9 +99,13 @@ impl View {
             }
             "roster" => {
                 let snapshot = (read(&message["version"]), read(&message["role"]), read(&message["settings"]));
-                assert_eq!(snapshot, (self.version, self.role, self.settings), "a snapshot has what was announced");
+                assert_eq!(
+                    snapshot,
+                    (self.version, self.role, self.settings),
+                    "a snapshot differs from the announcements"
+                );
                 let peers = by_id(message["peers"].as_array().unwrap());
-                assert_eq!(peers, self.peers, "a snapshot has what was announced");
+                assert_eq!(peers, self.peers, "a snapshot differs from the announcements");
                 return;
             }
             "peer_joined" => {
@@ -109,7 +113,7 @@ impl View {
                 assert!(self.peers.insert(text(&peer["id"]), peer.clone()).is_none(), "joined twice: {message}");
             }
             "peer_left" => assert!(self.peers.remove(&text(&message["id"])).is_some(), "left twice: {message}"),
-            // One's own state and link come too and are nobody else's.
+            // Changes of the client's own state and connection arrive, too, but concern none of its peers.
             "state" => {
                 if let Some(peer) = self.peers.get_mut(&text(&message["id"])) {
                     peer["state"] = message["state"].clone();
@@ -128,7 +132,7 @@ impl View {
                     if message["link"] == links[0] {
                         peer["link"] = links[0].clone();
                     } else {
-                        assert!(peer.as_object_mut().unwrap().remove("link").is_some(), "was not lost");
+                        assert!(peer.as_object_mut().unwrap().remove("link").is_some(), "was not disconnected");
                     }
                 }
             }
@@ -141,9 +145,9 @@ impl View {
             other => panic!("{other}"),
         }
         let version = message["version"].as_u64().unwrap();
-        assert_eq!(version, self.version + 1, "versions are contiguous: {message}");
+        assert_eq!(version, self.version + 1, "not the next version: {message}");
         self.version = version;
         let same = history.entry(version).or_insert_with(|| message.clone());
-        assert_eq!(same, message, "all see the same change at the same version");
+        assert_eq!(same, message, "members received different changes for one version");
     }
 }

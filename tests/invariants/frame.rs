@@ -1,4 +1,4 @@
-//! Of a client's message.
+//! Invariants of the message parser.
 
 use std::collections::HashMap;
 
@@ -7,27 +7,31 @@ use roundtable::protocol::{ErrorBody, Frame, Outgoing, PeerId, ServerMessage, se
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The longest answer to a message that is none: errors are no amplifier.
+/// Maximum bytes of an error response, so that errors do not amplify traffic.
 const ERROR_BYTES: usize = 1_024;
 
-/// What is not UTF-8 never reaches the parser (R30).
+/// Skips invalid UTF-8, which never reaches the parser (R30).
 pub fn check(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         check_text(text);
     }
 }
 
-/// Any text is a message that can be written again, or has a code and an answer.
+/// Checks that a text is either a message that can be encoded again, or leads to an error response.
 pub fn check_text(text: &str) {
     let parsed = parse(text);
-    // A message is read where it lies, in a buffer with others.
+    // A message is also parsed from within a larger buffer.
     let buffer = format!("{text}{text}");
-    assert_eq!(format!("{:?}", parse(&buffer[text.len()..])), format!("{parsed:?}"), "of a slice: {text}");
+    assert_eq!(
+        format!("{:?}", parse(&buffer[text.len()..])),
+        format!("{parsed:?}"),
+        "parsed differently from a slice: {text}"
+    );
     check_reference(&parsed);
     match &parsed.request {
         Ok(request) => {
             let fields: Result<HashMap<String, &RawValue>, _> = serde_json::from_str(text);
-            assert!(fields.is_ok(), "no JSON object: {text}");
+            assert!(fields.is_ok(), "not a JSON object: {text}");
             check_relayed(request);
             let again = write(text, request, parsed.ack);
             let read = parse(&again).request;
@@ -37,7 +41,7 @@ pub fn check_text(text: &str) {
     }
 }
 
-/// The message, as a client of ours would write it.
+/// Encodes the message as a client would.
 fn write(text: &str, request: &Request<'_>, ack: Option<u64>) -> String {
     #[derive(Deserialize)]
     struct Raw<'a> {
@@ -74,7 +78,7 @@ fn write(text: &str, request: &Request<'_>, ack: Option<u64>) -> String {
     serde_json::to_string(&message).unwrap()
 }
 
-/// What is passed on is one message from its sender, whatever is in it.
+/// Checks that a forwarded payload is one message from its sender, whatever it contains.
 fn check_relayed(request: &Request<'_>) {
     #[derive(Deserialize)]
     struct Relayed<'a> {
@@ -93,7 +97,7 @@ fn check_relayed(request: &Request<'_>) {
     };
     let out = Outgoing::numbered(9, frame);
     let (head, body) = (out.head(), out.body());
-    // Behind the header of the WebSocket, which may have a byte 123 of its own.
+    // Skips the WebSocket header, which may contain the byte 123.
     let start = head.as_bytes().windows(2).position(|two| two == b"{\"").unwrap();
     let json = [&head.as_bytes()[start..], body].concat();
     let read: Relayed<'_> = serde_json::from_slice(&json).unwrap();
@@ -110,13 +114,13 @@ fn check_error(parsed: &Parsed<'_>, bad: &Bad) {
         reference: parsed.reference,
     };
     let frame = ServerMessage::Error(body).to_frame();
-    // What a client has put into its `ref` it gets back, be it half a pair of surrogates (RFC 8259 §8.2).
+    // The client's `ref` is echoed, even if it contains half a surrogate pair (RFC 8259 §8.2).
     let read: HashMap<&str, &RawValue> = serde_json::from_slice(frame.payload()).unwrap();
     assert_eq!(read["type"].get(), r#""error""#);
     assert!(frame.payload().len() < ERROR_BYTES, "{} bytes: {read:?}", frame.payload().len());
 }
 
-/// A `ref` is given back, and is small (R4).
+/// Checks that a `ref` is echoed and small (R4).
 fn check_reference(parsed: &Parsed<'_>) {
     if let Some(reference) = parsed.reference {
         assert!(reference.get().len() <= 66, "{reference}");

@@ -1,5 +1,5 @@
-//! What holds whatever comes from outside, as functions of any bytes: the fuzz targets (fuzz/) call them with what
-//! libFuzzer makes up, and tests/fuzzed.rs with random bytes and with everything in fuzz/seeds.
+//! Invariants for arbitrary input, as functions of bytes. The fuzz targets (fuzz/) call them with libFuzzer's input,
+//! and tests/fuzzed.rs with random bytes and with everything in fuzz/seeds.
 
 #![allow(dead_code, unused_imports, reason = "each program uses its own part")]
 
@@ -11,9 +11,9 @@ pub mod room;
 pub mod session;
 pub mod token;
 
-/// A target's name and what it holds bytes to.
+/// Name and check of a fuzz target.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All fuzz targets.
 pub const TARGETS: [Target; 4] =
     [("frame", frame::check), ("room", room::check), ("session", session::check), ("token", token::check)];

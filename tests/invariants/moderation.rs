@@ -1,5 +1,5 @@
-//! What holds in a room whatever its hosts, listeners and guests do: random scripts against the
-//! pure core, seen from the ends of the connections.
+//! Invariants of a room for arbitrary hosts, listeners and guests: random scripts against the pure core, seen from the
+//! connections.
 
 mod script;
 
@@ -29,15 +29,15 @@ struct World {
     sessions: u64,
     latest: HashMap<u8, u64>,
     views: HashMap<u64, View>,
-    /// In the order in which they came.
+    /// People in the lobby in the order of arrival.
     guests: Vec<(u64, PeerId)>,
     closed: HashMap<u64, CloseCode>,
-    /// Who may come back, and as what.
+    /// Former members, and the role in which they may return.
     former: HashMap<PeerId, Role>,
     removed: HashSet<PeerId>,
-    /// Hosts in the place of an absent one.
+    /// Substitutes for an absent host.
     substitutes: HashSet<PeerId>,
-    /// Participants who joined with the host key, where rooms make hosts.
+    /// Participants who joined with the host key, if rooms have host keys.
     key_holders: HashSet<PeerId>,
     history: History,
 }
@@ -70,7 +70,7 @@ impl World {
         self.views.values().find(|view| view.id == id)
     }
 
-    /// The role of a member, or how anything else it says is refused.
+    /// Returns the role of a member, or the error that anybody else gets.
     fn role(&self, id: u8) -> Result<Role, Refusal> {
         let session = self.seat(id).session;
         match self.views.get(&session) {
@@ -97,7 +97,7 @@ impl World {
     fn take_in(&mut self, out: &Out) {
         match out {
             Out::Welcome { session, view } => {
-                assert!(!self.closed.contains_key(session), "{session} is welcome after its end");
+                assert!(!self.closed.contains_key(session), "{session} was welcomed after its end");
                 self.guests.retain(|(guest, _)| guest != session);
                 assert!(self.views.insert(*session, view.clone()).is_none(), "welcomed twice");
             }
@@ -119,13 +119,13 @@ impl World {
                         _ => self.substitutes.remove(&id),
                     };
                 }
-                assert!(!self.closed.contains_key(session), "after the end came {message}");
+                assert!(!self.closed.contains_key(session), "{message} after the end");
                 match self.views.get_mut(session) {
                     Some(view) => view.receive(message, &mut self.history),
                     None => {
-                        assert_eq!(*message, json!({"type": "waiting"}), "all that a guest receives");
+                        assert_eq!(*message, json!({"type": "waiting"}), "a guest received another message");
                         let latest = self.latest.iter().find(|(_, latest)| *latest == session).unwrap();
-                        assert!(self.guests.iter().all(|(guest, _)| guest != session), "told twice");
+                        assert!(self.guests.iter().all(|(guest, _)| guest != session), "notified twice");
                         self.guests.push((*session, peer_id(*latest.0)));
                     }
                 }
@@ -259,7 +259,10 @@ impl World {
                 if takes_place || stays_substitute {
                     self.substitutes.insert(peer_id(id));
                 } else if role == Role::Host {
-                    assert!(self.substitutes.iter().all(|other| *other == peer_id(id)), "a host is back");
+                    assert!(
+                        self.substitutes.iter().all(|other| *other == peer_id(id)),
+                        "a substitute, although the host has returned"
+                    );
                     self.substitutes.clear();
                 }
                 if by_host_key {
@@ -268,7 +271,7 @@ impl World {
                 assert_eq!(old.map(|old| self.closed[&old]), old.map(|_| CloseCode::Superseded));
             }
             Ok(None) => assert_eq!(self.guests.last(), Some(&(session, peer_id(id)))),
-            // A guest that may not come in twice still waits.
+            // A guest whose repeated join is rejected still waits.
             Err(_) => drop(before.map(|before| self.latest.insert(id, before))),
         }
         if makes && expected.is_ok() {
@@ -276,7 +279,7 @@ impl World {
             assert_eq!(
                 self.room.settings(),
                 asked.apply(Settings::default()),
-                "made as asked by a host, without a past"
+                "the room was not created with the host's settings"
             );
         }
     }
@@ -356,34 +359,34 @@ impl World {
         let roster: BTreeMap<PeerId, Role> = self.room.members().map(|(peer, _)| (peer.id, peer.role)).collect();
         let has_host = roster.values().any(|role| *role == Role::Host);
         let only_listeners = roster.values().all(|role| *role == Role::Listener);
-        assert!(!self.makes_hosts || has_host || only_listeners, "nobody decides: {roster:?}");
+        assert!(!self.makes_hosts || has_host || only_listeners, "no member can moderate: {roster:?}");
         assert_eq!(roster.len(), self.views.len());
-        // One seat is for hosts alone (R98).
+        // One place is for hosts only (R98).
         assert!(roster.len() <= CAPACITY + 1 && self.guests.len() <= CAPACITY);
         assert_eq!(self.room.handles().count(), self.views.len() + self.guests.len());
         let set = self.room.settings();
         if roster.is_empty() || set.locked || !set.lobby {
-            assert_eq!(self.guests, [], "nobody waits before an open or a locked door");
+            assert_eq!(self.guests, [], "a lobby in an open or locked room");
         }
         let guests: Vec<String> = self.guests.iter().map(|(_, id)| id.to_string()).collect();
         for view in self.views.values() {
-            assert_eq!((view.version, view.settings), (self.room.version(), set), "nobody is behind");
+            assert_eq!((view.version, view.settings), (self.room.version(), set), "a view is outdated");
             let roles = view.peers.values().map(|peer| (read(&peer["id"]), read(&peer["role"])));
             let roles: BTreeMap<PeerId, Role> = roles.chain([(view.id, view.role)]).collect();
-            assert_eq!(roles, roster, "everybody knows who is what");
+            assert_eq!(roles, roster, "a view has other roles");
             let shown = if view.role == Role::Host { &*guests } else { &[] };
-            // Until the tick a change of the lobby may wait.
-            assert!(view.lobby == shown || self.woken, "hosts, and they alone, see who waits");
+            // A change of the lobby may be delayed until the tick.
+            assert!(view.lobby == shown || self.woken, "the lobby is not shown to hosts exactly");
         }
         for (peer, _) in self.room.members().filter(|(peer, _)| peer.role == Role::Listener) {
             for key in ["mic", "camera", "screen"] {
-                assert_ne!(peer.state.get(key), Some(&StateValue::Flag(true)), "a listener sends nothing");
+                assert_ne!(peer.state.get(key), Some(&StateValue::Flag(true)), "a listener sends media");
             }
         }
     }
 }
 
-/// The role that may do less.
+/// Returns the lesser of two roles.
 fn least(role: Role, granted: Option<Role>) -> Role {
     let order = [Role::Listener, Role::Participant, Role::Host];
     order.into_iter().find(|least| *least == role || Some(*least) == granted).unwrap()
@@ -398,7 +401,7 @@ fn clone(refusal: &Refusal) -> Refusal {
     }
 }
 
-/// Holds the room to its rules, all through a script.
+/// Runs a script and checks the invariants after each step.
 pub fn check(makes_hosts: bool, steps: Vec<Step>) {
     let mut world = World::new(makes_hosts);
     for step in steps {
@@ -421,7 +424,7 @@ proptest! {
     }
 }
 
-/// Lets somebody in with an ID made of this number, with a secret for it or without.
+/// Joins with an ID made from this number, with its secret or without.
 fn enter(room: &mut Room<u64>, number: u64, known: bool) -> Result<Seat, Refusal> {
     enter_by(room, number, known, None)
 }
@@ -451,7 +454,7 @@ fn a_room_remembers_a_bounded_number_of_those_who_left() {
     let locked = SettingsPatch { locked: Some(true), ..SettingsPatch::default() };
     let act = Moderation::Settings { settings: locked };
     room.handle(Duration::ZERO, Input::Moderate { seat: host, act }, &mut |_| {}).unwrap();
-    assert_eq!(enter(&mut room, 44, true).err(), Some(Refusal::RoomLocked), "257 left after it");
+    assert_eq!(enter(&mut room, 44, true).err(), Some(Refusal::RoomLocked), "still remembered after 257 others left");
     assert!(enter(&mut room, 45, true).is_ok());
 }
 
@@ -469,12 +472,12 @@ fn r45_no_number_of_removals_lets_the_first_one_back_in() {
     for number in 2..REMOVED as u64 + 4 {
         assert_eq!(enter(&mut room, number, true).err(), Some(Refusal::Dismissed(CloseCode::Removed)), "{number}");
     }
-    assert!(enter(&mut room, 1, true).is_ok(), "whom the room remembers otherwise");
+    assert!(enter(&mut room, 1, true).is_ok(), "a former member was not remembered");
 }
 
 #[test]
 fn r45_no_number_of_removals_makes_a_token_good_again() {
-    // As the halves of a digest.
+    // Like the halves of a digest.
     let mut digests = Rng::with_seed(1);
     let mut room = Room::new(CAPACITY, Duration::from_secs(20));
     let seat = enter(&mut room, 0, false).unwrap();
@@ -509,5 +512,5 @@ fn r45_no_number_of_removals_makes_a_token_good_again() {
             Err(_) => refused += 1,
         }
     }
-    assert!(refused <= 10, "{refused} tokens of others are refused after {} removals", tokens.len());
+    assert!(refused <= 10, "{refused} other tokens are rejected after {} removals", tokens.len());
 }

@@ -1,4 +1,4 @@
-//! Of a session: it does what a list of everything that was ever said would do.
+//! Invariants of a session: it behaves like a list of all messages ever sent.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use roundtable::protocol::{Frame, Outgoing};
 
 const STAY: u64 = 7;
 
-/// What happens to a session. Numbers are near those that are right.
+/// Operation on a session. Numbers are close to valid ones.
 #[derive(Arbitrary, Debug)]
 enum Op {
     Begin,
@@ -28,25 +28,25 @@ enum Op {
     Release,
 }
 
-/// What a session is held to, with nothing forgotten.
+/// Reference model of a session, which forgets nothing.
 struct Model {
     bounds: Bounds,
     begun: bool,
-    /// All that was ever numbered, from 1 on.
+    /// All numbered messages, from 1 on.
     log: Vec<Frame>,
     sent: u64,
-    /// The first that the client can still be given.
+    /// First number that can still be replayed.
     kept_from: u64,
     waiting: Vec<Outgoing>,
-    /// What the socket has taken last: the bytes of each, but of those of `again`.
+    /// Bytes of each item that the socket took last, except those in `again`.
     taken: Vec<usize>,
-    /// The numbers of what waits once more: it does not count in the bound.
+    /// Numbers of the messages queued for replay, which do not count towards the bound.
     again: std::ops::Range<u64>,
     received: u64,
     told: u64,
 }
 
-/// Takes the bytes for bounds and a sequence of operations.
+/// Interprets the bytes as bounds and a sequence of operations.
 pub fn check(data: &[u8]) {
     let mut random = Unstructured::new(data);
     let Ok([waiting_frames, replay_frames, waiting_bytes, replay_bytes]) = <[u8; 4]>::arbitrary(&mut random) else {
@@ -87,7 +87,7 @@ fn frame(long: u8) -> Frame {
 impl Model {
     fn run(&mut self, op: &Op, session: &mut Session) {
         match *op {
-            // Once: a stay is never begun again.
+            // Only once: a session is never started again.
             Op::Begin if self.begun => {}
             Op::Begin => {
                 session.begin(STAY);
@@ -128,7 +128,7 @@ impl Model {
                 let can = self.begun && stay == STAY && (self.kept_from - 1..=self.sent).contains(&last);
                 assert_eq!(session.can_resume(stay, last), can);
             }
-            // Only what came before the stay is handed on so.
+            // Only items from before the start of the session are moved this way.
             Op::TakeWaiting if self.begun => {}
             Op::TakeWaiting => {
                 assert_eq!(Vec::from(session.take_waiting()), std::mem::take(&mut self.waiting));
@@ -137,7 +137,7 @@ impl Model {
                 let mut rest = session.successor();
                 assert!(rest.stay().is_none() && !rest.take(&mut VecDeque::new()) && rest.owed() == 0);
                 std::mem::swap(session, &mut rest);
-                // What the old socket is still told is not the session's affair.
+                // What is pushed to the old socket does not affect the session.
                 assert!(!session.can_resume(STAY, 0));
                 let _ = session.push(frame(1));
                 std::mem::swap(session, &mut rest);
@@ -159,12 +159,12 @@ impl Model {
     fn take(&mut self, session: &mut Session) {
         let mut out = VecDeque::new();
         assert_eq!(session.take(&mut out), !self.waiting.is_empty());
-        assert_eq!(Vec::from(out), self.waiting, "all that waited, in order");
+        assert_eq!(Vec::from(out), self.waiting, "not all queued items in order");
         self.taken = self.counted();
         self.again = 0..0;
         for out in self.waiting.drain(..) {
             if let Outgoing::Message(Some(number), _) = out {
-                assert_eq!(number.get(), self.sent + 1, "without a gap");
+                assert_eq!(number.get(), self.sent + 1, "not the next number");
                 self.sent += 1;
             }
         }
@@ -174,14 +174,14 @@ impl Model {
         }
     }
 
-    /// The bytes of what waits and counts.
+    /// Returns the bytes of the queued items that count towards the bound.
     fn counted(&self) -> Vec<usize> {
         let is_again =
             |out: &&Outgoing| matches!(out, Outgoing::Message(Some(number), _) if self.again.contains(&number.get()));
         self.waiting.iter().filter(|out| !is_again(out)).map(Outgoing::cost).collect()
     }
 
-    /// What was sent and could be sent again.
+    /// Returns the messages that were sent and can be replayed.
     fn kept(&self) -> &[Frame] {
         &self.log[self.kept_from as usize - 1..self.sent as usize]
     }
@@ -200,7 +200,7 @@ impl Model {
         assert_eq!(session.accept(number), expected);
         match expected {
             Ok(true) => self.received = number,
-            // Whoever sends again has not been told.
+            // A client that repeats a message has not received its acknowledgement.
             Ok(false) => self.told = self.told.min(number.saturating_sub(1)),
             Err(_) => {}
         }

@@ -1,4 +1,4 @@
-//! Of all credentials: only what this server, or whoever has a key, has made is believed.
+//! Invariants of credentials: only those that this server or a holder of a key has issued are accepted.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use roundtable::protocol::{PeerId, RoomName};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// Of this test alone: both kinds, and one that is revoked.
+/// Keys of this test: both algorithms, and one revoked key.
 const KEYS: &str = r#"{"keys":[
     {"kty":"oct","kid":"a","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
     {"kty":"oct","kid":"old","k":"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA"},
@@ -17,36 +17,36 @@ const KEYS: &str = r#"{"keys":[
 
 static BENCH: LazyLock<Bench> = LazyLock::new(Bench::new);
 
-/// What is checked against, made once.
+/// Keys and valid credentials, made once.
 struct Bench {
     room: RoomName,
     keys: KeySet,
     secrets: ResumeKey,
     access: Access,
-    /// What is good, and nothing else is.
+    /// Valid credentials; all others are invalid.
     tokens: Vec<String>,
     resume: String,
     host_key: String,
 }
 
-/// What is tried.
+/// One attempt.
 #[derive(Arbitrary, Debug)]
 enum Try<'a> {
-    /// Any text, as everything.
+    /// Any text as every kind of credential.
     Text { text: &'a str },
-    /// A good credential with one byte in another's place.
+    /// A valid credential with one byte replaced.
     Forged { which: u8, at: u16, byte: u8 },
-    /// A good credential with something put in or taken out.
+    /// A valid credential with text inserted or removed.
     Spliced { which: u8, at: u16, out: u8, text: &'a str },
-    /// A token whose three parts are these.
+    /// A token of these three parts.
     Parts { header: &'a str, claims: &'a str, signature: &'a [u8] },
-    /// Whoever has a key may claim anything.
+    /// A token with any claims, signed by a key.
     Signed { kid: Option<bool>, claims: &'a str },
-    /// The file with the keys.
+    /// A key file.
     Keys { text: &'a str },
 }
 
-/// Takes the bytes for one try.
+/// Interprets the bytes as one attempt.
 pub fn check(data: &[u8]) {
     let Ok(tried) = Try::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let bench = &*BENCH;
@@ -120,7 +120,7 @@ impl Bench {
         self.access.admit(&self.room, shown, SystemTime::now()).unwrap().pass.unwrap()
     }
 
-    /// What a key has signed is believed, and still has to make sense.
+    /// Checks that a signed token is accepted exactly if its claims are valid.
     fn signed(&self, kid: Option<&str>, claims: &str) {
         let Ok(raw) = serde_json::from_str::<&RawValue>(claims) else { return };
         let (now, key) = (SystemTime::now(), self.keys.signer(kid).unwrap().1);
@@ -137,7 +137,7 @@ impl Bench {
     }
 }
 
-/// A file with keys is read or refused with a sentence; what it signs it believes.
+/// Checks that a key file is either rejected with an explanation, or its keys sign valid tokens.
 fn keys(text: &str) {
     match KeySet::parse(text) {
         Err(why) => assert!(!why.is_empty()),

@@ -1,4 +1,5 @@
-//! A collector of another project, Rotel: that it understands what it gets is not decided by our own reading of OTLP.
+//! Interoperability with Rotel, a collector of another project, so that the encoding is not only checked by this
+//! project's reading of OTLP.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -14,10 +15,10 @@ use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::program::Running;
 
-/// Where tests/tools puts it.
+/// Installed there by tests/tools.
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/collector/bin/rotel-agent");
 
-/// The collector, which writes down what it gets.
+/// Collector that logs the spans it receives.
 struct Agent {
     child: Child,
     address: SocketAddr,
@@ -44,11 +45,11 @@ impl Agent {
         let child = child.unwrap_or_else(|error| {
             panic!("{PROGRAM}: {error}. `make tools` installs it, from PyPI's package rotel: for Linux on x86-64, Python 3.10 to 3.13")
         });
-        eventually("the collector listens", async || TcpStream::connect(address).await.is_ok()).await;
+        eventually("the collector to listen", async || TcpStream::connect(address).await.is_ok()).await;
         Self { child, address, output, _folder: folder }
     }
 
-    /// What it has written down.
+    /// Parses the spans from the collector's log.
     fn spans(&self) -> Vec<Seen> {
         let text = std::fs::read_to_string(&self.output).unwrap();
         let (mut spans, mut resource, mut part) = (Vec::<Seen>::new(), HashMap::new(), "");
@@ -60,7 +61,7 @@ impl Agent {
                 let resource = resource.clone().into_iter().collect();
                 spans.push(Seen { resource, ..Seen::default() });
             }
-            // Heads of parts stand at the beginning of a line.
+            // Headings start at the beginning of a line.
             if !line.starts_with(' ') {
                 part = line.split(['#', ':']).next().unwrap().trim();
             }
@@ -118,10 +119,10 @@ async fn a_collector_of_another_project_finds_a_connection_by_its_id() {
     assert!(running.ended().await.success());
 
     let mut found = Vec::new();
-    eventually("the collector has all spans", async || {
+    eventually("the collector to receive all spans", async || {
         found = agent.spans();
         found.retain(|span| span.get("roundtable.conn") == closed["span"]["conn"].as_str().unwrap());
-        // The last one's link stands at its end.
+        // The link of the last span is at its end.
         found.len() == 3 && found.iter().any(|span| span.name == "end" && !span.links.is_empty())
     })
     .await;

@@ -1,4 +1,4 @@
-//! A collector that does what it is told to: what a real one does not do on demand.
+//! Collector with controllable behaviour, for responses that a real one does not give on demand.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -21,15 +21,15 @@ use super::seen::{self, Seen};
 use crate::common::eventually;
 use crate::common::receiver::serve;
 
-/// What it does with what it gets.
+/// Response to export requests.
 #[derive(Clone, Copy)]
 pub enum Mood {
     Takes,
     Answers(u16),
-    /// Is busy, and wants to be asked in more seconds than there will be.
+    /// Unavailable, with a `Retry-After` that exceeds the duration of the test.
     Later,
     Hangs,
-    /// All of it but one span.
+    /// Accepts all spans but one.
     RefusesOne,
 }
 
@@ -42,7 +42,7 @@ pub struct Collector {
 
 struct Shared {
     mood: Mutex<Mood>,
-    /// Each request, taken or not: its headers and its body.
+    /// Headers and body of each request, whether accepted or not.
     asked: Mutex<Vec<(HeaderMap, Bytes)>>,
     taken: Mutex<Vec<Seen>>,
 }
@@ -61,7 +61,7 @@ impl Collector {
         Self { address, endpoint: format!("http://{address}"), shared, serving }
     }
 
-    /// The settings of a server that sends its traces here.
+    /// Returns the setting that makes a server export its traces to this collector.
     pub fn settings(&self) -> (&str, &str) {
         ("ROUNDTABLE_OTLP_ENDPOINT", &self.endpoint)
     }
@@ -75,14 +75,14 @@ impl Collector {
     }
 
     pub async fn is_asked(&self, times: usize) {
-        eventually("the collector is asked", async || self.asked().len() >= times).await;
+        eventually("a request to the collector", async || self.asked().len() >= times).await;
     }
 
     pub fn taken(&self) -> Vec<Seen> {
         self.shared.taken.lock().unwrap().clone()
     }
 
-    /// The one span that is like this, when it has come.
+    /// Waits for a span that satisfies the condition, which must be the only one.
     pub async fn span(&self, what: &str, is_it: impl Fn(&Seen) -> bool) -> Seen {
         let mut found = Vec::new();
         eventually(what, async || {

@@ -1,4 +1,4 @@
-//! How spans come to a collector, and what is done while it takes none.
+//! Delivery of spans to a collector, and behaviour while it accepts none.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use super::collector::{Collector, Mood};
 use crate::common::program::{BINARY, Running, program, run, text};
 use crate::common::{eventually, http, metric, within};
 
-/// What the server keeps at most: in its queue, and in the batch that is on its way (src/telemetry/traces/delivery.rs).
+/// Maximum spans that the server keeps: in its queue, and in the batch that is being sent
+/// (src/telemetry/traces/delivery.rs).
 const KEPT: u64 = 2_048 + 512;
 
 async fn spans(running: &Running, outcome: &str) -> u64 {
@@ -26,7 +27,7 @@ async fn ask(running: &Running) {
     assert_eq!(http::ask(running.address, "GET", "/signal-api/v1/welcome", &[]).await.status, 200);
 }
 
-/// How often the log has this.
+/// Counts the log lines that contain this text.
 fn said(running: &mut Running, what: &str) -> usize {
     running.has_said("");
     running.seen.iter().filter(|line| line.contains(what)).count()
@@ -86,7 +87,7 @@ async fn a_collector_that_takes_nothing_for_now_is_asked_again() {
     running.line(BACK);
     become_(&running, "exported", 1).await;
     let asked = collector.asked();
-    assert!(asked.iter().all(|(_, body)| *body == asked[0].1), "the same batch");
+    assert!(asked.iter().all(|(_, body)| *body == asked[0].1), "a retry with another batch");
     assert_eq!((said(&mut running, AWAY), spans(&running, "failed").await), (1, 0));
 }
 
@@ -104,14 +105,14 @@ async fn a_collector_that_wants_to_be_asked_in_ages_is_given_up_until_the_next_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_is_told_of_once_and_so_is_its_return() {
-    // Nobody else gets its port meanwhile, and nobody listens there.
+    // The port is reserved, but refuses connections.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let endpoint = format!("http://{}", socket.local_addr().unwrap());
     let mut running = Running::start(&[("ROUNDTABLE_OTLP_ENDPOINT", &endpoint), ("ROUNDTABLE_LOG", "debug")]);
     ask(&running).await;
     running.line(AWAY);
-    // Which batch it is tried with makes no difference.
+    // The retried batch may be any of them.
     for _ in 0..3 {
         ask(&running).await;
         running.line("traces still do not reach");
@@ -119,7 +120,7 @@ async fn a_collector_that_is_away_is_told_of_once_and_so_is_its_return() {
     let collector = Collector::on(socket.listen(16).unwrap(), Mood::Takes);
     running.line(BACK);
     become_(&running, "exported", 4).await;
-    assert_eq!(collector.taken().len(), 4, "nothing is lost by a restart of the collector");
+    assert_eq!(collector.taken().len(), 4, "spans were lost while the collector was down");
     assert_eq!((said(&mut running, AWAY), said(&mut running, BACK)), (1, 1));
 }
 
@@ -137,11 +138,11 @@ async fn what_a_collector_refuses_is_given_up_and_counted() {
     ask(&running).await;
     become_(&running, "exported", 1).await;
     running.line(BACK);
-    assert_eq!(collector.asked().len(), 3, "each once");
+    assert_eq!(collector.asked().len(), 3, "not sent exactly once");
     assert_eq!((said(&mut running, AWAY), said(&mut running, BACK)), (1, 1));
 }
 
-/// So many requests over one connection, all answered.
+/// Sends this many requests over one connection, and checks that all are answered.
 async fn ask_many(address: SocketAddr, count: usize) {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let (mut reads, mut writes) = tcp.split();
@@ -161,10 +162,10 @@ async fn a_collector_that_hangs_holds_nobody_up_and_what_does_not_fit_is_dropped
     let mut running = Running::start(&[collector.settings()]);
     ask(&running).await;
     collector.is_asked(1).await;
-    within("many requests", ask_many(running.address, 4_000)).await;
-    // All that is kept is in the queue and in one batch, of which the first request is.
+    within("the responses to many requests", ask_many(running.address, 4_000)).await;
+    // The queue is full, and the batch being sent holds only the first request.
     let dropped = spans(&running, "dropped").await;
-    assert_eq!(dropped, 4_000 - (KEPT - 512), "the batch under way has one span, the queue all that it takes");
+    assert_eq!(dropped, 4_000 - (KEPT - 512), "expected one span in the batch and a full queue");
     let mut ada = running.join("r").await;
     let mut bob = running.join("r").await;
     ada.expect("peer_joined").await;
@@ -175,7 +176,7 @@ async fn a_collector_that_hangs_holds_nobody_up_and_what_does_not_fit_is_dropped
     let begun = Instant::now();
     running.signal("TERM");
     assert!(running.ended().await.success());
-    // Docker's patience is 15 s (docker-compose.yml).
+    // Docker's stop timeout is 15 s (docker-compose.yml).
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     assert!(running.has_said("the last traces were not sent in time"), "{:#?}", running.seen);
     assert_eq!(collector.taken().len(), 0);

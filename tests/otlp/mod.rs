@@ -1,4 +1,4 @@
-//! Traces: which spans there are, what they say, and how they come to a collector, that of another project among them.
+//! Traces: spans, their attributes, and their export, including to a collector of another project.
 
 mod agent;
 mod collector;

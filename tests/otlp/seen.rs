@@ -1,4 +1,4 @@
-//! Spans as a collector has them.
+//! Spans as a collector receives them.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-/// Names with their values as text.
+/// Attributes with their values as text.
 pub type Attributes = BTreeMap<String, String>;
 
-/// One span. Ids are hexadecimal, `parent` is empty where there is none.
+/// Span. IDs are hexadecimal; `parent` is empty if there is none.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub name: String,
-    /// In lower case.
+    /// Kind in lower case.
     pub kind: String,
     pub trace: String,
     pub id: String,
     pub parent: String,
-    /// Traces and spans that led to it.
+    /// Linked traces and spans.
     pub links: Vec<(String, String)>,
     pub attributes: Attributes,
     pub failed: bool,
@@ -34,13 +34,13 @@ impl Seen {
         self.attributes.get(name).map_or("", String::as_str)
     }
 
-    /// Whether it is a part of that.
+    /// Returns whether this span is a child of the other one.
     pub fn is_of(&self, other: &Self) -> bool {
         self.trace == other.trace && self.parent == other.id
     }
 }
 
-/// What a request to a collector has.
+/// Decodes the spans of an export request.
 pub fn of(request: ExportTraceServiceRequest) -> Vec<Seen> {
     let mut all = Vec::new();
     for of_resource in request.resource_spans {

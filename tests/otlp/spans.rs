@@ -1,4 +1,4 @@
-//! Which spans a server makes, and what is in them.
+//! Spans of a server and their contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,17 +20,17 @@ use crate::common::{eventually, metric};
 
 const DOCUMENT: &str = include_str!("../../docs/OPERATIONS.md");
 const ROOM: &str = "private-room";
-/// A caller's trace and span.
+/// Trace ID and span ID of a caller.
 const CALLER: (&str, &str) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
 
-/// A server of which all parts are in use that have spans.
+/// Server in which everything that makes spans is in use.
 struct Stage {
     collector: Collector,
     webhooks: Receiver,
     folder: Folder,
     engine: Child,
     running: Running,
-    /// Shares its rooms.
+    /// Server that shares its rooms.
     other: Running,
 }
 
@@ -57,20 +57,21 @@ impl Stage {
             collector.settings(),
             ("ROUNDTABLE_REDIS_URL", &url),
             ("ROUNDTABLE_RESUME_KEY", "the same for all servers, and long"),
-            // The last one to leave ends the room at once, with a request to the engine.
+            // The room ends with its last member, which sends a request to the store.
             ("ROUNDTABLE_EMPTY_ROOM_GRACE", "0s"),
         ];
         let other = Running::start(&shared);
         let own = [
             ("ROUNDTABLE_LOG", "info,roundtable::conn=debug"),
-            // By a name, so that an address in what is sent is somebody's.
+            // By name, so that every IP address in the exported data is a client's.
             ("ROUNDTABLE_WEBHOOK_URL", &webhooks.url.replace("127.0.0.1", "localhost")),
             ("ROUNDTABLE_WEBHOOK_SECRET", SECRET),
             ("ROUNDTABLE_RECORDINGS_DIR", recordings.to_str().unwrap()),
-            // Two attempts at once, and five in a second: whoever comes behind the one that opens a room is held up.
+            // Two attempts in a burst, and five per second, so that the join after the one that creates a room is
+            // delayed.
             ("ROUNDTABLE_ADDRESS_JOINS", "300"),
             ("ROUNDTABLE_ADDRESS_BURST", "400ms"),
-            // The engine is not waited for that stood still.
+            // Shortens the wait for the suspended store.
             ("ROUNDTABLE_DRAIN_TIMEOUT", "1s"),
         ];
         let running = Running::start(&[&shared[..], &own].concat());
@@ -98,7 +99,7 @@ impl Drop for Stage {
     }
 }
 
-/// Something of everything. What is left is nothing that would tell who was there.
+/// Uses every feature once. The spans must not reveal who took part.
 async fn used(stage: &mut Stage) -> Vec<Seen> {
     let address = stage.running.address;
     for (method, target) in
@@ -135,14 +136,14 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
     fs::create_dir(media).unwrap();
     assert_eq!(put(piece.len()).await, 500);
 
-    // The engine stands still when the last one leaves.
+    // The store is suspended when the last member leaves.
     stage.signal_engine("STOP");
     for mut client in [bob, ada] {
         client.send(json!({"type": "leave"})).await;
         assert_eq!(client.skip_to_close().await, Some(1000));
     }
     let unanswered = |span: &Seen| span.name.starts_with("EVALSHA") && span.failed;
-    eventually("a request without an answer", async || stage.collector.taken().iter().any(unanswered)).await;
+    eventually("the span of an unanswered request", async || stage.collector.taken().iter().any(unanswered)).await;
     stage.signal_engine("CONT");
     metric_is(&stage.running, "sockets", 0).await;
     while stage.webhooks.next().await["event"] != "peer_joined" {}
@@ -150,7 +151,7 @@ async fn used(stage: &mut Stage) -> Vec<Seen> {
     stage.collector.taken()
 }
 
-/// The row of a span.
+/// Returns the documentation's row for a span.
 fn row(span: &Seen) -> &str {
     match (&*span.kind, span.name.split_once(' ')) {
         ("server", _) => "{method} {route}",
@@ -159,7 +160,7 @@ fn row(span: &Seen) -> &str {
     }
 }
 
-/// What stands between backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -181,7 +182,7 @@ async fn every_span_is_documented_with_all_that_it_says_and_every_documented_spa
         let (_, attributes) = seen.entry(row(&span).to_owned()).or_insert((span.kind, BTreeSet::new()));
         attributes.extend(span.attributes.into_keys());
     }
-    // Each of these names has what the other has, but for what became of it.
+    // Documented and recorded spans agree in names, kinds and attributes.
     assert_eq!(seen, documented);
 }
 
@@ -191,15 +192,15 @@ async fn nothing_that_is_sent_says_who_or_where_and_what_is_passed_on_has_no_spa
     let spans = used(&mut stage).await;
     for (headers, body) in stage.collector.asked() {
         let sent = format!("{headers:?} {}", String::from_utf8_lossy(&body));
-        // The collector's own address is in the head.
+        // The Host header contains the collector's own address.
         let sent = sent.replace(&stage.collector.address.to_string(), "");
         for private in [ROOM, "Ada", "Bob", "private", "127.0.0.1", "BREW", "north", "/r/"] {
-            assert!(!sent.contains(private), "{private} is in what is sent: {sent}");
+            assert!(!sent.contains(private), "{private} is in the exported data: {sent}");
         }
     }
     let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
     assert_eq!((count("join"), count("resume"), count("end")), (2, 1, 3), "{spans:#?}");
-    // Forty messages were passed on, and each of three connections has three spans of its own.
+    // Forty messages were forwarded, and each of the three connections has three spans of its own.
     let of_connections = spans.iter().filter(|span| !span.get("roundtable.conn").is_empty());
     assert_eq!(of_connections.count(), 3 + 2 + 1 + 3);
     assert!(spans.len() < 40, "{} spans", spans.len());
@@ -230,7 +231,7 @@ async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
     assert!(decided.is_of(&join) && attach.is_of(&join), "{decided:?} {attach:?}");
     assert!(attach.nanoseconds <= join.nanoseconds && decided.nanoseconds <= join.nanoseconds);
 
-    // One attempt fails. Each tells the other program of its own span.
+    // The first attempt fails. Each attempt sends the ID of its own span to the receiver.
     let (event, headers) = stage.webhooks.next_with_headers().await;
     assert_eq!(event["event"], "room_opened");
     let again = |span: &Seen| {
@@ -243,7 +244,7 @@ async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
     assert_eq!((refused.get("http.response.status_code"), refused.get("error.type")), ("503", "503"));
     assert_eq!(told.get("http.request.resend_count"), "1");
 
-    // It ends in a trace of its own, which says by what it came.
+    // The end of a connection starts a new trace, with a link to the upgrade's.
     ada.send(json!({"type": "leave"})).await;
     ada.skip_to_close().await;
     drop(ada);
@@ -253,7 +254,11 @@ async fn a_join_is_one_trace_from_its_request_to_the_program_that_is_told() {
     assert_ne!(end.trace, upgrade.trace);
     assert_eq!(end.links, [(upgrade.trace, upgrade.id)]);
     assert_eq!(closed["trace_id"], json!(end.trace));
-    assert_eq!(stage.running.seen.iter().filter(|line| line.contains("\"left\"")).count(), 2, "with its reason");
+    assert_eq!(
+        stage.running.seen.iter().filter(|line| line.contains("\"left\"")).count(),
+        2,
+        "two ends with their reason"
+    );
     assert!(lines[0].get("trace_id").is_none(), "{}", lines[0]);
 }
 
@@ -265,9 +270,11 @@ async fn what_servers_put_in_order_for_a_join_is_of_its_trace() {
     let carl = stage.running.join(ROOM).await;
     let join = stage.collector.span("Carl's join", |span| span.get("roundtable.peer") == carl.id()).await;
     let append = |span: &Seen| span.name == "EVALSHA append" && span.is_of(&join);
-    let append = stage.collector.span("his act", append).await;
-    let decided =
-        stage.collector.span("the wait for it", |span| span.name == "join.decided" && span.is_of(&join)).await;
+    let append = stage.collector.span("the appended act", append).await;
+    let decided = stage
+        .collector
+        .span("the wait for the decision", |span| span.name == "join.decided" && span.is_of(&join))
+        .await;
     assert!(append.nanoseconds <= join.nanoseconds && decided.nanoseconds <= join.nanoseconds);
 }
 
@@ -280,14 +287,14 @@ async fn a_refused_join_and_a_defect_say_by_which_code() {
     eve.expect_error("name_invalid").await;
     assert_eq!(collector.named("join").await.get("roundtable.outcome"), "name_invalid");
     ask(running.address, "GET", "/signal-api/ws?room=r", &[]).await;
-    let refused = collector.span("a request that is refused", |span| !span.get("roundtable.code").is_empty()).await;
+    let refused = collector.span("a rejected request", |span| !span.get("roundtable.code").is_empty()).await;
     assert_eq!((refused.get("roundtable.code"), refused.failed), ("UPGRADE_REQUIRED", false));
     ask(running.address, "GET", "/r/private-room", &[]).await;
     let missing = collector.named("GET").await;
     assert_eq!((missing.get("error.type"), missing.failed), ("503", true), "{missing:?}");
 }
 
-/// With this `traceparent`'s flag, from a caller of whom nothing else is known.
+/// Sends a request with this `traceparent` flag, as a caller about which nothing else is known.
 async fn call(address: SocketAddr, flags: &str) {
     let traceparent = format!("00-{}-{}-{flags}", CALLER.0, CALLER.1);
     let headers = [("traceparent", &*traceparent), ("tracestate", "vendor=1")];
@@ -304,7 +311,7 @@ async fn a_proxy_s_trace_goes_on_and_a_stranger_s_is_linked_to() {
 
     let collector = Collector::start(Mood::Takes).await;
     let wary = Running::start(&[collector.settings(), ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")]);
-    // What it says of keeping counts for nothing, too.
+    // Its sampling flag is ignored, too.
     call(wary.address, "00").await;
     let span = collector.named("GET /signal-api/v1/welcome").await;
     assert_eq!(&*span.parent, "");
@@ -312,7 +319,7 @@ async fn a_proxy_s_trace_goes_on_and_a_stranger_s_is_linked_to() {
     assert_eq!(span.links, [(CALLER.0.to_owned(), CALLER.1.to_owned())]);
 }
 
-/// The image's own nginx before the server, which trusts it.
+/// The image's nginx in front of a server that trusts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_passes_a_trace_on_from_proxies_that_it_is_told_of_and_from_nobody_else() {
     for (proxies, goes_on) in [("192.0.2.1", false), ("127.0.0.0/8,192.0.2.1", true), ("", false)] {
@@ -349,7 +356,7 @@ async fn nobody_has_more_kept_than_the_share_and_a_proxy_may_have_less() {
     }
     running.signal("TERM");
     assert!(running.ended().await.success());
-    // By chance it is not once in 10^12 runs.
+    // Fails by chance once in 10^12 runs.
     assert!((50..150).contains(&collector.taken().len()), "{}", collector.taken().len());
 }
 

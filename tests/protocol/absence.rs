@@ -1,5 +1,4 @@
-//! Who is lost, and what happens to it meanwhile: tokens that end, hosts and operators that decide, limits, and
-//! programs that are told.
+//! Disconnected members: expiring tokens, decisions of hosts and operators, limits, and webhooks while they are away.
 
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use crate::common::tokens::{Keys, later};
 const ROOM: &str = "r";
 const OPERATOR: &str = "north-north-north-north-north-north";
 
-/// What somebody comes back with.
+/// Credentials of a disconnected client.
 struct Bookmark {
     id: String,
     resume: Value,
@@ -21,7 +20,7 @@ struct Bookmark {
 }
 
 impl Bookmark {
-    /// Loses the socket, and waits until the room, by the eyes of `witness`, knows.
+    /// Drops the connection and waits until `witness` is notified.
     async fn after_loss(client: Client, witness: &mut Client) -> Self {
         let bookmark = Self { id: client.id().to_owned(), resume: client.welcome["resume"].clone(), last: client.last };
         drop(client);
@@ -30,7 +29,7 @@ impl Bookmark {
         bookmark
     }
 
-    /// Asks to go on, and shows what there is to show; the answer is the next message.
+    /// Reconnects with these credentials. The response is the next message.
     async fn back(&self, server: &TestServer, mut shown: Value) -> Client {
         let mut client = server.connect(ROOM).await;
         client.last = self.last;
@@ -63,7 +62,7 @@ async fn expect_left(client: &mut Client, id: &str, reason: &str) {
     assert_eq!((&left["id"], &left["reason"]), (&json!(id), &json!(reason)));
 }
 
-/// A host and another one who is lost.
+/// Returns a host and a disconnected member.
 async fn pair(server: &TestServer) -> (Client, Bookmark) {
     let (mut ada, bob) = (server.join(ROOM, "Ada").await, server.join(ROOM, "Bob").await);
     ada.expect("peer_joined").await;
@@ -83,12 +82,12 @@ async fn r62_who_is_lost_leaves_when_its_token_ends() {
     bob.expect("token_expiring").await;
     ada.expect("peer_joined").await;
     let bob = Bookmark::after_loss(bob, &mut ada).await;
-    // Long before the window is over.
+    // Long before the resume window ends.
     expect_left(&mut ada, &bob.id, "unauthorized").await;
     let mut again = bob.back(&server, short).await;
     again.expect_error("token_expired").await;
     assert_eq!(again.expect_close().await, Some(4010));
-    // With another one it is a newcomer.
+    // With another token the client joins as a new session.
     let mut new = bob.back(&server, token(60.0)).await;
     assert_eq!(new.expect("welcome").await["not_resumed"], "resume_expired");
 }
@@ -110,7 +109,7 @@ async fn r62_a_loss_is_no_second_life_for_a_token() {
     back.expect("link").await;
     assert_eq!(ada.expect("link").await["link"], "ok");
     back.expect("link").await;
-    // Told anew, numbered as everything else, and held to the same end.
+    // Announced again, numbered like every other message, and still due at the same time.
     back.expect("token_expiring").await;
     back.expect_error("token_expired").await;
     assert_eq!(back.expect_close().await, Some(4010));
@@ -157,7 +156,7 @@ async fn r74_where_tokens_are_asked_for_a_session_is_none() {
         assert_eq!(refused.expect_close().await, Some(4010));
     }
     ada.expect_nothing().await;
-    // It stays lost for all that, and goes on with a good one, another as well.
+    // The member remains disconnected, and resumes with a valid token, which may be a different one.
     let mut back = bob.back(&server, json!({"token": token(120.0)})).await;
     back.expect("resumed").await;
     assert_eq!(ada.expect("link").await["link"], "ok");
@@ -188,7 +187,7 @@ async fn r74_a_session_goes_on_by_the_same_grant_alone() {
     for kind in ["link", "link", "token_expiring"] {
         back.expect(kind).await;
     }
-    // What a host has made of somebody goes on as well.
+    // A role granted by a host survives as well.
     back.send(json!({"type": "moderate", "action": "role", "to": eve.id(), "role": "host"})).await;
     back.expect("role").await;
     eve.expect("role").await;
@@ -203,7 +202,8 @@ async fn r74_a_session_goes_on_by_the_same_grant_alone() {
     assert_eq!(eve.expect("roster").await["role"], "host");
     back.send(json!({"type": "leave"})).await;
     expect_left(&mut eve, &first.id, "left").await;
-    // Without it, or with one that says less, or another name: a newcomer with the same id, that is what it shows.
+    // Without the token, or with a lesser or different grant, the client starts a new session with its ID and the grant
+    // that it presents now.
     for (shown, role, name) in [
         (json!({}), "participant", "Again"),
         (token(json!({"role": "host", "name": "Ada", "permissions": ["mic"]})), "host", "Ada"),
@@ -239,7 +239,7 @@ async fn r56_who_is_removed_while_it_is_lost_hears_of_it_and_is_not_let_in_by_it
         assert_eq!(removed.back(&server, json!({})).await.expect_close().await, Some(4008));
     }
     ada.expect_nothing().await;
-    // Without the secret it is anybody, with another id.
+    // Without the secret the client is a stranger with another ID.
     let new = server.join(ROOM, "Bob").await;
     assert_ne!(new.id(), bob.id);
 }
@@ -343,7 +343,7 @@ async fn r66_who_comes_back_by_a_good_secret_is_hardly_counted() {
     for _ in 0..40 {
         secrets.push(before.join(ROOM, "Ada").await.welcome["resume"].clone());
     }
-    // Four are free, which 40 use up that come back, one of them opening the room.
+    // The burst of four attempts is used up by 40 reconnects, one of which creates the room.
     let after = TestServer::start(&[key, ("ROUNDTABLE_ADDRESS_JOINS", "2")]).await;
     let begun = std::time::Instant::now();
     let mut back = Vec::new();
@@ -353,8 +353,8 @@ async fn r66_who_comes_back_by_a_good_secret_is_hardly_counted() {
         assert_eq!(client.welcome["resumed"], true);
         back.push(client);
     }
-    assert!(begun.elapsed().as_secs() < 5, "nobody was held up: {:?}", begun.elapsed());
-    // A newcomer is, for the free ones are used up.
+    assert!(begun.elapsed().as_secs() < 5, "reconnects were delayed: {:?}", begun.elapsed());
+    // A new client is rejected, because the burst is used up.
     let mut late = after.connect(ROOM).await;
     late.send(json!({"type": "join", "name": "Eve"})).await;
     late.expect_error("too_many_attempts").await;
@@ -407,7 +407,7 @@ async fn r71_who_is_lost_has_left_only_when_the_window_is_over() {
     let begun = std::time::Instant::now();
     drop(back);
     ada.expect("link").await;
-    // Neither the first loss nor the return was told.
+    // Neither the first disconnect nor the reconnect was reported.
     let left = other.expect("peer_left").await;
     assert_eq!((&left["peer"]["id"], &left["reason"]), (&json!(bob.id), &json!("closed")));
     assert!(begun.elapsed().as_millis() >= 700, "{:?}", begun.elapsed());
@@ -426,7 +426,7 @@ async fn r73_fresh_credentials_wait_for_who_is_lost() {
     ada.expect("ice_servers").await;
     let mut back = bob.back(&server, json!({})).await;
     back.expect("resumed").await;
-    // `Client` demands the next number of each.
+    // `Client` checks that the numbers are contiguous.
     assert_eq!(back.expect("link").await["link"], "lost");
     let fresh = back.expect("ice_servers").await;
     assert!(fresh["ice_servers"][0]["username"].is_string(), "{fresh}");

@@ -1,4 +1,4 @@
-//! R57 to R63: who may join, and as what.
+//! R57 to R63: admission and roles.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -15,14 +15,14 @@ use crate::common::tokens::{Keys, later};
 
 const ROOM: &str = "r";
 
-/// Joins with whatever is to be shown at the door.
+/// Joins with these credentials.
 async fn join(server: &TestServer, room: &str, shown: Value) -> Client {
     let mut client = server.connect(room).await;
     client.join_with(asked(shown)).await;
     client
 }
 
-/// Tries to, and is refused with this code.
+/// Expects that a join is rejected with this code.
 async fn refused(server: &TestServer, shown: Value, code: &str) {
     let mut client = server.connect(ROOM).await;
     client.send(asked(shown)).await;
@@ -53,7 +53,7 @@ async fn r57_who_asked_for_a_room_is_its_host_whoever_came_first() {
     let words: Vec<_> = room.split('-').collect();
     assert!(words.len() == 4 && words.iter().all(|word| word.len() == 5), "{room}");
     assert_ne!(new_room(&server).await["room"], *room);
-    assert_eq!(server.metric("roundtable_rooms").await, 0, "nothing is kept of it");
+    assert_eq!(server.metric("roundtable_rooms").await, 0, "a rejected join left a room");
 
     let mut first = server.join(room, "Eve").await;
     first.send(json!({"type": "moderate", "action": "settings", "settings": {"locked": true, "lobby": true}})).await;
@@ -65,7 +65,7 @@ async fn r57_who_asked_for_a_room_is_its_host_whoever_came_first() {
     }
     let maker = join(&server, room, json!({"host_key": key})).await;
     assert_eq!(maker.welcome["role"], "host");
-    // A key of a server before this one is no error: it would be one for ever.
+    // A host key of an earlier server is ignored instead of rejected, since retrying would never succeed.
     let elsewhere = join(&server, "elsewhere", json!({"host_key": key})).await;
     let guest = join(&server, "elsewhere", json!({"host_key": key})).await;
     assert_eq!((&elsewhere.welcome["role"], &guest.welcome["role"]), (&json!("host"), &json!("participant")));
@@ -92,7 +92,7 @@ async fn r58_where_tokens_are_asked_for_nobody_joins_without_a_good_one() {
         ada.send(json!({"type": "leave"})).await;
         ada.drain().await;
     }
-    // Who comes back needs one as well.
+    // A reconnect needs a token as well.
     let ada = join(&server, ROOM, token(json!({"room": ROOM, "exp": later(60.0)}))).await;
     refused(&server, json!({"resume": ada.welcome["resume"]}), "token_missing").await;
 }
@@ -128,7 +128,7 @@ async fn r97_a_name_that_a_token_says_is_told_from_one_that_a_person_has_chosen(
         host.expect("lobby").await;
         let joined = host.expect("peer_joined").await;
         assert_eq!(joined["peer"].get("name_from_token"), marked, "{joined}");
-        // Nobody leaves meanwhile.
+        // Kept in the room.
         guests.push(guest);
     }
 }
@@ -153,7 +153,7 @@ async fn r59_a_token_says_what_its_holder_is_called_and_may_do() {
     let joined = host.expect("peer_joined").await;
     assert_eq!((&joined["peer"]["name"], &joined["peer"]["role"]), (&json!("Chosen"), &json!("participant")));
     assert_eq!(joined["peer"]["state"], json!({"camera": true, "hand": true}));
-    // The others are told, as what goes from browser to browser they have to check themselves (R108).
+    // The grant is published, because peers themselves must enforce what is sent from browser to browser (R108).
     assert_eq!(joined["peer"]["permissions"], json!(["camera"]));
     assert_eq!(limited.welcome["peers"][0].get("permissions"), None);
     for (message, re) in [
@@ -164,7 +164,7 @@ async fn r59_a_token_says_what_its_holder_is_called_and_may_do() {
         limited.send(message).await;
         assert_eq!(limited.expect_error("not_allowed").await["re"], re);
     }
-    // Neither does anybody put words into its state who may not broadcast (R108).
+    // A member that may not broadcast cannot publish text through its state either (R108).
     limited.send(json!({"type": "state", "state": {"note": "buy here"}})).await;
     limited.expect_error("not_allowed").await;
     limited.send(json!({"type": "signal", "to": host.id(), "data": 1})).await;
@@ -188,7 +188,7 @@ async fn r60_where_only_tokens_make_hosts_a_room_makes_none() {
     assert_eq!(new_room(&server).await.get("host_key"), None);
     let mut ada = join(&server, ROOM, json!({"settings": {"lobby": true}})).await;
     assert_eq!(ada.welcome["role"], "participant");
-    assert_eq!(ada.welcome["settings"]["lobby"], false, "nobody could let anybody in");
+    assert_eq!(ada.welcome["settings"]["lobby"], false, "a lobby without anybody who could admit");
     refused(&server, json!({"token": keys.token(json!({"room": "other", "exp": later(60.0)}))}), "token_wrong_room")
         .await;
     let token = keys.token(json!({"room": ROOM, "role": "host", "exp": later(60.0)}));
@@ -203,12 +203,12 @@ async fn r60_where_only_tokens_make_hosts_a_room_makes_none() {
     for kind in ["peer_joined", "settings", "peer_left"] {
         ada.expect(kind).await;
     }
-    // Nobody inherits, and without its token the host is not one.
+    // Nobody is promoted, and without its token the former host is a participant.
     ada.expect_nothing().await;
     let back = join(&server, ROOM, json!({"resume": secret})).await;
     assert_eq!((&back.welcome["resumed"], &back.welcome["role"]), (&json!(true), &json!("participant")));
     let again = join(&server, ROOM, json!({"token": token})).await;
-    assert_eq!(again.welcome["role"], "host", "past the lobby");
+    assert_eq!(again.welcome["role"], "host", "the token admits past the lobby");
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn r61_who_renews_in_time_stays() {
     ada.send(json!({"type": "renew", "token": token(700.0), "ref": 2})).await;
     let renewed = ada.expect("renewed").await;
     assert!(renewed["ref"] == 2 && renewed["expires_in_ms"].as_u64().unwrap() > 690_000, "{renewed}");
-    // Told anew, when the new one ends; and the end of the first one is not the end.
+    // Announced again for the new token; the expiry of the first one has no effect.
     ada.send(json!({"type": "renew", "token": token(2.0)})).await;
     ada.expect("renewed").await;
     ada.expect("token_expiring").await;
@@ -259,7 +259,7 @@ async fn r66_a_member_does_not_lock_out_its_address_by_renewals() {
     }
     let mut ada = server.connect(ROOM).await;
     ada.send(json!({"type": "join", "name": "Ada", "token": token["token"]})).await;
-    // As after joins: 15 s at most, and less on a slow machine.
+    // As after joins: at most 15 s, and less on a slow machine.
     let answer = ada.next_message().await.unwrap();
     let wait = answer["retry_after_ms"].as_u64().unwrap_or_default();
     assert!((answer["type"] == "welcome" || answer["code"] == "too_many_attempts") && wait < 20_000, "{answer}");
@@ -287,7 +287,7 @@ async fn r61_a_token_that_grants_something_else_does_not_renew() {
     }
     ada.send(json!({"type": "moderate", "action": "settings", "settings": {"talk": true}})).await;
     ada.expect("settings").await;
-    // So the host role ends with the token that grants it.
+    // The host role therefore ends with the token that grants it.
     keys.write(&["a"], &["host"]);
     ada.expect_error("token_revoked").await;
     assert_eq!(ada.expect_close().await, Some(4010));
@@ -301,7 +301,7 @@ async fn r59_who_comes_back_has_no_more_than_the_token_says_now() {
     let mut host = join(&server, ROOM, json!({"token": token("host")})).await;
     let ada = join(&server, ROOM, json!({"token": token("participant")})).await;
     host.expect("peer_joined").await;
-    // In place of the old connection, and after it has left.
+    // While the old connection still exists, and after it has left.
     let mut shown = json!({"token": token("listener"), "resume": ada.welcome["resume"]});
     for _ in 0..2 {
         let mut again = join(&server, ROOM, shown.clone()).await;
@@ -310,7 +310,7 @@ async fn r59_who_comes_back_has_no_more_than_the_token_says_now() {
         again.send(json!({"type": "leave"})).await;
         again.drain().await;
     }
-    // A role that the room took stays taken.
+    // A role that the room reduced stays reduced.
     let again = join(&server, ROOM, json!({"token": token("participant"), "resume": shown["resume"]})).await;
     assert_eq!(again.welcome["role"], "listener");
 }
@@ -358,7 +358,7 @@ async fn r101_a_token_for_one_person_lets_nobody_else_in() {
     let mut ada = join(&server, ROOM, shown.clone()).await;
     host.expect("peer_joined").await;
     refused(&server, shown.clone(), "token_in_use").await;
-    // Also a token by which she goes on, and the one before it. Of somebody else's she has none.
+    // This includes both the token that renewed hers and the one before it. A renewal with somebody else's token fails.
     ada.send(json!({"type": "renew", "token": token("bob", "participant")})).await;
     ada.expect("renewed").await;
     for jti in ["ada", "bob"] {
@@ -368,7 +368,7 @@ async fn r101_a_token_for_one_person_lets_nobody_else_in() {
     ada.expect("peer_joined").await;
     zoe.send(json!({"type": "renew", "token": token("ada", "participant")})).await;
     assert_eq!(zoe.expect_error("token_in_use").await["re"], "renew");
-    // By her secret she comes back; after she has left, the token is free.
+    // Her secret admits her again. After she leaves, the token is available.
     let mut again = shown.clone();
     again["resume"] = ada.welcome["resume"].clone();
     let mut ada = join(&server, ROOM, again).await;
@@ -377,7 +377,7 @@ async fn r101_a_token_for_one_person_lets_nobody_else_in() {
     ada.drain().await;
     let mut ada = join(&server, ROOM, shown.clone()).await;
     assert_eq!(ada.welcome["resumed"], false);
-    // A removal takes all of them.
+    // A removal revokes all of her tokens.
     host.send(json!({"type": "moderate", "action": "remove", "to": ada.id()})).await;
     assert_eq!(ada.skip_to_close().await, Some(4008));
     let mut back = server.connect(ROOM).await;
@@ -440,7 +440,7 @@ async fn r62_a_token_ends_soon_after_the_clock_is_set_past_its_end() {
     let (mut pass, begun) = (admission.pass.unwrap(), tokio::time::Instant::now());
     let (change, ()) = tokio::join!(pass.changed(), async { AHEAD.store(3 * 3_600, Ordering::Relaxed) });
     assert!(matches!(change, Change::Ended(denied) if denied.code == ErrorCode::TokenExpired));
-    assert!(begun.elapsed() <= Duration::from_secs(60), "by the runtime's own clock, which jumps");
+    assert!(begun.elapsed() <= Duration::from_secs(60), "the runtime's paused clock did not jump");
 }
 
 #[tokio::test]
@@ -464,7 +464,8 @@ async fn r63_keys_are_rotated_and_revoked_while_people_talk() {
     bob.expect("token_expiring").await;
     ada.expect("peer_joined").await;
 
-    // A file that is wrong changes nothing, but for what operators are told; then the old key goes, and all it signed.
+    // An invalid file changes nothing except the metric. Then the old key is removed, which invalidates all tokens that
+    // it signed.
     assert_eq!(server.metric("roundtable_token_keys_valid").await, 1);
     keys.write_text("{");
     server.metric_becomes("roundtable_token_keys_valid", 0).await;

@@ -1,4 +1,4 @@
-//! R68 to R70, R90, R91: what whoever runs the server sees and does. tests/openapi.rs holds the answers against their document.
+//! R68 to R70, R90, R91: the operator's API. tests/openapi.rs compares its responses with their document.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +18,7 @@ async fn admin(settings: &[(&str, &str)]) -> TestServer {
     TestServer::start(&[settings, &[("ROUNDTABLE_ADMIN_TOKEN", TOKEN)]].concat()).await
 }
 
-/// Where a server is.
+/// Server with an address.
 trait At {
     fn at(&self) -> SocketAddr;
 }
@@ -41,7 +41,7 @@ async fn call(server: &impl At, method: &str, path: &str, token: &str) -> Answer
     ask(server.at(), method, &path, &[("Authorization", &authorization)]).await
 }
 
-/// The data of an answer that is one.
+/// Returns the data of a successful response.
 async fn data(server: &impl At, method: &str, path: &str) -> Value {
     let answer = call(server, method, path, TOKEN).await;
     assert_eq!((answer.status, &answer.json()["code"]), (200, &json!("SUCCESS")), "{method} {path}");
@@ -68,13 +68,14 @@ async fn r68_without_the_token_there_is_nothing_to_see() {
     assert!(!server.app.is_draining());
     refused(&server, "GET", "/nothing", 404, "NOT_FOUND").await;
     refused(&server, "PUT", "/rooms", 405, "METHOD_NOT_ALLOWED").await;
-    // Guesses are slowed like those at the door: 120 are free, each takes ten; then one waits, and the next is refused.
+    // Guesses are rate limited like joins: the burst is 120 attempts, and a guess costs ten. Then one guess is delayed,
+    // and the next is rejected.
     for _ in 0..8 {
         call(&server, "GET", "/rooms", "guess").await;
     }
     let guess = call(&server, "GET", "/rooms", "guess").await;
     assert_eq!((guess.status, &guess.json()["code"]), (429, &json!("TOO_MANY_ATTEMPTS")));
-    // The operator has the same address, and is not locked out by who guesses there.
+    // The operator shares the address and is not locked out by the guesses.
     data(&server, "GET", "/rooms").await;
 
     let off = TestServer::start(&[]).await;
@@ -95,7 +96,7 @@ async fn r104_only_listed_addresses_reach_the_admin_api() {
         assert_eq!(from(address, "/rooms").await.status, 200, "{address}");
     }
     let unknown = server.get("/signal-api/v1/nothing").await;
-    // More often than attempts are free: it is none to ask for what is not there.
+    // Exceeds the burst: a request for something that does not exist is not an attempt.
     for path in ["/rooms", "/nothing", "", "/", "/assets/x.js"].iter().cycle().take(30) {
         let answer = from("203.0.113.8", path).await;
         assert_eq!((answer.status, answer.json()), (404, unknown.json()), "{path}");
@@ -119,7 +120,7 @@ async fn r104_the_admin_api_is_bound_to_the_operators_listener() {
     assert_eq!(page.status, 200);
     assert!(page.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'self';")));
     assert_eq!(ops("/metrics", &[]).await.status, 200);
-    // Nothing else of the public listener is there.
+    // The operations listener serves none of the public routes.
     assert_eq!(ops("/signal-api/v1/welcome", &[]).await.status, 404);
 }
 
@@ -141,7 +142,7 @@ async fn r69_rooms_are_listed_by_name_in_pages() {
     let names: Vec<_> = rest["rooms"].as_array().unwrap().iter().map(|room| room["room"].clone()).collect();
     assert_eq!((names, rest.get("next")), (vec![json!("c d"), json!("圆桌")], None));
     assert_eq!(data(&server, "GET", &format!("/rooms?after={}", encode("圆桌"))).await["rooms"], json!([]));
-    // Those with it in their names; a page of them is as any other.
+    // Rooms whose names contain the text, in pages as usual.
     let found = data(&server, "GET", "/rooms?search=C%20D").await;
     assert_eq!((&found["total"], &found["rooms"][0]["room"]), (&json!(1), &json!("c d")));
     let found = data(&server, "GET", &format!("/rooms?search={}&limit=1&after=c%20d", encode("桌"))).await;
@@ -180,7 +181,7 @@ async fn r70_peers_are_removed_rooms_closed_and_the_server_drained() {
     refused(&server, "DELETE", &peer("nobody"), 404, "PEER_NOT_FOUND").await;
     refused(&server, "DELETE", &format!("/rooms/never/peers/{}", ada.id()), 404, "ROOM_NOT_FOUND").await;
 
-    // Who waits may be sent away as well.
+    // An operator may also remove a person in the lobby.
     ada.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
     ada.expect("settings").await;
     let mut guest = server.connect("r").await;
@@ -197,7 +198,7 @@ async fn r70_peers_are_removed_rooms_closed_and_the_server_drained() {
     assert_eq!(server.metric("roundtable_rooms").await, 0);
 
     let mut zoe = server.join("z", "Zoe").await;
-    // Those that are closed and still held open by their clients count as well.
+    // Closed connections that clients still hold open count as well.
     assert!(data(&server, "POST", "/drain").await["connections"].as_u64().unwrap() >= 1);
     zoe.expect("go_away").await;
     assert_eq!(zoe.expect_close().await, Some(1012));
@@ -214,7 +215,7 @@ async fn r90_the_page_asks_for_no_token_and_has_its_files_beside_it() {
         std::fs::write(dist.join(file), text).unwrap();
     }
     let dist = ("ROUNDTABLE_STATIC_DIR", dist.to_str().unwrap());
-    // Enough for one guess, which a page that is opened often is not.
+    // The limit allows one guess. Opening the page is none.
     let server = admin(&[dist, ("ROUNDTABLE_ADDRESS_JOINS", "5")]).await;
     for _ in 0..20 {
         let page = server.get("/signal-api/v1/admin/").await;
@@ -270,8 +271,8 @@ async fn r91_the_server_sums_up_how_good_calls_are() {
     ada.send(json!({"type": "quality", "links": [good]})).await;
     eve.send(json!({"type": "quality", "links": [poor, {}]})).await;
     let quality = async || data(&server, "GET", "/server").await["quality"].clone();
-    eventually("both reports", async || quality().await["reports"] == 2).await;
-    // Of two values, one is in each of two buckets: the median is the end of the lower one, the others lie within.
+    eventually("both reports to be counted", async || quality().await["reports"] == 2).await;
+    // Two values are in two buckets: the median is the end of the lower bucket, and the other quantiles are within.
     assert_eq!(
         quality().await,
         json!({
@@ -285,11 +286,11 @@ async fn r91_the_server_sums_up_how_good_calls_are() {
         })
     );
 
-    // Of the last five minutes: what was said before is gone, and what came in between is all there is.
+    // Only the last five minutes count: earlier reports are gone, and later ones are left.
     let pass = async |steps: u32| {
         tokio::time::pause();
         for _ in 0..steps {
-            // Timers are late by up to a millisecond.
+            // Timers fire up to one millisecond late.
             tokio::time::advance(QUALITY_STEP + Duration::from_millis(1)).await;
             tokio::task::yield_now().await;
         }
@@ -300,15 +301,15 @@ async fn r91_the_server_sums_up_how_good_calls_are() {
     let mut zoe = server.join("z", "Zoe").await;
     let _max = server.join("z", "Max").await;
     zoe.send(json!({"type": "quality", "links": [{"fps": 8, "relayed": true}]})).await;
-    eventually("the third report", async || quality().await["reports"] == 3).await;
+    eventually("the third report to be counted", async || quality().await["reports"] == 3).await;
     pass(2).await;
     let fps = json!({"median": 7.5, "p5": 5.3, "p95": 9.8});
-    eventually("the last one alone", async || {
+    eventually("the last report alone to remain", async || {
         quality().await == json!({"reports": 1, "fps": fps, "relayed_percent": 100.0})
     })
     .await;
     pass(30).await;
-    eventually("none of late", async || quality().await == json!({"reports": 0})).await;
+    eventually("no recent report to remain", async || quality().await == json!({"reports": 0})).await;
     assert_eq!(server.metric("roundtable_quality_reports_total").await, 3);
 
     let off = admin(&[("ROUNDTABLE_QUALITY_INTERVAL", "0s")]).await;
@@ -329,5 +330,5 @@ async fn r91_of_several_servers_each_says_which_it_is_and_who_is_where() {
     };
     let here =
         vec![(json!("Ada"), first["engine"]["server"].clone()), (json!("Eve"), second["engine"]["server"].clone())];
-    eventually("both servers show both", async || homes(&one).await == here && homes(&two).await == here).await;
+    eventually("both reports on both servers", async || homes(&one).await == here && homes(&two).await == here).await;
 }

@@ -1,4 +1,4 @@
-//! R66, R81, R102 and R103: what large answers, many signals to one peer, and unacknowledged messages cost.
+//! R66, R81, R102 and R103: the cost of large responses, of many signals to one peer, and of unacknowledged messages.
 
 use roundtable::limits::GUARANTEED_BYTES;
 use serde_json::{Value, json};
@@ -8,13 +8,13 @@ use crate::common::client::Client;
 use crate::common::raw::{CONTINUATION, FIN, Raw, TEXT, masked};
 use crate::common::{TestServer, eventually};
 
-/// A state of the largest size: about 5 KB.
+/// Returns a state of the largest size, about 5 KB.
 fn large_state() -> Value {
     let text = "\u{1f600}".repeat(64);
     (0..16).map(|at| (format!("{}{at:02}", "k".repeat(30)), json!(text))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// So many members with the largest states.
+/// Joins members with states of the largest size.
 async fn large_room(server: &TestServer, members: usize) -> Vec<Client> {
     let mut all = Vec::new();
     for _ in 0..members {
@@ -27,7 +27,7 @@ async fn large_room(server: &TestServer, members: usize) -> Vec<Client> {
 
 #[tokio::test]
 async fn r81_a_sync_counts_by_the_size_of_its_answer() {
-    // 64 KiB are free, a second's worth.
+    // The burst is 64 KiB, which is one second's worth.
     let settings =
         [("ROUNDTABLE_BYTE_RATE", "65536"), ("ROUNDTABLE_RATE_BURST", "1s"), ("ROUNDTABLE_RATE_PATIENCE", "500ms")];
     let server = TestServer::start(&settings).await;
@@ -51,10 +51,10 @@ async fn r81_a_sync_counts_by_the_size_of_its_answer() {
 
 #[tokio::test]
 async fn r66_a_join_counts_by_the_size_of_its_answer() {
-    // 80 are free. A good secret counts for a tenth, and a welcome of 140 KB for 1.2 more.
+    // The burst is 80 attempts. A join with a valid secret costs a tenth, and its `welcome` of 140 KB costs 1.2 more.
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "40")]).await;
     let members = large_room(&server, 30).await;
-    // Each of them joins again less often than R121 limits.
+    // Each of them rejoins less often than R121 allows.
     let secrets: Vec<_> = members.iter().map(|member| &member.welcome["resume"]).collect();
     let answers = futures_util::future::join_all((0..100).map(|at| {
         let (server, resume) = (&server, secrets[at % secrets.len()]);
@@ -63,19 +63,21 @@ async fn r66_a_join_counts_by_the_size_of_its_answer() {
             let mut raw = Raw::over(tcp, "large", "X-Forwarded-For: 203.0.113.9\r\n", b"").await;
             let join = json!({"type": "join", "name": "Ada", "resume": resume, "state": large_state()});
             raw.text(&join.to_string()).await;
-            // Each supersedes the one before it, which has its answer by then.
+            // Each supersedes the previous one, which has received its response by then.
             raw.message().await
         }
     }));
     let refused = answers.await.iter().filter(|answer| answer["code"] == "too_many_attempts").count();
-    // None would be without the charge. Answers under way are not charged yet, so their number varies.
+    // Without the charge for size, none would be rejected. Responses in progress are not charged yet, so that the
+    // number varies.
     assert!((1..70).contains(&refused), "{refused} of 100 were refused");
     drop(members);
 }
 
 #[tokio::test]
 async fn r102_signals_to_a_peer_that_is_sent_too_much_are_rejected_and_the_sender_stays() {
-    // 20 to one receiver are free, and 50 a second then. A sender of 100 a second is closed after half a second.
+    // The burst to one recipient is 20, and the rate 50 a second. A sender that exceeds 100 a second is closed after
+    // half a second.
     let settings =
         [("ROUNDTABLE_MESSAGE_RATE", "100"), ("ROUNDTABLE_RATE_BURST", "1s"), ("ROUNDTABLE_RATE_PATIENCE", "500ms")];
     let server = TestServer::start(&settings).await;
@@ -85,7 +87,7 @@ async fn r102_signals_to_a_peer_that_is_sent_too_much_are_rejected_and_the_sende
     for number in 0..250 {
         ada.send(json!({"type": "signal", "to": eve.id(), "data": number, "ref": number})).await;
     }
-    // Bob gets his.
+    // Signals to Bob are still forwarded.
     ada.send(json!({"type": "signal", "to": bob.id(), "data": "last"})).await;
     assert_eq!(bob.expect("signal").await["data"], "last");
     ada.send(json!({"type": "ping"})).await;
@@ -135,7 +137,7 @@ async fn r103_members_of_one_address_that_acknowledge_nothing_hold_bounded_memor
     for _ in 0..DEAF {
         deaf.push(enter("203.0.113.1", join.clone()).await);
     }
-    // As many bytes as a replay holds for each: 10 MB in all.
+    // As many bytes as the replay buffers hold: 10 MB in total.
     let data = "x".repeat(10_000);
     for _ in 0..25 {
         ada.send(json!({"type": "broadcast", "data": data})).await;
@@ -144,7 +146,7 @@ async fn r103_members_of_one_address_that_acknowledge_nothing_hold_bounded_memor
     let held = server.metric("roundtable_queued_bytes").await;
     let bound = LIMIT + DEAF * GUARANTEED_BYTES as u64 + 300_000;
     assert!((LIMIT..bound).contains(&held), "{held} bytes are held, of {bound}");
-    // The replay of other addresses is whole, and theirs is not.
+    // The replay buffers of other addresses are complete, and those of this address are not.
     let come_back =
         |welcome: &Value| json!({"type": "join", "name": "Eve", "resume": welcome["resume"], "last_seq": 0});
     drop(bob);
@@ -158,7 +160,7 @@ async fn r103_members_of_one_address_that_acknowledge_nothing_hold_bounded_memor
     server.metric_becomes("roundtable_queued_bytes", 0).await;
 }
 
-/// A message in two frames, each of which takes its own buffer of the server's.
+/// Each message has two frames and occupies a buffer of its own in the server.
 #[tokio::test]
 async fn r103_unfinished_messages_of_one_address_hold_bounded_memory() {
     const LIMIT: u64 = 1 << 20;
@@ -187,16 +189,17 @@ async fn r103_unfinished_messages_of_one_address_hold_bounded_memory() {
         eve.frame(TEXT, begin.as_bytes()).await;
         senders.push(eve);
     }
-    // Those who sent it before the limit was reached are closed when they send on: one byte of the rest is enough.
+    // Senders whose first frame arrived before the limit was reached are closed when they continue: a part of the rest
+    // is enough.
     for eve in &mut senders {
         eve.bytes(&masked(FIN | CONTINUATION, end.as_bytes())[..100]).await;
     }
     let bound = LIMIT + SENDERS * GUARANTEED_BYTES as u64 + 60_000;
     let held = async || server.metric("roundtable_queued_bytes").await;
-    eventually("memory is bounded", async || (60_000..bound).contains(&held().await)).await;
+    eventually("bounded memory", async || (60_000..bound).contains(&held().await)).await;
     let last = senders.last_mut().unwrap();
     assert_eq!(last.close_code().await, 4011);
-    // Of another address it is taken.
+    // A sender with another address can complete its message.
     bob.frame(FIN | CONTINUATION, end.as_bytes()).await;
     loop {
         let message = ada.next_message().await.unwrap();
@@ -222,6 +225,6 @@ async fn r103_buffers_that_large_messages_have_grown_are_bounded() {
         senders.push(eve);
     }
     let held = async || server.metric("roundtable_queued_bytes").await;
-    eventually("memory is bounded", async || (LIMIT / 2..LIMIT + 70_000).contains(&held().await)).await;
+    eventually("bounded memory", async || (LIMIT / 2..LIMIT + 70_000).contains(&held().await)).await;
     assert_eq!(senders.last_mut().unwrap().close_code().await, 4011);
 }

@@ -1,4 +1,4 @@
-//! R1 to R4: the address, the upgrade, and what a message is.
+//! R1 to R4: the URL, the upgrade, and the format of messages.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ async fn r1_the_same_characters_are_the_same_room_and_others_are_not() {
     for other in ["Cafe\u{301}", "caf\u{e9}", "Cafe"] {
         assert_eq!(server.join(other, "Eve").await.welcome["peers"], json!([]), "{other:?}");
     }
-    // The same characters, of which more are encoded than have to be.
+    // The same characters, some of them percent-encoded unnecessarily.
     assert_eq!(upgrade(&server, "/signal-api/ws?room=%43%61%66%C3%A9").await.status, 101);
     assert_eq!(server.join("Caf\u{e9}", "Grace").await.welcome["peers"][0]["name"], "Ada");
     ada.expect("peer_joined").await;

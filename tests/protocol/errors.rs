@@ -1,4 +1,4 @@
-//! R28 to R31: what is refused, and what it costs.
+//! R28 to R31: rejected messages and their cost.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ async fn r28_an_error_disturbs_nobody_else_and_the_connection_goes_on() {
         let error = bob.expect_error(code).await;
         assert_eq!(error["re"].as_str(), re, "{text}");
         bob.send(json!({"type": "broadcast", "data": text})).await;
-        assert_eq!(ada.expect("broadcast").await["data"], *text, "the connection goes on, and nothing else came");
+        assert_eq!(ada.expect("broadcast").await["data"], *text, "the connection ended, or another message arrived");
     }
 }
 
@@ -105,7 +105,7 @@ async fn r31_who_sends_too_fast_is_slowed_and_loses_nothing() {
     for number in 0..SENT {
         bob.send(json!({"type": "broadcast", "data": number})).await;
     }
-    // Ada has a meter of her own.
+    // Ada has a rate limit of her own.
     ada.send(json!({"type": "ping"})).await;
     let mut free = 0;
     for number in 0..SENT {
@@ -117,9 +117,9 @@ async fn r31_who_sends_too_fast_is_slowed_and_loses_nothing() {
             assert_eq!(message["data"], number);
         }
     }
-    // 50 are free, join and all; the others are due in two seconds.
+    // The burst is 50 messages, including the join; the others take two seconds.
     assert!(begun.elapsed() >= Duration::from_millis(1_950), "not slowed: {:?}", begun.elapsed());
-    assert!(free < SENT - 1, "another member waited with it until message {free}");
+    assert!(free < SENT - 1, "another member was delayed until message {free}");
     bob.expect_nothing().await;
 }
 
@@ -129,7 +129,7 @@ async fn r31_bytes_count_as_well_as_messages() {
     let (mut ada, mut bob) = (server.join("r", "Ada").await, server.join("r", "Bob").await);
     ada.expect("peer_joined").await;
     let begun = Instant::now();
-    // 250,000 bytes are free; the debt of the seventh message is waited for before the eighth.
+    // The burst is 250,000 bytes. The eighth message is read after the debt of the seventh has been paid.
     for _ in 0..8 {
         bob.send(json!({"type": "broadcast", "data": "x".repeat(50_000)})).await;
     }
@@ -159,13 +159,13 @@ async fn r31_what_is_no_whole_message_counts_too() {
     let (mut raw, _) = Raw::join(&server, "r", "Ada").await;
     let begun = Instant::now();
     raw.frame(TEXT, b"{\"type\":").await;
-    // 250,000 bytes are free: these are 480,000, all header and mask.
+    // The burst is 250,000 bytes, and these are 480,000, consisting only of headers and masks.
     for _ in 0..80_000 {
         raw.frame(CONTINUATION, b"").await;
     }
     raw.frame(FIN | CONTINUATION, b"\"ping\"}").await;
     assert_eq!(raw.message().await["type"], "pong");
-    // What was read at once is waited for before the next read.
+    // The next read waits until the bytes of this one are paid for.
     raw.text(r#"{"type":"ping"}"#).await;
     assert_eq!(raw.message().await["type"], "pong");
     assert!(begun.elapsed() >= Duration::from_secs(4), "not slowed: {:?}", begun.elapsed());

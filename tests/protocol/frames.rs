@@ -1,14 +1,14 @@
-//! R30: RFC 6455 to the letter, by a client that writes each byte itself.
+//! R30: strict conformance to RFC 6455, tested by a client that writes every byte itself.
 
 use serde_json::json;
 
 use crate::common::TestServer;
 use crate::common::raw::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, Raw, TEXT};
 
-/// First bytes and payloads.
+/// First bytes and payloads of frames.
 type Frames = &'static [(u8, &'static [u8])];
 
-/// Who is lost leaves soon.
+/// Makes disconnected members leave soon.
 const SHORT: [(&str, &str); 1] = [("ROUNDTABLE_RESUME_WINDOW", "50ms")];
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn r30_a_message_may_come_in_fragments_with_pings_between() {
     let (mut raw, welcome) = Raw::join(&server, "r", "Bob").await;
     ada.expect("peer_joined").await;
     let text = r#"{"type":"broadcast","data":"圆桌"}"#.as_bytes();
-    // Every cut, in the middle of characters too.
+    // Every split position, including those within characters.
     for cut in 0..=text.len() {
         raw.frame(TEXT, &text[..cut]).await;
         raw.frame(FIN | PING, b"between").await;
@@ -93,7 +93,7 @@ async fn r30_a_message_may_come_in_fragments_with_pings_between() {
             json!({"type": "broadcast", "from": welcome["self"], "data": "圆桌"})
         );
     }
-    // A binary one stays whole too, and is refused once.
+    // A binary message in fragments is also assembled, and rejected once.
     raw.frame(BINARY, b"\x00").await;
     raw.frame(FIN | CONTINUATION, b"\xff").await;
     assert_eq!(raw.message().await["code"], "binary_unsupported");
@@ -107,7 +107,7 @@ async fn r30_frames_may_arrive_byte_by_byte_and_many_at_once() {
     let mut ada = server.join("r", "Ada").await;
     let (mut raw, _) = Raw::join(&server, "r", "Bob").await;
     ada.expect("peer_joined").await;
-    // Masked with zeros, so that it stands here as it is on the wire.
+    // The mask is zero, so that the payload appears here as it is on the wire.
     let text = br#"{"type":"broadcast","data":1}"#;
     let mut frame = vec![FIN | TEXT, 0x80 | text.len() as u8, 0, 0, 0, 0];
     frame.extend(text);
@@ -141,7 +141,7 @@ async fn r30_a_close_is_answered_with_its_code() {
         assert_eq!(raw.read().await, Some((CLOSE, code.to_be_bytes().to_vec())));
         assert_eq!(raw.read().await, None, "the server closes the TCP connection first (RFC 6455 §7.1.1)");
         if code != 1000 {
-            assert_eq!(ada.expect("link").await["link"], "lost", "no goodbye: R52");
+            assert_eq!(ada.expect("link").await["link"], "lost", "closing without `leave` disconnects (R52)");
         }
         assert_eq!(ada.expect("peer_left").await["reason"], "closed");
     }
@@ -168,7 +168,7 @@ async fn r30_who_closes_only_its_half_is_lost() {
     let mut ada = server.join("r", "Ada").await;
     let (mut raw, _) = Raw::join(&server, "r", "Bob").await;
     ada.expect("peer_joined").await;
-    // What was sent before counts.
+    // Messages before the end of the stream count.
     raw.text(r#"{"type":"broadcast","data":"last"}"#).await;
     raw.half_close().await;
     assert_eq!(ada.expect("broadcast").await["data"], "last");

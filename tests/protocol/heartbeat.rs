@@ -1,4 +1,4 @@
-//! R26 and R27: who is alive.
+//! R26 and R27: liveness.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ async fn r26_who_answers_no_pings_is_dead_after_two() {
     let server = TestServer::start(&FAST).await;
     let (mut raw, welcome) = Raw::join(&server, "r", "Bob").await;
     let begun = Instant::now();
-    // Its library answers pings while it waits.
+    // The client library answers pings while it waits.
     let mut ada = server.join("r", "Ada").await;
     ada.expect("link").await;
     let left = ada.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("timeout")));
-    assert!(begun.elapsed() >= Duration::from_millis(250), "two pings and the time to answer the second");
+    assert!(begun.elapsed() >= Duration::from_millis(250), "closed before two pings and the time to answer the second");
     let mut pings = 0;
     while let Some((opcode, _)) = raw.read().await {
         pings += u32::from(opcode == PING);
@@ -48,7 +48,7 @@ async fn r26_whatever_arrives_is_a_sign_of_life() {
     let begun = Instant::now();
     for round in 0..12 {
         next_ping(&mut bob).await;
-        // Each second ping is left unanswered: never two in a row.
+        // Every second ping stays unanswered, never two in a row.
         match round {
             _ if round % 2 == 1 => {}
             0 | 6 => bob.frame(FIN | PONG, b"").await,
@@ -57,7 +57,7 @@ async fn r26_whatever_arrives_is_a_sign_of_life() {
             _ => bob.text("not even JSON").await,
         }
     }
-    // Eleven intervals; the first ping may have been read late.
+    // Eleven intervals, as the first ping may have been read late.
     assert!(begun.elapsed() >= Duration::from_millis(1_000), "pinged too often: {:?}", begun.elapsed());
     bob.text(r#"{"type":"broadcast"}"#).await;
     while bob.message().await["code"] != "missing_field" {}
@@ -67,7 +67,7 @@ async fn r26_whatever_arrives_is_a_sign_of_life() {
 async fn r26_a_message_that_takes_long_is_a_sign_of_life_as_it_comes() {
     let server = TestServer::start(&FAST).await;
     let (mut bob, _) = Raw::join(&server, "r", "Bob").await;
-    // A pong cannot come between the bytes of one frame.
+    // A pong cannot be sent between the bytes of a frame.
     let text = br#"{"type":"ping","ref":7}"#;
     let mut frame = vec![FIN | TEXT, 0x80 | text.len() as u8, 0, 0, 0, 0];
     frame.extend(text);

@@ -1,4 +1,4 @@
-//! R36, R37 and R42: who is a host, and that nobody else decides.
+//! R36, R37 and R42: the host role and its exclusive rights.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn r36_who_makes_a_room_is_its_host_and_the_eldest_inherits() {
     act(&mut bob, json!({"action": "settings", "settings": {"talk": true}})).await;
     assert_eq!(bob.expect("settings").await["version"], 6);
 
-    // Who comes back is what it was, in a talk too.
+    // A reconnecting member keeps its role, even in a talk.
     let mut again = server.connect(ROOM).await;
     again.join_with(json!({"type": "join", "name": "Ada", "resume": before})).await;
     assert_eq!((&again.welcome["role"], &again.welcome["resumed"]), (&json!("host"), &json!(true)));
@@ -50,7 +50,7 @@ async fn r113_a_listener_does_not_become_host_by_waiting() {
     listener.expect("peer_left").await;
     act(&mut listener, json!({"action": "settings", "settings": {"talk": false}})).await;
     listener.expect_error("not_allowed").await;
-    // Neither does whoever comes now: it listens, too.
+    // A newcomer is not promoted either, because it joins as a listener.
     let newcomer = member(&server, "Newcomer", &mut [&mut listener]).await;
     assert_eq!(newcomer.welcome["role"], "listener");
     listener.expect_nothing().await;
@@ -110,7 +110,7 @@ async fn r37_only_hosts_moderate_and_only_who_is_there() {
             json!({"action": "refuse", "to": to}),
         ]
     };
-    // What a participant or a guest forges changes nothing, whomever it names.
+    // Forged actions of a participant or of a guest change nothing, whoever the target is.
     for target in [ada.id().to_owned(), id.clone(), eve_id] {
         for (client, code) in [(&mut bob, "not_allowed"), (&mut eve, "not_admitted")] {
             let everyone = [json!({"action": "end"}), json!({"action": "settings", "settings": {"locked": true}})];
@@ -126,7 +126,7 @@ async fn r37_only_hosts_moderate_and_only_who_is_there() {
         act(&mut ada, missing).await;
         ada.expect_error("peer_not_found").await;
     }
-    // A member is not admitted again, and nobody is removed who only waits.
+    // A member cannot be admitted again, and a person in the lobby cannot be removed.
     act(&mut ada, json!({"action": "admit", "to": id})).await;
     ada.expect_error("peer_not_found").await;
     for client in [&mut ada, &mut bob, &mut eve] {
@@ -154,7 +154,8 @@ async fn r42_the_last_host_hands_over_before_it_steps_down() {
     assert_eq!(ada.expect_close().await, Some(4008));
 }
 
-/// A full queue ends a session and not the membership: otherwise whoever fills it would be host next.
+/// An overflowing queue ends the session but not the membership. Otherwise, filling the host's queue would make the
+/// attacker the next host.
 #[tokio::test]
 async fn r36_a_host_whose_queue_is_filled_stays_host() {
     let settings = ["ROUNDTABLE_MESSAGE_RATE", "ROUNDTABLE_BYTE_RATE"].map(|rate| (rate, "0"));

@@ -1,4 +1,4 @@
-//! R33 to R35: what HTTP tells. `tests/http.rs` has the rest of HTTP.
+//! R33 to R35: information over HTTP. `tests/http.rs` covers the rest of HTTP.
 
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ async fn r34_welcome_tells_what_this_server_is() {
     let instance = body["data"]["instance"].take();
     assert!(instance.as_str().is_some_and(|id| id.len() == 16), "{instance}");
     let again = server.get("/signal-api/v1/welcome?room=r").await.json();
-    assert_eq!(again["data"]["instance"], instance, "as long as it runs");
+    assert_eq!(again["data"]["instance"], instance, "the instance changed while the server runs");
     let data = json!({
         "name": "roundtable",
         "version": env!("CARGO_PKG_VERSION"),
@@ -86,7 +86,7 @@ async fn r35_a_room_tells_whether_one_could_join_and_not_who_is_there() {
     assert_eq!(server.get("/signal-api/v1/rooms/locked").await.json()["data"]["locked"], true);
     eve.close().await;
     server.metric_becomes("roundtable_rooms", 1).await;
-    // To ask for a room does not make it.
+    // A query for a room does not create it.
     server.get("/signal-api/v1/rooms/never").await;
     assert_eq!(server.metric("roundtable_rooms").await, 1);
 }

@@ -1,4 +1,4 @@
-//! R73: the way through every network stays open in a long meeting.
+//! R73: TURN credentials stay valid in a long meeting.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,14 +8,14 @@ use tokio::net::TcpStream;
 use crate::common::TestServer;
 use crate::common::raw::Raw;
 
-/// The name in the first credentials, and the second at which they end.
+/// Returns the user name of the first credentials, and the Unix second at which they expire.
 fn user(servers: &Value) -> (String, u64) {
     let username = servers.as_array().unwrap().iter().find_map(|server| server["username"].as_str()).unwrap();
     let (expiry, name) = username.split_once(':').unwrap();
     (name.to_owned(), expiry.parse().unwrap())
 }
 
-/// Somebody who has joined through a proxy from this address.
+/// Joins through a proxy that names this client address.
 async fn join_from(server: &TestServer, address: &str, room: &str) -> Value {
     let tcp = TcpStream::connect(server.address).await.unwrap();
     Raw::over(tcp, room, &format!("X-Forwarded-For: {address}\r\n"), b"").await.joined("Ada").await.1
@@ -42,7 +42,7 @@ async fn r73_credentials_are_renewed_before_they_end() {
         assert!(after > before, "{after} after {before}");
         before = after;
     }
-    assert!(begun.elapsed().as_secs() < 8, "both before the first ones ended");
+    assert!(begun.elapsed().as_secs() < 8, "renewals came after the first credentials expired");
     drop(bob);
 }
 
@@ -55,7 +55,7 @@ async fn r73_credentials_count_against_the_quota_of_an_address_however_often_it_
     for (address, room) in [("203.0.113.7", "a"), ("203.0.113.7", "a"), ("203.0.113.7", "b"), ("203.0.113.8", "a")] {
         let (name, expiry) = user(&join_from(&server, address, room).await["ice_servers"]);
         let in_an_hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3_600;
-        assert!((in_an_hour - 60..=in_an_hour).contains(&expiry), "good for an hour at most");
+        assert!((in_an_hour - 60..=in_an_hour).contains(&expiry), "valid for more than an hour");
         names.push(name);
     }
     assert!(names[0] == names[1] && names[1] == names[2] && names[2] != names[3], "{names:?}");
@@ -71,7 +71,7 @@ async fn r73_whoever_was_removed_gets_no_further_credentials() {
     .await;
     let (mut ada, mut eve) = (server.join("r", "Ada").await, server.join("r", "Eve").await);
     ada.send(json!({"type": "moderate", "action": "remove", "to": eve.id()})).await;
-    // Its connection is closed, and by the secret of that session it gets none either.
+    // Its connection is closed, and a reconnect with the secret of that session gets none either.
     assert_eq!(eve.skip_to_close().await, Some(4008));
     let mut back = server.connect("r").await;
     back.send(json!({"type": "join", "name": "Eve", "resume": eve.welcome["resume"]})).await;

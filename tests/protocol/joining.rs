@@ -74,7 +74,7 @@ async fn r6_a_bad_name_may_be_tried_again() {
     ada.join(&"圆".repeat(64)).await;
 }
 
-/// The whole list is in tests/fixtures/names.json and rooms.json, which the page reads, too.
+/// The complete lists are tests/fixtures/names.json and rooms.json, which the page's tests read too.
 #[tokio::test]
 async fn r96_a_name_that_cannot_be_seen_is_rejected_for_rooms_and_people() {
     let server = TestServer::start(&[]).await;
@@ -102,13 +102,13 @@ async fn r7_welcome_brings_everything_to_start_with() {
     for name in ["Ada", "Grace", "Alan"] {
         let mut member = server.connect("圆桌").await;
         member.join_with(json!({"type": "join", "name": name, "state": {"mic": name == "Ada", "level": 0.5}})).await;
-        // Kept open to the end of the test.
+        // Kept open until the end of the test.
         std::mem::forget(member);
     }
     let zoe = server.join("圆桌", "Zoe").await;
     let mut welcome = zoe.welcome.clone();
     let names: Vec<_> = welcome["peers"].as_array().unwrap().iter().map(|peer| &peer["name"]).collect();
-    assert_eq!(names, ["Ada", "Grace", "Alan"], "the order in which they joined");
+    assert_eq!(names, ["Ada", "Grace", "Alan"], "not in the order of joining");
     let ada = &welcome["peers"][0];
     assert_eq!(*ada, json!({"id": ada["id"], "name": "Ada", "role": "host", "state": {"mic": true, "level": 0.5}}));
 
@@ -149,7 +149,7 @@ async fn r8_ids_are_twenty_characters_and_never_the_same() {
         characters.extend(client.id().chars());
         assert!(ids.insert(client.id().to_owned()), "{} twice", client.id());
     }
-    // 4,000 random characters leave out one of 64 less often than once in 10^25 runs.
+    // The probability that 4,000 random characters lack one of 64 is below 10^-25.
     assert_eq!(characters.len(), 64);
 }
 
@@ -178,7 +178,7 @@ async fn r10_a_full_room_refuses_and_has_a_place_again_when_somebody_leaves() {
     assert_eq!(eve.expect_close().await, Some(4003));
     ada.expect_nothing().await;
 
-    // Whoever comes back takes no second place.
+    // A reconnecting member takes no second place.
     let mut again = server.connect("r").await;
     again.join_with(json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"]})).await;
     assert_eq!(again.welcome["resumed"], true);
@@ -201,7 +201,7 @@ async fn r10_a_full_server_refuses_the_upgrade() {
         }
         other => panic!("{other:?}"),
     }
-    // That was shown as 0 before: see tests/metrics.rs.
+    // The sample existed before with the value 0: see tests/metrics.rs.
     let refused = r#"roundtable_http_requests_total{route="/signal-api/ws",method="GET",status="503"}"#;
     assert_eq!(server.metric(refused).await, 1);
     ada.close().await;
@@ -262,13 +262,13 @@ async fn r12_the_new_connection_supersedes_the_old_one() {
     let mut new = server.connect("r").await;
     new.join_with(json!({"type": "join", "name": "Bob", "resume": welcome["resume"]})).await;
     assert_eq!(new.welcome["self"], welcome["self"]);
-    assert_eq!(new.welcome["peers"].as_array().unwrap().len(), 1, "not its own ghost");
+    assert_eq!(new.welcome["peers"].as_array().unwrap().len(), 1, "the member's own entry is in the roster");
 
     let left = ada.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("superseded")));
     assert_eq!(ada.expect("peer_joined").await["peer"]["id"], welcome["self"]);
 
-    // What the old connection says has no effect from then on, and neither has its end.
+    // From now on, messages and the end of the old connection have no effect.
     for text in [r#"{"type":"broadcast","data":1}"#, r#"{"type":"state","state":{"mic":true}}"#, r#"{"type":"leave"}"#]
     {
         old.text(text).await;
@@ -290,7 +290,7 @@ async fn r13_who_does_not_join_in_time_is_closed() {
     let mut busy = Raw::connect(&server, "r").await;
     assert_eq!(silent.close_code().await, 4001);
     assert!(begun.elapsed() >= Duration::from_millis(200));
-    // To be busy is not to join.
+    // Other messages do not extend the time to join.
     within("the end of a connection that only pings", async {
         loop {
             busy.text(r#"{"type":"ping"}"#).await;

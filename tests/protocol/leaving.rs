@@ -1,4 +1,4 @@
-//! R24, R25, R32 and R55: the ends of a stay, of a room and of a server.
+//! R24, R25, R32 and R55: the ends of a session, of a room, and of a server.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ async fn r25_a_room_ends_with_its_last_member_and_nothing_is_kept() {
         assert_eq!(server.metric("roundtable_rooms").await, 100);
         assert_eq!(server.metric("roundtable_members").await, 200);
         for (number, member) in members.iter_mut().enumerate() {
-            // Some say so, the others are just gone.
+            // Some members send `leave`, the others just disconnect.
             if number % 3 == 0 {
                 member.send(json!({"type": "leave"})).await;
             }
@@ -48,7 +48,7 @@ async fn r25_a_room_ends_with_its_last_member_and_nothing_is_kept() {
         }
         assert_eq!(server.get(&room("r99")).await.json()["data"]["open"], false);
     }
-    // A room of the same name has no memory of the earlier one.
+    // A new room with the same name has no state of the earlier one.
     let ada = server.join("r0", "Ada").await;
     assert_eq!((ada.version(), &ada.welcome["peers"]), (1, &json!([])));
 }
@@ -61,7 +61,7 @@ async fn r32_a_shutdown_is_told_to_everyone_with_hints_that_differ() {
         clients.push(server.join(&format!("r{}", number % 3), "Ada").await);
     }
     for client in &mut clients[..17] {
-        // The others of its room came after it.
+        // Others joined its room later.
         client.expect("peer_joined").await;
     }
     for _ in 0..5 {
@@ -81,14 +81,14 @@ async fn r32_a_shutdown_is_told_to_everyone_with_hints_that_differ() {
         let hint = away["reconnect_ms"].as_u64().unwrap();
         assert!((500..=5_000).contains(&hint), "{hint}");
         hints.insert(hint);
-        // Nobody is told that the others go: they all do.
+        // Leaving members are not announced, because all members leave.
         assert_eq!(client.expect_close().await, Some(1012));
     }
-    // 25 draws from 4,501 that all but a few coincide would be no chance.
+    // 25 draws from 4,501 values are practically never equal in more than a few cases.
     assert!(hints.len() >= 20, "{hints:?}");
     drop(clients);
     within("the end of the server", running).await.unwrap();
-    assert!(matches!(Client::connect(address, "r").await.map(drop), Err(Error::Io(_))), "nobody listens any more");
+    assert!(matches!(Client::connect(address, "r").await.map(drop), Err(Error::Io(_))), "the server still listens");
 }
 
 async fn post(server: &TestServer, body: &str) -> http::Answer {
@@ -105,7 +105,7 @@ async fn r55_a_goodbye_over_http_is_a_leave_at_once() {
     let left = ada.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&json!(bob.id()), &json!("left")));
     assert_eq!(bob.expect_close().await, Some(1000));
-    // Once more, and after a loss.
+    // A second request, and one after a disconnect.
     assert_eq!(post(&server, &goodbye).await.json()["data"]["left"], false);
     let zoe = server.join("r", "Zoe").await;
     ada.expect("peer_joined").await;
@@ -114,7 +114,7 @@ async fn r55_a_goodbye_over_http_is_a_leave_at_once() {
     expect_link(&mut ada, &id, "lost").await;
     assert_eq!(post(&server, &goodbye).await.json()["data"]["left"], true);
     assert_eq!(ada.expect("peer_left").await["reason"], "left");
-    // A goodbye that comes late is none to who has come back since.
+    // A late request does not affect the member that has reconnected meanwhile.
     let mut back = server.connect("r").await;
     let resume = serde_json::from_str::<Value>(&goodbye).unwrap()["resume"].clone();
     back.join_with(json!({"type": "join", "name": "Zoe", "resume": resume})).await;

@@ -1,4 +1,4 @@
-//! R64 to R67, R75, R79 and R80: from which pages and addresses, how many, and how fast for how long.
+//! R64 to R67, R75, R79 and R80: limits on origins, addresses, numbers and rates.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use crate::common::tokens::{Keys, later};
 use crate::common::{TestServer, eventually, within};
 use crate::protocol::people::{ROOM, Returning};
 
-/// Loopback is a proxy that is believed, unless a test says otherwise.
+/// Stops trusting loopback, which is a trusted proxy by default.
 const NO_PROXY: (&str, &str) = ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1");
 
-/// An upgrade with headers of its own; the status where it is refused.
+/// Upgrades with these headers. Returns the status if the upgrade is rejected.
 async fn upgrade(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<WebSocketStream<TcpStream>, u16> {
     let mut request = format!("ws://{address}/signal-api/ws?room=r").into_client_request().unwrap();
     for (name, value) in headers {
@@ -44,11 +44,11 @@ async fn r64_only_pages_of_this_server_and_those_allowed_connect() {
         assert!(upgrade(server.address, &[("origin", origin)]).await.is_ok(), "{origin}");
     }
     for origin in ["https://evil.example", "http://127.0.0.1:1"] {
-        // Nobody is believed who is not trusted.
+        // The headers of an untrusted proxy are ignored.
         let forwarded = ("x-forwarded-host", "evil.example");
         let mut socket = upgrade(server.address, &[("origin", origin), forwarded]).await.unwrap();
         socket.send(Message::text(r#"{"type":"join","name":"Eve"}"#)).await.unwrap();
-        let answer = within("an answer", socket.next()).await.unwrap().unwrap().into_text().unwrap();
+        let answer = within("the response", socket.next()).await.unwrap().unwrap().into_text().unwrap();
         assert!(answer.contains("origin_not_allowed"), "{origin}: {answer}");
         let Message::Close(Some(close)) = within("a close", socket.next()).await.unwrap().unwrap() else { panic!() };
         assert_eq!(u16::from(close.code), 4012, "{origin}");
@@ -62,7 +62,7 @@ async fn r64_only_pages_of_this_server_and_those_allowed_connect() {
     ];
     let answer = ask(server.address, "GET", "/signal-api/ws?room=r", &refused).await;
     assert_eq!(answer.json()["code"], "ORIGIN_NOT_ALLOWED");
-    // Behind a proxy that is believed, the host is the one that the browser has asked.
+    // Behind a trusted proxy, the host is the one that the browser requested.
     let server = TestServer::start(&[]).await;
     let headers = [("origin", "https://meet.example"), ("x-forwarded-host", "meet.example")];
     assert!(upgrade(server.address, &headers).await.is_ok());
@@ -73,7 +73,7 @@ async fn r65_an_address_has_so_many_connections_and_no_more() {
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_CONNECTIONS", "2"), NO_PROXY]).await;
     let from = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await;
     let (one, _two) = (from("203.0.113.1").await.unwrap(), from("203.0.113.2").await.unwrap());
-    assert_eq!(from("203.0.113.3").await.err(), Some(429), "nobody is believed who is not trusted");
+    assert_eq!(from("203.0.113.3").await.err(), Some(429), "an untrusted client chose its address");
     drop(one);
     crate::common::eventually("a place", async || from("203.0.113.3").await.is_ok()).await;
 
@@ -97,7 +97,7 @@ async fn r65_bytes_that_a_client_sends_do_not_hide_the_address_that_a_proxy_appe
     ])
     .await;
     let _open = upgrade(server.address, &[("x-forwarded-for", "203.0.113.1")]).await.unwrap();
-    // As nginx passes it on with $proxy_add_x_forwarded_for.
+    // nginx forwards the header in this form with $proxy_add_x_forwarded_for.
     for written in ["\u{ff}", "é, \u{3000}", "127.0.0.1, \u{85}", "\t", ""] {
         let forwarded = format!("{written}, 203.0.113.1");
         let headers = [("X-Forwarded-For", &*forwarded)];
@@ -110,7 +110,7 @@ async fn r65_bytes_that_a_client_sends_do_not_hide_the_address_that_a_proxy_appe
     }
 }
 
-/// A request behind a proxy whose body is still to come: the server waits for it.
+/// Sends a request through a proxy without its body, so that the server keeps waiting.
 async fn unfinished(server: &TestServer, client: &str) -> TcpStream {
     let mut tcp = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
@@ -133,11 +133,11 @@ async fn r65_behind_a_proxy_requests_are_counted_by_the_address_that_it_names() 
     let mut open = [unfinished(&server, ada).await, unfinished(&server, ada).await];
     let refused = (429, "TOO_MANY_CONNECTIONS".to_owned());
     eventually("a limit", async || ask_for(&server, ada).await == refused).await;
-    assert_eq!(ask_for(&server, grace).await.0, 200, "others are served");
-    // WebSockets have places of their own.
+    assert_eq!(ask_for(&server, grace).await.0, 200, "another address is not served");
+    // WebSockets have a limit of their own.
     assert!(upgrade(server.address, &[("x-forwarded-for", ada)]).await.is_ok());
     open[0].write_all(b"{}").await.unwrap();
-    assert_eq!(within("an answer", read(&mut open[0])).await.status, 400);
+    assert_eq!(within("the response", read(&mut open[0])).await.status, 400);
     eventually("a place", async || ask_for(&server, ada).await.0 == 200).await;
 }
 
@@ -156,7 +156,7 @@ async fn r105_a_quarter_of_the_places_is_kept_for_upgrades() {
     eventually("a place", async || ask_for(&server, "198.51.100.1").await.0 == 200).await;
 }
 
-/// What a page is told that asks why it gets no WebSocket: status, code, and seconds to wait.
+/// Asks why no WebSocket can be opened, as a page does. Returns the status, the code and the seconds to wait.
 async fn check(server: &TestServer, headers: &[(&str, &str)]) -> (u16, String, Option<u64>) {
     let answer = ask(server.address, "POST", "/signal-api/v1/check", headers).await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
@@ -179,7 +179,7 @@ async fn r76_a_page_learns_why_it_gets_no_web_socket() {
     let from = |address| [ours, ("X-Forwarded-For", address)];
     let enter = async |address: &str| upgrade(server.address, &[("x-forwarded-for", address)]).await.ok();
     let mut open = vec![enter("203.0.113.1").await.unwrap()];
-    // As often as one likes: it takes no place.
+    // Checks are not limited, as they take no place.
     for _ in 0..5 {
         assert_eq!(check(&server, &from("203.0.113.1")).await, ok);
     }
@@ -190,7 +190,7 @@ async fn r76_a_page_learns_why_it_gets_no_web_socket() {
     open.push(enter("203.0.113.2").await.unwrap());
     assert_eq!(check(&server, &from("203.0.113.3")).await, (503, "SERVER_FULL".to_owned(), Some(5)));
     open.clear();
-    // A server that shuts down takes nobody any more, but answers whoever has begun to ask.
+    // A server that shuts down accepts nobody, but answers requests that have started.
     let begun = begin(server.address, "POST", "/signal-api/v1/check").await;
     crate::common::eventually("places", async || check(&server, &from("203.0.113.1")).await == ok).await;
     server.app.drain();
@@ -215,7 +215,7 @@ async fn r121_who_joins_again_without_end_is_slowed_and_then_sent_away() {
     let mut ada = server.join("r", "Ada").await;
     let mut last = server.join("r", "Eve").await;
     let resume = last.welcome["resume"].clone();
-    // More than are answered at once or later, each on a socket of its own.
+    // Exceeds the joins that are answered immediately or with a delay, each on its own socket.
     let mut refused = 0;
     let mut waiting = Vec::new();
     for _ in 0..30 {
@@ -236,20 +236,20 @@ async fn r121_who_joins_again_without_end_is_slowed_and_then_sent_away() {
         }
     }
     assert_eq!(refused, 18);
-    // Whoever is in is not sent away.
+    // The member in the room is not closed.
     last.send(json!({"type": "broadcast", "data": 1})).await;
     let heard = async { while ada.next_message().await.expect("a message")["type"] != "broadcast" {} };
     within("a broadcast", heard).await;
 }
 
-/// Tries to join with a token that is not good.
+/// Tries to join with an invalid token.
 async fn guess(server: &TestServer) -> Client {
     let mut eve = server.connect("r").await;
     eve.send(json!({"type": "join", "name": "Eve", "token": "none", "ref": 1})).await;
     eve
 }
 
-/// Joins by a proxy that names this address; the type of the answer, or the code of the error.
+/// Joins through a proxy that names this client address. Returns the type of the response, or the code of the error.
 async fn join_from(server: &TestServer, address: &str, more: serde_json::Value) -> (Raw, String) {
     let tcp = TcpStream::connect(server.address).await.unwrap();
     let mut raw = Raw::over(tcp, "r", &format!("X-Forwarded-For: {address}\r\n"), b"").await;
@@ -277,7 +277,7 @@ async fn r99_one_address_does_not_fill_a_room_and_its_lobby() {
     let (mut third, outcome) = join_from(&server, "203.0.113.1", json!({})).await;
     assert_eq!((&*outcome, third.close_code().await), ("room_full", 4003));
     host.expect_nothing().await;
-    // Others have places, as do people of an internal network and those behind a proxy that names nobody.
+    // Other addresses are admitted, as are people of an internal network and those behind a proxy that names no client.
     let mut waiting = vec![two];
     for address in ["203.0.113.2", "2001:db8::1", "2001:db8::2", "10.0.0.7", "10.0.0.7", "10.0.0.7"] {
         let (raw, outcome) = join_from(&server, address, json!({})).await;
@@ -287,7 +287,7 @@ async fn r99_one_address_does_not_fill_a_room_and_its_lobby() {
     }
     let (_, outcome) = join_from(&server, "2001:db8::3", json!({})).await;
     assert_eq!(outcome, "room_full", "an IPv6 address counts by its /64");
-    // A place is free again when its holder has left, and not before a lost one's time is over.
+    // A place becomes available when its holder leaves, but not while a disconnected holder may reconnect.
     one.text(r#"{"type":"leave"}"#).await;
     host.expect("peer_left").await;
     let (_, outcome) = join_from(&server, "203.0.113.1", json!({})).await;
@@ -306,7 +306,7 @@ async fn r99_by_default_fifty_people_share_an_address() {
 #[tokio::test]
 async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
     let keys = Keys::new();
-    // 20 a minute: 40 are free, which is four guesses.
+    // The rate is 20 attempts a minute and the burst 40, which are four guesses.
     let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "20")]].concat();
     let server = TestServer::start(&settings).await;
     for _ in 0..4 {
@@ -314,7 +314,7 @@ async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
         eve.expect_error("token_invalid").await;
         assert_eq!(eve.expect_close().await, Some(4010));
     }
-    // One attempt is earned back in 3 s.
+    // One attempt is refilled every 3 s.
     let begun = Instant::now();
     let mut eve = guess(&server).await;
     eve.expect_error("token_invalid").await;
@@ -329,7 +329,7 @@ async fn r66_who_guesses_is_slowed_and_then_sent_away_for_a_while() {
 #[tokio::test]
 async fn r66_wrong_tokens_of_a_member_are_guesses() {
     let keys = Keys::new();
-    // 40 attempts are free, which is four guesses.
+    // The burst is 40 attempts, which are four guesses.
     let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "20")]].concat();
     let server = TestServer::start(&settings).await;
     let mut ada = server.connect("r").await;
@@ -345,7 +345,7 @@ async fn r66_wrong_tokens_of_a_member_are_guesses() {
 
 #[tokio::test]
 async fn r66_who_tries_the_way_or_makes_a_room_by_its_key_does_not_guess() {
-    // 30 are free, which is three guesses.
+    // The burst is 30 attempts, which are three guesses.
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "15"), NO_PROXY]).await;
     for at in 0..10 {
         server.join(&format!("check-{at:032x}"), "path check").await.close().await;
@@ -353,7 +353,7 @@ async fn r66_who_tries_the_way_or_makes_a_room_by_its_key_does_not_guess() {
         let mut maker = server.connect(made["room"].as_str().unwrap()).await;
         maker.join_with(json!({"type": "join", "name": "Ada", "host_key": made["host_key"]})).await;
     }
-    // Who shows no token has not tried one either.
+    // A client that presents no token has not guessed one either.
     let keys = Keys::new();
     let settings = [&keys.settings("token")[..], &[("ROUNDTABLE_ADDRESS_JOINS", "15")]].concat();
     let closed = TestServer::start(&settings).await;
@@ -367,7 +367,7 @@ async fn r66_who_tries_the_way_or_makes_a_room_by_its_key_does_not_guess() {
 #[tokio::test]
 async fn r66_rooms_are_not_found_by_trying_names() {
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "30"), NO_PROXY]).await;
-    // 60 are free: an empty room takes ten, whether it is asked for or opened; a room with somebody in it one.
+    // The burst is 60 attempts. Looking up or creating an empty room costs ten, and a room with a member costs one.
     let ada = server.join("standup", "Ada").await;
     for at in 0..2 {
         assert_eq!(server.get(&format!("/signal-api/v1/rooms/guess-{at}")).await.status, 200);
@@ -390,7 +390,7 @@ async fn r66_rooms_are_not_found_by_trying_names() {
 
 #[tokio::test]
 async fn r66_secrets_are_not_found_by_saying_goodbye() {
-    // 40 are free, which is four guesses; one attempt is earned back in 3 s.
+    // The burst is 40 attempts, which are four guesses. One attempt is refilled every 3 s.
     let server = TestServer::start(&[("ROUNDTABLE_ADDRESS_JOINS", "20")]).await;
     let (mut ada, bob) = (server.join("standup", "Ada").await, server.join("standup", "Bob").await);
     ada.expect("peer_joined").await;
@@ -399,7 +399,7 @@ async fn r66_secrets_are_not_found_by_saying_goodbye() {
         post_for(from, server.address, "/signal-api/v1/leave", &body).await
     };
     let secret = bob.welcome["resume"].as_str().unwrap();
-    // All but right.
+    // Correct except for the last character.
     let guess = format!("{}-", &secret[..secret.len() - 1]);
     for _ in 0..4 {
         assert_eq!(goodbye("203.0.113.1", &guess).await.status, 403);
@@ -407,14 +407,14 @@ async fn r66_secrets_are_not_found_by_saying_goodbye() {
     let begun = Instant::now();
     assert_eq!(goodbye("203.0.113.1", &guess).await.status, 403);
     assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
-    // Who has guessed too often does not learn either when it has guessed right.
+    // Over the limit, the response does not reveal whether a guess was right.
     for secret in [&*guess, secret] {
         let answer = goodbye("203.0.113.1", secret).await;
         assert_eq!((answer.status, &answer.json()["code"]), (429, &json!("TOO_MANY_ATTEMPTS")));
         assert!((6..=40).contains(&answer.header("retry-after").unwrap().parse::<u64>().unwrap()), "{answer:?}");
     }
     ada.expect_nothing().await;
-    // Nor is it anybody else's affair.
+    // Other addresses are not affected.
     assert_eq!(goodbye("203.0.113.2", secret).await.json()["data"]["left"], true);
     assert_eq!(ada.expect("peer_left").await["reason"], "left");
 }
@@ -460,7 +460,7 @@ async fn r67_every_limit_can_be_lifted() {
     settings.push(NO_PROXY);
     let server = TestServer::start(&settings).await;
     let mut open = Vec::new();
-    // More than any default lets one address do at once.
+    // Exceeds the default limits of a single address.
     for at in 0..1_100 {
         open.push(server.join(&format!("room-{at}"), "Ada").await);
     }
@@ -480,7 +480,7 @@ async fn r75_who_is_slowed_for_too_long_is_closed_with_a_hint() {
     let (mut eve, welcome) = Raw::join(&server, "r", "Eve").await;
     ada.expect("peer_joined").await;
     let begun = Instant::now();
-    // 100 are free, join and all, and 20 more in the second that it is borne with.
+    // The burst is 100 messages, including the join, and 20 more are read during the second of grace.
     for number in 0..1_000 {
         eve.text(&format!(r#"{{"type":"broadcast","data":{number}}}"#)).await;
     }
@@ -488,20 +488,20 @@ async fn r75_who_is_slowed_for_too_long_is_closed_with_a_hint() {
     assert_eq!((&error["code"], &error["re"]), (&json!("rate_limited"), &json!(null)));
     assert!((10_000..=12_500).contains(&error["retry_after_ms"].as_u64().unwrap()), "{error}");
     assert_eq!(eve.close_code().await, 4011);
-    assert!(begun.elapsed() > Duration::from_secs(1), "slowed first: {:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(1), "not slowed first: {:?}", begun.elapsed());
     let mut carried = 0;
     let lost = loop {
         let message = ada.next_message().await.unwrap();
         if message["type"] == "link" {
             break message;
         }
-        assert_eq!(message["data"], carried, "in order, without a gap");
+        assert_eq!(message["data"], carried, "out of order, or with a gap");
         carried += 1;
     };
     assert_eq!((&lost["id"], &lost["link"]), (&welcome["self"], &json!("lost")));
-    // Read before the first time that it had to wait, and one in each twentieth of the second after it.
+    // The burst, and then one message every twentieth of a second during the grace period.
     assert!((119..1_000).contains(&carried), "{carried}");
-    // Its session goes on, like that of anybody whose socket is lost: it keeps its role.
+    // The session can be resumed, as after any disconnect, and keeps its role.
     let mut back = Raw::connect(&server, "r").await;
     let join = json!({"type": "join", "name": "Eve", "resume": welcome["resume"], "last_seq": 0});
     back.text(&join.to_string()).await;
@@ -548,12 +548,12 @@ async fn r31_a_member_that_reconnects_keeps_the_allowance_of_its_connections_bef
 
 #[test]
 fn r75_a_join_into_a_full_room_is_not_even_slowed() {
-    // As measured in Chromium (docs/ARCHITECTURE.md): 49 offers of 11 KB, and four candidates with each.
+    // As measured in Chromium (docs/ARCHITECTURE.md): 49 offers of 11 KB with four candidates each.
     let config = crate::common::config(&[]);
     let (rate, now) = (config.rates.member(), tokio::time::Instant::now());
     let server = Commons::new(config.rates.server(), now);
     let room = Commons::new(config.rates.room(config.room_members), now);
-    // All of them at the same time: R79.
+    // All members at the same time (R79).
     for _ in 0..config.room_members {
         let mut meter = Meter::new(rate, server.share(Elsewhere::default(), now), now);
         meter.enter(room.share(Elsewhere::default(), now));
@@ -566,7 +566,7 @@ fn r75_a_join_into_a_full_room_is_not_even_slowed() {
     assert_eq!(rate.patience, Duration::from_secs(30));
 }
 
-/// Messages a second of a room, or of the server, where free are a hundred.
+/// Limits of a room, and of the server, of five messages a second with a burst of a hundred.
 const CROWDED: [&[(&str, &str)]; 2] = [
     &[
         ("ROUNDTABLE_ROOM_MESSAGE_RATE", "5"),
@@ -592,7 +592,7 @@ async fn r79_who_sends_little_does_not_wait_for_who_sends_too_much() {
         for number in 0..1_000 {
             eve.send(json!({"type": "broadcast", "data": number})).await;
         }
-        // By then all that is free has been used.
+        // The burst is used up by then.
         while ada.expect("broadcast").await["data"] != 105 {}
         let mut heard = 0;
         for number in 0..40 {
@@ -605,13 +605,13 @@ async fn r79_who_sends_little_does_not_wait_for_who_sends_too_much() {
                 heard += 1;
             }
         }
-        // She would have waited for one of Eve's before each of hers.
+        // Without fair shares, each of her messages would wait for one of Eve's.
         assert!(heard < 20, "{heard} of Eve's between 40 of Ada's: {settings:?}");
         let begun = Instant::now();
         for _ in 0..6 {
             ada.expect("broadcast").await;
         }
-        assert!(begun.elapsed() > Duration::from_millis(800), "five a second, not {:?}", begun.elapsed());
+        assert!(begun.elapsed() > Duration::from_millis(800), "faster than five a second: {:?}", begun.elapsed());
     }
 }
 

@@ -1,4 +1,4 @@
-//! R39 and R40: who comes in, and who waits: locks, and the lobby.
+//! R39 and R40: locked rooms and the lobby.
 
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ async fn r39_a_locked_room_lets_only_those_in_who_were_in() {
     assert_eq!(eve.expect_close().await, Some(4006));
     ada.expect_nothing().await;
 
-    // One who had left, one who is still there, and a host.
+    // A member that had left, a member that is still connected, and a host.
     let mut zoe = server.connect(ROOM).await;
     zoe.join_with(json!({"type": "join", "name": "Zoe", "resume": resume})).await;
     back(&server, &bob).await;
@@ -39,7 +39,7 @@ async fn r39_to_lock_sends_away_who_waits() {
     let server = TestServer::start(&[]).await;
     let mut ada = host(&server, json!({"lobby": true})).await;
     let (mut eve, id) = guest(&server, &mut ada, "Eve").await;
-    // Though the lobby is switched off with it.
+    // Even if the lobby is turned off at the same time.
     act(&mut ada, json!({"action": "settings", "settings": {"locked": true, "lobby": false}})).await;
     assert_eq!(eve.expect_close().await, Some(4006));
     ada.expect("settings").await;
@@ -69,7 +69,7 @@ async fn r40_guests_who_come_and_go_do_not_flood_the_hosts() {
             break assert_eq!(waiting.as_array().unwrap().len(), 1);
         }
     }
-    // Ten in a second.
+    // Ten a second.
     assert!(lists <= begun.elapsed().as_millis() / 100 + 2, "{lists} lists in {:?}", begun.elapsed());
 }
 
@@ -90,7 +90,7 @@ async fn r40_a_guest_waits_until_a_host_admits_it() {
     }
     bob.send(json!({"type": "join", "name": "Bob"})).await;
     bob.expect_error("already_joined").await;
-    // Nothing of the room reaches it, and nobody can address it.
+    // Nothing from the room reaches the guest, and members cannot address it.
     ada.send(json!({"type": "broadcast", "data": "secret"})).await;
     ada.send(json!({"type": "signal", "to": id, "data": "secret"})).await;
     ada.expect_error("peer_not_found").await;
@@ -98,7 +98,7 @@ async fn r40_a_guest_waits_until_a_host_admits_it() {
     ada.expect("state").await;
     bob.expect_nothing().await;
     assert_eq!(server.metric("roundtable_members").await, 1);
-    // Longer than one may take to join.
+    // Longer than the join timeout.
     let quiet = tokio::time::timeout(std::time::Duration::from_millis(500), bob.next_text()).await;
     assert!(quiet.is_err(), "{quiet:?}");
 
@@ -111,7 +111,7 @@ async fn r40_a_guest_waits_until_a_host_admits_it() {
     assert_eq!(server.metric("roundtable_members").await, 2);
     bob.send(json!({"type": "broadcast", "data": 1})).await;
     ada.expect("broadcast").await;
-    // Whoever was in does not wait a second time.
+    // A former member need not wait again.
     back(&server, &bob).await;
 }
 
@@ -125,7 +125,7 @@ async fn r40_a_guest_is_refused_or_goes_by_itself() {
     act(&mut ada, json!({"action": "refuse", "to": bob_id})).await;
     assert_eq!(bob.expect_close().await, Some(4007));
     assert_eq!(ada.expect("lobby").await["waiting"].as_array().unwrap().len(), 2);
-    // A connection that just breaks.
+    // The connection closes without `leave`.
     drop(zoe);
     assert_eq!(ada.expect("lobby").await["waiting"], json!([{"id": eve_id, "name": "Eve"}]));
     eve.send(json!({"type": "leave"})).await;
@@ -149,7 +149,7 @@ async fn r98_hosts_get_into_a_full_room_and_clear_its_lobby_at_once() {
     let mut ada = server.connect(room).await;
     ada.join_with(host_join.clone()).await;
     assert_eq!((&ada.welcome["role"], ada.welcome["peers"].as_array().unwrap().len()), (&json!("host"), 3));
-    // There is one such seat, and it is for nobody else.
+    // There is only one such additional place, and it is taken.
     let mut second = server.connect(room).await;
     second.send(host_join).await;
     second.expect_error("room_full").await;
@@ -170,7 +170,7 @@ async fn r98_hosts_get_into_a_full_room_and_clear_its_lobby_at_once() {
     for eve in &mut waiting {
         assert_eq!(eve.expect_close().await, Some(4007));
     }
-    // Nobody waits, so nothing happens.
+    // The lobby is empty, so that nothing happens.
     act(&mut ada, json!({"action": "refuse_all"})).await;
     ada.expect_nothing().await;
 }
@@ -227,7 +227,7 @@ async fn r40_a_new_host_is_shown_who_waits() {
     bob.expect_nothing().await;
     ada.expect("role").await;
     ada.expect_nothing().await;
-    // And so is one who comes back.
+    // This also applies to a reconnecting host.
     let mut again = back(&server, &ada).await;
     assert_eq!(again.expect("lobby").await["waiting"][0]["name"], "Eve");
 }

@@ -1,5 +1,5 @@
-//! Every rule of docs/PROTOCOL.md, proven over real sockets. A test's name begins with the
-//! number of its rule; `tests/rules.rs` counts them.
+//! Tests every rule of docs/PROTOCOL.md over real sockets. The name of a test starts with the number of its rule, which
+//! `tests/rules.rs` checks.
 
 mod absence;
 mod access;

@@ -1,4 +1,4 @@
-//! R38 and R43 to R46: what hosts decide.
+//! R38 and R43 to R46: moderation.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn r38_settings_are_merged_and_part_of_the_version() {
     let server = TestServer::start(&[]).await;
     let mut ada = host(&server, json!({"talk": true})).await;
     assert_eq!(ada.welcome["settings"], json!({"locked": false, "lobby": false, "talk": true}));
-    // Whoever comes later sets nothing by joining.
+    // Settings in a join have no effect in an existing room.
     let mut bob = server.connect(ROOM).await;
     bob.join_with(json!({"type": "join", "name": "Bob", "settings": {"talk": false, "locked": true}})).await;
     assert_eq!(bob.welcome["settings"], ada.welcome["settings"]);
@@ -23,7 +23,7 @@ async fn r38_settings_are_merged_and_part_of_the_version() {
         let message = json!({"type": "settings", "version": 3, "settings": settings});
         assert_eq!(client.expect("settings").await, message);
     }
-    // What changes nothing is not announced.
+    // Settings that change nothing are not announced.
     act(&mut ada, json!({"action": "settings", "settings": {"locked": true}})).await;
     bob.send(json!({"type": "sync"})).await;
     let roster = bob.expect("roster").await;
@@ -60,16 +60,16 @@ async fn r44_what_a_host_switches_off_is_off_for_all_to_see() {
         act(&mut ada, json!({"action": "switch_off", "to": bob.id(), "what": what})).await;
         assert_eq!(bob.expect("switched_off").await, json!({"type": "switched_off", "from": ada.id(), "what": what}));
         state[what] = json!(false);
-        // One after the other, as changes of one interval are announced together.
+        // One after another, as changes within one interval are announced together.
         for client in [&mut ada, &mut bob] {
             assert_eq!(client.expect("state").await["state"], state);
         }
     }
-    // What is off already is told to the peer alone.
+    // If it is already off, only the peer is notified.
     act(&mut ada, json!({"action": "switch_off", "to": bob.id(), "what": "mic"})).await;
     bob.expect("switched_off").await;
     ada.expect_nothing().await;
-    // A participant may open it again; a host who minds takes the role, or sends it out.
+    // A participant may turn it on again; a host can change the role or remove the member.
     bob.send(json!({"type": "state", "state": {"mic": true}})).await;
     assert_eq!(ada.expect("state").await["state"]["mic"], true);
 }
@@ -86,7 +86,7 @@ async fn r45_who_is_removed_is_out_and_what_it_sends_reaches_nobody() {
     act(&mut ada, json!({"action": "remove", "to": welcome["self"]})).await;
     let left = ada.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("removed")));
-    // It may go on to send on the connection, whose close it has not confirmed.
+    // The client may keep sending until it confirms the close.
     let signal = json!({"type": "signal", "to": ada.id(), "data": 1}).to_string();
     for text in [
         r#"{"type":"broadcast","data":1}"#,
@@ -101,7 +101,7 @@ async fn r45_who_is_removed_is_out_and_what_it_sends_reaches_nobody() {
     server.metric_becomes("roundtable_sockets", 1).await;
     ada.expect_nothing().await;
 
-    // A stranger from then on, whom lock and lobby keep out; its secret is good for nothing.
+    // From now on it is a stranger, kept out by lock and lobby, and its secret is rejected.
     act(&mut ada, json!({"action": "settings", "settings": {"lobby": true}})).await;
     ada.expect("settings").await;
     let mut by_secret = server.connect(ROOM).await;
@@ -117,7 +117,7 @@ async fn r45_who_is_removed_is_out_and_what_it_sends_reaches_nobody() {
 
 #[tokio::test]
 async fn r45_a_removal_holds_for_earlier_secrets_and_for_the_host_key() {
-    // More than the server remembers: it must not forget who has the key.
+    // More members than the server remembers: the removal of the key's holder must not be forgotten.
     for others in [0, 257] {
         let server = TestServer::start(&[]).await;
         let answer = ask(server.address, "POST", "/signal-api/v1/rooms", &[]).await.json();
@@ -131,7 +131,7 @@ async fn r45_a_removal_holds_for_earlier_secrets_and_for_the_host_key() {
         };
         let mut maker = join(&[("host_key", key)]).await;
         let earlier = maker.expect("welcome").await["resume"].clone();
-        // Without the key: the server still knows who has it.
+        // Without the key: the server still knows who holds it.
         let mut maker = join(&[("resume", &earlier)]).await;
         let present = maker.expect("welcome").await;
         for _ in 0..others {
@@ -156,10 +156,14 @@ async fn r45_a_removal_holds_for_earlier_secrets_and_for_the_host_key() {
             assert_eq!(join(credentials).await.expect_close().await, Some(4008), "{credentials:?}");
         }
         ada.expect_nothing().await;
-        assert_eq!(join(&[]).await.expect("welcome").await["role"], "participant", "a stranger");
+        assert_eq!(
+            join(&[]).await.expect("welcome").await["role"],
+            "participant",
+            "a stranger did not join as a participant"
+        );
         ada.expect("peer_joined").await;
         ada.expect("link").await;
-        // The next meeting of that name knows nothing of it.
+        // The next meeting with this name is not affected.
         act(&mut ada, json!({"action": "end"})).await;
         assert_eq!(ada.expect_close().await, Some(4009));
         assert_eq!(join(&[("host_key", key)]).await.expect("welcome").await["role"], "host");
@@ -190,7 +194,7 @@ async fn r45_an_invalid_host_key_does_not_make_a_substitute_a_host_for_good() {
     leave(ada).await;
     bob.expect("peer_left").await;
     bob.expect("role").await;
-    // With its secret it is let in; the key, which it was given, is no longer valid.
+    // The secret admits the member, but the key that it was given is no longer valid.
     let mut bob = join(json!({"resume": bob.welcome["resume"], "host_key": key})).await;
     assert_eq!(bob.welcome["role"], "host");
     join(json!({"resume": resume})).await;
@@ -215,7 +219,7 @@ async fn r46_end_closes_everyone_and_whoever_waits() {
     for gauge in ["roundtable_rooms", "roundtable_members"] {
         server.metric_becomes(gauge, 0).await;
     }
-    // Nothing is kept: neither who was in, nor the lobby.
+    // Nothing is kept: neither the members nor the lobby.
     let mut zoe = server.join(ROOM, "Zoe").await;
     assert_eq!(
         (zoe.version(), &zoe.welcome["role"], &zoe.welcome["settings"]["lobby"]),
@@ -223,7 +227,7 @@ async fn r46_end_closes_everyone_and_whoever_waits() {
     );
     assert_eq!(server.join(ROOM, "Ada").await.welcome["role"], "participant");
     zoe.expect("peer_joined").await;
-    // The secret of a meeting that was ended is not for the next one.
+    // A secret of an ended meeting is not valid for the next one.
     let mut by_secret = server.connect(ROOM).await;
     by_secret.send(json!({"type": "join", "name": "Ada", "resume": ada.welcome["resume"]})).await;
     assert_eq!(by_secret.expect_close().await, Some(4009));
@@ -255,7 +259,7 @@ async fn r46_who_comes_while_a_meeting_ends_is_in_the_next_one_or_is_closed_with
             hosts += usize::from(welcome["role"] == "host");
             stay.push(comer);
         }
-        assert!(hosts <= 1, "round {round}: {hosts} made the next meeting");
+        assert!(hosts <= 1, "round {round}: {hosts} hosts of the next meeting");
         for client in stay {
             leave(client).await;
         }

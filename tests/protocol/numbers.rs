@@ -1,4 +1,4 @@
-//! R47 to R51: messages are numbered, acknowledged, and carried out once.
+//! R47 to R51: messages are numbered, acknowledged, and processed once.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ async fn r47_every_message_from_the_welcome_on_is_numbered_without_a_gap() {
     bob.send(json!({"type": "broadcast", "data": 1})).await;
     bob.send(json!({"type": "signal", "to": ada.id(), "data": 2})).await;
     bob.send(json!({"type": "state", "state": {"mic": true}})).await;
-    // `Client` demands the next number of each.
+    // `Client` checks that the numbers are contiguous.
     for kind in ["broadcast", "signal", "state"] {
         ada.expect(kind).await;
     }
-    assert_eq!(ada.last, 4, "peer_joined was the first");
+    assert_eq!(ada.last, 4, "counted from `peer_joined`");
     ada.send(json!({"type": "dance"})).await;
     ada.expect("error").await;
     assert_eq!(ada.last, 5);
-    // Outside the count: what a client that comes back does not miss.
+    // Messages that a resuming client does not miss are not counted.
     ada.expect_nothing().await;
     assert_eq!(ada.last, 5);
     assert!(ada.welcome.get("seq").is_none());
@@ -32,7 +32,7 @@ async fn r47_every_message_from_the_welcome_on_is_numbered_without_a_gap() {
 async fn r48_what_is_acknowledged_is_not_sent_again() {
     let server = TestServer::start(&[("ROUNDTABLE_REPLAY_MESSAGES", "4")]).await;
     let (mut ada, mut bob) = pair(&server).await;
-    // Twice as many as are kept, acknowledged one by one: with a message of their own, or with any other.
+    // Twice as many as the replay buffer holds, acknowledged one by one, with an `ack` or with another message.
     for data in 0..8 {
         bob.send(json!({"type": "broadcast", "data": data})).await;
         assert_eq!(ada.expect("broadcast").await["data"], data);
@@ -46,7 +46,7 @@ async fn r48_what_is_acknowledged_is_not_sent_again() {
     let returning = Returning { last: ada.last - 1, ..Returning::of(&ada) };
     let mut late = returning.to(&server).await;
     let welcome = late.expect("welcome").await;
-    assert_eq!(welcome["not_resumed"], "resume_lost", "it says it has not got what it acknowledged");
+    assert_eq!(welcome["not_resumed"], "resume_lost", "the client claims to lack messages that it acknowledged");
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn r50_what_comes_twice_is_carried_out_once() {
         assert_eq!(ada.expect("signal").await["data"], round + 1);
         ada.expect_nothing().await;
     }
-    // What could not be carried out counts all the same, and is answered once.
+    // A message that fails counts nevertheless, and is answered once.
     for _ in 0..2 {
         bob.send(json!({"type": "dance", "seq": 4})).await;
         bob.send(json!({"type": "ping", "seq": 5})).await;
@@ -116,7 +116,7 @@ async fn r51_the_server_acknowledges_many_messages_at_once() {
     }
     let most = 4 + begun.elapsed().as_millis() / 500;
     assert!(acks.is_sorted() && acks.len() as u128 <= most, "{acks:?}");
-    // A client that numbers nothing is told nothing.
+    // A client that does not number its messages receives no acknowledgement.
     ada.send(json!({"type": "broadcast", "data": 1})).await;
     let quiet = tokio::time::timeout(Duration::from_millis(700), ada.next_text()).await;
     assert!(quiet.is_err(), "{quiet:?}");

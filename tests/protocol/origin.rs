@@ -1,4 +1,4 @@
-//! R64, R92, R93 and R120: pages behind proxies that change `Host`, and pages of other sites.
+//! R64, R92, R93 and R120: pages behind proxies that change `Host`, and cross-origin pages.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,18 +14,18 @@ use crate::common::{TestServer, eventually};
 const KEY: &str = "the key of all resume secrets of this server";
 const PAGE: &str = "https://meet.example:19003";
 
-/// A server behind a proxy that forwards neither `Host` nor anything about the client.
+/// Starts a server behind a proxy that forwards neither `Host` nor the client's address.
 async fn start(settings: &[(&str, &str)]) -> TestServer {
     let own = [("ROUNDTABLE_RESUME_KEY", KEY), ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1")];
     TestServer::start(&[&own, settings].concat()).await
 }
 
-/// The server's own proofs, at other times and with other keys.
+/// Issues a proof as the server does, with another key or at another time.
 fn proof_of(key: &str, age: Duration) -> String {
     OriginProofs::new(&ResumeKey::new(key.as_bytes())).issue(SystemTime::now() - age, [7; 8])
 }
 
-/// A page's WebSocket: the server sees the `Host` that the proxy made up.
+/// Opens a page's WebSocket; the server sees the `Host` that the proxy made up.
 async fn open(server: &TestServer, room: &str, origin: &str) -> Raw {
     let tcp = TcpStream::connect(server.address).await.unwrap();
     Raw::over(tcp, room, &format!("Origin: {origin}\r\n"), b"").await
@@ -55,7 +55,7 @@ async fn fetch_proof(server: &TestServer) -> String {
     answer["data"]["proof"].as_str().unwrap().to_owned()
 }
 
-/// The status and the code of an upgrade that is refused before it happens.
+/// Returns the status and the code of a rejected upgrade.
 async fn refused_upgrade(server: &TestServer, headers: &[(&str, &str)]) -> (u16, Value, Option<String>) {
     let upgrade = [
         ("Connection", "Upgrade"),
@@ -71,7 +71,7 @@ async fn refused_upgrade(server: &TestServer, headers: &[(&str, &str)]) -> (u16,
 async fn r92_a_page_behind_a_proxy_that_changes_host_joins_by_a_proof() {
     let server = start(&[]).await;
     let proof = fetch_proof(&server).await;
-    // One proof is valid for several joins, until it expires.
+    // One proof is valid for several joins until it expires.
     for _ in 0..2 {
         let mut page = join(&server, "r", PAGE, Some(&proof)).await;
         assert_eq!(page.message().await["type"], "welcome");
@@ -90,7 +90,7 @@ async fn r92_a_page_behind_a_proxy_that_changes_host_joins_by_a_proof() {
 
 #[tokio::test]
 async fn r92_a_page_without_a_valid_proof_is_rejected_and_nobody_notices() {
-    // Two attempts are free, and cost nothing here: proofs are checked before anything is counted.
+    // The burst is two attempts. These joins cost none, because the proof is checked first.
     let server = start(&[("ROUNDTABLE_ADDRESS_JOINS", "1")]).await;
     let mut ada = server.join("r", "Ada").await;
     let resume = ada.welcome["resume"].as_str().unwrap().to_owned();
@@ -115,7 +115,7 @@ async fn r92_a_page_without_a_valid_proof_is_rejected_and_nobody_notices() {
     ] {
         expect_rejected(join(&server, "r", "https://evil.example", wrong).await, what).await;
     }
-    // Nor does a valid resume secret help: the proof comes first.
+    // A valid resume secret does not help either, because the proof is checked first.
     let mut page = open(&server, "r", "https://evil.example").await;
     page.text(&json!({"type": "join", "name": "Eve", "resume": resume, "ref": 7}).to_string()).await;
     expect_rejected(page, "with a resume secret").await;
@@ -143,7 +143,7 @@ async fn r92_only_scripts_of_the_same_origin_can_read_a_proof() {
         &[][..],
         &[proxied],
         &[("Sec-Fetch-Site", "same-origin")],
-        // Typed into the address bar.
+        // The URL was typed into the address bar.
         &[("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate")],
     ] {
         let answer = fetch(&server, headers).await;
@@ -157,7 +157,7 @@ async fn r92_only_scripts_of_the_same_origin_can_read_a_proof() {
             assert_eq!(answer.header(name), Some(value), "{headers:?}");
         }
     }
-    // Over plain HTTP there is no Sec-Fetch-Site, and a proxy may add CORS headers: the `Origin` is enough.
+    // Over plain HTTP there is no Sec-Fetch-Site, and a proxy may add CORS headers: `Origin` is sufficient.
     for header in [
         ("Sec-Fetch-Site", "cross-site"),
         ("Sec-Fetch-Site", "same-site"),
@@ -186,14 +186,14 @@ async fn r92_a_socket_waits_for_its_proof_for_a_short_time() {
     let server = start(&[]).await;
     let begun = Instant::now();
     let (mut silent, mut slow) = (open(&server, "r", PAGE).await, open(&server, "r", PAGE).await);
-    // A ping is answered and brings no more time, nor does a frame that never ends.
+    // A ping is answered but does not extend the timeout, and neither does an endless frame.
     silent.text(r#"{"type":"ping"}"#).await;
     assert_eq!(silent.message().await["type"], "pong");
     slow.bytes(&[0x81, 0xfe]).await;
     assert_eq!((silent.close_code().await, slow.close_code().await), (4001, 4001));
     let took = begun.elapsed();
     assert!(took >= PROOF_TIMEOUT && took < server.app.config.join_timeout, "{took:?}");
-    // Programs have their time as before.
+    // Programs without `Origin` have as much time as before.
     server.connect("r").await.join("Ada").await;
 }
 
@@ -211,16 +211,16 @@ async fn r92_so_many_sockets_wait_for_their_proofs_and_no_more() {
     assert_eq!(refused_upgrade(&server, &[("Origin", PAGE)]).await, full);
     let check = ask(server.address, "POST", "/signal-api/v1/check", &[("Origin", PAGE)]).await;
     assert_eq!((check.status, &check.json()["code"]), (503, &json!("SERVER_FULL")));
-    // Nobody else is kept out.
+    // All others are still admitted.
     server.join("r", "Ada").await.close().await;
     let mut own = join(&server, "r", "http://test", None).await;
     assert_eq!(own.message().await["type"], "welcome");
-    // Who has shown its proof waits no more.
+    // A page that has presented its proof no longer counts.
     last.text(&json!({"type": "join", "name": "Eve", "proof": proof}).to_string()).await;
     assert_eq!(last.message().await["type"], "welcome");
     let mut next = join(&server, "s", PAGE, Some(&proof)).await;
     assert_eq!(next.message().await["type"], "welcome");
-    // Nor who is gone.
+    // Nor does a closed connection.
     let gone = open(&server, "r", PAGE).await;
     assert_eq!(refused_upgrade(&server, &[("Origin", PAGE)]).await, full);
     drop(gone);
@@ -237,7 +237,7 @@ async fn r64_a_page_without_an_origin_is_refused_before_the_upgrade() {
         let check = ask(server.address, "POST", "/signal-api/v1/check", &[("Origin", origin)]).await;
         assert_eq!((check.status, &check.json()["code"]), (403, &json!("ORIGIN_NOT_ALLOWED")), "{origin}");
     }
-    // Of a page that may have a proof nothing is decided yet.
+    // A page that may have a proof is neither accepted nor rejected yet.
     assert_eq!(ask(server.address, "POST", "/signal-api/v1/check", &[("Origin", PAGE)]).await.status, 200);
 }
 
@@ -250,7 +250,7 @@ async fn r93_with_server_names_a_page_under_another_name_is_refused() {
     let server = start(&settings).await;
     let proof = fetch_proof(&server).await;
     let refused = (403, json!("ORIGIN_NOT_ALLOWED"), None);
-    // By DNS rebinding a page has the same Host as the server, and can read a proof.
+    // After DNS rebinding, a page has the same Host as the server and can read a proof.
     for origin in ["http://evil.example:18080", "https://www.meet.example", "null"] {
         let host = origin.rsplit('/').next().unwrap();
         let headers = [("Origin", origin), ("Host", host)];
@@ -266,9 +266,9 @@ async fn r93_with_server_names_a_page_under_another_name_is_refused() {
         let mut page = join(&server, "r", origin, Some(&proof)).await;
         assert_eq!(page.message().await["type"], "welcome", "{origin}");
     }
-    // `Host` may be the proxy's name for the server, and refuses nobody a proof.
+    // `Host` may be the proxy's name for the server, so that it does not decide about a proof.
     assert_eq!(fetch(&server, &[("Host", "10.1.2.3:18080")]).await.status, 200);
-    // Programs have no origin.
+    // Programs send no origin.
     server.join("r", "Ada").await;
 }
 
@@ -299,12 +299,12 @@ async fn r93_with_server_names_a_page_that_has_rebound_a_name_reads_nothing() {
     let rebound = ("Host", "evil.example:18080");
     for (address, method, path) in requests {
         for headers in [
-            // A `GET` of a page's own origin has no `Origin`; behind a proxy the name may stand beside `Host`.
+            // A same-origin `GET` has no `Origin`. Behind a proxy, the name may be next to `Host`.
             &[rebound, site][..],
             &[rebound],
             &[rebound, ("X-Forwarded-Host", "meet.example")],
             &[("Host", "server:18080"), ("X-Forwarded-Host", "evil.example")],
-            // Every other method has it.
+            // Every other method sends it.
             &[("Host", "10.1.2.3:18080"), ("Origin", "http://evil.example:18080")],
         ] {
             let answer = ask(address, method, path, headers).await;
@@ -321,10 +321,10 @@ async fn r93_with_server_names_a_page_that_has_rebound_a_name_reads_nothing() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(ask(public.ops, "GET", path, &[("Host", "probe.cluster.example")]).await.status, 200, "{path}");
     }
-    // A page of another origin reads why.
+    // A page of another origin can read the reason.
     let answer = ask(public.address, "POST", "/signal-api/v1/check", &[rebound, ("Origin", "https://a.example")]).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, Some("*")));
-    // A proxy may put any name into `Host` where nothing is set.
+    // Without server names, a proxy may set `Host` to anything.
     let plain = start(&[]).await;
     assert_eq!(ask(plain.address, "GET", "/signal-api/v1/rooms/r", &[rebound]).await.status, 200);
 }
@@ -340,7 +340,7 @@ const GUESSES: [(&str, &str, &str); 7] = [
     ("POST", "recordings/guess/finish", ""),
 ];
 
-/// A server with everything that can be guessed, where 20 times `per_minute` attempts are free.
+/// Starts a server with everything that can be guessed, and a burst of 20 times `per_minute` attempts.
 async fn start_with_guesses(folder: &Folder, per_minute: &str, more: &[(&str, &str)]) -> TestServer {
     let settings = [
         ("ROUNDTABLE_ADMIN_TOKEN", "north-north-north-north-north-north"),
@@ -365,7 +365,7 @@ async fn r120_a_foreign_website_uses_up_no_attempts_of_its_visitors() {
     let origin = |origin| ("Origin", origin);
     let refuse_all = async || {
         for headers in [
-            // An image, a script, a link or a form; `fetch` with `no-cors`.
+            // An image, a script, a link or a form, or `fetch` with `no-cors`.
             &[site("cross-site")][..],
             &[site("same-site")],
             &[site("")],
@@ -393,10 +393,10 @@ async fn r120_a_foreign_website_uses_up_no_attempts_of_its_visitors() {
     };
     refuse_all().await;
     server.join("r", "Ada").await.close().await;
-    // A join that opens a room was one guess; there is another one.
+    // The join that created the room was one guess; one more is left.
     assert_eq!(request(&server, GUESSES[0], &[]).await.status, 200);
     assert_eq!(request(&server, GUESSES[0], &[]).await.status, 429);
-    // Nor does such a page learn how many attempts its visitor has left.
+    // The page does not learn either how many attempts its visitor has left.
     refuse_all().await;
 }
 
@@ -414,14 +414,14 @@ async fn r120_programs_the_own_page_and_allowed_pages_are_answered_and_counted()
         &[app],
         &[app, ("Sec-Fetch-Site", "cross-site")],
         &[app, ("Sec-Fetch-Site", "same-site")],
-        // Needs a preflight of a page of another origin.
+        // Requires a preflight from a page of another origin.
         &[("Origin", PAGE), ("Authorization", "Bearer guess")],
     ] {
         let server = start_with_guesses(&folder, "1", &[]).await;
         for (guess, status, code) in
             [(GUESSES[0], 200, "SUCCESS"), (GUESSES[3], 403, "RESUME_INVALID"), (GUESSES[2], 429, "TOO_MANY_ATTEMPTS")]
         {
-            // The admin API is no business of other pages.
+            // Other origins cannot read the admin API.
             let answer = request(&server, guess, headers).await;
             assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{guess:?} with {headers:?}");
             let readable = headers.contains(&app) && guess != GUESSES[2];
@@ -444,7 +444,7 @@ async fn r120_a_valid_secret_is_accepted_from_any_page() {
     let path = format!("recordings/{}", begun["data"]["id"].as_str().unwrap());
     let length = request(&server, ("GET", &path, ""), &[page, ("Authorization", &upload)]).await;
     assert_eq!(length.json()["data"]["length"], 0);
-    // Another server with the same folder may have begun it, so an unknown secret is looked up on the disk.
+    // An unknown secret is looked up on the disk, because another server with the same directory may have issued it.
     let unknown = request(&server, ("GET", &path, ""), &[page, ("Authorization", "Bearer guess")]).await;
     assert_eq!(unknown.json()["code"], "UPLOAD_INVALID");
     let left = request(&server, ("POST", "leave", &wish), &[page]).await;

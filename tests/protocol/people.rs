@@ -1,14 +1,14 @@
-//! Who is in a room, for the tests: hosts, members, guests, and who comes back.
+//! Helpers for tests with hosts, members, guests, and reconnecting clients.
 
 use serde_json::{Value, json};
 
 use crate::common::TestServer;
 use crate::common::client::Client;
 
-/// The room of all of them.
+/// Room of all these clients.
 pub const ROOM: &str = "r";
 
-/// Ada, who has been told of Bob, and Bob.
+/// Joins Ada and Bob; Ada has received the announcement of Bob.
 pub async fn pair(server: &TestServer) -> (Client, Client) {
     let mut ada = server.join(ROOM, "Ada").await;
     let bob = server.join(ROOM, "Bob").await;
@@ -16,27 +16,27 @@ pub async fn pair(server: &TestServer) -> (Client, Client) {
     (ada, bob)
 }
 
-/// Sends an act of a host.
+/// Sends a moderation action.
 pub async fn act(client: &mut Client, mut act: Value) {
     act["type"] = json!("moderate");
     client.send(act).await;
 }
 
-/// The maker of a room with these settings.
+/// Creates a room with these settings.
 pub async fn host(server: &TestServer, settings: Value) -> Client {
     let mut host = server.connect(ROOM).await;
     host.join_with(json!({"type": "join", "name": "Ada", "settings": settings})).await;
     host
 }
 
-/// Joins, which is not answered yet.
+/// Sends a join without waiting for the response.
 pub async fn knock(server: &TestServer, name: &str) -> Client {
     let mut guest = server.connect(ROOM).await;
     guest.send(json!({"type": "join", "name": name})).await;
     guest
 }
 
-/// Waits in the lobby; the host is shown the guest, whose id comes too.
+/// Joins the lobby. Returns the guest with the ID that the host is shown.
 pub async fn guest(server: &TestServer, host: &mut Client, name: &str) -> (Client, String) {
     let mut guest = knock(server, name).await;
     assert_eq!(guest.expect("waiting").await, json!({"type": "waiting"}));
@@ -46,7 +46,7 @@ pub async fn guest(server: &TestServer, host: &mut Client, name: &str) -> (Clien
     (guest, last["id"].as_str().unwrap().to_owned())
 }
 
-/// Joins again with an earlier secret.
+/// Joins with the secret of an earlier client.
 pub async fn back(server: &TestServer, earlier: &Client) -> Client {
     let mut again = server.connect(ROOM).await;
     again.join_with(json!({"type": "join", "name": "again", "resume": earlier.welcome["resume"]})).await;
@@ -54,7 +54,7 @@ pub async fn back(server: &TestServer, earlier: &Client) -> Client {
     again
 }
 
-/// A member, and the announcement of it taken from everybody else.
+/// Joins, and consumes the announcement at all other members.
 pub async fn member(server: &TestServer, name: &str, others: &mut [&mut Client]) -> Client {
     let member = server.join(ROOM, name).await;
     for other in others {
@@ -63,25 +63,25 @@ pub async fn member(server: &TestServer, name: &str, others: &mut [&mut Client])
     member
 }
 
-/// Says goodbye, and waits until that is heard.
+/// Sends `leave` and waits for the end of the connection.
 pub async fn leave(mut client: Client) {
     client.send(json!({"type": "leave"})).await;
     client.drain().await;
 }
 
-/// Who has a client's secret and knows up to where it got.
+/// Resume secret of a client and the number of its last message.
 pub struct Returning {
     pub resume: Value,
     pub last: u64,
 }
 
 impl Returning {
-    /// As it is now.
+    /// Copies the client's current state.
     pub fn of(client: &Client) -> Self {
         Self { resume: client.welcome["resume"].clone(), last: client.last }
     }
 
-    /// Joins anew; the answer is the next message.
+    /// Sends a join that resumes the session. The response is the next message.
     pub async fn on(&self, mut client: Client) -> Client {
         client.last = self.last;
         let join = json!({"type": "join", "name": "Again", "resume": self.resume, "last_seq": self.last});
@@ -89,13 +89,13 @@ impl Returning {
         client
     }
 
-    /// The same over a new connection.
+    /// Resumes over a new connection.
     pub async fn to(&self, server: &TestServer) -> Client {
         self.on(server.connect(ROOM).await).await
     }
 }
 
-/// What one expects to be told of somebody's link.
+/// Expects a change of a member's connection state.
 pub async fn expect_link(client: &mut Client, id: &str, link: &str) {
     let message = client.expect("link").await;
     assert_eq!((&message["id"], &message["link"]), (&json!(id), &json!(link)));

@@ -1,4 +1,4 @@
-//! Reports of how good calls are.
+//! R82: call quality reports.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn r82_a_report_becomes_metrics_and_nobody_is_told() {
     ada.expect("peer_joined").await;
     assert_eq!(bob.welcome["quality_seconds"], 10);
     bob.send(report()).await;
-    // Neither an answer nor a copy, and no number that would have to be told.
+    // There is no response, no copy to others, and no number to acknowledge.
     bob.expect_nothing().await;
     ada.expect_nothing().await;
     for (metric, value) in [
@@ -76,7 +76,7 @@ async fn r82_numbers_are_bounded_and_so_are_links() {
     ada.send(json!({"type": "quality"})).await;
     ada.expect_error("missing_field").await;
     assert_eq!(server.metric("roundtable_quality_reports_total").await, 0);
-    // What is at a bound, unknown, or nothing at all is a report.
+    // Values at their bounds, unknown fields and empty reports are accepted.
     ada.send(json!({"type": "quality", "links": [{"fps": 240, "loss_percent": 100, "later": true}, {}]})).await;
     ada.expect_nothing().await;
     assert_eq!(server.metric("roundtable_quality_links_total{path=\"unknown\"}").await, 2);
@@ -93,7 +93,7 @@ async fn r82_a_report_has_no_more_links_than_there_are_others() {
     let mut ada = server.connect("r").await;
     ada.join_with(json!({"type": "join", "name": "Ada", "settings": {"lobby": true}})).await;
     refused(&mut ada, 1).await;
-    // Who waits before the door has no links either.
+    // A person in the lobby has no links either.
     let mut bob = server.connect("r").await;
     bob.send(json!({"type": "join", "name": "Bob"})).await;
     bob.expect("waiting").await;
@@ -115,7 +115,7 @@ async fn r82_who_has_just_left_is_still_in_a_report() {
     let server = TestServer::start(&[("ROUNDTABLE_QUALITY_INTERVAL", "1us")]).await;
     let (ada, bob) = (server.join("r", "Ada").await, server.join("r", "Bob").await);
     let mut eve = server.join("r", "Eve").await;
-    // As many as there were at the join; then as many as there were at the report before.
+    // First the members at the join count, then those at the previous report.
     for (mut other, (links, reports)) in [bob, ada].into_iter().zip([(2, 1), (1, 2)]) {
         other.send(json!({"type": "leave"})).await;
         eve.expect("peer_left").await;

@@ -1,4 +1,4 @@
-//! R84 to R89: what hosts record to the server.
+//! R84 to R89: recordings that hosts upload to the server.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ pub async fn keeping(folder: &Folder, settings: &[(&str, &str)]) -> TestServer {
     TestServer::start(&[settings, &own].concat()).await
 }
 
-/// Files of recordings: all but the folder's lock.
+/// Counts the files of recordings, without the directory's lock.
 pub fn kept(folder: &Folder) -> usize {
     folder.files("").len() - folder.files(".lock").len()
 }
@@ -47,7 +47,7 @@ async fn r84_a_host_who_is_in_the_room_begins_and_nobody_else() {
     assert_eq!(kept(&folder), 0);
 
     let upload = Upload::new(server.address, "r", &ada).await;
-    // Another page of the same host begins anew: what there was of it is finished, and nothing of it is nothing.
+    // Another page of the same host starts a new recording: an existing part is finished, and an empty one is deleted.
     upload.put_well(0, media(0, 10)).await;
     let again = Upload::new(server.address, "r", &ada).await;
     assert_refused(&upload.put(10, b"x").await, 409, "RECORDING_OVER");
@@ -55,7 +55,7 @@ async fn r84_a_host_who_is_in_the_room_begins_and_nobody_else() {
     assert_eq!(length(&again.call("POST", "/finish", "").await), 0);
     assert_eq!(folder.files(".json").len(), 1);
 
-    // The secret of a stay that is over opens nothing, also where its peer is back.
+    // The secret of a session that has ended is rejected, even if its peer has reconnected.
     let room = ada.welcome["resume"].clone();
     drop(ada);
     let mut back = server.connect("r").await;
@@ -78,7 +78,7 @@ async fn r84_a_host_who_begins_twice_at_once_makes_one() {
     for answer in join_all(begins).await {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
-    // Those before had nothing in them.
+    // The earlier recordings were empty.
     assert_eq!((folder.files(".part").len(), folder.files(".json").len(), kept(&folder)), (1, 1, 2));
 }
 
@@ -90,14 +90,14 @@ async fn r85_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_fr
     let upload = Upload::new(server.address, "r", &ada).await;
     assert_eq!(length(&upload.call("GET", "", "").await), 0);
     assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
-    // The same again, and one that overlaps: nothing is written.
+    // A repeated piece and an overlapping one: nothing is written.
     assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
     assert_eq!(upload.put_well(500, media(500, 1_500)).await, 1_000);
     assert_refused(&upload.put(1_001, b"x").await, 409, "OFFSET_INVALID");
     assert_refused(&upload.call("PUT", "", b"x").await, 400, "PARAMETER_INVALID");
     assert_refused(&upload.call("PUT", "?offset=-1", b"x").await, 400, "PARAMETER_INVALID");
     assert_eq!(upload.put_well(1_000, media(1_000, 2_000)).await, 2_000);
-    // Another secret, and another recording: the same.
+    // A wrong secret and an unknown recording get the same response.
     let guess = Upload { secret: "a guess".into(), ..upload.clone() };
     let other = Upload { id: "20260102T030405Z-000000000000".into(), ..upload.clone() };
     for wrong in [guess, other] {
@@ -107,7 +107,7 @@ async fn r85_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_fr
     }
     let bare = send(server.address, "PUT", &format!("{RECORDINGS}/{}?offset=2000", upload.id), &[], b"x").await;
     assert_refused(&bare, 403, "UPLOAD_INVALID");
-    // A piece whose connection ends is no piece.
+    // A piece whose connection ends early is discarded.
     drop(upload.half(2_000, b"cut").await);
     assert_eq!(upload.put_well(2_000, media(2_000, 3_000)).await, 3_000);
 
@@ -117,7 +117,7 @@ async fn r85_pieces_come_in_order_once_and_whoever_has_lost_an_answer_goes_on_fr
     assert_eq!(told["data"], json!({"length": 3_000, "finished": true}));
     assert_refused(&upload.put(3_000, b"x").await, 409, "RECORDING_OVER");
     assert_eq!(fs::read(folder.only(".webm")).unwrap(), media(0, 3_000));
-    // The record says nothing of who it was, and does not open it.
+    // The record does not identify the host and does not contain the secret.
     let record = fs::read_to_string(folder.only(".json")).unwrap();
     assert!(!record.contains("Ada") && !record.contains(&upload.secret), "{record}");
     assert_eq!(folder.files(".part").len(), 0);
@@ -184,12 +184,12 @@ async fn r87_no_state_of_a_host_leaves_out_the_sign() {
     let mut recorded = state.clone();
     recorded.insert("recording".to_owned(), json!("server"));
     assert_eq!(eve.expect("state").await["state"], json!(recorded));
-    // It makes no room for another key.
+    // The marker does not take a key of the state.
     ada.expect("peer_joined").await;
     ada.expect("state").await;
     ada.send(json!({"type": "state", "state": {"another": true}})).await;
     ada.expect_error("state_invalid").await;
-    // The host comes back to a room that has begun again.
+    // The host reconnects to a room that was created again.
     let resume = ada.welcome["resume"].clone();
     leave(eve).await;
     leave(ada).await;
@@ -215,7 +215,7 @@ async fn r87_everybody_is_told_of_the_end_where_the_next_one_is_refused() {
     let upload = Upload::new(server.address, "r", &ada).await;
     assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
     upload.put_well(0, media(0, 100)).await;
-    // Its page was closed, and begins anew: what it had made is kept, and takes all there is.
+    // The host's page was closed and starts another recording: the first one is kept and uses up the quota.
     assert_refused(&begin(server.address, "r", &ada.welcome["resume"]).await, 507, "QUOTA_EXCEEDED");
     assert_eq!(eve.expect("state").await["state"], json!({}));
 }
@@ -236,19 +236,19 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     let mut eve = server.join("r", "Eve").await;
     let upload = Upload::new(server.address, "r", &ada).await;
     upload.put_well(0, media(0, 100)).await;
-    // Nothing more comes: the server ends it by itself, and says so.
+    // No more pieces arrive: the server ends the recording and announces that.
     assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
     assert_eq!(eve.expect("state").await["state"], json!({}));
     assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 100));
     assert_refused(&upload.put(100, b"x").await, 409, "RECORDING_OVER");
 
-    // Pieces come, and their host is gone.
+    // Pieces still arrive, but their host has gone.
     let other = server.join("other", "Zoe").await;
     let upload = Upload::new(server.address, "other", &other).await;
     upload.put_well(0, media(0, 100)).await;
     drop(other);
     let mut at = 100;
-    eventually("its end", async || {
+    eventually("the recording to end", async || {
         let answer = upload.put(at, b"x").await;
         at += 1;
         if answer.status != 200 {
@@ -258,7 +258,7 @@ async fn r88_what_nobody_goes_on_with_is_finished_and_what_is_old_is_deleted() {
     })
     .await;
 
-    // By the clock of two days later, nothing is left; a minute before there was.
+    // Two days later, by the clock, nothing is left; a minute earlier it was.
     let now = Now { wall: SystemTime::now(), tick: Instant::now() };
     let later = |minutes: u32| Now { wall: now.wall + MINUTE * minutes, tick: now.tick + MINUTE * minutes };
     let store = server.app.recordings.as_ref().unwrap();
@@ -309,9 +309,9 @@ fn r88_a_clock_that_is_wrong_for_less_than_an_hour_deletes_nothing() {
     };
     assert_eq!(left(at(120, 0)), 1);
     assert!((121..181).all(|minutes| left(at(minutes, 3_650)) == 1));
-    // It is put right.
+    // The clock is corrected.
     assert!((181..300).all(|minutes| left(at(minutes, 0)) == 1));
-    // It goes on evenly, as a folder that nobody has looked at.
+    // Time continues steadily, as in a directory that is not swept for a while.
     assert_eq!((left(at(7 * 24 * 60 - 1, 0)), left(at(7 * 24 * 60 + 1, 0))), (1, 0));
 }
 
@@ -350,7 +350,7 @@ async fn r89_whoever_runs_the_server_lists_fetches_and_deletes() {
     let name = format!("attachment; filename=\"{}.webm\"", finished["id"].as_str().unwrap());
     assert_eq!(whole.header("content-disposition"), Some(&*name));
     assert!(whole.body == media(0, 1_000));
-    // Also what still grows, and a part of it.
+    // This includes growing recordings, and ranges of them.
     let part = admin(server.address, "GET", &file(growing), &[("Range", "bytes=10-19")]).await;
     assert_eq!((part.status, part.header("content-range")), (206, Some("bytes 10-19/1000")));
     assert!(part.body == media(10, 20));

@@ -1,4 +1,4 @@
-//! R84 to R88, R107: hosts, and others, who abuse recordings on the server.
+//! R84 to R88, R107: abuse of recordings by hosts and others.
 
 use std::fs;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::common::eventually;
 use crate::common::folder::Folder;
 use crate::common::upload::{RECORDINGS, Upload, assert_refused, begin, length, media};
 
-/// More than the threads on which a runtime may wait.
+/// Exceeds the blocking threads of a runtime.
 const FLOOD: usize = 600;
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn r86_requests_that_wait_for_one_recording_hold_up_no_other() {
     let victim = Upload::new(server.address, "e", &eve).await;
     let upload = Upload::new(server.address, "a", &ada).await;
     upload.put_well(0, media(0, 100)).await;
-    // Another server has the folder, holds this recording and stands still.
+    // Another server that shares the directory holds the lock of this recording and stalls.
     let record = fs::File::options().write(true).open(folder.file(&format!("{}.json", upload.id))).unwrap();
     flock(&record, FlockOperation::LockExclusive).unwrap();
     let head = format!(
@@ -40,10 +40,10 @@ async fn r86_requests_that_wait_for_one_recording_hold_up_no_other() {
         flood.push(tcp);
     }
     let piece = tokio::time::timeout(Duration::from_secs(1), victim.put_well(0, media(0, 100))).await;
-    assert_eq!(piece.expect("a piece of another recording is taken"), 100);
+    assert_eq!(piece.expect("a piece of another recording to be accepted"), 100);
     drop(flood);
     drop(record);
-    eventually("the recording goes on", async || upload.put(100, media(100, 200)).await.status == 200).await;
+    eventually("the recording to continue", async || upload.put(100, media(100, 200)).await.status == 200).await;
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn r86_only_webm_files_are_taken() {
     for other in [&b"<!doctype html><script>"[..], b"MZ\x90\0", b"\0"] {
         assert_refused(&upload.put(0, other).await, 415, "NOT_WEBM");
     }
-    // A browser may write the first byte alone.
+    // A browser may write the first byte separately.
     upload.put_well(0, media(0, 1)).await;
     assert_refused(&upload.put(1, b"html").await, 415, "NOT_WEBM");
     upload.put_well(1, media(1, 20)).await;
@@ -70,7 +70,7 @@ async fn r86_recordings_leave_a_minimum_of_the_disk_free() {
     let ada = server.join("r", "Ada").await;
     let upload = Upload::new(server.address, "r", &ada).await;
     upload.put_well(0, media(0, 100)).await;
-    // The disk has become fuller than it may: the same folder, and more that has to stay free than it has.
+    // Too little space: the same directory, with more space required to stay free than the disk has.
     let short = keeping(&folder, &[("ROUNDTABLE_RECORDINGS_MIN_FREE", "1000000000000000")]).await;
     let upload = Upload { address: short.address, ..upload };
     assert_refused(&upload.put(100, media(100, 200)).await, 507, "STORAGE_FULL");
@@ -102,23 +102,23 @@ async fn r88_a_recording_ends_when_its_host_is_demoted_or_removed() {
     assert_eq!(eve.expect("state").await["state"], json!({}));
     assert!(fs::read(folder.only(".webm")).unwrap() == media(0, 100));
 
-    // Removed, without a piece that is refused: the server looks by itself.
+    // The host is removed and sends no more pieces: the server notices by itself.
     moderate(&mut eve, "role", json!({"to": ada.id(), "role": "host"})).await;
     eve.expect("role").await;
     let upload = Upload::new(server.address, "r", &ada).await;
     upload.put_well(0, media(0, 100)).await;
     moderate(&mut eve, "remove", json!({"to": ada.id()})).await;
-    eventually("its end", async || folder.files(".webm").len() == 2).await;
+    eventually("the recording to end", async || folder.files(".webm").len() == 2).await;
     assert_refused(&upload.put(100, media(100, 200)).await, 409, "RECORDING_OVER");
 
-    // Whoever leaves as a host sends the rest.
+    // A host that leaves may upload the rest.
     let upload = Upload::new(server.address, "r", &eve).await;
     upload.put_well(0, media(0, 100)).await;
     let resume = eve.welcome["resume"].clone();
     leave(eve).await;
     upload.put_well(100, media(100, 200)).await;
 
-    // After a restart of the server the roles are given again: a recording does not end by that.
+    // After a restart of the server, roles are assigned again, which does not end a recording.
     let again = keeping(&folder, &[]).await;
     let _zoe = again.join("r", "Zoe").await;
     let mut eve = again.connect("r").await;
@@ -143,7 +143,7 @@ async fn r107_only_the_server_says_that_a_recording_is_sent_to_it() {
     assert_eq!(recorded().await, false);
     assert_eq!(kept(&folder), 0);
 
-    // Nor does anybody hide it.
+    // The marker cannot be hidden.
     let upload = Upload::new(server.address, "r", &ada).await;
     eve.expect("state").await;
     assert_eq!(eve.expect("state").await["state"], json!({"recording": "server"}));
@@ -157,7 +157,7 @@ async fn r107_only_the_server_says_that_a_recording_is_sent_to_it() {
     assert_eq!(eve.expect("peer_joined").await["peer"]["state"], json!({"recording": "server"}));
     upload.call("POST", "/finish", "").await;
     assert_eq!(eve.expect("state").await["state"], json!({}));
-    // Its own recording is announced by a page as before.
+    // A page announces its own recording as before.
     back.send(json!({"type": "state", "state": {"recording": true}})).await;
     assert_eq!(eve.expect("state").await["state"], json!({"recording": true}));
 }

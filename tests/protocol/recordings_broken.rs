@@ -1,4 +1,4 @@
-//! R84 to R86: recordings where a line, a disk or a program breaks.
+//! R84 to R86: recordings with failing connections, disks and processes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ async fn r84_what_a_client_begins_that_hangs_up_is_undone() {
     let server = keeping(&folder, &[]).await;
     let ada = server.join("r", "Ada").await;
     let wish = json!({"room": "r", "resume": ada.welcome["resume"]}).to_string();
-    // Another server begins one just now.
+    // Another server holds the lock, because it is starting a recording.
     let lock = fs::File::options().write(true).open(folder.file(".lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let mut tcp = TcpStream::connect(server.address).await.unwrap();
@@ -31,10 +31,10 @@ async fn r84_what_a_client_begins_that_hangs_up_is_undone() {
     drop(tcp);
     server.get("/signal-api/v1/welcome").await;
     drop(lock);
-    // Behind it, in the same lane.
+    // Queued behind it, in the same lane.
     let upload = Upload::new(server.address, "r", &ada).await;
     upload.call("POST", "/finish", "").await;
-    eventually("nothing is left", async || kept(&folder) == 0).await;
+    eventually("the recording to be deleted", async || kept(&folder) == 0).await;
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn r85_what_was_acknowledged_outlives_the_program() {
     let ada = running.join("r").await;
     let upload = Upload::new(running.address, "r", &ada).await;
     assert_eq!(upload.put_well(0, media(0, 100_000)).await, 100_000);
-    // It is killed while a piece comes, and another one was torn on its way to the disk.
+    // The server is killed during a piece, and another piece was written to the disk in part.
     let _half = upload.half(100_000, &media(100_000, 150_000)).await;
     running.child.kill().unwrap();
     running.child.wait().unwrap();
@@ -57,7 +57,7 @@ async fn r85_what_was_acknowledged_outlives_the_program() {
         })
         .unwrap();
 
-    // Another one was to begin: it has one file, or a half.
+    // A recording whose creation was interrupted has one of its files, or a part of it.
     let begun = folder.only(".webm.part");
     fs::write(folder.file("20260102T030405Z-000000000000.webm.part"), "").unwrap();
     fs::write(folder.file("20260102T030405Z-111111111111.json.new"), "{").unwrap();
@@ -78,14 +78,14 @@ async fn r86_a_piece_that_stands_still_is_replaced_by_the_next() {
     let server = keeping(&folder, &[]).await;
     let ada = server.join("r", "Ada").await;
     let upload = Upload::new(server.address, "r", &ada).await;
-    // Its client has another network by now, and nobody has ended the connection.
+    // The client has changed networks, and its old connection was not closed.
     let mut still = upload.half(0, &media(0, 2_000)).await;
     assert_eq!(upload.put_well(0, media(0, 1_000)).await, 1_000);
-    assert_refused(&within("an answer", read(&mut still)).await, 409, "PIECE_REPLACED");
-    // Also when it is deleted.
+    assert_refused(&within("the response", read(&mut still)).await, 409, "PIECE_REPLACED");
+    // The same applies when the recording is deleted.
     let mut still = upload.half(1_000, &media(1_000, 2_000)).await;
     assert_eq!(admin(server.address, "DELETE", &format!("/recordings/{}", upload.id), &[]).await.status, 200);
-    assert_refused(&within("an answer", read(&mut still)).await, 409, "PIECE_REPLACED");
+    assert_refused(&within("the response", read(&mut still)).await, 409, "PIECE_REPLACED");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn r86_a_full_disk_is_told_and_nothing_is_torn() {
     let ada = server.join("r", "Ada").await;
     let upload = Upload::new(server.address, "r", &ada).await;
     upload.put_well(0, media(0, 1_000)).await;
-    // The kernel's own full disk, in the place of the file.
+    // /dev/full, the kernel's full disk, in place of the file.
     let (part, aside) = (folder.only(".part"), folder.file("aside"));
     fs::rename(&part, &aside).unwrap();
     symlink("/dev/full", &part).unwrap();
@@ -103,7 +103,7 @@ async fn r86_a_full_disk_is_told_and_nothing_is_torn() {
     fs::rename(&aside, &part).unwrap();
     assert_eq!(upload.put_well(1_000, media(1_000, 2_000)).await, 2_000);
 
-    // A disk that takes a part of a piece: files have up to 64 KiB there, and whoever writes more is told.
+    // A disk that accepts a part of a piece: files are limited to 64 KiB, and longer writes fail.
     let small = Folder::new();
     let mut shell = program("/bin/sh", &[("ROUNDTABLE_RECORDINGS_DIR", small.path())]);
     shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\"", BINARY]);
@@ -147,7 +147,7 @@ async fn r84_a_folder_that_is_gone_is_the_servers_own_trouble() {
 fn r84_a_server_does_not_begin_with_a_folder_that_it_cannot_write_to() {
     let folder = Folder::new();
     drop(Running::start(&[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]));
-    // For whoever may do anything, too.
+    // Also fails for root.
     fs::create_dir(folder.file(".probe")).unwrap();
     let said = program(BINARY, &[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]).output().unwrap();
     assert!(!said.status.success());

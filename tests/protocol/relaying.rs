@@ -6,7 +6,7 @@ use super::people::pair;
 use crate::common::TestServer;
 use crate::common::raw::Raw;
 
-/// JSON that a server that decodes and encodes again would change.
+/// JSON that decoding and encoding would change.
 const EXOTIC: &[&str] = &[
     "null",
     "true",
@@ -122,7 +122,7 @@ async fn r18_messages_keep_their_order() {
                 json!({"type": "broadcast", "data": number})
             };
             ada.send(message).await;
-            // Bob's queue holds 1,024: no test of a slow member, so wait for it now and then.
+            // Bob's queue holds 1,024 messages. This is no test of slow members, so wait for him now and then.
             if number % 500 == 499 {
                 assert_eq!(ada.expect("broadcast").await["data"], number);
             }
@@ -157,10 +157,10 @@ async fn r18_who_does_not_read_is_closed_and_the_others_go_on() {
     let data = "x".repeat(60_000);
     let mut sent = 0;
     let lost = loop {
-        assert!(sent < 2_000, "the queue has no bound");
+        assert!(sent < 2_000, "the queue is unbounded");
         ada.send(json!({"type": "broadcast", "data": data})).await;
         sent += 1;
-        // Bob has each one at once, whatever the stalled member does.
+        // Bob receives each message immediately, regardless of the stalled member.
         let message: Value = serde_json::from_str(&bob.next_text().await).unwrap();
         if message["type"] == "link" {
             break message;
@@ -171,7 +171,7 @@ async fn r18_who_does_not_read_is_closed_and_the_others_go_on() {
     assert_eq!(ada.expect("link").await, lost);
     assert_eq!(stalled.close_code().await, 4005);
     assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
-    // The broadcast that was too much for the one has not been lost for the other.
+    // The broadcast that overflowed one queue still reaches the other member.
     assert_eq!(bob.expect("broadcast").await["from"], ada.id());
     let left = ada.expect("peer_left").await;
     assert_eq!((&left["id"], &left["reason"]), (&welcome["self"], &json!("slow_consumer")));
@@ -194,14 +194,14 @@ async fn r18_the_queue_is_bounded_in_messages_too() {
         if message["type"] == "link" {
             assert_eq!(message["link"], "lost");
             assert_eq!(stalled.close_code().await, 4005);
-            // What was never taken has waited, too.
+            // Messages that were never sent count as queued, too.
             let waited =
                 async |most: &str| server.metric(&format!("roundtable_outbox_messages_bucket{{le={most:?}}}")).await;
             assert_eq!((waited("4.0").await, waited("8.0").await), (0, 1));
             return;
         }
     }
-    panic!("the queue has no bound");
+    panic!("the queue is unbounded");
 }
 
 #[tokio::test]
@@ -211,9 +211,9 @@ async fn r18_who_does_not_read_what_it_asks_for_is_closed_too() {
     let (mut stalled, _) = Raw::connect_small(&server, "r").await.joined("Slow").await;
     let dance = format!(r#"{{"type":"dance","ref":"{}"}}"#, "x".repeat(64));
     let mut asked = 0;
-    // Nobody else is there: the answers are the connection's own.
+    // There is no other member: the responses go to the same connection.
     while server.metric("roundtable_slow_consumers_total").await == 0 {
-        assert!(asked < 100_000, "the queue has no bound");
+        assert!(asked < 100_000, "the queue is unbounded");
         for _ in 0..200 {
             stalled.text(&dance).await;
         }

@@ -1,4 +1,4 @@
-//! R110 to R114: hosts that go and come back, rooms that nobody is in for a while, and pages that load again.
+//! R110 to R114: returning hosts, rooms that are empty for a while, and reloaded pages.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use crate::common::http::ask;
 use crate::common::raw::{CLOSE, FIN, Raw};
 use crate::common::{TestServer, http};
 
-/// Close codes of a page that ends: the browser's own, and that of a script.
+/// Close codes of a page that ends: the browser's own, and that of the page's script.
 const PAGE_ENDS: [u16; 2] = [1001, 3002];
 
-/// Expects that somebody gets another role, and why.
+/// Expects a role change with its reason.
 async fn expect_role(client: &mut Client, id: &str, role: &str, reason: Value) {
     let message = client.expect("role").await;
     assert_eq!((&message["id"], &message["role"], &message["reason"]), (&json!(id), &json!(role), &reason));
 }
 
-/// Joins by a secret as a page does that has loaded again.
+/// Joins with a resume secret, like a reloaded page.
 async fn join_again(server: &TestServer, resume: &Value) -> Client {
     let mut client = server.connect(ROOM).await;
     client.join_with(json!({"type": "join", "name": "Ada", "resume": resume})).await;
@@ -58,12 +58,12 @@ async fn r110_nobody_takes_the_place_of_a_host_before_its_window_is_over() {
     let (id, begun) = (ada.id().to_owned(), Instant::now());
     page_ends(ada, 1001).await;
     expect_link(&mut bob, &id, "lost").await;
-    // Its tab may be closed, or it loads slowly.
+    // The tab may be closed, or it may load slowly.
     assert_eq!(bob.expect("peer_left").await["reason"], "closed");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     act(&mut bob, json!({"action": "settings", "settings": {"locked": true}})).await;
     bob.expect_error("not_allowed").await;
-    // Nor does a newcomer.
+    // A newcomer cannot change the room either.
     let zoe = member(&server, "Zoe", &mut [&mut bob]).await;
     assert_eq!(zoe.welcome["role"], "participant");
     let own = bob.id().to_owned();
@@ -96,7 +96,7 @@ async fn r111_an_empty_room_keeps_its_settings_its_lobby_and_its_host() {
     server.metric_becomes("roundtable_members", 0).await;
     assert_eq!(server.metric("roundtable_rooms").await, 1);
     eve.expect_nothing().await;
-    // A stranger does not make the room anew.
+    // A stranger does not create the room again.
     let mut zoe = knock(&server, "Zoe").await;
     zoe.expect("waiting").await;
     let mut again = join_again(&server, &resume).await;
@@ -116,7 +116,7 @@ async fn r111_an_empty_room_stays_locked_and_shows_it() {
     knock(&server, "Eve").await.expect_error("room_locked").await;
     let shown = server.get(&format!("/signal-api/v1/rooms/{ROOM}")).await.json();
     assert_eq!((&shown["data"]["open"], &shown["data"]["locked"]), (&json!(false), &json!(true)));
-    // What a join asks for counts only where it makes the room.
+    // Settings in a join only count if it creates the room.
     let mut again = server.connect(ROOM).await;
     let join = json!({"type": "join", "name": "Ada", "resume": resume, "settings": {"locked": false}});
     again.join_with(join).await;
@@ -189,7 +189,7 @@ async fn r112_a_host_that_returns_gets_the_role_back_and_its_substitute_steps_do
     }
     act(&mut bob, json!({"action": "settings", "settings": {"locked": true}})).await;
     bob.expect_error("not_allowed").await;
-    // Whom a host makes a host stays one, whoever returns.
+    // A member that a host makes a host keeps the role, whoever returns.
     act(&mut again, json!({"action": "role", "to": bob_id, "role": "host"})).await;
     expect_role(&mut bob, &bob_id, "host", Value::Null).await;
     let _again = back(&server, &again).await;
@@ -286,12 +286,12 @@ async fn r113_a_talk_without_a_host_waits_for_one() {
     let mut again = join_again(&server, &resume).await;
     assert_eq!(again.welcome["role"], "host");
     eve.expect("peer_joined").await;
-    // A host decides, and nothing else.
+    // Only a host can change that.
     act(&mut again, json!({"action": "role", "to": eve.id(), "role": "host"})).await;
     assert_eq!(eve.expect("role").await["role"], "host");
 }
 
-/// The end of a page, with this close code.
+/// Ends a page with this close code.
 async fn page_ends(mut client: Client, code: u16) {
     client.close_with(code).await;
 }
@@ -326,7 +326,7 @@ async fn r114_a_page_that_loads_again_has_not_left() {
         assert_eq!((again.id(), &again.welcome["resumed"]), (&*id, &json!(true)));
         assert_eq!(ada.expect("peer_left").await["reason"], "superseded");
         ada.expect("peer_joined").await;
-        // What the ended page has posted may come last.
+        // The ended page's request to leave may arrive last.
         let answer = http::post(server.address, "/signal-api/v1/leave", &late).await;
         assert_eq!(answer.json(), json!({"code": "SUCCESS", "data": {"left": false}}));
         tokio::time::sleep(Duration::from_secs(5)).await;

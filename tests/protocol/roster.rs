@@ -1,4 +1,4 @@
-//! R14 to R17: one order of joins and leaves that everybody sees.
+//! R14 to R17: all members see joins and leaves in the same order.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ async fn r14_each_change_raises_the_version_by_one() {
     assert_eq!(left, json!({"type": "peer_left", "version": 4, "id": id, "reason": "closed"}));
 }
 
-/// What one member saw of the roster, by version.
+/// Roster changes that a member received, by version.
 type Log = BTreeMap<u64, Value>;
 
 fn record(log: &mut Log, message: Value) {
@@ -39,7 +39,7 @@ fn record(log: &mut Log, message: Value) {
     log.insert(version, message);
 }
 
-/// Joins, sees others come and go for some pings' time, and leaves.
+/// Joins, records roster changes during some pings, and leaves.
 async fn visit(server: &TestServer, name: String, pings: usize) -> (u64, Log) {
     let mut client = server.join("r", &name).await;
     let mut log = Log::new();
@@ -99,12 +99,12 @@ async fn r15_everybody_sees_each_join_and_leave_once_and_in_one_order() {
     }
     assert_eq!((joins, present.len()), (VISITORS * VISITS, 0));
     let visits: Vec<_> = visits.into_iter().flatten().collect();
-    assert!(visits.iter().any(|(_, log)| log.len() > 3), "the visits overlap");
+    assert!(visits.iter().any(|(_, log)| log.len() > 3), "the visits do not overlap");
     for (version, log) in visits {
-        assert_eq!(all[&version]["type"], "peer_joined", "the version of a welcome is that of the join itself");
+        assert_eq!(all[&version]["type"], "peer_joined", "the version of a `welcome` differs from that of the join");
         for (at, message) in log {
             assert!(at > version);
-            assert_eq!(message, all[&at], "two members saw different things");
+            assert_eq!(message, all[&at], "members received different changes");
         }
     }
 }
@@ -114,7 +114,7 @@ async fn r15_nothing_of_a_peer_arrives_before_its_join_or_after_its_leave() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join("r", "Ada").await;
     let mut raw = Raw::connect(&server, "r").await;
-    // All in one piece: the server gets the last message together with the first.
+    // In one write: the server receives the last message together with the first.
     for text in [
         r#"{"type":"join","name":"Bob"}"#,
         r#"{"type":"broadcast","data":"in"}"#,
@@ -134,7 +134,7 @@ async fn r15_nothing_of_a_peer_arrives_before_its_join_or_after_its_leave() {
 async fn r16_a_reason_tells_how_a_peer_left() {
     let server = TestServer::start(&[("ROUNDTABLE_RESUME_WINDOW", "50ms")]).await;
     let mut ada = server.join("r", "Ada").await;
-    // Timeouts and slow consumers have tests of their own: R26 and R18; superseding is R12.
+    // Timeouts and slow consumers have tests of their own (R26 and R18), as does superseding (R12).
     for reason in ["left", "closed", "closed", "protocol_error", "protocol_error"] {
         let (mut raw, welcome) = Raw::join(&server, "r", "Bob").await;
         ada.expect("peer_joined").await;
@@ -169,6 +169,6 @@ async fn r17_sync_is_answered_with_everybody_else_and_the_version() {
     ada.send(json!({"type": "sync"})).await;
     let roster = ada.expect("roster").await;
     let ids: Vec<_> = roster["peers"].as_array().unwrap().iter().map(|peer| peer["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, others.iter().map(Client::id).collect::<Vec<_>>(), "in the order of joining");
+    assert_eq!(ids, others.iter().map(Client::id).collect::<Vec<_>>(), "not in the order of joining");
     assert_eq!((&roster["version"], &roster["peers"][2]["name"]), (&json!(4), &json!("Alan")));
 }

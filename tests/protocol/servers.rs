@@ -1,4 +1,4 @@
-//! Several servers have the room. What holds there beyond the protocol is in `tests/servers/`.
+//! R77, R78 and R81: rooms that several servers share. `tests/servers/` tests behaviour beyond the protocol.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::common::receiver::Receiver;
 use crate::common::several::two;
 use crate::common::{TestServer, eventually};
 
-/// Waits for a message of this type, whatever comes before it.
+/// Skips messages until one has this type.
 async fn until(client: &mut Client, kind: &str) -> Value {
     loop {
-        let message = client.next_message().await.unwrap_or_else(|| panic!("{kind} was expected, not the end"));
+        let message = client.next_message().await.unwrap_or_else(|| panic!("expected {kind}, not the end"));
         if message["type"] == kind {
             return message;
         }
@@ -27,12 +27,12 @@ async fn r77_members_are_told_when_their_servers_are_cut_off_and_when_that_is_ov
     for client in [&mut ada, &mut bob] {
         assert_eq!(client.expect("degraded").await, json!({"type": "degraded", "active": true}));
     }
-    // What changes the room waits, and so do messages to the other server.
+    // Changes to the room are queued, as are messages to the other server.
     ada.send(json!({"type": "state", "state": {"mic": true}})).await;
     ada.send(json!({"type": "signal", "to": bob.id(), "data": 1})).await;
     ada.expect_nothing().await;
     bob.expect_nothing().await;
-    // Who comes back to its session has missed nothing.
+    // A client that resumes its session has missed nothing.
     let (resume, last) = (bob.welcome["resume"].clone(), bob.last);
     drop(bob);
     let (mut bob, answer) = b.come_back("r", &resume, last - 1).await;
@@ -83,7 +83,7 @@ async fn r78_what_cannot_be_decided_is_refused_to_be_tried_again() {
     let error = late.expect_error("busy").await;
     assert_eq!((&error["re"], &error["ref"]), (&json!("join"), &json!("x")));
     assert_eq!(late.expect_close().await, Some(4011));
-    // What was taken is carried out, in order.
+    // Accepted messages are processed in order.
     engine.set_reachable(true).await;
     let (mut signals, mut state) = (0, 0.0);
     while signals < 1_024 || state < 1_023.0 {
@@ -95,7 +95,7 @@ async fn r78_what_cannot_be_decided_is_refused_to_be_tried_again() {
             }
             "state" => state = message["state"]["at"].as_f64().unwrap(),
             "degraded" => {}
-            // Not even that somebody was refused.
+            // Nothing else is announced, not even that a client was rejected.
             _ => panic!("{message}"),
         }
     }
@@ -103,7 +103,7 @@ async fn r78_what_cannot_be_decided_is_refused_to_be_tried_again() {
 
 #[tokio::test]
 async fn r81_what_servers_have_to_put_in_order_counts_as_ten() {
-    // A hundred messages are free.
+    // The burst is a hundred messages.
     let settings =
         [("ROUNDTABLE_MESSAGE_RATE", "20"), ("ROUNDTABLE_RATE_BURST", "5s"), ("ROUNDTABLE_RATE_PATIENCE", "1s")];
     let (_engine, a, b) = two(&settings).await;
@@ -116,7 +116,7 @@ async fn r81_what_servers_have_to_put_in_order_counts_as_ten() {
         }
         client.send(json!({"type": "ping"})).await;
     };
-    // Alone, or to be shown what is there: one each.
+    // In a room that is not shared, and for a roster, a message counts once.
     for (client, kind) in [(&mut zoe, "state"), (&mut bob, "sync")] {
         say(client, kind).await;
         until(client, "pong").await;
@@ -124,7 +124,7 @@ async fn r81_what_servers_have_to_put_in_order_counts_as_ten() {
     say(&mut ada, "state").await;
     loop {
         let message = ada.next_message().await.expect("an error");
-        assert_ne!(message["type"], "pong", "sixty are six hundred");
+        assert_ne!(message["type"], "pong", "60 state changes did not count as 600 messages");
         if message["type"] == "error" {
             assert_eq!(message["code"], "rate_limited", "{message}");
             break;
@@ -166,7 +166,10 @@ async fn r71_of_all_servers_one_tells_what_happens() {
     }
     receiver.expect("room_closed").await;
     for node in [&a, &b] {
-        eventually("an end", async || node.app.metrics.rooms.get() == 0 && node.app.metrics.members.get() == 0).await;
+        eventually("the room to end", async || {
+            node.app.metrics.rooms.get() == 0 && node.app.metrics.members.get() == 0
+        })
+        .await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! R12 and R52 to R54: sessions that outlive their sockets.
+//! R12 and R52 to R54: sessions that survive their sockets.
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,13 @@ async fn r52_who_is_lost_stays_and_the_room_sees_it() {
     drop(bob);
     expect_link(&mut ada, &id, "lost").await;
     expect_link(&mut zoe, &id, "lost").await;
-    // A snapshot says it, too.
+    // A snapshot contains the connection state, too.
     let late = server.join("r", "Late").await;
     let peers = late.welcome["peers"].as_array().unwrap().clone();
     assert_eq!(peers.iter().find(|peer| peer["id"] == *id).unwrap()["link"], "lost");
     assert_eq!(peers.iter().filter(|peer| peer.get("link").is_some()).count(), 1, "{peers:?}");
     ada.expect("peer_joined").await;
-    // Cut, half closed, or closed with a code that is no goodbye: all the same.
+    // Resets, half-closed connections and close codes without `leave` all have the same effect.
     let zoe_id = zoe.id().to_owned();
     proxy.cut().await;
     expect_link(&mut ada, &zoe_id, "lost").await;
@@ -60,7 +60,7 @@ async fn r52_who_does_not_come_back_in_time_leaves() {
     let mut late = returning.to(&server).await;
     let welcome = late.expect("welcome").await;
     assert_eq!(welcome["not_resumed"], "resume_expired");
-    assert_eq!((&welcome["self"], &welcome["resumed"]), (&json!(id), &json!(true)), "the id stays");
+    assert_eq!((&welcome["self"], &welcome["resumed"]), (&json!(id), &json!(true)), "the ID changed");
     ada.expect("peer_joined").await;
     drop((ada, late));
     server.metric_becomes("roundtable_rooms", 0).await;
@@ -90,7 +90,7 @@ async fn r52_what_waits_for_who_is_lost_is_bounded() {
     let (id, resume) = (bob.id().to_owned(), bob.welcome["resume"].clone());
     drop(bob);
     expect_link(&mut ada, &id, "lost").await;
-    // The news of its own loss is the first of eight.
+    // The announcement of its own disconnect is the first of eight messages.
     for data in 0..7 {
         ada.send(json!({"type": "signal", "to": id, "data": data})).await;
     }
@@ -98,7 +98,7 @@ async fn r52_what_waits_for_who_is_lost_is_bounded() {
     ada.send(json!({"type": "signal", "to": id, "data": "too much"})).await;
     ada.expect_nothing().await;
     assert_eq!(server.metric("roundtable_slow_consumers_total").await, 1);
-    // It stays, and what it missed cannot be made up for.
+    // The member remains, but its session cannot be resumed.
     let mut again = server.connect(ROOM).await;
     again.join_with(json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": 0})).await;
     assert_eq!(again.welcome["not_resumed"], "resume_lost");
@@ -115,7 +115,7 @@ async fn r53_who_comes_back_gets_exactly_what_it_missed() {
     ada.send(json!({"type": "signal", "to": id, "data": "before"})).await;
     assert_eq!(bob.expect("signal").await["data"], "before");
     let returning = Returning::of(&bob);
-    // Sent, and never read.
+    // Sent but never read.
     ada.send(json!({"type": "signal", "to": id, "data": "sent"})).await;
     ada.expect_nothing().await;
     drop(bob);
@@ -124,7 +124,7 @@ async fn r53_who_comes_back_gets_exactly_what_it_missed() {
     ada.send(json!({"type": "state", "state": {"hand": true}})).await;
     ada.expect("state").await;
 
-    // As often as it likes, from where it says it is.
+    // A client may resume repeatedly, from any number that it reports.
     for round in 0..3 {
         let mut bob = returning.to(&server).await;
         let resumed = bob.expect("resumed").await;
@@ -140,7 +140,7 @@ async fn r53_who_comes_back_gets_exactly_what_it_missed() {
         expect_link(&mut bob, &id, "ok").await;
         expect_link(&mut ada, &id, "ok").await;
         bob.expect_nothing().await;
-        // What it says again counts once, what is new is carried out.
+        // A repeated message is processed once, and a new one is processed.
         bob.send(json!({"type": "broadcast", "data": "mine", "seq": 1})).await;
         bob.send(json!({"type": "ping"})).await;
         bob.expect("pong").await;
@@ -158,7 +158,7 @@ async fn r53_a_connection_that_is_still_there_is_superseded_unseen() {
     let mut bob = Client::connect(proxy.address, "r").await.unwrap();
     bob.join("Bob").await;
     ada.expect("peer_joined").await;
-    // The network swallows everything, and the server does not know.
+    // The network drops all data, and the server does not notice.
     proxy.set(Weather { deaf_client: true, deaf_server: true, ..Weather::default() });
     bob.send(json!({"type": "broadcast", "data": "swallowed", "seq": 1})).await;
     for data in 0..20 {
@@ -171,7 +171,7 @@ async fn r53_a_connection_that_is_still_there_is_superseded_unseen() {
     }
     new.send(json!({"type": "broadcast", "data": "swallowed", "seq": 1})).await;
     assert_eq!(ada.expect("broadcast").await["data"], "swallowed");
-    // What the network still had comes late, in the name of a session that is over.
+    // Data that the network delayed arrives late, from a session that has ended.
     proxy.set(Weather::default());
     assert_eq!(bob.skip_to_close().await, Some(4004));
     drop(bob);
@@ -191,7 +191,7 @@ async fn r53_nothing_is_lost_through_a_network_that_cuts_and_delays() {
     ada.expect("peer_joined").await;
     let returning = Returning::of(&bob);
     let to = bob.id().to_owned();
-    // Some are on their way at each cut, the rest is sent between the cuts.
+    // Some messages are in transit at each cut; the others are sent between the cuts.
     let (arrived, mut arrivals) = tokio::sync::watch::channel(0);
     let sending = async {
         for data in 0..MESSAGES {
@@ -202,7 +202,7 @@ async fn r53_nothing_is_lost_through_a_network_that_cuts_and_delays() {
     let receiving = async {
         let (mut next, mut cuts, mut last) = (0, 0_usize, bob.last);
         while next < MESSAGES {
-            // Each connection ends after some more bytes than the one before, within a frame mostly.
+            // Each connection is cut after a few more bytes than the one before, mostly within a frame.
             let delay = Duration::from_millis(cuts as u64 % 3);
             proxy.set(Weather { cut_after: Some(1_000 + 17 * cuts), delay, ..Weather::default() });
             drop(bob);
@@ -213,7 +213,7 @@ async fn r53_nothing_is_lost_through_a_network_that_cuts_and_delays() {
                 let Some(message) = bob.next_message().await else { break };
                 match message["type"].as_str().unwrap() {
                     "signal" => {
-                        assert_eq!(message["data"], next, "each once, in order");
+                        assert_eq!(message["data"], next, "lost, repeated or out of order");
                         next += 1;
                         arrived.send_replace(next);
                     }
@@ -240,13 +240,13 @@ async fn r54_why_a_session_does_not_go_on_is_told() {
     }
     let id = bob.id().to_owned();
     let mut kept = Vec::new();
-    // One more than is kept; or more than was ever sent.
+    // One more than the replay buffer holds, and one more than was ever sent.
     for last in [returning.last, bob.last + 1] {
         let mut again = Returning { last, resume: returning.resume.clone() }.to(&server).await;
         let welcome = again.expect("welcome").await;
         assert_eq!((&welcome["self"], &welcome["resumed"]), (&json!(id), &json!(true)));
         let why = &welcome["not_resumed"];
-        // The second time the secret is of a stay that has ended.
+        // The second time, the secret belongs to a session that has ended.
         assert_eq!(why, "resume_lost");
         assert_eq!(ada.expect("peer_left").await["reason"], "superseded");
         ada.expect("peer_joined").await;
@@ -259,7 +259,7 @@ async fn r54_why_a_session_does_not_go_on_is_told() {
         (&json!("resume_invalid"), &json!(false))
     );
     ada.expect("peer_joined").await;
-    // Who did not wish to go on is told nothing; nor is who is new.
+    // Clients that did not request to resume get no reason, and neither do new ones.
     let mut plain = server.connect("r").await;
     plain.join_with(json!({"type": "join", "name": "Bob", "resume": returning.resume})).await;
     assert_eq!((plain.id(), plain.welcome.get("not_resumed")), (&*id, None));
@@ -274,7 +274,7 @@ async fn r54_another_server_with_the_same_key_keeps_the_id_alone() {
     let mut again = Returning::of(&ada).to(&two).await;
     let welcome = again.expect("welcome").await;
     assert_eq!((&welcome["self"], &welcome["not_resumed"]), (&json!(ada.id()), &json!("resume_expired")));
-    // Its welcome got lost: the numbers that it has are of the first server, and must not fit by chance.
+    // The client never received this `welcome`: its numbers refer to the first server and must not match by chance.
     let mut more = two.join("r", "Bob").await;
     more.send(json!({"type": "broadcast", "data": 1})).await;
     more.expect_nothing().await;

@@ -1,4 +1,4 @@
-//! R20 to R23: what a peer says about itself.
+//! R20 to R23: member states.
 
 use std::time::Instant;
 
@@ -90,7 +90,7 @@ async fn r21_a_change_is_merged_and_announced_whole_to_everyone() {
     }
 }
 
-/// The next message of this type, whatever the others do meanwhile; of states, the next one of one's own.
+/// Returns the next message of this type, skipping others. For states, the next one about the client itself.
 async fn next(client: &mut Client, kind: &str) -> Value {
     loop {
         let message = client.next_message().await.expect(kind);
@@ -107,13 +107,13 @@ async fn r21_a_snapshot_says_since_which_version_each_hand_is_up() {
     for name in ["Ada", "Bob", "Eve"] {
         clients.push(server.join("r", name).await);
     }
-    // Raised in another order than that of joining; Bob lowers his once.
+    // Hands are raised in another order than that of joining, and Bob lowers his once.
     let mut raised = json!({});
     for (at, hand) in [(2, true), (1, true), (0, true), (1, false), (1, true)] {
         let client = &mut clients[at];
         change(client, json!({"hand": hand, "mic": false})).await;
         raised[client.id()] = next(client, "state").await["version"].clone();
-        // Another change of the state leaves it where it is.
+        // Other changes of the state keep its position.
         change(client, json!({"mic": true})).await;
         next(client, "state").await;
     }
@@ -162,7 +162,7 @@ async fn r22_changes_that_follow_fast_are_announced_together_and_the_last_arrive
         }
     }
     let possible = begun.elapsed().as_millis() / 100 + 2;
-    assert!(announced <= possible, "{announced} announcements where {possible} are possible");
+    assert!(announced <= possible, "{announced} announcements instead of at most {possible}");
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn r22_a_change_that_changes_nothing_is_not_announced() {
     for patch in [json!({"mic": true}), json!({}), json!({"hand": null})] {
         change(&mut ada, patch).await;
     }
-    // The roster would announce what waits, and would have its version.
+    // A roster would include the pending change and have its version.
     ada.send(json!({"type": "sync"})).await;
     assert_eq!(ada.expect("roster").await["version"], 1);
 }
@@ -183,12 +183,11 @@ async fn r23_a_snapshot_has_what_was_announced_up_to_its_version_and_no_more() {
     let server = TestServer::start(&[]).await;
     let mut ada = server.join("r", "Ada").await;
     for round in 0..5 {
-        // The first change is announced at once; the others wait for the end of the interval,
-        // or for the newcomer.
+        // The first change is announced immediately; the others wait for the end of the interval or for a newcomer.
         for step in 0..4 {
             change(&mut ada, json!({"round": round, "step": step})).await;
         }
-        // Read before Bob joins: the server answers in order.
+        // Read before Bob joins, because the server processes messages in order.
         let mut last = Value::Null;
         ada.send(json!({"type": "ping"})).await;
         loop {
@@ -208,7 +207,10 @@ async fn r23_a_snapshot_has_what_was_announced_up_to_its_version_and_no_more() {
             last = message;
         }
         assert_eq!(last["state"], json!({"round": f64::from(round), "step": 3.0}));
-        assert_eq!(bob.welcome["peers"][0]["state"], last["state"], "announced before the snapshot");
+        assert_eq!(
+            bob.welcome["peers"][0]["state"], last["state"],
+            "the snapshot contains a state that was not announced"
+        );
         bob.expect_nothing().await;
         bob.close().await;
         ada.expect("peer_left").await;

@@ -1,4 +1,4 @@
-//! R41 and R42: talks, and their listeners.
+//! R41 and R42: talks and their listeners.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ async fn r41_newcomers_of_a_talk_are_listeners() {
     act(&mut ada, json!({"action": "settings", "settings": {"talk": false, "lobby": false}})).await;
     ada.expect("lobby").await;
     assert_eq!(ada.expect("peer_joined").await["peer"]["role"], "listener");
-    // Those who are in stay what they are.
+    // Existing members keep their roles.
     bob.expect("settings").await;
     bob.expect_nothing().await;
     assert_eq!(server.join(ROOM, "Zoe").await.welcome["role"], "participant");
@@ -44,7 +44,7 @@ async fn r42_a_listener_sends_nothing_until_a_host_lets_it() {
     for client in [&mut ada, &mut zoe] {
         client.expect_nothing().await;
     }
-    // It is connected with hosts, and applies with its hand.
+    // A listener connects to hosts and raises its hand to speak.
     bob.send(json!({"type": "signal", "to": ada.id(), "data": "offer"})).await;
     assert_eq!(ada.expect("signal").await["data"], "offer");
     bob.send(json!({"type": "state", "state": {"hand": true, "mic": false}})).await;
@@ -63,7 +63,7 @@ async fn r42_a_listener_sends_nothing_until_a_host_lets_it() {
         client.expect("state").await;
     }
     bob.expect("state").await;
-    // Taken back.
+    // The host makes Bob a listener again.
     act(&mut ada, json!({"action": "role", "to": bob.id(), "role": "listener"})).await;
     for client in [&mut ada, &mut bob, &mut zoe] {
         assert_eq!(client.expect("role").await["role"], "listener");
@@ -72,7 +72,7 @@ async fn r42_a_listener_sends_nothing_until_a_host_lets_it() {
     }
     bob.send(json!({"type": "state", "state": {"mic": true}})).await;
     bob.expect_error("not_allowed").await;
-    // A way around: to come back.
+    // An attempt to bypass it by reconnecting.
     let mut again = server.connect(ROOM).await;
     let resume = bob.welcome["resume"].clone();
     again.join_with(json!({"type": "join", "name": "Bob", "resume": resume, "state": {"mic": true}})).await;
@@ -100,13 +100,13 @@ async fn r108_a_listener_puts_nothing_into_its_state_but_signs() {
         bob.send(json!({"type": "state", "state": state})).await;
         assert_eq!(bob.expect_error("not_allowed").await["re"], "state");
     }
-    // What pages show as signs, and what is off, may be said.
+    // Signs that pages show, and devices that are off, may be published.
     bob.send(json!({"type": "state", "state": {"hand": false, "recording": true, "mic": false}})).await;
     let state = ada.expect("state").await["state"].clone();
     assert_eq!(state, json!({"hand": false, "recording": true, "mic": false}));
     bob.expect("state").await;
 
-    // What it said as a participant goes with that role.
+    // State that the member published as a participant is removed with that role.
     act(&mut ada, json!({"action": "role", "to": bob.id(), "role": "participant"})).await;
     ada.expect("role").await;
     bob.expect("role").await;

@@ -1,4 +1,4 @@
-//! R71 and R72: another program is told, against one that is real and fails at first.
+//! R71 and R72: webhooks to a real receiver that fails at first.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -35,7 +35,7 @@ async fn r71_another_program_is_told_in_order() {
         (&json!({"id": bob.id(), "name": "Bob", "role": "host"}), &json!("ended"))
     );
     assert_eq!(other.expect("room_closed").await["room"], "圆桌");
-    // A join that is refused opens nothing.
+    // A rejected join does not open a room.
     let mut eve = server.connect("refused").await;
     let keys: serde_json::Map<_, _> = (0..17).map(|i| (format!("k{i}"), json!(true))).collect();
     eve.send(json!({"type": "join", "name": "Eve", "state": keys})).await;
@@ -52,7 +52,7 @@ async fn r66_of_rooms_in_which_the_way_is_tried_nobody_is_told() {
     let mut tried = server.join(trial, "path check").await;
     let second = server.join(trial, "path check").await;
     tried.expect("peer_joined").await;
-    // Nobody meets there.
+    // A trial room admits no second person.
     let mut third = server.connect(trial).await;
     third.send(json!({"type": "join", "name": "Eve"})).await;
     third.expect_error("room_full").await;
@@ -60,7 +60,7 @@ async fn r66_of_rooms_in_which_the_way_is_tried_nobody_is_told() {
     tried.expect("peer_left").await;
     leave(tried).await;
     server.metric_becomes("roundtable_rooms", 0).await;
-    // Events come in their order: what the trial had been told of would come first.
+    // Events are in order: an event about the trial would arrive first.
     let _ada = server.join("r", "Ada").await;
     assert_eq!(other.expect("room_opened").await["room"], "r");
     assert_eq!(other.expect("peer_joined").await["peer"]["name"], "Ada");
@@ -75,7 +75,7 @@ async fn r72_what_is_not_taken_is_sent_again_and_nothing_is_lost_or_doubled() {
     for kind in ["room_opened", "peer_joined", "peer_left", "room_closed"] {
         other.expect(kind).await;
     }
-    assert_eq!(other.asked.load(Ordering::Relaxed), 7, "three times in vain");
+    assert_eq!(other.asked.load(Ordering::Relaxed), 7, "the first three deliveries did not fail");
     server.metric_becomes("roundtable_webhooks_delivered_total", 4).await;
     assert_eq!(server.metric("roundtable_webhooks_dropped_total").await, 0);
 }
@@ -92,7 +92,7 @@ async fn r72_a_program_that_takes_nothing_holds_nobody_up() {
     for _ in 0..300 {
         leave(server.join("r", "Ada").await).await;
     }
-    // 1,200 events: 1,024 wait and one is on its way, the others are counted.
+    // Of 1,200 events, 1,024 are queued and one is being sent; the others are counted as dropped.
     let dropped = server.metric("roundtable_webhooks_dropped_total").await;
     assert!((174..=176).contains(&dropped), "{dropped}");
     let ended = server.shut_down();
@@ -141,7 +141,7 @@ async fn r71_a_session_that_supersedes_another_one_is_no_event() {
     for name in ["Ada", "Bob"] {
         assert_eq!(other.expect("peer_joined").await["peer"]["name"], name);
     }
-    // Nor does it hide the end.
+    // Nor is the end suppressed.
     leave(ada).await;
     assert_eq!(other.expect("peer_left").await["peer"]["name"], "Ada");
 }
@@ -156,7 +156,7 @@ async fn r72_events_of_one_room_do_not_displace_those_of_others() {
         leave(server.join("loud", "Ada").await).await;
     }
     let _eve = server.join("quiet", "Eve").await;
-    // From now on it takes events.
+    // From now on the receiver accepts events.
     other.asked.store(closed, Ordering::Relaxed);
     let mut quiet = Vec::new();
     for _ in 0..6 {
@@ -165,7 +165,7 @@ async fn r72_events_of_one_room_do_not_displace_those_of_others() {
             quiet.push(event["event"].clone());
         }
     }
-    assert_eq!(quiet, ["room_opened", "peer_joined"], "they take turns");
+    assert_eq!(quiet, ["room_opened", "peer_joined"], "the rooms did not take turns");
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn r72_short_meetings_of_many_rooms_do_not_displace_the_events_of_a_meetin
     let mut other = Receiver::start(closed).await;
     let settings = [&other.settings()[..], &[("ROUNDTABLE_ADDRESS_JOINS", "0")]].concat();
     let server = TestServer::start(&settings).await;
-    // It is on its way while nothing is taken.
+    // Its event is being sent while the receiver rejects everything.
     leave(server.join("first", "Eve").await).await;
     let mut people = Vec::new();
     for number in 0..20 {
@@ -189,7 +189,8 @@ async fn r72_short_meetings_of_many_rooms_do_not_displace_the_events_of_a_meetin
     for number in 250..500 {
         leave(server.join(&format!("short {number}"), "Eve").await).await;
     }
-    // Whole meetings went, each with its four events: 2,035 came, and 1,024 wait behind the one on its way.
+    // Whole meetings were dropped, each with its four events: 2,035 events occurred, and 1,023 are queued in addition
+    // to the one being sent.
     let dropped = server.metric("roundtable_webhooks_dropped_total").await;
     assert_eq!((dropped, server.metric("roundtable_webhooks_queued").await), (1_012, 1_023));
     other.asked.store(closed, Ordering::Relaxed);
@@ -208,7 +209,7 @@ async fn r72_short_meetings_of_many_rooms_do_not_displace_the_events_of_a_meetin
     expected.extend((0..20).map(|number| who("peer_joined", number)));
     expected.extend((0..10).map(|number| who("peer_left", number)));
     assert_eq!(board, expected);
-    // The others are whole, and the latest ones.
+    // The remaining ones are complete, and the latest.
     assert!(rooms.values().all(|events| *events == ["room_opened", "peer_joined", "peer_left", "room_closed"]));
     assert!(rooms.contains_key("first") && rooms.contains_key("short 499") && !rooms.contains_key("short 0"));
 }

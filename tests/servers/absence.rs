@@ -1,4 +1,4 @@
-//! Who loses its socket comes back at any server.
+//! Disconnected members reconnect at any server.
 
 use roundtable::cluster::local::LocalEngine;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn who_comes_back_on_another_server_gets_what_it_missed_once() {
     drop(bob);
     until(&mut ada, "link").await;
     let mut said = 0;
-    // To another server that has the room, to the first one, to one where nobody is any more, and back.
+    // At another server that has the room, at the first one, at one that has no members in it, and back again.
     for node in [&a, &b, &c, &b] {
         for _ in 0..20 {
             for client in [&mut ada, &mut eve] {
@@ -36,15 +36,15 @@ async fn who_comes_back_on_another_server_gets_what_it_missed_once() {
         assert_eq!((&answer["type"], &answer["self"], &answer["ack"]), (&json!("resumed"), &json!(id), &json!(1)));
         let (mut by_ada, mut by_eve) = (said - 20, said - 20);
         while by_ada < said || by_eve < said {
-            // The client checks that no number is left out.
+            // `Client` checks that the numbers are contiguous.
             let message = back.next_message().await.unwrap();
             if message["type"] == "signal" {
                 let count = if message["from"] == ada.id() { &mut by_ada } else { &mut by_eve };
-                assert_eq!(message["data"], *count, "once and in order");
+                assert_eq!(message["data"], *count, "lost, repeated or out of order");
                 *count += 1;
             }
         }
-        // What it says here is heard, and it is known what has arrived before.
+        // Its messages are received here, and the server knows which ones have arrived before.
         back.send(json!({"type": "broadcast", "data": "twice", "seq": 1})).await;
         back.expect_nothing_but(&["link"]).await;
         last = back.last;
@@ -62,7 +62,7 @@ async fn who_comes_while_its_old_socket_is_open_supersedes_it() {
     assert_eq!(answer["type"], "resumed");
     assert_eq!(bob.skip_to_close().await, Some(4004));
     back.send(json!({"type": "broadcast", "data": 1})).await;
-    assert_eq!(ada.expect("broadcast").await["data"], 1, "and nothing in between");
+    assert_eq!(ada.expect("broadcast").await["data"], 1, "another message in between");
 }
 
 #[tokio::test]
@@ -76,12 +76,12 @@ async fn who_comes_twice_while_its_session_is_on_its_way_gets_it_by_the_later_so
     assert_eq!(until(&mut ada, "link").await["link"], "lost");
     ada.send(json!({"type": "signal", "to": id, "data": "missed"})).await;
     ada.expect_nothing().await;
-    // Its old server says nothing for now, so that the session stays under way.
+    // Its old server does not respond for now, so that the session stays in transit.
     a.cut_off(true).await;
     let join = json!({"type": "join", "name": "Back", "resume": resume, "last_seq": last});
     let mut first = b.connect("r").await;
     first.send(join.clone()).await;
-    assert_eq!(until(&mut ada, "link").await["link"], "ok", "the room knows where it will be");
+    assert_eq!(until(&mut ada, "link").await["link"], "ok", "the member is not shown as reconnected");
     let mut second = b.connect("r").await;
     second.send(join).await;
     assert_eq!(first.expect_close().await, Some(4004));
@@ -109,7 +109,7 @@ async fn a_session_that_does_not_go_on_is_begun_afresh_with_the_reason() {
         (&json!("welcome"), &json!("resume_lost"), &bob.welcome["self"], &json!(true))
     );
     back.expect_nothing().await;
-    // What is sent before its server knows is for the stay before.
+    // Messages that are sent before their server learns of the new session belong to the old one.
     assert_eq!(until(&mut ada, "peer_joined").await["peer"]["id"], bob.welcome["self"]);
     ada.send(json!({"type": "broadcast", "data": "again"})).await;
     assert_eq!(back.expect("broadcast").await["data"], "again");
@@ -135,9 +135,9 @@ async fn a_server_that_is_drained_hands_everybody_on() {
     }
     back[0].send(json!({"type": "broadcast", "data": 1})).await;
     assert_eq!(until(&mut back[1], "broadcast").await["data"], 1);
-    // Nothing keeps the server that goes, and nothing of it is left: the room is its other server's alone.
+    // The draining server is not delayed, and leaves nothing behind: the room belongs to the other server alone.
     let address = a.ops;
-    eventually("the end", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+    eventually("the server to end", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
     b.cut_off(true).await;
     for client in &mut back {
         client.expect_nothing_but(&["link"]).await;
@@ -149,15 +149,15 @@ async fn who_waits_to_come_in_while_the_server_drains_is_sent_on() {
     let (_engine, mut a, b) = two(&[]).await;
     let mut bob = b.join("r", "Bob").await;
     let mut ada = a.connect("r").await;
-    // What it asks the engine hangs.
+    // Its request to the store hangs.
     a.cut_off(true).await;
     ada.send(json!({"type": "join", "name": "Ada"})).await;
-    eventually("that it is asked", async || metric(a.ops, "roundtable_rooms").await == 1).await;
+    eventually("the request to be sent", async || metric(a.ops, "roundtable_rooms").await == 1).await;
     a.shut_down();
     assert!(ada.expect("go_away").await["reconnect_ms"].is_u64());
     assert_eq!(ada.expect_close().await, Some(1012));
     let ada = b.join("r", "Ada").await;
-    assert_eq!(bob.expect("peer_joined").await["peer"]["id"], *ada.id(), "and nobody before");
+    assert_eq!(bob.expect("peer_joined").await["peer"]["id"], *ada.id(), "another peer joined before");
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_session_on_another_server_is_no_way_around_a_token() {
     );
     let token = keys.token(json!({"room": "r", "role": "host", "exp": later(60.0)}));
     let mut bob = b.join("r", "Bob").await;
-    // One server knows the room already, the other has to ask first.
+    // One server already has the room, and the other must request it first.
     for node in [&b, &c] {
         let mut ada = a.connect("r").await;
         ada.join_with(json!({"type": "join", "name": "Ada", "token": token})).await;
@@ -195,13 +195,13 @@ async fn who_comes_back_when_everybody_has_gone_begins_afresh_and_stays() {
         let mut ada = a.join("r", "Ada").await;
         ada.send(json!({"type": "leave"})).await;
         ada.expect_close().await;
-        eventually("an end", async || a.app.metrics.rooms.get() == 0).await;
+        eventually("the room to end", async || a.app.metrics.rooms.get() == 0).await;
         let (mut back, answer) = node.come_back("r", &ada.welcome["resume"], ada.last).await;
         assert_eq!((&answer["type"], &answer["not_resumed"]), (&json!("welcome"), &json!("resume_expired")));
         back.expect_nothing().await;
         back.send(json!({"type": "leave"})).await;
         back.expect_close().await;
-        eventually("an end", async || node.app.metrics.rooms.get() == 0).await;
+        eventually("the room to end", async || node.app.metrics.rooms.get() == 0).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The same with a real engine, as the settings name it.
+//! The same with a real Redis, configured by settings.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::rooms::until;
 use crate::common::{TestServer, eventually};
 
-/// Redis, from Debian's package, at a socket in the file system: nobody else takes that while it is away. It is killed at the end.
+/// redis-server on a Unix socket, whose path nobody else takes while it is down. Killed on drop.
 struct Redis(Child, PathBuf);
 
 impl Redis {
@@ -69,20 +69,20 @@ async fn servers_share_a_room_through_redis_which_is_killed_and_comes_back_empty
     ada.send(json!({"type": "signal", "to": bob.id(), "data": "waits"})).await;
     engine.start_again();
     assert_eq!(until(&mut ada, "degraded").await["active"], false);
-    // Either server may be there first.
+    // Either message may arrive first.
     let (mut waited, mut is_back) = (false, false);
     while !(waited && is_back) {
         let message = bob.next_message().await.expect("a message");
         waited |= message["data"] == "waits";
         is_back |= message["type"] == "degraded" && message["active"] == false;
     }
-    // Who comes back does so on either server.
+    // A member may reconnect at either server.
     let (resume, last) = (bob.welcome["resume"].clone(), bob.last);
     drop(bob);
     let mut back = a.connect("r").await;
     back.send(json!({"type": "join", "name": "Bob", "resume": resume, "last_seq": last})).await;
     back.expect("resumed").await;
-    eventually("all are here", async || a.metric("roundtable_members").await == 2).await;
+    eventually("all members to be on this server", async || a.metric("roundtable_members").await == 2).await;
     assert_eq!(b.metric("roundtable_members").await, 0);
 }
 
@@ -108,7 +108,7 @@ async fn members_of_rooms_on_several_servers_notice_nothing_of_a_full_redis() {
     for client in [&mut bob, &mut eve] {
         client.expect("peer_left").await;
     }
-    // Meetings begin, too.
+    // New rooms can be created, too.
     let mut zoe = a.join("another", "Zoe").await;
     let _max = b.join("another", "Max").await;
     zoe.expect("peer_joined").await;

@@ -1,4 +1,4 @@
-//! Servers die, and the engine goes and comes back.
+//! Servers die, and the store becomes unreachable and reachable again.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::common::several::{Node, two};
 
 #[tokio::test]
 async fn of_a_server_that_is_killed_all_are_lost_and_gone_after_the_window() {
-    // The lease lasts 6 s, and is looked at every two.
+    // The lease lasts 6 s and is checked every two.
     let (_engine, a, b) = two(&[("ROUNDTABLE_RESUME_WINDOW", "4s")]).await;
     let mut ada = a.join("r", "Ada").await;
     let mut bob = b.join("r", "Bob").await;
@@ -25,7 +25,8 @@ async fn of_a_server_that_is_killed_all_are_lost_and_gone_after_the_window() {
         lost.push(link["id"].clone());
     }
     assert_eq!((lost.contains(&bob.welcome["self"]), lost.contains(&eve.welcome["self"])), (true, true));
-    // One of them is in time: it keeps its id, and begins afresh, as what it missed is gone with the server.
+    // One of them returns in time. It keeps its ID but starts a new session, because missed messages were lost with the
+    // server.
     let (_back, answer) = a.come_back("r", &bob.welcome["resume"], bob.last).await;
     assert_eq!((&answer["not_resumed"], &answer["self"]), (&json!("resume_lost"), &bob.welcome["self"]));
     loop {
@@ -44,7 +45,7 @@ async fn without_the_engine_shared_rooms_are_degraded_and_whole_again_after_it()
     let (engine, a, b) = two(&[]).await;
     let mut ada = a.join("r", "Ada").await;
     let mut bob = b.join("r", "Bob").await;
-    // Alone: nobody notices anything.
+    // In a room that is not shared, nobody notices.
     let mut alone = a.join("alone", "Zoe").await;
     let mut with = a.join("alone", "Max").await;
     alone.expect("peer_joined").await;
@@ -64,13 +65,13 @@ async fn without_the_engine_shared_rooms_are_degraded_and_whole_again_after_it()
     alone.expect("peer_joined").await;
     late.expect_nothing().await;
     engine.set_reachable(true).await;
-    // What waited is done, before this is told or behind it.
+    // Queued changes are applied, before or after this notification.
     for (client, waited) in [(&mut ada, "state"), (&mut bob, "broadcast")] {
         let [whole, _] = until_each(client, ["degraded", waited]).await;
         assert_eq!(whole["active"], false);
     }
     alone.expect_nothing().await;
-    // An engine that has forgotten everything is told anew, by those who know.
+    // Servers restore their rooms in a store that has lost all data.
     engine.set_reachable(false).await;
     for client in [&mut ada, &mut bob] {
         assert_eq!(until(client, "degraded").await["active"], true);
@@ -105,7 +106,7 @@ async fn a_room_that_the_engine_has_lost_keeps_its_lock_whoever_comes_first() {
     let mut eve = c.connect("r").await;
     eve.send(json!({"type": "join", "name": "Eve"})).await;
     eventually("her server to have the room", async || c.app.metrics.rooms.get() == 2).await;
-    // The server that has no copy is the first to reach the engine.
+    // The server without a replica reaches the store first.
     c.cut_off(false).await;
     assert_eq!(until(&mut zoe, "degraded").await["active"], false);
     a.cut_off(false).await;
@@ -128,7 +129,7 @@ async fn who_joins_while_the_engine_is_away_is_told_to_try_again() {
     assert_eq!(ada.expect_close().await, Some(4011));
     engine.set_reachable(true).await;
     let again = tokio::time::timeout(Duration::from_secs(5), a.join("r", "Ada")).await.expect("a room");
-    assert_eq!(again.welcome["peers"], json!([]), "nobody was left behind");
+    assert_eq!(again.welcome["peers"], json!([]), "members of the old room are left");
 }
 
 #[tokio::test]
@@ -154,7 +155,7 @@ async fn a_server_that_was_cut_off_and_put_out_does_not_speak_for_who_is_gone() 
     assert_eq!(until(&mut bob, "degraded").await["active"], true);
     bob.send(json!({"type": "broadcast", "data": "from the other side"})).await;
     assert_eq!(until(&mut eve, "broadcast").await["data"], "from the other side");
-    // The others have waited for its lease, and then for the window.
+    // The others have waited for its lease, and then for the resume window.
     let (first, second) = (until(&mut ada, "peer_left").await, until(&mut ada, "peer_left").await);
     assert_ne!(first["id"], second["id"]);
     b.cut_off(false).await;
@@ -181,5 +182,5 @@ async fn rooms_that_could_not_begin_leave_nothing() {
         client.send(json!({"type": "join", "name": "Ada"})).await;
         client.close().await;
     }
-    eventually("an end", async || a.app.metrics.rooms.get() == 0).await;
+    eventually("the room to end", async || a.app.metrics.rooms.get() == 0).await;
 }

@@ -1,4 +1,4 @@
-//! What is known at one server is told by it, or to it, whatever becomes of the others.
+//! Leaving and webhooks across servers, even if other servers fail.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ async fn a_goodbye_reaches_the_room_from_a_server_that_does_not_have_it() {
     assert_eq!((&left["id"], &left["reason"]), (&bob.welcome["self"], &json!("left")));
     assert_eq!(bob.skip_to_close().await, Some(1000));
     assert_eq!(goodbye().await["data"]["left"], false);
-    // It is in the room no more, nor in one that there is not.
+    // Nobody can leave a room that has ended, either.
     let nobody = a.join("s", "Eve").await;
     let body = json!({"room": "s", "resume": nobody.welcome["resume"]}).to_string();
     nobody.close().await;
-    eventually("an end", async || a.app.metrics.rooms.get() == 1).await;
+    eventually("the room to end", async || a.app.metrics.rooms.get() == 1).await;
     assert_eq!(post(b.address, "/signal-api/v1/leave", &body).await.json()["data"]["left"], false);
-    eventually("an end", async || b.app.metrics.rooms.get() == 0).await;
+    eventually("the room to end", async || b.app.metrics.rooms.get() == 0).await;
 }
 
 #[tokio::test]
@@ -72,14 +72,14 @@ async fn what_a_server_that_died_has_not_told_is_told_by_the_next_one() {
     }
     assert_eq!(told.len(), 3);
     a.kill();
-    // The one that tells is dead, and nobody knows it yet.
+    // The server that reports events is dead, which nobody has noticed yet.
     let eve = b.join("r", "Eve").await;
     until(&mut bob, "link").await;
     loop {
         let event = receiver.expect("peer_joined").await;
         let before = told.insert(event["id"].as_str().unwrap().to_owned(), event.clone());
         match before {
-            // Once more, and the same.
+            // The repeated event is equal.
             Some(before) => assert_eq!(before["peer"], event["peer"]),
             None => {
                 assert_eq!(event["peer"]["id"], eve.id());
@@ -87,7 +87,7 @@ async fn what_a_server_that_died_has_not_told_is_told_by_the_next_one() {
             }
         }
     }
-    // By one of the two alone, and no other that is there now.
+    // Reported by only one of the two remaining servers, and not by the new one.
     let late = c.join("r", "Late").await;
     assert_eq!(receiver.expect("peer_joined").await["peer"]["id"], late.id());
     ada.drain().await;

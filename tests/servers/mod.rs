@@ -1,5 +1,5 @@
-//! Several servers in one process, over real sockets, with an engine between them: what clients on different servers
-//! see of one room.
+//! Several servers in one process with a store between them, over real sockets: what clients on different servers see
+//! of one room.
 
 mod absence;
 mod engine;

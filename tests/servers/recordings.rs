@@ -1,4 +1,4 @@
-//! Several servers have one folder of recordings: each of them goes on with any, wherever its host is.
+//! Several servers share one recordings directory: each can continue any recording, wherever its host is.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ async fn sharing(folder: &Folder) -> (LocalEngine, Node, Node) {
     two(&keeping(folder)).await
 }
 
-/// Waits until somebody's state says that it records, or no more.
+/// Waits until the host's state shows that a recording is uploaded, or that it has ended.
 async fn sees(client: &mut Client, host: &Client, on: bool) {
     loop {
         let told = until(client, "state").await;
@@ -53,7 +53,7 @@ async fn each_server_goes_on_with_a_recording_lists_it_and_gives_it() {
     for (at, upload) in [&at_a, &at_b, &at_b, &at_a].into_iter().enumerate() {
         assert_eq!(upload.put_well(at * 100, media(at * 100, at * 100 + 100)).await, at * 100 + 100);
     }
-    assert_eq!(at_b.put_well(300, media(300, 400)).await, 400, "it is there already");
+    assert_eq!(at_b.put_well(300, media(300, 400)).await, 400, "the piece was not stored");
     assert_refused(&at_b.put(401, b"x").await, 409, "OFFSET_INVALID");
     assert_eq!(recordings(&b).await[0]["bytes"], 400);
     assert_eq!(recordings(&a).await, recordings(&b).await);
@@ -82,7 +82,7 @@ async fn r87_no_state_of_a_host_hides_a_recording_on_several_servers() {
     let mut eve = b.join("r", "Eve").await;
     let upload = Upload::new(a.address, "r", &ada).await;
     sees(&mut eve, &ada, true).await;
-    // She returns to a room that has begun again, with as many keys as a state may have.
+    // She returns to a room that was created again, with the maximum number of state keys.
     let resume = ada.welcome["resume"].clone();
     for client in [&mut ada, &mut eve] {
         client.send(json!({"type": "leave"})).await;
@@ -111,7 +111,7 @@ async fn r87_a_server_with_a_folder_of_its_own_leaves_the_signs_of_others() {
     let mut eve = b.join("r", "Eve").await;
     let at_b = Upload::new(b.address, "r", &ada).await;
     sees(&mut eve, &ada, true).await;
-    // That server looks at its own folder, and ends there what is silent.
+    // That server sweeps its own directory and ends an idle recording there.
     let zoe = a.join("other", "Zoe").await;
     let mut bob = a.join("other", "Bob").await;
     let _silent = Upload::new(a.address, "other", &zoe).await;
@@ -122,7 +122,7 @@ async fn r87_a_server_with_a_folder_of_its_own_leaves_the_signs_of_others() {
     at_a.call("POST", "/finish", "").await;
     eve.send(json!({"type": "sync"})).await;
     let roster = eve.next_message().await.unwrap();
-    assert_eq!(roster["type"], "roster", "the sign stays all the time");
+    assert_eq!(roster["type"], "roster", "the marker has changed");
     assert_eq!(roster["peers"][0]["state"], json!({"recording": "server"}));
     at_b.put_well(0, media(0, 100)).await;
     at_b.call("POST", "/finish", "").await;
@@ -135,24 +135,24 @@ async fn a_server_that_does_not_have_the_room_tells_it_and_keeps_to_its_hosts() 
     let (_engine, a, b) = sharing(&folder).await;
     let ada = a.join("r", "Ada").await;
     let mut eve = a.join("r", "Eve").await;
-    // As by a balancer that leads this room to a server again that is back.
+    // As if a load balancer forwarded this room to a server that has come back.
     assert_refused(&begin(b.address, "r", &eve.welcome["resume"]).await, 403, "HOSTS_ONLY");
     let upload = Upload::new(b.address, "r", &ada).await;
     sees(&mut eve, &ada, true).await;
     upload.put_well(0, media(0, 100)).await;
-    eventually("the visit's end", async || b.app.metrics.rooms.get() == 0).await;
-    // The server that has the room tells it of the end.
+    eventually("the request's temporary room to end", async || b.app.metrics.rooms.get() == 0).await;
+    // This server notifies the one that has the room of the end.
     assert_eq!(length(&upload.call("POST", "/finish", "").await), 100);
     sees(&mut eve, &ada, false).await;
 
-    // Another one at either server ends it: a host makes one at a time.
+    // Another recording at either server ends it, because a host has one at a time.
     let first = Upload::new(b.address, "r", &ada).await;
     first.put_well(0, media(0, 10)).await;
     let second = Upload::new(a.address, "r", &ada).await;
     assert_refused(&first.put(10, b"x").await, 409, "RECORDING_OVER");
     assert_eq!(second.put_well(0, media(0, 10)).await, 10);
 
-    // A stay that is over.
+    // A session that has ended.
     let resume = ada.welcome["resume"].clone();
     ada.close().await;
     until(&mut eve, "peer_left").await;
@@ -212,17 +212,17 @@ fn a_recording_waits_for_its_host_and_its_pieces_wherever_they_are_seen() {
         store.sweep(now, |_| presence).unwrap();
         store.over().len()
     };
-    // Its host is at the one, its pieces come to the other.
+    // One server sees its host, and the other one its pieces.
     for minute in 1..10 {
         let now = after(60 * minute);
         b.append(&id, minute - 1, &media(minute as usize - 1, minute as usize), now).unwrap();
         assert_eq!(a.sweep(now, |_| HostPresence::Host).unwrap().len(), 1, "{minute}");
         assert_eq!(over(&b, now, false), 0, "{minute}");
     }
-    // Nobody sees its host any more.
+    // No server sees its host any more.
     b.append(&id, 9, &media(9, 10), after(690)).unwrap();
     assert_eq!(over(&b, after(690), false), 1);
-    // The other one hears of it, once.
+    // The other server is notified once.
     assert_eq!(over(&a, after(691), true), 1);
     assert_eq!(over(&a, after(692), true), 0);
 }

@@ -1,4 +1,4 @@
-//! One room, decided once.
+//! Decisions in a room on several servers.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::common::http::ask;
 use crate::common::several::{Node, two};
 use crate::common::{eventually, metric, within};
 
-/// The roster as a client that asks for it sees it, with itself.
+/// Requests the roster, and returns its version with all IDs including the client's own.
 async fn roster(client: &mut Client) -> (u64, Vec<String>) {
     client.send(json!({"type": "sync"})).await;
     loop {
@@ -20,21 +20,21 @@ async fn roster(client: &mut Client) -> (u64, Vec<String>) {
     }
 }
 
-/// Waits for a message of this type, whatever comes before it.
+/// Skips messages until one has this type.
 pub async fn until(client: &mut Client, kind: &str) -> Value {
     loop {
-        let message = client.next_message().await.unwrap_or_else(|| panic!("{kind} was expected, not the end"));
+        let message = client.next_message().await.unwrap_or_else(|| panic!("expected {kind}, not the end"));
         if message["type"] == kind {
             return message;
         }
     }
 }
 
-/// Waits for one of each kind, in whichever order they come.
+/// Waits for one message of each type, in any order.
 pub async fn until_each<const N: usize>(client: &mut Client, kinds: [&str; N]) -> [Value; N] {
     let mut found = kinds.map(|_| Value::Null);
     while found.iter().any(Value::is_null) {
-        let message = client.next_message().await.unwrap_or_else(|| panic!("{kinds:?} were expected, not the end"));
+        let message = client.next_message().await.unwrap_or_else(|| panic!("expected {kinds:?}, not the end"));
         if let Some(at) = kinds.iter().position(|kind| message["type"] == *kind) {
             found[at] = message;
         }
@@ -87,12 +87,12 @@ async fn two_who_come_first_at_once_have_one_host_and_one_roster() {
             .collect();
         for (own, others) in [(ada.id(), by_ada), (bob.id(), by_bob), (eve.id(), by_eve)] {
             let expected: Vec<_> = all.iter().filter(|id| *id != own).cloned().collect();
-            assert_eq!(others, expected, "the order in which they came");
+            assert_eq!(others, expected, "not in the order of joining");
         }
     }
 }
 
-/// A room that is set so, and that a member on each server has left: Ada, its host, the last one.
+/// Creates a room with this setting, which a member on each server leaves; its host Ada is the last one.
 async fn deserted(a: &Node, b: &Node, setting: &str) -> Value {
     let (mut ada, mut bob) = (a.join("r", "Ada").await, b.join("r", "Bob").await);
     until(&mut ada, "peer_joined").await;
@@ -147,7 +147,11 @@ async fn frames_and_states_go_across() {
     while signals < 200 || broadcasts < 200 {
         let message = bob.next_message().await.unwrap();
         let (count, from) = if message["type"] == "signal" { (&mut signals, &ada) } else { (&mut broadcasts, &eve) };
-        assert_eq!((&message["data"], &message["from"]), (&json!(*count), &json!(from.id())), "once and in order");
+        assert_eq!(
+            (&message["data"], &message["from"]),
+            (&json!(*count), &json!(from.id())),
+            "lost, repeated or out of order"
+        );
         *count += 1;
     }
     bob.send(json!({"type": "state", "state": {"mic": true}})).await;
@@ -163,7 +167,7 @@ async fn hosts_decide_for_all_servers() {
     let (_engine, a, b) = two(&[]).await;
     let mut ada = a.join("r", "Ada").await;
     let mut bob = b.join("r", "Bob").await;
-    // Refused when it is decided, by the message's type and ref.
+    // Rejected when it is ordered, with the message's type and `ref`.
     bob.send(json!({"type": "moderate", "action": "settings", "settings": {"locked": true}, "ref": "x", "seq": 1}))
         .await;
     let error = until(&mut bob, "error").await;
@@ -184,7 +188,7 @@ async fn hosts_decide_for_all_servers() {
     assert_eq!((&answer["code"], late.expect_close().await), (&json!("room_locked"), Some(4006)));
     ada.send(json!({"type": "moderate", "action": "remove", "to": bob.id()})).await;
     assert_eq!(bob.skip_to_close().await, Some(4008));
-    // Nowhere does its secret open a door again.
+    // Its secret is rejected by every server.
     for node in [&a, &b] {
         let mut back = node.connect("r").await;
         back.send(json!({"type": "join", "name": "Bob", "resume": bob.welcome["resume"]})).await;
@@ -202,13 +206,13 @@ async fn who_was_removed_is_known_to_a_server_that_gets_the_room_later() {
     until(&mut ada, "peer_joined").await;
     ada.send(json!({"type": "moderate", "action": "remove", "to": bob.id()})).await;
     assert_eq!(bob.skip_to_close().await, Some(4008));
-    // One gets the room now, and has it for itself soon.
+    // One server receives the room now, and is soon the only one that has it.
     let mut eve = b.join("r", "Eve").await;
     ada.send(json!({"type": "leave"})).await;
     assert_eq!(ada.skip_to_close().await, Some(1000));
     assert_eq!(until(&mut eve, "role").await["role"], "host");
-    eventually("an end", async || a.app.metrics.rooms.get() == 0).await;
-    // The other gets it by this very attempt.
+    eventually("the room to end", async || a.app.metrics.rooms.get() == 0).await;
+    // The other server receives it because of this attempt.
     for node in [&b, &c] {
         for last in [None, Some(bob.last)] {
             let mut back = node.connect("r").await;
@@ -216,7 +220,7 @@ async fn who_was_removed_is_known_to_a_server_that_gets_the_room_later() {
             assert_eq!(within("a close", back.skip_to_close()).await, Some(4008));
         }
     }
-    // Nobody has seen him come.
+    // His attempts were not announced.
     eve.expect_nothing().await;
 }
 
@@ -264,7 +268,7 @@ async fn who_hangs_up_before_there_is_an_answer_leaves_nobody() {
     let mut eve = b.connect("r").await;
     eve.send(json!({"type": "join", "name": "Eve"})).await;
     eve.close().await;
-    eventually("an end", async || b.app.metrics.sockets.get() == 1).await;
+    eventually("the room to end", async || b.app.metrics.sockets.get() == 1).await;
     engine.set_reachable(true).await;
     assert_eq!(ada.expect("degraded").await["active"], false);
     bob.send(json!({"type": "state", "state": {"mic": true}})).await;

@@ -1,4 +1,4 @@
-//! Tokens for one person (R100, R101), where a room is on several servers.
+//! Tokens for one person (R100, R101) in a room on several servers.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn r61_a_token_of_somebody_on_another_server_does_not_renew() {
     ada.send(bobs.clone()).await;
     assert_eq!(ada.expect_error("token_in_use").await["re"], "renew");
     ada.expect_nothing().await;
-    // Her own still renews, and says for how long.
+    // Her own token can be renewed, and the response has its remaining validity.
     ada.send(json!({"type": "renew", "token": token("ada", "participant", 700.0), "ref": 7})).await;
     let renewed = ada.expect("renewed").await;
     assert_eq!(renewed["ref"], 7);

@@ -1,4 +1,4 @@
-//! A client that does what docs/PROTOCOL.md says, and remembers all that it has said and heard.
+//! Client that follows docs/PROTOCOL.md and records all messages that it sends and receives.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,11 +13,11 @@ use crate::messages::{Message, Said, View, is_documented_error};
 use crate::network::End;
 use crate::world::{WINDOW, World, clock};
 
-/// After so many messages the server is told that they have come.
+/// Messages after which the client acknowledges.
 const ACK_MESSAGES: u64 = 12;
-/// What a client that behaves may be told. Others are documented, and would be its own fault or the server's.
+/// Errors that a well-behaved client may receive. All others would be its own fault or the server's.
 const ERRORS: [&str; 4] = ["peer_not_found", "not_allowed", "room_full", "room_locked"];
-/// And where tokens are asked for.
+/// Additional errors if tokens are required.
 const OF_TOKENS: [&str; 3] = ["token_expired", "token_invalid", "token_wrong_room"];
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,16 +28,16 @@ pub enum Standing {
     In,
 }
 
-/// What a `join` shows.
+/// Invalid credentials of a `join`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Shown {
-    /// A secret that no server has made for this room.
+    /// A resume secret that no server has issued for this room.
     forged: bool,
-    /// A token that is not good.
+    /// An invalid token.
     bad_token: bool,
 }
 
-/// One stay in a room: all that was said and heard from one `welcome` to the next.
+/// All messages sent and received in one session, from one `welcome` to the next.
 #[derive(Debug)]
 pub struct Stay {
     pub number: usize,
@@ -50,9 +50,9 @@ pub struct Stay {
 #[derive(Debug)]
 pub struct Sent {
     pub n: u64,
-    /// To whom; `None` is everybody else.
+    /// Recipient; `None` for everybody else.
     pub to: Option<String>,
-    /// Who was there, as far as the sender knew, and since when.
+    /// Peers that the sender knew, with the roster version since which it knew each.
     pub seen: Vec<(String, u64)>,
     pub refused: bool,
 }
@@ -61,38 +61,39 @@ pub struct Sent {
 pub struct Client {
     pub index: usize,
     pub room: RoomName,
-    /// Numbers, acknowledges and resumes. A plain one does nothing of it.
+    /// Numbers and acknowledges messages and resumes sessions. A simple client does nothing of this.
     pub resumes: bool,
     pub random: fastrand::Rng,
-    /// Shows now and then a secret or a token that is not good.
+    /// Presents an invalid secret or token at times.
     pub bold: bool,
     pub standing: Standing,
     pub id: String,
     secret: String,
-    /// Of the stay before this one, under the same id.
+    /// Secret of the previous session with the same ID.
     earlier: Option<String>,
-    /// What the last `join` has shown.
+    /// Invalid credentials of the last `join`.
     shown: Shown,
-    /// It has come back by the secret of an earlier stay, which ends the present one: perhaps without being told.
+    /// The client joined with the secret of an earlier session, which ends the current one, possibly without
+    /// notification.
     ended: bool,
-    /// When the tokens end that were shown in this stay, and are good.
+    /// Expiry of each valid token that was presented in this session.
     tokens: Vec<SystemTime>,
     pub view: View,
     pub stays: Vec<Stay>,
-    /// That the session of the last stay may be gone on with.
+    /// The latest session may be resumed.
     goes_on: bool,
     last: u64,
     acknowledged: u64,
     number: u64,
     arrived: u64,
     pub unacknowledged: VecDeque<(u64, String)>,
-    /// When anything was heard last, and which server that was.
+    /// Time of the last message, and the server that sent it.
     heard_at: Instant,
     server: usize,
-    /// With which server the present connection is.
+    /// Server of the current connection.
     joins: usize,
     asked_to_go_on: bool,
-    /// How often its server has answered that it lives.
+    /// Number of pongs from the server.
     pub pongs: usize,
 }
 
@@ -129,8 +130,8 @@ impl Client {
         client
     }
 
-    /// Is somebody else from now on. The secret makes the id this seed's and not the server's, so that a run can
-    /// be repeated; it is of a stay that never was.
+    /// Makes the client a new person. The secret makes the ID depend on the seed instead of the server, so that a run
+    /// can be repeated. It belongs to a session that never existed.
     pub fn become_new(&mut self, world: &World) {
         let mut bytes = [0; PeerId::LEN];
         self.random.fill(&mut bytes);
@@ -141,15 +142,15 @@ impl Client {
         self.forget();
     }
 
-    /// Will not go on with its session.
+    /// Gives up the session.
     pub fn forget(&mut self) {
         self.goes_on = false;
         self.standing = Standing::Out;
     }
 
-    /// The number of the present stay, as the server knows it, and whose it is.
+    /// Returns the ID and the number of the current session, as the server knows it.
     pub fn own_stay(&self, world: &World) -> (PeerId, u64) {
-        world.key.check(&self.room, &self.secret).expect("a good secret")
+        world.key.check(&self.room, &self.secret).expect("a valid secret")
     }
 
     pub fn join(&mut self, end: &End, settings: Option<Value>, world: &World) {
@@ -173,11 +174,11 @@ impl Client {
         end.send(&frames::text(&join.to_string()));
     }
 
-    /// Mostly one's own; else one that is forged, or of an earlier stay. (Where there is a lobby nobody forges: who waits
-    /// is not told under which id.)
+    /// Chooses mostly the client's own secret, otherwise a forged or an earlier one. Secrets are not forged if there is
+    /// a lobby, because a client in the lobby does not learn its ID.
     fn choose_secret(&mut self, world: &World) -> String {
         let dice = if self.bold { self.random.u8(0..40) } else { u8::MAX };
-        let (id, stay) = world.key.check(&self.room, &self.secret).expect("a good secret");
+        let (id, stay) = world.key.check(&self.room, &self.secret).expect("a valid secret");
         let other = RoomName::new("another").expect("a name");
         let forged = match dice {
             0 => world.key.issue(&other, id, stay),
@@ -201,7 +202,7 @@ impl Client {
         forged
     }
 
-    /// A token, and whether it is good. Some are good for a short while.
+    /// Returns a token, and whether it is valid. Some are valid for a short time.
     fn token(&mut self, world: &World) -> (String, bool) {
         let dice = if self.bold { self.random.u8(0..20) } else { u8::MAX };
         let mut left = Duration::from_secs(600);
@@ -223,12 +224,12 @@ impl Client {
         (world.keys.as_ref().expect("keys").token_of(kid, claims), is_good)
     }
 
-    /// Whether one of its tokens may still be good.
+    /// Returns whether one of its tokens may still be valid.
     pub fn may_be_in(&self, world: &World) -> bool {
         world.keys.is_none() || self.tokens.iter().any(|until| *until > clock())
     }
 
-    /// Says something that counts; who is cut off says it when it is back.
+    /// Sends a numbered message. A disconnected client sends it after the reconnect.
     pub fn say(&mut self, end: &End, mut message: Value) {
         if self.resumes {
             self.number += 1;
@@ -247,7 +248,7 @@ impl Client {
         }
     }
 
-    /// Says it to one other, or to all.
+    /// Sends a message to one peer, or to all.
     pub fn tell(&mut self, end: &End, to: Option<String>) {
         let seen = self.view.peers.iter().map(|(id, peer)| (id.clone(), peer.since)).collect();
         let stay = self.stays.last_mut().expect("a stay");
@@ -262,7 +263,7 @@ impl Client {
         self.say(end, message);
     }
 
-    /// Says again what the server has not said to have.
+    /// Sends all messages again that the server has not acknowledged.
     pub fn say_again(&mut self, end: &End) {
         for (_, text) in &self.unacknowledged {
             end.send(&frames::text(text));
@@ -276,11 +277,11 @@ impl Client {
         }
     }
 
-    /// Takes a message; `true` where the client is in now and was not before.
+    /// Processes a message.
     pub fn receive(&mut self, message: Message, end: &End, world: &World) {
         if let Some(seq) = message.seq {
             assert_eq!(self.standing, Standing::In, "R15: {message:?}");
-            assert_eq!(seq, self.last + 1, "R47: in order, once, without a gap: {message:?}");
+            assert_eq!(seq, self.last + 1, "R47: not the next number: {message:?}");
             self.last = seq;
         }
         let came_after = self.heard_at.elapsed();
@@ -321,15 +322,15 @@ impl Client {
 
     fn begin(&mut self, message: Message, came_after: Duration, world: &World) {
         assert!(matches!(self.standing, Standing::Joining | Standing::Waiting), "welcomed twice");
-        assert!(!self.shown.bad_token, "R58: by a token that is not good");
+        assert!(!self.shown.bad_token, "R58: joined with an invalid token");
         let own = message.own.as_deref().expect("an id");
         if self.shown.forged {
             assert_eq!(message.not_resumed.as_deref(), Some("resume_invalid"), "R54");
-            assert_ne!(own, self.id, "R11: by a secret that is not good");
+            assert_ne!(own, self.id, "R11: the ID of a forged secret");
             self.id = own.to_owned();
             self.earlier = None;
         } else {
-            assert_eq!(own, self.id, "R11: the id of the secret");
+            assert_eq!(own, self.id, "R11: not the ID of the secret");
             self.earlier = Some(self.secret.clone());
         }
         if self.asked_to_go_on {
@@ -338,7 +339,7 @@ impl Client {
             let restarted = self.joins != self.server;
             let token_ended = self.tokens.iter().any(|until| *until <= clock());
             let excused = late || restarted || token_ended || world.may_lose_sessions();
-            assert!(excused || self.shown.forged || self.ended, "R53: back in time, and yet {why}");
+            assert!(excused || self.shown.forged || self.ended, "R53: not resumed in time: {why}");
         }
         self.tokens.drain(..self.tokens.len().saturating_sub(1));
         self.ended = false;
@@ -349,7 +350,7 @@ impl Client {
         self.unacknowledged.clear();
         self.goes_on = true;
         self.view = View::of(message);
-        assert!(!self.view.peers.contains_key(&self.id), "one is not one's own peer");
+        assert!(!self.view.peers.contains_key(&self.id), "the client is its own peer");
         let (number, since) = (world.next_stay(), self.view.version);
         self.stays.push(Stay { number, id: self.id.clone(), since, sent: Vec::new(), heard: Vec::new() });
     }
@@ -363,7 +364,7 @@ impl Client {
     fn hear(&mut self, message: &Message) {
         let Said { stay, n } = message.data.expect("what a client said");
         let from = message.from.as_ref().expect("a sender");
-        assert!(self.view.peers.contains_key(from), "R15: of somebody who is not there: {message:?}");
+        assert!(self.view.peers.contains_key(from), "R15: from an unknown peer: {message:?}");
         let own = self.stays.last_mut().expect("a stay");
         own.heard.push((stay, n));
     }

@@ -1,4 +1,4 @@
-//! One conversation with all that a session has to carry over, cut at each byte of each of its connections, in both
+//! One conversation that uses everything a session preserves, cut at each byte of each of its connections, in both
 //! directions and in three ways.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::network::{Cut, End, Weather};
 use crate::world::{Rules, World};
 use crate::{checks, fails, in_virtual_time};
 
-/// Which connection ends where: whose, its how manyth, and how.
+/// Position of a cut: client, index of its connection, and kind of cut.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     who: usize,
@@ -21,7 +21,7 @@ struct Place {
     cut: Cut,
 }
 
-/// Two who talk, and what they talk over.
+/// Two clients and their connections.
 struct Talk {
     world: std::sync::Arc<World>,
     place: Option<Place>,
@@ -33,7 +33,7 @@ struct Side {
     end: End,
     arrived: Vec<u8>,
     connections: usize,
-    /// What has passed over each connection, up and down.
+    /// Bytes that have passed each connection, up and down.
     passed: Vec<[usize; 2]>,
 }
 
@@ -65,7 +65,7 @@ impl Talk {
         Self { world, place, pair }
     }
 
-    /// Opens the next connection of somebody, and joins.
+    /// Opens a client's next connection and joins.
     fn connect(&mut self, who: usize) {
         let side = &mut self.pair[who];
         let cut = self.place.filter(|place| place.who == who && place.connection == side.connections);
@@ -78,7 +78,7 @@ impl Talk {
         side.client.join(&side.end, None, &self.world);
     }
 
-    /// Takes what comes in some time. Who is cut off comes back at once.
+    /// Processes messages for some time. A disconnected client reconnects immediately.
     async fn pass(&mut self, time: Duration) {
         let until = Instant::now() + time;
         loop {
@@ -107,7 +107,7 @@ impl Talk {
         }
     }
 
-    /// Waits until somebody is in; who hears nothing gives its connection up.
+    /// Waits until a client is in. A client that receives nothing gives up its connection.
     async fn be_in(&mut self, who: usize) {
         for _ in 0..5 {
             self.pass(20 * STEP).await;
@@ -117,7 +117,7 @@ impl Talk {
             self.pair[who].client.standing = Standing::Out;
             self.connect(who);
         }
-        panic!("{who} does not come in");
+        panic!("client {who} cannot join");
     }
 
     fn tell(&mut self, who: usize, directly: bool) {
@@ -126,10 +126,10 @@ impl Talk {
         side.client.tell(&side.end, to);
     }
 
-    /// Whether both have a server that answers, and that has said to have everything.
+    /// Returns whether both clients have a server that responds and that has acknowledged everything.
     async fn is_quiet(&mut self) -> bool {
         let mut quiet = true;
-        // The server acknowledges by then, and what is left of old connections is gone.
+        // Long enough for the server's acknowledgements, and for the end of old connections.
         self.pass(Duration::from_secs(3)).await;
         for who in [0, 1] {
             let side = &mut self.pair[who];
@@ -168,7 +168,7 @@ impl Talk {
             let side = &mut self.pair[round % 2];
             side.client.say(&side.end, json!({"type": "sync"}));
             side.client.acknowledge(&side.end);
-            // Each comes once on another connection while the first one still is there.
+            // Each client opens a second connection once, while the first one still exists.
             if round < 2 {
                 self.tell(round, false);
                 self.pair[round].client.standing = Standing::Out;
@@ -177,17 +177,17 @@ impl Talk {
             }
             self.pass(3 * STEP).await;
         }
-        // Who does not get an answer was cut off and has not been told.
+        // A client without a response was cut off without notification.
         while !self.is_quiet().await {}
         for side in &mut self.pair {
             side.passed.push(side.end.passed());
-            assert_eq!(side.client.stays.len(), 1, "one stay, over all connections");
+            assert_eq!(side.client.stays.len(), 1, "more than one session over all connections");
         }
         let clients = [&self.pair[0].client, &self.pair[1].client];
         checks::quiet(&self.world, &[clients[0].room.clone()], &clients);
         for (from, to) in [(0, 1), (1, 0)] {
             let said = clients[from].stays[0].sent.len();
-            assert_eq!(clients[to].stays[0].heard.len(), said, "all of it");
+            assert_eq!(clients[to].stays[0].heard.len(), said, "not all messages were received");
         }
         self.pair.map(|side| side.passed)
     }
@@ -210,7 +210,7 @@ fn a_cut_at_any_byte_of_a_conversation_loses_nothing() {
     for (who, connections) in whole.iter().enumerate() {
         assert!(connections.len() >= 2, "{connections:?}");
         for (connection, passed) in connections.iter().enumerate() {
-            assert!(passed.iter().all(|bytes| *bytes > 300), "too little to cut: {connections:?}");
+            assert!(passed.iter().all(|bytes| *bytes > 300), "too few bytes to cut: {connections:?}");
             for (up, bytes) in [(true, passed[0]), (false, passed[1])] {
                 for after in 0..bytes {
                     let mut add = |cut| places.push(Place { who, connection, cut });

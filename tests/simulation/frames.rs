@@ -1,15 +1,15 @@
-//! The few lines of RFC 6455 that a client needs.
+//! The subset of RFC 6455 that a client needs.
 
-/// What a server sends.
+/// Frame of the server.
 #[derive(Debug)]
 pub enum Frame {
     Text(String),
     Ping,
-    /// The code, if there is one.
+    /// Close code, if there is one.
     Close(Option<u16>),
 }
 
-/// A frame of a client. Its mask is zero, so that failures can be read.
+/// Builds a client frame. Its mask is zero, so that failures are readable.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode];
     match payload.len() {
@@ -36,10 +36,10 @@ pub fn close(code: u16) -> Vec<u8> {
     frame(0x8, &code.to_be_bytes())
 }
 
-/// Takes the first whole frame off what has come.
+/// Takes the first complete frame off the received bytes.
 pub fn take(arrived: &mut Vec<u8>) -> Option<Frame> {
     let (header, len) = match arrived[..] {
-        [_, 127, ..] => panic!("no message of these tests is that long"),
+        [_, 127, ..] => panic!("a message is longer than those of these tests"),
         [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
         [_, len @ 0..=125, ..] => (2, usize::from(len)),
         _ => return None,
@@ -53,7 +53,7 @@ pub fn take(arrived: &mut Vec<u8>) -> Option<Frame> {
         0x81 => Frame::Text(String::from_utf8(payload.to_vec()).expect("UTF-8")),
         0x89 => Frame::Ping,
         0x88 => Frame::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))),
-        // A pong: nobody asks for one here.
-        other => panic!("an unexpected opcode {other:x}"),
+        // This includes pongs, which these clients never request.
+        other => panic!("unexpected opcode {other:x}"),
     })
 }

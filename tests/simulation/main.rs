@@ -1,8 +1,7 @@
-//! One server and its clients on a network and in a time that are made up, by the dice of a seed: cuts, delays,
-//! silence, doubles, restarts. From the upgrade of a WebSocket on the server is the real one; a seed does the same
-//! each time.
+//! Deterministic simulation of one server and its clients, with a simulated network and virtual time derived from a
+//! seed: cuts, delays, silence, duplicates, restarts. From the WebSocket upgrade on, the server's code is the real one.
 //!
-//! `SIM_SEED=123 cargo test --test simulation` runs one seed, `SIM_SEEDS=1000000` as many.
+//! `SIM_SEED=123 cargo test --test simulation` runs one seed, and `SIM_SEEDS=1000000` runs this number of them.
 
 mod checks;
 mod client;
@@ -30,7 +29,7 @@ use world::{FULLEST, Phase, Rules, SETTLED, World};
 
 const SEEDS: u64 = 10_000;
 
-/// Runs a future in a time of its own. All dice of the server are this seed's too.
+/// Runs a future in virtual time. All randomness of the server is derived from the seed, too.
 fn in_virtual_time<T>(seed: u64, future: impl Future<Output = T>) -> T {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -49,7 +48,7 @@ fn rules(random: &mut fastrand::Rng) -> Rules {
     }
 }
 
-/// One seed, and the digest of what everybody has received.
+/// Runs one seed. Returns the digest of everything that the clients have received.
 async fn storm(seed: u64) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let rules = rules(&mut random);
@@ -67,11 +66,11 @@ async fn storm(seed: u64) -> u64 {
     }
     for _ in 0..rules.restarts {
         sleep(Duration::from_millis(random.u64(100..2_000))).await;
-        // In which order rooms are told is a matter of dice that no seed has.
+        // The order in which a draining server notifies its rooms does not depend on the seed.
         if rules.rooms == 1 && random.bool() {
             world.drain();
             sleep(Duration::from_millis(random.u64(1..1_500))).await;
-            // Who comes back to it too early is not let in, and who was lost is not kept.
+            // Clients that reconnect too early are rejected, and disconnected members are dropped.
             world.with_app(checks::nobody);
         }
         world.kill();
@@ -83,14 +82,14 @@ async fn storm(seed: u64) -> u64 {
         phase.send_replace(next);
         sleep(SETTLED).await;
         for life in lives.extract_if(.., |life| life.is_finished()) {
-            life.await.expect("a client that is content");
+            life.await.expect("a client without failures");
         }
         if next == Phase::Calm {
             let clients: Vec<_> = clients.iter().map(|client| client.lock().unwrap()).collect();
             checks::quiet(&world, &rooms, &clients.iter().map(|client| &**client).collect::<Vec<_>>());
         }
     }
-    assert!(lives.is_empty(), "everybody has left");
+    assert!(lives.is_empty(), "a client has not left");
     checks::empty(&world);
     world.trace()
 }
@@ -99,7 +98,7 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Runs jobs on all processors; which of them fail.
+/// Runs jobs on all processors. Returns the first one that failed.
 fn fails<T: Sync>(jobs: &[T], run: impl Fn(&T) + Sync) -> Option<&T> {
     let next = AtomicU64::new(0);
     let failed = AtomicU64::new(u64::MAX);
@@ -129,12 +128,12 @@ fn whatever_the_network_does_nothing_is_lost_and_nobody_stays_behind() {
     let begin = Instant::now();
     let failed = fails(&seeds, |seed| _ = in_virtual_time(*seed, storm(*seed)));
     if let Some(seed) = failed {
-        panic!("seed {seed} fails. Once more, alone: SIM_SEED={seed} cargo test --test simulation whatever");
+        panic!("seed {seed} fails. To repeat it: SIM_SEED={seed} cargo test --test simulation whatever");
     }
     println!("{} seeds in {:?}", seeds.len(), begin.elapsed());
-    // The bound of what waits where little is kept: a bound that nobody comes near would prove nothing.
+    // Shows that the limits of small queues were approached; otherwise the checks of them would prove nothing.
     let fullest = FULLEST.load(Ordering::Relaxed);
-    assert!(seeds.len() < 1_000 || fullest >= 24, "no outbox was ever full, but {fullest}");
+    assert!(seeds.len() < 1_000 || fullest >= 24, "no outbox was nearly full: {fullest}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a client reads, and what of it the document knows.
+//! Messages as a client parses them, and codes that the documentation lists.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 const PROTOCOL: &str = include_str!("../../docs/PROTOCOL.md");
 
-/// Any message of the server: the fields of all.
+/// Fields of all server messages.
 #[derive(Debug, Deserialize)]
 pub struct Message {
     #[serde(rename = "type")]
@@ -48,24 +48,24 @@ pub struct Guest {
     pub id: String,
 }
 
-/// What clients say to each other: which stay says it, and its how manyth message to anybody it is.
+/// Payload between clients: number of the sender's session, and index of the message in it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Said {
     pub stay: usize,
     pub n: u64,
 }
 
-/// Somebody else, as a client knows it.
+/// A peer as a client knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
-    /// The roster's version with which it came; 0 where it was there before.
+    /// Roster version in which it joined; 0 if it was there before.
     pub since: u64,
     pub role: String,
     pub state: Value,
     pub lost: bool,
 }
 
-/// The roster, as a client knows it.
+/// The roster as a client knows it.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub version: u64,
@@ -91,7 +91,7 @@ impl View {
         }
     }
 
-    /// Takes a change of the roster, or compares a snapshot. `own` is the id of whose view it is.
+    /// Applies a change of the roster, or compares a snapshot. `own` is the client's ID.
     pub fn take(&mut self, message: Message, own: &str) {
         if let Some(waiting) = message.waiting {
             self.lobby = waiting.into_iter().map(|guest| guest.id).collect();
@@ -128,13 +128,13 @@ impl View {
     }
 }
 
-/// Whether the document's table of errors has this code.
+/// Returns whether the documentation's table of errors contains this code.
 pub fn is_documented_error(code: &str) -> bool {
     let table = PROTOCOL.split("## Errors").nth(1).expect("errors").split("## Close codes").next().expect("a table");
     table.lines().filter(|line| line.starts_with('|')).any(|line| line.contains(&format!("`{code}`")))
 }
 
-/// Whether the document's table of close codes has this one.
+/// Returns whether the documentation's table of close codes contains this code.
 pub fn is_documented_close(code: u16) -> bool {
     let table = PROTOCOL.split("## Close codes").nth(1).expect("close codes").split("\n## ").next().expect("a table");
     let codes = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());

@@ -1,4 +1,4 @@
-//! Connections that are no sockets: bytes arrive late, in pieces of any size, in order, and perhaps not to the end.
+//! Simulated connections. Bytes arrive late, in pieces of any size, in order, and possibly not completely.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,35 +12,36 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// What the kernel takes for a reader that does not read.
+/// Bytes that the kernel buffers for a reader that does not read.
 const CAPACITY: usize = 8 * 1024;
 
-/// What becomes of one connection.
+/// Faults of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Weather {
-    /// How long a byte is under way, in milliseconds: from, and how much more at most.
+    /// Latency of a byte in milliseconds: minimum, and maximum addition.
     pub delay: (u64, u64),
-    /// The most bytes that arrive at once; 0 for no such limit.
+    /// Maximum bytes that arrive at once; 0 for no limit.
     pub piece: usize,
-    /// How it ends before either side wants it.
+    /// Premature end of the connection.
     pub cut: Option<Cut>,
 }
 
-/// The end of a connection that nobody wanted.
+/// Premature end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Cut {
-    /// After so many bytes in one direction both sides are told. What is under way is lost.
+    /// Both sides receive a reset after so many bytes in one direction. Bytes in transit are lost.
     Reset { up: bool, after: usize },
-    /// After so many bytes in one direction nothing passes any more in either, and nobody is told.
+    /// Nothing passes in either direction after so many bytes in one direction, and neither side is notified.
     Deaf { up: bool, after: usize },
-    /// After so many bytes upward the server is told that nothing will follow, as by a client that has ended.
+    /// The server receives the end of the stream after so many bytes upward, as from a client that has exited.
     Half { after: usize },
 }
 
-/// One end. The server's is read and written by the real code, the client's by [`End::send`] and [`End::receive`].
+/// One end of a connection. The real code reads and writes the server's end; [`End::send`] and [`End::receive`] are for
+/// the client's.
 pub struct End {
     wire: Arc<Mutex<Wire>>,
-    /// Which direction is written here.
+    /// Direction that this end writes.
     writes: usize,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -68,7 +69,7 @@ struct Way {
 const UP: usize = 0;
 const DOWN: usize = 1;
 
-/// A connection: the client's end and the server's.
+/// Makes a connection. Returns the client's end and the server's.
 pub fn connect(weather: Weather, random: fastrand::Rng) -> (End, End) {
     let ways = [Way::default(), Way::default()];
     let wire = Arc::new(Mutex::new(Wire { weather, random, ways, reset: false, deaf: false }));
@@ -82,14 +83,14 @@ impl Wire {
         let delay = least + self.random.u64(0..=more);
         let way = &mut self.ways[way];
         let at = Instant::now() + Duration::from_millis(delay);
-        // Nothing overtakes within a connection.
+        // Bytes of one connection stay in order.
         let at = way.under_way.back().map_or(at, |(last, _)| at.max(*last));
         way.bytes += bytes.len();
         way.under_way.push_back((at, bytes.to_vec()));
         wake(&mut way.reader);
     }
 
-    /// How many bytes may still pass, before the cut.
+    /// Returns how many bytes may still pass before the cut.
     fn left(&self, way: usize) -> usize {
         match self.weather.cut {
             Some(Cut::Reset { up, after } | Cut::Deaf { up, after }) if up == (way == UP) => {
@@ -128,18 +129,18 @@ impl End {
         self.wire.lock().expect("no panic under this lock")
     }
 
-    /// Is not cut any more, unless it has been.
+    /// Removes a cut that has not happened yet.
     pub fn clear(&self) {
         self.wire().weather.cut = None;
     }
 
-    /// How many bytes have passed, up and down.
+    /// Returns the bytes that have passed, up and down.
     pub fn passed(&self) -> [usize; 2] {
         let wire = self.wire();
         [wire.ways[UP].passed, wire.ways[DOWN].passed]
     }
 
-    /// Sends, without waiting: what the server is slow to read waits on the way.
+    /// Sends without waiting: bytes that the server does not read yet stay in transit.
     pub fn send(&self, bytes: &[u8]) {
         let mut wire = self.wire();
         if !wire.reset && !wire.ways[self.writes].ended {
@@ -147,7 +148,7 @@ impl End {
         }
     }
 
-    /// What has come; nothing where the connection has ended. Cancel-safe.
+    /// Receives bytes. Returns `false` if the connection has ended. Cancel-safe.
     pub async fn receive(&mut self, into: &mut Vec<u8>) -> bool {
         let mut piece = [0; 4096];
         let mut piece = ReadBuf::new(&mut piece);
@@ -237,7 +238,7 @@ impl AsyncWrite for End {
 }
 
 impl Drop for End {
-    /// What was sent arrives before the end, as of a socket that is closed. Nothing more comes this way.
+    /// Bytes that were sent still arrive, as with a closed socket. Nothing can be received any more.
     fn drop(&mut self) {
         let mut wire = self.wire();
         let other = 1 - self.writes;

@@ -1,4 +1,4 @@
-//! What a client does on its own: it connects, talks, is cut off and comes back.
+//! Behaviour of a client: it connects, sends messages, is cut off and reconnects.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::messages::is_documented_close;
 use crate::network::{Cut, End, Weather};
 use crate::world::{Phase, World};
 
-/// A client that hears nothing for so long gives the connection up.
+/// Silence after which a client gives up its connection.
 const DEAD: Duration = Duration::from_secs(4);
-/// It asks so often whether its server lives, and acknowledges.
+/// Interval of the client's pings and acknowledgements.
 const BEAT: Duration = Duration::from_millis(900);
 
 pub type Shared = Arc<Mutex<Client>>;
 
-/// What is to be done with a connection after something has happened.
+/// Next step with a connection.
 enum Next {
     Stay,
-    /// It has ended, or is given up.
+    /// It has ended, or the client gives it up.
     Over,
     /// Another one is opened while this one lasts.
     Another,
@@ -34,11 +34,11 @@ struct Person {
     me: Shared,
     world: Arc<World>,
     phase: watch::Receiver<Phase>,
-    /// Was sent away while nothing else happens any more, and tries no more.
+    /// The client was rejected after the storm and does not try again.
     gives_up: bool,
 }
 
-/// Lives until everybody leaves.
+/// Runs a client until everybody leaves.
 pub async fn live(me: Shared, world: Arc<World>, phase: watch::Receiver<Phase>) {
     let mut person = Person { me, world, phase, gives_up: false };
     loop {
@@ -55,7 +55,7 @@ pub async fn live(me: Shared, world: Arc<World>, phase: watch::Receiver<Phase>) 
     }
 }
 
-/// Answers pings for as long as the server keeps the connection, which another one of the same client supersedes.
+/// Answers pings until the server closes the connection, which another one of the same client has superseded.
 async fn linger(me: Shared, id: String, mut end: End, mut arrived: Vec<u8>) {
     while end.receive(&mut arrived).await && me.lock().unwrap().id == id {
         while let Some(frame) = frames::take(&mut arrived) {
@@ -69,13 +69,13 @@ async fn linger(me: Shared, id: String, mut end: End, mut arrived: Vec<u8>) {
 }
 
 impl Person {
-    /// Some time before the next connection.
+    /// Waits for some time before the next connection.
     async fn pause(&mut self) {
         let storm = *self.phase.borrow() == Phase::Storm;
         let millis = {
             let mut me = self.me.lock().unwrap();
             match me.random.u8(0..10) {
-                // Too late.
+                // Longer than the resume window.
                 0 if storm => me.random.u64(4_500..7_000),
                 1..4 => me.random.u64(0..20),
                 _ => me.random.u64(20..900),
@@ -92,7 +92,7 @@ impl Person {
         let mut weather = Weather { delay: (me.random.u64(0..60), me.random.u64(0..120)), piece: 0, cut: None };
         if *self.phase.borrow() == Phase::Storm {
             weather.piece = if me.random.bool() { me.random.usize(1..200) } else { 0 };
-            // Most ends come while much is said.
+            // Most cuts happen while many messages are sent.
             let after = me.random.usize(0..6_000) * me.random.usize(1..=3) / 3;
             let up = me.random.bool();
             weather.cut = match me.random.u8(0..10) {
@@ -105,7 +105,7 @@ impl Person {
         (weather, random, room)
     }
 
-    /// One connection, from the join to its end.
+    /// Runs one connection from the join to its end.
     async fn talk(&mut self, mut end: End) {
         self.join(&end);
         let mut arrived = Vec::new();
@@ -175,13 +175,14 @@ impl Person {
             }
             Frame::Ping => end.send(&frames::pong()),
             Frame::Close(code) => {
-                let code = code.expect("the server says why");
+                let code = code.expect("a close code of the server");
                 assert!(is_documented_close(code), "{code}");
-                // What a behaving client cannot be told.
+                // Codes that a well-behaved client never receives.
                 assert!(![1002, 1007, 1009, 4001, 4011].contains(&code), "{code}");
                 assert!(code != CloseCode::GoingAway as u16 || self.world.drained(), "{code}");
                 assert!(code != CloseCode::Unauthorized as u16 || self.world.rules.tokens, "{code}");
-                // It comes back as who it was by these, with another token; a member is closed for good by the others.
+                // After these codes the client returns with its ID and another token; the others end its membership for
+                // good.
                 let passing =
                     [CloseCode::PeerTimeout, CloseCode::SlowConsumer, CloseCode::GoingAway, CloseCode::Unauthorized];
                 if !passing.iter().any(|known| *known as u16 == code) {
@@ -204,7 +205,7 @@ impl Person {
         match me.random.u8(0..3) {
             0 => end.send(&frames::text(r#"{"type":"leave"}"#)),
             1 => end.send(&frames::close(1001)),
-            // Without a goodbye: the window has to pass.
+            // Without `leave`: the resume window must expire.
             _ => {}
         }
         me.forget();
@@ -216,7 +217,7 @@ impl Person {
         me.standing = Standing::Out;
     }
 
-    /// Does something, if it is the time for that.
+    /// Performs an action if it is time for one.
     async fn act(&mut self, end: &End) -> Next {
         if *self.phase.borrow() != Phase::Storm {
             return Next::Stay;
@@ -248,7 +249,7 @@ impl Person {
                     let act = self.moderation(&mut me, other);
                     me.say(end, act);
                 }
-                // The connection is dropped, given up, left alone, or said goodbye over.
+                // The connection is dropped, given up, abandoned, or ended with `leave`.
                 88..91 => return Next::Over,
                 91 => {
                     end.send(&frames::close(3001));
@@ -262,12 +263,15 @@ impl Person {
                 }
                 95 => {
                     let (id, stay) = me.own_stay(&self.world);
-                    assert!(!self.world.leave(&me.room, id, stay.wrapping_sub(1)), "R55: by a secret of another stay");
+                    assert!(
+                        !self.world.leave(&me.room, id, stay.wrapping_sub(1)),
+                        "R55: left by the secret of another session"
+                    );
                     self.world.leave(&me.room, id, stay);
                     me.forget();
                     return Next::Over;
                 }
-                // A program that crashes knows nothing any more.
+                // A crashed program has lost everything.
                 96 => {
                     me.become_new(&self.world);
                     return Next::Over;
@@ -277,7 +281,7 @@ impl Person {
             }
             stall
         };
-        // Reads nothing meanwhile.
+        // It reads nothing meanwhile.
         if stall > 0 {
             sleep(Duration::from_millis(stall)).await;
         }

@@ -1,4 +1,4 @@
-//! One server and its clients, in a time that passes only when nobody has anything to do.
+//! One server and its clients, in virtual time that advances only when all tasks are idle.
 
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,55 +21,57 @@ use crate::client::Client;
 use crate::network::{self, End, Weather};
 use crate::tokens::Keys;
 
-/// How long somebody may be lost.
+/// Resume window.
 pub const WINDOW: Duration = Duration::from_secs(5);
-/// After this time a server has found out who is gone: two pings and a quarter more each, and the window.
+/// Time after which a server has detected all disconnected clients: two ping intervals with a quarter more each, and
+/// the resume window.
 pub const SETTLED: Duration = Duration::from_secs(20);
 
-/// How long before its end the holder of a token is told.
+/// Notice before a token expires.
 const NOTICE: &str = "1s";
 
-/// When it is at the beginning of each run: the time of day is made up too.
+/// Wall-clock time at the start of each run, which is simulated too.
 const MORNING: Duration = Duration::from_secs(1_800_000_000);
 
-/// The fullest outbox of a server that keeps little, in messages, over all seeds.
+/// Largest number of messages in an outbox of a server with small limits, over all seeds.
 pub static FULLEST: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The time of day in the run of this thread.
+/// Returns the wall-clock time in this thread's run.
 pub fn clock() -> SystemTime {
     UNIX_EPOCH + MORNING + BEGIN.get().map_or(Duration::ZERO, |begin| begin.elapsed())
 }
 
-/// The settings of servers without tokens, by whether they keep little: parsed once, since many worlds begin.
+/// Configurations of servers without tokens, with default and with small limits. Parsed once, because many worlds are
+/// created.
 static OPEN: LazyLock<[Config; 2]> = LazyLock::new(|| [false, true].map(|tight| settings(tight, [])));
 
 const KEY: &str = "the same before and after a restart";
 
-/// What kind of seed it is.
+/// Parameters of a seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub clients: usize,
     pub rooms: usize,
-    /// Hosts do what hosts may.
+    /// Hosts moderate.
     pub moderated: bool,
-    /// So little is kept that it does not suffice.
+    /// Limits are so small that they are exceeded.
     pub tight: bool,
-    /// Nobody gets in without a token.
+    /// Tokens are required.
     pub tokens: bool,
     pub restarts: usize,
-    /// How long anything is said and cut.
+    /// Duration in which messages are sent and connections cut.
     pub storm: Duration,
 }
 
-/// How far a run is.
+/// Phase of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Phase {
     Storm,
-    /// The network is good, nobody says anything new, and everyone comes back.
+    /// The network has no faults, nobody sends new messages, and everybody reconnects.
     Calm,
     Leaving,
 }
@@ -77,15 +79,15 @@ pub enum Phase {
 pub struct World {
     pub rules: Rules,
     pub key: ResumeKey,
-    /// What signs tokens, where they are asked for.
+    /// Signs tokens if they are required.
     pub keys: Option<Keys>,
     config: Config,
-    /// A server has said goodbye, and not been killed.
+    /// A server was drained instead of killed.
     drained: AtomicBool,
     server: Mutex<Option<Server>>,
     served: AtomicUsize,
     stays: AtomicUsize,
-    /// What everybody has received and when: the same for the same seed.
+    /// Digest of what everybody has received and when, equal for equal seeds.
     trace: Mutex<u64>,
 }
 
@@ -148,7 +150,7 @@ impl World {
         self.served.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As by kill -9: nothing is said, and nothing is kept.
+    /// Kills the server like kill -9: nothing is sent, and no state is kept.
     pub fn kill(&self) {
         let server = self.server().take();
         if let Some(mut server) = server {
@@ -157,23 +159,23 @@ impl World {
         }
     }
 
-    /// Sends everybody away, as before a restart that is wanted.
+    /// Drains the server, as before a planned restart.
     pub fn drain(&self) {
         self.drained.store(true, Ordering::Relaxed);
         self.with_app(|app| app.drain());
     }
 
-    /// Whether any server has said goodbye.
+    /// Returns whether any server was drained.
     pub fn drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
     }
 
-    /// No outbox holds more than it may, whoever does not read.
+    /// Checks that no outbox exceeds its limits, even if its client does not read.
     pub fn check_loads(&self) {
         let Some(Server { app, .. }) = &*self.server() else { return };
         let bounds = self.config.outbox();
         for load in app.hub.loads() {
-            // What a new socket had to say before it took over comes on top: an answer, and a ping.
+            // What a new socket had queued before it took over is added: a response and a ping.
             assert!(load.waiting.0 <= bounds.waiting.frames + 2, "R18: {load:?}");
             assert!(load.waiting.1 <= bounds.waiting.bytes + 1_024, "R18: {load:?}");
             for (frames, bytes) in [load.again, load.replay] {
@@ -185,12 +187,12 @@ impl World {
         }
     }
 
-    /// How many servers there have been.
+    /// Returns the number of servers so far.
     pub fn restarts(&self) -> usize {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Whether this server, if it is still there, may have put somebody out for want of space.
+    /// Returns whether the current server may have ended sessions because of its limits.
     pub fn may_lose_sessions(&self) -> bool {
         let has_put_out = |server: &Server| server.app.metrics.slow_consumers.get() > 0;
         self.rules.tight || self.server().as_ref().is_none_or(has_put_out)
@@ -204,7 +206,7 @@ impl World {
         look(&self.server().as_ref().expect("a server").app)
     }
 
-    /// Opens a connection; `None` where no server listens. From the upgrade on everything is the real code.
+    /// Opens a connection; `None` if no server is running. Everything from the upgrade on is the real code.
     pub fn connect(&self, room: &RoomName, weather: Weather, random: fastrand::Rng) -> Option<End> {
         let mut server = self.server();
         let Server { app, tasks } = server.as_mut()?;
@@ -216,12 +218,12 @@ impl World {
         Some(client)
     }
 
-    /// Says goodbye by HTTP, if anybody listens; whether that was heard.
+    /// Leaves over HTTP, if a server is running. Returns whether that took effect.
     pub fn leave(&self, room: &RoomName, id: PeerId, stay: u64) -> bool {
         self.server().as_ref().is_some_and(|server| matches!(server.app.hub.leave(room, id, stay), Goodbye::Said(true)))
     }
 
-    /// How many connections the server has.
+    /// Returns the number of the server's connections.
     pub fn connections(&self) -> usize {
         let mut server = self.server();
         let Some(Server { tasks, .. }) = server.as_mut() else { return 0 };
@@ -229,10 +231,10 @@ impl World {
         tasks.len()
     }
 
-    /// Keeps in mind that a client has received this, now.
+    /// Adds a message that a client has received now to the digest.
     pub fn note(&self, client: &Client, text: &str) {
         let mut trace = self.trace.lock().expect("no panic under this lock");
-        // The time of day is another each time.
+        // The time differs in each run.
         let text = text.split("\"time\"").next().unwrap_or_default();
         for byte in text.bytes().chain((client.index as u64).to_le_bytes()) {
             *trace = (*trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -248,7 +250,7 @@ impl World {
     }
 }
 
-/// Forgets the tasks that have ended.
+/// Removes completed tasks.
 fn reap(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.try_join_next() {
         ended.expect("no task of the server panics");

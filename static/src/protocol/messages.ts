@@ -6,39 +6,39 @@ export type StatePatch = { [key in string]?: StateValue | null };
 
 export type ClientMessage = { "type": "join", 
 /**
- * What to call this peer.
+ * Display name.
  */
 name: string, 
 /**
- * The state to start with.
+ * Initial member state.
  */
 state?: StatePatch, 
 /**
- * The secret of an earlier `welcome`.
+ * Resume secret of an earlier `welcome`.
  */
 resume?: string, 
 /**
- * With `resume`: the number of the last message that has arrived (R53).
+ * With `resume`: the number of the last message received (R53).
  */
 last_seq?: number, 
 /**
- * What whoever runs the server has signed (R58).
+ * Token signed by the server's operator (R58).
  */
 token?: string, 
 /**
- * The secret of whoever made the room (R57).
+ * Host key that was issued when the room's name was made (R57).
  */
 host_key?: string, 
 /**
- * What the room is to be set to, where this join makes it (R38).
+ * Settings for the room if this join creates it (R38).
  */
 settings?: SettingsPatch, 
 /**
- * Shows that the page is the server's own (R92).
+ * Proof that the page is served by this server (R92).
  */
 proof?: string, } | { "type": "moderate" } & Moderation | { "type": "signal", 
 /**
- * Whom.
+ * Recipient's ID.
  */
 to: string, 
 /**
@@ -50,145 +50,145 @@ data: unknown, } | { "type": "broadcast",
  */
 data: unknown, } | { "type": "state", 
 /**
- * What changes; `null` removes a key.
+ * Keys to change; `null` removes a key.
  */
 state: StatePatch, } | { "type": "sync" } | { "type": "ping" } | { "type": "ack", 
 /**
- * The number of the last message that has arrived.
+ * Number of the last message received.
  */
 ack: number, } | { "type": "renew", 
 /**
- * The other one.
+ * New token.
  */
 token: string, } | { "type": "quality", 
 /**
- * One for each of the others.
+ * One report for each peer connection.
  */
 links: Array<LinkReport>, } | { "type": "leave" };
 
 export type ServerMessage = { "type": "welcome" } & Welcome | { "type": "peer_joined", 
 /**
- * The roster's version with this peer in it.
+ * Roster version that includes this peer.
  */
 version: number, 
 /**
- * Who joined.
+ * The new peer.
  */
 peer: Peer, } | { "type": "peer_left", 
 /**
- * The roster's version without this peer.
+ * Roster version without this peer.
  */
 version: number, 
 /**
- * Who left.
+ * ID of the peer that left.
  */
 id: string, 
 /**
- * Why.
+ * Reason for leaving.
  */
 reason: LeaveReason, } | { "type": "link", 
 /**
- * The roster's version with this link in it.
+ * Roster version that includes this change.
  */
 version: number, 
 /**
- * Whose.
+ * Member's ID.
  */
 id: string, 
 /**
- * From now on.
+ * New connection state.
  */
 link: Link, } | { "type": "state", 
 /**
- * The roster's version with this state in it.
+ * Roster version that includes this state.
  */
 version: number, 
 /**
- * Whose state.
+ * Peer's ID.
  */
 id: string, 
 /**
- * All of it.
+ * The complete state.
  */
 state: { [key in string]?: StateValue }, } | { "type": "roster", 
 /**
- * The version that `peers` is a snapshot of.
+ * Roster version of this snapshot.
  */
 version: number, 
 /**
- * Everybody else, in the order in which they joined.
+ * All other members in the order of joining.
  */
 peers: Array<Peer>, 
 /**
- * One's own role.
+ * The recipient's own role.
  */
 role: Role, 
 /**
- * As in `Peer`, of oneself.
+ * The recipient's own `hand_since`, as in `Peer`.
  */
 hand_since?: number, 
 /**
- * What the room is set to.
+ * The room's settings.
  */
 settings: Settings, } | { "type": "role", 
 /**
- * The roster's version with this role in it.
+ * Roster version that includes this role.
  */
 version: number, 
 /**
- * Whose.
+ * Peer's ID.
  */
 id: string, 
 /**
- * The role from now on.
+ * New role.
  */
 role: Role, 
 /**
- * Set if no host has made the change (R110, R112).
+ * Set if the change was not made by a host (R110, R112).
  */
 reason?: RoleReason, } | { "type": "settings", 
 /**
- * The roster's version with these settings.
+ * Roster version that includes these settings.
  */
 version: number, 
 /**
- * All of them.
+ * The complete settings.
  */
 settings: Settings, } | { "type": "waiting" } | { "type": "lobby", 
 /**
- * In the order in which they came.
+ * People in the lobby in the order of arrival.
  */
 waiting: Array<Waiting>, } | { "type": "asked", 
 /**
- * The host.
+ * Host's ID.
  */
 from: string, 
 /**
- * For what.
+ * The request.
  */
 ask: Ask, } | { "type": "switched_off", 
 /**
- * The host.
+ * Host's ID.
  */
 from: string, 
 /**
- * What.
+ * Device or state key.
  */
 what: Switch, } | { "type": "signal", 
 /**
- * Who sent it.
+ * Sender's ID.
  */
 from: string, 
 /**
- * As it was sent.
+ * Payload as it was sent.
  */
 data: unknown, } | { "type": "broadcast", 
 /**
- * Who sent it.
+ * Sender's ID.
  */
 from: string, 
 /**
- * As it was sent.
+ * Payload as it was sent.
  */
 data: unknown, } | { "type": "pong", 
 /**
@@ -196,15 +196,15 @@ data: unknown, } | { "type": "pong",
  */
 ref?: string | number, } | { "type": "resumed", 
 /**
- * This peer's id, as before.
+ * The recipient's ID, unchanged.
  */
 self: string, 
 /**
- * The number of the last message of the client that has arrived.
+ * Number of the last client message that the server received.
  */
 ack: number, } | { "type": "ack", 
 /**
- * The number.
+ * Number of the last client message that the server received.
  */
 ack: number, } | { "type": "error" } & ErrorBody | { "type": "ice_servers", 
 /**
@@ -212,11 +212,11 @@ ack: number, } | { "type": "error" } & ErrorBody | { "type": "ice_servers",
  */
 ice_servers: Array<IceServer>, } | { "type": "token_expiring", 
 /**
- * Milliseconds until then.
+ * Milliseconds until it expires.
  */
 expires_in_ms: number, } | { "type": "renewed", 
 /**
- * Milliseconds until the new token ends.
+ * Milliseconds until the new token expires.
  */
 expires_in_ms: number, 
 /**
@@ -224,11 +224,11 @@ expires_in_ms: number,
  */
 ref?: string | number, } | { "type": "degraded", 
 /**
- * From now on.
+ * Set while the servers are disconnected.
  */
 active: boolean, } | { "type": "go_away", 
 /**
- * Always `shutdown` so far.
+ * Currently always `shutdown`.
  */
 reason: string, 
 /**
@@ -238,7 +238,7 @@ reconnect_ms: number, };
 
 export type Welcome = { 
 /**
- * This peer's id.
+ * The recipient's ID.
  */
 self: string, 
 /**
@@ -246,39 +246,39 @@ self: string,
  */
 room: string, 
 /**
- * The version that `peers` is a snapshot of.
+ * Roster version of this snapshot.
  */
 version: number, 
 /**
- * Everybody else, in the order in which they joined.
+ * All other members in the order of joining.
  */
 peers: Array<Peer>, 
 /**
- * One's own role (R36).
+ * The recipient's own role (R36).
  */
 role: Role, 
 /**
- * As in `Peer`, of oneself.
+ * The recipient's own `hand_since`, as in `Peer`.
  */
 hand_since?: number, 
 /**
- * What one may do, where a token does not leave it to the role (R59).
+ * The recipient's permissions, if its token restricts what the role allows (R59).
  */
 permissions?: Array<string>, 
 /**
- * What the room is set to (R38).
+ * The room's settings (R38).
  */
 settings: Settings, 
 /**
- * The secret to come back with (R11).
+ * Resume secret (R11).
  */
 resume: string, 
 /**
- * Whether this peer came back with such a secret.
+ * Set if this peer joined with a valid resume secret.
  */
 resumed: boolean, 
 /**
- * Why its session did not go on, where it wished so (R54).
+ * Reason why the session was not resumed, if the client requested that (R54).
  */
 not_resumed?: NotResumed, 
 /**
@@ -290,41 +290,41 @@ ice_servers: Array<IceServer>,
  */
 relay_only?: boolean, 
 /**
- * What the server takes.
+ * The server's limits.
  */
 limits: Limits, 
 /**
- * Seconds that the server stays silent at most (R26).
+ * Longest silence of the server in seconds (R26).
  */
 heartbeat_seconds: number, 
 /**
- * How often to report how good one's call is; not at all where it is absent (R82).
+ * Interval of call quality reports in seconds. The client sends none if it is absent (R82).
  */
 quality_seconds?: number, 
 /**
- * What the server can do beyond the minimum.
+ * Features that the server has beyond the minimum.
  */
 features: Array<string>, 
 /**
- * Which server this is.
+ * The server that sent this message.
  */
 server: ServerInfo, };
 
 export type Peer = { 
 /**
- * Unguessable; the same as long as the peer is in the roster (R8).
+ * Unguessable ID, unchanged as long as the peer is in the roster (R8).
  */
 id: string, 
 /**
- * What to call it.
+ * Display name.
  */
 name: string, 
 /**
- * There where its token says its name (R97).
+ * Present if the token determines the name (R97).
  */
 name_from_token?: boolean, 
 /**
- * What it may do (R36).
+ * Role (R36).
  */
 role: Role, 
 /**
@@ -332,15 +332,15 @@ role: Role,
  */
 permissions?: Array<string>, 
 /**
- * What it says about itself (R20).
+ * State that the member publishes (R20).
  */
 state: { [key in string]?: StateValue }, 
 /**
- * The version with which its raised hand was announced (R21).
+ * Roster version that announced the raised hand (R21).
  */
 hand_since?: number, 
 /**
- * Stands there only while it is lost (R52).
+ * Present only while the member is disconnected (R52).
  */
 link?: Link, };
 
@@ -348,15 +348,15 @@ export type Role = "host" | "participant" | "listener";
 
 export type Settings = { 
 /**
- * Nobody comes in who was not in before.
+ * Newcomers are rejected; only members who were in the room before may join.
  */
 locked: boolean, 
 /**
- * Whoever comes waits until a host admits them.
+ * Newcomers wait in the lobby until a host admits them.
  */
 lobby: boolean, 
 /**
- * Whoever comes is a listener.
+ * Newcomers join as listeners.
  */
 talk: boolean, };
 
@@ -376,43 +376,43 @@ talk?: boolean, };
 
 export type Moderation = { "action": "settings", 
 /**
- * What changes.
+ * Settings to change.
  */
 settings: SettingsPatch, } | { "action": "role", 
 /**
- * Whom.
+ * Member's ID.
  */
 to: string, 
 /**
- * Which.
+ * New role.
  */
 role: Role, } | { "action": "ask", 
 /**
- * Whom.
+ * Member's ID.
  */
 to: string, 
 /**
- * For what.
+ * The request.
  */
 ask: Ask, } | { "action": "switch_off", 
 /**
- * Whose.
+ * Member's ID.
  */
 to: string, 
 /**
- * What.
+ * Device or state key.
  */
 what: Switch, } | { "action": "remove", 
 /**
- * Whom.
+ * Member's ID.
  */
 to: string, } | { "action": "admit", 
 /**
- * Whom.
+ * ID of the person who waits.
  */
 to: string, } | { "action": "refuse", 
 /**
- * Whom.
+ * ID of the person who waits.
  */
 to: string, } | { "action": "refuse_all" } | { "action": "end" };
 
@@ -422,15 +422,15 @@ export type Switch = "mic" | "camera" | "screen" | "hand";
 
 export type Waiting = { 
 /**
- * The id it will have.
+ * ID that the person will have as a member.
  */
 id: string, 
 /**
- * What to call it.
+ * Display name.
  */
 name: string, 
 /**
- * There where its token says its name (R97).
+ * Present if the token determines the name (R97).
  */
 name_from_token?: boolean, };
 
@@ -442,47 +442,47 @@ export type IceServer = {
  */
 urls: Array<string>, 
 /**
- * For TURN.
+ * TURN user name.
  */
 username?: string, 
 /**
- * For TURN.
+ * TURN password.
  */
 credential?: string, };
 
 export type Limits = { 
 /**
- * Bytes of a message.
+ * Maximum bytes of a message.
  */
 message_bytes: number, 
 /**
- * Characters of a name.
+ * Maximum characters of a name.
  */
 name_chars: number, 
 /**
- * Keys of a state.
+ * Maximum keys of a state.
  */
 state_keys: number, 
 /**
- * Members of a room.
+ * Maximum members of a room.
  */
 room_members: number, };
 
 export type ServerInfo = { 
 /**
- * `roundtable`.
+ * Always `roundtable`.
  */
 name: string, 
 /**
- * Of the server.
+ * Version of the server.
  */
 version: string, 
 /**
- * RFC 3339.
+ * Local time with its UTC offset (RFC 3339).
  */
 time: string, 
 /**
- * Random, of this run of the program.
+ * Random ID of this server process.
  */
 instance: string, 
 /**
@@ -492,24 +492,24 @@ cluster: boolean, };
 
 export type ErrorBody = { 
 /**
- * For programs.
+ * Error code for programs.
  */
 code: ErrorCode, 
 /**
- * For developers: what was wrong and what would be right. It goes out in brief, whatever of the client's own
- * text is in it.
+ * Explanation for developers: what was wrong and what would be valid. It is shortened when it is sent, as it may
+ * quote the client's text.
  */
 message: string, 
 /**
- * The type of the message that this answers, where it could be read.
+ * Type of the message in question, if it was readable.
  */
 re?: string, 
 /**
- * Its `ref`, where it had one.
+ * `ref` of the message in question, if it had one.
  */
 ref?: string | number, 
 /**
- * Milliseconds after which to try again, where that may help (R66, R67, R75).
+ * Milliseconds after which to retry, if retrying may help (R66, R67, R75).
  */
 retry_after_ms?: number, };
 
@@ -525,46 +525,47 @@ export type NotResumed = "resume_invalid" | "resume_expired" | "resume_lost" | "
 
 export type LinkReport = { 
 /**
- * To the other one and back, in milliseconds: up to 60,000.
+ * Round-trip time in milliseconds, up to 60,000.
  */
 round_trip_ms?: number, 
 /**
- * Packets that did not arrive here: 0 to 100.
+ * Share of incoming packets that were lost, in percent: 0 to 100.
  */
 loss_percent?: number, 
 /**
- * The most of what arrives here, in milliseconds: up to 60,000.
+ * Highest jitter of the incoming streams in milliseconds, up to 60,000.
  */
 jitter_ms?: number, 
 /**
- * How often the picture stood still: up to 1,000.
+ * Number of video freezes, up to 1,000.
  */
 freezes?: number, 
 /**
- * For how long in all, in milliseconds: up to 600,000.
+ * Total duration of video freezes in milliseconds, up to 600,000.
  */
 frozen_ms?: number, 
 /**
- * Of the picture that arrives: up to 16,384.
+ * Width of the incoming video in pixels, up to 16,384.
  */
 width?: number, 
 /**
- * The same.
+ * Height of the incoming video in pixels, up to 16,384.
  */
 height?: number, 
 /**
- * Pictures a second: up to 240.
+ * Frame rate of the incoming video, up to 240 per second.
  */
 fps?: number, 
 /**
- * What arrives, in kbit/s: up to 10,000,000.
+ * Incoming bit rate in kbit/s, up to 10,000,000.
  */
 kbps?: number, 
 /**
- * Whether it goes by a TURN server.
+ * Set if the connection goes through a TURN server.
  */
 relayed?: boolean, 
 /**
- * From the beginning of the link to its first picture, in milliseconds, once for each link: up to 600,000.
+ * Time from the start of the connection to its first video frame, in milliseconds, up to 600,000. Reported once
+ * per connection.
  */
 first_frame_ms?: number, };

@@ -1,4 +1,4 @@
-//! What is between servers and the engine, and the engine's own faults.
+//! The network between servers and the store, and faults of the store.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,12 +1,12 @@
-//! Scripts of members who come, go, are lost and return, made of dice or of any bytes.
+//! Scripts in which members join, leave, disconnect and reconnect, generated randomly or from fuzzing bytes.
 
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 
-/// More ids than places, so that rooms are full now and then.
+/// More IDs than places, so that rooms are full at times.
 pub const IDS: u8 = 5;
 
-/// One line of a script. `stale` says it in the name of the session before the last.
+/// One step of a script. A `stale` step acts for the member's previous session.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Step {
     Join {
@@ -19,13 +19,13 @@ pub enum Step {
         id: u8,
         stale: bool,
     },
-    /// Its socket ends without a goodbye.
+    /// The socket closes without `leave`.
     Lose {
         #[arbitrary(with = some_id)]
         id: u8,
         stale: bool,
     },
-    /// Another socket goes on with its session.
+    /// Another socket resumes the session.
     Return {
         #[arbitrary(with = some_id)]
         id: u8,
@@ -50,7 +50,7 @@ pub enum Step {
         key: u8,
         value: Option<bool>,
     },
-    /// Seventeen keys.
+    /// A state with seventeen keys.
     BadState {
         #[arbitrary(with = some_id)]
         id: u8,
@@ -60,7 +60,7 @@ pub enum Step {
         id: u8,
         stale: bool,
     },
-    /// A tick that nobody asked for: of an earlier room of this name.
+    /// An unrequested tick, requested by an earlier room of this name.
     StrayTick,
     Wait {
         #[arbitrary(with = |random: &mut Unstructured<'_>| random.int_in_range(0..=149))]
@@ -74,7 +74,7 @@ fn some_id(random: &mut Unstructured<'_>) -> arbitrary::Result<u8> {
 
 pub fn step() -> impl Strategy<Value = Step> {
     let id = || 0..IDS;
-    // Mostly the present session.
+    // Mostly the current session.
     let stale = || prop::bool::weighted(0.2);
     prop_oneof![
         4 => (id(), any::<bool>()).prop_map(|(id, mic)| Step::Join { id, mic }),

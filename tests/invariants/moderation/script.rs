@@ -1,4 +1,4 @@
-//! Scripts of hosts, listeners and guests, made of dice or of any bytes.
+//! Scripts of hosts, listeners and guests, generated randomly or from fuzzing bytes.
 
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
@@ -6,14 +6,14 @@ use roundtable::protocol::{Ask, Moderation, Role, SettingsPatch, Switch};
 
 use super::super::ends::peer_id;
 
-/// More ids than places, so that rooms and lobbies are full now and then.
+/// More IDs than places, so that rooms and lobbies are full at times.
 pub const IDS: u8 = 7;
 const KEYS: [&str; 3] = ["mic", "screen", "hand"];
 const ROLES: [Role; 3] = [Role::Host, Role::Participant, Role::Listener];
 const SWITCHES: [Switch; 4] = [Switch::Mic, Switch::Camera, Switch::Screen, Switch::Hand];
 
-/// One line of a script. Whoever acts does so in its latest session, be that a member's, a
-/// guest's, or one that was refused, removed or never there.
+/// One step of a script. The actor uses its latest session, which may be a member's, a guest's, or one that was
+/// rejected, removed or never existed.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Step {
     Join {
