@@ -350,7 +350,8 @@ impl Hello<'_> {
     }
 }
 
-/// Takes a join back whose connection came to this end. Its member, if it is lost here, ends with the token that was shown.
+/// Withdraws the join of a connection that ended with this event. A disconnected member that is left here ends with the
+/// token of the join (R62).
 fn abandon(joining: Joining, pass: OwnPass, event: &Event) {
     let says_goodbye = !(keeps_place(event) || matches!(event, Event::Closed(_)));
     if let Some(absence) = joining.abandon(says_goodbye) {

@@ -357,7 +357,7 @@ impl Joined<'_> {
     }
 }
 
-/// Returns whether a member whose connection came to this end stays for a while, lost (R52, R114).
+/// Returns whether a member whose connection ended with this event may return within a window (R52, R114).
 fn keeps_place(event: &Event) -> bool {
     has_page_ended(event)
         || matches!(
@@ -374,7 +374,7 @@ fn has_page_ended(event: &Event) -> bool {
     matches!(event, Event::End(End::PageEnded))
 }
 
-/// Ends the absence of a member, whose connection came to this end, when its token or its page has ended.
+/// Ends the absence of a member whose connection ended with this event when its token ends, or soon if its page has ended.
 fn watch(absence: Absence, pass: OwnPass, event: &Event) {
     if has_page_ended(event) {
         tokio::spawn(watch_absent(absence, pass, PAGE_RELOAD_WINDOW, Some(reason(event))));

@@ -104,7 +104,7 @@ impl Address {
     }
 }
 
-/// Says that a setting behind the question mark is unknown. Where that may be in a password, nothing of it is shown.
+/// Formats the error about an unknown parameter. It shows nothing of what may be part of a password.
 fn unknown(name: &str, tail: &str) -> String {
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if is_name && !tail.contains('@') {
