@@ -1,9 +1,9 @@
-//! Time limits of an HTTP connection by what it is doing: idle, sending a request's head, being served, or taking nothing of
+//! Time limits of an HTTP connection by its phase: idle, sending a request's head, being served, or taking nothing of
 //! its response.
 //!
-//! hyper has one timeout for the first two. A load balancer keeps idle connections for a minute or more, and must be the
-//! one to close them: a request that it sends while the server closes is lost. A client that takes as long for a head
-//! only holds a place.
+//! hyper has one timeout for the first two. A load balancer keeps idle connections for a minute or more, and must be
+//! the one to close them: a request that it sends while the server closes is lost. A client that takes as long for a
+//! head only occupies a slot.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use crate::http::{Patience, RequestPlace};
 
-/// Divisor of the time limits for connections that are idle, have sent half a head or take no response, while half of the
-/// places are taken.
+/// Divisor of the time limits of connections that are idle, have sent a part of a head or take nothing of a response,
+/// while half of the slots are in use.
 const HURRY: u32 = 5;
 
 /// Phase of a connection.
@@ -33,24 +33,24 @@ pub(crate) enum Phase {
     Head,
     /// A request is being served, up to the last byte of its response.
     Busy,
-    /// The same, and the client takes nothing of the response.
+    /// A request is being served, and the client takes nothing of the response.
     Stalled,
 }
 
-/// How long each phase may last.
+/// Longest duration of each phase.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// For a request's head; also for the first byte of the first one.
+    /// Time for a request's head, and for the first byte of the connection's first request.
     pub(crate) head: Duration,
-    /// Without a request, after the first one.
+    /// Time without a request, after the first one.
     pub(crate) keepalive: Duration,
-    /// For a request, from its head to the end of its response.
+    /// Time for a request, from its head to the end of its response.
     pub(crate) longest: Duration,
-    /// Without a byte that the client takes of a response.
+    /// Time during which the client takes not a byte of a response.
     pub(crate) stalled: Duration,
 }
 
-/// Activity of one connection. Clones are of the same one.
+/// Activity of one connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity(Arc<Shared>);
 
@@ -64,15 +64,15 @@ struct Shared {
 struct State {
     phase: Phase,
     since: Instant,
-    /// A request has been served.
+    /// Set once a request has been served.
     served: bool,
-    /// A request is with the router, or its response's body is not at its end.
+    /// Set while a request is with the router, or the body of its response has not ended.
     in_flight: bool,
-    /// Something was written that the kernel may not have taken yet.
+    /// Set while the kernel may not have taken everything that was written.
     unflushed: bool,
-    /// When the kernel had no room for a part of a response; `None` once it takes bytes again.
+    /// Time at which the kernel had no room for a part of a response; `None` once it takes bytes again.
     stalled_since: Option<Instant>,
-    /// Released when the request has ended.
+    /// Slot of the request, released when it has ended.
     place: Option<RequestPlace>,
 }
 
@@ -97,7 +97,7 @@ impl State {
         }
     }
 
-    /// Returns the phase, and when it has lasted too long.
+    /// Returns the phase, and the time at which it has lasted too long.
     fn deadline(&self, times: Times, patience: Duration, crowded: bool) -> (Phase, Instant) {
         let hurry = if crowded { HURRY } else { 1 };
         let head = times.head / hurry;
@@ -124,7 +124,7 @@ impl Activity {
         Self(Arc::new(Shared { state: Mutex::new(State::new()), changed: Notify::new() }))
     }
 
-    /// The head of a request is complete.
+    /// Begins a request, whose head is complete.
     pub(crate) fn begin(&self) {
         let mut state = self.lock();
         state.in_flight = true;
@@ -132,17 +132,17 @@ impl Activity {
         self.0.changed.notify_one();
     }
 
-    /// Keeps the place of a request until the kernel has taken all of its response.
+    /// Holds the slot of a request until the kernel has taken all of its response.
     pub(crate) fn hold(&self, place: RequestPlace) {
         self.lock().place = Some(place);
     }
 
-    /// Returns the body of the response that ends the request.
+    /// Wraps the body of a response, so that the request ends with it.
     pub(crate) fn watch_body(&self, body: Body) -> WatchedBody {
         WatchedBody { body, _end: End(self.clone()) }
     }
 
-    /// Waits until a phase lasts too long; returns which. In a crowd that is sooner.
+    /// Waits until a phase has lasted too long, and returns it. The limits are shorter while the server is crowded.
     pub(crate) async fn overdue(&self, times: Times, patience: &Patience, mut crowded: watch::Receiver<bool>) -> Phase {
         loop {
             let in_crowd = *crowded.borrow_and_update();
@@ -169,8 +169,9 @@ impl Activity {
         }
     }
 
-    /// Bytes that come while a request is served are its body, or the next request of a client that does not wait: that
-    /// one has the time of an idle connection until its next byte.
+    /// Notes received bytes, which may begin a request. Bytes that arrive while a request is served are its body, or
+    /// the next request of a client that pipelines: that request has the time limit of an idle connection until its
+    /// next byte.
     fn received(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Idle {
@@ -188,7 +189,7 @@ impl Activity {
         }
     }
 
-    /// Notes whether the kernel has taken something of what was to be written.
+    /// Notes whether the kernel has taken a part of what was to be written.
     fn wrote(&self, polled: &Poll<Result<usize>>) {
         let mut state = self.lock();
         if polled.is_ready() {
@@ -222,7 +223,7 @@ impl Drop for End {
     }
 }
 
-/// Body of a response; the request ends with it.
+/// Body of a response, with which the request ends.
 #[derive(Debug)]
 pub(crate) struct WatchedBody {
     body: Body,
@@ -249,7 +250,7 @@ impl hyper::body::Body for WatchedBody {
     }
 }
 
-/// Socket of an HTTP connection, which notes when something comes and goes.
+/// Socket of an HTTP connection that notes reads and writes.
 #[derive(Debug)]
 pub(crate) struct WatchedStream {
     stream: TcpStream,
@@ -261,7 +262,7 @@ impl WatchedStream {
         Self { stream, activity }
     }
 
-    /// Returns the socket, for what follows HTTP on it.
+    /// Returns the socket, for the protocol that follows HTTP on it.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.stream
     }

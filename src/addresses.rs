@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-/// Tells whether an address belongs to an internal network, so that no visitor from the internet can have it: private
+/// Returns whether an address belongs to an internal network, so that no visitor from the internet can have it: private
 /// (RFC 1918), loopback, link-local, carrier-grade NAT (RFC 6598), unique local (RFC 4193) and unspecified addresses.
 pub(crate) fn is_internal(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -16,10 +16,10 @@ pub(crate) fn is_internal(address: IpAddr) -> bool {
     }
 }
 
-/// Tells whether an address is one of this machine's own, which is the case if a socket can be bound to it and not to any
+/// Returns whether an address is one of this machine's own. That is so if a socket can be bound to it and not to any
 /// address at all, as where `net.ipv4.ip_nonlocal_bind` is set.
 pub(crate) fn is_own(address: IpAddr) -> bool {
-    /// For documentation (RFC 5737, RFC 3849): no machine has them.
+    /// Addresses for documentation (RFC 5737, RFC 3849), which no machine has.
     const NOBODY: (Ipv4Addr, Ipv6Addr) =
         (Ipv4Addr::new(192, 0, 2, 254), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe));
     let can_bind = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
@@ -28,8 +28,8 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
     !address.is_unspecified() && can_bind(address) && (address.is_loopback() || !can_bind(nobody))
 }
 
-/// Returns the default gateways of this machine or container. Docker's bridge networks have the host there: what docker-proxy
-/// forwards comes from it.
+/// Returns the default gateways of this machine or container. In Docker's bridge networks that is the host, from whose
+/// address docker-proxy forwards connections.
 pub(crate) fn default_gateways() -> Vec<IpAddr> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     parse_gateways(&read("/proc/net/route"), &read("/proc/net/ipv6_route"))

@@ -1,4 +1,4 @@
-//! What all connections of one server share.
+//! State that all connections of one server share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::recordings::{Now, Recordings};
 use crate::telemetry::{Metrics, Traces};
 use crate::webhooks::Webhooks;
 
-/// What the engine has sent and nobody has taken yet: what is more is lost, and asked for again.
+/// Capacity of the queue of events from Redis. Events that do not fit are lost, and are requested again.
 const ENGINE_EVENTS: usize = 8_192;
 
 /// One running server.
@@ -30,42 +30,42 @@ pub struct App {
     pub config: Config,
     /// Its rooms.
     pub hub: Arc<Hub>,
-    /// What it counts.
+    /// Its metrics.
     pub metrics: Arc<Metrics>,
-    /// Begins spans.
+    /// Its tracer.
     pub traces: Traces,
-    /// Checks resume secrets.
+    /// Key of the resume secrets.
     pub resume_key: ResumeKey,
-    /// Decides about pages whose `Origin` is not the `Host` that the server received.
+    /// Checks of pages whose `Origin` is not the `Host` that the server received.
     pub origin_proofs: OriginProofs,
-    /// Decides who may join.
+    /// Rules on who may join.
     pub access: Access,
-    /// What the admin API asks for; `None` where there is none.
+    /// Token of the admin API; `None` if there is no such API.
     pub admin: Option<AdminToken>,
-    /// Tells another program what happens.
+    /// Sender of webhook events.
     pub webhooks: Arc<Webhooks>,
-    /// What each address has open and has tried.
+    /// Limits of each address.
     pub doors: Arc<Doors>,
-    /// Log lines about limits that reject people.
+    /// Log lines about limits that reject clients.
     pub limit_reports: LimitReports,
-    /// What hosts record here, where they may.
+    /// Recordings that hosts upload, if they may.
     pub recordings: Option<Arc<Recordings>>,
-    /// What all connections may send together, and those of each room.
+    /// Rates that all connections share, and that those of each room share.
     pub commons: AllCommons,
-    /// Where time and dice come from.
+    /// Sources of time and randomness.
     pub surroundings: Surroundings,
-    /// When it began.
+    /// Time at which it started.
     pub started: Instant,
     draining: watch::Sender<bool>,
     places: Arc<Places>,
 }
 
-/// What a server asks its machine for; a simulation has its own.
+/// Sources of time and randomness. A simulation has its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
-    /// The time of day, by which tokens end.
+    /// Wall clock, by which tokens expire.
     pub clock: fn() -> SystemTime,
-    /// Fills ids with what nobody can guess.
+    /// Fills a buffer with unpredictable bytes, for IDs.
     pub random: fn(&mut [u8]) -> Result<(), getrandom::Error>,
 }
 
@@ -76,13 +76,13 @@ impl Default for Surroundings {
 }
 
 impl Surroundings {
-    /// This moment.
+    /// Returns the present time by both clocks.
     pub fn now(&self) -> Now {
         Now { wall: (self.clock)(), tick: Instant::now() }
     }
 }
 
-/// How many WebSockets there are.
+/// Number of open WebSockets.
 #[derive(Debug, Default)]
 struct Places {
     taken: AtomicUsize,
@@ -90,18 +90,18 @@ struct Places {
 }
 
 impl App {
-    /// A server with these settings; the error is a sentence for the operator.
+    /// Creates a server with these settings. The error is a sentence for the operator.
     pub fn new(config: Config) -> Result<Arc<Self>, String> {
         Self::beside_others(config, None)
     }
 
-    /// The same, with this engine between it and other servers, or with the one that the settings name, if any: then within
-    /// a runtime of tokio.
+    /// Creates a server that shares rooms with others by this connection, or else by the Redis server that the settings
+    /// name, if any. The latter requires a tokio runtime.
     pub fn beside_others(config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
         Self::within(Surroundings::default(), config, engine)
     }
 
-    /// The same in surroundings that may be made up.
+    /// Creates a server with sources of time and randomness that may be simulated.
     pub fn within(surroundings: Surroundings, config: Config, engine: Option<Connection>) -> Result<Arc<Self>, String> {
         let metrics = Metrics::new().with_limits(config.limits());
         let metrics = if config.engine.redis_url.is_some() { metrics.with_engine() } else { metrics };
@@ -166,17 +166,17 @@ impl App {
         }))
     }
 
-    /// Whether the server shuts down.
+    /// Returns whether the server is shutting down.
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }
 
-    /// Tells that the server shuts down, now or at some time.
+    /// Returns a receiver that becomes true when the server shuts down.
     pub fn draining(&self) -> watch::Receiver<bool> {
         self.draining.subscribe()
     }
 
-    /// Sends everyone away and lets nobody in any more.
+    /// Sends all clients away, and accepts no more.
     pub fn drain(&self) {
         self.draining.send_replace(true);
         self.hub.drain();
@@ -195,20 +195,20 @@ impl App {
         }
     }
 
-    /// Takes one of the server's places for WebSockets; `None` where none is left.
+    /// Takes a slot for a WebSocket; `None` if none is free.
     pub fn admit(&self) -> Option<Place> {
         let before = self.places.taken.fetch_add(1, Ordering::Relaxed);
-        // Made in any case: dropping it takes the count back.
+        // Created in any case: dropping it takes the count back.
         let place = Place(Arc::clone(&self.places));
         (before < or_none(self.config.connections)).then_some(place)
     }
 
-    /// How many WebSockets there are.
+    /// Returns the number of open WebSockets.
     pub fn connections(&self) -> usize {
         self.places.taken.load(Ordering::Relaxed)
     }
 
-    /// Waits until there is no WebSocket any more.
+    /// Waits until no WebSocket is open.
     pub async fn emptied(&self) {
         loop {
             let emptied = self.places.emptied.notified();
@@ -220,7 +220,7 @@ impl App {
     }
 }
 
-/// Begins to connect to the engine that the settings name, if any.
+/// Begins to connect to the Redis server that the settings name, if any.
 fn connect(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<Option<Connection>, String> {
     let Some(address) = config.engine.address().map_err(text)? else { return Ok(None) };
     let (server, (sender, events)) = (ServerId(fastrand::u64(..)), mpsc::channel(ENGINE_EVENTS));
@@ -237,12 +237,12 @@ fn text(refused: Refused) -> String {
     }
 }
 
-/// A limit as it is set: 0 for none.
+/// Converts a limit of the settings, where 0 is none.
 fn or_none(limit: usize) -> usize {
     if limit == 0 { usize::MAX } else { limit }
 }
 
-/// A place for one WebSocket, free again when dropped.
+/// Slot for one WebSocket, released when it is dropped.
 #[derive(Debug)]
 pub struct Place(Arc<Places>);
 

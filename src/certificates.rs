@@ -1,7 +1,7 @@
 //! Probes that read the dates of the certificates which TLS endpoints present.
 //!
-//! A handshake shows what browsers get. The files would not: a renewed certificate is served only after the proxy has been
-//! reloaded, and the server may neither see nor read the proxy's files.
+//! A handshake shows what browsers get. The files would not: a renewed certificate is served only after the proxy has
+//! been reloaded, and the server may neither see nor read the proxy's files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use x509_cert::der::Decode;
 use crate::config::{CertificateSettings, Endpoint};
 use crate::telemetry::CertificateMetrics;
 
-/// Longest time of one probe: resolving, connecting and the handshake.
+/// Time limit of one probe: resolving, connecting and the handshake.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Validity of a certificate in Unix seconds.
@@ -28,12 +28,12 @@ struct Validity {
     not_after: i64,
 }
 
-/// Probes all endpoints of the settings, again and again, until dropped.
+/// Probes all endpoints of the settings periodically, until it is dropped.
 pub(crate) async fn probe_certificates(settings: &CertificateSettings, metrics: &CertificateMetrics) {
     let probes = settings.certificate_probes.all().iter();
     let probes = probes.map(|endpoint| probe_endpoint(endpoint, settings.certificate_probe_interval, metrics));
     futures_util::future::join_all(probes).await;
-    // Without endpoints there is nothing to do, and the caller expects no end.
+    // Without endpoints there is nothing to do, but the caller expects this not to end.
     std::future::pending().await
 }
 
@@ -82,8 +82,8 @@ async fn probe(endpoint: &Endpoint) -> Result<Validity, String> {
     Ok(Validity { not_before: seconds(validity.not_before), not_after: seconds(validity.not_after) })
 }
 
-/// Verifier that accepts every certificate: expired and self-signed ones are to be read too. It does check that the server
-/// has the key.
+/// Verifier that accepts every certificate, because expired and self-signed ones must be readable, too. It still checks
+/// that the server has the key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,27 +1,27 @@
-//! Whose stay in a room was ended by somebody else (R45, R46). Who has lost its socket then does not hear of it, and
-//! would come back as if nothing were: the secret of such a stay opens no door any more.
+//! Sessions that somebody else has ended (R45, R46). A client that was disconnected at the time does not learn of it,
+//! and would come back as if nothing had happened: the resume secret of such a session is no longer accepted.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use crate::protocol::CloseCode;
 
-/// The latest that are kept in mind: some hundred KiB.
+/// Number of sessions that are kept, which take some hundred KiB.
 const REMEMBERED: usize = 4_096;
 
-/// The stays that were ended, and how.
+/// Sessions that were ended, with their close codes.
 #[derive(Debug, Default)]
 pub(crate) struct Dismissed(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
     codes: HashMap<u64, CloseCode>,
-    /// The latest last.
+    /// The latest is last.
     order: VecDeque<u64>,
 }
 
 impl Dismissed {
-    /// Keeps in mind how a stay was ended.
+    /// Records how a session was ended.
     pub(crate) fn add(&self, stay: u64, code: CloseCode) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if table.codes.insert(stay, code).is_some() {
@@ -35,7 +35,7 @@ impl Dismissed {
         }
     }
 
-    /// How a stay was ended, where somebody else has done that.
+    /// Returns the close code of a session that somebody else has ended.
     pub(crate) fn how(&self, stay: u64) -> Option<CloseCode> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).codes.get(&stay).copied()
     }

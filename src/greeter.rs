@@ -1,4 +1,4 @@
-//! What somebody is told who has been let in (R7).
+//! The `welcome` of a client that has been admitted (R7).
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::protocol::{
     Frame, Limits, MESSAGE_BYTES, NAME_CHARS, Peer, Permissions, RoomName, STATE_KEYS, ServerMessage, Settings, Welcome,
 };
 
-/// Writes welcomes.
+/// Writer of `welcome` messages.
 #[derive(Debug)]
 pub struct Greeter {
     config: Config,
@@ -20,46 +20,46 @@ pub struct Greeter {
     resume_key: ResumeKey,
 }
 
-/// What differs from welcome to welcome.
+/// Data that differs between `welcome` messages.
 #[derive(Debug)]
 pub struct Greeting<'a> {
-    /// Of which room.
+    /// The room.
     pub room: &'a RoomName,
-    /// The roster's version.
+    /// Version of the roster.
     pub version: u64,
-    /// The one who is welcome.
+    /// The peer that is welcomed.
     pub own: &'a Peer,
-    /// Everybody else, encoded.
+    /// All other members, encoded.
     pub peers: Vec<&'a RawValue>,
-    /// What it may do.
+    /// Permissions of the peer.
     pub permissions: Permissions,
-    /// What the room is set to.
+    /// Settings of the room.
     pub settings: Settings,
-    /// Whether it has been here before.
+    /// Result of resuming: whether the peer has proved its former ID (R11), and why its session is not resumed (R54).
     pub comeback: Comeback,
-    /// Which stay this is, to come back to.
+    /// Number of the session, for its resume secret.
     pub stay: u64,
-    /// Relay quota that its credentials count against.
+    /// Relay quota against which its credentials count.
     pub client: Client,
 }
 
 impl Greeter {
-    /// With a key that makes secrets to come back with. The error says what is wrong with a URL.
+    /// Creates a writer. `resume_key` makes the resume secrets. The error says what is wrong with a URL.
     pub fn new(config: &Config, resume_key: ResumeKey) -> Result<Self, String> {
         Ok(Self { config: config.clone(), ice: config.relays.ice_servers()?, resume_key })
     }
 
-    /// Fresh credentials for the same servers (R73).
+    /// Writes a message with fresh credentials for the same servers (R73).
     pub fn ice_servers(&self, client: Client) -> Frame {
         ServerMessage::IceServers { ice_servers: &self.ice.for_client(client, SystemTime::now()) }.to_frame()
     }
 
-    /// How often that is to be sent; `None` where nothing ends.
+    /// Returns the interval at which that message must be sent; `None` if no credentials expire.
     pub fn renew_every(&self) -> Option<Duration> {
         self.ice.renew_every()
     }
 
-    /// The message.
+    /// Writes a `welcome`.
     pub fn welcome(&self, greeting: Greeting<'_>) -> Frame {
         let Greeting { room, version, own, peers, permissions, settings, comeback, stay, client } = greeting;
         let welcome = Welcome {

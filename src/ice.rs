@@ -1,9 +1,9 @@
-//! The STUN and TURN servers that a `welcome` brings, with short-lived credentials by the TURN
-//! REST scheme (draft-uberti-behave-turn-rest): the username is `<expiry>:<client>`, the
-//! credential its HMAC-SHA1 under a secret shared with the TURN server.
+//! STUN and TURN servers for a `welcome`, with short-lived credentials by the TURN REST scheme
+//! (draft-uberti-behave-turn-rest): the username is `<expiry>:<client>`, and the credential its HMAC-SHA1 under a
+//! secret shared with the TURN server.
 //!
-//! coturn's quota is for what follows the colon. It stands for the client's address, so that joining again brings no
-//! further ports.
+//! coturn applies its quota to what follows the colon. That stands for the client's address, so that joining again
+//! provides no further ports.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use crate::config::Secret;
 use crate::limits::network;
 use crate::protocol::{IceServer, PeerId};
 
-/// Where clients find a way to each other.
+/// STUN and TURN servers, as configured for all clients.
 #[derive(Clone, Debug, Default)]
 pub struct IceServers {
     stun: Vec<String>,
@@ -25,30 +25,30 @@ pub struct IceServers {
     access: TurnAccess,
 }
 
-/// How clients show a TURN server that they may use it.
+/// Authentication of clients at a TURN server.
 #[derive(Clone, Debug, Default)]
 pub enum TurnAccess {
-    /// Nothing is known; then there can be no TURN server.
+    /// None is configured; then there can be no TURN server.
     #[default]
     Unknown,
-    /// Credentials that expire, counted for each address.
+    /// Credentials that expire, and count against the quota of an address.
     Shared {
-        /// What the TURN server knows, too.
+        /// Secret shared with the TURN server.
         secret: Secret,
-        /// How long a credential is good.
+        /// Lifetime of a credential.
         lifetime: Duration,
     },
-    /// By the same for all, for a server that knows no other way.
+    /// The same credentials for all clients, for a server that supports nothing else.
     Static {
-        /// Its user.
+        /// Username.
         username: String,
-        /// The user's password, which every client learns.
+        /// Password, which every client learns.
         password: Secret,
     },
 }
 
 impl IceServers {
-    /// Sorts URLs by scheme; the error says what is wrong with one.
+    /// Sorts URLs by scheme. The error says what is wrong with one.
     pub fn new(urls: &[String], access: TurnAccess) -> Result<Self, String> {
         let mut servers = Self { access, ..Self::default() };
         for url in urls {
@@ -73,7 +73,7 @@ impl IceServers {
         Ok(servers)
     }
 
-    /// Returns the servers for one client, with credentials from `now` on.
+    /// Returns the servers for one client, with credentials that are valid from `now` on.
     pub fn for_client(&self, client: Client, now: SystemTime) -> Vec<IceServer> {
         let mut servers = Vec::new();
         if !self.stun.is_empty() {
@@ -103,8 +103,8 @@ impl IceServers {
         !self.turn.is_empty()
     }
 
-    /// How often members get fresh credentials: so often that nobody's have less than half of their time left, even
-    /// where one message is lost.
+    /// Returns how often members get fresh credentials: often enough that nobody's have less than half of their
+    /// lifetime left, even if one message is lost.
     pub fn renew_every(&self) -> Option<Duration> {
         match self.access {
             TurnAccess::Shared { lifetime, .. } if !self.turn.is_empty() => Some(lifetime / 4),
@@ -113,23 +113,23 @@ impl IceServers {
     }
 }
 
-/// Quota of a TURN server's ports that a credential counts against.
+/// Quota of TURN ports against which a credential counts.
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
-    /// Everybody at one address, an IPv6 address by its /64.
+    /// Quota of all clients at one address, or in the /64 of an IPv6 address.
     Address(IpAddr),
-    /// One peer, whose address is not known.
+    /// Quota of one peer whose address is unknown.
     Peer(PeerId),
 }
 
 impl Client {
-    /// The client at this address; the peer alone where it is not known.
+    /// Returns the quota of this address, or that of the peer if the address is unknown.
     pub fn of(address: Option<IpAddr>, peer: PeerId) -> Self {
         address.map_or(Self::Peer(peer), Self::Address)
     }
 
-    /// Returns a name that is the same for the same client. It does not tell the address, as others may learn it: coturn
-    /// logs it.
+    /// Returns a name that is the same for the same client. It does not reveal the address, because others may see it:
+    /// coturn logs it.
     fn name(self, secret: &Secret) -> String {
         match self {
             Self::Peer(peer) => peer.to_string(),
@@ -138,7 +138,7 @@ impl Client {
     }
 }
 
-/// The URLs of a TURN server, which answers STUN too, by its name or address.
+/// Returns the URLs of a TURN server, which also answers STUN, by its name or address.
 pub fn turn_urls(host: &str, port: u16) -> Vec<String> {
     let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
     vec![
@@ -153,7 +153,8 @@ fn strip_transport(server: &str) -> &str {
     transport.unwrap_or(server)
 }
 
-/// `host` or `host:port` (RFC 7064 §3.1). Browsers throw at anything else, and nobody gets a call.
+/// Returns whether this is `host` or `host:port` (RFC 7064 §3.1). Browsers throw at anything else, and no call would
+/// work.
 fn is_server(server: &str) -> bool {
     let (host, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),

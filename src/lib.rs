@@ -1,21 +1,22 @@
 //! Roundtable: a WebRTC signaling server and the browser meeting it serves.
 //!
-//! Two halves. The pure one knows neither sockets nor clocks:
+//! There are two halves. The pure one uses neither sockets nor clocks:
 //!
-//! - [`protocol`]: what is on the wire (docs/PROTOCOL.md)
-//! - [`core`]: what a room is
-//! - [`cluster`]: how several servers hold one room
+//! - [`protocol`]: the messages on the wire (docs/PROTOCOL.md)
+//! - [`core`]: the state machine of a room
+//! - [`cluster`]: rooms that several servers share
 //!
 //! The shell around it carries out what the core decides:
 //!
-//! - [`server`]: accepts connections, and ends
+//! - [`server`]: accepts connections, and shuts down
 //! - [`http`]: routes and layers; upgrades WebSockets
-//! - [`conn`]: what one connection may say, on a link of [`socket`], [`outbox`] and clock
+//! - [`conn`]: handles the messages of one connection, over a link of [`socket`], [`outbox`] and timers
 //! - [`hub`]: all rooms, under short locks
 //!
-//! [`greeter`] writes welcomes, [`webhooks`] tells another program, [`recordings`] keeps what hosts record. [`config`],
-//! [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is what all connections share. Dependencies run
-//! one way: server → http → conn → hub → core → protocol. [`doctor`] is a client of all of it.
+//! [`greeter`] writes `welcome` messages, [`webhooks`] sends events to another program, [`recordings`] stores what
+//! hosts record. [`config`], [`access`], [`ice`], [`limits`] and [`telemetry`] are leaves. [`app`] is the state that
+//! all connections share. Dependencies run one way: server → http → conn → hub → core → protocol. [`doctor`] is a
+//! client of all of it.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]

@@ -1,5 +1,5 @@
-//! One connection without its meaning: a socket, its outbox, its clock and its meter, all
-//! polled by one task.
+//! One connection without the meaning of its messages: a socket, its outbox, its timers and its meter, all polled by
+//! one task.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -18,19 +18,19 @@ use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMe
 use crate::socket::{End, Received, Socket, give_way};
 use crate::telemetry::{Limit, Metrics};
 
-/// Pings in a row without a sign of life after which a peer is dead (R26).
+/// Number of unanswered pings in a row after which a peer counts as dead (R26).
 const MISSED_PINGS: u8 = 2;
-/// How long a closed connection may take to send what waits and to confirm its end.
+/// Time that a closed connection may take to send what is queued and to confirm the close.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Messages that are carried out in a row, where more have come, before others have their turn.
+/// Number of messages that are handled in a row, if more have arrived, before other tasks have their turn.
 const TURN: u8 = 16;
 
-/// How long the client's messages may go without being acknowledged, and how many of them (R51).
+/// Longest time for which the client's messages may stay unacknowledged, and the largest number of them (R51).
 const ACK_DELAY: Duration = Duration::from_millis(500);
 const ACK_MESSAGES: u64 = 32;
 
-/// What a connection has to react to.
+/// Event on a connection.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message or a sign of life.
@@ -39,50 +39,50 @@ pub(crate) enum Event {
     JoinTimeout,
     /// The pings went unanswered.
     PeerTimeout,
-    /// It has sent too fast for too long (R75).
+    /// The peer has sent too fast for too long (R75).
     TooFast,
-    /// Its socket holds more memory for what arrives than its address has left (R103).
+    /// The socket holds more memory for received data than its address has left (R103).
     HoldsTooMuch,
-    /// The socket is at its end.
+    /// The socket has ended.
     End(End),
-    /// The outbox was closed, and what was in it has gone out.
+    /// The outbox was closed, and its content has been sent.
     Closed(CloseCode),
 }
 
-/// A socket, its outbox, its clock and its meter.
+/// Socket with its outbox, timers and meter.
 pub(crate) struct Link {
     socket: Socket,
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
     meter: Meter,
-    /// When the last message was read.
+    /// Time at which the last message was read.
     read_at: Instant,
-    /// Nothing is read before this time: the peer sent too fast (R31), or many together did (R79).
+    /// Time before which nothing is read: the peer sent too fast (R31), or many together did (R79).
     read_after: Option<Instant>,
-    /// It did so for too long.
+    /// Set if the peer did so for too long.
     too_fast: bool,
-    /// Memory that the socket holds for what arrives.
+    /// Memory that the socket holds for received data.
     holding: Holding,
-    /// Messages that have come in all.
+    /// Number of messages received.
     messages: u64,
-    /// Messages since this task was last pending.
+    /// Number of messages since this task was last pending.
     in_a_row: u8,
     join_by: Option<Instant>,
-    /// When the client is told what has arrived.
+    /// Time at which received messages are acknowledged.
     ack_at: Option<Instant>,
     ping_interval: Duration,
     ping_at: Instant,
     unanswered: u8,
-    /// Something has come since the last ping: a part of a message, too.
+    /// Set if anything has arrived since the last ping, even a part of a message.
     heard: bool,
-    /// [`Link::close`] has begun.
+    /// Set once [`Link::close`] has begun.
     closing: bool,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Link {
-    /// In a box, because it is handed on from stage to stage of a connection, and a future keeps
-    /// room for every place that a value has been in.
+    /// Boxed, because it is handed on from stage to stage of a connection, and a future reserves space for every place
+    /// that a value has been in.
     pub(crate) fn new(
         config: &Config,
         metrics: Arc<Metrics>,
@@ -92,7 +92,8 @@ impl Link {
     ) -> Box<Self> {
         let now = Instant::now();
         let join_by = now + config.join_timeout;
-        // As late as any: what cuts the silence before a ping does so before the first one, for everybody to see.
+        // As late as any ping may be: a proxy that cuts connections after such a silence then cuts every one before its
+        // first ping, so that the problem is visible to all.
         let ping_at = now + config.longest_silence();
         Box::new(Self {
             socket,
@@ -116,22 +117,22 @@ impl Link {
         })
     }
 
-    /// Where the hub puts what this connection is to send.
+    /// Returns the outbox, into which the hub puts what this connection is to send.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
 
-    /// What the server counts.
+    /// Returns the server's metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// How many messages have come.
+    /// Returns the number of messages received.
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// When the last message was read: the clock was looked at for its meter.
+    /// Returns the time at which the last message was read. This needs no clock: the meter has already read it.
     pub(crate) fn read_at(&self) -> Instant {
         self.read_at
     }
@@ -142,14 +143,14 @@ impl Link {
         self.set_timer();
     }
 
-    /// The peer has joined a room, and shares with the others there what they may send.
+    /// Ends the time limit of the join, and sets the peer's share of its room's rate.
     pub(crate) fn enter_room(&mut self, of_room: Share) {
         self.meter.enter(of_room);
         self.join_by = None;
         self.set_timer();
     }
 
-    /// Sends what waits, and waits for what happens next. Cancel-safe.
+    /// Sends what is queued, and waits for the next event. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Event {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -159,7 +160,7 @@ impl Link {
             if let Poll::Ready(event) = self.poll_send(cx) {
                 return Poll::Ready(event);
             }
-            // On time there may be a ping to send: once more from the top.
+            // There may be a ping to send: start again.
             if self.timer.as_mut().poll(cx).is_ready() {
                 if let Some(event) = self.on_timer(Instant::now()) {
                     return Poll::Ready(event);
@@ -185,20 +186,20 @@ impl Link {
                 return Poll::Ready(received.map_or_else(Event::End, Event::Received));
             }
             self.in_a_row = 0;
-            // The timer was set anew, and has to be asked again to wake this task.
+            // The timer was reset, and must be polled again to wake this task.
             if !paused {
                 return self.hold();
             }
         }
     }
 
-    /// Counts what the socket holds while nothing more is read of it.
+    /// Counts what the socket holds while nothing more is read from it.
     fn hold(&mut self) -> Poll<Event> {
         self.holding.set(self.socket.held_bytes());
         if self.holding.allowance() < self.holding.bytes() { Poll::Ready(Event::HoldsTooMuch) } else { Poll::Pending }
     }
 
-    /// Counts what has come, and pauses or ends reading where it was too much: what has been read is carried out.
+    /// Counts what was read, and pauses or ends reading if it was too much. What has been read is still carried out.
     fn meter(&mut self, is_message: bool) -> bool {
         let bytes = self.socket.take_read();
         if bytes == 0 && !is_message {
@@ -211,24 +212,24 @@ impl Link {
         self.keep(now, pace)
     }
 
-    /// Counts the last message as this many more messages and bytes (R81).
+    /// Counts the last message as this many further messages and bytes (R81).
     pub(crate) fn charge(&mut self, messages: u32, bytes: usize) {
         let pace = self.meter.take(self.read_at, messages, bytes);
         self.keep(self.read_at, pace);
     }
 
-    /// Counts what the room has to carry of the last message (R79).
+    /// Counts the load of the last message on the room (R79).
     pub(crate) fn charge_room(&mut self, messages: u32, bytes: usize) {
         let pace = self.meter.share(self.read_at, messages, bytes);
         self.keep(self.read_at, pace);
     }
 
-    /// Does not count the message that has come last, which was rejected, as sent too fast (R102).
+    /// Excludes the last message, which was rejected, from what counts as sent too fast (R102).
     pub(crate) fn pardon(&mut self, bytes: usize) {
         self.meter.pardon(self.read_at, 1, bytes);
     }
 
-    /// Whether reading is paused, or to end.
+    /// Applies a decision of the meter. Returns whether reading is paused or is to end.
     fn keep(&mut self, now: Instant, pace: Pace) -> bool {
         match pace {
             Pace::Free => return false,
@@ -242,15 +243,15 @@ impl Link {
         true
     }
 
-    /// Takes all that waits, hands it over and flushes once; and again, until nothing waits or
-    /// the socket takes no more. What it does not take stays in the outbox, whose bounds hold.
+    /// Takes everything that is queued, hands it over and flushes once; repeats this until nothing is queued or the
+    /// socket takes no more. What it does not take stays in the outbox, whose bounds apply.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Lost)),
                 Poll::Pending => {
-                    // A goodbye still has to go out; but who is too slow for it, is.
+                    // While closing, the close frame must still be sent, unless the client is too slow even for that.
                     return match self.outbox.poll_end(cx) {
                         Poll::Ready(code) if !self.closing || code == CloseCode::SlowConsumer => {
                             Poll::Ready(Event::Closed(code))
@@ -267,7 +268,7 @@ impl Link {
         }
     }
 
-    /// Counts what was just taken from the outbox: the socket's queue was empty before.
+    /// Counts what was just taken from the outbox. The socket's queue was empty before.
     fn count_sent(&mut self) {
         for out in self.socket.queue().iter() {
             if let Outgoing::Message(_, frame) = out {
@@ -276,7 +277,7 @@ impl Link {
         }
     }
 
-    /// Counts how full the outbox was since this was last done: with each ping, and at the end.
+    /// Records how full the outbox has been since the last call: with each ping, and at the end.
     pub(crate) fn count_waited(&self) {
         self.metrics.messages.waited(self.outbox.take_most());
     }
@@ -292,7 +293,7 @@ impl Link {
             self.acknowledge();
         }
         if self.ping_at <= now {
-            // Who is not listened to cannot be called silent.
+            // A peer from which nothing is read cannot be called silent.
             if std::mem::take(&mut self.heard) || self.read_after.is_some() {
                 self.unanswered = 0;
             }
@@ -314,7 +315,7 @@ impl Link {
         self.timer.as_mut().reset(next);
     }
 
-    /// A numbered message has come: sees to it that the client is told, some messages or some time later.
+    /// Schedules the acknowledgement of a numbered message, some messages or some time later.
     pub(crate) fn owe_ack(&mut self) {
         let owed = self.outbox.owed();
         if owed >= ACK_MESSAGES {
@@ -333,19 +334,19 @@ impl Link {
         }
     }
 
-    /// Queues a frame of the connection's own, outside the count, behind what the hub has sent.
+    /// Queues an unnumbered frame of the connection's own, behind what the hub has queued.
     pub(crate) fn send(&self, out: Outgoing) {
         self.or_too_slow(self.outbox.add(out));
     }
 
-    /// Tells the client that a message was not carried out (R28): counted, because the message counts too.
+    /// Sends the error for a message that was not carried out (R28). It is numbered, because the message counts, too.
     pub(crate) fn refuse(&self, code: ErrorCode, message: &str, re: Option<&str>, reference: Option<&RawValue>) {
         self.metrics.error(code);
         let body = ErrorBody { code, message, re, reference, retry_after_ms: None };
         self.tell(ServerMessage::Error(body).to_frame());
     }
 
-    /// Queues a message of the connection's own that counts: a client that comes back has not missed it.
+    /// Queues a numbered message of the connection's own: a client that resumes does not miss it.
     pub(crate) fn tell(&self, frame: Frame) {
         self.or_too_slow(self.outbox.push(frame));
     }
@@ -356,8 +357,8 @@ impl Link {
         }
     }
 
-    /// Closes the connection: sends what waits and a close frame, and waits a little for the
-    /// peer's end. Returns the code; where the outbox was closed before, that code stands.
+    /// Closes the connection: sends what is queued and a close frame, and waits a little for the peer's close. Returns
+    /// the close code: if the outbox was closed before, that code stands.
     pub(crate) async fn close(mut self: Box<Self>, code: CloseCode) -> CloseCode {
         self.closing = true;
         self.outbox.close(code);
@@ -378,7 +379,7 @@ impl Link {
     }
 }
 
-/// A time and up to a quarter more, so that many connections spread.
+/// Returns a time that is longer by up to a quarter, so that many connections spread.
 pub(crate) fn with_jitter(interval: Duration) -> Duration {
     interval.mul_f64(1.0 + fastrand::f64() / 4.0)
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::ListenAddress;
 
-/// Connections that may wait to be accepted: a room's reconnect, or a thousand rooms'.
+/// Maximum number of connections that wait to be accepted: enough for the reconnect of a room, or of a thousand rooms.
 const BACKLOG: i32 = 4096;
 
 /// Listening sockets of one address: two for `localhost`, one for every other.
@@ -18,7 +18,7 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Listener(Vec<TcpListener>);
 
 impl Listener {
-    /// Listens; within a tokio runtime.
+    /// Binds the sockets. Requires a tokio runtime.
     pub(crate) fn bind(address: ListenAddress) -> Result<Self> {
         match address {
             ListenAddress::One(address) => Ok(Self(vec![listen(address)?])),
@@ -28,7 +28,7 @@ impl Listener {
             },
             ListenAddress::Localhost(port) => {
                 let v4 = listen((Ipv4Addr::LOCALHOST, port).into())?;
-                // Port 0 is to be the same one on both.
+                // With port 0 both must get the same port.
                 let v6 = listen((Ipv6Addr::LOCALHOST, v4.local_addr()?.port()).into());
                 match v6 {
                     Err(error) if has_no_ipv6(&error) => Ok(Self(vec![v4])),
@@ -38,12 +38,12 @@ impl Listener {
         }
     }
 
-    /// Returns the addresses that it listens on.
+    /// Returns the addresses on which it listens.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>> {
         self.0.iter().map(TcpListener::local_addr).collect()
     }
 
-    /// Accepts the next connection; its address is IPv4 also where it came by a socket for both.
+    /// Accepts the next connection. Its address is IPv4 even if it came by a dual-stack socket.
     pub(crate) async fn accept(&self) -> Result<(TcpStream, IpAddr)> {
         let (stream, from) = poll_fn(|context| {
             let mut polled = self.0.iter().map(|listener| listener.poll_accept(context));
@@ -57,7 +57,7 @@ impl Listener {
 fn listen(address: SocketAddr) -> Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // Not what the machine is set to (net.ipv6.bindv6only): [::] takes IPv4, too.
+        // Whatever the machine is set to (net.ipv6.bindv6only): [::] accepts IPv4, too.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_reuse_address(true)?;
@@ -66,7 +66,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Returns whether the kernel has no IPv6, or no IPv6 address where one is asked for.
+/// Returns whether the kernel has no IPv6, or lacks the IPv6 address that was asked for.
 fn has_no_ipv6(error: &Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())

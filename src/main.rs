@@ -1,4 +1,4 @@
-//! Settings, logs, bind, serve, exit code.
+//! The program: settings, logs, listeners, serving, and the exit code.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         .collect();
     // In a container the first process is the server, or the init program before it.
     let first_process = std::fs::read("/proc/1/cmdline").unwrap_or_default();
-    // A wrong setting of another kind is the server's affair, which says so at its start.
+    // Any other invalid setting is reported by the server at its start.
     if let Ok(Some(listen)) = Cli::health(std::env::args(), &env, &first_process) {
         return ended(within_runtime(http::ask_ready(listen.local())));
     }
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Err(Refused::Wrong(text)) => Err(text),
         Ok(cli) => Ok(cli),
     };
-    // It says what is wrong with settings, too.
+    // The doctor also reports invalid settings.
     if let Some(order) = Cli::doctor(std::env::args()) {
         let settings = loaded.as_ref().map(|cli| &cli.config).map_err(String::as_str);
         return within_runtime(doctor::run(&order, settings)).unwrap_or_else(|text| {
@@ -55,7 +55,7 @@ fn ended(result: Result<Result<(), String>, String>) -> ExitCode {
 fn within_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let result = runtime.block_on(work);
-    // Without waiting for reads of files that may never end, as of a network mount.
+    // Without waiting for file reads that may never end, as on a network mount.
     runtime.shutdown_background();
     Ok(result)
 }
@@ -63,7 +63,7 @@ fn within_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
 async fn run(cli: Cli) -> Result<(), String> {
     let config = cli.config;
     match cli.command {
-        // The doctor and the health check have their own way: they go on without settings.
+        // Both were handled before this: they work without valid settings.
         None | Some(Command::Doctor(_) | Command::Health) => {}
         Some(Command::Token(order)) => {
             let rules = config.token_rules();
@@ -99,13 +99,13 @@ fn list(addresses: &[SocketAddr]) -> String {
 
 fn print(text: String) -> Result<(), String> {
     match writeln!(std::io::stdout(), "{text}") {
-        // Whoever reads, as `head`, has had enough.
+        // The reader, such as `head`, has had enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| error.to_string()),
     }
 }
 
-/// Each connection is an open file, and the usual limit is 1,024.
+/// Raises the limit of open files. Each connection is an open file, and the usual limit is 1,024.
 fn raise_file_limit(wanted: u64) {
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
@@ -116,7 +116,7 @@ fn raise_file_limit(wanted: u64) {
     }
 }
 
-/// SIGTERM from whoever runs the server, SIGINT from a terminal.
+/// Signals that stop the server: SIGTERM from a service manager, SIGINT from a terminal.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

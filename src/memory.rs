@@ -1,15 +1,16 @@
-//! Memory that this process may use: the limit of its container, or all that the machine has.
+//! Memory available to this process: the limit of its container, or all that the machine has.
 
 use std::fs;
 use std::path::Path;
 
-/// Returns the memory in bytes that this process may use; `None` where the system does not tell.
+/// Returns the memory in bytes that this process may use; `None` if the system does not report it.
 pub(crate) fn available_bytes() -> Option<u64> {
     available_in(Path::new("/"))
 }
 
-/// The smallest of the machine's memory (proc_meminfo(5)) and the limits of the process's control groups. A container with a
-/// cgroup namespace of its own sees its group at the root of the file system; without one the path leads there.
+/// Returns the smallest of the machine's memory (proc_meminfo(5)) and the limits of the process's control groups. A
+/// container with a cgroup namespace of its own sees its group at the root of the file system; without one, the path
+/// leads there.
 fn available_in(root: &Path) -> Option<u64> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let groups = read("proc/self/cgroup");
@@ -25,7 +26,7 @@ fn available_in(root: &Path) -> Option<u64> {
             }
             _ => return Vec::new(),
         };
-        // A limit of a parent holds for its children.
+        // The limit of a parent applies to its children.
         let parents = Path::new(path.trim_start_matches('/')).ancestors();
         parents.filter_map(|group| read(&format!("{folder}/{}/{file}", group.display())).trim().parse().ok()).collect()
     });
@@ -44,7 +45,7 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    /// Memory that is available, by the files of the system in this folder.
+    /// Returns the available memory, given these system files.
     fn available(name: &str, files: &[(&str, &str)]) -> Option<u64> {
         let root = std::env::temp_dir().join(format!("roundtable-memory-{}-{name}", std::process::id()));
         for (path, text) in files {

@@ -1,4 +1,4 @@
-//! What goes to other programs by HTTP: a bounded queue for those who must not wait, and the way out.
+//! HTTP requests to other programs: a bounded queue for senders that must not wait, and the client.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-/// What waits to be sent, up to a bound, and what is being sent.
+/// Bounded queue of items to be sent. Those being sent count as well.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     sender: mpsc::Sender<T>,
     receiver: Mutex<Option<mpsc::Receiver<T>>>,
-    /// What is in the queue, or taken out and not yet done with.
+    /// Number of items that are queued, or taken and not yet done.
     left: AtomicUsize,
-    /// Something has been done with; a permit stays for whoever asks later.
+    /// Notified when items are done. A permit stays for a later waiter.
     done: Notify,
 }
 
@@ -23,7 +23,7 @@ impl<T> Queue<T> {
         Self { sender, receiver: Mutex::new(Some(receiver)), left: AtomicUsize::new(0), done: Notify::new() }
     }
 
-    /// Puts something in; `false` where it is full.
+    /// Adds an item; `false` if the queue is full.
     pub(crate) fn put(&self, item: T) -> bool {
         self.left.fetch_add(1, Ordering::Relaxed);
         let put = self.sender.try_send(item).is_ok();
@@ -33,31 +33,32 @@ impl<T> Queue<T> {
         put
     }
 
-    /// Where what was put in comes out: for one who sends it, and says [`Queue::done`] of it.
+    /// Returns the receiver, once. Its owner sends the items, and calls [`Queue::done`] for them.
     pub(crate) fn receiver(&self) -> Option<mpsc::Receiver<T>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// So many have been sent or given up.
+    /// Marks this many items as sent or given up.
     pub(crate) fn done(&self, count: usize) {
         self.left.fetch_sub(count, Ordering::Relaxed);
         self.done.notify_one();
     }
 
-    /// Waits until nothing is left, but not for ever; how many are.
+    /// Waits until no item is left, for `patience` at most. Returns the number of those left.
     pub(crate) async fn settle(&self, patience: Duration) -> usize {
         let settled = async {
             while self.left.load(Ordering::Relaxed) > 0 {
                 self.done.notified().await;
             }
         };
-        // What is left is said by the number.
+        // The number that is returned covers a timeout.
         let _ = tokio::time::timeout(patience, settled).await;
         self.left.load(Ordering::Relaxed)
     }
 }
 
-/// Sends by HTTP, each time with so much patience. What is private goes where it was meant to, or nowhere.
+/// Creates an HTTP client with this time limit for each request. It follows no redirects, so that private data goes
+/// where it was meant to, or nowhere.
 pub(crate) fn agent(patience: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_global(Some(patience))

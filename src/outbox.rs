@@ -11,39 +11,39 @@ use crate::core::session::{Bounds, Full, Load, OutOfSequence, Session};
 use crate::limits::{Holding, QueueAccount};
 use crate::protocol::{CloseCode, Frame, Outgoing};
 
-/// What waits for one member, whichever socket it comes by. Many push, one task takes.
+/// Queue of messages to one member, over whichever socket it is connected. Many tasks push, one takes.
 ///
-/// Its full case: nothing is dropped in silence. [`Outbox::push`] fails, and whoever pushed
-/// closes the outbox with [`CloseCode::SlowConsumer`]; the peer reconnects and starts afresh (R18).
+/// When it is full, nothing is dropped silently: [`Outbox::push`] fails, and the caller closes the outbox with
+/// [`CloseCode::SlowConsumer`]. The peer reconnects and begins a new session (R18).
 #[derive(Debug)]
 pub struct Outbox {
     state: Mutex<State>,
     reader: AtomicWaker,
-    /// Address of the client, if there has been one.
+    /// Address of the client, if it is known.
     address: Option<IpAddr>,
 }
 
 #[derive(Debug)]
 struct State {
     session: Session,
-    /// The session's bytes.
+    /// Memory of the session.
     holding: Holding,
     end: Option<CloseCode>,
-    /// The most messages that waited at once since [`Outbox::take_most`].
+    /// Largest number of messages that waited at once since [`Outbox::take_most`].
     most: usize,
 }
 
-/// What [`Outbox::poll_take`] found.
+/// Result of [`Outbox::poll_take`].
 #[derive(Debug, Eq, PartialEq)]
 pub enum Taken {
     /// Frames were moved to the caller's list.
     Frames,
-    /// Nothing will follow but a close frame with this code.
+    /// Nothing follows but a close frame with this code.
     End(CloseCode),
 }
 
 impl Outbox {
-    /// An empty outbox, whose session has not begun.
+    /// Creates an empty outbox whose session has not begun.
     pub fn new(bounds: Bounds, account: QueueAccount) -> Self {
         Self::of(Session::new(bounds), account)
     }
@@ -54,7 +54,8 @@ impl Outbox {
         Self { address: self.address, ..Self::of(state.session.successor(), state.holding.account().clone()) }
     }
 
-    /// Moves the session to another outbox of the same client, which has no socket. It keeps nothing if this one was full.
+    /// Moves the session to another outbox of the same client, which has no socket. If this one was full, nothing is
+    /// kept.
     pub fn detach(&self) -> Self {
         let mut state = self.lock();
         let mut detached = Self::of(state.release(), state.holding.account().clone());
@@ -65,32 +66,32 @@ impl Outbox {
         detached
     }
 
-    /// Returns where its bytes count.
+    /// Returns the account in which its bytes count.
     pub fn account(&self) -> QueueAccount {
         self.lock().holding.account().clone()
     }
 
-    /// Sets the address of the client that it is for.
+    /// Sets the address of its client.
     pub fn with_address(self, address: IpAddr) -> Self {
         Self { address: Some(address), ..self }
     }
 
-    /// Returns the address of the client that it is for.
+    /// Returns the address of its client.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Adds a message. What is pushed after [`Outbox::close`] is for nobody and forgotten.
+    /// Queues a message, numbered once the session has begun. After [`Outbox::close`] it is discarded.
     pub fn push(&self, frame: Frame) -> Result<(), Full> {
         self.change(|session| session.push(frame))
     }
 
-    /// Adds what is outside the count of messages.
+    /// Queues something that is not numbered.
     pub fn add(&self, out: Outgoing) -> Result<(), Full> {
         self.change(|session| session.add(out))
     }
 
-    /// Begins the count of messages with a `welcome`.
+    /// Begins a session with a `welcome`. From here on messages are numbered.
     pub fn begin(&self, stay: u64, welcome: Frame) -> Result<(), Full> {
         self.change(|session| {
             session.begin(stay);
@@ -98,8 +99,8 @@ impl Outbox {
         })
     }
 
-    /// Ends the outbox: what waits is still sent, unless the peer is too slow for it. The first
-    /// code stands; whether it is this one.
+    /// Closes the outbox. What is queued is still sent, unless the peer is too slow for it. The first code stands.
+    /// Returns whether it is this one.
     pub fn close(&self, code: CloseCode) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
@@ -107,7 +108,8 @@ impl Outbox {
         }
         state.end = Some(code);
         if code == CloseCode::SlowConsumer {
-            // One that has not begun, since what was forgotten cannot be made up for: nobody resumes it.
+            // Replaced by a session that has not begun, and so cannot be resumed: discarded messages cannot be
+            // recovered.
             drop(state.release());
         }
         drop(state);
@@ -115,13 +117,13 @@ impl Outbox {
         true
     }
 
-    /// How full it is.
+    /// Returns how full it is.
     pub fn load(&self) -> Load {
         self.lock().session.load()
     }
 
-    /// The most messages that waited for the socket at once since this was last asked: also where they were forgotten,
-    /// or given away, since.
+    /// Returns the largest number of messages that waited for the socket at once since the last call, even if they have
+    /// been discarded or handed over since.
     pub fn take_most(&self) -> usize {
         let mut state = self.lock();
         let waiting = state.waiting();
@@ -163,18 +165,18 @@ impl Outbox {
         self.lock().session.stay()
     }
 
-    /// Whether it serves this stay.
+    /// Returns whether it serves this session.
     pub fn is_of(&self, stay: u64) -> bool {
         self.lock().session.is_of(stay)
     }
 
-    /// Gives the session away: its socket is lost. What is pushed here from now on is the socket's own affair.
+    /// Hands the session over, because its socket is lost. What is pushed here from now on concerns the socket alone.
     pub fn release(&self) -> Session {
         self.lock().release()
     }
 
-    /// Gives the session away to a client that can go on with it (see [`Session::can_resume`]), and ends
-    /// with [`CloseCode::Superseded`].
+    /// Hands the session over to a client that can resume it (see [`Session::can_resume`]), and closes with
+    /// [`CloseCode::Superseded`].
     pub fn release_to(&self, stay: u64, last: u64) -> Option<Session> {
         let mut state = self.lock();
         if state.end.is_some() || !state.session.can_resume(stay, last) {
@@ -186,12 +188,12 @@ impl Outbox {
         Some(session)
     }
 
-    /// Goes on with a session whose client has everything up to `last`. `answer` makes the first message from
-    /// the number of the last one that has come from the client.
+    /// Resumes a session whose client has everything up to `last`. `answer` makes the first message, given the number
+    /// of the last one that was received from the client.
     pub fn adopt(&self, mut session: Session, last: u64, answer: impl FnOnce(u64) -> Frame) {
         let answer = Outgoing::plain(answer(session.tell()));
         let mut state = self.lock();
-        // Answers to what came before the join.
+        // Responses to what arrived before the join.
         let early = state.session.take_waiting();
         session.resume(last, early.into_iter().chain([answer]));
         state.session = session;
@@ -200,7 +202,7 @@ impl Outbox {
         self.reader.wake();
     }
 
-    /// Goes on with a session whose client is still to come: what has gathered here meanwhile is forgotten.
+    /// Keeps a session whose client has yet to reconnect. What was queued here meanwhile is discarded.
     pub fn keep(&self, mut session: Session) {
         session.pause();
         let mut state = self.lock();
@@ -208,23 +210,22 @@ impl Outbox {
         state.count();
     }
 
-    /// What a session here may hold.
+    /// Returns the bounds of a session here.
     pub fn bounds(&self) -> Bounds {
         self.lock().session.bounds()
     }
 
-    /// Moves everything that waits into `frames`, which must be empty: what was taken before has gone.
+    /// Moves everything that waits into `frames`, which must be empty: what was taken before has been sent.
     pub fn poll_take(&self, cx: &mut Context<'_>, frames: &mut VecDeque<Outgoing>) -> Poll<Taken> {
         if let Some(taken) = self.take(frames) {
             return Poll::Ready(taken);
         }
-        // Registered before the second look, so that no push falls between.
+        // Registered before the second attempt, so that no push is missed in between.
         self.reader.register(cx.waker());
         self.take(frames).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ready when the outbox was closed: for a task whose socket takes nothing, so that it has no
-    /// use for frames.
+    /// Completes when the outbox is closed. For a task whose socket takes nothing, so that it has no use for frames.
     pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<CloseCode> {
         self.reader.register(cx.waker());
         self.lock().end.map_or(Poll::Pending, Poll::Ready)
@@ -251,7 +252,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds this lock; should one ever, the queue is still a queue.
+        // No code panics while it holds this lock. If it did, the queue would still be valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -269,7 +270,7 @@ impl State {
         self.holding.set(self.session.held_bytes());
     }
 
-    /// Counts what was added. While its address or the server holds too much, a session keeps no more than its allowance
+    /// Counts what was added. While its address or the server holds too much, the session is reduced to its allowance
     /// (R103).
     fn fit(&mut self) -> Result<(), Full> {
         self.count();
@@ -282,7 +283,7 @@ impl State {
         fitted
     }
 
-    /// How many messages are not yet in the kernel.
+    /// Returns the number of messages that are not yet in the kernel.
     fn waiting(&self) -> usize {
         self.session.load().waiting.0
     }

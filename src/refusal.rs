@@ -1,4 +1,4 @@
-//! What a client is told whose message a room has refused.
+//! Maps room errors to protocol errors.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use crate::link::with_jitter;
 use crate::protocol::{ErrorBody, ErrorCode, Frame, ServerMessage};
 use crate::telemetry::Metrics;
 
-/// After which time somebody tries again for whom servers had to wait (R78).
+/// Time after which a client should try again if the servers did not decide in time (R78).
 pub(crate) const BUSY_RETRY: Duration = Duration::from_secs(2);
 
-/// The error, which is counted, as the answer to a message of the type `re`; `None` where there is nobody to be told.
+/// Counts a room error, and returns the error message that answers a message of the type `re`; `None` if the connection
+/// is being closed.
 pub(crate) fn error(
     metrics: &Metrics,
     refusal: &Refusal,
@@ -47,7 +48,7 @@ pub(crate) fn error(
     Some(ServerMessage::Error(ErrorBody { code, message, re, reference, retry_after_ms }).to_frame())
 }
 
-/// Its name; `None` where there is nobody to be told.
+/// Returns the error code of a room error; `None` if the connection is being closed.
 pub(crate) fn code(refusal: &Refusal) -> Option<ErrorCode> {
     Some(match refusal {
         Refusal::RoomFull => ErrorCode::RoomFull,
@@ -66,7 +67,7 @@ pub(crate) fn code(refusal: &Refusal) -> Option<ErrorCode> {
     })
 }
 
-/// In milliseconds.
+/// Converts a duration to milliseconds.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

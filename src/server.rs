@@ -1,4 +1,4 @@
-//! From a bound address to the last connection's end.
+//! The server, from its bound addresses to the end of the last connection.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -29,40 +29,40 @@ use crate::limits::{Kind, Rejection, Visit};
 use crate::listener::Listener;
 use crate::telemetry::{HttpConnections, Limit, QUALITY_STEP};
 
-/// The longest head of a request in bytes.
+/// Size of the largest head of a request, in bytes.
 const HEADER_BYTES: usize = 16 * 1024;
-/// How long to wait after the system refused a connection, mostly for want of file descriptors.
+/// Pause after the system has refused a connection, mostly for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Longest time in which a client takes nothing of a response: it is gone, or holds the place on purpose.
+/// Longest time in which a client takes nothing of a response: it is gone, or occupies the slot on purpose.
 const STALLED_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the end waits for what another program is still to be told.
+/// Time that the shutdown waits for webhook events.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(2);
-/// The same for traces, behind it: with both and the drain it is below what Docker is told to wait.
+/// Time that it then waits for traces. With both and the drain, the shutdown is shorter than Docker's stop timeout.
 const TRACE_PATIENCE: Duration = Duration::from_secs(2);
-/// How late a recording may be finished or deleted.
+/// Interval of sweeps, and so the longest delay with which a recording is finished or deleted.
 const RECORDINGS_SWEEP: Duration = Duration::from_secs(2);
 
-/// A server that has its addresses and serves nobody yet.
+/// Server that has bound its addresses and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
     public: Listener,
     ops: Listener,
-    /// Asks for the keys of tokens to be read again.
+    /// SIGHUP, on which the token keys are read again.
     hangup: Option<Signal>,
 }
 
 impl Server {
-    /// Binds both listeners. Port 0 takes any free one. The error is a sentence for the operator.
+    /// Binds both listeners. Port 0 selects any free one. The error is a sentence for the operator.
     pub async fn bind(config: Config) -> Result<Self, String> {
         Self::bind_beside_others(config, None).await
     }
 
-    /// The same, as one of several servers where there is an engine between them.
+    /// Binds both listeners, as one of several servers if there is a connection between them.
     pub async fn bind_beside_others(config: Config, engine: Option<Connection>) -> Result<Self, String> {
         let public = listen("ROUNDTABLE_LISTEN (--listen)", config.listen)?;
         let ops = listen("ROUNDTABLE_OPS_LISTEN (--ops-listen)", config.ops_listen)?;
-        // From here on, SIGHUP does not end the program.
+        // From here on, SIGHUP does not end the process.
         let hangup = signal(SignalKind::hangup()).ok();
         Ok(Self { app: App::beside_others(config, engine)?, public, ops, hangup })
     }
@@ -72,7 +72,7 @@ impl Server {
         first(self.addresses()?)
     }
 
-    /// Returns all of them: `localhost` has two.
+    /// Returns all addresses where clients connect: `localhost` has two.
     pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         self.public.addresses()
     }
@@ -82,18 +82,17 @@ impl Server {
         first(self.ops_addresses()?)
     }
 
-    /// Returns all of them.
+    /// Returns all addresses where operators connect.
     pub fn ops_addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         self.ops.addresses()
     }
 
-    /// What all connections share.
+    /// Returns the state that all connections share.
     pub fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// Serves until `shutdown` is ready, then sends everyone away, for as long as the settings
-    /// allow.
+    /// Serves until `shutdown` completes, then sends all clients away, within the time that the settings allow.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { app, public, ops, hangup } = self;
         let times = Times {
@@ -106,7 +105,7 @@ impl Server {
         let (public_open, ops_open) = (app.metrics.http_connections.public(), app.metrics.http_connections.ops());
         let never = watch::Sender::new(false).subscribe();
         let ops = tokio::spawn(accept(ops, http::ops_router(&app), bounds(ops_open), None, never));
-        // Not `App::draining`: whoever drains a server by the admin API goes on asking it.
+        // Not `App::draining`: an operator who drains a server by the admin API goes on using that API.
         let (stop, stopped) = watch::channel(false);
         let bounds = bounds(public_open);
         let public = tokio::spawn(accept(public, http::router(&app), bounds, Some(Arc::clone(&app)), stopped));
@@ -142,7 +141,7 @@ impl Server {
         if tokio::time::timeout(app.config.drain_timeout, gone).await.is_err() {
             tracing::warn!(connections = app.connections(), "not everyone left in time");
         }
-        // Last: it says until the end that the server is not ready.
+        // Last: the operators' listener reports until the end that the server is not ready.
         app.webhooks.settle(WEBHOOK_PATIENCE).await;
         app.traces.settle(TRACE_PATIENCE).await;
         for task in [ops, keys, webhooks, traces, ice, engine, recordings, quality, certificates] {
@@ -152,7 +151,7 @@ impl Server {
     }
 }
 
-/// As long as it is polled.
+/// Sends fresh TURN credentials periodically, as long as it is polled.
 async fn renew_ice(app: &App) {
     let Some(every) = app.hub.renew_ice_every() else { return std::future::pending().await };
     loop {
@@ -161,7 +160,7 @@ async fn renew_ice(app: &App) {
     }
 }
 
-/// As long as it is polled.
+/// Sweeps the recordings periodically, as long as it is polled.
 async fn sweep_recordings(app: &Arc<App>) {
     loop {
         tokio::time::sleep(RECORDINGS_SWEEP).await;
@@ -169,7 +168,7 @@ async fn sweep_recordings(app: &Arc<App>) {
     }
 }
 
-/// As long as it is polled.
+/// Stores the counts of call quality periodically, as long as it is polled.
 async fn keep_quality(app: &App) {
     loop {
         tokio::time::sleep(QUALITY_STEP).await;
@@ -185,7 +184,7 @@ fn listen(setting: &str, address: ListenAddress) -> Result<Listener, String> {
     Listener::bind(address).map_err(|error| format!("{setting}: cannot listen on {address}: {error}"))
 }
 
-/// Serves what comes; `app` has the limits by address, which operators have none of.
+/// Accepts connections and serves them. `app` has the limits by address, which do not apply to operators.
 async fn accept(
     listener: Listener,
     router: Router,
@@ -205,7 +204,8 @@ async fn accept(
             match listener.accept().await {
                 Ok((stream, from)) => {
                     refused = false;
-                    // An address that has far too many open gets no word: it would cost what the limit is to save.
+                    // An address with far too many connections gets no response: that would cost what the limit is to
+                    // save.
                     let Ok(visit) = visit(app.as_deref(), from) else { continue };
                     crowd.update();
                     let connection =
@@ -219,7 +219,7 @@ async fn accept(
                     });
                 }
                 Err(error) => {
-                    // Said once, not thousands of times a second; the connections wait meanwhile.
+                    // Logged once, not thousands of times a second. The connections wait meanwhile.
                     if !std::mem::replace(&mut refused, true) {
                         tracing::error!(%error, "cannot accept connections; is the limit of open files too low (ulimit -n)?");
                     }
@@ -233,11 +233,11 @@ async fn accept(
         () = is_true(&mut stopped) => {}
     }
     drop(listener);
-    // Until every place is free again: the last answers are on their way.
+    // Waits until every slot is free again: the last responses are being sent.
     let _ = places.acquire_many(u32::try_from(connections).unwrap_or(u32::MAX)).await;
 }
 
-/// True if so many places are taken that idle connections are closed sooner.
+/// State of a listener: true while so many slots are in use that idle connections are closed sooner.
 #[derive(Debug)]
 struct Crowd {
     places: Arc<Semaphore>,
@@ -246,7 +246,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Half of the places make a crowd, and three eighths end it: each change wakes every connection.
+    /// Updates the state. It begins when half of the slots are in use, and ends at three eighths: each change wakes
+    /// every connection.
     fn update(&self) {
         let free = self.places.available_permits();
         self.crowded.send_if_modified(|crowded| {
@@ -256,7 +257,8 @@ impl Crowd {
     }
 }
 
-/// Counts a connection by its address. Those of trusted proxies come for many: their requests are counted one by one.
+/// Counts a connection by its address. Those of trusted proxies serve many clients, whose requests are counted one by
+/// one.
 fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     let Some(app) = app.filter(|app| !app.config.trusted_proxies.trusts(from)) else { return Ok(None) };
     app.doors.enter(from, Kind::Plain, Instant::now()).map(Some).ok_or_else(|| {
@@ -265,13 +267,13 @@ fn visit(app: Option<&App>, from: IpAddr) -> Result<Option<Visit>, ()> {
     })
 }
 
-/// What a listener takes.
+/// Limits of a listener.
 #[derive(Clone, Debug)]
 struct Bounds {
-    /// Connections that are no WebSockets. More wait to be accepted.
+    /// Maximum number of connections other than WebSockets. Further ones wait to be accepted.
     connections: usize,
     times: Times,
-    /// Counts them.
+    /// Gauge of these connections.
     open: HttpConnections,
 }
 
@@ -283,7 +285,7 @@ async fn serve(
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Signaling is small messages that wait for an answer: Nagle's algorithm would hold them.
+    // Signaling consists of small messages that wait for an answer: Nagle's algorithm would delay them.
     let _ = stream.set_nodelay(true);
     let (activity, patience) = (Activity::new(), Patience::default());
     let (begun, ended, asked) = (activity.clone(), activity.clone(), patience.clone());
@@ -298,7 +300,7 @@ async fn serve(
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            // `Activity` has the time of a head.
+            // `Activity` limits the time for a head.
             .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(
@@ -331,7 +333,7 @@ async fn serve(
     }
 }
 
-/// Waits until it is so; for ever where nobody is left to say it.
+/// Waits until the flag is true. Never completes if its sender is gone.
 async fn is_true(flag: &mut watch::Receiver<bool>) {
     if flag.wait_for(|flag| *flag).await.is_err() {
         std::future::pending::<()>().await;

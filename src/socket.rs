@@ -1,10 +1,8 @@
-//! The WebSocket under one connection: a narrow layer, so that it can be changed without the hub
-//! noticing.
+//! The WebSocket of one connection: a narrow layer, so that it can be replaced without changes to the hub.
 //!
-//! tungstenite reads: it parses, unmasks, checks and answers pings. Its buffer is small, and a
-//! scratch buffer of the worker thread takes what the kernel has in one call. Messages go out as
-//! the hub made them, straight from their shared bytes, behind a head that is made on the stack for
-//! each write.
+//! tungstenite reads: it parses, unmasks, checks and answers pings. Its buffer is small, and a scratch buffer of the
+//! worker thread takes what the kernel has in one call. Messages are sent as the hub encoded them, straight from their
+//! shared bytes, behind a frame header that is made on the stack for each write.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,37 +21,37 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::protocol::{Head, MESSAGE_BYTES, Outgoing};
 
-/// Size of a new socket's buffer for reading in bytes. A longer message grows it, and it stays as large.
+/// Initial size in bytes of a socket's buffer for reading. A longer message grows it, and it stays as large.
 const READ_BUFFER: usize = 512;
-/// Size of a grown buffer that counts towards memory limits in bytes. Most messages are shorter.
+/// Size in bytes from which a grown buffer counts towards memory limits. Most messages are shorter.
 const GROWN_BUFFER: usize = 16 * 1024;
-/// What one read takes from the kernel at most: several offers.
+/// Number of bytes that one read takes from the kernel at most: several offers.
 const SCRATCH: usize = 64 * 1024;
-/// What is taken of one connection in a row without a whole message: of fragments of nothing it is thousands, and what
-/// they cost could be felt by others. Most messages are shorter.
+/// Number of bytes taken from one connection in a row without a complete message. In empty fragments these are
+/// thousands of frames, whose cost could delay others. Most messages are shorter.
 const TURN: usize = 8 * 1024;
-/// Length of the head of a client's control frame in bytes (RFC 6455, section 5.2).
+/// Length in bytes of the header of a client's control frame (RFC 6455, section 5.2).
 const CONTROL_HEAD: usize = 6;
-/// Frames handed to the kernel in one call.
+/// Number of frames handed to the kernel in one call.
 const BATCH: usize = 16;
 
 thread_local! {
-    /// Shared by all sockets of a worker thread; nothing stays in it between two calls.
+    /// Shared by all sockets of a worker thread. It is empty between two calls.
     static SCRATCH_BUFFER: RefCell<Scratch> = RefCell::new(Scratch { buffer: vec![0; SCRATCH].into(), filled: 0..0 });
 }
 
-/// What one call has taken from the kernel; `filled` is what `reader` has not taken yet.
+/// Buffer of what one call has taken from the kernel. `filled` is the part that `reader` has not consumed.
 struct Scratch {
     buffer: Box<[u8]>,
     filled: Range<usize>,
 }
 
-/// What arrived.
+/// Received message or sign of life.
 #[derive(Debug)]
 pub enum Received {
     /// A text message.
     Text(Utf8Bytes),
-    /// A binary message; its content is of no interest.
+    /// A binary message. Its content is ignored.
     Binary,
     /// A ping or a pong: a sign of life.
     Alive,
@@ -62,24 +60,24 @@ pub enum Received {
 /// Close code that a page sends in place of 1001, which browsers send by themselves and do not let scripts send.
 const PAGE_ENDED: u16 = 3002;
 
-/// How a socket ended.
+/// Way in which a socket ended.
 #[derive(Debug)]
 pub enum End {
-    /// The peer closed it and meant it: a close frame with 1000 or no code (R24).
+    /// The peer closed it deliberately: a close frame with 1000 or no code (R24).
     Closed,
     /// The page ended and may be about to reload: a close frame with 1001 or [`PAGE_ENDED`] (R114).
     PageEnded,
-    /// It is just gone, or was closed with a code that is no goodbye.
+    /// The connection was lost, or closed with a code that does not mean leaving.
     Lost,
-    /// The message is longer than [`MESSAGE_BYTES`].
+    /// A message was longer than [`MESSAGE_BYTES`].
     TooLarge,
-    /// Text that is not UTF-8.
+    /// A text message was not UTF-8.
     NotUtf8,
-    /// Something else that RFC 6455 forbids.
+    /// Another violation of RFC 6455.
     Protocol(String),
 }
 
-/// What carries a WebSocket: a TCP connection, or what a test makes of the network.
+/// Transport of a WebSocket: a TCP connection, or a simulated network in a test.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug> Stream for S {}
@@ -89,22 +87,22 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug> Stream for S 
 pub struct Socket {
     tcp: Box<dyn Stream>,
     reader: WebSocketContext,
-    /// Read from the kernel and not yet taken by `reader`.
+    /// Bytes read from the kernel and not yet consumed by `reader`.
     unread: Bytes,
-    /// Frames on their way out.
+    /// Frames to be sent.
     out: VecDeque<Outgoing>,
-    /// How many bytes of the first of `out` have gone: if any, nothing may come between.
+    /// Number of bytes of the first of `out` that were sent. If there are any, nothing may be sent in between.
     sent: usize,
-    /// Bytes that have come since [`Socket::take_read`].
+    /// Number of bytes received since [`Socket::take_read`].
     read: usize,
-    /// Bytes of a message that has arrived in part, with the heads of its frames.
+    /// Number of bytes of a message that has arrived in part, with the headers of its frames.
     partial: usize,
-    /// Bytes of the longest message so far, if it has grown the buffer much.
+    /// Number of bytes of the longest message so far, if it has grown the buffer much.
     grown: usize,
 }
 
 impl Socket {
-    /// Takes over a connection after its upgrade; `unread` is what came right behind it.
+    /// Takes over a connection after its upgrade. `unread` are the bytes received right behind it.
     pub fn new(tcp: impl Stream + 'static, unread: &[u8]) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -113,17 +111,17 @@ impl Socket {
             .max_message_size(Some(MESSAGE_BYTES))
             .max_frame_size(Some(MESSAGE_BYTES));
         let reader = WebSocketContext::new(Role::Server, Some(config));
-        // A copy, mostly of nothing: the original keeps hyper's whole buffer alive.
+        // A copy, mostly of nothing: the original would keep hyper's whole buffer alive.
         let unread = Bytes::copy_from_slice(unread);
         Self { tcp: Box::new(tcp), reader, unread, out: VecDeque::new(), sent: 0, read: 0, partial: 0, grown: 0 }
     }
 
-    /// How many bytes have come since this was last asked, whatever they are.
+    /// Returns the number of bytes of any kind received since the last call.
     pub fn take_read(&mut self) -> usize {
         std::mem::take(&mut self.read)
     }
 
-    /// Returns the size of the buffers for what arrives, as far as that is known.
+    /// Returns the size of the buffers for received data, as far as that is known.
     pub fn held_bytes(&self) -> usize {
         self.partial.max(self.grown) + self.unread.len()
     }
@@ -160,7 +158,7 @@ impl Socket {
                 }
                 self.partial = 0;
             }
-            // It comes between the frames of a message.
+            // Control frames may come between the frames of a message.
             Ok(Message::Ping(payload) | Message::Pong(payload)) => {
                 self.partial = self.partial.saturating_sub(CONTROL_HEAD + payload.len());
             }
@@ -170,7 +168,7 @@ impl Socket {
             Ok(Message::Text(text)) => Poll::Ready(Ok(Received::Text(text))),
             Ok(Message::Binary(_)) => Poll::Ready(Ok(Received::Binary)),
             Ok(Message::Ping(_)) => {
-                // The pong is queued in `reader`; a socket that takes nothing gets it later.
+                // The pong is queued in `reader`. If the socket takes nothing now, it is sent later.
                 let _ = self.reader.flush(&mut io);
                 Poll::Ready(Ok(Received::Alive))
             }
@@ -192,18 +190,18 @@ impl Socket {
         }
     }
 
-    /// What goes out with the next [`Socket::poll_flush`]; frames are added behind.
+    /// Returns the queue that the next [`Socket::poll_flush`] sends. Frames are added at its end.
     pub fn queue(&mut self) -> &mut VecDeque<Outgoing> {
         &mut self.out
     }
 
-    /// Forgets what is queued, but for the rest of a frame that has gone in part.
+    /// Discards what is queued, except for the rest of a frame that was sent in part.
     pub fn abandon(&mut self) {
         self.out.truncate(usize::from(self.sent > 0));
     }
 
-    /// Says that nothing will follow and reads, unseen, to the peer's end, so that what it still
-    /// sends is not met by a reset that could overtake our last frame.
+    /// Shuts down the sending side, then reads and discards until the peer's end: otherwise what the peer still sends
+    /// would be met by a reset, which could overtake our last frame.
     pub async fn finish(mut self) {
         if self.tcp.shutdown().await.is_err() {
             return;
@@ -212,7 +210,7 @@ impl Socket {
         while matches!(self.tcp.read(&mut rest).await, Ok(1..)) {}
     }
 
-    /// Hands what is queued to the kernel, as much at once as it takes.
+    /// Hands the queued frames to the kernel, as many at once as it takes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.out.is_empty() {
             return Poll::Ready(Ok(()));
@@ -227,8 +225,8 @@ impl Socket {
                 may_write: true,
                 cx,
             };
-            // A pong of which a part has gone must be whole before the next frame. Other
-            // errors than WouldBlock show again on the write below.
+            // A pong that was sent in part must be completed before the next frame. Errors other than WouldBlock show
+            // again on the write below.
             if let Err(WsError::Io(error)) = self.reader.flush(&mut io)
                 && error.kind() == io::ErrorKind::WouldBlock
             {
@@ -274,16 +272,16 @@ impl Socket {
     }
 }
 
-/// A blocking-style view of the connection for tungstenite: what would block registers the task
-/// and says [`io::ErrorKind::WouldBlock`].
+/// Synchronous view of the connection for tungstenite. What would block registers the task and fails with
+/// [`io::ErrorKind::WouldBlock`].
 struct Io<'a, 'c> {
     tcp: &'a mut dyn Stream,
     unread: &'a mut Bytes,
-    /// `None` where nothing is to be read.
+    /// `None` if nothing is to be read.
     scratch: Option<&'a mut Scratch>,
-    /// Counts what has come.
+    /// Counter of received bytes.
     read: &'a mut usize,
-    /// How much may still be taken before others have their turn.
+    /// Number of bytes that may still be taken before other tasks have their turn.
     turn: usize,
     may_write: bool,
     cx: &'a mut Context<'c>,
@@ -292,7 +290,7 @@ struct Io<'a, 'c> {
 impl Read for Io<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.turn == 0 {
-            // What has come so far is to be counted, too.
+            // What has been received so far must be counted, too.
             give_way(self.cx);
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -312,8 +310,8 @@ impl Read for Io<'_, '_> {
         };
         if scratch.filled.is_empty() {
             let mut read = ReadBuf::new(&mut scratch.buffer);
-            // A read that does not fill the buffer tells tokio that the socket is empty, which
-            // saves the call that would say so.
+            // A read that does not fill the buffer tells tokio that the socket is empty, which saves the call that
+            // would find that out.
             done(Pin::new(&mut *self.tcp).poll_read(self.cx, &mut read))?;
             scratch.filled = 0..read.filled().len();
             *self.read += scratch.filled.len();
@@ -340,7 +338,7 @@ impl Write for Io<'_, '_> {
     }
 }
 
-/// Lets others have their turn and comes back to this task, which is about to be pending: also others whose sockets
+/// Yields to other tasks and wakes this one later, which is about to be pending. The others include those whose sockets
 /// have just become ready. A task that wakes itself would be run 61 times before the runtime looks for those.
 pub(crate) fn give_way(cx: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(cx);

@@ -1,7 +1,8 @@
-//! Tells another program what happens in the rooms, by HTTP (R71, R72). Off unless there is an address.
+//! Sends the events of rooms to another program by HTTP (R71, R72). Off unless there is an address.
 //!
-//! Events are put into a bounded queue, under a room's lock, and sent one after the other. Those of a room arrive in their
-//! order, and the rooms take turns. Nobody waits for the other program: what does not fit is dropped, counted and said once.
+//! Events enter a bounded queue under a room's lock, and are sent one after the other. The events of a room arrive in
+//! order, and the rooms take turns. Nothing waits for the receiver: events that do not fit are dropped and counted,
+//! which is logged once.
 
 mod queue;
 
@@ -26,28 +27,28 @@ use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName};
 use crate::telemetry::{self, Metrics, Origin, Parent, Traced, Traces};
 use queue::{Phase, RoomQueue};
 
-/// How long one attempt may take.
+/// Time limit of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// Between two attempts, doubled from the first to the last, with full jitter.
+/// Delay between two attempts, doubled from the first value to the last, with full jitter.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LAST: Duration = Duration::from_secs(30);
-/// An event that could not be delivered for so long is given up.
+/// Time after which an undelivered event is given up.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
 
-/// Where events go, and by which secret they are signed.
+/// Receiver of the events, and the secret that signs them.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// `http://` or `https://`.
+    /// URL of the scheme `http` or `https`.
     pub url: String,
-    /// Shared with the other program.
+    /// Secret shared with the receiver.
     pub secret: Secret,
-    /// The zone of the events' times.
+    /// Time zone of the events' times.
     pub zone: Tz,
-    /// How many events may wait.
+    /// Maximum number of queued events.
     pub queue: usize,
 }
 
-/// The way to the other program, if there is one.
+/// Sender of events, if there is a receiver.
 #[derive(Debug)]
 pub struct Webhooks {
     line: Option<Line>,
@@ -59,14 +60,14 @@ pub struct Webhooks {
 struct Line {
     target: Target,
     queue: RoomQueue<Event>,
-    /// That events are dropped has been said, and none has been delivered since.
+    /// Set once the log says that events are dropped, until one is delivered.
     said: AtomicBool,
 }
 
-/// Something that happened.
+/// Event in the form in which it is sent.
 #[derive(Debug, Serialize)]
 struct Event {
-    /// The same at each attempt.
+    /// The same for each attempt.
     id: String,
     event: &'static str,
     time: String,
@@ -100,7 +101,7 @@ impl From<Option<LeaveReason>> for Reason {
 }
 
 impl Webhooks {
-    /// Tells nobody, where there is no target.
+    /// Creates a sender. Without a target it sends nothing.
     pub fn new(target: Option<Target>, metrics: Arc<Metrics>) -> Self {
         let line = target.map(|target| {
             let queue = RoomQueue::new(target.queue);
@@ -109,12 +110,12 @@ impl Webhooks {
         Self { line, metrics, traces: Traces::default() }
     }
 
-    /// The same, with a span of each attempt.
+    /// Returns the sender with traces: each attempt has a span.
     pub fn with_traces(self, traces: Traces) -> Self {
         Self { traces, ..self }
     }
 
-    /// Something has happened in a room that several servers may have.
+    /// Reports an event of a room that several servers may have.
     pub fn happened(&self, room: &RoomName, news: &News) {
         let when = (UNIX_EPOCH + news.time, news.by.map_or_else(new_id, |(mark, at)| id_of(mark, at)));
         match &news.what {
@@ -125,23 +126,23 @@ impl Webhooks {
         }
     }
 
-    /// A room began.
+    /// Reports that a room has begun.
     pub fn opened(&self, room: &RoomName) {
         self.put(now(), "room_opened", room, None, None);
     }
 
-    /// A room ended.
+    /// Reports that a room has ended.
     pub fn closed(&self, room: &RoomName) {
         self.put(now(), "room_closed", room, None, None);
     }
 
-    /// Somebody is in.
+    /// Reports that a member has joined.
     pub fn joined(&self, room: &RoomName, peer: &Peer) {
         self.put(now(), "peer_joined", room, Some(peer), None);
     }
 
-    /// A member has left; `reason` is `None` if the meeting was ended. Nothing is told of a session that another one of the
-    /// same peer supersedes.
+    /// Reports that a member has left; `reason` is `None` if the meeting was ended. A session that another one of the
+    /// same peer supersedes is not reported.
     pub fn left(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
         if reason == Some(LeaveReason::Superseded) {
             return;
@@ -168,7 +169,7 @@ impl Webhooks {
             reason,
             origin: Origin::here(),
         };
-        // Counted before it is in: it may be out and done with by the next line.
+        // Counted before it is queued: by the next line it may have been sent already.
         self.metrics.webhooks_queued.inc();
         let phase = match event.event {
             "room_opened" => Phase::Opening,
@@ -188,7 +189,7 @@ impl Webhooks {
         }
     }
 
-    /// Delivers, until it is no longer polled; once.
+    /// Delivers events until it is no longer polled. Must be called once.
     pub async fn run(&self) {
         let Some(line) = &self.line else { return std::future::pending().await };
         let agent = outbound::agent(ATTEMPT);
@@ -206,7 +207,7 @@ impl Webhooks {
         }
     }
 
-    /// Sends one event until it is taken; the error is why it was given up.
+    /// Sends one event until it is accepted. The error is the reason why it was given up.
     async fn deliver(&self, agent: &ureq::Agent, target: &Target, event: &Event) -> Result<(), String> {
         let body: Arc<str> = serde_json::to_string(event).map_err(|error| error.to_string())?.into();
         let give_up = Instant::now() + GIVE_UP;
@@ -231,7 +232,7 @@ impl Webhooks {
         Ok(())
     }
 
-    /// The span of one attempt.
+    /// Begins the span of one attempt.
     fn traced(&self, Target { url, .. }: &Target, event: &Event, attempts: i64) -> Traced {
         let traced = self.traces.begin(SpanKind::Client, "POST", Parent::Of(&event.origin));
         if self.traces.is_on()
@@ -249,14 +250,14 @@ impl Webhooks {
         traced
     }
 
-    /// Waits until nothing is on its way any more, but not for ever: for the end of the server.
+    /// Waits until all events are sent when the server shuts down, for `patience` at most.
     pub async fn settle(&self, patience: Duration) {
         let Some(line) = &self.line else { return };
         line.queue.settle(patience).await;
     }
 }
 
-/// When it happens that this server alone can tell, and under which id.
+/// Returns the time and the ID of an event that only this server reports.
 fn now() -> (SystemTime, String) {
     (SystemTime::now(), new_id())
 }
@@ -265,7 +266,7 @@ fn new_id() -> String {
     std::iter::repeat_with(fastrand::alphanumeric).take(20).collect()
 }
 
-/// The same on every server that may tell it.
+/// Returns the ID of an event, the same on every server that may report it.
 fn id_of(Mark { incarnation, number }: Mark, at: usize) -> String {
     let Incarnation { born, founder: Post { server, life } } = incarnation;
     let digest = Sha256::digest(format!("{born}:{}:{life}:{number}:{at}", server.0));
@@ -279,7 +280,7 @@ async fn attempt(
     body: Arc<str>,
     traced: &Traced,
 ) -> Result<StatusCode, String> {
-    // Signed anew each time: the other end refuses what is old.
+    // Signed again for each attempt: the receiver rejects old signatures.
     let mut request = agent
         .post(&target.url)
         .header("Content-Type", "application/json")
@@ -303,7 +304,7 @@ async fn attempt(
     answer
 }
 
-/// `t=<seconds since 1970>,v1=<hexadecimal HMAC-SHA256 of "<seconds>.<body>">`.
+/// Returns the signature of a body: `t=<seconds since 1970>,v1=<hexadecimal HMAC-SHA256 of "<seconds>.<body>">`.
 fn sign(secret: &Secret, now: SystemTime, body: &str) -> String {
     let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]

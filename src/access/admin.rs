@@ -1,10 +1,10 @@
-//! The token of whoever runs the server (R68).
+//! Token of the operator, for the admin API (R68).
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Kept as its digest: to compare digests tells nobody, by the time it takes, how much of a guess is right.
+/// Stored as a SHA-256 digest. Comparing digests does not reveal, by the time it takes, how much of a guess is right.
 pub struct AdminToken([u8; 32]);
 
 impl fmt::Debug for AdminToken {
@@ -14,12 +14,12 @@ impl fmt::Debug for AdminToken {
 }
 
 impl AdminToken {
-    /// From its text.
+    /// Creates a token from its text.
     pub fn new(token: &str) -> Self {
         Self(Sha256::digest(token).into())
     }
 
-    /// Whether this is it.
+    /// Returns whether this is the operator's token.
     pub fn is(&self, token: &str) -> bool {
         self.0 == <[u8; 32]>::from(Sha256::digest(token))
     }

@@ -1,8 +1,8 @@
-//! JSON Web Tokens (RFC 7519) in the compact form of RFC 7515, with the two algorithms that there is a use for:
-//! HS256 (RFC 7518 §3.2) where whoever makes tokens shares a secret with the server, and EdDSA with Ed25519
-//! (RFC 8037 §3.1) where the server is not to be able to make any.
+//! JSON Web Tokens (RFC 7519) in the compact form of RFC 7515, with two algorithms: HS256 (RFC 7518 §3.2), where the
+//! issuer shares a secret with the server, and EdDSA with Ed25519 (RFC 8037 §3.1), where the server cannot issue
+//! tokens.
 //!
-//! A key knows its own algorithm. What a token's header says is compared with it and decides nothing.
+//! The key determines the algorithm. The token's header has to match it and decides nothing.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// RFC 7518 §3.2: a key of HS256 is at least as long as its hash.
+/// Minimum length of an HS256 key: that of the hash (RFC 7518 §3.2).
 pub(super) const SECRET_BYTES: usize = 32;
 
-/// What signs or checks tokens.
+/// A key that signs or verifies tokens.
 #[derive(Clone)]
 pub enum Key {
-    /// HS256: one secret for both.
+    /// HS256: one secret signs and verifies.
     Hs256(Hmac<Sha256>),
-    /// EdDSA, the public half: checks only.
+    /// Public half of an Ed25519 key: verifies only.
     EdDsa(VerifyingKey),
-    /// EdDSA, both halves.
+    /// Ed25519 key with both halves.
     EdDsaPrivate(SigningKey),
 }
 
@@ -41,15 +41,15 @@ struct Header {
     typ: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kid: Option<String>,
-    /// Extensions that must be understood (RFC 7515 §4.1.11): we understand none.
+    /// Extensions that must be understood (RFC 7515 §4.1.11). None are supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     crit: Option<serde_json::Value>,
 }
 
-/// A token taken apart, and not yet believed.
+/// A token that was parsed and not verified.
 #[derive(Debug)]
 pub struct Unverified<'a> {
-    /// Which key it claims to be signed with.
+    /// ID of the key that it claims to be signed with.
     pub kid: Option<String>,
     alg: String,
     signed: &'a str,
@@ -58,7 +58,7 @@ pub struct Unverified<'a> {
 }
 
 impl Key {
-    /// A key of HS256; the error says what would be right.
+    /// Creates an HS256 key. The error says what would be right.
     pub fn hs256(secret: &[u8]) -> Result<Self, String> {
         if secret.len() < SECRET_BYTES {
             return Err(format!("a secret of HS256 has at least {SECRET_BYTES} bytes; this one has {}", secret.len()));
@@ -66,7 +66,7 @@ impl Key {
         Hmac::new_from_slice(secret).map(Self::Hs256).map_err(|error| error.to_string())
     }
 
-    /// The name of its algorithm.
+    /// Returns the name of the algorithm.
     pub fn algorithm(&self) -> &'static str {
         match self {
             Self::Hs256(_) => "HS256",
@@ -74,7 +74,7 @@ impl Key {
         }
     }
 
-    /// Makes a token. The error says why this key cannot.
+    /// Signs a token. The error says why this key cannot.
     pub fn sign(&self, kid: Option<&str>, claims: &impl Serialize) -> Result<String, String> {
         let header = Header {
             alg: self.algorithm().to_owned(),
@@ -91,7 +91,7 @@ impl Key {
         Ok(format!("{signed}.{}", BASE64URL.encode(signature)))
     }
 
-    /// Whether this key made the token.
+    /// Returns whether this key has signed the token.
     pub fn verifies(&self, token: &Unverified<'_>) -> bool {
         // RFC 9864 §2.2 names Ed25519 on its own and deprecates the name that it shares with Ed448.
         let is_ed25519 = self.algorithm() == "EdDSA" && token.alg == "Ed25519";
@@ -99,7 +99,7 @@ impl Key {
             return false;
         }
         let public = match self {
-            // In constant time.
+            // Compares in constant time.
             Self::Hs256(mac) => {
                 return mac.clone().chain_update(token.signed).verify_slice(&token.signature).is_ok();
             }
@@ -107,13 +107,13 @@ impl Key {
             Self::EdDsaPrivate(key) => key.verifying_key(),
         };
         Signature::from_slice(&token.signature)
-            // Strict: nobody can make a second signature from one they have seen.
+            // Strict: nobody can derive a second valid signature from one that they have seen.
             .is_ok_and(|signature| public.verify_strict(token.signed.as_bytes(), &signature).is_ok())
     }
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart; the error says why it is none.
+    /// Parses a token. The error says what is wrong with it.
     pub fn parse(token: &'a str) -> Result<Self, String> {
         let (signed, signature) = token.rsplit_once('.').ok_or("it has not three parts with dots between them")?;
         let (header, claims) = signed.split_once('.').ok_or("it has not three parts with dots between them")?;
@@ -125,7 +125,7 @@ impl<'a> Unverified<'a> {
         Ok(Self { kid: header.kid, alg: header.alg, signed, claims, signature })
     }
 
-    /// What it says, for whoever has verified it.
+    /// Returns the claims. Only to be used after verification.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, String> {
         decode(self.claims)
     }
@@ -189,7 +189,7 @@ mod tests {
     fn a_token_is_good_for_its_key_alone_and_for_no_other_algorithm() {
         let ed = SigningKey::from_bytes(&[7; 32]);
         let public = Key::EdDsa(ed.verifying_key());
-        // The public half as a secret: the oldest trick against servers that believe the header.
+        // The public half as a secret: a known attack on servers that trust the header's `alg`.
         let confused = Key::hs256(ed.verifying_key().as_bytes()).unwrap();
         let (private, hs) = (Key::EdDsaPrivate(ed), Key::hs256(&[7; 32]).unwrap());
         let body = json!({"room": "r"});

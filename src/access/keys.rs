@@ -1,7 +1,7 @@
-//! The file with the keys of tokens: a JWK Set (RFC 7517 §5), so that any program can make one, with one field of
-//! our own: `revoked`, a list of the `kid`s and `jti`s that are good no more.
+//! Key file for tokens: a JWK Set (RFC 7517 §5), which any program can generate, with one additional field. `revoked`
+//! lists the `kid`s and `jti`s that are no longer valid.
 //!
-//! The last key signs and all are believed: to rotate, add one, and take the old one out when the last token that
+//! The last key signs, and all of them verify. To rotate keys, add one, and remove the old one when the last token that
 //! it signed has expired.
 
 use std::fs::OpenOptions;
@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::jwt::{Key, SECRET_BYTES, Unverified};
 use super::token::TokenRules;
 
-/// Keys of a file. A token without `kid` is tried with each.
+/// Maximum number of keys in a file. A token without `kid` is tried with each.
 const KEYS_MAX: usize = 32;
 
-/// One key as it stands in the file (RFC 7518 §6.4, RFC 8037 §2). Fields that are not known are kept out of it.
+/// A key in the file (RFC 7518 §6.4, RFC 8037 §2). Unknown fields are ignored and not written back.
 #[derive(Clone, Default, Deserialize, Serialize)]
 struct Jwk {
     kty: String,
@@ -30,13 +30,13 @@ struct Jwk {
     alg: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     crv: Option<String>,
-    /// The secret of HS256.
+    /// Secret of HS256.
     #[serde(skip_serializing_if = "Option::is_none")]
     k: Option<String>,
-    /// The public half of Ed25519.
+    /// Public half of Ed25519.
     #[serde(skip_serializing_if = "Option::is_none")]
     x: Option<String>,
-    /// Its private half: the server needs none.
+    /// Private half of Ed25519, which the server does not need.
     #[serde(skip_serializing_if = "Option::is_none")]
     d: Option<String>,
 }
@@ -48,7 +48,7 @@ struct File {
     revoked: Vec<String>,
 }
 
-/// Which algorithm a new key is for.
+/// Algorithm of a new key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Algorithm {
     /// One secret makes and checks tokens.
@@ -59,7 +59,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// The keys of a file, and what it revokes.
+/// Keys and revocations of a file.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Vec<(Option<String>, Key)>,
@@ -68,13 +68,13 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Reads a file; the error is a sentence for the operator and tells no secret.
+    /// Reads a file. The error is a sentence for the operator and contains no secret.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         Self::parse(&text)
     }
 
-    /// Reads a JWK Set.
+    /// Parses a JWK Set.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file = parse_file(text)?;
         let keys: Vec<_> = file
@@ -101,29 +101,29 @@ impl KeySet {
         Ok(Self { keys, revoked: file.revoked, rules: TokenRules::default() })
     }
 
-    /// Sets what tokens must claim.
+    /// Sets the claims that tokens must have.
     #[must_use]
     pub fn with_rules(self, rules: TokenRules) -> Self {
         Self { rules, ..self }
     }
 
-    /// Claims that every token must have.
+    /// Returns the claims that tokens must have.
     pub fn rules(&self) -> &TokenRules {
         &self.rules
     }
 
-    /// Whether a key of this set made the token. One without `kid` may be of any.
+    /// Returns whether a key of this set has signed the token. A token without `kid` may be signed with any of them.
     pub fn verifies(&self, token: &Unverified<'_>) -> bool {
         let is_named = |kid: &Option<String>| token.kid.is_none() || *kid == token.kid;
         self.keys.iter().any(|(kid, key)| is_named(kid) && !self.is_revoked(kid.as_deref()) && key.verifies(token))
     }
 
-    /// Whether this `kid` or `jti` is good no more.
+    /// Returns whether this `kid` or `jti` is revoked.
     pub fn is_revoked(&self, id: Option<&str>) -> bool {
         id.is_some_and(|id| self.revoked.iter().any(|revoked| revoked == id))
     }
 
-    /// The key that signs: the last one, or the one with this `kid`.
+    /// Returns the key that signs: the one with this `kid`, or the last one.
     pub fn signer(&self, kid: Option<&str>) -> Result<(Option<&str>, &Key), String> {
         let mut keys = self.keys.iter().rev();
         let found = keys.find(|(known, _)| kid.is_none() || known.as_deref() == kid);
@@ -132,7 +132,7 @@ impl KeySet {
     }
 }
 
-/// Adds a fresh key to a file, which is made, for this user's eyes only, where there is none. Returns the `kid`.
+/// Adds a new key to a file and returns its `kid`. A missing file is created, readable by its owner alone.
 pub fn add_key(path: &Path, algorithm: Algorithm, kid: Option<String>) -> Result<String, String> {
     let present = match std::fs::read_to_string(path) {
         Ok(text) => Some(text),
@@ -148,7 +148,8 @@ pub fn add_key(path: &Path, algorithm: Algorithm, kid: Option<String>) -> Result
     file.keys.push(new);
     let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())? + "\n";
     KeySet::parse(&text)?;
-    // Beside it and then in its place: a server that reads it meanwhile sees the old one or the new one, whole.
+    // Written beside the file and then renamed: a server that reads it meanwhile sees the old or the new one as a
+    // whole.
     let beside = path.with_extension("new");
     OpenOptions::new()
         .write(true)

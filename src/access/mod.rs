@@ -1,8 +1,8 @@
-//! Who may join, and as what (R57 to R63).
+//! Access control: who may join, and with which role and permissions (R57 to R63).
 //!
-//! A leaf of the shell: it decides, and [`crate::conn`] carries out. [`resume`] has the secrets that this server
-//! makes for itself, [`token`] what others sign for it with the keys of [`keys`] in the form of [`jwt`]. [`origin`] has
-//! what a page shows to prove that this server's own address served it.
+//! This module decides, and [`crate::conn`] acts on it. [`resume`] has the secrets that this server issues itself.
+//! [`token`] has the tokens that others sign, with the keys of [`keys`] in the format of [`jwt`]. [`origin`] has the
+//! proofs by which a page shows that this server's own address has served it.
 
 mod admin;
 mod jwt;
@@ -35,10 +35,10 @@ pub use pass::{Change, Pass};
 pub use resume::ResumeKey;
 pub use token::{Audience, Claims, Denied, Granted, TokenRules, check, seconds};
 
-/// How often the file with the keys is read again. It is small, and what it revokes should not stay.
+/// Interval at which the key file is read again. It is small, and a revocation should take effect soon.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Who may join.
+/// Access mode of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum AccessMode {
     /// Whoever knows a room's name. Who makes a room is its host.
@@ -50,43 +50,43 @@ pub enum AccessMode {
 }
 
 impl AccessMode {
-    /// Whether a room makes hosts of those who are in it (R36).
+    /// Returns whether rooms make hosts of their members (R36).
     pub fn makes_hosts(self) -> bool {
         self == Self::Open
     }
 }
 
-/// The credentials of a `join`, none of them checked.
+/// Credentials of a `join`, not yet checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Credentials<'a> {
-    /// A token.
+    /// Token.
     pub token: Option<&'a str>,
-    /// The secret of whoever made the room.
+    /// Secret of the room's creator.
     pub host_key: Option<&'a str>,
 }
 
-/// What somebody is let in with.
+/// Result of an admitted `join`.
 #[derive(Debug, Default)]
 pub struct Admission {
-    /// What the room is told.
+    /// Role and permissions for the room.
     pub grant: Grant,
-    /// What it is called, whatever it says itself.
+    /// Name that the token specifies. It replaces the name in the `join`.
     pub name: Option<PeerName>,
-    /// What has to be watched as long as it stays; in a box, because most have none.
+    /// Token to watch while the participant stays. Boxed, because most participants have none.
     pub pass: Option<Box<Pass>>,
 }
 
 type Digest = [u8; 32];
 
-/// Decides who may join.
+/// Access control of a server.
 #[derive(Debug)]
 pub struct Access {
     mode: AccessMode,
     resume_key: ResumeKey,
     file: Option<PathBuf>,
-    /// Of the text in the file as it was read first.
+    /// Digest of the key file as it was first read.
     digest: Option<Digest>,
-    /// Replaced as a whole, and whoever holds a pass is told.
+    /// Replaced as a whole. Each [`Pass`] is notified.
     keys: watch::Sender<Arc<KeySet>>,
     /// 1 while the file with the keys is readable and valid.
     keys_valid: Gauge,
@@ -95,8 +95,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// `keys` is a JWK Set, `notice` how long before its end a token's holder is told. The error is a sentence for
-    /// the operator.
+    /// Creates the access control. `keys` is the path of a JWK Set, and `notice` the time before a token's end at which
+    /// its holder is notified. The error is a sentence for the operator.
     pub fn new(
         mode: AccessMode,
         resume_key: ResumeKey,
@@ -118,13 +118,13 @@ impl Access {
         Ok(Self { mode, resume_key, file: keys, digest, keys: keys_of_tokens, keys_valid, notice, clock })
     }
 
-    /// Reports in this gauge whether the file with the keys is valid.
+    /// Sets the gauge that reports whether the key file is valid.
     pub fn with_gauge(self, keys_valid: Gauge) -> Self {
         keys_valid.set(1);
         Self { keys_valid, ..self }
     }
 
-    /// Tokens end by this clock.
+    /// Sets the clock by which tokens expire.
     pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
         Self { clock, ..self }
     }
@@ -152,18 +152,18 @@ impl Access {
         }
     }
 
-    /// Whether somebody shows the key of whoever made that room (R57).
+    /// Returns whether this is the key of the room's creator (R57).
     pub fn is_maker(&self, room: &RoomName, host_key: Option<&str>) -> bool {
         host_key.is_some_and(|key| self.resume_key.is_host_key(room, key))
     }
 
-    /// The secret with which the maker of a room is its host; where tokens make hosts there is none.
+    /// Returns the secret that makes the room's creator its host, or `None` if tokens make hosts.
     pub fn host_key(&self, room: &RoomName) -> Option<String> {
         self.mode.makes_hosts().then(|| self.resume_key.host_key(room))
     }
 
-    /// Reads the file with the keys again whenever it changes, and at once when `asked`, as long as it is polled.
-    /// A file that is wrong changes nothing but the log.
+    /// Reads the key file again whenever it changes, and at once when `asked`, until the future is dropped. An invalid
+    /// file is logged, and the keys stay as they are.
     pub async fn follow_keys(&self, mut asked: Option<Signal>) {
         let Some(path) = &self.file else { return std::future::pending().await };
         let mut last = self.digest;

@@ -1,8 +1,9 @@
-//! Origin proofs (R92): a page that is served under the server's own address can show it, whatever a proxy does to `Host`.
+//! Origin proofs (R92): a page that this server's own address has served can prove that, whatever a proxy does to
+//! `Host`.
 //!
-//! A proof is an expiry time, a nonce and an HMAC over both, so the server stores nothing, and servers with the same resume
-//! key accept each other's proofs. Browsers let only scripts of the same origin read the answer that carries it. A program
-//! can read it too: a proof says where a page comes from and is not a credential.
+//! A proof is an expiry time, a nonce and an HMAC over both. The server stores nothing, and servers with the same
+//! resume key accept each other's proofs. Browsers let only scripts of the same origin read the answer with the proof.
+//! A program can read it, too: a proof tells where a page comes from and is not a credential.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,23 +16,24 @@ use tokio::time::Instant;
 
 use super::resume::{ResumeKey, hex, is_hex, is_mac};
 
-/// How long a proof is valid: longer than any attempt to connect, and than the clocks of two servers may differ.
+/// Validity of a proof: longer than any attempt to connect, and than the clocks of two servers may differ.
 pub const PROOF_LIFETIME: Duration = Duration::from_secs(120);
-/// How long a WebSocket may wait for its proof. The page has fetched it by the time that the socket opens.
+/// Time that a WebSocket may wait for its proof. The page has fetched the proof by the time the socket opens.
 pub const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
-/// WebSockets that wait for their proof at a time. A page on another site can open them in its visitors' browsers.
+/// Maximum number of WebSockets that wait for their proof. A page on another site can open them in its visitors'
+/// browsers.
 pub const PENDING_PROOFS: usize = 4_096;
 
-/// Separates the key of proofs from the messages that the resume key signs itself. Those are longer than this.
+/// Separates the key of proofs from the messages that the resume key signs itself, which are longer than this.
 const PURPOSE: &[u8] = b"origin-proof";
 /// Hexadecimal digits of the expiry time, and of the nonce.
 const DIGITS: usize = 16;
 /// Bytes of the nonce.
 pub const NONCE_BYTES: usize = 8;
 
-/// Rejections are logged this often: a page can cause any number of them.
+/// Minimum interval between logged rejections: a page can cause any number of them.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// The longest part of a header that is logged, in characters.
+/// Maximum length of a logged header, in characters.
 const LOGGED_CHARS: usize = 200;
 
 /// Issues and checks origin proofs, counts the sockets that wait for theirs, and logs rejected origins.
@@ -56,7 +58,7 @@ struct LogState {
     suppressed: u64,
 }
 
-/// The reason why a page is rejected.
+/// Reason for rejecting a page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OriginRejection {
     /// `Origin` is `null`, or not an origin.
@@ -71,7 +73,7 @@ pub enum OriginRejection {
     NoProof,
     /// The proof was not issued by this server, or by one with the same resume key.
     WrongProof,
-    /// The proof's time is over.
+    /// The proof has expired.
     ExpiredProof,
 }
 
@@ -102,7 +104,7 @@ impl OriginRejection {
         }
     }
 
-    /// Returns the sentence for the log: what the operator can change.
+    /// Returns the hint for the operator's log: what can be changed.
     fn advice(self) -> &'static str {
         match self {
             Self::UnknownName => {
@@ -119,7 +121,7 @@ impl OriginRejection {
     }
 }
 
-/// `Origin` and `Host` of a request, shortened and in printable ASCII without spaces, for the log.
+/// `Origin` and `Host` of a request for the log, shortened and in printable ASCII without spaces.
 #[derive(Clone, Debug)]
 pub struct RequestOrigin {
     origin: Box<str>,
@@ -129,7 +131,7 @@ pub struct RequestOrigin {
 impl RequestOrigin {
     /// Takes the bytes of both headers, whatever they are.
     pub fn new(origin: &[u8], host: &[u8]) -> Self {
-        // A space would begin another field of a line for people.
+        // A space would look like the start of another field in the log line.
         let printable = |c: char| if c.is_ascii_graphic() { c } else { char::REPLACEMENT_CHARACTER };
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
@@ -139,7 +141,7 @@ impl RequestOrigin {
     }
 }
 
-/// A WebSocket whose `join` has to bring a proof. Frees its place when dropped.
+/// A WebSocket whose `join` must contain a proof. Dropping it frees its place.
 #[derive(Debug)]
 pub struct PendingProof {
     from: RequestOrigin,
@@ -153,7 +155,7 @@ impl Drop for PendingProof {
 }
 
 impl PendingProof {
-    /// Returns where the request came from.
+    /// Returns the origin and host of the request.
     pub fn from(&self) -> &RequestOrigin {
         &self.from
     }
@@ -178,7 +180,7 @@ impl OriginProofs {
         if seconds(now) < expires { Ok(()) } else { Err(OriginRejection::ExpiredProof) }
     }
 
-    /// Returns when a proof of this key expires, in seconds since 1970; `None` for any other text.
+    /// Returns when a proof of this key expires, in seconds since 1970, or `None` for any other text.
     fn expiry(&self, proof: &str) -> Option<u64> {
         let (expires, rest) = proof.split_at_checked(DIGITS)?;
         let (nonce, mac) = rest.split_at_checked(DIGITS)?;
@@ -194,7 +196,7 @@ impl OriginProofs {
         mac
     }
 
-    /// Takes a place for a socket that waits for its proof; `None` where all are taken.
+    /// Reserves a place for a socket that waits for its proof, or returns `None` if all are taken.
     pub fn wait(&self, from: RequestOrigin) -> Option<PendingProof> {
         let before = self.pending.fetch_add(1, Ordering::Relaxed);
         // Created in any case: dropping it restores the count.
@@ -215,7 +217,7 @@ impl OriginProofs {
         );
     }
 
-    /// Returns how many rejections were not logged since the last line, where a line is due.
+    /// Returns the number of rejections since the last logged one, or `None` if none may be logged now.
     fn log_slot(&self, now: Instant) -> Option<u64> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.logged_at.is_some_and(|at| now - at < LOG_INTERVAL) {

@@ -1,4 +1,4 @@
-//! A token in use: it ends, it can be renewed, and it can be revoked (R61 to R63).
+//! A token in use: it expires, it can be renewed, and it can be revoked (R61 to R63).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,29 +10,29 @@ use super::keys::KeySet;
 use super::token::{Denied, Granted, check};
 use crate::protocol::{ErrorCode, RoomName};
 
-/// The longest time between two looks at the wall clock, which may be set ahead. Timers do not notice that, and stand still
+/// Maximum time between two checks of the wall clock. Timers do not notice when that is set ahead, and stand still
 /// while a virtual machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// A token by which somebody is in a room.
+/// Token of a participant in a room.
 #[derive(Debug)]
 pub struct Pass {
     room: RoomName,
     token: Box<str>,
     granted: Granted,
-    /// How long before the end its holder is told.
+    /// Time before the end at which the holder is notified.
     notice: Duration,
     told: bool,
     keys: watch::Receiver<Arc<KeySet>>,
     clock: fn() -> SystemTime,
 }
 
-/// What becomes of a pass.
+/// Change in the validity of a token.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Change {
-    /// It ends after this time.
+    /// The token expires after this time.
     Expiring(Duration),
-    /// It is good no more.
+    /// The token is no longer valid.
     Ended(Denied),
 }
 
@@ -48,12 +48,12 @@ impl Pass {
         Self { room, token: token.into(), granted, notice, told: false, keys, clock }
     }
 
-    /// How long it is still good.
+    /// Returns the remaining validity.
     pub fn left(&self) -> Duration {
         self.granted.until.duration_since((self.clock)()).unwrap_or_default()
     }
 
-    /// Waits for what becomes of it. Cancel-safe.
+    /// Waits for the next change. Cancel-safe.
     pub async fn changed(&mut self) -> Change {
         loop {
             let left = self.left();
@@ -70,7 +70,7 @@ impl Pass {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(wake) => {}
-                // The sender lives as long as the server.
+                // `changed` does not fail: the sender lives as long as the server.
                 Ok(()) = self.keys.changed() => {
                     let keys = Arc::clone(&self.keys.borrow_and_update());
                     if let Err(denied) = check(&keys, &self.token, &self.room, (self.clock)()) {
@@ -84,8 +84,8 @@ impl Pass {
         }
     }
 
-    /// Checks a token that is to take the place of this one. It has to grant the same: whoever holds one that grants
-    /// something else joins with it.
+    /// Checks a token that is to replace this one. It has to grant the same: a holder of one that grants something else
+    /// has to join with it.
     pub fn check_renewal(&self, token: &str) -> Result<Granted, Denied> {
         let keys = Arc::clone(&self.keys.borrow());
         let granted = check(&keys, token, &self.room, (self.clock)())?;
@@ -96,7 +96,7 @@ impl Pass {
         Err(Denied::new(ErrorCode::NotAllowed, message))
     }
 
-    /// Takes a token that [`Pass::check_renewal`] has accepted. Returns how long it is valid.
+    /// Replaces the token with one that [`Pass::check_renewal`] has accepted. Returns its remaining validity.
     pub fn renew(&mut self, token: &str, granted: &Granted) -> Duration {
         self.token = token.into();
         self.granted.until = granted.until;

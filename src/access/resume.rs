@@ -1,8 +1,8 @@
-//! Secrets that the server itself hands out: with which a peer comes back (R11), and with which the maker of a
-//! room is its host (R57).
+//! Secrets that the server issues itself: for a peer to reconnect (R11), and for a room's creator to be its host (R57).
 //!
-//! Each is an HMAC over what it is good for, so that the server keeps nothing for peers that are gone, and any
-//! server with the same key can check it. The first is for one stay of a peer, whose number it carries.
+//! Each is an HMAC over what it is valid for: the room, and in a resume secret the peer and the session. The server
+//! stores nothing for peers that have left, and any server with the same key can check it. A resume secret is for one
+//! session of a peer, and contains its session ID.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use sha2::Sha256;
 
 use crate::protocol::{PeerId, RoomName};
 
-/// Bytes of the HMAC that a secret carries: 128 bits cannot be guessed.
+/// Bytes of the HMAC in a secret: 128 bits cannot be guessed.
 const MAC_BYTES: usize = 16;
-/// Digits of the number of a stay.
+/// Hexadecimal digits of the session ID.
 const STAY_DIGITS: usize = 16;
 
-/// What host keys are made over, before the room's name. No id of a peer has a colon, so that no host key is
-/// ever a resume secret.
+/// Prefix of the room's name in the HMAC of a host key. A peer's ID contains no colon, so that no host key is a resume
+/// secret.
 const HOST: &[u8] = b"host:";
 
-/// Makes and checks resume secrets and host keys.
+/// Issues and checks resume secrets and host keys.
 #[derive(Clone)]
 pub struct ResumeKey(Hmac<Sha256>);
 
@@ -31,26 +31,26 @@ impl fmt::Debug for ResumeKey {
 }
 
 impl ResumeKey {
-    /// A key from any bytes; 32 random ones are right.
+    /// Creates a key from any bytes. Use 32 random ones.
     pub fn new(key: &[u8]) -> Self {
         // HMAC takes keys of any length (RFC 2104 §2), so that the error cannot occur.
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
         Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
 
-    /// A key of this process alone: its secrets end with it.
+    /// Creates a random key. Its secrets become invalid when this process ends.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
         Ok(Self::new(&key))
     }
 
-    /// The secret with which a peer comes back to this room, and to this stay in it.
+    /// Returns the secret with which a peer resumes this session in this room.
     pub fn issue(&self, room: &RoomName, id: PeerId, stay: u64) -> String {
         format!("{id}.{stay:016x}{}", hex(self.mac(room, id, stay)))
     }
 
-    /// Whose secret for this room this is, and of which stay; `None` for any other text.
+    /// Returns the peer and the session ID of a secret for this room, or `None` for any other text.
     pub fn check(&self, room: &RoomName, secret: &str) -> Option<(PeerId, u64)> {
         let (id, hex) = secret.split_once('.')?;
         let id = PeerId::parse(id)?;
@@ -62,18 +62,18 @@ impl ResumeKey {
         is_mac(self.mac(room, id, stay), mac).then_some((id, stay))
     }
 
-    /// The key with which whoever made this room is its host.
+    /// Returns the key that makes the creator of this room its host.
     pub fn host_key(&self, room: &RoomName) -> String {
         hex(self.host_mac(room))
     }
 
-    /// Whether this is the host key of the room.
+    /// Returns whether this is the host key of the room.
     pub fn is_host_key(&self, room: &RoomName, key: &str) -> bool {
         is_mac(self.host_mac(room), key)
     }
 
-    /// Derives the key of another kind of secret. `purpose` is shorter than whatever a resume secret is made over, and
-    /// does not begin as host keys do.
+    /// Derives the key for another kind of secret. `purpose` must be shorter than the HMAC input of a resume secret,
+    /// and must not begin as that of a host key does.
     pub(super) fn derive(&self, purpose: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(purpose);
@@ -102,13 +102,13 @@ pub(super) fn hex(mac: Hmac<Sha256>) -> String {
     mac.finalize().into_bytes()[..MAC_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether these are digits as [`hex`] writes them: of each secret there is one writing alone, without signs and
-/// capitals.
+/// Returns whether the text consists of digits as [`hex`] writes them. Each secret has only one spelling, without signs
+/// and capitals.
 pub(super) fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether the text is this HMAC, found out in constant time.
+/// Compares a text with an HMAC in constant time.
 pub(super) fn is_mac(mac: Hmac<Sha256>, hex: &str) -> bool {
     if hex.len() != 2 * MAC_BYTES || !is_hex(hex) {
         return false;

@@ -1,4 +1,4 @@
-//! What a token says, and whether it is good for a room now (R58 to R60).
+//! Claims of a token, and its validity for a room (R58 to R60).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,31 +10,31 @@ use super::keys::KeySet;
 use crate::core::{Grant, TokenId};
 use crate::protocol::{ErrorCode, PeerName, Permissions, Role, RoomName};
 
-/// How far the clock of whoever makes tokens may be ahead of ours.
+/// Tolerated lead of the token issuer's clock.
 const CLOCK_SKEW: Duration = Duration::from_secs(10);
-/// The longest time that a token says, in seconds: the year 9999. More would not be a time.
+/// Latest accepted time in seconds since 1970: the end of the year 9999.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
-/// The claims of a token (RFC 7519 §4). Others than these are not looked at.
+/// Claims of a token (RFC 7519 §4). Other claims are ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Claims {
-    /// The room's name, or `*` for all.
+    /// Name of the room, or `*` for all.
     pub room: String,
-    /// What its holder is called, whatever it says itself.
+    /// Name of the holder. It replaces the name in the `join`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What its holder is in the room.
+    /// Role of the holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// What its holder may do; everything that its role may, where this is not there.
+    /// Permissions of the holder. Without this claim, the role alone limits them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
-    /// Good until then, in seconds since 1970.
+    /// Expiry time, in seconds since 1970.
     pub exp: f64,
-    /// Good from then on.
+    /// Start of validity, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<f64>,
-    /// Its own name, by which it can be revoked.
+    /// Identifier of the token, by which it can be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
     /// Issuer of the token (RFC 7519 §4.1.1).
@@ -45,7 +45,7 @@ pub struct Claims {
     pub aud: Option<Audience>,
 }
 
-/// The recipients of a token: one, or a list (RFC 7519 §4.1.3).
+/// Recipients of a token: one, or a list (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Audience {
@@ -71,12 +71,12 @@ pub struct TokenRules {
     pub audience: Option<String>,
     /// The only valid `iss`.
     pub issuer: Option<String>,
-    /// Each token is for one person at a time, and has a `jti` to tell it by.
+    /// Each token is for one person at a time, and must have a `jti` to identify it.
     pub single_person: bool,
 }
 
 impl TokenRules {
-    /// The error continues "The token is not valid: ".
+    /// Checks the claims. The error continues "The token is not valid: ".
     fn check(&self, claims: &Claims) -> Result<(), String> {
         match (&self.audience, &claims.aud) {
             (None, None) => {}
@@ -100,41 +100,41 @@ impl TokenRules {
     }
 }
 
-/// What a good token grants.
+/// Rights that a valid token grants.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Granted {
-    /// What its holder is called.
+    /// Name of the holder.
     pub name: Option<PeerName>,
-    /// What its holder is.
+    /// Role of the holder.
     pub role: Option<Role>,
-    /// What its holder may do.
+    /// Permissions of the holder.
     pub permissions: Permissions,
-    /// When it ends.
+    /// Expiry time.
     pub until: SystemTime,
-    /// Identifier by which the room knows the token, if tokens are for one person.
+    /// Identifier of the token for the room, if each token is for one person.
     pub id: Option<TokenId>,
 }
 
 impl Granted {
-    /// Returns what the room is told.
+    /// Returns the role and permissions for the room.
     pub(super) fn grant(&self) -> Grant {
         let name_from_token = self.name.is_some();
         Grant { role: self.role, permissions: self.permissions, token: self.id, name_from_token }
     }
 
-    /// Returns whether another token grants the same, so that it may take the place of this one.
+    /// Returns whether another token grants the same, so that it may replace this one.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let same_name = other.name.is_none() || other.name == self.name;
         same_name && self.role == other.role && self.permissions == other.permissions
     }
 }
 
-/// Why somebody may not come in, or not stay.
+/// Reason why a participant may not join, or not stay.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Denied {
-    /// For programs.
+    /// Error code for programs.
     pub code: ErrorCode,
-    /// For developers.
+    /// Message for developers.
     pub message: String,
 }
 
@@ -144,7 +144,7 @@ impl Denied {
     }
 }
 
-/// Decides on a token for a room at a time.
+/// Checks a token for a room at a given time.
 pub fn check(keys: &KeySet, token: &str, room: &RoomName, now: SystemTime) -> Result<Granted, Denied> {
     let invalid = |why: String| Denied::new(ErrorCode::TokenInvalid, format!("The token is not valid: {why}."));
     let parsed = Unverified::parse(token).map_err(invalid)?;
@@ -154,7 +154,7 @@ pub fn check(keys: &KeySet, token: &str, room: &RoomName, now: SystemTime) -> Re
     if !keys.verifies(&parsed) {
         return Err(invalid("no key that this server knows has made it".into()));
     }
-    // From here on it is believed.
+    // The token is verified from here on.
     let claims: Claims = parsed.claims().map_err(|why| invalid(format!("what it claims is {why}")))?;
     if keys.is_revoked(claims.jti.as_deref()) {
         return Err(Denied::new(ErrorCode::TokenRevoked, "The token is good no more."));
@@ -186,7 +186,7 @@ fn time(seconds: f64) -> Option<SystemTime> {
     (0.0..=LAST_SECOND).contains(&seconds).then(|| UNIX_EPOCH + Duration::from_secs_f64(seconds))
 }
 
-/// Seconds since 1970, as tokens say times.
+/// Converts a time to seconds since 1970, as tokens have it.
 pub fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as f64
 }
@@ -233,7 +233,7 @@ mod tests {
         let good = json!({"room": "r", "exp": now + 1});
         assert_eq!(checked(Some("a"), &good).err(), None);
         assert_eq!(checked(Some("old"), &good).err(), Some(ErrorCode::TokenRevoked));
-        // A revoked key is not tried either, where the token does not say which it is of.
+        // A revoked key is not tried for a token without `kid` either.
         let keys = KeySet::parse(KEYS).unwrap();
         let token = keys.signer(Some("old")).unwrap().1.sign(None, &good).unwrap();
         let denied = check(&keys, &token, &RoomName::new("r").unwrap(), UNIX_EPOCH + NOW).unwrap_err();

@@ -1,9 +1,10 @@
-//! What the engine does for servers: it numbers, keeps for a while, and passes on. It decides nothing about rooms.
+//! Interface to the store. The store numbers log entries, keeps them for a while and publishes them. It decides nothing
+//! about rooms.
 //!
-//! The engine keeps a record for each room that anybody has: its [`Incarnation`], the [`Post`]s of the servers that are
-//! in, the number and time of the last entry, and the latest entries ([`LOG_ENTRIES`], [`LOG_BYTES`]). Every request is carried out at
-//! once as a whole or not at all (a script). In Redis all keys and channels of a room carry its name as hash tag, so
-//! that a script finds them on one node of a cluster.
+//! The store keeps a record of each room that any server has: its [`Incarnation`], the [`Post`]s of the attached
+//! servers, the number and time of the last entry, and the latest entries ([`LOG_ENTRIES`], [`LOG_BYTES`]). Every
+//! request is atomic (a script). In Redis, all keys and channels of a room have its name as hash tag, so that a script
+//! finds them on one node of a cluster.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,106 +16,109 @@ use super::wire::{Entry, Incarnation, Post, ServerId};
 use crate::core::Act;
 use crate::protocol::RoomName;
 
-/// How many entries a room's log keeps. Who lacks an older one asks another server for the room.
+/// Maximum number of entries in a room's log. A server that lacks an older one asks another server for the room.
 pub const LOG_ENTRIES: usize = 256;
-/// Bytes of the entries that a room's log keeps, but always the latest one. Members of many rooms must not fill the store's
-/// memory. A server that lacks older entries asks another server for the room.
+/// Maximum size of a room's log in bytes; the latest entry is always kept. Members of many rooms must not fill the
+/// store's memory. A server that lacks older entries asks another server for the room.
 pub const LOG_BYTES: usize = 16 * 1024;
-/// A room's record is kept so long after the last request of a server that is in. Who has one asks at least every
-/// 30 s.
+/// Time after which a room's record expires without a request from an attached server. Each attached server sends one
+/// at least every 30 s.
 pub const RECORD_LASTS: Duration = Duration::from_secs(120);
-/// The most acts of one [`Request::Append`].
+/// Maximum number of commands in one [`Request::Append`].
 pub const BATCH: usize = 64;
 
-/// What a server asks of the engine about one room. Each may be asked again when its answer was lost: what has been done
-/// already is done no second time, or is no different twice (an act has its own number).
+/// A server's request to the store about one room. A request whose answer was lost may be repeated: it either has no
+/// effect the second time, or the second effect makes no difference (each command has its own number).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Comes in, or asks who is in. Makes the record where there is none. Refused where the server knows that very record
-    /// and the post is not in any more. Appends
-    /// [`News::Attached`](super::wire::News::Attached), unless the post is in already.
+    /// Attaches a node to the room, or returns the attached nodes. Creates the record if there is none. Refused if the
+    /// server knows this very record and the node is not attached any more. Appends
+    /// [`News::Attached`](super::wire::News::Attached), unless the node is attached already.
     Attach {
-        /// Whose.
+        /// Node to attach.
         post: Post,
-        /// Of the record that the server knew before: a new one is later.
+        /// Record that the server knew before. A new record is always later.
         after: Option<Incarnation>,
     },
-    /// Goes. Appends [`News::Detached`](super::wire::News::Detached), and forgets the record with the last post.
+    /// Detaches a node. Appends [`News::Detached`](super::wire::News::Detached), and deletes the record with the last
+    /// node.
     Detach {
-        /// Whose.
+        /// Node to detach.
         post: Post,
-        /// Of which record.
+        /// Record to which it applies.
         incarnation: Incarnation,
     },
-    /// Puts another server out. Appends [`News::Evicted`](super::wire::News::Evicted), unless it is gone.
+    /// Detaches another server's node. Appends [`News::Evicted`](super::wire::News::Evicted), unless it is gone
+    /// already.
     Evict {
-        /// Who asks.
+        /// Requesting node.
         post: Post,
-        /// Of which record.
+        /// Record to which it applies.
         incarnation: Incarnation,
-        /// Who is out.
+        /// Node to evict.
         victim: Post,
     },
-    /// Begins anew: nobody knows the room. Appends [`News::Founded`](super::wire::News::Founded).
+    /// Starts the room again, empty, because no server has a replica. Appends
+    /// [`News::Founded`](super::wire::News::Founded).
     Found {
-        /// Who asks.
+        /// Requesting node.
         post: Post,
-        /// Of which record.
+        /// Record to which it applies.
         incarnation: Incarnation,
     },
-    /// Appends acts, in this order.
+    /// Appends commands, in this order.
     Append {
-        /// Whose.
+        /// Node that submits them.
         post: Post,
-        /// Of which record.
+        /// Record to which it applies.
         incarnation: Incarnation,
-        /// Up to [`BATCH`], each with its own number.
+        /// Up to [`BATCH`] commands, each with its number.
         acts: Vec<(u64, Act)>,
     },
     /// Reads the entries after this one, and keeps the record from expiring.
     Fetch {
-        /// Whose.
+        /// Requesting node.
         post: Post,
-        /// Of which record.
+        /// Record to which it applies.
         incarnation: Incarnation,
-        /// Number of the last one that is known.
+        /// Number of the last known entry.
         after: u64,
     },
 }
 
-/// What the engine answers.
+/// The store's answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// To [`Request::Attach`]: is in.
+    /// To [`Request::Attach`]: the node is attached.
     Attached {
-        /// Of the record.
+        /// Record of the room.
         incarnation: Incarnation,
         /// Number of the last entry.
         number: u64,
-        /// Its time, or now.
+        /// Time of the last entry, or the present time.
         time: Duration,
-        /// All others that are in, in the order in which they came.
+        /// All other attached nodes, in order of attaching.
         others: Vec<Post>,
     },
-    /// To [`Request::Fetch`]: all that follows; `None` where the log does not go back so far.
+    /// To [`Request::Fetch`]: all following entries, or `None` if the log does not go back so far.
     Entries {
         /// Number of the last entry of the log.
         number: u64,
-        /// In order.
+        /// Entries in order.
         entries: Option<Vec<Entry>>,
     },
-    /// To all others: done.
+    /// To all other requests: done.
     Done {
         /// Number of the last entry.
         number: u64,
     },
-    /// The post is not in: it was put out, or has gone. Nothing was done.
+    /// The node is not attached: it was evicted, or has detached. Nothing was done.
     NotAttached,
-    /// There is no such record: the engine has lost it, or it is another incarnation's. Nothing was done.
+    /// There is no such record: the store has lost it, or has another one. Nothing was done.
     Unknown,
 }
 
-/// The engine has not answered in time, or cannot be reached. It may have done what was asked.
+/// Error: the store has not answered in time, or cannot be reached. It may have carried out the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unavailable;
 
@@ -126,45 +130,46 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// What comes from the engine on its own. Between [`Event::Connected`] and [`Event::Disconnected`] what is published
-/// arrives at most once and in the order in which it was published; some may be missing.
+/// Event from the store. Between [`Event::Connected`] and [`Event::Disconnected`], published messages arrive at most
+/// once and in order; some may be missing.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The engine can be reached, and all subscriptions stand.
+    /// The store can be reached, and all subscriptions are in place.
     Connected,
-    /// It cannot, until further notice. Connecting goes on for ever, with jitter.
+    /// The store cannot be reached until further notice. Reconnecting goes on for ever, with jitter.
     Disconnected,
-    /// An entry of a room in which this server is.
+    /// An entry of a room to which this server is attached.
     Entry(RoomName, Incarnation, Entry),
-    /// From another server, as it was given to [`Bus::tell`].
+    /// A message from another server, as passed to [`Bus::tell`].
     Told(RoomName, Bytes),
 }
 
-/// What is still to come from the engine. It is under way already, whether it is waited for or not.
+/// Future of an answer. The request is under way already, whether the future is polled or not.
 pub type Reply<T> = BoxFuture<'static, Result<T, Unavailable>>;
 
-/// The way of one server to the engine. Its events come by a channel that whoever makes it gives it; what that has no
-/// room for is lost, but [`Event::Connected`] and [`Event::Disconnected`] are not.
+/// One server's connection to the store. Events go to a channel that the creator passes. Events that do not fit into it
+/// are lost, except [`Event::Connected`] and [`Event::Disconnected`].
 pub trait Bus: fmt::Debug + Send + Sync + 'static {
-    /// Carries out a request within a second, or says that it is [`Unavailable`]; then it is not carried out later
-    /// either, but for a moment: with each goes the time of the engine's clock until which it is good. Before [`Request::Attach`] the room's
-    /// channel of this server is subscribed to, so that no entry after its own is missed for that reason.
+    /// Carries out a request within a second, or returns [`Unavailable`]. In the latter case it may be carried out only
+    /// for a moment longer: each request has a deadline by the store's clock. Before [`Request::Attach`], this server
+    /// subscribes to its channel of the room, so that it misses no entry after its own.
     fn ask(&self, room: &RoomName, request: Request) -> Reply<Answer>;
 
-    /// Publishes to one server, once. What cannot be sent is dropped: a [`Link`](super::link::Link) notices.
+    /// Publishes a message to one server, once. A message that cannot be sent is dropped: a [`Link`](super::link::Link)
+    /// notices.
     fn tell(&self, room: &RoomName, to: ServerId, bytes: Bytes);
 
-    /// Ends the subscription to a room in which this server is no more.
+    /// Ends the subscription to a room that this server has left.
     fn forget(&self, room: &RoomName);
 
-    /// Says that this server lives, for as long as `lease`. Whether it was still said: after `Ok(false)` others may have
-    /// put it out of its rooms.
+    /// Renews this server's lease for `lease`. Returns whether it had not expired: after `Ok(false)`, other servers may
+    /// have evicted this one from its rooms.
     fn renew(&self, lease: Duration) -> Reply<bool>;
 
-    /// Which of these servers live.
+    /// Returns which of these servers have a lease.
     fn living(&self, servers: &[ServerId]) -> Reply<Vec<ServerId>>;
 
-    /// The engine's clock since 1970, as this server knows it: what to give a [`Share`](super::Share) for the time. It
-    /// goes on while the engine is away, and may be set, back too, when it is heard of again.
+    /// Returns the store's clock since 1970, as far as this server knows it; a [`Share`](super::Share) takes it as the
+    /// time. It continues while the store cannot be reached, and may be set, also back, with the next answer.
     fn clock(&self) -> Duration;
 }

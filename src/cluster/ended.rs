@@ -1,5 +1,6 @@
-//! Whose stay in a room was ended by somebody else (R56), as all servers that have the room know it: whoever comes with
-//! the secret of such a stay is refused by the order of what was done, wherever it comes.
+//! Revoked sessions of a room: those that a host or the operator has ended (R56), known to all servers that have the
+//! room. Joins with their secrets are refused in the order of the log, so that it does not matter at which server they
+//! arrive.
 
 use std::collections::VecDeque;
 
@@ -7,29 +8,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::CloseCode;
 
-/// The latest that a room keeps in mind.
+/// Maximum number of sessions that a room remembers.
 pub const REMEMBERED: usize = 256;
 
-/// The stays, and how each was ended; the latest last.
+/// Revoked sessions and their close codes, the latest last.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Ended(VecDeque<(u64, CloseCode)>);
 
 impl Ended {
-    /// Those that one act has ended, in whatever order.
+    /// Adds the sessions that one command has revoked, in any order.
     pub(super) fn add(&mut self, mut stays: Vec<(u64, CloseCode)>) {
-        // Copies may go through their members in different orders.
+        // Replicas may iterate over their members in different orders.
         stays.sort_unstable_by_key(|(stay, _)| *stay);
         self.0.extend(stays);
         self.0.drain(..self.0.len().saturating_sub(REMEMBERED));
     }
 
-    /// How a stay was ended, where somebody else has done that.
+    /// Returns the close code of a session that was revoked.
     pub fn how(&self, stay: u64) -> Option<CloseCode> {
         self.0.iter().find(|(ended, _)| *ended == stay).map(|(_, code)| *code)
     }
 
-    /// All of them.
+    /// Returns all revoked sessions and their close codes.
     pub fn all(&self) -> impl Iterator<Item = (u64, CloseCode)> {
         self.0.iter().copied()
     }

@@ -1,34 +1,34 @@
-//! When this server may make a room of which it has no copy: not shortly after Redis may have lost its data, because servers
-//! that have a copy of the room put it back first.
+//! Decides when this server may create a room of which it has no replica. It waits after the store may have lost its
+//! data, so that servers with a replica restore the room first.
 //!
-//! The evidence is this server's own lease. It is missing after Redis was started empty, and after an outage that was longer
-//! than the lease.
+//! The evidence is this server's own lease. It is missing after Redis was started empty, and after an outage that was
+//! longer than the lease.
 
 use std::time::Duration;
 
-/// How long the others have: they reconnect within 3 s, and their first request takes a second at most.
+/// Time for the other servers: they reconnect within 3 s, and their first request takes a second at most.
 pub const HOLD: Duration = Duration::from_secs(5);
 
-/// Knowledge of one server about its own lease.
+/// State of a server's own lease.
 #[derive(Debug, Default)]
 pub struct Founding {
-    /// Redis has had this server's lease. One that has just started has none to miss.
+    /// Set once the store has had this server's lease. A server that has just started has none to miss.
     had_lease: bool,
     /// End of the hold after the lease was missing.
     missing: Duration,
-    /// End of the hold until the lease is looked at, after a reconnect.
+    /// End of the hold after a reconnect, while the lease is not yet known.
     unknown: Duration,
 }
 
 impl Founding {
-    /// Redis can be reached again.
+    /// Starts a hold after a reconnect, until the lease is renewed.
     pub fn connected(&mut self, now: Duration) {
         if self.had_lease {
             self.unknown = now + HOLD;
         }
     }
 
-    /// The lease was renewed. `lived` tells whether it was still there. Returns whether it was missing.
+    /// Records a renewal. `lived` is set if the lease was still there. Returns whether it was missing.
     pub fn renewed(&mut self, now: Duration, lived: bool) -> bool {
         let is_missing = !lived && self.had_lease;
         if is_missing {
@@ -38,7 +38,7 @@ impl Founding {
         is_missing
     }
 
-    /// From when on this server makes rooms.
+    /// Returns the time from which on this server may create rooms.
     pub fn from(&self) -> Duration {
         self.missing.max(self.unknown)
     }
@@ -59,7 +59,7 @@ mod tests {
         assert!(!founding.renewed(at(111), true));
         assert_eq!(founding.from(), at(0));
         assert!(founding.renewed(at(120), false));
-        // The next renewal and another interruption do not end it.
+        // The next renewal and another interruption do not end the hold.
         founding.connected(at(121));
         assert!(!founding.renewed(at(122), true));
         assert_eq!(founding.from(), at(120) + HOLD);

@@ -1,5 +1,5 @@
-//! Frames from one server to another about one room: none lost, none twice, in order, as long as both are there. What
-//! carries them may lose, and may be away for a while.
+//! Reliable transport from one server to another for one room: payloads arrive once and in order while both are
+//! attached. The messages that carry them may be lost, and the store may be unreachable for a while.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,44 +7,44 @@ use std::time::Duration;
 use super::wire::{Packet, Parcel, Post};
 use crate::protocol::Frame;
 
-/// The most that waits to be acknowledged.
+/// Maximum number of unacknowledged payloads.
 pub const LINK_PARCELS: usize = 1024;
-/// The same in bytes of frames.
+/// Maximum size of these payloads in bytes.
 pub const LINK_BYTES: usize = 4 * 1024 * 1024;
-/// So many that have come are acknowledged at once.
+/// Number of received payloads after which an acknowledgement is sent at once.
 const ACK_PARCELS: u64 = 32;
-/// Fewer after this time.
+/// Delay before fewer payloads are acknowledged.
 const ACK_AFTER: Duration = Duration::from_millis(500);
-/// What nobody has acknowledged is sent again.
+/// Time after which unacknowledged payloads are sent again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
-/// What is kept for a server that is in the room no more is kept so long.
+/// Time for which payloads are kept for a server that is not in the room any more.
 const FORSAKEN_AFTER: Duration = Duration::from_secs(60);
 
-/// One end of it.
+/// One end of a link.
 #[derive(Debug)]
 pub struct Link {
     own: Post,
     other: Post,
-    /// The number of the last one sent.
+    /// Number of the last payload sent.
     sent: u64,
-    /// Sent and not acknowledged, up to `sent`.
+    /// Payloads sent and not acknowledged, up to `sent`.
     kept: VecDeque<Parcel>,
     kept_bytes: usize,
     again_at: Option<Duration>,
-    /// The number of the last one that has come.
+    /// Number of the last payload received.
     received: u64,
-    /// The same as far as the other end knows.
+    /// Number of the last payload that the other end knows to be received.
     told: u64,
     ack_at: Option<Duration>,
-    /// It has been said that something is missing.
+    /// Set once a retransmission was requested, until the next payload arrives.
     complained: bool,
-    /// What has come and is not due yet.
+    /// Payloads received and not yet due.
     held: VecDeque<Parcel>,
     unknown_since: Option<Duration>,
 }
 
 impl Link {
-    /// A link between these two, over which nothing has gone.
+    /// Creates a link between two nodes.
     pub fn new(own: Post, other: Post) -> Self {
         Self {
             own,
@@ -62,13 +62,13 @@ impl Link {
         }
     }
 
-    /// Whether everything has arrived at the other end.
+    /// Returns whether the other end has acknowledged everything.
     pub fn is_idle(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// Whether the other end has been unknown for so long that it will not come back. (Where the engine has lost its data,
-    /// a server may be unknown for a while, and go on with the same numbers.)
+    /// Returns whether the other end has been unknown for so long that it will not return. (If the store has lost its
+    /// data, a server may be unknown for a while and continue with the same numbers.)
     pub fn is_forsaken(&mut self, now: Duration, is_known: bool) -> bool {
         if is_known {
             self.unknown_since = None;
@@ -77,18 +77,18 @@ impl Link {
         *self.unknown_since.get_or_insert(now) + FORSAKEN_AFTER <= now
     }
 
-    /// When [`Link::tick`] is due.
+    /// Returns when [`Link::tick`] is due.
     pub fn wake_at(&self) -> Option<Duration> {
         [self.again_at, self.ack_at].into_iter().flatten().min()
     }
 
-    /// Whether one more may be sent.
+    /// Returns whether another frame may be sent.
     pub fn has_room(&self, frame: &Frame) -> bool {
         self.kept.len() < LINK_PARCELS && self.kept_bytes + frame.cost() <= LINK_BYTES
     }
 
-    /// Sends something. For frames there must be room (see [`Link::has_room`]); what else there is comes seldom, and is
-    /// bounded by the members there are.
+    /// Sends a payload. A frame needs room (see [`Link::has_room`]); other payloads are rare, and bounded by the number
+    /// of members.
     pub fn send(&mut self, now: Duration, parcel: Parcel) -> Packet {
         self.kept_bytes += parcel.cost();
         self.kept.push_back(parcel.clone());
@@ -97,7 +97,7 @@ impl Link {
         self.packet(Some((self.sent, parcel)))
     }
 
-    /// Takes what has come from the other end. What it brings waits for [`Link::due`].
+    /// Takes a packet from the other end. [`Link::due`] returns its payload.
     pub fn receive(&mut self, now: Duration, packet: Packet, emit: &mut dyn FnMut(Packet)) {
         self.acknowledged(now, packet.ack);
         if packet.again {
@@ -113,7 +113,7 @@ impl Link {
                 emit(self.packet(None));
             }
         } else if number <= self.received {
-            // Who sends it again has not been told.
+            // The other end sends it again because it has no acknowledgement.
             self.ack_at.get_or_insert(now + ACK_AFTER);
         } else if !std::mem::replace(&mut self.complained, true) {
             let packet = self.packet(None);
@@ -121,12 +121,12 @@ impl Link {
         }
     }
 
-    /// The next that has come, if it is due.
+    /// Returns the next received payload, if it is due.
     pub fn due(&mut self, is_due: impl FnOnce(&Parcel) -> bool) -> Option<Parcel> {
         if self.held.front().is_some_and(is_due) { self.held.pop_front() } else { None }
     }
 
-    /// What time has brought about.
+    /// Sends what is due: unacknowledged payloads and acknowledgements.
     pub fn tick(&mut self, now: Duration, emit: &mut dyn FnMut(Packet)) {
         if self.again_at.is_some_and(|at| at <= now) {
             self.send_again(now, emit);
@@ -136,7 +136,7 @@ impl Link {
         }
     }
 
-    /// Sends everything that has not been acknowledged, as when the engine is back.
+    /// Sends all unacknowledged payloads again, for example after the store could not be reached.
     pub fn send_again(&mut self, now: Duration, emit: &mut dyn FnMut(Packet)) {
         let first = self.sent + 1 - self.kept.len() as u64;
         for (at, parcel) in self.kept.clone().into_iter().enumerate() {
@@ -157,7 +157,7 @@ impl Link {
         }
     }
 
-    /// Whatever is sent acknowledges.
+    /// Creates a packet, which also acknowledges what has arrived.
     fn packet(&mut self, parcel: Option<(u64, Parcel)>) -> Packet {
         self.told = self.received;
         self.ack_at = None;

@@ -1,4 +1,4 @@
-//! An engine within the process: several servers of one process may share it. It is lost with the process.
+//! A store within the process, which several servers of one process may share. Its data ends with the process.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use super::records::{Limits, Records};
 use super::wire::ServerId;
 use crate::protocol::RoomName;
 
-/// The engine. It takes its time from tokio's clock, which may stand still in a test.
+/// In-process store. It uses tokio's clock, which may be paused in a test.
 #[derive(Clone, Debug)]
 pub struct LocalEngine(Arc<Mutex<State>>);
 
@@ -23,18 +23,18 @@ struct State {
     records: Records,
     servers: BTreeMap<ServerId, Server>,
     reachable: bool,
-    /// The clock at this moment.
+    /// The store's clock at this instant.
     began: (Duration, Instant),
 }
 
 #[derive(Debug)]
 struct Server {
     events: mpsc::Sender<Event>,
-    /// Rooms whose entries and messages it gets.
+    /// Rooms whose entries and messages this server gets.
     rooms: HashSet<RoomName>,
 }
 
-/// One server's way to it, which ends when it is dropped. What its channel of events has no room for is lost.
+/// Connection of one server to the store, which ends when dropped. Events that its channel has no space for are lost.
 #[derive(Debug)]
 pub struct Local {
     engine: LocalEngine,
@@ -48,7 +48,7 @@ impl Default for LocalEngine {
 }
 
 impl LocalEngine {
-    /// An engine that knows nothing.
+    /// Creates an empty store.
     pub fn new() -> Self {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(Arc::new(Mutex::new(State {
@@ -59,7 +59,7 @@ impl LocalEngine {
         })))
     }
 
-    /// A server's way here.
+    /// Connects a server.
     pub fn connect(&self, server: ServerId, events: mpsc::Sender<Event>) -> Local {
         let mut state = self.state();
         if state.reachable {
@@ -69,7 +69,7 @@ impl LocalEngine {
         Local { engine: self.clone(), server }
     }
 
-    /// Can be reached by nobody from now on, or by all again; waits until all have taken the event of it.
+    /// Makes the store unreachable for all servers, or reachable again. Waits until all have taken the event.
     pub async fn set_reachable(&self, reachable: bool) {
         let told: Vec<_> = {
             let mut state = self.state();
@@ -77,17 +77,17 @@ impl LocalEngine {
             state.servers.values().filter(|_| changed).map(|server| server.events.clone()).collect()
         };
         for events in told {
-            // Who has gone meanwhile need not know.
+            // Fails if the server is gone meanwhile.
             let _ = events.send(if reachable { Event::Connected } else { Event::Disconnected }).await;
         }
     }
 
-    /// Sets how much is kept from now on.
+    /// Sets the limits from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.state().records.set_limits(limits);
     }
 
-    /// Forgets everything, as an engine without persistence does when it is begun anew.
+    /// Deletes all data, like a restart of a store without persistence.
     pub fn forget(&self) {
         self.state().records.forget();
     }
@@ -102,7 +102,7 @@ impl State {
         self.began.0 + self.began.1.elapsed()
     }
 
-    /// What arrives, if the engine can be reached and that server is in the room.
+    /// Delivers an event to a server, if it is subscribed to the room.
     fn publish(servers: &BTreeMap<ServerId, Server>, room: &RoomName, to: ServerId, event: Event) {
         if let Some(server) = servers.get(&to).filter(|server| server.rooms.contains(room)) {
             emit(&server.events, event);
@@ -111,7 +111,7 @@ impl State {
 }
 
 fn emit(events: &mpsc::Sender<Event>, event: Event) {
-    // Full, or nobody listens.
+    // Fails if the channel is full or closed.
     let _ = events.try_send(event);
 }
 

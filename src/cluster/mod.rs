@@ -1,25 +1,25 @@
-//! One room on several servers: the engine (Valkey, Redis) orders, the servers decide alike.
+//! Rooms on several servers: the store (Valkey or Redis) orders the commands, and all servers apply them in that order.
 //!
-//! [`Room::handle`](crate::core::Room::handle) does the same with the same, so every server that has members in a room
-//! holds a copy of it, a [`Replica`]. What is done to a shared room is an [`Act`](crate::core::Act): the engine gives it
-//! a number, keeps it in a short log and publishes it to the servers in the room; each carries it out in that order,
-//! and out of what follows only what concerns its own members. Frames between members are not ordered like that: they
-//! go straight from server to server on a [`Link`](link::Link).
+//! [`Room::handle`](crate::core::Room::handle) is deterministic, so every server that has members in a room holds a
+//! [`Replica`] of it. A change of a shared room is an [`Act`](crate::core::Act). The store numbers it, keeps it in a
+//! short log and publishes it to the servers in the room. Each server applies it in that order, and carries out the
+//! effects that concern its own members. Frames between members are not ordered: they go directly from server to server
+//! on a [`Link`](link::Link).
 //!
-//! - [`wire`]: what servers and the engine say to each other
-//! - [`bus`]: what the engine can do, and what it promises
-//! - [`records`]: the same, done in memory
-//! - [`local`]: an engine within the process
-//! - [`engine`]: Valkey and Redis
-//! - [`ended`]: whose stay was ended by somebody else
-//! - [`replica`]: a copy of a room, and how an entry of the log changes it
-//! - [`link`]: frames from one server to another, none lost, none twice, in order
-//! - [`share`]: what one server does about one room: comes in, catches up, appends, goes
-//! - [`watch`]: which servers are gone
-//! - [`founding`]: when a server may make a room, after Redis may have lost its data
+//! - [`wire`]: log entries and messages between servers
+//! - [`bus`]: interface to the store, and its guarantees
+//! - [`records`]: the store's data in memory
+//! - [`local`]: a store within the process
+//! - [`engine`]: Valkey and Redis as the store
+//! - [`ended`]: revoked sessions
+//! - [`replica`]: replica of a room, and how log entries change it
+//! - [`link`]: reliable transport from one server to another
+//! - [`share`]: one server's part in one room: attaching, catching up, submitting commands, detaching
+//! - [`watch`]: detection of dead servers
+//! - [`founding`]: when a server may create a room, after the store may have lost its data
 //!
-//! All of it but the ways to an engine is pure: time comes in as a value, nothing waits.
-//! See docs/ARCHITECTURE.md, "Many servers".
+//! Everything but the connections to a store is free of I/O: time is passed as a value, and nothing waits. See
+//! docs/ARCHITECTURE.md, "Many servers".
 
 pub mod bus;
 pub mod ended;

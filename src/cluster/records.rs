@@ -1,5 +1,5 @@
-//! What the engine keeps and does, in memory: what `bus` promises, for [`Local`](super::local::Local) and for
-//! simulations. The scripts of Redis do the same.
+//! In-memory implementation of what `bus` promises, for [`Local`](super::local::Local) and for simulations. The Redis
+//! scripts do the same.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::bus::{Answer, LOG_BYTES, LOG_ENTRIES, RECORD_LASTS, Request};
 use super::wire::{Body, Entry, Incarnation, News, Post, ServerId, to_bytes};
 use crate::protocol::RoomName;
 
-/// Where entries go that are published: to this server, of this record.
+/// Receives the published entries: to which server, of which record, and the entry.
 pub type Publish<'a> = &'a mut dyn FnMut(ServerId, Incarnation, Entry);
 
-/// The records of all rooms, and the leases of all servers.
+/// Records of all rooms, and leases of all servers.
 #[derive(Debug)]
 pub struct Records {
     rooms: HashMap<RoomName, Record>,
@@ -19,14 +19,14 @@ pub struct Records {
     limits: Limits,
 }
 
-/// How much is kept, and for how long.
+/// Limits of the stored data.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Entries of a room's log.
+    /// Maximum number of entries in a room's log.
     pub entries: usize,
-    /// Bytes of these entries as JSON. The latest entry is always kept.
+    /// Maximum size of these entries as JSON, in bytes. The latest entry is always kept.
     pub bytes: usize,
-    /// A record nobody has asked for anything so long is forgotten.
+    /// Time after which a record without requests expires.
     pub lasts: Duration,
 }
 
@@ -44,39 +44,39 @@ struct Record {
     time: Duration,
     log: VecDeque<Entry>,
     log_bytes: usize,
-    /// How long it is kept.
+    /// Time at which the record expires.
     until: Duration,
 }
 
 impl Records {
-    /// None.
+    /// Creates an empty store.
     pub fn new(limits: Limits) -> Self {
         Self { rooms: HashMap::new(), leases: BTreeMap::new(), limits }
     }
 
-    /// Sets how much is kept from now on.
+    /// Sets the limits from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Forgets everything, as an engine without persistence does when it is begun anew.
+    /// Deletes all data, like a restart of a store without persistence.
     pub fn forget(&mut self) {
         self.rooms.clear();
         self.leases.clear();
     }
 
-    /// Who is in a room, in the order in which they came; nobody where there is no record.
+    /// Returns the nodes attached to a room, in order of attaching, or none if there is no record.
     pub fn posts(&self, room: &RoomName) -> &[Post] {
         self.rooms.get(room).map_or(&[], |record| &record.posts)
     }
 
-    /// Says that a server lives; whether that was still said.
+    /// Renews the lease of a server. Returns whether it had not expired.
     pub fn renew(&mut self, now: Duration, server: ServerId, lease: Duration) -> bool {
         self.leases.retain(|_, until| *until > now);
         self.leases.insert(server, now + lease).is_some()
     }
 
-    /// Which of these servers live.
+    /// Returns which of these servers have a lease.
     pub fn living(&self, now: Duration, servers: impl IntoIterator<Item = ServerId>) -> Vec<ServerId> {
         let lives = |server: &ServerId| self.leases.get(server).is_some_and(|until| *until > now);
         servers.into_iter().filter(lives).collect()
@@ -163,7 +163,7 @@ impl Record {
         self.posts.retain(|other| *other != post);
         if self.posts.len() < before {
             let entry = self.append(now, keep, Body::Posts { posts: self.posts.clone(), news }, publish);
-            // Who is out is told as well.
+            // The removed node gets the entry, too.
             publish(post.server, self.incarnation, entry);
         }
     }

@@ -1,4 +1,4 @@
-//! One server's copy of a room that several servers share.
+//! One server's replica of a room that several servers share.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,106 +10,107 @@ use super::wire::{Body, Entry, Incarnation, MAX_BYTES, Mark, News, Post};
 use crate::core::{Act, Effect, Input, Refusal, Room, Seat};
 use crate::protocol::{CloseCode, KEY_CHARS, LeaveReason, NAME_CHARS, SIGN, STATE_KEYS, TEXT_CHARS};
 
-/// By so much a roster's version goes ahead when a room's record is made anew: of more than anybody can have seen and the
-/// founder has not.
+/// Increment of the roster's version when a room's record is created again: more than the versions that anyone may have
+/// seen and the founding server has not.
 const LEAP: u64 = 1 << 20;
 
-/// Bytes of a character, as JSON: those that it escapes and a name or a text may have are shorter.
+/// Maximum bytes of a character in JSON: the escapes that a name or a text may need are shorter.
 const CHAR: usize = 4;
 /// Four quotes, a colon and a comma.
 const PUNCTUATION: usize = 6;
-/// Bytes of the sign of a recording, which a state may have beside its keys.
+/// Bytes of the recording indicator, which a state may have in addition to its keys.
 const SIGN_BYTES: usize = SIGN.0.len() + SIGN.1.len() + PUNCTUATION;
-/// Bytes of somebody in a copy, at most: what it says of itself, and ids, numbers and the names of fields.
+/// Maximum bytes of a participant in a replica: state and name, and IDs, numbers and names of fields.
 const PERSON: usize = STATE_KEYS * (KEY_CHARS + CHAR * TEXT_CHARS + PUNCTUATION) + CHAR * NAME_CHARS + SIGN_BYTES + 640;
-/// The same of all that is not somebody's: who is remembered, the servers.
+/// Maximum bytes of everything else in a replica: the remembered participants, and the nodes.
 const ELSE: usize = 96 * 1024;
-/// The most members of a room of which a copy can be sent to another server, with a host in the reserved seat and as many
-/// who wait, whatever they all say of themselves.
+/// Maximum number of members of a room whose replica can be sent to another server. It allows for a host in the
+/// reserved seat and as many participants in the lobby, whatever their states.
 pub const ROOM_MEMBERS: usize = (MAX_BYTES - ELSE - PERSON) / (2 * PERSON);
 
-/// Where somebody is.
+/// Location of a member.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Way {
-    /// Who.
+    /// Session of the member.
     pub seat: Seat,
-    /// Which server has its session; `None` where that server is gone.
+    /// Node that has the session; `None` if that node is gone.
     pub home: Option<Post>,
 }
 
-/// A copy of a room. The same entries make the same of it everywhere. Serialised it is what a newcomer is sent.
+/// Replica of a room. The same entries have the same effect on every replica. Its serialized form is sent to a server
+/// that attaches.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Replica {
     incarnation: Incarnation,
     number: u64,
     clock: Duration,
     posts: Vec<Post>,
-    /// The own number of the last act of each server that was carried out.
+    /// Number of the last applied command of each node.
     own: Vec<(Post, u64)>,
     ended: Ended,
     room: Room<Way>,
 }
 
-/// What became of an entry.
+/// Result of applying an entry.
 #[derive(Debug, PartialEq)]
 pub enum Applied {
-    /// An act of that server, which was carried out or refused.
+    /// A command of this node, with its number, was applied or refused.
     Act(Post, u64, Result<(), Refusal>),
-    /// An act that was carried out before.
+    /// A command that had been applied before.
     Repeated,
-    /// Other servers are there.
+    /// The attached nodes have changed.
     Posts(News),
 }
 
 impl Replica {
-    /// The copy of whoever makes a room's record, or its first after nobody knew the room.
+    /// Creates the replica of the server that creates a room's record, or the first one after no server had any.
     pub fn new(mark: Mark, clock: Duration, posts: Vec<Post>, room: Room<Way>) -> Self {
         let (own, ended) = (Vec::new(), Ended::default());
         Self { incarnation: mark.incarnation, number: mark.number, clock, posts, own, ended, room }
     }
 
-    /// The room.
+    /// Returns the room.
     pub fn room(&self) -> &Room<Way> {
         &self.room
     }
 
-    /// Whose stay was ended by somebody else.
+    /// Returns the revoked sessions.
     pub fn ended(&self) -> &Ended {
         &self.ended
     }
 
-    /// Up to where everything has been carried out.
+    /// Returns the position in the log up to which all entries were applied.
     pub fn mark(&self) -> Mark {
         Mark { incarnation: self.incarnation, number: self.number }
     }
 
-    /// The time of the last that was carried out.
+    /// Returns the time of the last applied entry or command.
     pub fn clock(&self) -> Duration {
         self.clock
     }
 
-    /// The servers, in the order in which they came.
+    /// Returns the attached nodes, in order of attaching.
     pub fn posts(&self) -> &[Post] {
         &self.posts
     }
 
-    /// The own number of that server's last act that was carried out.
+    /// Returns the number of the last applied command of this node.
     pub fn own(&self, post: Post) -> u64 {
         self.own.iter().find(|(other, _)| *other == post).map_or(0, |(_, own)| *own)
     }
 
-    /// Who may have sent something to anybody: the servers that are in, and, where the engine has lost its data, those that
-    /// were in and have not come back.
+    /// Returns the nodes that may have sent something to a member: those that are attached and, if the store has lost
+    /// its data, those that were attached and have not returned.
     pub fn talkers(&self) -> BTreeSet<Post> {
         self.posts.iter().copied().chain(self.room.handles().filter_map(|way| way.home)).collect()
     }
 
-    /// Whether any member's or guest's session is there.
+    /// Returns whether this node has the session of a member or of a participant in the lobby.
     pub fn is_home(&self, post: Post) -> bool {
         self.room.handles().any(|way| way.home == Some(post))
     }
 
-    /// Carries out the next entry of the log.
+    /// Applies the next entry of the log.
     pub fn apply(&mut self, entry: Entry, emit: &mut impl FnMut(Effect<'_, Way>)) -> Applied {
         debug_assert_eq!(entry.number, self.number + 1);
         self.number = entry.number;
@@ -121,7 +122,8 @@ impl Replica {
             Body::Posts { posts, news } => {
                 self.clock = self.clock.max(entry.time);
                 if news == News::Founded {
-                    // A server that was alone may have been ahead, and who has come only now does not know by how much.
+                    // A server that was alone may have been ahead, by an amount that a server attached only now does
+                    // not know.
                     self.clock = entry.time;
                     self.room = self.room.emptied();
                     self.own.clear();
@@ -138,7 +140,7 @@ impl Replica {
         }
     }
 
-    /// Carries out an act of a server; `None` where it has been before.
+    /// Applies a command of a node. Returns `None` if that was done before.
     pub fn act(
         &mut self,
         time: Duration,
@@ -153,7 +155,7 @@ impl Replica {
         self.own.retain(|(other, _)| *other != post);
         self.own.push((post, own));
         self.clock = self.clock.max(time);
-        // A member is where it came back last: its old server has no more say about its socket.
+        // A member is where it has reconnected last: its old server has no say about its socket any more.
         let way = act.seat().map(|seat| self.room.way_from(seat));
         let elsewhere = || matches!(way, Some(Ok(Way { home: Some(home), .. })) if *home != post);
         let is_stale = match &act {
@@ -182,13 +184,13 @@ impl Replica {
         Some(result)
     }
 
-    /// Passes a frame on. It changes nothing.
+    /// Relays a frame through the room, which does not change.
     pub fn relay(&mut self, input: Input<Way>, emit: &mut impl FnMut(Effect<'_, Way>)) -> Result<(), Refusal> {
         self.room.handle(self.clock, input, emit)
     }
 
-    /// Goes on as the first of a new record, the old one being lost. Members of other servers are lost until those have
-    /// come, too; what is sent to them waits for that.
+    /// Continues as the first replica of a new record, because the old one is lost. Members of other servers become
+    /// disconnected until these servers have attached again; messages for them wait until then.
     pub fn refound(&mut self, mark: Mark, time: Duration, own: Post, emit: &mut impl FnMut(Effect<'_, Way>)) {
         let was_alone = self.posts == [own];
         (self.incarnation, self.number, self.posts) = (mark.incarnation, mark.number, vec![own]);
@@ -197,7 +199,7 @@ impl Replica {
             return;
         }
         self.room.leap(LEAP);
-        // Before what follows, so that its versions have no gap.
+        // Before the following changes, so that their versions have no gap.
         let here: Vec<Way> = self.room.members().map(|(_, way)| *way).filter(|way| way.home == Some(own)).collect();
         here.iter().for_each(|way| self.room.show(way.seat.id, emit));
         self.lose(|home| home != own, true, emit);
@@ -210,7 +212,7 @@ impl Replica {
             let handle = Way { home: way.home.filter(|_| keeps_home), ..way };
             if !self.room.is_lost(way.seat.id) {
                 let lose = Input::Lose { seat: way.seat, reason: LeaveReason::Closed, handle };
-                // Is a member: refused by no room.
+                // No room refuses this for a member.
                 let _ = self.room.handle(self.clock, lose, emit);
             } else if let Some(present) = self.room.way_to_mut(way.seat.id) {
                 *present = handle;
@@ -218,7 +220,7 @@ impl Replica {
         }
         let guests: Vec<Way> = self.room.guests().copied().filter(gone).collect();
         for Way { seat, .. } in guests {
-            // Waits: refused by no room.
+            // No room refuses this for a participant in the lobby.
             let _ = self.room.handle(self.clock, Input::Leave { seat, reason: LeaveReason::Closed }, emit);
         }
     }

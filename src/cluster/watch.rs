@@ -1,29 +1,30 @@
-//! Which servers are gone: those whose lease was missing twice while one's own way to the engine was fine.
+//! Detection of dead servers: their lease was missing at two consecutive checks while this server's connection to the
+//! store was fine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::wire::ServerId;
 
-/// How long a server is taken for alive after it has said so.
+/// Duration of a lease: a server counts as dead if it does not renew its lease for so long.
 pub const LEASE: Duration = Duration::from_secs(6);
-/// How often it says so, and looks at the others.
+/// Interval at which a server renews its lease and checks the others.
 pub const RENEW: Duration = Duration::from_secs(2);
 
-/// So many looks after an interruption count for nothing: others come back to an engine up to some seconds later.
+/// Checks after an interruption that do not count: other servers may reconnect to the store some seconds later.
 const GRACE: u32 = 2;
 
-/// What one server knows of the others' leases.
+/// One server's record of the others' leases.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// How many looks in a row have not found it.
+    /// Number of consecutive checks that have not found the server's lease.
     missing: BTreeMap<ServerId, u32>,
-    /// How many looks do not count yet.
+    /// Number of further checks that do not count.
     grace: u32,
 }
 
 impl Watch {
-    /// Takes one look at those that share a room with this server: who is gone.
+    /// Checks the servers that share a room with this one. Returns those that are dead.
     pub fn look(&mut self, known: &BTreeSet<ServerId>, living: &BTreeSet<ServerId>) -> Vec<ServerId> {
         if self.grace > 0 {
             self.grace -= 1;
@@ -36,7 +37,8 @@ impl Watch {
         self.missing.iter().filter(|(_, looks)| **looks >= 2).map(|(server, _)| *server).collect()
     }
 
-    /// The engine could not be reached, or was begun anew: what was missing may have been missing for that reason.
+    /// Starts over after the store could not be reached, or was restarted: leases may have been missing for that
+    /// reason.
     pub fn interrupted(&mut self) {
         self.missing.clear();
         self.grace = GRACE;

@@ -1,5 +1,5 @@
-//! What servers and the engine say to each other: JSON with a version before it, and behind it, where a member's frame
-//! is passed on, that frame's bytes as they are.
+//! Log entries and messages between servers: a version and JSON. If a member's frame is relayed, its bytes follow
+//! unchanged.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,167 +12,168 @@ use super::replica::Replica;
 use crate::core::{Act, Seat};
 use crate::protocol::Frame;
 
-/// What stands before everything: who speaks another version is not understood, and not misunderstood.
+/// First byte of every message, so that another version is rejected and not misread.
 pub(super) const VERSION: u8 = b'2';
-/// The longest that is read. A room of 50 with full states is below 600 KiB, with as many who wait.
+/// Maximum size of a message in bytes. A room of 50 with full states is below 600 KiB, with as many in the lobby.
 pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// One run of a server: random at its start, so that none comes back as who it was.
+/// ID of one run of a server. It is random, so that a restarted server has another one.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct ServerId(pub u64);
 
-/// As operators are shown it.
+/// Formats the ID as operators see it.
 impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
 }
 
-/// A server's place in a room. `life` counts the server's places, over all rooms: none is ever taken twice, so that who
-/// was put out does not speak in the name of who came back.
+/// Node ID: one attachment of a server to a room. `life` counts the attachments of the server in all rooms and is never
+/// reused, so that an evicted node cannot act for the node that has replaced it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Post {
-    /// Whose.
+    /// Server.
     pub server: ServerId,
-    /// Which.
+    /// Number of the attachment.
     pub life: u64,
 }
 
-/// Which log the numbers of entries belong to: a room's record is made anew when nobody is there any more, or the engine
-/// has lost it. Those of one room are in the order in which they were made.
+/// Identifies a room's record and so the log to which entry numbers belong. A record is created again after all servers
+/// have left the room, or the store has lost it. The incarnations of one room are ordered by creation.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Incarnation {
-    /// The engine's clock in milliseconds when it was made, or one more than that of the record before it that the founder
-    /// knew, where that is later.
+    /// The store's clock in milliseconds at creation, or one more than that of the previous record that the founder
+    /// knew, if that is later.
     pub born: u64,
-    /// Who made the record.
+    /// Node that has created the record.
     pub founder: Post,
 }
 
-/// A place in the order of everything that was done to a room.
+/// Position in a room's log.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Mark {
-    /// Of which record.
+    /// Record of the log.
     pub incarnation: Incarnation,
-    /// The number of the last entry; 0 before the first.
+    /// Number of the last entry; 0 before the first.
     pub number: u64,
 }
 
-/// One line of a room's log.
+/// One entry of a room's log.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Entry {
-    /// From 1, without a gap.
+    /// Number of the entry, from 1 without a gap.
     pub number: u64,
-    /// The engine's clock; does not go back within a log.
+    /// The store's clock. It never goes back within a log.
     pub time: Duration,
-    /// What was done.
+    /// Content of the entry.
     pub body: Body,
 }
 
-/// What an [`Entry`] says.
+/// Content of an [`Entry`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
-    /// Other servers are in the room, from here on these, in the order in which they came.
+    /// The attached nodes have changed.
     Posts {
-        /// All of them.
+        /// All attached nodes, in order of attaching.
         posts: Vec<Post>,
-        /// What has happened.
+        /// Reason of the change.
         news: News,
     },
-    /// A server does something, in its members' name or the room's.
+    /// A server's command, on behalf of one of its members or of the room.
     Act {
-        /// Which.
+        /// Node of that server.
         post: Post,
-        /// That server's own number for it, from 1: what comes twice is done once.
+        /// The node's number of the command, from 1. A command that arrives twice is applied once.
         own: u64,
-        /// What.
+        /// Command.
         act: Act,
     },
 }
 
-/// Why a room has other servers.
+/// Reason why the attached nodes have changed.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum News {
-    /// One has come.
+    /// A node has attached.
     Attached(Post),
-    /// One has gone, without members.
+    /// A node without members has detached.
     Detached(Post),
-    /// One was put out by another: it is dead, or cut off.
+    /// A node was evicted by another one: its server is dead, or cut off.
     Evicted(Post),
-    /// Nobody who is left knows the room: it begins anew, empty.
+    /// No remaining server has a replica: the room starts again, empty.
     Founded,
 }
 
-/// From one server to another about one room.
+/// Message from one server to another about one room.
 #[derive(Clone, Debug)]
 pub enum Direct {
-    /// Asks for the room as it is. This may be lost, like its answer, and is asked again.
+    /// Asks for a replica of the room. It may be lost, like its answer, and is repeated.
     Want {
-        /// Who asks.
+        /// Requesting node.
         post: Post,
-        /// By when that server had come.
+        /// Position at which that node had attached.
         mark: Mark,
     },
-    /// The room as it is.
+    /// Replica of the room.
     Replica(Box<Replica>),
-    /// There is none to be had: this server has only come, too.
+    /// The server has no replica, because it has only attached itself.
     NoReplica {
-        /// Who answers.
+        /// Answering node.
         post: Post,
-        /// Of which record.
+        /// Record to which it applies.
         incarnation: Incarnation,
     },
-    /// Something on the link between two.
+    /// Packet on the link between two nodes.
     Link(Packet),
 }
 
-/// What is on a [`Link`](super::link::Link).
+/// Packet on a [`Link`](super::link::Link).
 #[derive(Clone, Debug)]
 pub struct Packet {
-    /// The sender's end.
+    /// Sending node.
     pub from: Post,
-    /// The receiver's.
+    /// Receiving node.
     pub to: Post,
-    /// All of these have arrived of the other direction.
+    /// Number of the last payload that has arrived in the other direction.
     pub ack: u64,
-    /// Something is missing behind `ack`.
+    /// Asks for retransmission: a payload after `ack` is missing.
     pub again: bool,
-    /// The parcel and its number, from 1; `None` where this only acknowledges.
+    /// Payload and its number, from 1; `None` if the packet only acknowledges.
     pub parcel: Option<(u64, Parcel)>,
 }
 
-/// One thing from one server to another.
+/// Payload from one server to another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parcel {
-    /// What the sender's copy of the room was: the receiver's must be so far before it is taken in.
+    /// Position of the sender's replica. The receiver's replica must have reached it before the payload is used.
     pub at: Mark,
-    /// What.
+    /// Content of the payload.
     pub content: Content,
 }
 
-/// What a [`Parcel`] brings.
+/// Content of a [`Parcel`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// A frame for some members of the receiver.
+    /// Frame for members of the receiving server.
     Frame {
-        /// For whom, in which stay: who has begun afresh meanwhile does not get what was for it before.
+        /// Receiving sessions. A member with a new session does not get frames for its previous one.
         to: Vec<Seat>,
-        /// What.
+        /// Frame.
         frame: Frame,
     },
-    /// A member has moved away from the sender, by the entry of this number: the receiver answers by a beacon.
+    /// A member has moved away from the sender, by the entry of this number. The receiver answers with a flush marker.
     Gone(Seat, u64),
-    /// Nothing more comes from here for a member that has moved away from the receiver by the entry of this number.
+    /// Flush marker: the sender has nothing more for a member that has moved away from the receiver, by the entry of
+    /// this number.
     Beacon(Seat, u64),
-    /// The session of a member that has moved to the receiver; `None` where it does not go on.
+    /// Session of a member that has moved to the receiver; `None` if it cannot be resumed.
     Session(Seat, Option<Bytes>),
 }
 
 impl Parcel {
-    /// Bytes of a link's bound that it takes.
+    /// Returns the bytes that count for the limit of a link.
     pub fn cost(&self) -> usize {
         match &self.content {
             Content::Frame { frame, .. } => frame.cost(),
@@ -182,7 +183,7 @@ impl Parcel {
     }
 }
 
-/// [`Direct`] without the frame.
+/// [`Direct`] without the bytes that follow the JSON.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Header {
@@ -192,7 +193,7 @@ enum Header {
     Link { from: Post, to: Post, ack: u64, again: bool, parcel: Option<(u64, Mark, Kind)> },
 }
 
-/// [`Content`] without what stands behind the header.
+/// [`Content`] without the bytes that follow the JSON.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
@@ -204,7 +205,7 @@ enum Kind {
 }
 
 impl Direct {
-    /// For the wire.
+    /// Encodes the message.
     pub fn encode(self) -> Bytes {
         let (header, rest) = match self {
             Self::Want { post, mark } => (Header::Want { post, mark }, None),
@@ -233,14 +234,14 @@ impl Direct {
         };
         let mut bytes = to_bytes(&header);
         if let Some(rest) = rest {
-            // JSON in one line has no line feed.
+            // JSON on one line contains no line feed.
             bytes.push(b'\n');
             bytes.extend_from_slice(&rest);
         }
         bytes.into()
     }
 
-    /// From the wire; the error says what is wrong with it.
+    /// Decodes a message. The error says what is wrong with it.
     pub fn decode(bytes: &Bytes) -> Result<Self, String> {
         bounded(bytes)?;
         let line = bytes.iter().position(|byte| *byte == b'\n');
@@ -279,16 +280,15 @@ impl Kind {
     }
 }
 
-/// A version, and JSON in one line.
+/// Encodes a value as a version and JSON on one line.
 pub fn to_bytes(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = vec![VERSION];
-    // Serialising our own types cannot fail: no map has keys that are not text, and no `Serialize` of theirs returns an
-    // error.
+    // Serializing our own types cannot fail: all map keys are text, and no `Serialize` of theirs returns an error.
     let _ = serde_json::to_writer(&mut bytes, value);
     bytes
 }
 
-/// Reads what [`to_bytes`] wrote; the error says what is wrong with it.
+/// Decodes the output of [`to_bytes`]. The error says what is wrong with it.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     bounded(bytes)?;
     let (version, json) = bytes.split_first().ok_or("There is nothing.")?;

@@ -1,4 +1,4 @@
-//! A connection that has not joined.
+//! A connection before its join.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,41 +19,41 @@ use crate::protocol::{CloseCode, ErrorCode, PeerId, RoomName};
 use crate::socket::Received;
 use crate::telemetry::{Limit, Parent, Traced, traces};
 
-/// After which time somebody asks again who found the server full.
+/// Time after which a client that found the server full should try again.
 const FULL_RETRY: Duration = Duration::from_secs(10);
 
-/// What a connection that has not joined may do: join.
+/// Connection that has not joined: all it may do is join.
 pub(super) struct Hello<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) room: RoomName,
     pub(super) visit: &'a Visit,
-    /// Until the `join` has brought a valid origin proof, where it needs one (R92).
+    /// Present until the `join` has brought a valid origin proof, if it needs one (R92).
     pub(super) pending_proof: Option<Box<PendingProof>>,
     pub(super) trail: &'a Trail,
 }
 
-/// A connection that has joined, and what has come of it since.
+/// Membership and token of a connection that has joined, and the message that was read before the join was decided.
 type Entered = (Membership, OwnPass, Option<Box<Received>>);
 
-/// What follows from a message before the join.
+/// Outcome of a message before the join.
 enum Step {
     Stay,
-    /// To be taken again after this time.
+    /// Handle the message again after this time.
     Later(Duration, Traced),
     Join(Membership, OwnPass),
-    /// Other servers decide.
+    /// Other servers decide about the join.
     Wait(Box<Wait>),
     End(CloseCode),
 }
 
-/// A join that is being decided.
+/// Join that other servers are deciding on.
 struct Wait {
     joining: Joining,
     pass: OwnPass,
     reference: Option<Box<RawValue>>,
-    /// The stay that is to go on.
+    /// Session to be resumed.
     stay: Option<u64>,
-    /// Whether it is a guess at a room's name, should nobody be there.
+    /// Set if the join counts as a guess at a room's name, should the room be empty.
     guesses: bool,
     traced: Traced,
 }
@@ -78,7 +78,7 @@ impl Hello<'_> {
                 Event::Received(Received::Text(text)) => match self.take_in_time(link, &text).await {
                     Step::Stay | Step::Later(..) => {}
                     Step::Join(membership, pass) => return Ok((membership, pass, None)),
-                    // In a box, as below.
+                    // Boxed, as below.
                     Step::Wait(wait) => match Box::pin(self.wait(link, wait)).await? {
                         (Step::Join(membership, pass), after) => return Ok((membership, pass, after)),
                         (Step::End(code), _) => return Err(Some(code)),
@@ -92,8 +92,8 @@ impl Hello<'_> {
         }
     }
 
-    /// Waits for other servers, while the socket is listened to: who hangs up wishes nothing any more. What comes behind
-    /// the join waits, one message of it here.
+    /// Waits for other servers while reading from the socket: if the client disconnects, the join is withdrawn. One
+    /// message that follows the join is held back meanwhile.
     async fn wait(&self, link: &mut Link, wait: Box<Wait>) -> Result<(Step, Option<Box<Received>>), Ending> {
         let Wait { mut joining, pass, reference, stay, guesses, traced } = *wait;
         let decides = traced.within(|| self.app.traces.begin(SpanKind::Internal, "join.decided", Parent::Here));
@@ -119,7 +119,8 @@ impl Hello<'_> {
         };
         drop(decides);
         let step = traced.within(|| match decided {
-            // It came too late to be sent on with all others. Without its socket, its session is fetched from elsewhere.
+            // It came too late to be sent away with all others. Without its socket, another server can take over its
+            // session.
             Ok(membership) if self.app.is_draining() => {
                 drop(membership);
                 hub::go_away(link.outbox());
@@ -131,9 +132,9 @@ impl Hello<'_> {
         Ok((step, early))
     }
 
-    /// Whoever tries to join too often is slowed first (R66).
+    /// Handles a message. A client that tries to join too often is delayed first (R66).
     async fn take_in_time(&mut self, link: &mut Link, text: &str) -> Step {
-        // Nothing of the step may live across the await: every connection would keep room for it.
+        // Nothing of the step may live across the await: the task of every connection would reserve space for it.
         let held = match self.take(link, text, None) {
             Step::Later(wait, traced) => {
                 self.app.metrics.limited(Limit::Attempts);
@@ -141,7 +142,7 @@ impl Hello<'_> {
             }
             step => return step,
         };
-        // In a box: hardly anybody waits, and everybody's task would keep room for it.
+        // Boxed: hardly any client waits here, and the task of every connection would reserve space for it.
         let traced = Box::pin(held).await;
         self.take(link, text, Some(traced))
     }
@@ -152,7 +153,7 @@ impl Hello<'_> {
         traced
     }
 
-    /// `waited` is what comes again, after its time.
+    /// Handles a message. `waited` is the span of a message that is handled again after its delay.
     fn take(&mut self, link: &mut Link, text: &str, waited: Option<Traced>) -> Step {
         let client::Parsed { reference, request, .. } = client::parse(text);
         let has_waited = waited.is_some();
@@ -171,7 +172,7 @@ impl Hello<'_> {
         let _inside = traced.enter();
         match request {
             Ok(Request::Join { name, state, resume, last_seq, token, host_key, settings, proof }) => {
-                // Before anything is done for the room, or counted for the address.
+                // Before any work for the room, and before the attempt counts for the address.
                 if let Some(rejected) = self.check_proof(link, proof.as_deref(), reference) {
                     return rejected;
                 }
@@ -196,7 +197,7 @@ impl Hello<'_> {
                     Ok(admission) => admission,
                     Err(denied) => {
                         self.count_refused(denied.code.as_str());
-                        // Who shows none has not tried one.
+                        // A client that shows no token has not tried one.
                         if denied.code != ErrorCode::TokenMissing {
                             self.visit.guessed();
                         }
@@ -221,7 +222,7 @@ impl Hello<'_> {
                     limited_by_address: self.app.limit_reports.is_person(self.visit.address()),
                     outbox: Arc::clone(link.outbox()),
                 };
-                // To open a room by its name and to find out that nobody is there are the same.
+                // Opening a room by its name is the same as finding out that nobody is in it.
                 let guesses = known.is_none()
                     && !self.room.is_trial()
                     && !self.app.access.is_maker(&self.room, host_key.as_deref());
@@ -236,7 +237,7 @@ impl Hello<'_> {
                 };
             }
             Ok(Request::Ping) => pong(link, reference),
-            // Of a client that acknowledges in the dark; it does no harm.
+            // A client may acknowledge before anything was sent. This does no harm.
             Ok(Request::Ack) => {}
             Ok(Request::Leave) => return Step::End(CloseCode::Left),
             Ok(other) => {
@@ -253,7 +254,8 @@ impl Hello<'_> {
         Step::Stay
     }
 
-    /// Ends the connection of a page of another origin.
+    /// Checks the origin proof, if one is needed. Returns the step that ends the connection of a page of another
+    /// origin.
     fn check_proof(&mut self, link: &mut Link, proof: Option<&str>, reference: Option<&RawValue>) -> Option<Step> {
         let pending = self.pending_proof.as_ref()?;
         let proofs = &self.app.origin_proofs;
@@ -270,7 +272,7 @@ impl Hello<'_> {
 
     fn entered(&self, link: &Link, membership: Membership, pass: OwnPass, stay: Option<u64>, guesses: bool) -> Step {
         self.app.metrics.join("joined");
-        // A session that did not go on has become another one.
+        // A session that was not resumed has become another one.
         let resumed = stay.is_some() && link.outbox().stay() == stay;
         if resumed {
             self.visit.resumed(membership.id());
@@ -282,13 +284,13 @@ impl Hello<'_> {
         if membership.made_the_room() && guesses {
             self.visit.guessed();
         }
-        // Nothing has been sent so far: a `welcome`, or what a session has missed.
+        // Nothing has been sent yet: the outbox holds the `welcome`, or what a resumed session has missed.
         let answer = link.outbox().load();
         self.visit.charge_answer(answer.waiting.1 + answer.again.1);
         Step::Join(membership, pass)
     }
 
-    /// Counts a join that was refused, by the code of the error or of the close.
+    /// Counts a rejected join, by the code of its error or of the close.
     fn count_refused(&self, code: &'static str) {
         self.app.metrics.join(code);
         tracing::debug!(code, "refused");

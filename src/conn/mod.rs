@@ -1,5 +1,5 @@
-//! What one connection may say. It is first a [`Hello`], which may only join, then a [`Joined`],
-//! which may do the rest. Whatever ends it, its [`Membership`] announces the departure.
+//! Handling of the messages of one connection. It is first a [`Hello`], which may only join, then a [`Joined`], which
+//! may do the rest. However it ends, its [`Membership`] announces the departure.
 
 mod hello;
 mod trail;
@@ -29,15 +29,15 @@ use crate::telemetry::Relayed;
 use hello::Hello;
 pub use trail::Trail;
 
-/// The same of who sent too fast (R75): by then what is free is whole again, twice over.
+/// Time after which a client that sent too fast should come back (R75). By then its burst is available again, twice
+/// over.
 const PACE_RETRY: Duration = Duration::from_secs(10);
 
-/// What other servers have to put in order counts as so many messages (R81): it costs the engine about as much.
+/// Number of messages as which a message counts that several servers must order (R81). It costs Redis about as much.
 const ORDERED: u32 = 10;
 
-/// Serves one connection from its upgrade to its end. Each log line on the way has the connection's id: only where lines
-/// of that level are wanted, as a span of the log takes memory. `pending_proof` is there where the `join` has to bring an
-/// origin proof.
+/// Serves one connection from its upgrade to its end. Its log lines carry the connection's ID, but only at levels where
+/// that is wanted, since a log span takes memory. `pending_proof` is set if the `join` must bring an origin proof.
 pub fn serve(
     app: Arc<App>,
     room: RoomName,
@@ -47,7 +47,7 @@ pub fn serve(
     socket: Socket,
 ) -> impl Future<Output = ()> {
     let span = tracing::debug_span!("connection", conn = %trail.id());
-    // In a box: hardly any connection lives long with one.
+    // Boxed: hardly any connection has a pending proof for long.
     converse(app, room, visit, pending_proof.map(Box::new), trail, socket).instrument(span)
 }
 
@@ -84,7 +84,7 @@ async fn converse(
     link.count_waited();
     let messages = link.messages();
     let code = match ending {
-        // In a box: the place for it would be kept by every connection for its whole life.
+        // Boxed: otherwise every connection would reserve space for it for its whole life.
         Some(code) => Some(Box::pin(link.close(code)).await),
         None => None,
     };
@@ -96,27 +96,27 @@ async fn converse(
     app.metrics.closed(code);
 }
 
-/// How a connection is to end: the code to close it with, `None` where the client has closed it.
+/// Code with which to close a connection; `None` if the client has closed it.
 type Ending = Option<CloseCode>;
 
-/// The token by which somebody is in, if any.
+/// Token by which a member has joined, if any.
 type OwnPass = Option<Box<Pass>>;
 
-/// What a member of a room may do, and who waits to become one.
+/// Connection of a member of a room, or of a client in its lobby.
 struct Joined<'a> {
     app: &'a Arc<App>,
     visit: &'a Visit,
     membership: Membership,
     pass: OwnPass,
-    /// A token that the room has not accepted yet.
+    /// Renewal that the room has not accepted yet.
     renewal: Option<Box<Renewal>>,
-    /// When the last report of quality was read.
+    /// Time at which the last quality report was read.
     reported_at: Option<Instant>,
-    /// How many others there were then, or at the join.
+    /// Number of other members at that time, or at the join.
     others: usize,
 }
 
-/// A token by which a member wants to go on.
+/// Renewal of a member's token.
 struct Renewal {
     decision: Decision,
     token: String,
@@ -124,17 +124,17 @@ struct Renewal {
     reference: Option<Box<RawValue>>,
 }
 
-/// Why somebody is a member no longer.
+/// Reason for which a connection is no longer that of a member.
 enum Over {
-    /// By its own word.
+    /// The client sent `leave`.
     Leaves,
-    /// By the end of its token.
+    /// Its token has ended.
     Denied,
     Happened(Event),
 }
 
 impl Joined<'_> {
-    /// `early` is what came before it was known that it has joined.
+    /// Handles messages until the connection is over. `early` is the message that arrived before the join was decided.
     async fn run(&mut self, link: &mut Link, early: Option<Box<Received>>) -> Over {
         if let Some(received) = early {
             match *received {
@@ -145,7 +145,7 @@ impl Joined<'_> {
         loop {
             let event = match &mut self.pass {
                 None => link.next().await,
-                // In a box: most have no pass, and would keep room for its timer.
+                // Boxed: most members have no token, and would reserve space for its timer.
                 Some(pass) => match Box::pin(next(link, pass, self.renewal.as_deref_mut())).await {
                     Next::Happened(event) => event,
                     Next::Decided(decision) => {
@@ -174,7 +174,7 @@ impl Joined<'_> {
         }
     }
 
-    /// Tells the room, and says how the connection is to end.
+    /// Announces the departure to the room, and returns how the connection is to end.
     fn depart(self, link: &Link, over: Over) -> Ending {
         let reason = match &over {
             Over::Leaves => LeaveReason::Left,
@@ -201,7 +201,7 @@ impl Joined<'_> {
                 let absence = self.membership.lose(reason);
                 tokio::spawn(watch_absent(absence, self.pass, PAGE_RELOAD_WINDOW, Some(reason)));
             }
-            // Somebody else has ended its stay, or goes on with it: the code of the close says which.
+            // Somebody else has ended the session or resumed it: the close code says which.
             Over::Happened(Event::Closed(_)) => self.membership.leave(reason),
             _ => {
                 tracing::debug!(reason = reason.as_str(), "left");
@@ -215,7 +215,7 @@ impl Joined<'_> {
         }
     }
 
-    /// Carries a message out; whether the member stays.
+    /// Handles a message. Returns whether the member stays.
     fn take(&mut self, link: &mut Link, text: &str) -> bool {
         let client::Parsed { reference, number, ack, request } = client::parse(text);
         let kind = request.as_ref().map_or_else(|bad| bad.re, |request| Some(request.kind()));
@@ -249,7 +249,7 @@ impl Joined<'_> {
                 result
             }
             Ok(Request::Leave) => return false,
-            // What is between this connection and its server.
+            // Messages between this connection and its server alone.
             Ok(Request::Ping | Request::Ack | Request::Join { .. } | Request::Renew { .. } | Request::Quality(_))
             | Err(_) => {
                 for_room = false;
@@ -297,7 +297,7 @@ impl Joined<'_> {
         }
     }
 
-    /// R82, R83: counted, and told to nobody.
+    /// R82, R83: counts a quality report. It is passed on to nobody.
     fn report(&mut self, link: &Link, links: &[LinkReport], reference: Option<&RawValue>) {
         let interval = self.app.config.quality.quality_interval;
         let now = link.read_at();
@@ -311,7 +311,7 @@ impl Joined<'_> {
             return refuse(ErrorCode::NotAllowed, message);
         }
         let others = self.membership.others();
-        // Who has just left is still in a report that is on its way.
+        // A report that is on its way may still include a member that has just left.
         if links.len() > self.others.max(others) {
             let message = format!("\"links\" has one entry for each of the others: {others} at most.");
             return refuse(ErrorCode::BadField, &message);
@@ -320,7 +320,7 @@ impl Joined<'_> {
         self.app.metrics.quality.report(links);
     }
 
-    /// R61: a token that is rejected leaves the one before it as it is.
+    /// R61: renews the token. If the new one is rejected, the previous one remains valid.
     fn renew(&mut self, link: &Link, token: &str, reference: Option<&RawValue>) {
         let Some(pass) = &mut self.pass else {
             let message = "This connection has not joined by a token: there is nothing to renew.";
@@ -329,7 +329,7 @@ impl Joined<'_> {
         let granted = match pass.check_renewal(token) {
             Ok(granted) => granted,
             Err(denied) => {
-                // A member must not lock out its whole address: nothing is counted beyond what joins may use up.
+                // A member must not lock out its whole address: no more is counted than joins may use up.
                 if let Attempt::After(_) = self.visit.attempt(None) {
                     self.visit.guessed();
                 }
@@ -352,7 +352,7 @@ impl Joined<'_> {
         }
     }
 
-    /// Takes the token that the room has decided about.
+    /// Applies the room's decision on a renewal.
     fn renewed(&mut self, link: &Link, decision: Result<(), Refusal>) {
         let Some((renewal, pass)) = self.renewal.take().zip(self.pass.as_mut()) else { return };
         let Renewal { token, granted, reference, .. } = *renewal;
@@ -374,7 +374,7 @@ impl Joined<'_> {
 async fn watch_absent(absence: Absence, pass: OwnPass, window: Duration, at_end: Option<LeaveReason>) {
     let ended = async {
         match pass {
-            // When it ends soon, there is nobody to be told.
+            // A token that expires soon is announced to nobody.
             Some(mut pass) => while matches!(pass.changed().await, Change::Expiring(_)) {},
             None => std::future::pending().await,
         }
@@ -404,7 +404,8 @@ async fn next(link: &mut Link, pass: &mut Pass, renewal: Option<&mut Renewal>) -
         }
     };
     tokio::select! {
-        // What the room has decided counts before the next message, and whose token has ended says nothing more.
+        // The room's decision takes precedence over the next message, and after the end of its token a client is not
+        // heard.
         biased;
         decision = decided => Next::Decided(decision),
         change = pass.changed() => Next::Changed(change),
@@ -422,7 +423,7 @@ fn refuse(link: &Link, refusal: &Refusal, re: Option<&str>, reference: Option<&R
     }
 }
 
-/// Says when to come back, which differs by up to a quarter from client to client.
+/// Sends an error with a time to retry, which varies by up to a quarter from client to client.
 fn refuse_for_now(
     link: &Link,
     code: ErrorCode,
@@ -443,7 +444,7 @@ fn refuse_binary(link: &Link, received: &Received) {
     }
 }
 
-/// What the others are told of a member whose connection came to this end.
+/// Returns the reason that is announced to the others when a connection ends by this event.
 fn reason(event: &Event) -> LeaveReason {
     match event {
         Event::PeerTimeout => LeaveReason::Timeout,
@@ -453,7 +454,7 @@ fn reason(event: &Event) -> LeaveReason {
     }
 }
 
-/// How this event wants the connection to end.
+/// Returns how the connection is to end after this event.
 fn ending(app: &App, link: &Link, event: Event) -> Ending {
     match event {
         Event::End(End::Closed | End::PageEnded | End::Lost) | Event::Received(_) => None,

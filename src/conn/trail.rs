@@ -1,11 +1,11 @@
-//! By what the log lines and the spans of one connection are found.
+//! Correlation of the log lines and spans of one connection.
 
 use opentelemetry::trace::SpanKind;
 
 use crate::telemetry::{Origin, Parent, Traced, Traces, traces};
 
-/// A connection's id, which is random and opens no door, and the request that it came by. A call lasts for hours, and no
-/// span of it does: each belongs to that request, or is linked to it, and has the id.
+/// Random ID of a connection, which grants no access, and the request from which it came. A call lasts for hours, and
+/// no span of it does: each belongs to that request, or is linked to it, and carries the ID.
 #[derive(Debug)]
 pub struct Trail {
     conn: u32,
@@ -13,7 +13,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Within the request that becomes a connection.
+    /// Creates the trail, within the request that becomes a connection.
     pub fn begin() -> Self {
         let trail = Self { conn: fastrand::u32(..), upgrade: Origin::here() };
         traces::note("roundtable.conn", trail.id());
@@ -24,17 +24,18 @@ impl Trail {
         format!("{:08x}", self.conn)
     }
 
-    /// What belongs to the request itself.
+    /// Runs work that belongs to the request itself.
     pub(super) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         self.upgrade.within(work)
     }
 
-    /// From a hello to its answer.
+    /// Begins the span from a `join` to its response.
     pub(super) fn join(&self, traces: &Traces) -> Traced {
         self.span(traces, "join", Parent::Of(&self.upgrade))
     }
 
-    /// From the reason to end the connection to its end. By then the request's trace may have been closed for long.
+    /// Begins the span from the reason for ending the connection to its end. The request's trace may have ended long
+    /// before.
     pub(super) fn end(&self, traces: &Traces) -> Traced {
         self.span(traces, "end", Parent::Linked(&self.upgrade))
     }

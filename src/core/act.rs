@@ -1,94 +1,94 @@
-//! What is done to a room, without the way to anybody: what several servers do to their copies of it alike.
+//! Commands for a room without member handles. Several servers apply the same commands to their replicas.
 
 use serde::{Deserialize, Serialize};
 
 use super::input::{Comeback, FolderId, Grant, Input, Seat, TokenId};
 use crate::protocol::{LeaveReason, Moderation, PeerId, PeerName, SettingsPatch, StatePatch};
 
-/// An [`Input`] that changes a room, or whose answer depends on the order of such changes, to be written down. Frames
-/// are not among them: they change nothing.
+/// Serializable form of an [`Input`] that changes a room, or whose answer depends on the order of such changes. Frames
+/// are not included: they change nothing.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
     /// See [`Input::Join`].
     Join {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
         /// Display name.
         name: PeerName,
-        /// The state to start with.
+        /// Initial state.
         state: StatePatch,
-        /// What the room is to be set to, where this join makes it.
+        /// Settings of the room if this join creates it.
         settings: SettingsPatch,
-        /// Whether it has been here before.
+        /// Outcome of its attempt to resume.
         comeback: Comeback,
-        /// What it was granted.
+        /// Role and permissions that it was granted.
         grant: Grant,
-        /// Of which stay it has the secret: one that was ended opens no door (R56).
+        /// Session ID of its resume secret. The join is rejected if that session was revoked (R56).
         stay: Option<u64>,
     },
     /// See [`Input::Lose`].
     Lose {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// Why it leaves, if it does not come back.
+        /// Reason to announce if it does not reconnect.
         reason: LeaveReason,
     },
     /// See [`Input::Return`].
     Return {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
     },
-    /// The same, by a way that leads elsewhere: the session goes on at another server.
+    /// Like [`Act::Return`], but the session continues on another server.
     Move {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
     },
     /// See [`Input::Leave`].
     Leave {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// Why.
+        /// Reason, as announced to the others.
         reason: LeaveReason,
     },
     /// See [`Input::State`].
     State {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// What changes.
+        /// Changes to merge.
         patch: StatePatch,
     },
     /// See [`Input::Record`].
     Record {
-        /// The member that records.
+        /// Member that records.
         seat: Seat,
-        /// Where the recording is.
+        /// Folder of the recording.
         folder: FolderId,
-        /// `true` while a recording goes on there.
+        /// `true` while a recording is ongoing there.
         on: bool,
     },
     /// See [`Input::Moderate`].
     Moderate {
-        /// The host.
+        /// Host that sent it.
         seat: Seat,
-        /// What.
+        /// Command.
         act: Moderation,
     },
     /// See [`Input::Renew`].
     Renew {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// The token.
+        /// New token.
         token: TokenId,
     },
     /// See [`Input::Sync`].
     Sync {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
     },
     /// See [`Input::Evict`].
     Evict {
-        /// Whom.
+        /// Participant to remove.
         id: PeerId,
     },
     /// See [`Input::End`].
@@ -98,7 +98,7 @@ pub enum Act {
 }
 
 impl Act {
-    /// In whose name it is done; `None` where that is no member.
+    /// Returns the member on whose behalf the command is applied, or `None` if there is none.
     pub fn seat(&self) -> Option<Seat> {
         match self {
             Self::Join { seat, .. }
@@ -115,7 +115,8 @@ impl Act {
         }
     }
 
-    /// The same for a room. `way` leads to [`Act::seat`], where that is called for.
+    /// Converts the command to an input. `way` returns the handle for [`Act::seat`] and is called only if the input has
+    /// one.
     pub fn into_input<H>(self, way: impl FnOnce(Seat) -> H) -> Input<H> {
         match self {
             Self::Join { seat, name, state, settings, comeback, grant, stay: _ } => {

@@ -1,4 +1,4 @@
-//! Who comes in, and who waits: lock, lobby, and those who come back (R36, R39, R40).
+//! Admission to a room: lock, lobby, and participants who return (R36, R39, R40).
 
 use std::collections::VecDeque;
 use std::mem;
@@ -13,27 +13,27 @@ use super::room::Room;
 use super::tokens::Tokens;
 use crate::protocol::{CloseCode, Frame, Link, Peer, PeerId, Role, ServerMessage, Settings, State, Waiting};
 
-/// How many of those who left a room remembers, so that they come back as what they were.
+/// Former participants whose role a room remembers, so that they return with the same one.
 const REMEMBERED: usize = 256;
 
-/// What a room is set to, and who is known at its door.
+/// Access state of a room: its settings, its lobby, and the participants that it remembers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct House<H> {
     /// Set once anybody has entered since the room was created.
     pub(super) begun: bool,
     pub(super) settings: Settings,
-    /// In the order in which they came. Nobody waits before a door that is open or locked.
+    /// Lobby in order of arrival. Empty while the room is locked or the lobby is off.
     waiting: Vec<Guest<H>>,
-    /// Since the hosts were last sent who waits.
+    /// Set if the lobby has changed since it was last sent to the hosts.
     pub(super) lobby_changed: bool,
-    /// Who was in and may come back past lock and lobby, and as what; the latest last.
+    /// Former participants, who may return past lock and lobby, and their roles; the latest last.
     former: VecDeque<(PeerId, Role)>,
-    /// Credentials that no longer admit anybody.
+    /// Credentials that are no longer valid.
     pub(super) removals: Removals,
     pub(super) tokens: Tokens,
 }
 
-/// Somebody who waits to be admitted.
+/// A participant in the lobby.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Guest<H> {
     session: u64,
@@ -44,7 +44,7 @@ struct Guest<H> {
     handle: H,
 }
 
-/// Where a newcomer goes.
+/// Decision on a join: enter with a role, or wait in the lobby.
 pub(super) enum Door {
     In(Role),
     Lobby,
@@ -65,14 +65,14 @@ impl<H> Default for House<H> {
 }
 
 impl<H> House<H> {
-    /// The ways to all who wait.
+    /// Returns the handles of the participants in the lobby.
     pub(super) fn guests(&self) -> impl Iterator<Item = &H> {
         self.waiting.iter().map(|guest| &guest.handle)
     }
 
-    /// Keeps in mind that somebody was in, as what it was last. When full, it forgets the oldest with the role of any
-    /// newcomer, else the oldest without the role of a host. Otherwise strangers who come and go could
-    /// make the room forget its hosts.
+    /// Remembers the last role of a participant who has left. If the list is full, it drops the oldest entry with the
+    /// role of an ordinary newcomer, else the oldest that is no host; if all are hosts, it drops the new one. Otherwise
+    /// strangers who join and leave repeatedly could make the room forget its hosts.
     pub(super) fn remember(&mut self, id: PeerId, role: Role) {
         self.forget(id);
         if self.former.len() == REMEMBERED {
@@ -85,7 +85,7 @@ impl<H> House<H> {
         self.former.push_back((id, role));
     }
 
-    /// From now on somebody is a stranger.
+    /// Forgets a participant, who is a stranger from now on.
     pub(super) fn forget(&mut self, id: PeerId) {
         self.former.retain(|(former, _)| *former != id);
     }
@@ -101,8 +101,9 @@ impl<H> House<H> {
 }
 
 impl<H> Room<H> {
-    /// Decides on a newcomer; `present` is the role of its own older session, which it supersedes, and `has_secret`
-    /// whether it has proven its ID (R11). Clears the role of a grant by a host key that is no longer valid (R45).
+    /// Decides on a join. `present` is the role of the peer's older session, which the new one supersedes; `has_secret`
+    /// is set if the peer has proven its ID (R11). Clears the role of a grant by a host key that is no longer valid
+    /// (R45).
     pub(super) fn door(
         &self,
         id: PeerId,
@@ -123,12 +124,12 @@ impl<H> Room<H> {
         }
         self.check_token(id, grant.token)?;
         let role = match known {
-            // Could open both doors itself.
+            // A host could turn off lock and lobby itself.
             _ if grant.role == Some(Role::Host) => Role::Host,
             Some(role) if self.makes_hosts => role,
-            // Where only grants make hosts, one comes back as a host by its grant alone.
+            // If only grants make hosts, a former host without such a grant returns as a newcomer.
             Some(Role::Host) => self.house.newcomer_role(*grant),
-            // A token that was given since may say less.
+            // A token issued since then may grant less.
             Some(role) => grant.role.map_or(role, |granted| role.limited_to(granted)),
             None if !begun && self.makes_hosts => Role::Host,
             None if self.len() >= self.capacity => return Err(Refusal::RoomFull),
@@ -147,12 +148,12 @@ impl<H> Room<H> {
         Ok(Door::In(role))
     }
 
-    /// Returns whether a grant stems from the room's host key: in a room that makes hosts, no other grant has a role.
+    /// Returns whether a grant comes from the room's host key. In a room that makes hosts, no other grant has a role.
     pub(super) fn is_by_host_key(&self, grant: Grant) -> bool {
         self.makes_hosts && grant.role == Some(Role::Host)
     }
 
-    /// Lets a newcomer wait, and tells it. The hosts are told by `lobby_changed`.
+    /// Puts a participant into the lobby and sends `waiting` to it. [`Room::lobby_changed`] notifies the hosts.
     pub(super) fn wait(
         &mut self,
         seat: Seat,
@@ -172,18 +173,18 @@ impl<H> Room<H> {
         self.house.waiting.push(Guest { session, shown, state: peer.state, grant, comeback, handle });
     }
 
-    /// Whether this session waits.
+    /// Returns whether this session is in the lobby.
     pub(super) fn is_waiting(&self, seat: Seat) -> bool {
         self.guest(seat).is_some()
     }
 
-    /// The way to who waits in this session.
+    /// Returns the handle of this session if it is in the lobby.
     pub(super) fn guest(&self, seat: Seat) -> Option<&H> {
         let guest = self.house.waiting.iter().find(|guest| guest.shown.id == seat.id && guest.session == seat.session);
         guest.map(|guest| &guest.handle)
     }
 
-    /// Takes somebody off who waits no more.
+    /// Removes a participant from the lobby and returns its handle.
     pub(super) fn stop_waiting(
         &mut self,
         now: Duration,
@@ -195,12 +196,12 @@ impl<H> Room<H> {
         Ok(guest.handle)
     }
 
-    /// Who waits, in the order in which they came.
+    /// Returns the lobby in order of arrival.
     pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.house.waiting.iter().map(|guest| &guest.shown)
     }
 
-    /// Lets one in who waits.
+    /// Admits a participant from the lobby.
     pub(super) fn admit(
         &mut self,
         now: Duration,
@@ -216,7 +217,7 @@ impl<H> Room<H> {
         Ok(())
     }
 
-    /// Turns away everyone who waits.
+    /// Rejects everyone in the lobby.
     pub(super) fn refuse_all(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) {
         if self.house.waiting.is_empty() {
             return;
@@ -228,7 +229,7 @@ impl<H> Room<H> {
         }
     }
 
-    /// After a change of the settings: an open door and a locked one leave nobody before them.
+    /// Empties the lobby if the room is locked or the lobby is off, after a change of the settings.
     pub(super) fn clear_lobby(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Settings { locked, lobby, .. } = self.house.settings;
         if (lobby && !locked) || self.house.waiting.is_empty() {
@@ -247,7 +248,8 @@ impl<H> Room<H> {
         }
     }
 
-    /// Ends the room: closes everyone who waits with this code, and keeps nothing (R25, R46, R111).
+    /// Ends the room: closes the connections of everyone in the lobby with this code, and resets the access state (R25,
+    /// R46, R111).
     pub(super) fn disband(&mut self, code: CloseCode, emit: &mut impl FnMut(Effect<'_, H>)) {
         (self.empty_until, self.vacant_until) = (None, None);
         for guest in mem::take(&mut self.house).waiting {
@@ -255,7 +257,7 @@ impl<H> Room<H> {
         }
     }
 
-    /// Shows a new host who waits.
+    /// Sends the lobby to a member that is a host, if anyone is waiting.
     pub(super) fn show_lobby_to(&self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
         let host = self.members.get(&id).filter(|member| member.peer.role == Role::Host);
         if let Some(host) = host.filter(|_| !self.house.waiting.is_empty()) {
@@ -263,7 +265,8 @@ impl<H> Room<H> {
         }
     }
 
-    /// Sends the list soon: strangers who come and go must not flood the hosts (R36).
+    /// Sends the lobby to the hosts, now or at the end of the interval: strangers who join and leave repeatedly must
+    /// not flood the hosts (R36).
     pub(super) fn lobby_changed(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         self.house.lobby_changed = true;
         if !self.waking {
@@ -271,7 +274,7 @@ impl<H> Room<H> {
         }
     }
 
-    /// Returns whether the hosts were sent the list.
+    /// Sends the lobby to the hosts if it has changed. Returns whether it was sent.
     pub(super) fn announce_lobby(&mut self, emit: &mut impl FnMut(Effect<'_, H>)) -> bool {
         let is_due = self.house.lobby_changed;
         if is_due {

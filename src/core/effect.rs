@@ -1,4 +1,4 @@
-//! What a room answers: what has to be done, or why nothing has.
+//! Effects of inputs, and reasons for refusing an input.
 
 use std::time::Duration;
 
@@ -7,82 +7,82 @@ use serde_json::value::RawValue;
 use super::input::{Comeback, Seat};
 use crate::protocol::{CloseCode, Frame, LeaveReason, Peer, Permissions, Settings};
 
-/// What has to be done, in this order.
+/// An action for the caller. Actions are carried out in the order in which they are emitted.
 #[derive(Debug)]
 pub enum Effect<'a, H> {
-    /// Tell a new member that it is in: its first message.
+    /// Send `welcome` to a new member.
     Welcome {
-        /// The new member.
+        /// New member.
         seat: Seat,
-        /// The way there.
+        /// Its handle.
         to: &'a H,
-        /// The roster's version.
+        /// Version of the roster.
         version: u64,
-        /// The member itself.
+        /// Roster entry of the new member.
         own: &'a Peer,
-        /// What the member may do.
+        /// Permissions of the new member.
         permissions: Permissions,
-        /// What the room is set to.
+        /// Settings of the room.
         settings: Settings,
-        /// Whether it has been here before.
+        /// Outcome of its attempt to resume.
         comeback: Comeback,
-        /// Everybody else, encoded, in the order in which they joined.
+        /// Roster entries of everyone else as JSON, in order of joining.
         peers: Vec<&'a RawValue>,
     },
     /// Send a frame to a member.
     Send {
-        /// To whom; a full outbox is reported back by [`super::Input::Leave`] of this seat.
+        /// Receiver. If its queue is full, its connection is closed and the member becomes disconnected.
         seat: Seat,
-        /// The way there.
+        /// Its handle.
         to: &'a H,
-        /// What.
+        /// Complete frame.
         frame: Frame,
     },
-    /// Take note that somebody is no member any more.
+    /// Record that a peer is no longer a member.
     Departed {
-        /// As it was last.
+        /// Its last roster entry.
         peer: &'a Peer,
-        /// Why; `None` where the meeting was ended.
+        /// Why it has left; `None` if the meeting was ended.
         reason: Option<LeaveReason>,
     },
-    /// Close a connection that is no member's any more.
+    /// Close a connection that belongs to no member any more.
     Close {
-        /// Which.
+        /// Handle of the connection.
         handle: H,
-        /// Why.
+        /// Close code.
         code: CloseCode,
     },
-    /// Give [`super::Input::Tick`] at this time.
+    /// Pass [`super::Input::Tick`] to the room at this time.
     WakeAt(Duration),
 }
 
-/// Why an input had no effect.
+/// Why an input was refused. A refused input has no effect.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Refusal {
-    /// The room has as many members as it takes.
+    /// The room has reached its capacity.
     RoomFull,
     /// The room is locked.
     RoomLocked,
-    /// The sender's role does not allow it; the sentence says what would.
+    /// The sender's role or token does not allow it; the text says what would.
     NotAllowed(&'static str),
-    /// The sender waits in the lobby.
+    /// The sender is in the lobby.
     NotAdmitted,
-    /// The seat is not, or no longer, in this room.
+    /// The session is not, or no longer, in this room.
     NotMember,
     /// The receiver is not in this room.
     PeerNotFound,
     /// The receiver is the sender.
     SignalToSelf,
-    /// The state would break R20; the sentence says how.
+    /// The state would violate R20; the text says how.
     StateInvalid(String),
-    /// The message's number leaves a gap; this one would be right.
+    /// The message's number leaves a gap; this one was expected.
     OutOfSequence(u64),
-    /// The sender has sent this receiver too much, and may try again after this time (R102). Said by no room.
+    /// The sender has sent this receiver too much, and may try again after this time (R102). Never returned by a room.
     TooManySignals(Duration),
-    /// What several servers have to decide waits already, as much as may (R78). Said by no room.
+    /// Too many commands or frames for other servers are pending (R78). Never returned by a room.
     Busy,
-    /// The token is another participant's (R100).
+    /// The token belongs to another participant (R100).
     TokenInUse,
-    /// It comes with the secret of a stay that was ended (R56), or with a credential of a removed participant (R45).
+    /// The join has the secret of a revoked session (R56), or a credential of a removed participant (R45).
     Dismissed(CloseCode),
 }

@@ -1,4 +1,4 @@
-//! A member as the roster has it.
+//! Roster entry of a member.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::protocol::Peer;
 
-/// A peer with its JSON, which is encoded once for all rosters until the peer changes: a client may ask for a roster at any
-/// time, and it is written under the lock of the room.
+/// A peer and its JSON, encoded once per change and used in all rosters. A client may request a roster at any time, and
+/// it is written under the room's lock.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(super) struct Entry {
@@ -23,7 +23,7 @@ impl Entry {
         Self { peer, encoded: OnceLock::new() }
     }
 
-    /// Returns the peer to be changed.
+    /// Returns the peer for modification, and discards its JSON.
     pub(super) fn change(&mut self) -> &mut Peer {
         self.encoded = OnceLock::new();
         &mut self.peer
@@ -31,7 +31,7 @@ impl Entry {
 
     /// Returns the peer as JSON.
     pub(super) fn encoded(&self) -> &RawValue {
-        // A peer has nothing that JSON cannot have.
+        // Serialization cannot fail: a peer contains only values that JSON has.
         self.encoded.get_or_init(|| serde_json::value::to_raw_value(&self.peer).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to a room, and to whom.
+//! Inputs of a room's state machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,36 +6,37 @@ use crate::protocol::{
     Frame, LeaveReason, Moderation, NotResumed, PeerId, PeerName, Permissions, Role, SettingsPatch, StatePatch,
 };
 
-/// One stay of a peer in a room. A peer that comes back has the same id in another session, so
-/// that what its old connection still says has no effect.
+/// Key of one session of a peer in a room. A peer that reconnects keeps its ID. Its old connection has an older session
+/// number, so that late messages from there have no effect.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Seat {
-    /// Who.
+    /// Peer.
     pub id: PeerId,
-    /// Which stay; never used twice for the same id.
+    /// Session number, never used twice for the same ID. Without a store each connection gets a new one; in a room that
+    /// several servers share, it lasts as long as the session.
     pub session: u64,
 }
 
-/// What became of a newcomer's wish to be who it was.
+/// Outcome of a client's attempt to resume.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Comeback {
-    /// It proved that the id was its own before (R11).
+    /// The client has proven with a resume secret that the ID is its own (R11).
     pub known: bool,
-    /// Why it begins afresh all the same, where it wished to go on (R54).
+    /// Why the client gets a new session although it asked to resume the old one (R54).
     pub refused: Option<NotResumed>,
 }
 
-/// What somebody was granted before it came to the door.
+/// Role and permissions that a participant was granted before it joins.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Grant {
-    /// What it is; the room decides where nothing was said. A host passes lock and lobby.
+    /// Granted role; `None` lets the room decide. A host bypasses lock and lobby.
     pub role: Option<Role>,
-    /// What it may do, whatever its role allows.
+    /// Granted permissions. The role may restrict them further.
     pub permissions: Permissions,
-    /// The token that it joined with, where a token is for one person (R100).
+    /// Token of the join, if each token is for one person (R100).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
-    /// Its token says its name (R97).
+    /// The token specifies the display name (R97).
     #[serde(default)]
     pub name_from_token: bool,
 }
@@ -44,121 +45,123 @@ pub struct Grant {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TokenId(pub u64, pub u64);
 
-/// Folder of recordings, by the random number that all servers with this folder find in it.
+/// Folder of recordings, identified by a random number that is stored in it. All servers with this folder read the same
+/// number.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FolderId(pub u32);
 
-/// What happens to a room. `H` is the way to a member; the room passes it on and never looks
-/// into it.
+/// An input to a room. `H` is the handle of a member's connection; the room stores and returns it, and never inspects
+/// it.
 #[derive(Debug)]
 pub enum Input<H> {
-    /// Somebody enters, superseding an older session of the same id.
+    /// Adds a participant, superseding an older session of the same ID.
     Join {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
         /// Display name.
         name: PeerName,
-        /// The state to start with.
+        /// Initial state.
         state: StatePatch,
-        /// What the room is to be set to, where this join makes it.
+        /// Settings of the room if this join creates it.
         settings: SettingsPatch,
-        /// Whether it has been here before.
+        /// Outcome of its attempt to resume.
         comeback: Comeback,
-        /// What it was granted.
+        /// Role and permissions that it was granted.
         grant: Grant,
-        /// The way to this member.
+        /// Handle of this member.
         handle: H,
     },
-    /// A member's socket is lost: it has the room's window to come back (R52).
+    /// Marks a member as disconnected. It may reconnect within the room's resume window (R52).
     Lose {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// Why it leaves, if it does not.
+        /// Reason to announce if it does not reconnect.
         reason: LeaveReason,
-        /// Where what is sent to it waits.
+        /// Handle that queues messages for it meanwhile.
         handle: H,
     },
-    /// A member goes on over another socket, lost or not, and has missed nothing (R53).
+    /// Resumes a member's session over another socket, whether or not it was disconnected. It has missed no message
+    /// (R53).
     Return {
-        /// Who, in its new session.
+        /// Member, with its new session number.
         seat: Seat,
-        /// The way to this member.
+        /// Handle of this member.
         handle: H,
     },
-    /// A member is gone.
+    /// Removes a member.
     Leave {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// Why, as the others are told.
+        /// Reason, as announced to the others.
         reason: LeaveReason,
     },
-    /// A frame for one member.
+    /// Relays a frame to one member.
     Signal {
-        /// The sender.
+        /// Sender.
         from: Seat,
-        /// The receiver; `None` where the sender named what is nobody's id.
+        /// Receiver; `None` if the sender named something that is no ID.
         to: Option<PeerId>,
-        /// Complete, with the sender's id in it.
+        /// Complete frame, including the sender's ID.
         frame: Frame,
     },
-    /// A frame for everybody but the sender.
+    /// Relays a frame to everybody but the sender.
     Broadcast {
-        /// The sender.
+        /// Sender.
         from: Seat,
-        /// Complete, with the sender's id in it.
+        /// Complete frame, including the sender's ID.
         frame: Frame,
     },
-    /// A member changes its state.
+    /// Changes a member's state.
     State {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// What changes.
+        /// Changes to merge.
         patch: StatePatch,
     },
-    /// The server sets or removes the sign that a member records to it (R87).
+    /// Sets or clears the indicator that a member records to the server (R87).
     Record {
-        /// The member that records.
+        /// Member that records.
         seat: Seat,
-        /// Where the recording is. The sign stays as long as any folder has one.
+        /// Folder of the recording. The indicator stays set while any folder has an ongoing recording.
         folder: FolderId,
-        /// `true` while a recording goes on there.
+        /// `true` while a recording is ongoing there.
         on: bool,
     },
-    /// A host decides.
+    /// Applies a moderation command.
     Moderate {
-        /// The host.
+        /// Host that sent it.
         seat: Seat,
-        /// What.
+        /// Command.
         act: Moderation,
     },
-    /// A member goes on by another token.
+    /// Replaces the token of a member.
     Renew {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
-        /// The token.
+        /// New token.
         token: TokenId,
     },
-    /// A member asks for the roster.
+    /// Sends the roster to a member.
     Sync {
-        /// Member that acts.
+        /// Session of the member.
         seat: Seat,
     },
-    /// Whoever runs the server sends somebody away, who is in or waits.
+    /// Removes a member or rejects a waiting participant, on behalf of the operator.
     Evict {
-        /// Whom.
+        /// Participant to remove.
         id: PeerId,
     },
-    /// Whoever runs the server ends the meeting.
+    /// Ends the meeting, on behalf of the operator.
     End,
-    /// Nobody who is lost can come back any more: the server goes away.
+    /// Removes all disconnected members and ends the grace period: the server shuts down, so that nobody can reconnect.
     GiveUp,
-    /// A frame of the server's own for one member.
+    /// Sends a frame of the server to one member.
     Tell {
-        /// The receiver.
+        /// Receiver.
         to: PeerId,
-        /// Complete.
+        /// Complete frame.
         frame: Frame,
     },
-    /// The time of an [`super::Effect::WakeAt`] has come.
+    /// Reports that the time of an [`super::Effect::WakeAt`] has come.
     Tick,
 }

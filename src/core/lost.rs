@@ -1,4 +1,4 @@
-//! Members without a socket: they stay for a while, and go on over another one (R52, R53).
+//! Disconnected members. They keep their place during the resume window and may reconnect (R52, R53).
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl<H> Room<H> {
         Ok(())
     }
 
-    /// To everyone, who it is about too: its version must not have a gap.
+    /// Announces the state of a member's link to everyone, the member included: no client's versions may have a gap.
     fn set_link(&mut self, id: PeerId, link: Link, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.peer.change().link = link;
@@ -51,7 +51,7 @@ impl<H> Room<H> {
         self.send_to_all(None, &frame, emit);
     }
 
-    /// Whoever has been lost for too long leaves.
+    /// Removes the members whose resume window is over.
     pub(super) fn expire(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         let lost = self.members.values().filter_map(|member| {
             let (until, reason) = member.lost.filter(|(until, _)| *until <= now)?;
@@ -60,7 +60,7 @@ impl<H> Room<H> {
         let mut lost: Vec<_> = lost.collect();
         lost.sort_unstable_by_key(|(until, since, ..)| (*until, *since));
         for (_, _, seat, reason) in lost {
-            // Nobody has left in between: one departure makes no other.
+            // Cannot fail: a departure removes no other member.
             let _ = self.leave(now, seat, reason, emit);
         }
     }

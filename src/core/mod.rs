@@ -1,5 +1,5 @@
-//! What a room is, decided without tokio, clock, randomness or locks: time, ids and the ways to
-//! the members come in as values, everything that has to happen goes out as [`Effect`]s.
+//! State machine of a room, without tokio, clock, randomness or locks. Time, IDs and member handles are inputs;
+//! everything that has to happen is emitted as [`Effect`]s.
 
 mod act;
 mod door;

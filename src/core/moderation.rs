@@ -1,4 +1,4 @@
-//! What hosts decide, and what roles may do (R36 to R38, R41 to R46).
+//! Moderation by hosts, and what each role may do (R36 to R38, R41 to R46).
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use crate::protocol::{
     State, StateValue,
 };
 
-/// What listeners do not send (R42): keys of their state.
+/// State keys of media that listeners do not send (R42).
 const SENDING: [&str; 3] = ["mic", "camera", "screen"];
-/// Keys that every member may set, to `true` or `false`.
+/// Keys that every member may set to `true` or `false`.
 const SIGNS: [&str; 2] = ["hand", "recording"];
 const OFF: StateValue = StateValue::Flag(false);
 
-/// Returns whether a key of a state says that something is not sent.
+/// Returns whether an entry of a state says that a medium is not sent.
 fn is_off(key: &str, value: &StateValue) -> bool {
     SENDING.contains(&key) && *value == OFF
 }
 
-/// Returns whether a key of a state is a sign that everybody may give (R108): a raised hand, or a recording.
+/// Returns whether an entry of a state is an indicator that every member may set (R108): a raised hand, or a recording.
 fn is_sign(key: &str, value: &StateValue) -> bool {
     match value {
         StateValue::Flag(_) => SIGNS.contains(&key),
-        // Of the server, which says that a recording is sent to it (R107).
+        // Set by the server while a recording is sent to it (R107).
         StateValue::Text(_) => key == SIGN.0 && crate::protocol::is_sign(value),
         StateValue::Number(_) => false,
     }
 }
 
 impl Role {
-    /// Whether this role may signal that one (R42).
+    /// Returns whether this role may signal the other one (R42).
     pub(super) fn may_signal(self, to: Self) -> bool {
         self != Self::Listener || to != Self::Listener
     }
 
-    /// Whether this role may say so of itself (R42).
+    /// Returns whether this role may have this state (R42).
     pub(super) fn may_have(self, state: &State) -> bool {
         self != Self::Listener || state.iter().all(|(key, value)| is_off(key, value) || is_sign(key, value))
     }
 
-    /// Returns this role, or the other one if that may do less.
+    /// Returns the lesser of two roles.
     pub(super) fn limited_to(self, granted: Self) -> Self {
         match (self, granted) {
             (Self::Listener, _) | (_, Self::Listener) => Self::Listener,
@@ -51,7 +51,7 @@ impl Role {
         }
     }
 
-    /// What a newcomer of this role says of itself: a listener leaves out what it does not send.
+    /// Filters the initial state of a newcomer: a listener keeps only indicators.
     pub(super) fn quieted(self, mut state: State) -> State {
         if self == Self::Listener {
             state.retain(|key, value| is_sign(key, value));
@@ -61,18 +61,18 @@ impl Role {
 }
 
 impl Permissions {
-    /// Whether somebody with these may say so of itself (R59).
+    /// Returns whether a member with these permissions may have this state (R59).
     pub(super) fn may_have(self, state: &State) -> bool {
         state.iter().all(|(key, value)| is_off(key, value) || self.permits(key, value))
     }
 
-    /// What somebody with these says of itself when it comes.
+    /// Removes what these permissions do not allow from the initial state of a newcomer.
     pub(super) fn quieted(self, mut state: State) -> State {
         state.retain(|key, value| self.permits(key, value));
         state
     }
 
-    /// Returns whether this may stand in a state. Without `broadcast` a state has no text.
+    /// Returns whether these permissions allow an entry of a state. Without `broadcast` no text is allowed.
     fn permits(self, key: &str, value: &StateValue) -> bool {
         if SENDING.contains(&key) {
             return self.has(key) && (self.has("broadcast") || matches!(value, StateValue::Flag(_)));
@@ -82,7 +82,7 @@ impl Permissions {
 }
 
 impl<H> Room<H> {
-    /// Carries out an act of a host.
+    /// Applies a moderation command.
     pub(super) fn moderate(
         &mut self,
         now: Duration,
@@ -169,7 +169,7 @@ impl<H> Room<H> {
         self.show_lobby_to(id, emit);
     }
 
-    /// Takes from the state of a new listener what it may not have.
+    /// Removes what a listener may not have from the state of a new listener.
     fn quiet(&mut self, now: Duration, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get_mut(&id) else { return };
         let before = member.peer.state.len();
@@ -215,7 +215,7 @@ impl<H> Room<H> {
         Ok(())
     }
 
-    /// Sends somebody away who is in or waits.
+    /// Removes a member, or rejects a participant in the lobby.
     pub(super) fn evict(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! The sign in a host's state that it records to the server, which only the server sets and removes (R87, R107).
+//! The indicator in a host's state that it records to the server. Only the server sets and clears it (R87, R107).
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use super::input::{FolderId, Seat};
 use super::room::Room;
 use crate::protocol::{PeerId, SIGN, State, StatePatch, StateValue, has_sign, is_sign};
 
-/// The key of the sign. A page sets it to `true` for a recording that it keeps on its own device.
+/// State key of the indicator. A page sets it to `true` for a recording on its own device.
 const KEY: &str = SIGN.0;
-/// Folders that a member is remembered to record to. It records to one at a time, where all servers have the same.
+/// Folders remembered per member. A member records to one at a time if all servers have the same folder.
 const FOLDERS: usize = 4;
 
-/// Removes from a member's own patch what only the server may change: the sign, and the key while it has that value.
+/// Removes changes that only the server may make from a member's patch: the indicator, and any change of the key while
+/// it is set.
 pub(super) fn without_sign(mut patch: StatePatch, state: &State) -> StatePatch {
     if patch.get(KEY).is_some_and(|value| value.is_some_and(is_sign) || has_sign(state)) {
         patch.remove(KEY);
@@ -20,8 +21,8 @@ pub(super) fn without_sign(mut patch: StatePatch, state: &State) -> StatePatch {
     patch
 }
 
-/// The same of what a newcomer says of itself. The sign stays when its host begins a new session: `old` is the state that it
-/// had in the session before.
+/// Removes the indicator from the initial state of a newcomer. `old` is the state of the newcomer's previous session:
+/// an indicator that was set there stays set.
 pub(super) fn of_newcomer(patch: StatePatch, old: Option<&State>) -> StatePatch {
     let mut patch = without_sign(patch, &State::new());
     if old.is_some_and(has_sign) {
@@ -35,14 +36,14 @@ fn sign() -> StateValue {
 }
 
 impl<H> Room<H> {
-    /// Returns the members with a recording in this folder that goes on.
+    /// Returns the members with an ongoing recording in this folder.
     pub fn recorded_to(&self, folder: FolderId) -> impl Iterator<Item = PeerId> {
         self.members.iter().filter(move |(_, member)| member.folders.contains(&folder)).map(|(id, _)| *id)
     }
 
-    /// Notes that a recording of a member goes on in this folder, or is over. It has the sign while any goes on: a server
-    /// does not know the recordings in folders of other servers. Neither the number of keys nor a permission prevents the
-    /// sign: nobody is recorded without it.
+    /// Records that a member's recording in this folder has started or ended. The indicator is set while any folder has
+    /// one, because a server does not know the recordings in folders of other servers. Neither the limit of keys nor a
+    /// permission prevents the indicator: nobody is recorded without it.
     pub(super) fn record(
         &mut self,
         now: Duration,

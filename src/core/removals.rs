@@ -6,22 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::PeerId;
 
-/// Removed participants that a room remembers. Beyond it, secrets of unknown participants are rejected.
+/// Removed participants that a room remembers. Beyond that number, it rejects the secrets of all participants that it
+/// does not know.
 pub const REMOVED: usize = 512;
-/// Participants with the host key that a room remembers. Beyond it, each removal invalidates the key.
+/// Holders of the host key that a room remembers. Beyond that number, each removal invalidates the key.
 const KEY_HOLDERS: usize = 256;
 
 /// The removals in one room.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Removals {
     ids: VecDeque<PeerId>,
-    /// The oldest of `ids` was dropped.
+    /// Set once the oldest of `ids` was dropped.
     overflowed: bool,
-    /// Participants who joined with the host key; the latest last.
+    /// Participants who joined with the host key, the latest last.
     key_holders: VecDeque<PeerId>,
-    /// The oldest of `key_holders` was dropped: any participant may have the host key.
+    /// Set once the oldest of `key_holders` was dropped: any participant may have the host key.
     key_holders_overflowed: bool,
-    /// A participant with the host key was removed.
+    /// Set once a participant with the host key was removed.
     host_key: bool,
 }
 
@@ -37,7 +38,7 @@ impl Removals {
         self.overflowed |= push(&mut self.ids, id, REMOVED);
     }
 
-    /// Returns whether secrets are invalid of this participant, whom the room does not remember otherwise.
+    /// Returns whether the resume secret of a participant that the room does not know otherwise is invalid.
     pub(super) fn rejects_secrets_of(&self, id: PeerId) -> bool {
         self.overflowed || self.ids.contains(&id)
     }
@@ -48,7 +49,7 @@ impl Removals {
     }
 }
 
-/// Adds an ID that is not there yet. Returns whether the oldest one had to go.
+/// Adds an ID unless it is there. Returns whether the oldest one was dropped.
 fn push(ids: &mut VecDeque<PeerId>, id: PeerId, most: usize) -> bool {
     if ids.contains(&id) {
         return false;

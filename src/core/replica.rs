@@ -1,4 +1,4 @@
-//! What a room needs where several servers hold a copy of it.
+//! Operations on a room of which several servers hold replicas.
 
 use std::time::Duration;
 
@@ -8,65 +8,68 @@ use super::room::Room;
 use crate::protocol::{Frame, PeerId, Role, ServerMessage};
 
 impl<H> Room<H> {
-    /// When [`super::Input::Tick`] is due, of all that was asked for by [`Effect::WakeAt`]: for who has not heard it.
+    /// Returns when [`super::Input::Tick`] is due: the times of all pending [`Effect::WakeAt`], for a server that has
+    /// not seen these effects.
     pub fn wakes(&self) -> impl Iterator<Item = Duration> {
         let lost = self.members.values().filter_map(|member| member.lost.map(|(until, _)| until));
         lost.chain(self.waking.then_some(self.quiet_until)).chain(self.vacancy_deadlines())
     }
 
-    /// The ways to all who have a socket: members that are not lost, and who waits.
+    /// Returns the handles of everyone with a socket: members that are not disconnected, and participants in the lobby.
     pub fn connected(&self) -> impl Iterator<Item = &H> {
         let members = self.members.values().filter(|member| member.lost.is_none());
         members.map(|member| &member.handle).chain(self.guests())
     }
 
-    /// The ways to all who wait, in the order in which they came.
+    /// Returns the handles of the participants in the lobby, in order of arrival.
     pub fn guests(&self) -> impl Iterator<Item = &H> {
         self.house.guests()
     }
 
-    /// The way to somebody, to be set otherwise.
+    /// Returns the handle of a member for modification.
     pub fn way_to_mut(&mut self, id: PeerId) -> Option<&mut H> {
         self.members.get_mut(&id).map(|member| &mut member.handle)
     }
 
-    /// Whether this very session is here, as a member or before the door.
+    /// Returns whether this session is in the room or in its lobby.
     pub fn has(&self, seat: Seat) -> bool {
         self.seat_of(seat.id) == Some(seat) || self.is_waiting(seat)
     }
 
-    /// Whether somebody is a member without a socket.
+    /// Returns whether a member is disconnected.
     pub fn is_lost(&self, id: PeerId) -> bool {
         self.members.get(&id).is_some_and(|member| member.lost.is_some())
     }
 
-    /// A room of the same kind with nobody in it.
+    /// Creates an empty room with the same configuration.
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self::new(self.capacity, self.window).making_hosts(self.makes_hosts).with_grace(self.grace)
     }
 
-    /// Goes ahead of every version that anybody may have seen.
+    /// Advances the version beyond any that a client may have seen.
     pub fn leap(&mut self, by: u64) {
         self.version += by;
     }
 
-    /// Sends the roster as it is, and announces nothing, unlike [`super::Input::Sync`]: the room stays as it was.
+    /// Sends the roster to a member, and the lobby to a host. Unlike [`super::Input::Sync`], it announces no states:
+    /// the room does not change.
     pub fn show(&self, id: PeerId, emit: &mut impl FnMut(Effect<'_, H>)) {
         let Some(member) = self.members.get(&id) else { return };
         emit(member.send(self.roster(member)));
         if member.peer.role == Role::Host {
-            // Also where nobody waits any more.
+            // Also if the lobby is empty now: the host may still show an earlier one.
             emit(member.send(self.lobby_frame()));
         }
     }
 
-    /// What [`super::Input::Sync`] answers, where that would change nothing: no state waits to be announced.
+    /// Returns the answer to [`super::Input::Sync`] if that would not change the room: no state waits to be announced.
     pub fn roster_now(&self, seat: Seat) -> Option<Frame> {
         self.check(seat).ok().filter(|_| self.changed.is_empty()).map(|member| self.roster(member))
     }
 
-    /// Welcomes a member that came in without anybody here to say so; whoever waits is told that.
+    /// Sends the `welcome` of a member that joined before this server had the room. Sends `waiting` if it is in the
+    /// lobby.
     pub fn greet(&self, seat: Seat, comeback: Comeback, emit: &mut impl FnMut(Effect<'_, H>)) {
         if let Some(to) = self.guest(seat) {
             emit(Effect::Send { seat, to, frame: ServerMessage::Waiting.to_frame() });

@@ -22,50 +22,51 @@ pub(super) const NOT_PERMITTED: &str = "The token by which this peer is here doe
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Member<H> {
     pub(super) session: u64,
-    /// The roster's version with which it came: the order of joining.
+    /// Roster version of its join, which gives the order of joining.
     pub(super) since: u64,
-    /// What it came by.
+    /// Grant of its join.
     pub(super) grant: Grant,
     pub(super) peer: Entry,
     pub(super) handle: H,
-    /// Its socket is lost: until when it may come back, and why it leaves if it does not.
+    /// Set while the member is disconnected: when it leaves if it does not reconnect, and for which reason.
     pub(super) lost: Option<(Duration, LeaveReason)>,
-    /// Host in place of an absent one, until that one returns (R112).
+    /// Set for a host in place of an absent one, until that one returns (R112).
     pub(super) substitute: bool,
-    /// Folders that have a recording of it which goes on: while there are any, its state has the sign (R87).
+    /// Folders with an ongoing recording of this member. While there are any, its state has the indicator (R87).
     pub(super) folders: Vec<FolderId>,
 }
 
-/// One room. It lives from its first join until [`Room::is_over`]. Serialised it is a snapshot: what is read back goes
-/// on just alike.
+/// State machine of one room. It exists from its first join until [`Room::is_over`]. Its serialized form is a snapshot:
+/// a deserialized room behaves identically.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Room<H> {
     pub(super) capacity: usize,
-    /// How long a member may be lost (R52).
+    /// Resume window: how long a member may be disconnected (R52).
     pub(super) window: Duration,
-    /// How long the room is kept after its last member has left (R111).
+    /// Grace period: how long the room is kept after its last member has left (R111).
     pub(super) grace: Duration,
     /// End of the grace period, while the room is empty.
     pub(super) empty_until: Option<Duration>,
-    /// When a substitute takes the place of the last host, while that one may return (R110).
+    /// Time at which a substitute takes the place of the last host, who may return until then (R110).
     pub(super) vacant_until: Option<Duration>,
-    /// Whether it makes hosts of its members: the first one, and substitutes (R36).
+    /// Set if the room makes hosts itself, of the first member and of substitutes (R36), instead of leaving that to
+    /// grants.
     pub(super) makes_hosts: bool,
     pub(super) version: u64,
-    /// With a hash that is the same each time: the core has no randomness, so that what follows from an input can be
-    /// repeated. Ids are made by the server, so that nobody chooses where they fall.
+    /// The hash has no random keys: the core has no randomness, so that the same inputs have the same effects. Nobody
+    /// can choose colliding IDs, because the server generates them.
     pub(super) members: HashMap<PeerId, Member<H>, BuildHasherDefault<DefaultHasher>>,
-    /// Members whose state changed and has not been announced, in the order of their change.
+    /// Members with a state that has not been announced, in order of change.
     pub(super) changed: Vec<PeerId>,
-    /// Before this time no state is announced on its own.
+    /// Until this time, states are announced only if a snapshot needs them.
     pub(super) quiet_until: Duration,
-    /// A [`Effect::WakeAt`] is under way.
+    /// Set while an [`Effect::WakeAt`] for announcements is pending.
     pub(super) waking: bool,
     pub(super) house: House<H>,
 }
 
 impl<H> Room<H> {
-    /// An empty room that takes up to `capacity` members, each of whom may be lost for as long as `window`.
+    /// Creates an empty room for up to `capacity` members, with the resume window `window`.
     pub fn new(capacity: usize, window: Duration) -> Self {
         Self {
             capacity,
@@ -83,7 +84,7 @@ impl<H> Room<H> {
         }
     }
 
-    /// The same room, which makes hosts of its members or leaves that to their grants.
+    /// Sets whether the room makes hosts itself, or leaves that to grants.
     pub fn making_hosts(self, makes_hosts: bool) -> Self {
         Self { makes_hosts, ..self }
     }
@@ -93,7 +94,7 @@ impl<H> Room<H> {
         Self { grace, ..self }
     }
 
-    /// Whether nobody is here.
+    /// Returns whether the room has no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -103,56 +104,56 @@ impl<H> Room<H> {
         self.is_empty() && self.empty_until.is_none()
     }
 
-    /// How many are here.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// The roster's version (R14).
+    /// Returns the version of the roster (R14).
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// What the room is set to.
+    /// Returns the settings of the room.
     pub fn settings(&self) -> Settings {
         self.house.settings
     }
 
-    /// The ways to all members, and to all who wait.
+    /// Returns the handles of all members, and of everyone in the lobby.
     pub fn handles(&self) -> impl Iterator<Item = &H> {
         self.members.values().map(|member| &member.handle).chain(self.house.guests())
     }
 
-    /// The way to somebody, in whichever session.
+    /// Returns the handle of a member, whatever its session.
     pub fn way_to(&self, id: PeerId) -> Option<&H> {
         self.members.get(&id).map(|member| &member.handle)
     }
 
-    /// The way to the member in this very session.
+    /// Returns the handle of the member with exactly this session.
     pub fn way_from(&self, seat: Seat) -> Result<&H, Refusal> {
         self.check(seat).map(|member| &member.handle)
     }
 
-    /// Whether somebody who comes with this grant, and with this name where its token says one, is what the member
-    /// is that came by another: only then may it go on as that.
+    /// Returns whether a grant equals that of a member's join, and so does the name if a token specifies it. Only then
+    /// may the member's session be resumed.
     pub fn grants_alike(&self, id: PeerId, grant: Grant, name: Option<&PeerName>) -> bool {
         let member = self.members.get(&id);
         member.is_some_and(|member| member.grant == grant && name.is_none_or(|name| *name == member.peer.name))
     }
 
-    /// The present session of somebody.
+    /// Returns the current session of a member.
     pub fn seat_of(&self, id: PeerId) -> Option<Seat> {
         self.members.get(&id).map(|member| Seat { id, session: member.session })
     }
 
-    /// The roster, in the order of joining, and the way to each member.
+    /// Returns the roster and the handle of each member, in order of joining.
     pub fn members(&self) -> impl Iterator<Item = (&Peer, &H)> {
         let mut members: Vec<_> = self.members.values().collect();
         members.sort_unstable_by_key(|member| member.since);
         members.into_iter().map(|member| (&*member.peer, &member.handle))
     }
 
-    /// Takes one input; `now` is the time since any fixed moment and never goes back.
+    /// Applies one input. `now` is the time since any fixed moment and never goes back.
     ///
     /// A refused input has changed nothing and has emitted nothing.
     pub fn handle(
@@ -246,7 +247,7 @@ impl<H> Room<H> {
         let (present, substitute) = (old.map(|old| old.peer.role), old.is_some_and(|old| old.substitute));
         let old = old.map(|old| Seat { id: seat.id, session: old.session });
         let door = self.door(seat.id, present, &mut grant, comeback.known)?;
-        // A lobby or a lock that nobody could open again is none.
+        // Settings apply only if the first member is a host: nobody else could turn off a lock or a lobby.
         if !self.house.begun && matches!(door, Door::In(Role::Host)) {
             self.house.settings = settings.apply(self.house.settings);
         }
@@ -259,7 +260,7 @@ impl<H> Room<H> {
             Peer { id: seat.id, name, name_from_token, role, permissions, state, hand_since: None, link: Link::Ok };
         match door {
             Door::In(role) => {
-                // It waited, and has come again with a grant that opens the door.
+                // The peer waited in the lobby and has joined again with a grant that admits it.
                 if let Ok(handle) = self.stop_waiting(now, seat.id, emit) {
                     emit(Effect::Close { handle, code: CloseCode::Superseded });
                 }
@@ -279,7 +280,7 @@ impl<H> Room<H> {
         Ok(())
     }
 
-    /// Makes somebody a member, whatever the door says.
+    /// Makes a participant a member without checking admission.
     #[expect(clippy::too_many_arguments, reason = "all that a member is made of")]
     pub(super) fn enter(
         &mut self,
@@ -302,14 +303,14 @@ impl<H> Room<H> {
             self.house.removals.note_host_key(seat.id);
         }
         self.assign_token(seat.id, grant.token);
-        // The snapshot must not contain what the others have not been told (R23).
+        // The new member's snapshot must not contain a state that has not been announced to the others (R23).
         self.announce_states(now, emit);
         self.version += 1;
         let version = self.version;
         peer.note_hand(version);
         let frame = ServerMessage::PeerJoined { version, peer: &peer }.to_frame();
         let peer = Entry::new(peer);
-        // First reachable, then announced (R15).
+        // The member must be reachable before it is announced (R15).
         let member = Member {
             session: seat.session,
             since: version,
@@ -347,7 +348,7 @@ impl<H> Room<H> {
         self.send_to_all(None, &frame, emit);
         emit(Effect::Departed { peer: &member.peer, reason: Some(reason) });
         match reason {
-            // Is back at once, as what it was.
+            // The peer joins again at once with the same role.
             LeaveReason::Superseded => return Ok(member.handle),
             LeaveReason::Removed => {
                 self.house.forget(seat.id);
@@ -359,7 +360,7 @@ impl<H> Room<H> {
         }
         if member.peer.role == Role::Host && self.hosts() == 0 {
             let may_return = !matches!(reason, LeaveReason::Removed | LeaveReason::Unauthorized);
-            // A host that leaves with a connection has no window.
+            // A host that leaves while connected has no window.
             self.vacant_until = member.lost.map(|(until, _)| until).filter(|_| may_return);
         }
         if self.is_empty() {
@@ -384,14 +385,14 @@ impl<H> Room<H> {
         ServerMessage::Roster { version, peers, role, hand_since, settings }.to_frame()
     }
 
-    /// Returns everybody else, encoded, in the order of joining.
+    /// Returns the roster entries of everybody else as JSON, in order of joining.
     pub(super) fn others(&self, id: PeerId) -> Vec<&RawValue> {
         let mut members: Vec<_> = self.members.values().filter(|member| member.peer.id != id).collect();
         members.sort_unstable_by_key(|member| member.since);
         members.into_iter().map(|member| member.peer.encoded()).collect()
     }
 
-    /// Returns the size of the roster as JSON, about.
+    /// Returns the approximate size of the roster as JSON, in bytes.
     pub fn roster_bytes(&self) -> usize {
         self.members.values().map(|member| member.peer.encoded().get().len()).sum()
     }
@@ -404,7 +405,7 @@ impl<H> Room<H> {
 }
 
 impl<H> Member<H> {
-    /// Refuses what the member's token does not permit (R59).
+    /// Refuses an action that the member's token does not permit (R59).
     pub(super) fn permit(&self, name: &str) -> Result<(), Refusal> {
         if self.grant.permissions.has(name) { Ok(()) } else { Err(Refusal::NotAllowed(NOT_PERMITTED)) }
     }

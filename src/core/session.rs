@@ -1,8 +1,8 @@
-//! What one member was sent, and what came from it, in numbers: so that neither side loses anything or takes
-//! anything twice when a socket is cut (R47 to R53).
+//! Numbering and buffering of one member's messages in both directions, so that a cut socket neither loses nor
+//! duplicates any (R47 to R53).
 //!
-//! A [`Session`] outlives its sockets. What is sent waits first, then is kept as replay until the client
-//! acknowledges it; a socket that takes over begins where the client says it was.
+//! A [`Session`] outlives its sockets. An outgoing message waits to be sent first. Then it is kept for replay until the
+//! client acknowledges it. A socket that takes over continues after the last message that the client has received.
 
 mod shipped;
 
@@ -12,75 +12,77 @@ use std::collections::VecDeque;
 
 use crate::protocol::{Frame, Outgoing};
 
-/// A queue that has held this many frames gives its memory back when it is empty.
+/// Capacity of a queue above which its memory is freed when it is empty.
 const KEEP_CAPACITY: usize = 32;
 
-/// What a queue holds at most.
+/// Limits of a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Frames.
+    /// Maximum number of frames.
     pub frames: usize,
-    /// Bytes, as [`Frame::cost`] counts them.
+    /// Maximum size in bytes, as [`Frame::cost`] counts them.
     pub bytes: usize,
 }
 
-/// What a session holds at most.
+/// Limits of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Not yet in the kernel. When full, [`Session::push`] fails.
+    /// For messages that are not in the kernel yet. Beyond it, [`Session::push`] fails.
     pub waiting: Bound,
-    /// Sent and not acknowledged. When full, the oldest is forgotten, and who has not got it cannot resume.
+    /// For messages that were sent and not acknowledged. Beyond it, the oldest is dropped, and a client that has not
+    /// received it cannot resume.
     pub replay: Bound,
 }
 
-/// How full a session is: frames and bytes.
+/// Fill level of a session, each in frames and bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Load {
-    /// Not yet in the kernel, and counted by [`Bounds::waiting`].
+    /// Messages not yet in the kernel, limited by [`Bounds::waiting`].
     pub waiting: (usize, usize),
-    /// The same for the second time, counted by [`Bounds::replay`] before.
+    /// Messages waiting to be sent again. [`Bounds::replay`] limited them before.
     pub again: (usize, usize),
-    /// Sent and not acknowledged.
+    /// Messages sent and not acknowledged.
     pub replay: (usize, usize),
 }
 
-/// More waits than the bound allows.
+/// Error: more messages wait than the limit allows.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Full;
 
-/// The client's number leaves a gap, or acknowledges what was never sent. The number that would be right.
+/// Error: the client's number leaves a gap, or acknowledges a message that was never sent. Contains the number that
+/// would be right.
 #[derive(Debug, Eq, PartialEq)]
 pub struct OutOfSequence(pub u64);
 
-/// One member's count of messages, both ways.
+/// Numbering and queues of one member's messages in both directions.
 #[derive(Debug)]
 pub struct Session {
     bounds: Bounds,
-    /// Which stay in the room the numbers belong to; before it begins nothing is numbered.
+    /// Session ID to which the numbers belong. Messages are not numbered while it is `None`.
     stay: Option<u64>,
-    /// The number of the last message that a socket has taken.
+    /// Number of the last message taken by a socket.
     sent: u64,
-    /// The number of the last message pushed.
+    /// Number of the last message pushed.
     pushed: u64,
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
-    /// Taken and perhaps not yet in the kernel: it counts until the taker comes for more.
+    /// Frames taken by the socket that may not be in the kernel yet. They count as waiting until the socket takes more.
     taken: usize,
     taken_bytes: usize,
-    /// What waits once more, frames and bytes: it was within the replay's bound, and does not count in that of
-    /// what waits, or a member would be too slow for having come back.
+    /// Frames and bytes that wait to be sent again. They were within the limit of the replay and do not count as
+    /// waiting: otherwise a member could be closed as too slow because it has reconnected.
     again: (usize, usize),
-    /// The messages up to `sent`, without a gap, that the client has not acknowledged.
+    /// Messages up to `sent`, without a gap, that the client has not acknowledged.
     replay: VecDeque<Frame>,
     replay_bytes: usize,
-    /// The number of the last message from the client.
+    /// Number of the last message from the client.
     received: u64,
-    /// What of it the client has been told.
+    /// Number up to which the client has been sent acknowledgements.
     told: u64,
 }
 
 impl Session {
-    /// A session that has not begun.
+    /// Creates a session that has not begun.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -99,22 +101,22 @@ impl Session {
         }
     }
 
-    /// From here on messages are numbered, from 1. `stay` is never used twice for the same peer.
+    /// Begins the session: from here on, messages are numbered from 1. `stay` is never used twice for the same peer.
     pub fn begin(&mut self, stay: u64) {
         self.stay = Some(stay);
     }
 
-    /// Which stay's messages it counts; `None` where it has not begun.
+    /// Returns the session ID, or `None` if the session has not begun.
     pub fn stay(&self) -> Option<u64> {
         self.stay
     }
 
-    /// Whether it counts the messages of this stay.
+    /// Returns whether the session has this ID.
     pub fn is_of(&self, stay: u64) -> bool {
         self.stay == Some(stay)
     }
 
-    /// Adds a message, numbered once the session has begun.
+    /// Adds a message. It is numbered once the session has begun.
     pub fn push(&mut self, frame: Frame) -> Result<(), Full> {
         match self.stay {
             Some(_) => {
@@ -126,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Adds what is outside the count: what a client that comes back does not miss.
+    /// Adds a message without a number of its own, which is not replayed to a client that resumes.
     pub fn add(&mut self, out: Outgoing) -> Result<(), Full> {
         let Bound { frames, bytes } = self.bounds.waiting;
         let cost = out.cost();
@@ -139,8 +141,8 @@ impl Session {
         Ok(())
     }
 
-    /// Moves everything that waits into `out`, which must be empty: what was taken before has gone. Says
-    /// whether there was anything.
+    /// Moves all waiting messages into `out`, which must be empty: the messages taken before are in the kernel. Returns
+    /// whether there were any.
     pub fn take(&mut self, out: &mut VecDeque<Outgoing>) -> bool {
         let (again, again_bytes) = std::mem::take(&mut self.again);
         (self.taken, self.taken_bytes) = (self.waiting.len() - again, self.waiting_bytes - again_bytes);
@@ -148,7 +150,7 @@ impl Session {
             *out = VecDeque::new();
             return false;
         }
-        // Moved, not swapped: the socket's list is only there while it sends, this one is there for the next message.
+        // Moved, not swapped: the socket's list exists only while it sends; this one is kept for the next message.
         out.extend(self.waiting.drain(..));
         if self.waiting.capacity() > KEEP_CAPACITY {
             self.waiting = VecDeque::new();
@@ -165,12 +167,12 @@ impl Session {
         while self.replay.len() > frames || self.replay_bytes > bytes {
             self.forget_first();
         }
-        // What a new socket had to say before it took over comes on top, once.
+        // Messages that were queued for a new socket before it took over are added once.
         debug_assert!(self.taken <= 2 * self.bounds.waiting.frames + 1, "{} taken", self.taken);
         true
     }
 
-    /// How full it is.
+    /// Returns the fill level.
     pub fn load(&self) -> Load {
         let (again, again_bytes) = self.again;
         Load {
@@ -180,13 +182,13 @@ impl Session {
         }
     }
 
-    /// Returns the bytes that it keeps in memory. What a socket has taken is in the replay, too.
+    /// Returns the bytes held in memory. Messages taken by a socket are also in the replay.
     pub fn held_bytes(&self) -> usize {
         self.waiting_bytes + self.taken_bytes.max(self.replay_bytes)
     }
 
-    /// Forgets the oldest messages of the replay until no more than `allowance` bytes are held, as far as it goes. Fails if
-    /// several messages with more bytes than that wait to be sent for the first time: one may always wait.
+    /// Drops the oldest messages of the replay until at most `allowance` bytes are held, as far as possible. Fails if
+    /// several messages with more bytes than that wait to be sent for the first time: a single one may always wait.
     pub fn shrink(&mut self, allowance: usize) -> Result<(), Full> {
         while self.held_bytes() > allowance && !self.replay.is_empty() {
             self.forget_first();
@@ -195,12 +197,12 @@ impl Session {
         if frames > 1 && bytes > allowance { Err(Full) } else { Ok(()) }
     }
 
-    /// Has no socket any more: nothing is on its way.
+    /// Detaches the session from its socket: no message is on its way to the kernel any more.
     pub fn pause(&mut self) {
         (self.taken, self.taken_bytes) = (0, 0);
     }
 
-    /// The client has everything up to this number.
+    /// Drops messages up to this number from the replay: the client has received them.
     pub fn acknowledge(&mut self, number: u64) -> Result<(), OutOfSequence> {
         if number > self.sent {
             return Err(OutOfSequence(self.sent));
@@ -214,44 +216,45 @@ impl Session {
         Ok(())
     }
 
-    /// Counts a message of the client: whether it is new, or has been here before.
+    /// Counts a message of the client. Returns `false` if it is a duplicate.
     pub fn accept(&mut self, number: u64) -> Result<bool, OutOfSequence> {
         if number > self.received + 1 {
             return Err(OutOfSequence(self.received + 1));
         }
         let is_new = number == self.received + 1;
         self.received += u64::from(is_new);
-        // Whoever sends again has not been told.
+        // A client that sends a message again has not received its acknowledgement.
         self.told = self.told.min(number.saturating_sub(1));
         Ok(is_new)
     }
 
-    /// How many messages have come that the client has not been told of.
+    /// Returns the number of received messages whose acknowledgement has not been sent.
     pub fn owed(&self) -> u64 {
         self.received - self.told
     }
 
-    /// The number of the last message from the client, which is being told now.
+    /// Returns the number of the last message from the client, and records that its acknowledgement is being sent.
     pub fn tell(&mut self) -> u64 {
         self.told = self.received;
         self.received
     }
 
-    /// Whether a client of that stay that has everything up to `last` can be given all that it lacks.
+    /// Returns whether a client of this session that has received everything up to `last` can be sent all that it
+    /// lacks.
     pub fn can_resume(&self, stay: u64, last: u64) -> bool {
         self.is_of(stay) && (self.kept_from() - 1..=self.sent).contains(&last)
     }
 
-    /// Goes on over another socket, whose client has everything up to `last` (see [`Session::can_resume`]).
-    /// First goes `aside`, outside the count.
+    /// Resumes the session over another socket, whose client has received everything up to `last` (see
+    /// [`Session::can_resume`]). The messages in `aside` are sent first and are not numbered.
     pub fn resume(&mut self, last: u64, aside: impl IntoIterator<Item = Outgoing>) {
-        // Cannot be ahead: `can_resume` has said so.
+        // Cannot fail: `can_resume` has checked that `last` was sent.
         let _ = self.acknowledge(last);
         let unsent = std::mem::take(&mut self.waiting);
         self.again = (self.replay.len() + self.again.0, self.replay_bytes + self.again.1);
         let missed = std::mem::take(&mut self.replay).into_iter();
         let missed = (last + 1..).zip(missed).map(|(number, frame)| Outgoing::numbered(number, frame));
-        // Pongs and pings were for the other socket.
+        // Pings and pongs were for the other socket.
         let unsent = unsent.into_iter().filter(|out| matches!(out, Outgoing::Message(Some(_), _)));
         self.waiting = aside.into_iter().chain(missed).chain(unsent).collect();
         self.waiting_bytes = self.waiting.iter().map(Outgoing::cost).sum();
@@ -259,24 +262,24 @@ impl Session {
         self.sent = last;
     }
 
-    /// What waits now, for another session to send.
+    /// Takes all waiting messages, for another session to send.
     pub fn take_waiting(&mut self) -> VecDeque<Outgoing> {
         self.waiting_bytes = 0;
         self.again = (0, 0);
         std::mem::take(&mut self.waiting)
     }
 
-    /// What it may hold.
+    /// Returns the limits of the session.
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    /// An empty one with the same bounds, for the socket that loses this one.
+    /// Creates an empty session with the same limits, for the socket from which this one is detached.
     pub fn successor(&self) -> Self {
         Self::new(self.bounds)
     }
 
-    /// The number of the first message in the replay; one more than `sent` where it is empty.
+    /// Returns the number of the first message in the replay, or `sent + 1` if it is empty.
     fn kept_from(&self) -> u64 {
         self.sent + 1 - self.replay.len() as u64
     }
@@ -288,7 +291,7 @@ impl Session {
     }
 }
 
-/// Makes room for one at first, not for four: most members have little to be told, and most of the time.
+/// Reserves space for one item at first, not for four: most members are sent few messages, most of the time.
 fn push<T>(queue: &mut VecDeque<T>, item: T) {
     if queue.capacity() == 0 {
         queue.reserve_exact(1);
@@ -315,7 +318,7 @@ mod tests {
         let mut out = VecDeque::new();
         session.take(&mut out);
         assert_eq!(out.len(), 1_201);
-        // From here on it counts like anybody: 1,000 and one are on their way.
+        // From here on the usual limit of 1,024 applies: 1,001 are on their way.
         assert_eq!((0..100).take_while(|_| session.push(frame()).is_ok()).count(), 23);
     }
 }

@@ -1,4 +1,4 @@
-//! What members say of themselves, and when the others are told (R20 to R23).
+//! States of the members, and when they are announced (R20 to R23).
 
 use std::mem;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::input::Seat;
 use super::room::{NOT_PERMITTED, Room};
 use crate::protocol::{PeerId, ServerMessage, StatePatch};
 
-/// Changes of state within this time are announced together (R22).
+/// State changes within this time are announced together (R22).
 pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
 
 impl<H> Room<H> {
@@ -46,8 +46,8 @@ impl<H> Room<H> {
         }
     }
 
-    /// A tick may come early: it is of an earlier room of this name, or a snapshot has announced
-    /// states since it was asked for.
+    /// Announces what has changed, or schedules that for the end of the interval. A tick may come early: it was
+    /// scheduled by an earlier room of this name, or a snapshot has announced states since.
     pub(super) fn announce_or_wait(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if now >= self.quiet_until {
             self.announce_states(now, emit);

@@ -1,4 +1,4 @@
-//! Participants by the token that they joined with, where a token is for one person (R100).
+//! Tokens of the participants, if each token is for one person (R100).
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use super::input::{Seat, TokenId};
 use super::room::Room;
 use crate::protocol::{CloseCode, PeerId};
 
-/// Tokens that a room remembers, more than people can be in it or wait.
+/// Tokens that a room remembers: more than there can be participants in the room and its lobby.
 const TOKENS: usize = 512;
 
 /// Words of 64 bits in the filter of removed tokens: 4 KiB.
@@ -17,10 +17,10 @@ const WORDS: usize = 512;
 /// Bits that a removed token sets in the filter.
 const BITS: u64 = 8;
 
-/// The tokens of a room.
+/// Tokens of a room.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Tokens {
-    /// The latest last.
+    /// Holder of each token, the latest last.
     holders: VecDeque<(TokenId, PeerId)>,
     removed: RemovedTokens,
 }
@@ -30,7 +30,7 @@ impl Tokens {
         self.holders.iter().find(|(known, _)| *known == token).map(|(_, holder)| *holder)
     }
 
-    /// Invalidates the tokens of a removed participant, who was there by `latest`.
+    /// Invalidates the tokens of a removed participant, whose last one was `latest`.
     pub(super) fn remove(&mut self, id: PeerId, latest: Option<TokenId>) {
         let Self { holders, removed } = self;
         latest.into_iter().for_each(|token| removed.add(token));
@@ -43,8 +43,8 @@ impl Tokens {
     }
 }
 
-/// Bloom filter of the tokens of removed participants. Its size is fixed and it forgets none, so that a removal holds for
-/// the room's life however many follow (R45). It takes other tokens for removed ones: one in 1,000 after 2,000 removals.
+/// Bloom filter of the tokens of removed participants. It has a fixed size and forgets no token, so that a removal
+/// holds for the room's life, however many follow (R45). The false positive rate is 1 in 1,000 after 2,000 removals.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(transparent)]
 struct RemovedTokens(Vec<u64>);
@@ -62,7 +62,7 @@ impl RemovedTokens {
     }
 }
 
-/// Returns the bits of a token. Both halves of its ID are of a digest, and are as good as independent hashes.
+/// Returns the filter bits of a token. The halves of its ID are parts of a digest, and serve as two independent hashes.
 fn places(TokenId(first, second): TokenId) -> impl Iterator<Item = (usize, u64)> {
     (0..BITS).map(move |number| {
         let place = first.wrapping_add(number.wrapping_mul(second | 1)) % (WORDS as u64 * 64);
@@ -71,19 +71,20 @@ fn places(TokenId(first, second): TokenId) -> impl Iterator<Item = (usize, u64)>
 }
 
 impl<H> Room<H> {
-    /// Rejects a token that belongs to somebody else: to a removed participant, or to one who is here.
+    /// Rejects a token of another participant, who was removed or is in the room or its lobby.
     pub(super) fn check_token(&self, id: PeerId, token: Option<TokenId>) -> Result<(), Refusal> {
         let Some(token) = token else { return Ok(()) };
         match self.house.tokens.holder(token) {
             Some(holder) if holder != id && self.is_here(holder) => Err(Refusal::TokenInUse),
-            // Admitted before another one was removed whose token has the same bits.
+            // The token is valid even if it matches the filter: a removal would have deleted this entry, so the match
+            // is a false positive.
             Some(_) => Ok(()),
             None if self.house.tokens.removed.has(token) => Err(Refusal::Dismissed(CloseCode::Removed)),
             None => Ok(()),
         }
     }
 
-    /// Assigns a token, which [`Room::check_token`] has accepted, to a participant.
+    /// Assigns a token that [`Room::check_token`] has accepted to a participant.
     pub(super) fn assign_token(&mut self, id: PeerId, token: Option<TokenId>) {
         let Some(token) = token else { return };
         let mut holders = std::mem::take(&mut self.house.tokens.holders);
@@ -96,7 +97,7 @@ impl<H> Room<H> {
         self.house.tokens.holders = holders;
     }
 
-    /// Takes the token with which a member has renewed its lease (R61).
+    /// Replaces the token of a member that has renewed its lease (R61).
     pub(super) fn renew_token(&mut self, seat: Seat, token: TokenId) -> Result<(), Refusal> {
         self.check(seat)?;
         self.check_token(seat.id, Some(token))?;

@@ -12,17 +12,17 @@ impl<H> Room<H> {
         [self.empty_until, self.vacant_until].into_iter().flatten()
     }
 
-    /// Returns whether the place of the last host is kept, because it may return.
+    /// Returns whether the place of the last host is reserved, because that host may return.
     pub fn awaits_host(&self) -> bool {
         self.vacant_until.is_some()
     }
 
-    /// Returns whether a substitute is needed: the room has no host, and the window of the last one is over.
+    /// Returns whether a substitute is needed: the room has no host, and the resume window of the last one is over.
     pub(super) fn lacks_host(&self, now: Duration) -> bool {
         self.makes_hosts && self.house.begun && self.hosts() == 0 && self.vacant_until.is_none_or(|until| until <= now)
     }
 
-    /// Ends the deadlines that an entry with this role meets.
+    /// Clears the deadlines that end when a member with this role enters.
     pub(super) fn note_entry(&mut self, role: Role) {
         self.house.begun = true;
         self.empty_until = None;
@@ -31,8 +31,9 @@ impl<H> Room<H> {
         }
     }
 
-    /// Makes the longest-present member a substitute if the room lacks a host, and one without a connection only if there
-    /// is no other. Listeners are skipped: the audience of a talk must not get control of the room by waiting (R113).
+    /// Makes the longest-present member a substitute if the room lacks a host, and one without a connection only if
+    /// there is no other. Listeners are skipped: the audience of a talk must not get control of the room by waiting
+    /// (R113).
     pub(super) fn promote_next_host(&mut self, now: Duration, emit: &mut impl FnMut(Effect<'_, H>)) {
         if !self.lacks_host(now) {
             return;

@@ -1,4 +1,5 @@
-//! `/signal-api/v1/admin/`: what whoever runs the server may see and do (R68 to R70, R90, R91). Not there without a token.
+//! `/signal-api/v1/admin/`: the admin API, for the operator (R68 to R70, R90, R91). Without an admin token there are no
+//! such routes.
 
 use std::sync::Arc;
 
@@ -22,8 +23,9 @@ use crate::core::Refusal;
 use crate::protocol::{PeerId, ROOM_CHARS, RoomName, ServerInfo};
 use crate::telemetry::QualitySummary;
 
-/// Rooms of a page, where nothing else is asked for, and at most.
+/// Default page size of a list.
 const PAGE: usize = 100;
+/// Largest page size that a request may ask for.
 const LONGEST_PAGE: usize = 1_000;
 
 pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -42,19 +44,19 @@ pub(super) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(from_fn_with_state(Arc::clone(app), check));
     Router::new()
         .route("/v1/admin/", get(page))
-        // Its addresses are relative: they mean nothing without the slash.
+        // The page's addresses are relative: they resolve only with the trailing slash.
         .route("/v1/admin", get(async || Redirect::temporary("admin/")))
-        // From here and not from the site's root: there a proxy may have a page of another build.
+        // Served from here rather than from the site's root, where a proxy may have a page of another build.
         .route("/v1/admin/favicon.svg", get(file))
         .route("/v1/admin/guard.js", get(file))
         .route("/v1/admin/assets/{file}", get(file))
         .nest("/v1/admin", api)
         .layer(from_fn_with_state(Arc::clone(app), restrict))
-        // No page shows this one in a frame: a visitor's click there could end a meeting.
+        // No page may show this one in a frame: a visitor's click there could end a meeting.
         .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, site::policy("'none'", "")))
 }
 
-/// R104: addresses that are not listed are answered as if there were no admin API.
+/// R104: answers addresses that are not listed as if there were no admin API.
 async fn restrict(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -69,7 +71,7 @@ async fn restrict(
     not_found().await.into_response()
 }
 
-/// R90: the page, which holds nothing that is not in the source.
+/// R90: serves the admin page, which holds nothing that is not in the source code.
 async fn page(State(app): State<Arc<App>>, request: Request) -> Response {
     match site::file_response(&app.config.static_dir, &request.into_parts().0, "/admin.html").await {
         missing if missing.status() == StatusCode::NOT_FOUND => site::no_page(),
@@ -77,10 +79,10 @@ async fn page(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
-/// A file of the page.
+/// Serves a file of the admin page.
 async fn file(State(app): State<Arc<App>>, request: Request) -> Response {
     let request = request.into_parts().0;
-    // As it was written, which the folder decodes itself.
+    // The raw path: `ServeDir` decodes it itself.
     let path = request.uri.path().strip_prefix("/v1/admin").unwrap_or_default();
     match site::file_response(&app.config.static_dir, &request, path).await {
         missing if missing.status() == StatusCode::NOT_FOUND => not_found().await.into_response(),
@@ -88,7 +90,7 @@ async fn file(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
-/// R91: what this server is and has.
+/// R91: describes this server and its load.
 async fn server(State(app): State<Arc<App>>) -> Response {
     #[derive(Serialize)]
     struct Engine {
@@ -123,10 +125,10 @@ async fn server(State(app): State<Arc<App>>) -> Response {
     })
 }
 
-/// R68: nobody learns anything without the token, not even which addresses there are.
+/// R68: rejects requests without the token. They learn nothing, not even which routes exist.
 ///
-/// Only requests without the right token count as attempts (R66). Otherwise whoever guesses behind the operator's address
-/// would lock the operator out. Guesses at a token of 128 bits need no limit.
+/// Only requests without the right token count as attempts (R66). Otherwise somebody who guesses from behind the
+/// operator's address could lock the operator out. A token of 128 bits needs no limit on guesses.
 async fn check(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -136,7 +138,7 @@ async fn check(
     if bearer(request.headers()).is_some_and(|token| app.admin.as_ref().is_some_and(|admin| admin.is(token))) {
         return next.run(request).await;
     }
-    // The body of a request cannot be shared between tasks.
+    // `Body` is not `Sync`: it must not be held across an await.
     let headers = request.into_parts().0.headers;
     let client = match knock(&app, peer, &headers, Shown::Nothing).await {
         Ok(client) => client,
@@ -154,7 +156,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A part of a list. Its `limit` is checked.
+/// One page of a list: where it continues, and a `limit` that has been checked.
 pub(super) struct Page {
     pub(super) after: Option<String>,
     pub(super) limit: usize,
@@ -186,7 +188,7 @@ struct Search {
     search: String,
 }
 
-/// R69: by name, so that a page follows on another whatever happens meanwhile.
+/// R69: lists rooms in order of their names, so that pages stay consistent whatever happens between two requests.
 async fn rooms(
     State(app): State<Arc<App>>,
     search: Result<Query<Search>, QueryRejection>,
@@ -209,7 +211,7 @@ async fn rooms(
     Ok(success(Data { rooms, total, next }))
 }
 
-/// The room of a path.
+/// Room name from the request's path.
 struct InPath(RoomName);
 
 impl FromRequestParts<Arc<App>> for InPath {
@@ -230,7 +232,7 @@ async fn room(State(app): State<Arc<App>>, InPath(room): InPath) -> Result<Respo
     app.hub.look(&room).map(success).ok_or_else(no_room)
 }
 
-/// R70.
+/// R70: removes everybody from a room.
 async fn close(State(app): State<Arc<App>>, InPath(room): InPath) -> Result<Response, ApiError> {
     app.hub.close_room(&room).map_err(|_| no_room())?;
     tracing::info!("a room was closed by the admin API");
@@ -270,7 +272,7 @@ pub(super) fn done() -> Response<Body> {
     success(Nothing {})
 }
 
-/// The document that describes all of this, for programs (OpenAPI 3.1).
+/// Serves the OpenAPI 3.1 document of the HTTP API.
 pub(super) async fn openapi() -> Response {
     static DOCUMENT: &str = include_str!("../../docs/openapi.json");
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], DOCUMENT).into_response()

@@ -1,4 +1,4 @@
-//! `/signal-api/`: the WebSocket's upgrade and the HTTP answers in their envelope (R33).
+//! `/signal-api/`: the WebSocket upgrade, and the HTTP responses in their envelope (R33).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,15 +34,15 @@ use crate::limits::{Attempt, Kind, Rejection, Visit};
 use crate::protocol::{RoomName, ServerInfo};
 use crate::socket::Socket;
 
-/// Seconds after which a client refused for now should ask again.
+/// `Retry-After`, in seconds, of an error that sets no other.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
-/// How long a browser may keep the answer to a preflight: a recording is many requests.
+/// Time for which a browser may cache a preflight response. A recording takes many requests.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 pub(super) fn router(app: &Arc<App>) -> Router {
     // Below CORS, so that a page of another origin can read why `check` refuses it.
     let known_names = from_fn_with_state(Arc::clone(app), origin::reject_unknown_name);
-    // Pages of any origin may read these: a page that may not connect reads why (R76), and the document is public.
+    // Pages of any origin may read these: a page that may not connect learns why (R76), and the document is public.
     let public = Router::new()
         .route("/check", post(check))
         .route("/openapi.json", get(admin::openapi))
@@ -73,7 +73,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     };
     Router::new()
         .route("/ws", get(upgrade))
-        // Pages of other origins read neither of these, whatever the settings are.
+        // Pages of other origins can read neither of these, whatever the settings are.
         .merge(admin)
         .route("/v1/origin-proof", get(origin::issue_proof))
         .layer(known_names.clone())
@@ -84,8 +84,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Routes that the API has below `/signal-api`, at the root: a proxy that removes that path is told so, and the page whose
-/// requests it changes (of any origin, as the answer tells nothing).
+/// Serves the API's routes at the root, where requests arrive if a proxy strips `/signal-api` from the path. The
+/// response reports the misconfiguration. Pages of any origin may read it, as it reveals nothing else.
 pub(super) fn stripped() -> Router {
     Router::new()
         .route("/ws", any(path_stripped))
@@ -108,13 +108,13 @@ pub(super) async fn method_not_allowed() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
 }
 
-/// An error in the envelope.
+/// Error response in the envelope.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// Where something else than [`RETRY_AFTER`] is right.
+    /// Seconds for `Retry-After`, in place of [`RETRY_AFTER`].
     retry_after: Option<u64>,
 }
 
@@ -170,23 +170,23 @@ pub(super) fn success<T: Serialize>(data: T) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(Envelope { code: "SUCCESS", data })).into_response()
 }
 
-/// Answer to `welcome` and `check`.
+/// Data of the responses of `welcome` and `check`.
 #[derive(Serialize)]
 struct ServerData<'a> {
     #[serde(flatten)]
     server: ServerInfo<'a>,
     features: &'a [&'a str],
-    /// In answers to `check` alone: what the server knows of the client's own address.
+    /// Source of the client's own address; only in responses of `check`.
     #[serde(skip_serializing_if = "Option::is_none")]
     address_source: Option<AddressSource>,
 }
 
-/// R34.
+/// R34: describes the server.
 async fn welcome(State(app): State<Arc<App>>) -> Response {
     success(ServerData { server: app.config.server_info(), features: &app.config.features(), address_source: None })
 }
 
-/// R76: what the upgrade would be answered with. The place that it takes is free again with the answer.
+/// R76: answers as the upgrade would. The connection slot that it takes is released with the response.
 async fn check(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -196,7 +196,7 @@ async fn check(
     Ok(success(ServerData { server: app.config.server_info(), features: &app.config.features(), address_source }))
 }
 
-/// R35.
+/// R35: returns the public state of a room.
 async fn room(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -214,7 +214,7 @@ async fn room(
     }
     let Path(name) = path.map_err(|error| ApiError::room_invalid(error.body_text()))?;
     let room = RoomName::new(&name).map_err(ApiError::room_invalid)?;
-    // Whoever guesses names here is slowed as at the door (R66).
+    // Guesses at room names are delayed like joins (R66).
     let client = knock(&app, peer, &headers, Shown::Nothing).await?;
     let Occupancy { members, settings, recorded } = app.hub.occupancy(&room).unwrap_or_default();
     if members == 0 {
@@ -230,19 +230,19 @@ async fn room(
     }))
 }
 
-/// Secret that the client of an attempt over HTTP has shown. Only pages of other origins that have no secret are rejected (R120).
+/// Secret that an HTTP client has presented. Pages of other origins are rejected only without one (R120).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Shown {
     /// No valid secret.
     Nothing,
-    /// A valid secret, for a request that counts as a whole attempt all the same.
+    /// A valid secret. The request still counts as a whole attempt.
     Secret,
-    /// The valid secret of a session that ends: a tenth of an attempt.
+    /// The valid secret of a session that leaves. The request counts as a tenth of an attempt.
     Goodbye,
 }
 
-/// Counts an attempt, delays it as a join (R66) and returns the address that it counts for. Rejects pages of other origins
-/// before that, so that they use up no attempts of their visitors' addresses.
+/// Counts an attempt, delays it like a join (R66) and returns the address that it counts for. Pages of other origins
+/// are rejected before that, so that they use up no attempts of their visitors' addresses.
 pub(super) async fn knock(app: &App, peer: IpAddr, headers: &HeaderMap, shown: Shown) -> Result<IpAddr, ApiError> {
     if shown == Shown::Nothing {
         origin::reject_foreign_page(app, peer, headers)?;
@@ -258,7 +258,8 @@ pub(super) async fn knock(app: &App, peer: IpAddr, headers: &HeaderMap, shown: S
     Ok(client)
 }
 
-/// R57: a name that nobody guesses, and the key that makes a host there. Nothing is kept of it.
+/// R57: generates a room name that cannot be guessed, and the key that makes its bearer a host there. Nothing is
+/// stored.
 async fn new_room(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data<'a> {
@@ -278,7 +279,7 @@ struct RoomQuery {
     room: String,
 }
 
-/// R1, R2, R10: everything that can be refused is refused before the upgrade.
+/// R1, R2, R10: upgrades to a WebSocket. Everything that can be refused is refused before the upgrade.
 async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -305,12 +306,12 @@ struct Admitted {
     place: Place,
     visit: Visit,
     pending_proof: Option<PendingProof>,
-    /// Where the address comes from by which the client is counted.
+    /// Source of the address by which the client is counted.
     source: AddressSource,
 }
 
-/// Decides about an upgrade by everything but the room: the page's origin (R64, R92), and whether the server (R10) and the
-/// address (R65) have a place for it.
+/// Decides on an upgrade by everything but the room: the page's origin (R64, R92), and whether the server (R10) and the
+/// address (R65) have a free connection slot.
 fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Admitted, ApiError> {
     let proxies = &app.config.trusted_proxies;
     let needs_proof = match check_origin(peer, headers, proxies, &app.config.allowed_origins) {
@@ -351,7 +352,7 @@ fn let_in(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Admitted, ApiE
 
 async fn run(app: Arc<App>, room: RoomName, admitted: Admitted, trail: Trail, on_upgrade: OnUpgrade) {
     if let Some(socket) = socket(on_upgrade).await {
-        // In a task of its own, because this one keeps room for the upgrade, long after it.
+        // In a task of its own: the state of this one includes the upgrade's, which it would keep allocated.
         tokio::spawn(async move {
             let Admitted { place, visit, pending_proof, .. } = admitted;
             conn::serve(app, room, visit, pending_proof, trail, socket).await;
@@ -360,8 +361,8 @@ async fn run(app: Arc<App>, room: RoomName, admitted: Admitted, trail: Trail, on
     }
 }
 
-/// The socket after its upgrade. In a function of its own, so that nothing of the request lives
-/// as long as the connection.
+/// Waits for the upgrade and returns its socket. A function of its own, so that nothing of the request lives as long as
+/// the connection.
 async fn socket(on_upgrade: OnUpgrade) -> Option<Socket> {
     match on_upgrade.await.map(Upgraded::downcast::<TokioIo<WatchedStream>>) {
         Ok(Ok(parts)) => Some(Socket::new(parts.io.into_inner().into_inner(), &parts.read_buf)),

@@ -1,4 +1,5 @@
-//! Who asks, and from which page: what a proxy says of it is believed where the proxy is trusted (R64, R65).
+//! The client's address and the page's origin of a request. What a proxy says of them counts if it is trusted (R64,
+//! R65).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,24 +20,24 @@ use crate::limits::SharedAddress;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Scheme by which the browser asked, as proxies say it.
+/// Scheme of the browser's request, as proxies report it.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The other end of a connection, as the system tells it.
+/// Remote address of the TCP connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
-/// How much longer than others a connection may last, because what is fetched by it is large.
+/// Extra time that an HTTP connection may last because of a large download.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Patience(Arc<AtomicU64>);
 
 impl Patience {
-    /// At least so much longer.
+    /// Extends the extra time to at least this long.
     pub(crate) fn extend(&self, time: Duration) {
         self.0.fetch_max(time.as_secs(), Ordering::Relaxed);
     }
 
-    /// How much it is now.
+    /// Returns the current extra time.
     pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.0.load(Ordering::Relaxed))
     }
@@ -71,14 +72,14 @@ impl Networks {
         self.0.is_empty()
     }
 
-    /// Returns whether one of the networks has this address.
+    /// Returns whether one of the networks contains this address.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|net| net.contains(&address))
     }
 }
 
-/// Proxies that are believed.
+/// Proxies whose forwarding headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Networks);
 
@@ -97,13 +98,14 @@ impl fmt::Display for Proxies {
 }
 
 impl Proxies {
-    /// Whether what comes from there is believed.
+    /// Returns whether headers from this address are trusted.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.contain(address)
     }
 
-    /// Who asks: the last one that the trusted proxies on the way have not taken from each other. Each proxy adds
-    /// whom it was asked by at the end, so that what stands further ahead, anybody may have written.
+    /// Finds the client's address in `X-Forwarded-For`, from the end: the first that is not a trusted proxy's, or else
+    /// the last one that can be parsed. Each proxy appends the address of its own client, so that whatever precedes
+    /// that one may be forged.
     ///
     /// `gateways` are the default gateways of this machine or container.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap, gateways: &[IpAddr]) -> ClientAddress {
@@ -119,7 +121,8 @@ impl Proxies {
             };
             return ClientAddress { address: peer, source };
         }
-        // Read as bytes: a proxy may have appended its client's address to a line that the client began with any bytes.
+        // Parsed as bytes: a proxy may have appended its client's address to a line that the client began with
+        // arbitrary bytes.
         let lines: Vec<&HeaderValue> = headers.get_all(FORWARDED_FOR).iter().collect();
         let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         let mut client = None;
@@ -140,7 +143,8 @@ impl Proxies {
         ClientAddress { address: client.unwrap_or(peer), source }
     }
 
-    /// Returns whether the host that the browser asked for, as far as the request tells it, is that of the page's origin.
+    /// Returns whether the host that the browser asked for, as far as the request tells it, is that of the page's
+    /// origin.
     pub(super) fn is_own_page(&self, peer: IpAddr, headers: &HeaderMap, origin: &str) -> bool {
         let is_proxy = self.trusts(peer);
         let forwarded = |name| is_proxy.then(|| headers.get_all(name).iter().next_back()).flatten();
@@ -153,21 +157,21 @@ impl Proxies {
     }
 }
 
-/// `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::7` and `[2001:db8::7]:4711` are all seen.
+/// Parses one entry: `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::7` and `[2001:db8::7]:4711` all occur.
 fn address_of(hop: &str) -> Option<IpAddr> {
     let plain = hop.trim_start_matches('[').trim_end_matches(']');
     let address = plain.parse().or_else(|_| hop.parse().map(|socket: SocketAddr| socket.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// The address by which a client is counted (R65), and where it comes from.
+/// Address by which a client is counted (R65), with its source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress {
     pub(crate) address: IpAddr,
     pub(crate) source: AddressSource,
 }
 
-/// Source of the address by which a client is counted. `v1/check` tells the client its own (R76).
+/// Source of the address by which a client is counted. `v1/check` reports it to the client (R76).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AddressSource {
@@ -183,8 +187,8 @@ pub(crate) enum AddressSource {
     Gateway,
 }
 
-/// Returns the address by which a client is counted, and reports a proxy that hides it. Only trusted proxies and those in
-/// internal networks are reported: anybody on the internet may send these headers.
+/// Returns the address by which a client is counted, and reports a proxy that hides it. Only trusted proxies and those
+/// in internal networks are reported: anybody on the internet may send these headers.
 pub(crate) fn client_address(app: &App, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
     let client = app.config.trusted_proxies.client(peer, headers, app.limit_reports.gateways());
     let cause = match client.source {
@@ -203,8 +207,8 @@ fn origin_of(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::ORIGIN)?.to_str().ok()
 }
 
-/// Origins of pages, separated by commas: `https://app.example`, `null`, or `*` for all. Each is kept as browsers write it
-/// (RFC 6454 §6.2), so that no notation of one fails to match.
+/// Origins of pages, separated by commas: `https://app.example`, `null`, or `*` for all. Each is kept as browsers write
+/// it (RFC 6454 §6.2), so that no notation of one fails to match.
 #[derive(Clone, Default)]
 pub struct Origins(Vec<Box<str>>);
 
@@ -263,7 +267,7 @@ pub(super) fn normalized(text: &str) -> Result<String, String> {
                 url.scheme()
             ));
         }
-        // Of apps and extensions: capacitor://localhost, chrome-extension://id.
+        // Schemes of apps and extensions: capacitor://localhost, chrome-extension://id.
         scheme => {
             let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
             format!("{scheme}://{host}{port}").to_lowercase()
@@ -275,7 +279,7 @@ pub(super) fn normalized(text: &str) -> Result<String, String> {
     Ok(origin)
 }
 
-/// Scheme, host and port of an origin (RFC 6454 §6.2).
+/// Splits an origin into scheme, host and port (RFC 6454 §6.2).
 pub(super) fn host_of(origin: &str) -> Option<(&str, &str, Option<u16>)> {
     let (scheme, rest) = origin.split_once("://")?;
     let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', ',']);
@@ -283,7 +287,7 @@ pub(super) fn host_of(origin: &str) -> Option<(&str, &str, Option<u16>)> {
     (is_host(scheme) && is_host(host)).then_some((scheme, host, port))
 }
 
-/// `host` or `host:port`; an IPv6 address stands in brackets.
+/// Splits `host` or `host:port`. An IPv6 address is in brackets.
 pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => Some((host, Some(port.parse().ok()?))),
@@ -291,7 +295,7 @@ pub(super) fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Same host and same port. Only a proxy knows the scheme, as we see none of the TLS before us.
+/// Compares host and port. The scheme is left out: TLS ends at a proxy in front, and only the proxy knows it.
 fn is_same(origin: &str, host: &str) -> bool {
     let (Some((scheme, from, port)), Some((to, to_port))) = (host_of(origin), split_port(host)) else { return false };
     let usual = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::client::normalized;
 
-/// Origins of pages that may show the meeting in a frame, beside its own.
+/// Origins of pages that may show the meeting in a frame, besides its own.
 #[derive(Clone, Debug, Default)]
 pub struct FrameAncestors(Vec<String>);
 
@@ -18,8 +18,8 @@ impl FromStr for FrameAncestors {
 }
 
 impl FrameAncestors {
-    /// Returns the sources of `frame-ancestors` (CSP3 §6.4.2). A page in a frame finds out by this directive that the pages
-    /// around it are listed (`static/src/autojoin.ts`).
+    /// Returns the sources of `frame-ancestors` (CSP3 §6.4.2). A page in a frame finds out by this directive that the
+    /// pages around it are listed (`static/src/autojoin.ts`).
     pub(super) fn sources(&self) -> String {
         self.0.iter().fold("'self'".to_owned(), |sources, origin| sources + " " + origin)
     }
@@ -31,7 +31,7 @@ impl FrameAncestors {
     }
 }
 
-/// Reads an origin. What is accepted needs no escaping in a header.
+/// Parses an origin. An accepted origin needs no escaping in a header.
 fn parse_origin(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return Err(format!(

@@ -1,4 +1,4 @@
-//! The goodbye of a page that is being closed (R55): its socket may not get to say it any more.
+//! The leave request of a page that is being closed (R55), whose WebSocket may no longer get to send `leave`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use super::api::{ApiError, Shown, knock, success};
 use crate::app::App;
 use crate::protocol::RoomName;
 
-/// A room's name of 64 characters, every one escaped, and a secret.
+/// Limit of the body: a room's name of 64 characters, each of them escaped, and a secret.
 const BODY_BYTES: usize = 2 * 1024;
-/// A body of one packet has come, or never will.
+/// Time limit of the body. It is a single packet: it arrives at once or never.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 struct Goodbye {
     room: String,
     resume: String,
-    /// The page ends and may be about to reload (R114).
+    /// The page is being unloaded and may be about to reload (R114).
     #[serde(default)]
     may_return: bool,
 }
 
-/// Read by hand, whatever its type: `navigator.sendBeacon` sends text.
+/// Handles a leave request. The body is parsed whatever its content type, since `navigator.sendBeacon` sends text.
 pub(super) async fn leave(
     State(app): State<Arc<App>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
@@ -43,7 +43,7 @@ pub(super) async fn leave(
         serde_json::from_slice(&body).map_err(|_| invalid(r#"The body is {"room":"…","resume":"…"}."#))?;
     let room = RoomName::new(&goodbye.room).map_err(ApiError::room_invalid)?;
     let known = app.resume_key.check(&room, &goodbye.resume);
-    // As at the door (R66): held up before the answer, whatever it is.
+    // Delayed like a join (R66) before the response, whatever that is.
     let shown = if known.is_some() { Shown::Goodbye } else { Shown::Nothing };
     let client = knock(&app, peer, &headers, shown).await?;
     let (id, stay) = known.ok_or_else(|| {
@@ -55,7 +55,7 @@ pub(super) async fn leave(
         app.hub.leave_unless_reloaded(&room, id, stay);
         false
     } else {
-        // Who is gone already has got what it wished.
+        // A member that has already left is no error.
         app.hub.leave(&room, id, stay).heard().await
     };
     #[derive(serde::Serialize)]

@@ -1,4 +1,4 @@
-//! Counts and traces requests by the route that took them, never by what a client wrote.
+//! Counts and traces requests by the route that matched, never by anything a client wrote.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::client::PeerAddress;
 use crate::app::App;
 use crate::telemetry::{Origin, Parent, Traced};
 
-/// The code of an error in the envelope, beside its answer.
+/// Error code of the envelope, attached to its response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EnvelopeCode(pub(super) &'static str);
 
@@ -33,8 +33,8 @@ pub(super) async fn measure(State(app): State<Arc<App>>, request: Request, next:
     response
 }
 
-/// What a trusted proxy says of the trace that a request is part of is believed, as what it says of who asks. A stranger's
-/// is only linked to, and cannot have anything put into a trace of its choice.
+/// Begins the span of a request. The trace context from a trusted proxy becomes the parent. Any other caller's is only
+/// linked to, so that strangers cannot add spans to a trace of their choice.
 fn begin(app: &App, request: &Request, method: &'static str, route: Option<&str>) -> Traced {
     if !app.traces.is_on() {
         return Traced::default();
@@ -43,7 +43,7 @@ fn begin(app: &App, request: &Request, method: &'static str, route: Option<&str>
     let trusted = peer.is_some_and(|PeerAddress(peer)| app.config.trusted_proxies.trusts(*peer));
     let caller = Origin::of_caller(request.headers(), trusted);
     let parent = if trusted { Parent::Of(&caller) } else { Parent::Linked(&caller) };
-    // As the conventions have a method that is none of HTTP's.
+    // OpenTelemetry's semantic conventions for a method that is not one of HTTP's.
     let (method, called) = if method == "other" { ("_OTHER", "HTTP") } else { (method, method) };
     let name = route.map_or_else(|| called.to_owned(), |route| format!("{called} {route}"));
     let traced = app.traces.begin(SpanKind::Server, name, parent);
@@ -64,7 +64,7 @@ fn end(traced: &Traced, status: StatusCode, error: Option<&'static str>) {
     }
 }
 
-/// A method may be any word.
+/// Maps a method to one of few labels: a client may send any word as the method.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -38,7 +38,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::app::App;
 use crate::config::Config;
 
-/// Security headers of every answer. `nginx/` sends the same with its own copy of the frontend.
+/// Returns the security headers of every response. `nginx/` sends the same with its own copy of the frontend.
 #[expect(clippy::expect_used, reason = "settings accept origins in ASCII only")]
 fn security_headers(config: &Config) -> [(HeaderName, HeaderValue); 5] {
     let allowed = config.frame_ancestors.allowlist();
@@ -47,18 +47,18 @@ fn security_headers(config: &Config) -> [(HeaderName, HeaderValue); 5] {
     [
         (header::CONTENT_SECURITY_POLICY, site::policy(&config.frame_ancestors.sources(), "")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // The room's name stands in the address and is nobody else's business.
+        // The address contains the room's name, which other sites must not learn.
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (HeaderName::from_static("permissions-policy"), permissions.expect("origins are ASCII")),
         (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     ]
 }
 
-/// Everything that clients use.
+/// Builds the router of the public listener.
 pub fn router(app: &Arc<App>) -> Router {
     let router = Router::new()
         .nest("/signal-api", api::router(app))
-        // This one `nest` would leave to the frontend.
+        // `nest` would leave this path to the frontend.
         .route("/signal-api/", any(api::not_found))
         .merge(api::stripped())
         .fallback_service(site::service(&app.config))
@@ -67,7 +67,7 @@ pub fn router(app: &Arc<App>) -> Router {
     with_headers(router, app)
 }
 
-/// Adds the headers of every answer, and counts requests.
+/// Adds the headers of every response, and counts requests.
 fn with_headers(router: Router, app: &Arc<App>) -> Router {
     let router = security_headers(&app.config)
         .into_iter()
@@ -75,7 +75,7 @@ fn with_headers(router: Router, app: &Arc<App>) -> Router {
     router.layer(from_fn(noindex)).layer(from_fn_with_state(Arc::clone(app), measure::measure))
 }
 
-/// Keeps rooms out of search engines, and the API, whose answers name rooms: to know a room's name is to be able to join.
+/// Keeps rooms out of search engines, and the API, whose responses name rooms: a room's name is all it takes to join.
 async fn noindex(request: Request, next: Next) -> Response {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let is_indexed = !path.starts_with("/r/")
@@ -90,6 +90,6 @@ async fn noindex(request: Request, next: Next) -> Response {
 }
 
 fn internal_error() -> Response {
-    // The panic hook has logged what and where.
+    // The panic hook has logged the panic and its location.
     api::ApiError::internal().into_response()
 }

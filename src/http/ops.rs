@@ -1,4 +1,4 @@
-//! The operators' listener: metrics and health. Never behind the public name.
+//! The operators' listener: metrics and health checks. It must not be reachable under the public name.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use crate::app::App;
 use crate::config::AdminListener;
 use crate::telemetry::Exposition;
 
-/// How long `roundtable health` waits for an answer.
+/// Time that `roundtable health` waits for a response.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// `/metrics`, `/healthz` (the process lives) and `/readyz` (it takes connections); and the admin API, where it is bound to
-/// this listener. R93 applies to all but the two health checks, which orchestrators make under any name.
+/// Builds the router of the operators' listener: `/metrics`, `/healthz` (the process is alive), `/readyz` (it accepts
+/// connections), and the admin API where it is bound to this listener. R93 applies to all but the two health checks,
+/// which orchestrators request under any name.
 pub fn ops_router(app: &Arc<App>) -> Router {
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(app));
     let named = match app.config.admin.admin_listener {
@@ -37,7 +38,7 @@ pub fn ops_router(app: &Arc<App>) -> Router {
         .route("/readyz", get(ready).with_state(Arc::clone(app)))
 }
 
-/// The admin API under the path that it has on the public listener.
+/// Mounts the admin API under the path that it has on the public listener.
 fn admin(app: &Arc<App>) -> Router {
     let router = Router::new()
         .nest("/signal-api", super::admin::router(app).with_state(Arc::clone(app)))
@@ -47,7 +48,7 @@ fn admin(app: &Arc<App>) -> Router {
 
 async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let format = Exposition::choose(headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()));
-    // Old kernels let each open file be counted, of a hundred thousand.
+    // On old kernels open files are counted one by one, a hundred thousand of them.
     let encoded = tokio::task::spawn_blocking(move || app.metrics.encode(format)).await;
     let kind = HeaderValue::from_static(format.content_type());
     match encoded {
@@ -63,7 +64,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    // Another server may have its way to the engine, and with it everybody.
+    // Not ready: another server may still reach Redis, and with it everybody else.
     let config = &app.config;
     if config.engine.redis_url.is_some()
         && !config.engine.ready_without_engine
@@ -74,7 +75,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     "ready\n".into_response()
 }
 
-/// Asks the server on this machine whether it is ready; the error says why it is not.
+/// Asks the server on this machine whether it is ready. The error says why it is not.
 pub async fn ask_ready(address: SocketAddr) -> Result<(), String> {
     let ask = async {
         let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;

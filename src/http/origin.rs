@@ -1,4 +1,5 @@
-//! Which pages may connect (R64, R92), which may make attempts over HTTP (R120), and under which host names (R93).
+//! Checks of the page's origin, for connections (R64, R92) and for attempts over HTTP (R120), and of the host name
+//! (R93).
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -24,15 +25,15 @@ const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy")
 /// Result of checking the `Origin` of a request.
 #[derive(Debug)]
 pub(super) enum OriginCheck {
-    /// A program, a page of this server, or a page that is allowed.
+    /// No page, a page of this server, or a page that is allowed.
     Accepted,
-    /// The page may be this server's own behind a proxy that changes `Host`: its `join` has to prove it.
+    /// The page may be this server's own behind a proxy that changes `Host`: its `join` must prove it.
     NeedsProof(RequestOrigin),
     /// A page that may not connect.
     Rejected(RequestOrigin, OriginRejection),
 }
 
-/// Checks the `Origin` of a WebSocket's upgrade.
+/// Checks the `Origin` of a WebSocket upgrade.
 pub(super) fn check_origin(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies, allowed: &Origins) -> OriginCheck {
     let Some(origin) = headers.get(header::ORIGIN) else { return OriginCheck::Accepted };
     let reject = |why| OriginCheck::Rejected(request_origin(headers), why);
@@ -49,12 +50,14 @@ pub(super) fn check_origin(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies,
     OriginCheck::NeedsProof(request_origin(headers))
 }
 
-/// R120: rejects a request that a page of another origin makes in a visitor's browser, before it counts as an attempt of
-/// the visitor's address.
+/// R120: rejects a request that a page of another origin makes in a visitor's browser, before it counts as an attempt
+/// of the visitor's address.
 ///
 /// Browsers send `Sec-Fetch-Site` over HTTPS, and `Origin` with every CORS request and every `POST`. Without both, a
-/// request may be a program's. An unknown `Origin` alone may be that of this server's own page behind a proxy that changes
-/// `Host`. Such a page sends a bearer token or a valid secret; other pages cannot send `Authorization` without a preflight.
+/// request may be a program's. An unknown `Origin` alone may be that of this server's own page behind a proxy that
+/// changes
+/// `Host`. Such a page sends a bearer token or a valid secret; other pages cannot send `Authorization` without a
+/// preflight.
 pub(super) fn reject_foreign_page(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<(), ApiError> {
     let config = &app.config;
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
@@ -72,7 +75,7 @@ pub(super) fn reject_foreign_page(app: &App, peer: IpAddr, headers: &HeaderMap) 
     Err(not_allowed(why))
 }
 
-/// R92: `GET /signal-api/v1/origin-proof`. No answer here ever has a CORS header.
+/// R92: issues an origin proof (`GET /signal-api/v1/origin-proof`). No response here ever has a CORS header.
 pub(super) async fn issue_proof(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     struct Data {
@@ -92,17 +95,17 @@ pub(super) async fn issue_proof(State(app): State<Arc<App>>, headers: HeaderMap)
     Ok(response)
 }
 
-/// Tells whether a request for a proof comes from another origin. Browsers do not let other pages read the answer; this
-/// also covers a proxy that adds CORS headers. A GET of the same origin has no `Origin` (Fetch §3.1), a CORS request has
-/// one, and `Sec-Fetch-Site` (Fetch Metadata §2.3) is sent over HTTPS.
+/// Returns whether a request for a proof comes from another origin. Browsers do not let other pages read the response;
+/// this check also covers a proxy that adds CORS headers. A GET of the same origin has no `Origin` (Fetch §3.1), a CORS
+/// request has one, and `Sec-Fetch-Site` (Fetch Metadata §2.3) is sent over HTTPS.
 ///
-/// `Host` decides nothing here: it may name the upstream of a proxy.
+/// `Host` is not considered: it may name the upstream of a proxy.
 fn is_cross_origin(headers: &HeaderMap) -> bool {
     let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     headers.contains_key(header::ORIGIN) || site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
 }
 
-/// R93: rejects a request under a host name that is not the server's, whatever it asks for.
+/// R93: rejects a request under a host name that is not the server's, whatever its path.
 pub(super) async fn reject_unknown_name(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let config = &app.config;
     let Err(from) = check_name(request.headers(), &config.allowed_origins, &config.server_names) else {
@@ -116,8 +119,8 @@ pub(super) async fn reject_unknown_name(State(app): State<Arc<App>>, request: Re
 /// `X-Forwarded-Host`. The latter is read from any client, because it can only add a reason to reject: a page that has
 /// rebound a name can set it, and `Host` is checked all the same.
 ///
-/// A page that has rebound a name sends that name in `Host`, unless a proxy puts the address or the name of its upstream
-/// there. Addresses and names of one label, such as `server:18080`, therefore pass: nobody can register them.
+/// A page that has rebound a name sends that name in `Host`, unless a proxy puts the address or the name of its
+/// upstream there. Addresses and single-label names, such as `server:18080`, therefore pass: nobody can register them.
 fn check_name(headers: &HeaderMap, allowed: &Origins, names: &ServerNames) -> Result<(), RequestOrigin> {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     if names.0.is_empty() || origin.is_some_and(|origin| allowed.allows(origin)) {
@@ -148,7 +151,7 @@ fn request_origin(headers: &HeaderMap) -> RequestOrigin {
     RequestOrigin::new(bytes(header::ORIGIN), bytes(header::HOST))
 }
 
-/// Host names and addresses under which browsers reach this server; empty where any name will do.
+/// Host names and addresses under which browsers reach this server. If empty, every name is accepted.
 #[derive(Clone, Debug, Default)]
 pub struct ServerNames(Vec<Host>);
 
@@ -170,7 +173,7 @@ impl ServerNames {
         normalise(host).is_some_and(|host| self.0.contains(&host))
     }
 
-    /// Returns whether a request may have this in `Host`: besides the names, what a proxy may call its upstream.
+    /// Returns whether `Host` may have this value: one of the names, or one that a proxy may use for its upstream.
     fn include_host(&self, host: &str) -> bool {
         match normalise(host) {
             Some(Host::Domain(name)) if name.contains('.') => self.0.contains(&Host::Domain(name)),
@@ -219,7 +222,7 @@ mod tests {
 
     const ALLOWED: &str = "https://app.example, http://localhost:5173";
 
-    /// `accepted`, `proof`, or the reason of the rejection.
+    /// Returns `accepted`, `proof`, or the reason for the rejection.
     fn checked(peer: &str, list: &[(&'static str, &str)]) -> String {
         let proxies = "10.0.0.0/8".parse().unwrap();
         match check_origin(peer.parse().unwrap(), &headers(list), &proxies, &ALLOWED.parse().unwrap()) {
@@ -305,7 +308,7 @@ mod tests {
             ("meet.example", None, true),
             ("MEET.example.:18080", None, true),
             ("xn--6oqu09l.example", None, true),
-            // What a proxy or a program calls the server.
+            // Names by which a proxy or a program addresses the server.
             ("10.1.2.3:18080", None, true),
             ("[fd00::7]:18080", None, true),
             ("server:18080", None, true),
@@ -320,7 +323,7 @@ mod tests {
             ("meet.example@evil.example", None, false),
             ("evil example", None, false),
             ("localhost:5173.evil.example", None, false),
-            // A proxy adds the name to what the page itself has written.
+            // A proxy appends the name to what the page itself has written.
             ("server:18080", Some("meet.example"), true),
             ("server:18080", Some("evil.example"), false),
             ("server:18080", Some("meet.example, evil.example"), false),

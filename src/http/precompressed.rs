@@ -1,9 +1,9 @@
 //! Precompressed copies (`.br`, `.gz`) beside the frontend's files, used only while they hold the same content.
 //!
-//! The folder may be edited at any time, and modification times do not tell whether a copy is outdated: editors, `cp -p`,
-//! rsync, git and image layers keep them or give all files the same one. So a copy is decompressed once and compared with
-//! its file. The result is kept until the inode, size or change time of either of them changes; the change time (ctime)
-//! cannot be set by programs.
+//! The folder may be edited at any time, and modification times do not show whether a copy is outdated: editors, `cp
+//! -p`, rsync, git and image layers preserve them or give all files the same one. So a copy is decompressed once and
+//! compared with its file. The result is cached until the inode, size or change time of either file changes; programs
+//! cannot set the change time (ctime).
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -18,10 +18,11 @@ use percent_encoding::percent_decode_str;
 
 /// Size of the largest file whose copies are used. It bounds the work that one comparison takes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-/// Age of a change before a result is kept. Two changes within one tick of the file system's clock have the same time.
+/// Age of a change before its result is cached. Two changes within one tick of the file system's clock have the same
+/// time.
 const SETTLED: Duration = Duration::from_secs(2);
 const BUFFER_BYTES: usize = 16 * 1024;
-/// Number of results that are kept. A page has some hundred files; what exceeds this is of builds that are gone.
+/// Number of cached results. A page has some hundred files; the rest would belong to earlier builds.
 const MAX_RESULTS: usize = 10_000;
 
 /// Encodings in which a file may be sent.
@@ -31,7 +32,7 @@ pub(super) struct Copies {
     pub(super) gzip: bool,
 }
 
-/// Results by copy. An entry says which two files it is about, so that servers in one process can share them.
+/// Results by the copy's path. An entry names the versions of both files, so that servers in one process can share it.
 static COMPARED: LazyLock<Mutex<HashMap<PathBuf, Compared>>> = LazyLock::new(Mutex::default);
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ struct Compared {
     is_same: bool,
 }
 
-/// State of a file; a change of its content changes it.
+/// Version of a file. It differs after every change of the content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Version {
     device: u64,
@@ -60,7 +61,7 @@ pub(super) async fn copies_of(dir: &Path, path: &str) -> Copies {
 fn has_copy(path: &Path, extension: &str) -> bool {
     let mut name = path.as_os_str().to_owned();
     name.push(extension);
-    // An unreadable copy is not used; an unreadable file is reported when it is to be sent.
+    // An unreadable copy is not used. An unreadable file is reported when it is to be sent.
     compare(path, PathBuf::from(name), extension).unwrap_or(false)
 }
 
@@ -110,7 +111,7 @@ impl Version {
 
 fn has_settled(metadata: &Metadata) -> bool {
     let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or_default());
-    // A change in the future is of a file system with another clock, and would never settle.
+    // A change time in the future comes from a file system with another clock, and would never settle.
     SystemTime::now().duration_since(changed).map_or(true, |age| age > SETTLED)
 }
 
@@ -122,7 +123,7 @@ fn file_path(dir: &Path, path: &str) -> Option<PathBuf> {
     is_inside.then(|| dir.join(relative))
 }
 
-/// Compares two streams in chunks, so that a copy that expands without end is left at the first difference.
+/// Compares two streams in chunks, so that a copy that expands without end is abandoned at the first difference.
 fn is_same(mut file: impl Read, mut copy: impl Read) -> bool {
     let (mut ours, mut theirs) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
     loop {

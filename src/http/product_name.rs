@@ -1,5 +1,5 @@
-//! The operator's name in the files that are read without running the page's scripts: programs that preview a link read
-//! the HTML, and systems that install the page read the manifest.
+//! The operator's product name in files that are read without running the page's scripts: link previews read the HTML,
+//! and systems that install the page read the manifest.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{StatusCode, header};
@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 const FILES: [&str; 3] = ["/index.html", "/r/index.html", "/manifest.webmanifest"];
 /// Size of the largest file that is rewritten.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
-/// Characters of a name.
+/// Longest name, in characters.
 pub(super) const MAX_CHARS: usize = 40;
 
-/// Returns whether the page takes this name. It has the same rule (`static/src/readConfig.ts`).
+/// Returns whether the page accepts this name. The page has the same rule (`static/src/readConfig.ts`).
 pub(super) fn is_valid(name: &str) -> bool {
     let ends_line = |c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}');
     name.chars().count() <= MAX_CHARS && !name.contains(ends_line) && name.chars().any(|c| !c.is_whitespace())
@@ -23,8 +23,8 @@ pub(super) fn is_in(path: &str) -> bool {
     FILES.contains(&path)
 }
 
-/// Writes the name in place of the product's own into an uncompressed file. A file that an operator has given another
-/// name keeps that one.
+/// Replaces the product's own name in an uncompressed file. If an operator has already put another name into the file,
+/// that one stays.
 pub(super) async fn write(response: Response, name: &str) -> Response {
     let (mut parts, body) = response.into_parts();
     let length =
@@ -36,7 +36,7 @@ pub(super) async fn write(response: Response, name: &str) -> Response {
         tracing::error!("a file of the frontend has changed while it was read");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    // They are those of the file, which stays the same when the name changes; a part of it is another part of the answer.
+    // These headers describe the file on disk, which stays the same when the name changes; its byte ranges differ, too.
     for header in [header::LAST_MODIFIED, header::ETAG, header::ACCEPT_RANGES, header::CONTENT_LENGTH] {
         parts.headers.remove(header);
     }

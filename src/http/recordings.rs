@@ -1,4 +1,4 @@
-//! `/signal-api/v1/recordings`: what hosts record to the server (R84 to R88). What whoever runs it does with that is in
+//! `/signal-api/v1/recordings`: recordings that hosts upload to the server (R84 to R88). The operator's side is
 //! [`kept`].
 
 pub(super) mod kept;
@@ -30,14 +30,14 @@ use crate::protocol::RoomName;
 use crate::recordings::{Begun, Now, PIECE_BYTES, Recordings, Refused, Whose};
 use crate::telemetry::{Ended, Parent};
 
-/// A room's name of 64 characters, every one escaped, and a secret.
+/// Limit of the body: a room's name of 64 characters, each of them escaped, and a secret.
 const BODY_BYTES: usize = 2 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long other servers may take to say who is a host, and to hear of a recording: a page waits for eight seconds.
+/// Time limit for other servers to confirm the host and to hear of a recording. The page waits for eight seconds.
 const HEARD_WITHIN: Duration = Duration::from_secs(6);
-/// For a piece: 4 MiB by a line of 1 Mbit/s. Its client may send smaller ones.
+/// Time limit of one piece: about 4 MiB at 1 Mbit/s. A client may send smaller pieces.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Lanes of the store beside those of recordings.
+/// Lanes of the store besides those of single recordings.
 const UNKNOWN: &str = "unknown";
 const SWEEP: &str = "sweep";
 
@@ -50,7 +50,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         .fallback(not_found)
 }
 
-/// The store, where there is one.
+/// Extractor of the recordings store. Rejects the request where recordings are off.
 struct Store(Arc<Recordings>);
 
 impl FromRequestParts<Arc<App>> for Store {
@@ -62,7 +62,7 @@ impl FromRequestParts<Arc<App>> for Store {
     }
 }
 
-/// R85: the recording of a path, for whoever has its secret. A guess is held up as at the door (R66).
+/// R85: extractor of the recording in the path, for a client that has its secret. A guess is delayed like a join (R66).
 struct Upload {
     store: Arc<Recordings>,
     id: String,
@@ -81,11 +81,12 @@ impl FromRequestParts<Arc<App>> for Upload {
         let secret = bearer(&parts.headers).unwrap_or_default().to_owned();
         let Extension(PeerAddress(peer)) =
             Extension::from_request_parts(parts, app).await.map_err(|_| ApiError::internal())?;
-        // The disk is read for the holder of a secret, or at the rate of attempts: another server may have begun it.
+        // The disk is read for the holder of a known secret, or else at the rate of attempts: another server may have
+        // begun it.
         let is_known = store.has_known_secret(&id, &secret);
         let guesser = if is_known { None } else { Some(knock(app, peer, &parts.headers, Shown::Nothing).await?) };
         let (name, now) = (id.clone(), app.surroundings.now());
-        // One lane for all IDs that may be made up.
+        // All IDs that may be made up share one lane.
         let lane = if is_known { &*id } else { UNKNOWN };
         let length = store.run(lane, move |store| store.length(&name, &secret, now)).await;
         if let (Err(Refused::Unknown), Some(client)) = (&length, guesser) {
@@ -102,7 +103,7 @@ struct Wish {
     resume: String,
 }
 
-/// R84: only a host who is in the room, by the secret of its own session.
+/// R84: begins a recording. Only a host who is in the room may, with the secret of its own session.
 async fn begin(
     State(app): State<Arc<App>>,
     Store(store): Store,
@@ -124,7 +125,7 @@ async fn begin(
         serde_json::from_slice(&body).map_err(|_| invalid(r#"The body is {"room":"…","resume":"…"}."#))?;
     let room = RoomName::new(&room).map_err(ApiError::room_invalid)?;
     let known = app.resume_key.check(&room, &resume);
-    // A whole attempt, also with a good secret: each recording is a file that is kept for days.
+    // A whole attempt, even with a valid secret: each recording is a file that is kept for days.
     let shown = if known.is_some() { Shown::Secret } else { Shown::Nothing };
     let client = knock(&app, peer, &headers, shown).await?;
     let (host, stay) = known.ok_or_else(|| {
@@ -140,7 +141,7 @@ async fn begin(
     let (asked, kept) = (Arc::clone(&app), Arc::clone(&store));
     let begin = move |_: &Recordings| Beginning::new(Arc::clone(&asked), Arc::clone(&kept), whose.clone());
     let mut beginning = store.run(&lane, begin).await?;
-    // Nobody is recorded who could not know.
+    // The room is informed before the upload can begin: nobody is recorded without a chance to know.
     if let Err(why) = app.hub.record(&room, seat, store.folder(), until).await {
         if let Some(undone) = beginning.undo() {
             let _ = undone.await;
@@ -152,7 +153,8 @@ async fn begin(
     Ok(success(Data { id, upload, piece_bytes: PIECE_BYTES, recording_bytes }))
 }
 
-/// A recording of which its client does not know yet: undone where this is dropped, as the client is gone then.
+/// Recording whose client does not know its ID yet. If this is dropped, the client has disconnected, and the recording
+/// is undone.
 struct Beginning {
     app: Arc<App>,
     store: Arc<Recordings>,
@@ -169,7 +171,7 @@ impl Beginning {
         let Begun { id, .. } = self.begun.take()?;
         let (app, store, now) = (Arc::clone(&self.app), Arc::clone(&self.store), self.app.surroundings.now());
         let undo = async move {
-            // Where that fails it is finished as silent.
+            // If this fails, the recording is finished later as silent.
             let _ = end(&store, id, Ended::Refused, now).await;
             tell_over(&app, &store);
         };
@@ -198,7 +200,7 @@ struct Offset {
     offset: u64,
 }
 
-/// R85, R86: one piece, as a whole or not at all.
+/// R85, R86: appends one piece, as a whole or not at all.
 async fn append(
     State(app): State<Arc<App>>,
     Upload { store, id, finished, .. }: Upload,
@@ -218,7 +220,7 @@ async fn append(
     if said.is_some_and(|length| length > PIECE_BYTES) {
         return Err(too_large());
     }
-    // Not read: there may be many of these, and few that grow.
+    // The body is not read: many requests may name a finished recording, and few recordings grow.
     if finished {
         return Err(Refused::Over.into());
     }
@@ -228,7 +230,7 @@ async fn append(
             tell_over(&app, &store);
             return Err(Refused::Over.into());
         }
-        // Also after a restart, and where its host has begun a new session.
+        // Needed also after a restart, and if its host has begun a new session.
         tell_on(&app, &store, &id, &whose);
     }
     let turn = store.turn(&id)?;
@@ -237,7 +239,7 @@ async fn append(
         let message = "A piece has at least one byte and comes within 30 s. Send smaller ones.";
         ApiError::new(StatusCode::BAD_REQUEST, "BODY_INVALID", message)
     };
-    // Longer than it may be, or cut: nobody hears of the latter.
+    // The body is longer than allowed, or was cut off. In the latter case nobody receives this response.
     let (turn, piece) = piece.await.map_err(|_| invalid())??;
     let piece = piece.map_err(|_| too_large())?;
     if piece.is_empty() {
@@ -245,7 +247,7 @@ async fn append(
     }
     let traced = app.traces.begin(SpanKind::Internal, "recording.write", Parent::Here);
     traced.set("roundtable.bytes", piece.len() as i64);
-    // A client that hangs up meanwhile has its turn until this is on the disk.
+    // If the client disconnects now, its turn still lasts until the piece is on disk.
     let length = store.write(&id, offset, piece, turn, app.surroundings.now()).await;
     if matches!(length, Err(Refused::DiskFull | Refused::Broken(_))) {
         traced.fail("disk");
@@ -265,27 +267,28 @@ async fn end(store: &Arc<Recordings>, id: String, how: Ended, now: Now) -> Resul
     store.run(&id.clone(), move |store| store.end(&id, how, now)).await
 }
 
-/// R88: ends what nobody goes on with and what its host may not go on with, deletes what is old, and tells the rooms: also
-/// of what other servers do with recordings of hosts who are here, and where who asked for an end here is gone.
+/// R88: finishes recordings that nobody continues or whose host may not continue them, deletes old ones, and informs
+/// the rooms. The rooms are also informed of what other servers do with recordings of hosts who are here, and of
+/// recordings whose end was requested here by a client that has disconnected.
 pub(crate) async fn sweep(app: &Arc<App>) {
     let (Some(store), hub) = (app.recordings.clone(), Arc::clone(&app.hub)) else { return };
     let now = app.surroundings.now();
     for (room, host, presence) in hub.take_departed() {
         for id in store.growing_of(&Whose { room, host }) {
             if store.has_role_ended(&id, presence) {
-                // Where that fails, it is finished as silent.
+                // If this fails, the recording is finished later as silent.
                 let _ = end(&store, id, Ended::RoleEnded, now).await;
             }
         }
     }
-    // Before the folder is looked at: a recording is there before anybody is shown as recording.
+    // Read before the folder is: a recording exists on disk before anybody is shown as recording.
     let shown = hub.shown_as_recording(store.folder());
     let growing = store.run(SWEEP, move |store| store.sweep(now, |whose| hub.host_presence(&whose.room, whose.host)));
-    // The log has what is wrong with the folder.
+    // The store has logged what is wrong with the folder.
     let growing = growing.await;
     tell_over(app, &store);
     if growing.is_ok() && store.knows_all() {
-        // Of a recording that another server has ended, or that was in the folder for a moment.
+        // Recordings that another server has ended, or that existed only for a moment.
         for (room, host) in shown {
             if store.growing_of(&Whose { room: room.clone(), host }).is_empty() {
                 let _ = app.hub.tell_recorded(&room, host, store.folder(), false);
@@ -297,18 +300,18 @@ pub(crate) async fn sweep(app: &Arc<App>) {
     }
 }
 
-/// Everybody in the room sees that it is recorded. A room that is busy is told by the next piece.
+/// Shows the room that it is being recorded. If the room is busy, the next piece does so.
 fn tell_on(app: &App, store: &Recordings, id: &str, Whose { room, host }: &Whose) {
     let _ = app.hub.tell_recorded(room, *host, store.folder(), true);
     if store.whose(id).is_none() {
-        // It ended in this moment, and its room may have been told so before.
+        // It has just ended, and the room may have been informed of that before.
         let _ = app.hub.tell_recorded(room, *host, store.folder(), false);
     }
 }
 
 fn tell_over(app: &App, store: &Recordings) {
     for Whose { room, host } in store.over() {
-        // Where the room is busy, what is shown is over when its host leaves.
+        // If the room is busy, the indication ends when its host leaves.
         let _ = app.hub.tell_recorded(&room, host, store.folder(), false);
     }
 }

@@ -1,7 +1,7 @@
 //! Limits on the HTTP requests being served: of one client behind trusted proxies (R65), and of all together (R105).
 //!
-//! A proxy opens one connection for each request, and connections of trusted proxies are not counted by address. Without
-//! these limits one client that reads no response holds every place, and no WebSocket can be opened.
+//! A proxy opens one connection for each request, and connections of trusted proxies are not counted by address.
+//! Without these limits one client that reads no response could hold every slot, and no WebSocket could be opened.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::limits::{Kind, Rejection, Visit};
 use crate::telemetry::Limit;
 
-/// One of so many places for HTTP connections is kept for WebSocket upgrades.
+/// One in this many slots for HTTP connections is reserved for WebSocket upgrades.
 const RESERVED: usize = 4;
 
 /// Limits that all requests of a listener share.
@@ -30,7 +30,7 @@ pub(super) struct RequestLimits {
     places: Arc<Semaphore>,
 }
 
-/// Place of one request, held until the kernel has taken the last byte of its response.
+/// Slot of one request, held until the kernel has taken the last byte of its response.
 #[derive(Debug)]
 pub(crate) struct RequestPlace {
     _place: OwnedSemaphorePermit,
@@ -61,7 +61,7 @@ impl RequestLimits {
         Ok(RequestPlace { _place: place, _visit: visit })
     }
 
-    /// Returns whom a trusted proxy asks for. Other clients are counted by their connections.
+    /// Returns the address for which a trusted proxy asks. Other clients are counted by their connections.
     fn client(&self, request: &Request) -> Option<IpAddr> {
         let PeerAddress(peer) = *request.extensions().get()?;
         let proxies = &self.app.config.trusted_proxies;
@@ -70,13 +70,13 @@ impl RequestLimits {
     }
 }
 
-/// Serves a request if there is a place for it. The upgrade of a WebSocket needs none: its answer is short, and the open
+/// Serves a request if there is a free slot. A WebSocket upgrade needs none: its response is short, and the open
 /// WebSocket is counted on its own (R10, R65).
 pub(super) async fn limit(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
     if request.uri().path() != "/signal-api/ws" {
         let place = match limits.admit(&request) {
             Ok(place) => place,
-            // The connection's place is free at once.
+            // Closing the connection frees its slot at once.
             Err(error) => return ([(header::CONNECTION, "close")], error).into_response(),
         };
         if let Some(activity) = request.extensions().get::<Activity>() {

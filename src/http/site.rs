@@ -1,8 +1,7 @@
 //! The frontend's files, from any folder, as they are at the moment of the request.
 //!
-//! Addresses in the pages are relative, so that they work under any path. Relative addresses
-//! depend on the depth of the page, so there are two pages: `index.html` for `/` and
-//! `r/index.html` for `/r/<room>`.
+//! Addresses in the pages are relative, so that they work under any path. Relative addresses depend on the depth of the
+//! page, so there are two pages: `index.html` for `/` and `r/index.html` for `/r/<room>`.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -22,8 +21,9 @@ use super::site_config::{CONFIG, ConfigFile};
 use super::{precompressed, product_name};
 use crate::config::Config;
 
-/// Returns the Content-Security-Policy of the pages. `ancestors` are the sources of `frame-ancestors`. `connect_sources` starts with a space where it is not empty. The hash
-/// is that of the script in `static/index.html`, and `vue` the name of Vue's own Trusted Types policy.
+/// Returns the Content-Security-Policy of the pages. `ancestors` are the sources of `frame-ancestors`.
+/// `connect_sources` starts with a space unless it is empty. The hash is that of the script in `static/index.html`, and
+/// `vue` the name of Vue's own Trusted Types policy.
 #[expect(clippy::expect_used, reason = "settings accept origins in ASCII only")]
 pub(super) fn policy(ancestors: &str, connect_sources: &str) -> HeaderValue {
     let policy = format!(
@@ -47,7 +47,8 @@ Build it with <code>make page</code>, or name the folder of a built one with <co
 <p lang=\"zh-CN\">信令服务正常，但静态目录中没有前端页面。请运行 <code>make page</code> 构建，\
 或用 <code>--static-dir</code>（<code>ROUNDTABLE_STATIC_DIR</code>）指定已构建的目录。</p></html>\n";
 
-/// Logs once where the folder has no frontend, and serves it all the same: it may come later.
+/// Builds the service of the frontend. A folder without one is logged, and served all the same: files may be added
+/// later.
 pub(super) fn service(
     config: &Config,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static {
@@ -95,13 +96,13 @@ async fn serve(dir: &Path, request: Parts, name: Option<&str>) -> Response {
     }
 }
 
-/// Answers a page that the folder does not have. A folder with `index.html` alone opens rooms by their query.
+/// Answers a request for a page that the folder lacks. A folder with `index.html` alone opens rooms by their query.
 fn without_page(dir: &Path, path: &str, request: &Parts) -> Response {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments[..] {
         [_, _] if !dir.join("index.html").is_file() => no_page(),
         ["r", room] if !room.is_empty() => {
-            // What a path takes as it is and a query does not.
+            // Characters that are literal in a path but not in a query.
             let room = room.replace('&', "%26").replace('+', "%2B");
             redirect(format!("../?room={room}"), request.uri.query())
         }
@@ -119,8 +120,8 @@ fn redirect(mut to: String, query: Option<&str>) -> Response {
     Redirect::temporary(&to).into_response()
 }
 
-/// Answers a request that only the API takes: a proxy has passed it on under another path. Any page may read the answer,
-/// because it tells nothing, and the page that needs it may be of another origin.
+/// Answers a request that only the API accepts: a proxy has passed it on under another path. Any page may read the
+/// response, because it reveals nothing, and the page that needs it may be of another origin.
 fn wrong_path() -> Response {
     let message = "The server's API is under /signal-api/: let the proxy pass that path on (nginx: proxy_pass that ends with \
                    /signal-api/).";
@@ -128,19 +129,19 @@ fn wrong_path() -> Response {
     ([(header::ALLOW, "GET, HEAD"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], error).into_response()
 }
 
-/// In place of a page that the folder does not have.
+/// Answers in place of a page that the folder lacks.
 pub(super) fn no_page() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, REVALIDATE)], Html(NO_DIST)).into_response()
 }
 
-/// What a missing path gets.
+/// Response to a path that names no file.
 #[derive(Debug, PartialEq)]
 enum Fallback {
     /// The page of this depth.
     Page(&'static str),
-    /// A depth that there is no page for: a relative address that has one.
+    /// There is no page of this depth: a relative address that has one.
     Redirect(String),
-    /// It was a file.
+    /// The path is that of a file.
     NotFound,
 }
 
@@ -160,27 +161,27 @@ fn fallback(path: &str) -> Fallback {
     }
 }
 
-/// A file of the folder, with the operator's name in place of the product's.
+/// Serves a file of the folder, with the operator's name in place of the product's.
 async fn named_response(dir: &Path, request: &Parts, path: &str, name: Option<&str>) -> Response {
     let Some(name) = name.filter(|_| product_name::is_in(path)) else { return file_response(dir, request, path).await };
     let mut whole = request.clone();
-    // Compressed copies, and parts, are those of the file as it is.
+    // Compressed copies and byte ranges are those of the unchanged file.
     for header in [header::ACCEPT_ENCODING, header::RANGE] {
         whole.headers.remove(header);
     }
-    // The length of the answer is known only with its text. `HEAD` is answered without it all the same.
+    // The length of the response is known only with its text. The response to `HEAD` still has no body.
     whole.method = Method::GET;
     product_name::write(file_response(dir, &whole, path).await, name).await
 }
 
-/// A file of the folder; 404 where there is none.
+/// Serves a file of the folder, or 404 if there is none.
 pub(super) async fn file_response(dir: &Path, request: &Parts, path: &str) -> Response {
     let mut inner = Request::new(Body::empty());
     inner.method_mut().clone_from(&request.method);
     inner.headers_mut().clone_from(&request.headers);
     if !path.starts_with("/assets/") {
-        // Validators are made of modification time and size: a file that was replaced by one of an earlier time, or of the
-        // same time and size, would count as unchanged; and browsers keep the policy of an unchanged page, also when
+        // Validators consist of modification time and size, so that a file replaced by an older one, or by one of the
+        // same time and size, would count as unchanged. Browsers also keep the policy of an unchanged page, even if
         // `config.json` has changed. These files are small enough to be sent each time.
         for name in [header::IF_MODIFIED_SINCE, header::IF_NONE_MATCH] {
             inner.headers_mut().remove(name);
@@ -215,12 +216,12 @@ pub(super) async fn file_response(dir: &Path, request: &Parts, path: &str) -> Re
 
 fn unreadable(error: &io::Error) -> Response {
     match error.kind() {
-        // The last one: a room's name may have more bytes than a file's.
+        // `InvalidFilename`: a room's name may be longer in bytes than a file's.
         ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
             StatusCode::NOT_FOUND.into_response()
         }
         _ => {
-            // Without the path, which may be that of a room.
+            // Without the path, which may contain a room's name.
             tracing::error!(%error, "cannot read a file of the frontend");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }

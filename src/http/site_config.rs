@@ -1,4 +1,4 @@
-//! The operator's `config.json`, which lies in the folder of the frontend.
+//! The operator's `config.json` in the frontend's folder.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +16,7 @@ use super::{precompressed, product_name};
 pub(super) const CONFIG: &str = "config.json";
 const CONFIG_BYTES: u64 = 64 * 1024;
 
-/// The `config.json` of a folder, and what it changes in the server's answers.
+/// The `config.json` of a folder, and what it changes in the server's responses.
 pub(super) struct ConfigFile {
     file: PathBuf,
     ancestors: FrameAncestors,
@@ -26,12 +26,12 @@ pub(super) struct ConfigFile {
 /// State of a file; `None` where there is none.
 type Version = Option<precompressed::Version>;
 
-/// Changes that `config.json` makes to the answers.
+/// Changes that `config.json` makes to the responses.
 #[derive(Clone, Default)]
 pub(super) struct Customization {
-    /// The Content-Security-Policy of pages, where the signaling server has another origin.
+    /// Content-Security-Policy of pages, if the signaling server has another origin.
     pub(super) policy: Option<HeaderValue>,
-    /// Name of the service.
+    /// Product name that the operator has chosen.
     pub(super) name: Option<Arc<str>>,
 }
 
@@ -40,7 +40,7 @@ impl ConfigFile {
         Self { file: dir.join(CONFIG), ancestors, known: Mutex::default() }
     }
 
-    /// Reads the file again when it has changed, and logs what is wrong with it. Blocks.
+    /// Reads the file again if it has changed, and logs what is wrong with it. Blocks.
     pub(super) fn current(&self) -> Customization {
         let version = std::fs::metadata(&self.file).ok().map(|found| precompressed::Version::of(&found));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,8 +69,8 @@ impl ConfigFile {
     }
 }
 
-/// `config.json`. The page has the same rules (`static/src/readConfig.ts`), tells its user what is wrong, and alone applies
-/// and checks the logo and the accent colour.
+/// Contents of `config.json`. The page has the same rules (`static/src/readConfig.ts`) and tells its user what is
+/// wrong. Only the page applies and checks the logo and the accent colour.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SiteConfig {
@@ -98,7 +98,7 @@ impl SiteConfig {
         }
     }
 
-    /// Returns the sources of `connect-src` beside the page's own origin: those of a signaling server on another one.
+    /// Returns the sources of `connect-src` besides the page's own origin: those of a signaling server on another one.
     fn connect_sources(&self) -> Result<Option<String>, String> {
         let Some(api) = self.signal_api.as_deref() else { return Ok(None) };
         let wrong = || {

@@ -1,4 +1,4 @@
-//! This server's way to the engine, and what comes from there for its rooms.
+//! Connection of this server to the store, and the store's events for its rooms.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,35 +15,35 @@ use crate::cluster::watch::Watch;
 use crate::cluster::{Post, ServerId};
 use crate::protocol::RoomName;
 
-/// So often is a lease renewed while it lasts.
+/// Renewals within the duration of a lease.
 const RENEWALS: u32 = 3;
 
-/// The way to an engine, as whoever makes it hands it over.
+/// Connection to the store, as [`Hub::sharing`] takes it.
 #[derive(Debug)]
 pub struct Connection {
-    /// This run of the server.
+    /// ID of this run of the server.
     pub server: ServerId,
-    /// How long it is taken for alive after it has said so.
+    /// Time after which this server counts as gone if it does not renew its lease.
     pub lease: Duration,
-    /// What is asked.
+    /// Requests to the store.
     pub bus: Arc<dyn Bus>,
-    /// What comes on its own.
+    /// Events from the store.
     pub events: mpsc::Receiver<Event>,
 }
 
-/// The same in use.
+/// Connection to the store in use.
 #[derive(Debug)]
 pub(super) struct Engine {
     server: ServerId,
     lease: Duration,
     pub(super) bus: Arc<dyn Bus>,
-    /// Taken by [`Hub::follow`].
+    /// Taken once, by [`Hub::follow`].
     events: Mutex<Option<mpsc::Receiver<Event>>>,
     connected: AtomicBool,
-    /// The engine can be reached, and is to hear at once that this server lives.
+    /// Notified when the connection is made or lost, so that the lease is renewed at once.
     reached: Notify,
     lives: AtomicU64,
-    /// Another server has sent what is not understood, and nothing else since.
+    /// Set if the last message from another server could not be decoded.
     puzzled: AtomicBool,
     watch: Mutex<Watch>,
     founding: Mutex<Founding>,
@@ -65,7 +65,7 @@ impl Engine {
         })
     }
 
-    /// A place that this server has never had.
+    /// Returns a node ID that this server has never had.
     pub(super) fn post(&self) -> Post {
         Post { server: self.server, life: self.lives.fetch_add(1, Ordering::Relaxed) + 1 }
     }
@@ -78,7 +78,8 @@ impl Engine {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Its lease, the looks that have to find it missing, and those that count for nothing behind an interruption.
+    /// Returns the time within which a dead server is evicted: its lease, the checks that have to find it missing, and
+    /// the checks that do not count after an interruption.
     pub(super) fn gone_within(&self) -> Duration {
         3 * self.lease
     }
@@ -93,9 +94,9 @@ impl Engine {
 }
 
 impl Hub {
-    /// Asks the engine, in a room's name; the answer comes back to the room if it still has that place.
+    /// Sends a request to the store on behalf of a room. The answer goes to the room if it still has that node ID.
     pub(super) fn ask(self: &Arc<Self>, engine: &Engine, name: &RoomName, post: Post, request: Request) {
-        // A member may be dropped with the runtime: then nothing comes any more.
+        // A member may be dropped with the runtime: then there is no answer to wait for.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (hub, name, reply) = (Arc::downgrade(self), name.clone(), engine.bus.ask(&name.clone(), request));
         runtime.spawn(async move {
@@ -115,7 +116,8 @@ impl Hub {
         });
     }
 
-    /// Follows the engine until it is no longer polled; once. Returns at once where there is none.
+    /// Processes the store's events and keeps this server's lease until the future is dropped. Called once; returns at
+    /// once if there is no store.
     pub async fn follow(self: &Arc<Self>) {
         let Some(engine) = &self.engine else { return };
         let events = engine.events.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -138,7 +140,7 @@ impl Hub {
             }),
             Event::Told(name, bytes) => self.with_shared(&name, |shared| {
                 let told = self.drive(&name, shared, |share, now, emit| share.told(now, &bytes, emit));
-                // Once, and not what: it is somebody's.
+                // Logged once and without the error, which may contain a member's data.
                 if !engine.puzzled.swap(told.is_err(), Ordering::Relaxed) && told.is_err() {
                     tracing::warn!("another server sends what is not understood: is it of another version?");
                 }
@@ -149,17 +151,17 @@ impl Hub {
 
     fn connection(self: &Arc<Self>, engine: &Engine, connected: bool) {
         if connected {
-            // Before any room is asked for.
+            // Before any room sends a request.
             engine.founding().connected(engine.bus.clock());
         }
-        // Said to the operator by whoever connects.
+        // The connection itself logs this for the operator.
         engine.connected.store(connected, Ordering::Relaxed);
         engine.reached.notify_one();
         engine.watch().interrupted();
         self.tell_shares(engine, connected);
     }
 
-    /// Tells all rooms whether Redis can be reached, and from when on they may be made.
+    /// Tells all rooms whether the store can be reached, and from when on they may be created.
     fn tell_shares(self: &Arc<Self>, engine: &Engine, connected: bool) {
         let from = engine.founding().from();
         for name in self.shared_names() {
@@ -171,7 +173,7 @@ impl Hub {
         }
     }
 
-    /// Says that this server lives, and looks who else does.
+    /// Renews this server's lease and checks the leases of the others.
     async fn keep_lease(self: &Arc<Self>, engine: &Engine) {
         let mut every = interval(engine.lease / RENEWALS);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -184,14 +186,14 @@ impl Hub {
                 continue;
             }
             let renewed = engine.bus.renew(engine.lease).await;
-            // Where the lease had run out, so may those of others: the engine was begun anew, or stood still.
+            // If the lease had expired, so may have those of others: the store was restarted, or it stalled.
             if renewed != Ok(true) {
                 engine.watch().interrupted();
             }
             if let Ok(lived) = renewed {
                 let held = engine.founding().from();
                 let is_missing = engine.founding().renewed(engine.bus.clock(), lived);
-                // Rooms are put back at once, or made at once.
+                // Rooms with a replica are restored at once, or others created at once because the hold is over.
                 if is_missing || engine.founding().from() != held {
                     self.tell_shares(engine, engine.is_connected());
                 }
@@ -215,7 +217,7 @@ impl Hub {
         }
     }
 
-    /// All other servers that have rooms of this one.
+    /// Returns all other servers that share rooms with this one.
     fn known_servers(&self) -> BTreeSet<ServerId> {
         let mut known = BTreeSet::new();
         for shard in &self.shards {

@@ -1,4 +1,4 @@
-//! How somebody comes into a room that other servers may have, too: the answer may have to wait for them.
+//! Joins to rooms that other servers may have, too. The answer may have to wait for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,49 +18,49 @@ use crate::protocol::{
     CloseCode, LeaveReason, NotResumed, PeerId, PeerName, RoomName, ServerMessage, SettingsPatch, StatePatch,
 };
 
-/// Who waited at a server that was put out of the room knocks again after this time.
+/// Delay before joins that waited at an evicted node are submitted again.
 const COME_AGAIN: Duration = Duration::from_millis(500);
 
-/// What a newcomer brings.
+/// A request to join a room.
 #[derive(Debug)]
 pub struct Newcomer {
-    /// Its id: fresh, or the one it had before.
+    /// ID of the peer: new, or its previous one.
     pub id: PeerId,
     /// Display name.
     pub name: PeerName,
-    /// Whether whoever runs the server has said that name.
+    /// Set if a token specifies the name.
     pub named: bool,
-    /// The state to start with.
+    /// Initial state.
     pub state: StatePatch,
-    /// For a room that it makes.
+    /// Settings of the room if this join creates it.
     pub settings: SettingsPatch,
-    /// Of which stay it has the secret, if any.
+    /// Session ID of its resume secret, if that is valid.
     pub stay: Option<u64>,
-    /// The number of its last message, of that stay, where it wishes to go on with that.
+    /// Number of the last message that the client has received in that session, if it asks to resume it.
     pub last_seq: Option<u64>,
-    /// Whether it came with a secret that is not good.
+    /// Set if its resume secret is invalid.
     pub disproved: bool,
-    /// What it was granted.
+    /// Role and permissions that it was granted.
     pub grant: Grant,
     /// Set if the limit of people per address applies to it (R99).
     pub limited_by_address: bool,
-    /// Where its frames go.
+    /// Queue of its outgoing messages.
     pub outbox: Arc<Outbox>,
 }
 
-/// Why nobody could be let in.
+/// Why a join has failed.
 #[derive(Debug, Eq, PartialEq)]
 pub enum JoinError {
-    /// The room said no.
+    /// The room has refused it.
     Refused(Refusal),
     /// The server shuts down.
     Draining,
-    /// The server has as many rooms or members as it takes.
+    /// The server has reached its limit of rooms or members.
     Full,
-    /// The room has as many people from the newcomer's address as it takes (R99).
+    /// The room has reached its limit of people from the same address (R99).
     AddressFull,
-    /// It comes with the secret of a stay that was ended, by a host or by whoever runs the server, or with which another
-    /// connection came later.
+    /// The resume secret is of a session that a host or the operator has ended, or another connection has joined with
+    /// it later.
     Dismissed(CloseCode),
 }
 
@@ -73,17 +73,17 @@ impl From<Refusal> for JoinError {
     }
 }
 
-/// What became of a wish to come in.
+/// Outcome of submitting a join.
 #[derive(Debug)]
 pub enum Entrance {
-    /// It is in, or waits to be admitted.
+    /// The peer is a member, or in the lobby.
     In(Membership),
-    /// Other servers are asked.
+    /// Other servers have to answer first.
     Waits(Joining),
 }
 
 impl Entrance {
-    /// Who is in already: everybody, where the server is alone.
+    /// Returns the membership if the join was decided at once, as it always is without a store.
     pub fn now(self) -> Option<Membership> {
         match self {
             Self::In(membership) => Some(membership),
@@ -92,7 +92,7 @@ impl Entrance {
     }
 }
 
-/// Who comes in, as far as it is known when it is decided.
+/// A join that was accepted, as far as is known at that moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admitted {
     seat: Seat,
@@ -101,13 +101,13 @@ pub(super) struct Admitted {
 
 type Decided = Result<Admitted, JoinError>;
 
-/// Somebody before the door.
+/// A join without an answer.
 #[derive(Debug)]
 pub(super) struct Entrant {
     newcomer: Newcomer,
-    /// Goes on with a session that is to come from another server.
+    /// Set if its session has to arrive from another server first.
     pub(super) moves: bool,
-    /// That it begins afresh is known: not to be tried again by the next share.
+    /// Set when a resume was already rejected, so that the next share does not try it again.
     why: Option<NotResumed>,
     answer: oneshot::Sender<Decided>,
 }
@@ -117,22 +117,22 @@ impl Entrant {
         &self.newcomer.outbox
     }
 
-    /// Somebody has its first message.
+    /// Accepts the join of a session that was sent its first message.
     pub(super) fn admit(entrants: &mut BTreeMap<Seat, Self>, seat: Seat, made: bool) {
         if let Some(entrant) = entrants.remove(&seat) {
-            // Whoever has hung up meanwhile says so.
+            // If the client has disconnected, dropping `Joining` removes it.
             let _ = entrant.answer.send(Ok(Admitted { seat, made }));
         }
     }
 
-    /// The same, unless its session is to come.
+    /// Like [`Entrant::admit`], unless the session is still to arrive.
     pub(super) fn admit_newcomer(entrants: &mut BTreeMap<Seat, Self>, seat: Seat) {
         if entrants.get(&seat).is_some_and(|entrant| !entrant.moves) {
             Self::admit(entrants, seat, false);
         }
     }
 
-    /// Goes on with a session that has come from another server, where it fits. Whether its client is there.
+    /// Resumes a session that has arrived from another server, if it fits. Returns whether its client waits for it.
     pub(super) fn take_up(
         entrants: &mut BTreeMap<Seat, Self>,
         seat: Seat,
@@ -143,13 +143,13 @@ impl Entrant {
         let session = Session::unship(session, to.bounds());
         let comes = entrants.get(&seat).filter(|entrant| std::ptr::eq(&*entrant.newcomer.outbox, to));
         let Some(Self { newcomer, .. }) = comes else {
-            // It has hung up, or come once more by another socket: the session waits for that one.
+            // The client has disconnected, or joins again over another socket: the session is kept for that one.
             if let Some(session) = session {
                 to.keep(session);
             }
             return Ok(false);
         };
-        // A session is no way around a token (R74).
+        // Resuming must not bypass a token (R74).
         if !newcomer.is_granted_alike(room) {
             return Err(NotResumed::GrantChanged);
         }
@@ -162,13 +162,13 @@ impl Entrant {
 }
 
 impl Newcomer {
-    /// Whether it is what it was when its session began.
+    /// Returns whether grant and name are the same as when the session began.
     fn is_granted_alike<H>(&self, room: &Room<H>) -> bool {
         room.grants_alike(self.id, self.grant, self.named.then_some(&self.name))
     }
 }
 
-/// Where somebody's session is.
+/// Location of a session that a client asks to resume.
 enum Back {
     Here(Session),
     Elsewhere,
@@ -177,7 +177,7 @@ enum Back {
 
 impl Shared {
     fn way_back(&self, seat: Seat, last: u64, newcomer: &Newcomer) -> Back {
-        // Where the room is not known here yet, it is decided when it is.
+        // Decided as soon as this server has the room.
         let Some(room) = self.room() else { return Back::Elsewhere };
         match room.seat_of(seat.id) {
             None => Back::Nowhere(NotResumed::ResumeExpired),
@@ -185,7 +185,7 @@ impl Shared {
             Some(_) if !newcomer.is_granted_alike(room) => Back::Nowhere(NotResumed::GrantChanged),
             Some(_) => match self.share.local(seat) {
                 None => Back::Elsewhere,
-                // On its way to the socket before.
+                // On its way to the client's previous socket.
                 Some(_) if self.share.awaits(seat) => Back::Elsewhere,
                 Some(outbox) => match outbox.release_to(seat.session, last) {
                     Some(session) => Back::Here(session),
@@ -197,7 +197,7 @@ impl Shared {
 }
 
 impl Hub {
-    /// Lets somebody in, or asks for it.
+    /// Submits a join. The receiver gets the answer.
     pub(super) fn knock(
         self: &Arc<Self>,
         name: &RoomName,
@@ -210,7 +210,7 @@ impl Hub {
         answered
     }
 
-    /// `why`: that it begins afresh is known.
+    /// Submits a join, perhaps again. `why` is set when a resume was already rejected: join as a new session.
     pub(super) fn come(
         self: &Arc<Self>,
         name: &RoomName,
@@ -228,14 +228,14 @@ impl Hub {
                     self.metrics.resume(None);
                     outbox.adopt(session, last, |ack| ServerMessage::Resumed { id, ack }.to_frame());
                     let _ = answer.send(Ok(Admitted { seat, made: false }));
-                    // Never too much: it goes on with something.
+                    // Never `Busy`: resuming a session is not limited.
                     let _ = self.act(name, shared, Act::Return { seat }, Some(outbox), None);
                     return;
                 }
                 Back::Elsewhere => {
                     shared.entrants.insert(seat, Entrant { newcomer, moves: true, why: None, answer });
                     let context = Some(Context::Entry(seat));
-                    // The same.
+                    // Never `Busy` either.
                     let _ = self.act(name, shared, Act::Move { seat }, Some(outbox), context);
                     return;
                 }
@@ -256,11 +256,11 @@ impl Hub {
         }
     }
 
-    /// The room has said no.
+    /// Handles the room's refusal of a join.
     pub(super) fn turned_away(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat, refusal: Refusal) {
         let Some(entrant) = shared.entrants.get(&seat) else { return };
         if entrant.moves {
-            // Its session is no more.
+            // The session does not exist any more.
             let is_there = shared.room().is_some_and(|room| room.way_to(seat.id).is_some());
             let why = if is_there { NotResumed::ResumeLost } else { NotResumed::ResumeExpired };
             self.begin_afresh(name, shared, seat, why);
@@ -269,16 +269,16 @@ impl Hub {
         }
     }
 
-    /// A session does not go on here; whoever wished so joins, or is gone.
+    /// Joins as a new session because the old one cannot be resumed. If its client has disconnected, the session ends.
     pub(super) fn begin_afresh(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat, why: NotResumed) {
         match shared.entrants.remove(&seat) {
             Some(Entrant { newcomer, answer, .. }) => self.come(name, shared, newcomer, Some(why), answer),
-            // Never too much: it ends something.
+            // Never `Busy`: ending a session is not limited.
             None => drop(self.act(name, shared, Act::Leave { seat, reason: LeaveReason::Closed }, None, None)),
         }
     }
 
-    /// The share is over: whoever was before the door comes to the next one.
+    /// Submits the unanswered joins of a share that is over to the next one.
     pub(super) fn come_again(self: &Arc<Self>, name: &RoomName, old: Shared, shared: &mut Shared) {
         if old.share.is_put_out() {
             shared.share.hold_off(shared.engine.bus.clock() + COME_AGAIN);
@@ -289,7 +289,7 @@ impl Hub {
         self.finish(name, shared);
     }
 
-    /// Somebody has hung up before there was an answer.
+    /// Withdraws the join of a client that has disconnected before the answer.
     fn abandon(self: &Arc<Self>, name: &RoomName, outbox: &Arc<Outbox>) {
         self.with_shared(name, |shared| {
             let is_own = |(_, entrant): &(&Seat, &Entrant)| Arc::ptr_eq(&entrant.newcomer.outbox, outbox);
@@ -300,19 +300,19 @@ impl Hub {
             }
             let reason = LeaveReason::Closed;
             let (act, handle) = if moves {
-                // It may still come for its session, which waits in another outbox.
+                // The client may still resume its session, which waits in another outbox.
                 (Act::Lose { seat, reason }, Some(Arc::new(outbox.successor())))
             } else {
                 (Act::Leave { seat, reason }, None)
             };
-            // Never too much: it ends something.
+            // Never `Busy`: ending a session is not limited.
             let _ = self.act(name, shared, act, handle, None);
             self.finish(name, shared);
         });
     }
 }
 
-/// Somebody who wishes to come in and has no answer. Dropping it takes the wish back.
+/// A join without an answer. Dropping it withdraws the join.
 #[derive(Debug)]
 pub struct Joining {
     hub: Arc<Hub>,
@@ -334,7 +334,7 @@ impl Joining {
         Self { hub, room, id, outbox, answer, decided: false }
     }
 
-    /// The answer, if it is there.
+    /// Returns the answer if it is there, or else the join that waits for it.
     pub(super) fn now(mut self) -> Result<Entrance, JoinError> {
         match self.answer.try_recv() {
             Ok(decided) => self.decide(decided).map(Entrance::In),
@@ -342,11 +342,11 @@ impl Joining {
         }
     }
 
-    /// Waits for the answer. Cancel-safe; called no more once it was answered.
+    /// Waits for the answer. Cancel-safe. Not to be called again after it has returned.
     pub async fn answered(&mut self) -> Result<Membership, JoinError> {
         match (&mut self.answer).await {
             Ok(decided) => self.decide(decided),
-            // Another connection has come by the same secret.
+            // Another connection has joined with the same secret.
             Err(_) => Err(JoinError::Dismissed(CloseCode::Superseded)),
         }
     }
@@ -365,7 +365,7 @@ impl Drop for Joining {
             return;
         }
         self.hub.abandon(&self.room, &self.outbox);
-        // Under the lock it was decided, or given up: there is no third.
+        // Under the lock, the join was either decided or withdrawn.
         if let Ok(Ok(Admitted { seat, made })) = self.answer.try_recv() {
             let membership =
                 Membership::new(Arc::clone(&self.hub), self.room.clone(), seat, Arc::clone(&self.outbox), made);

@@ -1,4 +1,4 @@
-//! Who says goodbye by another way than its socket (R55), at whichever server.
+//! Leave requests that do not arrive over the member's socket (R55), at any server.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,21 +13,21 @@ use crate::core::{Act, Input, Refusal, Room, Seat};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, LeaveReason, PeerId, RoomName};
 
-/// How long the member of a page that has ended is kept for the reloaded page (R114): short enough for a closed tab to
-/// disappear within 5 s.
+/// Time for which a member is kept after its page has ended, so that a reloaded page can reconnect (R114). It is short
+/// enough for a closed tab to disappear within 5 s.
 pub const PAGE_RELOAD_WINDOW: Duration = Duration::from_secs(4);
 
-/// What became of a goodbye.
+/// Outcome of a leave request.
 #[derive(Debug)]
 pub enum Goodbye {
-    /// Whether the member was there.
+    /// Decided: `true` if the member was there.
     Said(bool),
-    /// The servers that have the room are told.
+    /// Other servers have the room and have to decide.
     Waits(oneshot::Receiver<bool>),
 }
 
 impl Goodbye {
-    /// Whether the member was there, as far as that is known in time.
+    /// Waits for the outcome, up to [`DECIDED_WITHIN`]. Returns whether the member was there.
     pub async fn heard(self) -> bool {
         match self {
             Self::Said(left) => left,
@@ -37,8 +37,8 @@ impl Goodbye {
 }
 
 impl Hub {
-    /// The member of that stay says goodbye. Where this server does not have the room, and others may, it comes into the
-    /// room for as long as that takes.
+    /// Removes the member with this session. If this server does not have the room and others may, it attaches to the
+    /// room until that is decided.
     pub fn leave(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) -> Goodbye {
         let mut rooms = self.lock(name);
         self.reach(&mut rooms, name);
@@ -51,7 +51,8 @@ impl Hub {
         goodbye
     }
 
-    /// Ends this session after [`PAGE_RELOAD_WINDOW`]. A page that has reloaded by then has another session, which goes on.
+    /// Ends this session after [`PAGE_RELOAD_WINDOW`]. A page that has reloaded by then has another session, which
+    /// continues.
     pub fn leave_unless_reloaded(self: &Arc<Self>, name: &RoomName, id: PeerId, stay: u64) {
         let (hub, name) = (Arc::clone(self), name.clone());
         tokio::spawn(async move {
@@ -60,7 +61,7 @@ impl Hub {
         });
     }
 
-    /// Where this server does not have the room, and others may, it comes into it.
+    /// Attaches to the room if this server does not have it and others may.
     pub(super) fn reach(&self, rooms: &mut Rooms, name: &RoomName) {
         if !rooms.contains_key(name) && self.could_reach_others() {
             self.metrics.rooms.inc();
@@ -68,7 +69,8 @@ impl Hub {
         }
     }
 
-    /// Not while the engine is away: what is said would wait, and may be wrong by then.
+    /// Returns whether this server may attach to a room. It may not while the store is unreachable: the request would
+    /// wait, and might be wrong by the time it is carried out.
     fn could_reach_others(&self) -> bool {
         let is_reached = self.engine.as_ref().is_some_and(|engine| engine.is_connected());
         is_reached && !self.draining.load(Ordering::Relaxed) && !self.is_full(true)
@@ -93,7 +95,7 @@ impl Hub {
         let leave = Act::Leave { seat, reason: LeaveReason::Left };
         let goodbye = if shared.room().is_none() {
             let (said, answer) = oneshot::channel();
-            // Never too much: it ends something.
+            // Never `Busy`: ending a session is not limited.
             let _ = self.act(name, shared, leave, None, Some(Context::Goodbye(said)));
             Goodbye::Waits(answer)
         } else if shared.is_member(seat) {

@@ -1,4 +1,4 @@
-//! What a member of a room does, and what becomes of it when its socket ends.
+//! Actions of a room's members, and what follows when a member's socket ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::limits::{Elsewhere, SignalLimits};
 use crate::outbox::Outbox;
 use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
 
-/// One member's place in a room, or before its door. Dropping it tells that the connection is lost, whatever ended
-/// it; [`Membership::leave`] says goodbye.
+/// A peer's membership in a room, or its place in the lobby. Dropping it reports that the connection is lost, for
+/// whatever reason; [`Membership::leave`] leaves the room.
 #[derive(Debug)]
 pub struct Membership {
     hub: Arc<Hub>,
@@ -29,40 +29,40 @@ pub struct Membership {
     signals: Mutex<SignalLimits>,
 }
 
-/// A message of a client, apart from what it says.
+/// Number and reference of a client's message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Said<'a> {
-    /// Its number, where it has one: a message is carried out once, however often it comes (R50).
+    /// Sequence number, if it has one. A message is applied once, however often it arrives (R50).
     pub number: Option<u64>,
-    /// Its `ref`, for an answer that comes later.
+    /// `ref` of the message, for an answer that is sent later.
     pub reference: Option<&'a RawValue>,
 }
 
-/// What a message asks a room for.
+/// Action that a message requests.
 enum Wish {
     Signal(Option<PeerId>, Frame),
     Broadcast(Frame),
     Act(&'static str, Act),
 }
 
-/// What a member does. An act that other servers have to agree to first is refused later, by a message.
+/// Actions of a member. If other servers have to agree to a command first, a refusal is sent later as a message.
 impl Membership {
     pub(super) fn new(hub: Arc<Hub>, room: RoomName, seat: Seat, outbox: Arc<Outbox>, made: bool) -> Self {
         let signals = Mutex::new(SignalLimits::new(hub.rules.rate));
         Self { hub, room, seat, outbox, made, present: true, signals }
     }
 
-    /// This member's id.
+    /// Returns the member's ID.
     pub fn id(&self) -> PeerId {
         self.seat.id
     }
 
-    /// Whether the room began with this join.
+    /// Returns whether this join created the room.
     pub fn made_the_room(&self) -> bool {
         self.made
     }
 
-    /// How many others in the room have their socket on another server, now and later.
+    /// Returns a live count of the members whose socket is on another server.
     pub fn elsewhere(&self) -> Elsewhere {
         match self.hub.lock(&self.room).get(&self.room) {
             Some(Held::Shared(shared)) => shared.elsewhere.clone(),
@@ -70,7 +70,7 @@ impl Membership {
         }
     }
 
-    /// How many others are in the room, on whichever server; none for who still waits before it.
+    /// Returns the number of other members, on all servers; 0 while this one is in the lobby.
     pub fn others(&self) -> usize {
         fn of<H>(room: &Room<H>, seat: Seat) -> usize {
             room.way_from(seat).map_or(0, |_| room.len() - 1)
@@ -82,7 +82,7 @@ impl Membership {
         }
     }
 
-    /// Returns the size of the roster that this member would be sent, about.
+    /// Returns the approximate size in bytes of the roster that this member would be sent.
     pub fn roster_bytes(&self) -> usize {
         match self.hub.lock(&self.room).get(&self.room) {
             Some(Held::Own(room)) => room.roster_bytes(),
@@ -91,17 +91,18 @@ impl Membership {
         }
     }
 
-    /// Passes a frame on to one other member; `None` is nobody.
+    /// Relays a frame to one other member. `to` is `None` if the client has named something that is no ID.
     pub fn signal(&self, said: Said<'_>, to: Option<PeerId>, frame: Frame) -> Result<(), Refusal> {
         self.wish(said, Wish::Signal(to, frame)).map(drop)
     }
 
-    /// Passes a frame on to all other members.
+    /// Relays a frame to all other members.
     pub fn broadcast(&self, said: Said<'_>, frame: Frame) -> Result<(), Refusal> {
         self.wish(said, Wish::Broadcast(frame)).map(drop)
     }
 
-    /// Decides for the room, as a host. Whether other servers are asked, as in the next two.
+    /// Applies a moderation command. Returns whether other servers have to agree first, as do `change_state` and
+    /// `sync`.
     pub fn moderate(&self, said: Said<'_>, act: Moderation) -> Result<bool, Refusal> {
         self.wish(said, Wish::Act("moderate", Act::Moderate { seat: self.seat, act }))
     }
@@ -111,8 +112,9 @@ impl Membership {
         self.wish(said, Wish::Act("state", Act::State { seat: self.seat, patch }))
     }
 
-    /// Asks the room whether this member may go on by another token, where a token is for one person. The decision comes when
-    /// the servers that share the room know its order; without one, the room has gone to another server.
+    /// Asks the room whether this member may continue with another token, if each token is for one person. The decision
+    /// arrives when the servers that share the room know its place in the order. If the channel closes without one, the
+    /// room has moved to another server.
     pub fn renew(&self, token: TokenId) -> Result<Decision, Refusal> {
         let (decided, decision) = oneshot::channel();
         let (name, seat) = (&self.room, self.seat);
@@ -135,7 +137,7 @@ impl Membership {
         self.wish(said, Wish::Act("sync", Act::Sync { seat: self.seat }))
     }
 
-    /// Only counts a message, which is nobody else's affair; whether it is to be answered.
+    /// Counts a message that does not concern the room. Returns whether it is to be answered: `false` for a duplicate.
     pub fn count(&self, number: Option<u64>) -> Result<bool, Refusal> {
         let Some(number) = number else { return Ok(true) };
         self.hub.with(&self.room, |held| match held {
@@ -150,7 +152,7 @@ impl Membership {
             return;
         }
         let (room, seat) = (&self.room, self.seat);
-        // `NotMember` where it was superseded or too slow: the hub has said so already.
+        // `NotMember` if it was superseded or too slow: the hub has handled that already.
         let _ = self.hub.with(room, |held| match held {
             Held::Own(own) => self.hub.apply(room, own, Input::Leave { seat, reason }),
             Held::Shared(shared) if shared.speaks(seat, &self.outbox) => {
@@ -160,16 +162,16 @@ impl Membership {
         });
     }
 
-    /// Has lost its socket, and leaves for that reason where it does not come back in time.
+    /// Reports that the socket is lost. The member leaves for this reason if it does not reconnect in time.
     pub fn lose(mut self, reason: LeaveReason) -> Absence {
         let outbox = self.be_lost(reason);
         Absence { hub: Arc::clone(&self.hub), room: self.room.clone(), seat: self.seat, outbox }
     }
 
-    /// Whether other servers are asked.
+    /// Carries out an action. Returns whether other servers have to agree first.
     fn wish(&self, said: Said<'_>, wish: Wish) -> Result<bool, Refusal> {
         let (hub, seat) = (&self.hub, self.seat);
-        // Under the lock under which another socket takes over: a message that counts is carried out.
+        // Another socket takes over under the same lock, so that every message that counts is carried out.
         let mut rooms = hub.lock(&self.room);
         let held = rooms.get_mut(&self.room).ok_or(Refusal::NotMember)?;
         match held {
@@ -203,7 +205,7 @@ impl Membership {
         }
     }
 
-    /// Refuses a signal to a member that this one has sent too much.
+    /// Refuses a signal to a member to which this one has sent too much.
     fn limit<H>(&self, wish: &Wish, room: &Room<H>) -> Result<(), Refusal> {
         let Wish::Signal(Some(to), frame) = wish else { return Ok(()) };
         if room.way_to(*to).is_none() {
@@ -231,7 +233,7 @@ impl Membership {
                 return result;
             }
         };
-        // A frame changes nothing; where all are here, there is nothing to wait for either.
+        // A frame changes nothing in the room. Only on links to other servers is there something to wait for.
         if !shared.share.is_alone() {
             hub.set_timer(name, shared);
         }
@@ -241,7 +243,7 @@ impl Membership {
         })
     }
 
-    /// Counts a message; whether it is new, and this socket the member's.
+    /// Counts a message. Returns whether it is new. Fails if this socket is no longer the member's.
     fn accept(&self, shared: &Shared, number: Option<u64>) -> Result<bool, Refusal> {
         if !shared.speaks(self.seat, &self.outbox) {
             return Err(Refusal::NotMember);
@@ -253,17 +255,19 @@ impl Membership {
         self.outbox.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
     }
 
-    /// Where what it misses waits; `None` where it is no member any more, or has not been one.
+    /// Marks the member as disconnected. Returns the outbox that collects its messages, or `None` if it is not a
+    /// member, or no longer one.
     fn be_lost(&mut self, reason: LeaveReason) -> Option<Arc<Outbox>> {
         if !std::mem::take(&mut self.present) {
             return None;
         }
         let (room, seat) = (&self.room, self.seat);
-        // `NotMember` where it was superseded or too slow: the hub has said so already.
+        // `NotMember` if it was superseded or too slow: the hub has handled that already.
         let lost = self.hub.with(room, |held| match held {
             Held::Own(own) => match own.way_from(seat) {
                 Ok(outbox) => {
-                    // The socket keeps its outbox for what is left to say to it; what it missed waits in another one.
+                    // The socket keeps its outbox for the messages left to send; what the member misses is collected in
+                    // another one.
                     let handle = Arc::new(outbox.detach());
                     self.hub.apply(room, own, Input::Lose { seat, reason, handle: Arc::clone(&handle) })?;
                     Ok(Some(handle))
@@ -290,10 +294,10 @@ impl Membership {
     }
 }
 
-/// Decision of a room, in the order that all its servers know.
+/// Decision of a room on a command, made at the same place in the order on all its servers.
 pub type Decision = oneshot::Receiver<Result<(), Refusal>>;
 
-/// A member without a socket.
+/// A disconnected member.
 #[derive(Debug)]
 pub struct Absence {
     hub: Arc<Hub>,
@@ -303,18 +307,18 @@ pub struct Absence {
 }
 
 impl Absence {
-    /// How long it lasts at most.
+    /// Returns the resume window.
     pub fn window(&self) -> Duration {
         self.hub.rules.resume_window
     }
 
-    /// Ends it at once, unless the member is back.
+    /// Removes the member at once, unless it has reconnected.
     pub fn end(self, reason: LeaveReason) {
         let (room, seat) = (&self.room, self.seat);
-        // `NotMember` where it is back, which is another seat, or is gone.
+        // `NotMember` if it has reconnected, with another session number, or has left.
         let _ = self.hub.with(room, |held| match held {
             Held::Own(own) => self.hub.apply(room, own, Input::Leave { seat, reason }),
-            // Where it is back, it is the same seat, by another way.
+            // A member that has reconnected has the same session number and another outbox.
             Held::Shared(shared) if self.outbox.as_ref().is_some_and(|outbox| shared.speaks(seat, outbox)) => {
                 self.hub.act(room, shared, Act::Leave { seat, reason }, None, None).map(drop)
             }
@@ -329,7 +333,7 @@ impl Drop for Membership {
     }
 }
 
-/// Counts a message of a member; whether it is new.
+/// Counts a message of a member. Returns whether it is new.
 fn accept(room: &Room<Arc<Outbox>>, seat: Seat, number: u64) -> Result<bool, Refusal> {
     room.way_from(seat)?.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
 }

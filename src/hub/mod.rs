@@ -1,13 +1,13 @@
-//! All rooms of this server: what happens to them happens under short locks, and what they ask for is carried out.
+//! All rooms of this server. Rooms change under short locks, and their effects are carried out there.
 //!
-//! - [`own`]: rooms of this server alone
-//! - [`shared`]: rooms that other servers may have, too: where there is an engine
-//! - [`entrance`]: who comes into such a room
-//! - [`goodbye`]: who says goodbye by another way than its socket
-//! - [`engine`]: the way to the engine
-//! - [`membership`]: what a member does
-//! - [`operators`]: what whoever runs the server sees and does
-//! - [`recorded`]: that a room is recorded
+//! - [`own`]: rooms that only this server has
+//! - [`shared`]: rooms that other servers may have, too, if there is a store
+//! - [`entrance`]: joins to such rooms
+//! - [`goodbye`]: leave requests that do not arrive over the member's socket
+//! - [`engine`]: connection to the store
+//! - [`membership`]: actions of members
+//! - [`operators`]: the operator's view of the rooms, and actions on them
+//! - [`recorded`]: indicator that a room is recorded
 
 mod engine;
 mod entrance;
@@ -49,26 +49,26 @@ use crate::webhooks::Webhooks;
 use engine::Engine;
 use shared::Shared;
 
-/// Locks that rooms are spread over; many more than cores, so that two rooms seldom meet.
+/// Locks over which the rooms are spread: many more than cores, so that two rooms seldom contend.
 const SHARDS: usize = 64;
-/// Milliseconds after which a client is asked to come back (R32).
+/// Delay in milliseconds before a client reconnects (R32).
 const RECONNECT_MS: std::ops::RangeInclusive<u32> = 500..=5_000;
 
-/// The most members of a room for trying the way to the server: no meeting takes place there unseen (R109).
+/// Capacity of a trial room, for trying the way to the server: too small for an unnoticed meeting (R109).
 const TRIAL_MEMBERS: usize = 2;
 
 type Rooms = HashMap<RoomName, Held>;
 
-/// A room as this server has it.
+/// A room on this server.
 #[derive(Debug)]
 enum Held {
-    /// No other server can have it.
+    /// Room that no other server can have.
     Own(Box<Room<Arc<Outbox>>>),
-    /// Others may.
+    /// Room that other servers may have, too.
     Shared(Box<Shared>),
 }
 
-/// The rooms of one server.
+/// All rooms of one server.
 #[derive(Debug)]
 pub struct Hub {
     shards: [Mutex<Rooms>; SHARDS],
@@ -81,39 +81,39 @@ pub struct Hub {
     greeter: Greeter,
     metrics: Arc<Metrics>,
     webhooks: Arc<Webhooks>,
-    /// Where there are other servers.
+    /// Store that connects several servers, if there is one.
     engine: Option<Arc<Engine>>,
-    /// A room holds nobody's session any more, while the server drains.
+    /// Notified while the server drains, when a room holds no sessions any more.
     settled: Notify,
     /// See [`Hub::take_departed`].
     departed: Mutex<Vec<(RoomName, PeerId, HostPresence)>>,
 }
 
-/// What holds for all rooms.
+/// Limits and settings of all rooms.
 #[derive(Clone, Copy, Debug)]
 pub struct HubRules {
-    /// The most members of a room.
+    /// Maximum number of members in a room.
     pub room_members: usize,
-    /// How long a room keeps the place of a member whose socket is lost (R52).
+    /// Resume window: how long a room keeps the place of a disconnected member (R52).
     pub resume_window: Duration,
-    /// How long a room is kept after its last member has left (R111).
+    /// Grace period: how long a room is kept after its last member has left (R111).
     pub empty_room_grace: Duration,
-    /// The most rooms.
+    /// Maximum number of rooms.
     pub rooms: usize,
-    /// The most members of all rooms.
+    /// Maximum number of members in all rooms.
     pub members: usize,
-    /// The most people from one address in a room and its lobby (R99).
+    /// Maximum number of people from one address in a room and its lobby (R99).
     pub members_per_address: usize,
     /// Rate at which a member may send. Each receiver of its signals has a share of it (R102).
     pub rate: Rate,
-    /// Whether rooms make hosts of their members (R36), rather than leave that to tokens.
+    /// Set if rooms make hosts of their members (R36), instead of leaving that to tokens.
     pub makes_hosts: bool,
     /// Set if hosts may record to the server.
     pub records: bool,
 }
 
 impl HubRules {
-    /// Open rooms of up to so many that end with their last member, without a limit of the server's own.
+    /// Creates rules without server limits, for open rooms of up to `room_members` members that end with the last one.
     pub fn open(room_members: usize) -> Self {
         let resume_window = Duration::from_secs(20);
         let rate = Rate { messages: 0, bytes: 0, burst: Duration::ZERO, patience: Duration::ZERO };
@@ -132,19 +132,19 @@ impl HubRules {
 }
 
 impl Hub {
-    /// A hub without rooms, of which nobody is told.
+    /// Creates a hub without rooms that sends no webhooks.
     pub fn new(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>) -> Arc<Self> {
         let webhooks = Arc::new(Webhooks::new(None, Arc::clone(&metrics)));
         Self::telling(rules, greeter, metrics, webhooks)
     }
 
-    /// A hub without rooms, that tells what happens in them.
+    /// Creates a hub without rooms that reports their events by webhooks.
     pub fn telling(rules: HubRules, greeter: Greeter, metrics: Arc<Metrics>, webhooks: Arc<Webhooks>) -> Arc<Self> {
         Self::sharing(rules, greeter, metrics, webhooks, None)
     }
 
-    /// The same, whose rooms may be on other servers, too, where there is an engine: then [`Hub::follow`] is to be
-    /// polled.
+    /// Creates a hub like [`Hub::telling`] whose rooms may be on other servers, too, if there is a store. In that case
+    /// [`Hub::follow`] has to be polled.
     pub fn sharing(
         rules: HubRules,
         greeter: Greeter,
@@ -158,7 +158,8 @@ impl Hub {
             rules,
             dismissed: Dismissed::default(),
             draining: AtomicBool::new(false),
-            // Not from 0: a secret of an earlier server, or of another one, must not fit a stay of this one.
+            // Starts at a random number: a secret of an earlier server, or another one, must not match a session of
+            // this one.
             sessions: AtomicU64::new(fastrand::u64(..)),
             started: Instant::now(),
             greeter,
@@ -170,8 +171,8 @@ impl Hub {
         })
     }
 
-    /// Lets somebody in, or lets them wait where a host has to admit them. Where other servers may have the room, the
-    /// answer may have to wait for them.
+    /// Submits a join. The peer becomes a member, or waits in the lobby where a host has to admit it. If other servers
+    /// may have the room, the answer may have to wait for them.
     pub fn join(self: &Arc<Self>, name: &RoomName, newcomer: Newcomer) -> Result<Entrance, JoinError> {
         let mut rooms = self.lock(name);
         // Read under the lock: `drain` sets it before it visits this shard.
@@ -183,7 +184,7 @@ impl Hub {
         }
         let before = rooms.get(name);
         let made = before.is_none();
-        // Who is lost, or comes on another socket, has its place.
+        // A member that is disconnected, or joins over another socket, has its place already.
         if before.is_none_or(|held| !held.has(newcomer.id)) && self.is_full(made) {
             return Err(JoinError::Full);
         }
@@ -213,7 +214,7 @@ impl Hub {
         }
     }
 
-    /// A room with nobody in it.
+    /// Creates an empty room.
     fn begin(&self, name: &RoomName) -> Held {
         let HubRules { room_members, resume_window: window, empty_room_grace, makes_hosts, .. } = self.rules;
         let (capacity, grace) = if name.is_trial() {
@@ -233,32 +234,33 @@ impl Hub {
         }
     }
 
-    /// Whether there is no place for one more. Counted without a lock over all: a few may slip in at the same time.
+    /// Returns whether a limit of the server is reached. There is no lock over all rooms, so that concurrent joins may
+    /// exceed it by a few.
     fn is_full(&self, with_room: bool) -> bool {
         let at_limit = |count: &Gauge, limit: usize| usize::try_from(count.get()).is_ok_and(|count| count >= limit);
         at_limit(&self.metrics.members, self.rules.members)
             || (with_room && at_limit(&self.metrics.rooms, self.rules.rooms))
     }
 
-    /// Returns whether a room has no place for one more person from the newcomer's address. Hosts have one (R98).
+    /// Returns whether the room has reached its limit of people from the newcomer's address. Hosts are exempt (R98).
     fn is_address_full(&self, held: &Held, newcomer: &Newcomer) -> bool {
         newcomer.limited_by_address
             && newcomer.grant.role != Some(Role::Host)
             && newcomer.outbox.address().is_some_and(|from| held.count_from(from) >= self.rules.members_per_address)
     }
 
-    /// Gives every member fresh credentials for TURN servers (R73).
+    /// Sends fresh TURN credentials to every member (R73).
     pub async fn renew_ice(self: &Arc<Self>) {
         for shard in &self.shards {
-            // Out of the lock before anything is computed.
+            // Collected first, so that nothing is computed under the lock.
             let members: Vec<(RoomName, PeerId, Client)> = lock(shard)
                 .iter()
                 .flat_map(|(name, held)| held.clients_here().into_iter().map(|(id, client)| (name.clone(), id, client)))
                 .collect();
             for (room, to, client) in members {
                 let frame = self.greeter.ice_servers(client);
-                // Through the room, which knows where what is for it goes now, with a socket or without. Who has left or
-                // was removed meanwhile gets none.
+                // Through the room, which knows the member's current outbox, connected or not. Members that have left
+                // meanwhile get none.
                 let _ = self.with(&room, |held| match held {
                     Held::Own(own) => self.apply(&room, own, Input::Tell { to, frame }),
                     Held::Shared(shared) => {
@@ -271,19 +273,19 @@ impl Hub {
         }
     }
 
-    /// How often that is to be done; `None` where there are no credentials that end.
+    /// Returns the interval of [`Hub::renew_ice`], or `None` if no credentials expire.
     pub fn renew_ice_every(&self) -> Option<Duration> {
         self.greeter.renew_every()
     }
 
-    /// The most members of a room.
+    /// Returns the maximum number of members in a room.
     pub fn room_members(&self) -> usize {
         self.rules.room_members
     }
 
-    /// Tells everyone that the server goes away, closes their connections and lets nobody in
-    /// any more (R32). Who is lost leaves at once, as nobody can come back; but where there are other servers, all come
-    /// back there, and sessions stay until they are fetched (see [`Hub::settled`]).
+    /// Announces the shutdown to everyone, closes all connections and rejects further joins (R32). Without a store,
+    /// disconnected members leave at once, because nobody can reconnect. With other servers, everyone reconnects there,
+    /// and sessions are kept until they are fetched (see [`Hub::settled`]).
     pub fn drain(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Relaxed);
         for shard in &self.shards {
@@ -293,7 +295,7 @@ impl Hub {
                 match rooms.get_mut(&name) {
                     Some(Held::Own(room)) => {
                         room.handles().for_each(|outbox| go_away(outbox));
-                        // Refused by no room.
+                        // No room refuses this.
                         let _ = self.apply(&name, room, Input::GiveUp);
                     }
                     Some(Held::Shared(shared)) => self.send_on(&name, shared),
@@ -304,8 +306,8 @@ impl Hub {
         }
     }
 
-    /// Waits until no session would be lost with this server, and the engine knows that it is in no room any more, after
-    /// [`Hub::drain`]: whom others wait for they would wait for in vain.
+    /// Waits, after [`Hub::drain`], until no session would be lost with this server and the store knows that it has
+    /// left all rooms. Otherwise other servers would wait for it in vain.
     pub async fn settled(&self) {
         loop {
             let settled = self.settled.notified();
@@ -325,7 +327,7 @@ impl Hub {
         lock(&self.shards[shard])
     }
 
-    /// Does something with a room, under its lock; `NotMember` where there is none.
+    /// Runs a function on a room under its lock. Returns `NotMember` if there is no such room.
     fn with<R>(
         self: &Arc<Self>,
         room: &RoomName,
@@ -341,7 +343,7 @@ impl Hub {
         result
     }
 
-    /// Does something with a shared room, if it is there.
+    /// Runs a function on a shared room under its lock, if there is one.
     fn with_shared(self: &Arc<Self>, room: &RoomName, does: impl FnOnce(&mut Shared)) {
         let mut rooms = self.lock(room);
         let Some(Held::Shared(shared)) = rooms.get_mut(room) else { return };
@@ -349,7 +351,7 @@ impl Hub {
         self.clear(&mut rooms, room);
     }
 
-    /// Forgets a room that is at its end.
+    /// Removes a room that is over.
     fn clear(self: &Arc<Self>, rooms: &mut Rooms, name: &RoomName) {
         let is_over = rooms.get(name).is_some_and(|held| match held {
             Held::Own(room) => room.is_over(),
@@ -383,7 +385,7 @@ impl Held {
         }
     }
 
-    /// Returns how many people have joined from this address at this server, or wait to.
+    /// Returns how many people from this address have joined on this server, or wait to.
     fn count_from(&self, address: IpAddr) -> usize {
         let is_from = |outbox: &&Arc<Outbox>| outbox.address() == Some(address);
         match self {
@@ -395,7 +397,7 @@ impl Held {
         }
     }
 
-    /// Those whose session is on this server.
+    /// Returns the members whose session is on this server.
     fn clients_here(&self) -> Vec<(PeerId, Client)> {
         match self {
             Self::Own(room) => {
@@ -415,10 +417,11 @@ fn lock(shard: &Mutex<Rooms>) -> MutexGuard<'_, Rooms> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says goodbye with a hint that differs from connection to connection (R32).
+/// Announces the shutdown, with a reconnect delay that differs from connection to connection (R32), and closes the
+/// connection.
 pub fn go_away(outbox: &Outbox) {
     let reconnect_ms = fastrand::u32(RECONNECT_MS);
-    // Where there is no room for the hint, the close code alone has to do.
+    // If the queue has no space for this message, the close code alone has to do.
     let frame = ServerMessage::GoAway { reason: "shutdown", reconnect_ms }.to_frame();
     let _ = outbox.add(Outgoing::plain(frame));
     outbox.close(CloseCode::GoingAway);

@@ -1,4 +1,4 @@
-//! What whoever runs the server sees of rooms, and does to them.
+//! The operator's view of the rooms, and actions on them.
 
 use std::sync::Arc;
 
@@ -11,57 +11,57 @@ use crate::core::{Act, Input, Refusal, Room};
 use crate::outbox::Outbox;
 use crate::protocol::{Peer, PeerId, RoomName, Settings, Waiting, has_sign};
 
-/// What anybody may know of a room (R35).
+/// Public information about a room (R35).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Occupancy {
-    /// How many are in it.
+    /// Number of members.
     pub members: usize,
-    /// What it is set to.
+    /// Settings of the room.
     pub settings: Settings,
-    /// Whether a host records it to the server.
+    /// Set if a host records the room to the server.
     pub recorded: bool,
 }
 
-/// A room in a list.
+/// Summary of a room in a list.
 #[derive(Debug, Serialize)]
 pub struct RoomSummary {
-    /// Its name.
+    /// Name of the room.
     pub room: String,
-    /// How many are in it.
+    /// Number of members.
     pub members: usize,
-    /// How many wait before it.
+    /// Number of participants in the lobby.
     pub waiting: usize,
-    /// What it is set to.
+    /// Settings of the room.
     pub settings: Settings,
 }
 
-/// A room, and who is there.
+/// A room and its participants.
 #[derive(Debug, Serialize)]
 pub struct RoomDetail {
-    /// Its name.
+    /// Name of the room.
     pub room: String,
-    /// The roster's version.
+    /// Version of the roster.
     pub version: u64,
-    /// What it is set to.
+    /// Settings of the room.
     pub settings: Settings,
-    /// In the order in which they joined.
+    /// Members, in order of joining.
     pub members: Vec<Placed>,
-    /// In the order in which they came.
+    /// Lobby, in order of arrival.
     pub waiting: Vec<Waiting>,
 }
 
-/// A member, and where it is.
+/// A member and its location.
 #[derive(Debug, Serialize)]
 pub struct Placed {
-    /// As the others see it.
+    /// Roster entry of the member.
     #[serde(flatten)]
     pub peer: Peer,
-    /// The server that has its session, where there may be several; `None` too where that server is gone.
+    /// Server that has its session, if there may be several; also `None` if that server is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 }
 
-/// What is to be seen of a room, whoever has it.
+/// View of a room, whether other servers may have it or not.
 struct View<'a> {
     version: u64,
     settings: Settings,
@@ -70,7 +70,7 @@ struct View<'a> {
 }
 
 impl Held {
-    /// `None` where the room is over.
+    /// Returns a view of the room, or `None` if it is over.
     fn view(&self) -> Option<View<'_>> {
         fn of<H>(room: &Room<H>, home: impl Fn(&H) -> Option<ServerId>) -> Option<View<'_>> {
             (!room.is_over()).then(|| View {
@@ -88,12 +88,12 @@ impl Held {
 }
 
 impl Hub {
-    /// Where there is an engine between servers: who this one is, and whether the engine can be reached.
+    /// Returns the ID of this server and whether the store can be reached, or `None` without a store.
     pub fn among(&self) -> Option<(ServerId, bool)> {
         self.engine.as_ref().map(|engine| (engine.server(), engine.is_connected()))
     }
 
-    /// How full the outboxes of everybody are, lost or not.
+    /// Returns the fill levels of all outboxes, also of disconnected members.
     pub fn loads(&self) -> Vec<Load> {
         let load = |outbox: &Arc<Outbox>| outbox.load();
         let of_room = |held: &Held| match held {
@@ -103,7 +103,7 @@ impl Hub {
         self.shards.iter().flat_map(|shard| lock(shard).values().flat_map(of_room).collect::<Vec<_>>()).collect()
     }
 
-    /// How many are in a room, what it is set to, and whether it is recorded here; `None` where there is no such room.
+    /// Returns public information about a room, or `None` if there is no such room.
     pub fn occupancy(&self, room: &RoomName) -> Option<Occupancy> {
         let rooms = self.lock(room);
         let View { settings, members, .. } = rooms.get(room)?.view()?;
@@ -111,8 +111,8 @@ impl Hub {
         Some(Occupancy { members: members.len(), settings, recorded })
     }
 
-    /// Rooms by name, those behind `after`, `limit` at most, of those with `search` in their names, whatever its case; of
-    /// how many in all, and whether there are more behind.
+    /// Returns the rooms whose name contains `search`, ignoring case: those after `after`, in order of their names and
+    /// up to `limit`. Also returns the number of all such rooms, and whether more follow.
     pub fn rooms(&self, search: &str, after: Option<&str>, limit: usize) -> (Vec<RoomSummary>, usize, bool) {
         let (mut total, mut found) = (0, Vec::new());
         let search = search.to_lowercase();
@@ -137,7 +137,7 @@ impl Hub {
         (found, total, more)
     }
 
-    /// A room and who is in it; `None` where there is no such room.
+    /// Returns a room and its participants, or `None` if there is no such room.
     pub fn look(&self, name: &RoomName) -> Option<RoomDetail> {
         let rooms = self.lock(name);
         let View { version, settings, members, waiting } = rooms.get(name)?.view()?;
@@ -153,8 +153,8 @@ impl Hub {
         })
     }
 
-    /// Sends somebody away; `NotMember` where there is no such room. Where others have the room, they have to agree
-    /// first, and it is done a moment later.
+    /// Removes a member or rejects a waiting participant; `NotMember` if there is no such room. If other servers have
+    /// the room, they have to agree first, and the removal follows a moment later.
     pub fn evict(self: &Arc<Self>, room: &RoomName, id: PeerId) -> Result<(), Refusal> {
         self.with(room, |held| match held {
             Held::Own(own) => self.apply(room, own, Input::Evict { id }),
@@ -169,7 +169,8 @@ impl Hub {
         })
     }
 
-    /// Sends everybody in a room away; `NotMember` where there is no such room. The same holds where others have it.
+    /// Ends the meeting in a room; `NotMember` if there is no such room. If other servers have it, that follows a
+    /// moment later.
     pub fn close_room(self: &Arc<Self>, room: &RoomName) -> Result<(), Refusal> {
         self.with(room, |held| match held {
             Held::Own(own) => self.apply(room, own, Input::End),

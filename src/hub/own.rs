@@ -1,4 +1,4 @@
-//! Rooms of this server alone: each input is decided at once.
+//! Rooms that only this server has: each input is decided at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, Frame, LeaveReason, NotResumed, RoomName, ServerMessage};
 
 impl Hub {
-    /// Lets somebody into a room, or goes on with its session.
+    /// Joins a peer to a room, or resumes its session.
     pub(super) fn enter(
         self: &Arc<Self>,
         name: &RoomName,
@@ -42,7 +42,7 @@ impl Hub {
         self.apply(name, room, input).map_err(JoinError::from)
     }
 
-    /// Applies one input.
+    /// Applies one input and carries out its effects.
     pub(super) fn apply(
         self: &Arc<Self>,
         name: &RoomName,
@@ -55,7 +55,7 @@ impl Hub {
         let result = room.handle(now, input, &mut |effect| {
             match &effect {
                 Effect::Departed { peer, reason: Some(LeaveReason::Superseded) } => superseded = Some(peer.id),
-                // It has been in the room all the time.
+                // The peer was in the room all the time.
                 Effect::Welcome { own, .. } if superseded == Some(own.id) => {}
                 Effect::Welcome { own, .. } => {
                     if std::mem::take(&mut opens) {
@@ -115,8 +115,8 @@ impl Hub {
         }
     }
 
-    /// Ends a session that is full. Its member stays, lost, and may come back (R18, R52): otherwise whoever fills the queue
-    /// of a host could take its place.
+    /// Closes the connection of a session whose queue is full. Its member becomes disconnected and may reconnect (R18,
+    /// R52): otherwise a client that fills the queue of a host could take its place.
     fn overrun(&self, to: &Outbox) {
         if to.close(CloseCode::SlowConsumer) {
             self.metrics.slow_consumers.inc();
@@ -124,13 +124,13 @@ impl Hub {
     }
 
     fn wake(self: &Arc<Self>, room: RoomName, at: Duration) {
-        // A member may be dropped with the runtime: then nothing comes any more.
+        // A member may be dropped with the runtime: then there is no timer any more.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (hub, at) = (Arc::downgrade(self), self.started + at);
         runtime.spawn(async move {
             tokio::time::sleep_until(at).await;
             if let Some(hub) = hub.upgrade() {
-                // The room may be gone by now; another of its name ignores the tick.
+                // The room may be gone by then; another one of its name ignores the tick.
                 let _ = hub.with(&room, |held| match held {
                     Held::Own(own) => hub.apply(&room, own, Input::Tick),
                     Held::Shared(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! That a host records a room to the server, as everybody in it is told: its state says so (R87).
+//! Publishes that the room is being recorded, through the recording host's member state (R87).
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::{Held, Hub, lock};
 use crate::core::{Act, FolderId, Input, Refusal, Room, Seat};
 use crate::protocol::{LeaveReason, Peer, PeerId, Role, RoomName, StatePatch};
 
-/// Between two attempts to come into a room.
+/// Delay between two attempts to attach to a room.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// One member, as far as this goes.
+/// Session and role of a member.
 struct Seen {
     seat: Seat,
     role: Role,
@@ -31,12 +31,12 @@ fn seen<H>(room: &Room<H>, id: PeerId) -> Option<Seen> {
 pub enum HostPresence {
     /// It is in the room as a host.
     Host,
-    /// It is in the room, or has just left it, and no host. In a room that began again after a restart of the server, it may
-    /// have been one before.
+    /// It is in the room, or has just left it, and is no host. In a room that was created again after a restart of the
+    /// server, it may have been one before.
     Demoted,
     /// A host or an operator has removed it or ended the meeting, or its token has ended.
     Removed,
-    /// It is not in the room, or the room is not here.
+    /// It is not in the room, or this server does not have the room.
     Absent,
 }
 
@@ -56,19 +56,19 @@ impl Held {
     }
 }
 
-/// Why a host does not record.
+/// Why a member may not record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotRecorded {
-    /// It is no host, or not in the room in that stay.
+    /// It is no host, or not in the room with that session.
     NoHost,
-    /// Other servers have the room, and do not answer.
+    /// Other servers have the room and do not answer.
     Unheard,
 }
 
 type Answer = oneshot::Receiver<Result<(), NotRecorded>>;
 
 impl Shared {
-    /// What the answer to an act means by which a host says that it records.
+    /// Interprets the answer to a host's command to record.
     pub(super) fn recorded(&self, seat: Seat, told: Result<&(), &Refusal>) -> Result<(), NotRecorded> {
         self.room().map_or(Err(NotRecorded::NoHost), |room| recorded(room, seat, told))
     }
@@ -83,8 +83,8 @@ fn recorded<H>(room: &Room<H>, seat: Seat, told: Result<&(), &Refusal>) -> Resul
 }
 
 impl Hub {
-    /// That whoever has this seat is in the room, in that very stay, as a host. Where this server does not have the room, and others
-    /// may, it comes into the room for as long as it takes to know, and not longer than `until`.
+    /// Checks that this session is in the room as a host. If this server does not have the room and others may, it
+    /// attaches to the room until that is known, but not longer than until `until`.
     pub async fn check_host(self: &Arc<Self>, room: &RoomName, seat: Seat, until: Instant) -> Result<(), NotRecorded> {
         let Seat { id, session: stay } = seat;
         let known = match self.lock(room).get(room) {
@@ -101,8 +101,8 @@ impl Hub {
         }
     }
 
-    /// Tells the room that the host of that stay records it to the server; the same holds where this server does not have
-    /// the room.
+    /// Sets the indicator that the host with this session records to the server. Attaches to the room like
+    /// [`Hub::check_host`].
     pub async fn record(
         self: &Arc<Self>,
         room: &RoomName,
@@ -112,13 +112,13 @@ impl Hub {
     ) -> Result<(), NotRecorded> {
         let said = self.say(room, seat, Some((folder, true)), until).await;
         if said == Err(NotRecorded::Unheard) {
-            // It may be heard yet, and is not true then.
+            // The command may still be carried out, and would be wrong then.
             let _ = self.say_once(room, seat, Some((folder, false)));
         }
         said
     }
 
-    /// Sets or removes the sign of a host, or changes nothing (`None`), and waits until everybody hears of it.
+    /// Sets or clears the indicator of a host, or changes nothing (`None`), and waits until the other servers know.
     async fn say(
         self: &Arc<Self>,
         room: &RoomName,
@@ -131,7 +131,7 @@ impl Hub {
                 if let Ok(told) = self.say_once(room, seat, on)?.await {
                     return told;
                 }
-                // This server was about to leave the room: it comes into it anew.
+                // This server was about to detach from the room: attach again.
                 tokio::time::sleep(AGAIN).await;
             }
         };
@@ -148,11 +148,11 @@ impl Hub {
         self.reach(&mut rooms, name);
         let (said, answer) = oneshot::channel();
         let taken = match rooms.get_mut(name) {
-            // Others may have the room, and cannot be asked now.
+            // Other servers may have the room and cannot be asked now.
             None if self.engine.is_some() => Err(NotRecorded::Unheard),
             None => Err(NotRecorded::NoHost),
             Some(Held::Own(own)) => {
-                // Its sessions are numbered otherwise.
+                // In such a room the number differs from the session ID.
                 let seat = own.seat_of(seat.id).unwrap_or(seat);
                 let told = on.map_or(Ok(()), |(folder, on)| self.apply(name, own, Input::Record { seat, folder, on }));
                 let _ = said.send(recorded(own, seat, told.as_ref()));
@@ -173,7 +173,7 @@ impl Hub {
         taken.map(|()| answer)
     }
 
-    /// Returns whether a peer is in the room, and as a host.
+    /// Returns whether a peer is in the room and a host.
     pub fn host_presence(&self, room: &RoomName, id: PeerId) -> HostPresence {
         match self.lock(room).get(room).and_then(|held| held.seen(id)) {
             Some(Seen { role: Role::Host, .. }) => HostPresence::Host,
@@ -182,7 +182,7 @@ impl Hub {
         }
     }
 
-    /// Returns the members that are shown as recording to this folder, in the rooms that are here.
+    /// Returns the members shown as recording to this folder, in the rooms on this server.
     pub fn shown_as_recording(&self, folder: FolderId) -> Vec<(RoomName, PeerId)> {
         let mut shown = Vec::new();
         for shard in &self.shards {
@@ -193,12 +193,13 @@ impl Hub {
         shown
     }
 
-    /// Takes the members that have left a room since the last call and may not go on with a recording.
+    /// Returns the members that have left a room since the last call and may not continue their recording.
     pub fn take_departed(&self) -> Vec<(RoomName, PeerId, HostPresence)> {
         std::mem::take(&mut *self.departed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes how somebody has left. A host that left by itself, or lost its connection, may send what it has recorded before.
+    /// Records how a member has left. A host that left by itself, or lost its connection, may still send what it has
+    /// recorded before.
     pub(super) fn note_departure(&self, room: &RoomName, peer: &Peer, reason: Option<LeaveReason>) {
         let presence = match reason {
             None | Some(LeaveReason::Removed | LeaveReason::Unauthorized) => HostPresence::Removed,
@@ -212,8 +213,8 @@ impl Hub {
         }
     }
 
-    /// Tells the room that this member records it to this folder, or does no more. Nothing happens where it is known, or
-    /// the room is not here: a server that has it looks for what goes on, and tells it.
+    /// Sets or clears the indicator that this member records to this folder. Does nothing if the room has it so
+    /// already, or is not on this server: a server that has the room looks for ongoing recordings itself.
     pub fn tell_recorded(
         self: &Arc<Self>,
         room: &RoomName,

@@ -1,4 +1,4 @@
-//! Rooms that other servers may have, too: gives a [`Share`] what happens, and carries out what it emits, under the
+//! Rooms that other servers may have, too: passes what happens to a [`Share`], and carries out what it emits, under the
 //! room's lock.
 
 use std::collections::BTreeMap;
@@ -26,43 +26,43 @@ use crate::protocol::{CloseCode, Frame, LeaveReason, NotResumed, PeerId, RoomNam
 
 pub(super) type Part = Share<Arc<Outbox>, Context>;
 
-/// Whom the answer to an act is for.
+/// Receiver of the answer to a command.
 #[derive(Debug)]
 pub(super) enum Context {
-    /// Who comes in, or comes back.
+    /// Session that joins or resumes.
     Entry(Seat),
-    /// Who has said something: a message of this type, with this `ref`.
+    /// Member that sent a message of this type with this `ref`.
     Said(Seat, &'static str, Option<Box<RawValue>>),
-    /// Who wants to go on by another token.
+    /// Member that renews its token.
     Renewed(oneshot::Sender<Result<(), Refusal>>),
-    /// Who has said goodbye here and is elsewhere.
+    /// Leave request that arrived here, perhaps for a member on another server.
     Goodbye(oneshot::Sender<bool>),
-    /// Who records to this server, and is perhaps elsewhere.
+    /// Member that records to this server, perhaps connected to another one.
     Recorded(Seat, oneshot::Sender<Result<(), NotRecorded>>),
 }
 
-/// This server's part in a room, and what the hub needs beside it.
+/// This server's part in a room, and the hub's data on it.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) share: Part,
     pub(super) engine: Arc<Engine>,
-    /// Who has come to the door and has no answer.
+    /// Joins without an answer.
     pub(super) entrants: BTreeMap<Seat, Entrant>,
-    /// The timer that runs, and for when.
+    /// Running timer and its time.
     wake: Option<(Duration, AbortHandle)>,
-    /// What the members here were told (R77).
+    /// Last state that was announced to the members here (R77).
     degraded: bool,
-    /// How many members are in the metrics.
+    /// Members of this room that the metrics count.
     counted: usize,
-    /// For what all may send together (R79).
+    /// Members on other servers, for the rate of the whole room (R79).
     pub(super) elsewhere: Elsewhere,
 }
 
-/// What cannot be done while a share speaks.
+/// Work that has to wait until the share returns.
 #[derive(Default)]
 struct After {
     todo: Vec<Todo>,
-    /// Whose session has come and does not go on.
+    /// Sessions that have arrived and cannot be resumed.
     spurned: Vec<(Seat, NotResumed)>,
 }
 
@@ -92,35 +92,36 @@ impl Shared {
         self.share.post()
     }
 
-    /// The other servers.
+    /// Returns the other servers in the room.
     pub(super) fn servers(&self) -> impl Iterator<Item = ServerId> {
         self.share.servers()
     }
 
-    /// The room, where this server knows it.
+    /// Returns the room, if this server knows it.
     pub(super) fn room(&self) -> Option<&Room<crate::cluster::Way>> {
         self.share.replica().map(|replica| replica.room())
     }
 
-    /// Returns how many of those who have no answer yet come from this address.
+    /// Returns the number of joins without an answer from this address.
     pub(super) fn entrants_from(&self, address: IpAddr) -> usize {
         let pending = self.entrants.iter().filter(|(seat, _)| self.share.local(**seat).is_none());
         pending.filter(|(_, entrant)| entrant.outbox().address() == Some(address)).count()
     }
 
-    /// Whether that session is in the room, and not before its door.
+    /// Returns whether this session is in the room, and not in its lobby.
     pub(super) fn is_member(&self, seat: Seat) -> bool {
         self.room().is_some_and(|room| room.seat_of(seat.id) == Some(seat))
     }
 
-    /// Whether what comes by this way is said in the name of that seat: a seat outlives its sockets.
+    /// Returns whether this outbox is the session's present one. A session outlives its sockets, and an old socket must
+    /// not act for it.
     pub(super) fn speaks(&self, seat: Seat, outbox: &Arc<Outbox>) -> bool {
         self.share.local(seat).is_some_and(|present| Arc::ptr_eq(present, outbox))
     }
 }
 
 impl Hub {
-    /// Lets something happen to a share, and does all that follows at once.
+    /// Passes an event to a share and carries out all that follows at once.
     pub(super) fn drive<R>(
         self: &Arc<Self>,
         name: &RoomName,
@@ -139,7 +140,7 @@ impl Hub {
         result
     }
 
-    /// The same for an act of this server's. Whether other servers are asked.
+    /// Like [`Hub::drive`], for a command of this server. Returns whether other servers have to agree first.
     pub(super) fn act(
         self: &Arc<Self>,
         name: &RoomName,
@@ -152,7 +153,7 @@ impl Hub {
         taken.map_err(|Busy| Refusal::Busy)
     }
 
-    /// Carries out what a share says, as far as that can be done while it speaks.
+    /// Carries out an output of a share, or defers it if it needs the share again.
     fn heed(
         &self,
         name: &RoomName,
@@ -162,12 +163,12 @@ impl Hub {
     ) {
         match output {
             Output::Effect(Effect::Send { seat, to, frame }) => {
-                // For a session that does not go on.
+                // Belongs to a session that is not resumed.
                 if after.spurned.iter().any(|(spurned, _)| *spurned == seat) {
                     return;
                 }
                 self.put(to, frame);
-                // Whoever waits to be admitted is told so.
+                // A join is also answered by `waiting`, its first message in the lobby.
                 if !entrants.is_empty() && entrants.get(&seat).is_some_and(|entrant| !entrant.moves) {
                     Entrant::admit(entrants, seat, false);
                 }
@@ -201,12 +202,12 @@ impl Hub {
             Output::Ship { seat, to, handle } => after.todo.push(Todo::Ship(seat, to, handle)),
             Output::Afresh { seat, .. } => after.todo.push(Todo::Afresh(seat)),
             Output::Degraded(active) => after.todo.push(Todo::Degraded(active)),
-            // Seen by `is_over`; the engine is asked by `drive`; departures and times do not come.
+            // `is_over` reports the end, `drive` sends requests and messages, and no departures or timers are emitted.
             Output::Over | Output::Ask(_) | Output::Tell(..) | Output::Effect(_) => {}
         }
     }
 
-    /// What had to wait until the share was through.
+    /// Carries out what was deferred until the share returned.
     fn catch_up(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, mut after: After) {
         let mut todo = std::mem::take(&mut after.todo).into_iter();
         while let Some(next) = todo.next() {
@@ -214,14 +215,14 @@ impl Hub {
                 Todo::Answer(Context::Entry(seat), Ok(())) => Entrant::admit_newcomer(&mut shared.entrants, seat),
                 Todo::Answer(Context::Entry(seat), Err(refusal)) => self.turned_away(name, shared, seat, refusal),
                 Todo::Answer(Context::Said(..), Ok(())) => {}
-                // Whoever has hung up meanwhile does not mind.
+                // Fails if the member has disconnected meanwhile.
                 Todo::Answer(Context::Renewed(decided), decision) => drop(decided.send(decision)),
                 Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
                 Todo::Answer(Context::Recorded(seat, said), told) => {
                     let _ = said.send(shared.recorded(seat, told.as_ref()));
                 }
                 Todo::Answer(Context::Said(seat, re, reference), Err(refusal)) => {
-                    // Its session may be leaving for another server, in this very moment.
+                    // The session may be leaving for another server at this very moment.
                     let ships = todo.as_slice().iter().find_map(|todo| match todo {
                         Todo::Ship(other, _, handle) if *other == seat => Some(handle),
                         _ => None,
@@ -236,7 +237,8 @@ impl Hub {
                     let mut session = handle.release();
                     handle.close(CloseCode::Superseded);
                     if shared.degraded {
-                        // It is over for who goes, and nobody will say so there. (A full session does not go on.)
+                        // The outage ends for this member, and the other server will not announce that. (A full session
+                        // is not resumed.)
                         let _ = session.push(ServerMessage::Degraded { active: false }.to_frame());
                     }
                     let session = session.ship();
@@ -247,7 +249,7 @@ impl Hub {
                     shared.degraded = active;
                     let frame = ServerMessage::Degraded { active }.to_frame();
                     for (seat, to, _) in shared.share.locals() {
-                        // Whose session is on its way was told by the server that it was at.
+                        // A session that is still to arrive was told by its previous server.
                         if shared.is_member(seat) && !shared.entrants.contains_key(&seat) {
                             self.put(to, frame.clone());
                         }
@@ -256,7 +258,7 @@ impl Hub {
             }
         }
         for (seat, why) in std::mem::take(&mut after.spurned) {
-            // What still comes for that session is for nobody.
+            // Further messages for the rejected session are discarded.
             if let Some(successor) = shared.share.local(seat).map(|to| to.successor()) {
                 shared.share.divert(seat, Arc::new(successor));
             }
@@ -264,7 +266,8 @@ impl Hub {
         }
     }
 
-    /// Sends everybody away who has a socket. What they miss from now on waits for them to come for it at another server.
+    /// Closes the connections of everyone here. Further messages for a member are collected until another server
+    /// fetches its session.
     pub(super) fn send_on(self: &Arc<Self>, name: &RoomName, shared: &mut Shared) {
         shared.share.drain();
         let mut members = Vec::new();
@@ -279,13 +282,13 @@ impl Hub {
             let handle = Arc::new(outbox.detach());
             go_away(&outbox);
             let lose = Act::Lose { seat, reason: LeaveReason::Closed };
-            // Never too much: it ends something.
+            // Never `Busy`: disconnecting is not limited.
             let _ = self.act(name, shared, lose, Some(handle), None);
         }
         self.finish(name, shared);
     }
 
-    /// A frame of the server's own for a member whose session is here. Who waits to be admitted gets none.
+    /// Sends a frame of the server to a member whose session is here. Participants in the lobby get none.
     pub(super) fn tell(&self, shared: &Shared, to: PeerId, frame: &Frame) {
         let Some(seat) = shared.room().and_then(|room| room.seat_of(to)) else { return };
         if let Some(outbox) = shared.share.local(seat).filter(|_| !shared.entrants.contains_key(&seat)) {
@@ -293,7 +296,7 @@ impl Hub {
         }
     }
 
-    /// Counts anew, and sees to the time: after everything but frames in a room that is alone.
+    /// Updates the counts and the timer. Called after everything but relayed frames.
     pub(super) fn finish(self: &Arc<Self>, name: &RoomName, shared: &mut Shared) {
         let members = shared.share.members();
         self.metrics.members.inc_by(members as i64 - shared.counted as i64);
@@ -311,7 +314,7 @@ impl Hub {
             return;
         };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        // Clocks are read in finer steps than timers go.
+        // Timers have a coarser resolution than clocks.
         let wait = at.saturating_sub(shared.engine.bus.clock()).max(Duration::from_millis(1));
         let (hub, name, post) = (Arc::downgrade(self), name.clone(), shared.post());
         let timer = runtime.spawn(async move {
@@ -330,7 +333,7 @@ impl Hub {
         }
     }
 
-    /// It is over: nobody is counted any more.
+    /// Removes the members of a share that is over from the metrics.
     pub(super) fn discount(&self, shared: &Shared) {
         self.metrics.members.dec_by(shared.counted as i64);
     }

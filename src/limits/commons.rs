@@ -1,8 +1,8 @@
-//! What many may send together: the members of a room, and all connections of the server (R79).
+//! Rates that many senders share: the members of a room, and all connections of the server (R79).
 //!
-//! Nobody is held up by what others send who keeps to its *share*, which is what each would have if all had the same.
-//! What is left of the others' shares is for whoever wants more. All is counted in time: a message takes as much of it
-//! as the rate allows for one, and time that is taken ahead of the clock is a debt, which is waited for.
+//! Each sender has a *share*: what it would have if all had the same. A sender that keeps to its share is never delayed
+//! by what others send. What the others leave of their shares is for whoever wants more. Everything is counted in time:
+//! a message costs the time that the rate allows for one. Time taken ahead of the clock is a debt, which is waited for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,75 +13,78 @@ use tokio::time::Instant;
 
 use crate::protocol::RoomName;
 
-/// Rooms without a connection that are kept in mind for what they have sent, at least, before they are looked through.
+/// Size below which the table of rooms is not searched for entries to remove: rooms that have no connection, but whose
+/// recent traffic still counts.
 const LOOK_AT: usize = 1_024;
 
-/// What many may send together, for long and at once.
+/// Rate that many senders share, with its burst allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct CommonRate {
-    /// Messages a second; 0 for no limit.
+    /// Messages per second; 0 for no limit.
     pub messages: u32,
-    /// Bytes a second; 0 for no limit.
+    /// Bytes per second; 0 for no limit.
     pub bytes: u32,
-    /// How many messages are free.
+    /// Burst allowance in messages.
     pub free_messages: u64,
-    /// How many bytes are free.
+    /// Burst allowance in bytes.
     pub free_bytes: u64,
 }
 
-/// Counts what many send. Without a lock: all sockets of the server come by.
+/// Limiter of a shared rate. It has no lock, because all sockets of the server use it.
 #[derive(Debug)]
 pub struct Commons {
     messages: Track,
     bytes: Track,
     sharers: AtomicU32,
-    /// Long enough ago that everything is free at first.
+    /// Time of creation. The clock then has the value `begun`, so that the whole burst allowance is available at first.
     epoch: Instant,
     begun: u64,
 }
 
-/// How many share a room on other servers: what is common is divided as they are, so that all servers together keep to
-/// it, and none has to ask another. Whoever knows says so, and all shares that it was given to go by it.
+/// Number of members of a room on other servers. A shared rate is divided in proportion to them, so that all servers
+/// together keep to it, and none has to ask another. Whoever knows the number sets it, for all shares that hold a
+/// clone.
 #[derive(Clone, Debug, Default)]
 pub struct Elsewhere(Arc<AtomicU32>);
 
 impl Elsewhere {
-    /// So many, from now on.
+    /// Sets the number of members on other servers.
     pub fn set(&self, count: usize) {
         self.0.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
 
-/// All who share something.
+/// Number of senders that share a rate.
 #[derive(Clone, Copy)]
 struct Sharers {
     here: u64,
     all: u64,
 }
 
-/// One kind of what is counted, in nanoseconds since [`Commons::epoch`].
+/// Limiter of messages or of bytes. Times are in nanoseconds on the clock that begins at [`Commons::epoch`].
 #[derive(Debug)]
 struct Track {
-    /// A second; 0 for no limit.
+    /// Per second; 0 for no limit.
     rate: u64,
-    /// How far behind the clock what is paid may be: what is free.
+    /// Burst allowance: how far `paid` may lag behind the clock.
     free: u64,
-    /// Until when everything is paid that was taken. Ahead of the clock it is a debt.
+    /// Time up to which everything that was taken is paid for. A value ahead of the clock is a debt.
     paid: AtomicU64,
 }
 
-/// One connection's part. Dropping it leaves more to the others.
+/// Share of one connection. Dropping it leaves more to the others.
 #[derive(Debug)]
 pub struct Share {
     of: Arc<Commons>,
     elsewhere: Elsewhere,
-    /// Until when everything is paid, as if all had the same.
+    /// Time up to which its messages are paid for, as if all senders took the same.
     messages: u64,
+    /// The same for bytes.
     bytes: u64,
 }
 
 impl Commons {
-    /// Everything is free.
+    /// Creates a limiter whose whole burst allowance is available.
     pub fn new(rate: CommonRate, now: Instant) -> Arc<Self> {
         let messages = Track::new(rate.messages, rate.free_messages);
         let bytes = Track::new(rate.bytes, rate.free_bytes);
@@ -89,7 +92,8 @@ impl Commons {
         Arc::new(Self { messages, bytes, sharers: AtomicU32::new(0), epoch: now, begun })
     }
 
-    /// A part for one more. It begins with as much as there is for everybody: who comes anew gets no more by it.
+    /// Creates a share for one more sender. It begins with no more than what is available to all, so that reconnecting
+    /// gains nothing.
     pub fn share(self: &Arc<Self>, elsewhere: Elsewhere, now: Instant) -> Share {
         self.sharers.fetch_add(1, Ordering::Relaxed);
         let now = self.clock(now);
@@ -101,7 +105,7 @@ impl Commons {
         self.begun.saturating_add(nanos(now.saturating_duration_since(self.epoch)))
     }
 
-    /// Whether nobody shares it, and it is as if nobody ever had.
+    /// Returns whether there are no senders, and the burst allowance is whole again.
     fn is_forgotten(&self, now: Instant) -> bool {
         let now = self.clock(now);
         self.sharers.load(Ordering::Relaxed) == 0 && self.messages.is_free(now) && self.bytes.is_free(now)
@@ -118,7 +122,8 @@ impl Track {
         self.paid.load(Ordering::Relaxed) <= now.saturating_sub(self.free)
     }
 
-    /// Takes from what is common and from a share of it; how long to wait before more is taken, in nanoseconds.
+    /// Takes an amount from the shared rate and from one share. Returns how long to wait before more is taken, in
+    /// nanoseconds.
     fn take(&self, share: &mut u64, sharers: Sharers, now: u64, amount: u64) -> u64 {
         if self.rate == 0 || amount == 0 {
             return 0;
@@ -126,10 +131,10 @@ impl Track {
         let cost = cost(self.rate, amount);
         let since = now.saturating_sub(self.free);
         let charge = |paid: u64, cost: u64| paid.max(since).saturating_add(cost);
-        // Debts of one's own are waited for or, where the others have left enough, forgiven.
+        // A share's own debt is waited for or, if the others have left enough, forgiven.
         let of_all = cost.saturating_mul(sharers.all);
         *share = charge((*share).min(now), of_all);
-        // Here is only as much of it as those here are of all.
+        // Here the rate is only the part of it that the senders here are of all.
         let cost = of_all / sharers.here;
         let before = self.paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(charge(paid, cost)));
         let (Ok(before) | Err(before)) = before;
@@ -137,7 +142,7 @@ impl Track {
     }
 }
 
-/// How many nanoseconds so much takes.
+/// Returns how many nanoseconds an amount costs.
 fn cost(rate: u64, amount: u64) -> u64 {
     amount.saturating_mul(1_000_000_000).checked_div(rate).unwrap_or(0)
 }
@@ -147,8 +152,8 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Share {
-    /// Counts messages and bytes; how long to wait before the next read, where all have sent too much together, and
-    /// this one more than its share.
+    /// Counts messages and bytes. Returns how long to wait before the next read: not at all, unless all senders
+    /// together have exceeded the rate and this one its share.
     pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Duration {
         let of = &*self.of;
         let here = u64::from(of.sharers.load(Ordering::Relaxed)).max(1);
@@ -166,7 +171,7 @@ impl Drop for Share {
     }
 }
 
-/// What all connections of the server have in common, and what those of each room have.
+/// Limiters of the rate of the whole server, and of the rate of each room.
 #[derive(Debug)]
 pub struct AllCommons {
     server: Arc<Commons>,
@@ -176,24 +181,26 @@ pub struct AllCommons {
 
 #[derive(Debug, Default)]
 struct Rooms {
-    /// Those that somebody is in, and those that have sent much of late: to leave and come back makes nothing free.
+    /// Rooms with members, and those that have sent much recently: leaving and coming back must not restore the
+    /// allowance.
     commons: HashMap<RoomName, Arc<Commons>>,
-    /// Looked through for what can be forgotten when it has grown to this.
+    /// Size at which the table is searched for entries to remove.
     look_at: usize,
 }
 
 impl AllCommons {
-    /// Nobody has sent anything.
+    /// Creates the limiters. Nothing has been sent.
     pub fn new(server: CommonRate, room: CommonRate) -> Self {
         Self { server: Commons::new(server, Instant::now()), room, rooms: Mutex::default() }
     }
 
-    /// For a connection to the server.
+    /// Creates the share of a connection in the server's rate.
     pub fn of_server(&self) -> Share {
         self.server.share(Elsewhere::default(), Instant::now())
     }
 
-    /// For a connection that is in this room, which so many share elsewhere. Under a lock, but only when somebody joins.
+    /// Creates the share of a connection in the rate of its room, which members on other servers share, too. Takes a
+    /// lock, but only on a join.
     pub fn of_room(&self, name: &RoomName, elsewhere: Elsewhere) -> Share {
         let now = Instant::now();
         // Nothing panics under this lock.
@@ -219,7 +226,7 @@ mod tests {
         CommonRate { messages: 1_000, bytes: 1_000_000, free_messages: 2_000, free_bytes: 2_000_000 };
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// Sends a message of so many bytes each time, as soon as it may.
+    /// Sender of messages of one size, each as soon as it may be sent.
     struct Sender {
         share: Share,
         bytes: usize,
@@ -247,14 +254,14 @@ mod tests {
         }
     }
 
-    /// Lets all of them send until then, each in its turn.
+    /// Lets all senders send until then, each in its turn.
     fn talk(senders: &mut [Sender], until: Instant) {
         while let Some(next) = senders.iter_mut().filter(|sender| sender.at < until).min_by_key(|sender| sender.at) {
             next.send();
         }
     }
 
-    /// What has been sent of what there is in that time, beside what is free: in messages and in bytes.
+    /// Returns what was sent as a fraction of what the rate allows in that time, in messages and in bytes.
     fn used(senders: &[Sender], time: Duration) -> [f64; 2] {
         let messages: u64 = senders.iter().map(|sender| sender.sent).sum();
         let bytes: u64 = senders.iter().map(|sender| sender.sent * sender.bytes as u64).sum();
@@ -265,7 +272,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Free is at most twice what is said to be: once what is common, and once everybody's share of it.
+        /// The burst is at most twice the allowance: once the common one, and once each sender's share of it.
         #[test]
         fn r79_whoever_sends_whatever_all_together_keep_the_rate(
             kinds in prop::collection::vec((1_usize..20_000, 0_u64..200), 1..12),
@@ -290,7 +297,7 @@ mod tests {
             let start = Instant::now();
             let commons = Commons::new(RATE, start);
             let all = floods.len() + quiet;
-            // A hundred bytes are a tenth of what their share is of bytes.
+            // A hundred bytes per message are a tenth of their share of bytes.
             let pace = Duration::from_secs(1) * all as u32 / RATE.messages;
             let mut senders: Vec<_> = (0..quiet).map(|_| Sender::new(&commons, 100, pace, start)).collect();
             senders.extend(floods.iter().map(|bytes| Sender::new(&commons, *bytes, Duration::ZERO, start)));
@@ -323,12 +330,12 @@ mod tests {
             for sender in &senders[floods..] {
                 prop_assert_eq!(sender.longest, Duration::ZERO);
             }
-            // Free is what it is on one server; and each may be ahead by one message, which costs here as many times more
-            // as there are others elsewhere.
+            // The burst is the same as on one server. Each sender may be ahead by one message, which costs here as many
+            // times more as there are others elsewhere.
             let [messages, bytes] = used(&senders, MINUTE);
             prop_assert!(messages * 60.0 <= 60.0 + 2.0 * 2.0 + all as f64 / 1e3 + 0.01, "{messages}");
             prop_assert!(bytes * 60.0 <= 60.0 + 2.0 * 2.0 + all as f64 * 2e4 / 1e6 + 0.01, "{bytes}");
-            // On no server anything is left unused of its part.
+            // No server leaves any of its part unused.
             let mut floods = &senders[..floods];
             for (here, quiet) in &servers {
                 let of_server = floods.split_off(..here.len()).unwrap();
@@ -357,7 +364,7 @@ mod tests {
         let rooms = AllCommons::new(RATE, RATE);
         let name = RoomName::new("r").unwrap();
         let now = Instant::now();
-        // In a room that was empty in between.
+        // The room is empty in between.
         let waits = (0..30).map(|_| {
             let mut share = rooms.of_room(&name, Elsewhere::default());
             (0..1_000).find(|_| !share.take(now, 1, 1).is_zero()).unwrap_or(1_000)

@@ -1,9 +1,9 @@
-//! What one address may do before anybody there has joined: hold connections open, and try to join (R65, R66).
+//! Limits of one address before anybody there has joined: on open connections, and on attempts to join (R65, R66).
 //!
-//! An IPv6 address counts by its /64, which is the smallest network of a customer (RFC 6177 §2). Many customers get a /56
-//! or a /48, so these count as well, with limits that are 4 and 16 times as high: 65,536 networks of one customer do not
-//! multiply what it may do. Behind one address there may be a whole school: what is free is far more than a room's
-//! reconnect needs.
+//! An IPv6 address counts by its /64, which is the smallest network of a customer (RFC 6177 §2). Many customers get a
+//! /56 or a /48, so these count as well, with limits that are 4 and 16 times as high: the 65,536 networks of one
+//! customer do not multiply its limits. A whole school may be behind one address: the burst is far more than the
+//! reconnect of a room needs.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,38 +18,39 @@ use super::memory::{QueueAccount, QueuePool};
 use super::rejoins::Rejoins;
 use crate::protocol::PeerId;
 
-/// What one attempt takes that finds nothing: a token that is not good, a room that nobody is in. So whoever knows
-/// where to go is not slowed by what slows guessing.
+/// Cost of an attempt that finds nothing: an invalid token, or a room that nobody is in. So what slows down guessing
+/// does not slow down clients that know their room.
 const GUESS: f64 = 10.0;
-/// What an attempt takes that brings a good secret (R11): nobody guesses one, and after a restart everybody behind an
-/// address comes back at once.
+/// Cost of an attempt with a valid secret (R11): nobody guesses one, and after a restart everybody behind an address
+/// reconnects at once.
 const COMEBACK: f64 = 0.1;
-/// Bytes of the answer to a join that count as one attempt more, beyond the first so many. A room of 50 usually has a
+/// Bytes of the response to a join that cost one further attempt, beyond the first so many. A room of 50 usually has a
 /// `welcome` of 12 KB.
 const ANSWER_BYTES: usize = 65_536;
-/// The most that an attempt is held up, before it is refused.
+/// Longest delay of an attempt. One that would take longer is refused.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Networks without a connection that are kept in mind at most; beyond it all of them are forgotten.
+/// Maximum number of networks without a connection that are kept. Beyond it, all of them are forgotten.
 const NETWORKS: usize = 100_000;
-/// Prefixes by which an IPv6 address counts, the longest first, and the factor of their limits.
+/// Prefix lengths by which an IPv6 address counts, the longest first, and the factors of their limits.
 const V6_PREFIXES: [(u8, u32); 3] = [(64, 1), (56, 4), (48, 16)];
 
-/// What one address may do.
+/// Limits of one address.
 #[derive(Clone, Copy, Debug)]
 pub struct DoorRules {
-    /// Open WebSockets, and as many other connections; 0 for no limit.
+    /// Maximum number of open WebSockets, and the same number of other connections; 0 for no limit.
     pub connections: u32,
-    /// Attempts to join in a minute; 0 for no limit.
+    /// Attempts to join per minute; 0 for no limit.
     pub attempts: u32,
-    /// How long's worth of attempts is free.
+    /// Burst of attempts, as a time at that rate.
     pub burst: Duration,
-    /// Bytes of messages that may wait to be sent or acknowledged; 0 for no limit.
+    /// Maximum bytes of messages that wait to be sent or acknowledged; 0 for no limit.
     pub queued_bytes: u64,
-    /// The same of all addresses.
+    /// The same for all addresses together.
     pub server_queued_bytes: u64,
 }
 
-/// What is known of addresses. One that has nothing open and has not tried anything of late is forgotten.
+/// Per-address limits on connections and join attempts. An address that has nothing open and has not tried anything
+/// recently is forgotten.
 #[derive(Debug)]
 pub struct Doors {
     rules: DoorRules,
@@ -70,7 +71,7 @@ struct Network {
 #[derive(Debug, Default)]
 struct Table {
     networks: HashMap<Network, Usage>,
-    /// Looked through for what can be forgotten when it has grown to this.
+    /// Size at which the table is searched for entries to remove.
     look_at: usize,
 }
 
@@ -81,36 +82,38 @@ struct Usage {
     queued: Arc<QueuePool>,
 }
 
-/// What a connection is.
+/// Type of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// Of requests, for a moment: a page loads by several, which must not cost its person the place in a room.
+    /// HTTP requests, for a moment. A page loads over several of these, which must not use up its user's slot for a
+    /// WebSocket.
     Plain,
-    /// To stay.
+    /// A WebSocket, which stays open.
     WebSocket,
 }
 
-/// How an attempt is met.
+/// Decision on an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Attempt {
-    /// After this time, mostly none.
+    /// Accepted after this delay, which is usually zero.
     After(Duration),
-    /// Not now; again after this time.
+    /// Refused. It may be repeated after this time.
     Refused(Duration),
 }
 
 impl Doors {
-    /// Knows no address so far. `queued` shows the bytes of messages that wait to be sent or acknowledged.
+    /// Creates the limits, with no known addresses. `queued` is the gauge of the bytes that wait to be sent or
+    /// acknowledged.
     pub fn new(rules: DoorRules, queued: Gauge) -> Arc<Self> {
         let queued = QueuePool::new(rules.server_queued_bytes, queued);
         Arc::new(Self { rules, queued, table: Mutex::default(), rejoins: Mutex::default() })
     }
 
-    /// Counts a connection for as long as the value lives; `None` where there are as many as there may be.
+    /// Counts a connection for as long as the returned value lives; `None` if the address has as many as it may.
     pub fn enter(self: &Arc<Self>, from: IpAddr, kind: Kind, now: Instant) -> Option<Visit> {
         let limit = self.rules.connections;
         let mut table = self.lock();
-        // The widest network first, so that one at its limit makes no new entries for its parts.
+        // The widest network first, so that one at its limit gets no new entries for its parts.
         let is_full = |table: &mut Table, network: Network| {
             limit > 0 && table.get(network, now, self.rules).open[kind as usize] >= limit.saturating_mul(network.factor)
         };
@@ -123,12 +126,12 @@ impl Doors {
         Some(Visit { doors: Arc::clone(self), from: from.to_canonical(), kind })
     }
 
-    /// An attempt to join, or to learn whether a room is there, by who may bring a good secret (R11).
+    /// Counts an attempt to join, or to learn whether a room exists. One with a valid secret costs less (R11).
     pub fn attempt(&self, from: IpAddr, knows_secret: bool, now: Instant) -> Attempt {
         self.take(from, now, if knows_secret { COMEBACK } else { 1.0 })
     }
 
-    /// An attempt of this peer to join again, with a good secret.
+    /// Counts an attempt of this peer to join again with a valid secret.
     fn rejoin(&self, from: IpAddr, id: PeerId, now: Instant) -> Attempt {
         let wait = match self.rejoins().take(id, now) {
             Ok(wait) => wait,
@@ -161,12 +164,12 @@ impl Doors {
         Attempt::After(longest)
     }
 
-    /// The attempt was, for all that is known, a guess.
+    /// Raises the cost of an attempt that has been counted to that of a guess.
     pub fn guessed(&self, from: IpAddr, now: Instant) {
         self.charge(from, GUESS - 1.0, now);
     }
 
-    /// Counts more attempts. The debt is bounded, so that nobody can lock an address out for long.
+    /// Counts further attempts. The debt is bounded, so that nobody can lock an address out for long.
     fn charge(&self, from: IpAddr, attempts: f64, now: Instant) {
         if self.rules.attempts > 0 {
             let mut table = self.lock();
@@ -186,7 +189,7 @@ impl Doors {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        // Nothing panics under this lock; should it ever, a count may be off, no more.
+        // Nothing panics under this lock. If it ever did, a count could be wrong, no more.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -214,13 +217,13 @@ impl Table {
 }
 
 impl Usage {
-    /// Returns whether connections are open, or disconnected sessions are kept.
+    /// Returns whether it has open connections, or sessions of disconnected clients.
     fn is_here(&self) -> bool {
         self.open != [0; 2] || Arc::strong_count(&self.queued) > 1
     }
 }
 
-/// One open connection of an address.
+/// Permit of one open connection of an address.
 #[derive(Debug)]
 pub struct Visit {
     doors: Arc<Doors>,
@@ -229,7 +232,7 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// An attempt to join, of a peer with a good secret (R11) or of a stranger.
+    /// Counts an attempt to join, by a peer with a valid secret (R11) or by an unknown client.
     pub fn attempt(&self, known: Option<PeerId>) -> Attempt {
         let now = Instant::now();
         match known {
@@ -238,17 +241,17 @@ impl Visit {
         }
     }
 
-    /// The session of this peer goes on: nobody in the room was told, and it does not count as joining again.
+    /// Takes back the count of a new session: the peer's session was resumed, which is not announced to the room.
     pub fn resumed(&self, id: PeerId) {
         self.doors.rejoins().put_back(id);
     }
 
-    /// The address, of IPv6 its /64.
+    /// Returns the address, or the /64 of an IPv6 address.
     pub fn address(&self) -> IpAddr {
         network(self.from)
     }
 
-    /// Returns where the bytes of this connection's messages count.
+    /// Returns the account in which the bytes of this connection's messages count.
     pub fn queue_account(&self) -> QueueAccount {
         let (mut table, now) = (self.doors.lock(), Instant::now());
         let of_networks =
@@ -256,7 +259,7 @@ impl Visit {
         QueueAccount::new(of_networks.chain([Arc::clone(&self.doors.queued)]))
     }
 
-    /// Counts the answer to a join: each 64 KiB beyond the first as one attempt more.
+    /// Counts the response to a join: each 64 KiB beyond the first as one further attempt.
     pub fn charge_answer(&self, bytes: usize) {
         let beyond = bytes.saturating_sub(ANSWER_BYTES) as f64;
         if beyond > 0.0 {
@@ -282,7 +285,7 @@ impl Drop for Visit {
     }
 }
 
-/// What counts as one address: IPv4 also where it comes as IPv6 (RFC 4291 §2.5.5.2), and the /64 of IPv6.
+/// Returns the address, or the /64 of an IPv6 address. An IPv4-mapped address (RFC 4291 §2.5.5.2) is IPv4.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
@@ -290,7 +293,8 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the networks by which an address counts, the smallest first. IPv4 in IPv6 (RFC 4291 §2.5.5.2) is IPv4.
+/// Returns the networks by which an address counts, the smallest first. An IPv4-mapped address (RFC 4291 §2.5.5.2) is
+/// IPv4.
 fn networks(address: IpAddr) -> impl DoubleEndedIterator<Item = Network> {
     let address = address.to_canonical();
     let prefixes = if address.is_ipv4() { &[(32, 1)][..] } else { &V6_PREFIXES };
@@ -340,7 +344,7 @@ mod tests {
             let held: Vec<_> = (0..3).map(|_| enter(one, Kind::WebSocket).unwrap()).collect();
             assert!(enter(one, Kind::WebSocket).is_none());
             assert_eq!(enter(other, Kind::WebSocket).is_none(), same, "{one} and {other}");
-            // Requests have places of their own.
+            // Requests have slots of their own.
             let plain: Vec<_> = (0..100).map_while(|_| enter(one, Kind::Plain)).collect();
             assert_eq!(plain.len(), 3);
             drop(held);
@@ -348,7 +352,7 @@ mod tests {
         }
     }
 
-    /// Each subnet of a /48 once: `2001:db8:<site>:<subnet>::1`.
+    /// Returns one address in each subnet of a /48: `2001:db8:<site>:<subnet>::1`.
     fn subnets(site: u16) -> impl Iterator<Item = IpAddr> + Clone {
         (0..=u16::MAX).map(move |subnet| Ipv6Addr::new(0x2001, 0xdb8, site, subnet, 0, 0, 0, 1).into())
     }
@@ -387,7 +391,7 @@ mod tests {
         let refused = seconds(doors.attempt(from, false, now));
         assert!((refused + 5.2).abs() < 0.01, "{refused}");
         assert_eq!(seconds(doors.attempt(address("10.0.0.2"), false, now)), 0.0, "others are not held up");
-        // Being refused costs nothing: after the hint it goes on.
+        // A refusal costs nothing: after the hinted time the next attempt is accepted.
         now += Duration::from_secs_f64(5.21);
         assert_eq!(seconds(doors.attempt(from, false, now)), 0.0);
     }
@@ -417,7 +421,7 @@ mod tests {
                 Attempt::Refused(wait) => now += wait,
             }
         }
-        // 60 at once, then one in two seconds: 15 bits of a name in a whole day.
+        // 60 at once, then one every two seconds: 15 bits of a name in a whole day.
         assert!((1_850..=1_870).contains(&guesses), "{guesses} in an hour");
     }
 

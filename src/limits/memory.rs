@@ -1,4 +1,4 @@
-//! Memory for messages that wait to be sent or acknowledged, and for those that have arrived in part: bounded for each
+//! Memory of messages that wait to be sent or acknowledged, and of those that have arrived in part: bounded for each
 //! address and for the whole server (R103).
 
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use prometheus_client::metrics::gauge::Gauge;
 
-/// Bytes that a queue, or the buffers of a socket, may hold however much others hold: three offers of 11 KB. A client that
-/// acknowledges after 32 messages or a second, as the page does, seldom holds more.
+/// Bytes that a queue, or the buffers of a socket, may hold however much others hold: three offers of 11 KB. A client
+/// that acknowledges after 32 messages or one second, as the page does, seldom holds more.
 pub const GUARANTEED_BYTES: usize = 32 * 1024;
 
 /// Bytes held by all sessions of one network, or of the whole server.
@@ -30,7 +30,7 @@ impl QueuePool {
     }
 }
 
-/// Pools in which the bytes of one connection count. The default has none.
+/// Pools in which the bytes of one connection count. The default account has none.
 #[derive(Clone, Debug, Default)]
 pub struct QueueAccount(Option<Arc<[Arc<QueuePool>]>>);
 
@@ -49,7 +49,7 @@ impl QueueAccount {
     }
 
     fn allowance(&self, held: usize) -> usize {
-        // Of most connections, without a look at the pools that all share.
+        // True of most connections: they need no look at the pools that all share.
         if held <= GUARANTEED_BYTES {
             return held;
         }
@@ -63,7 +63,7 @@ impl QueueAccount {
     }
 }
 
-/// Number of bytes that one queue or one socket holds, counted in an account until it is dropped.
+/// Number of bytes that one queue or one socket holds, counted in an account until this is dropped.
 #[derive(Debug)]
 pub struct Holding {
     account: QueueAccount,
@@ -71,12 +71,12 @@ pub struct Holding {
 }
 
 impl Holding {
-    /// Returns a holding of no bytes.
+    /// Creates a holding of no bytes.
     pub fn new(account: QueueAccount) -> Self {
         Self { account, bytes: 0 }
     }
 
-    /// Returns where the bytes count.
+    /// Returns the account in which the bytes count.
     pub fn account(&self) -> &QueueAccount {
         &self.account
     }
@@ -86,12 +86,12 @@ impl Holding {
         self.bytes
     }
 
-    /// Counts so many bytes in place of those before.
+    /// Replaces the number of bytes.
     pub fn set(&mut self, bytes: usize) {
         self.account.update(std::mem::replace(&mut self.bytes, bytes), bytes);
     }
 
-    /// Returns how many of its bytes it may go on holding.
+    /// Returns how many of its bytes it may keep.
     pub fn allowance(&self) -> usize {
         self.account.allowance(self.bytes)
     }

@@ -1,5 +1,4 @@
-//! Token buckets, with `now` passed in: what one peer may send, what many may send together, and what one address
-//! may try.
+//! Rate limits by token buckets, with `now` passed in: of one peer, of many senders together, and of one address.
 
 mod commons;
 mod doors;
@@ -19,82 +18,83 @@ pub use memory::{GUARANTEED_BYTES, Holding, QueueAccount};
 pub use receivers::SignalLimits;
 pub use reports::{LimitReports, Rejection, SharedAddress};
 
-/// Who has not been held up for so long keeps its rate again: what came before counts no more (R75).
+/// Time without a delay after which earlier delays no longer count (R75).
 const CALM: Duration = Duration::from_secs(1);
-/// Multiple of its time at the rate by which a rejected message postpones the end of its sender's connection (R102).
+/// Multiple of its time at the rate by which a rejected message postpones the disconnection of its sender (R102).
 const REJECTED_FACTOR: u32 = 4;
 
-/// What one peer may send for long.
+/// Long-term rate of one peer, with its burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Messages a second; 0 for no limit.
+    /// Messages per second; 0 for no limit.
     pub messages: u32,
-    /// Bytes a second; 0 for no limit.
+    /// Bytes per second; 0 for no limit.
     pub bytes: u32,
-    /// How long's worth of them is free (R31). Joining a room of 16 sends 15 offers of 11 KB and four candidates of
-    /// 0.3 KB with each, 182 KB, within a second, and joining one of 50 596 KB (docs/ARCHITECTURE.md). What is free
-    /// must fit into an outbox, or one member's burst would close the others.
+    /// Burst, as a time at the rate (R31). Joining a room of 16 sends 15 offers of 11 KB and four candidates of 0.3 KB
+    /// with each, 182 KB, within a second, and joining one of 50 sends 596 KB (docs/ARCHITECTURE.md). The burst must
+    /// fit into an outbox, or one member's burst would disconnect the others.
     pub burst: Duration,
-    /// How long a peer may be held up without a break, before it is let go.
+    /// Time for which a peer may be delayed without a break before it is disconnected.
     pub patience: Duration,
 }
 
 impl Rate {
-    /// Returns how long it takes to send so much at this rate.
+    /// Returns the time that this amount takes at this rate.
     fn time_for(&self, messages: u32, bytes: usize) -> Duration {
         let time = |amount: f64, rate: u32| if rate == 0 { 0.0 } else { amount / f64::from(rate) };
         Duration::from_secs_f64(time(messages.into(), self.messages).max(time(bytes as f64, self.bytes)))
     }
 }
 
-/// How what a peer has sent is met.
+/// Decision on how to go on reading from a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Pace {
-    /// It is read on.
+    /// Read on.
     Free,
-    /// It is read on after this time.
+    /// Read on after this time.
     Held(Duration),
-    /// It has been held up for longer than anybody's patience, and goes on.
+    /// Disconnect: the peer has been delayed for longer than [`Rate::patience`], and still sends too much.
     TooMuch,
 }
 
-/// Measures what one peer sends, also as a part of what many send.
+/// Meter of what one peer sends, against its own rate and the rates that it shares with others.
 #[derive(Debug)]
 pub struct Meter {
     messages: Bucket,
     bytes: Bucket,
     of_server: Share,
-    /// From the join on.
+    /// Set by the join.
     of_room: Option<Share>,
     rate: Rate,
-    /// Set if the last message was held up for the sake of others (R80).
+    /// Set if the last message was delayed because of a shared rate (R80).
     in_common: bool,
-    /// From when until when it is held up without a break.
+    /// Beginning and end of the delays without a break.
     held: Option<(Instant, Instant)>,
 }
 
 impl Meter {
-    /// Full buckets.
+    /// Creates a meter with full buckets.
     pub fn new(rate: Rate, of_server: Share, now: Instant) -> Self {
         let bucket = |per_second: u32| Bucket::new(per_second as f32, rate.burst, now);
         let (messages, bytes) = (bucket(rate.messages), bucket(rate.bytes));
         Self { messages, bytes, of_server, of_room: None, rate, in_common: false, held: None }
     }
 
-    /// The peer is in a room, of which this is its share.
+    /// Sets the peer's share of the rate of its room.
     pub fn enter(&mut self, of_room: Share) {
         self.of_room = Some(of_room);
     }
 
-    /// Postpones the end of a connection whose messages are rejected: it never comes while a quarter of what is read is
-    /// rejected. Reading stays as slow.
+    /// Postpones the disconnection of a peer whose messages are rejected. While a quarter of what is read is rejected,
+    /// it never comes. Reading stays as slow.
     pub fn pardon(&mut self, now: Instant, messages: u32, bytes: usize) {
         if let Some((since, _)) = self.held.as_mut().filter(|_| !self.in_common) {
             *since = now.min(*since + self.rate.time_for(messages, bytes) * REJECTED_FACTOR);
         }
     }
 
-    /// Counts messages and bytes for the peer and the server; says whether to wait before the next read.
+    /// Counts messages and bytes against the rates of the peer and of the server. Returns whether to wait before the
+    /// next read.
     pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
         let own = self.messages.take(now, f64::from(messages)).max(self.bytes.take(now, bytes as f64));
         let common = self.of_server.take(now, messages, bytes);
@@ -102,7 +102,7 @@ impl Meter {
         self.pace(now, own.max(common))
     }
 
-    /// Counts what the room has to carry of the last messages that were taken.
+    /// Counts the load of the last messages on the room.
     pub fn share(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
         let wait = self.of_room.as_mut().map_or(Duration::ZERO, |room| room.take(now, messages, bytes));
         self.in_common |= !wait.is_zero();
@@ -119,19 +119,19 @@ impl Meter {
     }
 }
 
-/// Goes into debt rather than refuse: what has been read is carried out, and the debt is waited
-/// for before the next read.
+/// Token bucket that goes into debt instead of refusing: what has been read is carried out, and the debt is waited for
+/// before the next read.
 #[derive(Debug)]
 struct Bucket {
     rate: f32,
-    /// In tokens.
+    /// Capacity in tokens.
     size: f32,
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
-    /// A full bucket that holds what is earned in that time.
+    /// Creates a full bucket with the capacity that is earned in the time `burst`.
     fn new(rate: f32, burst: Duration, now: Instant) -> Self {
         let size = rate * burst.as_secs_f32();
         Self { rate, size, tokens: f64::from(size), at: now }
@@ -148,13 +148,13 @@ impl Bucket {
         self.tokens >= f64::from(self.size)
     }
 
-    /// How long until there is so much.
+    /// Returns the time until this amount is available.
     fn wait_for(&mut self, now: Instant, amount: f64) -> Duration {
         self.earn(now);
         Duration::from_secs_f64((amount - self.tokens).max(0.0) / f64::from(self.rate))
     }
 
-    /// Takes at most as much as leaves a debt of one full bucket.
+    /// Takes an amount, down to a debt of one full bucket.
     fn charge(&mut self, now: Instant, amount: f64) {
         self.take(now, amount);
         self.tokens = self.tokens.max(-f64::from(self.size));
@@ -182,7 +182,7 @@ mod tests {
     const RATE: Rate =
         Rate { messages: 200, bytes: 0, burst: Duration::from_secs(5), patience: Duration::from_secs(30) };
 
-    /// Of a peer that has the server for itself.
+    /// Returns the meter of a peer that has the server for itself.
     fn meter(rate: Rate, now: Instant) -> Meter {
         let lifted = CommonRate { messages: 0, bytes: 0, free_messages: 0, free_bytes: 0 };
         Meter::new(rate, Commons::new(lifted, now).share(Elsewhere::default(), now), now)
@@ -210,7 +210,7 @@ mod tests {
         assert!((0..1_000_000).all(|_| meter.take(start, 1, 65_536) == Pace::Free));
     }
 
-    /// Sends so many messages a second for so long, as far as it is listened to; when it was too much.
+    /// Sends at this rate for this time, as far as the meter allows. Returns the time after which it was too much.
     fn too_much_after(meter: &mut Meter, now: &mut Instant, rate: u32, seconds: u32) -> Option<Duration> {
         let begun = *now;
         for at in 0..rate * seconds {
@@ -238,7 +238,7 @@ mod tests {
         let mut now = Instant::now();
         let mut meter = meter(RATE, now);
         let mut held = 0;
-        // All that is read in five minutes at twice the rate; every other one is rejected.
+        // Everything read in five minutes at twice the rate. Every other message is rejected.
         for number in 0..60_000 {
             match meter.take(now, 1, 100) {
                 Pace::Free => now += Duration::from_micros(2_500),
@@ -279,7 +279,7 @@ mod tests {
         let mut now = Instant::now();
         let mut meter = meter(RATE, now);
         for _ in 0..10 {
-            // Held up for some 25 s, then quiet for two.
+            // Delayed for some 25 s, then quiet for two.
             assert_eq!(too_much_after(&mut meter, &mut now, 400, 15), None);
             now += CALM * 2;
         }

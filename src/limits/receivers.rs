@@ -7,30 +7,30 @@ use tokio::time::Instant;
 use super::Rate;
 use crate::protocol::PeerId;
 
-/// Share of what a member may send at once that may go to one receiver: with the default rates 200 messages and 128 KiB,
-/// nine negotiations.
+/// One receiver may get one part in this many of what its sender may send at once: with the default rates 200 messages
+/// and 128 KiB, nine negotiations.
 const BURST_SHARE: u32 = 5;
-/// Receivers that the rate is divided among, at least.
+/// Minimum number of receivers among which the rate is divided.
 const MIN_SHARES: usize = 2;
 
-/// Signals of one member by receiver.
+/// Limits on the signals of one member, by receiver.
 ///
-/// A client that answers each offer with a demand for another one makes the page of its victim send without end. If each
+/// A client that answers each offer by asking for another one makes the page of its victim send without end. If each
 /// receiver has its share of the sender's rate, the victim's signals to that client are rejected, and all others pass.
 #[derive(Debug)]
 pub struct SignalLimits {
     rate: Rate,
-    /// Receivers with the time at which their share is free again.
+    /// Receivers, with the time at which their share is free again.
     busy_until: Vec<(PeerId, Instant)>,
 }
 
 impl SignalLimits {
-    /// Limits for a member that may send at this rate.
+    /// Creates the limits of a member that may send at this rate.
     pub fn new(rate: Rate) -> Self {
         Self { rate, busy_until: Vec::new() }
     }
 
-    /// Counts a signal to one of so many receivers. Fails with the time after which it may be sent again.
+    /// Counts a signal to one of this many receivers. Fails with the time after which it may be sent again.
     pub fn take(&mut self, to: PeerId, receivers: usize, bytes: usize, now: Instant) -> Result<(), Duration> {
         let shares = receivers.max(MIN_SHARES) as u32;
         let cost = self.rate.time_for(1, bytes) * shares;

@@ -1,4 +1,4 @@
-//! Limit on the sessions that one peer begins again (R121). Everybody in its room is told of each.
+//! Limit on the new sessions of one peer (R121). Each of them is announced to everybody in its room.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,21 +9,22 @@ use super::Bucket;
 use super::doors::LONGEST_WAIT;
 use crate::protocol::PeerId;
 
-/// Sessions that a peer may begin again in a second, for long.
+/// Long-term rate of a peer's new sessions, per second.
 const RATE: f32 = 0.5;
-/// Time in which the sessions are earned that it may begin at once.
+/// Burst of new sessions, as a time at that rate.
 const BURST: Duration = Duration::from_secs(20);
 
-/// Peers that have begun sessions again of late.
+/// Peers that have begun new sessions recently.
 #[derive(Debug, Default)]
 pub(super) struct Rejoins {
     peers: HashMap<PeerId, Bucket>,
-    /// Size at which the peers are forgotten that are free again.
+    /// Size at which peers whose bucket is full again are removed.
     look_at: usize,
 }
 
 impl Rejoins {
-    /// Counts a session and returns how long it waits. Fails with the time that is too long to wait; then nothing is counted.
+    /// Counts a new session, and returns how long it must wait. Fails with that time if it is too long; then nothing is
+    /// counted.
     pub(super) fn take(&mut self, id: PeerId, now: Instant) -> Result<Duration, Duration> {
         if self.peers.len() >= self.look_at.max(1_024) {
             self.peers.retain(|_, bucket| !bucket.is_full(now));
@@ -37,7 +38,7 @@ impl Rejoins {
         Ok(bucket.take(now, 1.0))
     }
 
-    /// Does not count a session that [`Rejoins::take`] has counted.
+    /// Takes back the count of a session by [`Rejoins::take`].
     pub(super) fn put_back(&mut self, id: PeerId) {
         if let Some(bucket) = self.peers.get_mut(&id) {
             bucket.put_back(1.0);
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(rejoins.take(id(1), now), Err(Duration::from_secs(6)));
         now += Duration::from_secs(6);
         assert_eq!(rejoins.take(id(1), now), Ok(Duration::ZERO));
-        // A session that goes on does not count.
+        // A session that is resumed does not count.
         rejoins.put_back(id(1));
         assert_eq!(rejoins.take(id(1), now), Ok(Duration::ZERO));
         assert_eq!(rejoins.take(id(1), now), Ok(Duration::from_secs(2)));

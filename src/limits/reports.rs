@@ -1,4 +1,5 @@
-//! Tells the operator, in the log, whom limits reject, and which proxies hide the addresses of their clients.
+//! Log lines for the operator about clients that limits reject, and about proxies that hide the addresses of their
+//! clients.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +11,13 @@ use tokio::time::Instant;
 use crate::addresses::{default_gateways, is_internal, is_own};
 use crate::http::Proxies;
 
-/// Time between two log lines about one limit.
+/// Shortest time between two log lines about one limit.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The line that lets nginx name its client.
+/// Line of the nginx configuration that passes the client's address on.
 const NGINX: &str = "in nginx, proxy_set_header X-Forwarded-For $remote_addr;";
 
-/// A limit that rejects people.
+/// Limit that rejects clients.
 #[derive(Clone, Copy, Debug)]
 pub enum Rejection {
     /// Open connections of one address (R65).
@@ -25,7 +26,7 @@ pub enum Rejection {
     AddressJoins,
     /// Open WebSockets of the server (R10).
     Connections,
-    /// HTTP requests that the server is serving (R105).
+    /// HTTP requests that are being served (R105).
     Requests,
     /// Rooms and members of the server (R67).
     RoomsOrMembers,
@@ -39,24 +40,24 @@ pub enum Rejection {
     PendingProofs,
 }
 
-/// Why several people count as one address.
+/// Reason for which several people count as one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SharedAddress {
-    /// A proxy names its clients and is not trusted.
+    /// An untrusted proxy names its clients.
     UntrustedProxy,
     /// A proxy does not send `X-Forwarded-For`.
     NoForwardedFor,
-    /// A trusted proxy sees its clients with the address of the default gateway.
+    /// A trusted proxy sees the default gateway in place of its clients.
     Gateway,
     /// An address that looks like a proxy has reached a limit.
     Limit,
 }
 
 impl SharedAddress {
-    /// Every cause.
+    /// All causes.
     pub const ALL: [Self; 4] = [Self::UntrustedProxy, Self::NoForwardedFor, Self::Gateway, Self::Limit];
 
-    /// The cause as the label of a metric.
+    /// Returns the cause as a metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UntrustedProxy => "untrusted_proxy",
@@ -67,12 +68,12 @@ impl SharedAddress {
     }
 }
 
-/// Writes the log lines, at a bounded rate.
+/// Writer of log lines, at a bounded rate.
 #[derive(Debug)]
 pub struct LimitReports {
     proxies: Proxies,
     gateways: Vec<IpAddr>,
-    /// Set for each cause that has been logged. Other requests of the same kind say nothing new.
+    /// Set for each cause that has been logged. Further requests of the same kind add nothing.
     logged: [AtomicBool; 4],
     rejections: Mutex<[Rejections; 9]>,
 }
@@ -81,17 +82,17 @@ pub struct LimitReports {
 #[derive(Clone, Copy, Debug, Default)]
 struct Rejections {
     logged_at: Option<Instant>,
-    /// Since the last log line.
+    /// Number since the last log line.
     count: u64,
 }
 
 impl LimitReports {
-    /// Reports for a server that trusts these proxies.
+    /// Creates the reports of a server that trusts these proxies.
     pub fn new(proxies: Proxies) -> Self {
         Self { proxies, gateways: default_gateways(), logged: Default::default(), rejections: Mutex::default() }
     }
 
-    /// Default gateways of this machine or container, read at the start.
+    /// Returns the default gateways of this machine or container, as read at the start.
     pub fn gateways(&self) -> &[IpAddr] {
         &self.gateways
     }
@@ -121,8 +122,8 @@ impl LimitReports {
         }
     }
 
-    /// Logs that a limit rejects people, at most once a minute for each limit. Returns whether the address looks like a
-    /// proxy, behind which everyone counts as one.
+    /// Logs that a limit rejects clients, at most once a minute for each limit. Returns whether the address looks like
+    /// a proxy's, behind which everyone counts as one.
     pub fn rejected(&self, rejection: Rejection, address: Option<IpAddr>, now: Instant) -> bool {
         let address = address.map(|address| address.to_canonical());
         let shared = address.filter(|address| self.looks_like_a_proxy(*address));
@@ -143,7 +144,7 @@ impl LimitReports {
                 limit,
                 rejected = count,
                 "{what}, and the address looks like a proxy: everyone behind it counts as one; {}",
-                // Addresses of one /64 are one customer's.
+                // The addresses of a /64 belong to one customer.
                 self.fix(address, if address.is_ipv6() { "/64" } else { "" })
             ),
             (None, Some(address)) => tracing::warn!(
@@ -157,19 +158,21 @@ impl LimitReports {
         shared.is_some()
     }
 
-    /// Returns whether the address neither is nor looks like a proxy's, behind which there may be any number of people.
+    /// Returns whether the address is neither a trusted proxy's nor looks like a proxy's, behind which there may be any
+    /// number of people.
     pub fn is_person(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         !self.proxies.trusts(address) && !self.looks_like_a_proxy(address)
     }
 
-    /// An address of an internal network, of this machine or of its gateway: visitors from the internet have none of
-    /// these, so it is either one person in the same network or a proxy.
+    /// Returns whether the address is one of an internal network, of this machine or of its gateway. Visitors from the
+    /// internet have none of these: it is either one person in the same network or a proxy.
     fn looks_like_a_proxy(&self, address: IpAddr) -> bool {
         is_internal(address) || self.gateways.contains(&address) || is_own(address)
     }
 
-    /// Says what lets the server see the clients behind this address, or behind its network of this `prefix`.
+    /// Returns the advice that lets the server see the clients behind this address, or behind its network of this
+    /// `prefix`.
     fn fix(&self, address: IpAddr, prefix: &str) -> String {
         if self.gateways.contains(&address) && self.proxies.trusts(address) {
             return format!("{NGINX} if it is your proxy, else docs/NETWORKING.md, section IPv6 visitors");
@@ -184,7 +187,7 @@ impl LimitReports {
 }
 
 impl Rejection {
-    /// The settings of the limit, and what it does.
+    /// Returns the settings of the limit, and the text of its log line.
     fn texts(self) -> (&'static str, &'static str) {
         match self {
             Self::AddressConnections => {

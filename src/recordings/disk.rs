@@ -1,12 +1,12 @@
-//! A recording on the disk: `<id>.webm`, which ends in `.part` while it grows, and `<id>.json` beside it, its record.
+//! A recording on disk: `<id>.webm`, which ends in `.part` while it grows, and `<id>.json` beside it, its record.
 //!
-//! What was acknowledged survives the machine, not only the program: a piece is on the disk before its record says so,
-//! and the record is on the disk before the answer. A piece that was torn lies behind the length of the record, and is
-//! cut off. The record has one kilobyte, whatever it says, and is overwritten in its place: a full disk has room for it,
-//! and a block of a disk is written whole.
+//! What was acknowledged survives a crash of the machine, not only of the process: a piece is synced before its record,
+//! and the record before the response. A torn piece lies beyond the length in the record, and is cut off. The record
+//! takes one kilobyte, whatever it contains, and is overwritten in place: a full disk has room for it, and a disk
+//! writes a block as a whole.
 //!
-//! Several servers may have the folder. Whoever changes a recording holds the lock of its record ([`Grip`]), and whoever
-//! begins one that of the folder; the kernel lets go what a program held that was killed.
+//! Several servers may share the folder. Whoever changes a recording holds the lock of its record ([`Grip`]), and
+//! whoever begins one holds that of the folder. The kernel releases the locks of a process that was killed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -20,42 +20,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::FolderId;
 
-/// Longer than any record: a room's name has up to 256 bytes, escaped at most twice as many.
+/// Size of a record's file, more than any record needs: a room's name has up to 256 bytes, and up to twice as many if
+/// escaped.
 const RECORD_BYTES: usize = 1024;
-/// Nobody else on the machine reads them.
+/// No other user of the machine may read the files.
 const MODE: u32 = 0o600;
-/// Longest time that the start waits for another server that holds the lock of the folder.
+/// Time that the start waits for another server to release the lock of the folder.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts.
+/// Delay between two attempts.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// What is known of a recording: nobody's name.
+/// Metadata of a recording. It contains nobody's name.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Record {
     pub(super) room: String,
-    /// The id of its host's peer, which is in no other file.
+    /// Peer ID of its host, which is in no other file.
     pub(super) host: String,
     /// RFC 3339, with the zone's offset.
     pub(super) begun: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<String>,
-    /// What of it is acknowledged.
+    /// Number of acknowledged bytes.
     pub(super) bytes: u64,
-    /// Counts how often its host was seen in the room, for servers that do not have the room.
+    /// Number of times that its host was seen in the room, for servers that do not have the room.
     #[serde(default)]
     pub(super) attended: u64,
-    /// The SHA-256 of the secret by which it is uploaded.
+    /// SHA-256 digest of the upload secret.
     pub(super) upload: String,
 }
 
-/// The folder.
+/// Folder of the recordings.
 #[derive(Debug)]
 pub(super) struct Disk {
     dir: PathBuf,
     pub(super) id: FolderId,
 }
 
-/// A recording that nobody else changes, here or in another server.
+/// Recording under an exclusive lock: no other request, here or on another server, changes it.
 #[derive(Debug)]
 pub(super) struct Grip<'a> {
     disk: &'a Disk,
@@ -65,8 +66,8 @@ pub(super) struct Grip<'a> {
 }
 
 impl Disk {
-    /// Makes the folder where there is none, finds out now whether it can be written to, and takes away what the end of a
-    /// program has left between two files.
+    /// Creates the folder if it is missing, checks that it is writable, and removes what a process that was killed has
+    /// left between two files.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let mut disk = Self { dir: dir.to_owned(), id: FolderId(0) };
@@ -86,8 +87,8 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Locks the folder, so that no other server begins a recording. [`io::ErrorKind::WouldBlock`] where somebody else does, as in all that
-    /// follows.
+    /// Locks the folder, so that no other server begins a recording. Like all of the following methods, fails with
+    /// [`io::ErrorKind::WouldBlock`] if somebody else holds the lock.
     pub(super) fn lock(&self) -> io::Result<File> {
         let file = OpenOptions::new()
             .read(true)
@@ -100,7 +101,7 @@ impl Disk {
         Ok(file)
     }
 
-    /// The same at the start, on a thread that may wait.
+    /// Locks the folder at the start, on a thread that may block.
     fn wait_for_lock(&self) -> io::Result<File> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -121,7 +122,7 @@ impl Disk {
         self.dir.join(format!("{id}.json"))
     }
 
-    /// What there is.
+    /// Lists the IDs of all recordings.
     pub(super) fn ids(&self) -> io::Result<BTreeSet<String>> {
         let mut ids = BTreeSet::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -130,23 +131,23 @@ impl Disk {
         Ok(ids)
     }
 
-    /// The record of one, as it is at the moment; [`io::ErrorKind::InvalidData`] where it cannot be understood.
+    /// Reads a record as it is at the moment. [`io::ErrorKind::InvalidData`] if it cannot be parsed.
     pub(super) fn read(&self, id: &str) -> io::Result<Record> {
         let mut file = File::open(self.record(id))?;
         flock(&file, FlockOperation::NonBlockingLockShared)?;
         parse(&mut file)
     }
 
-    /// Holds one, and puts right what the end of a program or of a machine has left behind.
+    /// Locks a recording, and repairs what the end of a process or a crash of the machine has left behind.
     pub(super) fn grip<'a>(&'a self, id: &'a str) -> io::Result<Grip<'a>> {
         let mut file = OpenOptions::new().read(true).write(true).open(self.record(id))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        // It may have been deleted in between; an id comes once.
+        // It may have been deleted in between. No ID is used twice.
         fs::metadata(self.record(id))?;
         let record = parse(&mut file)?;
         let mut grip = Grip { disk: self, id, file, record };
         match grip.recover() {
-            // Whoever deleted it was ended between its files.
+            // The process that deleted it was killed between its files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => grip.remove().and(Err(error)),
             recovered => recovered.map(|()| grip),
         }
@@ -159,7 +160,7 @@ impl Disk {
             let mut file = new(whole.clone())?;
             file.write_all(&padded(record)?)?;
             file.sync_all()?;
-            // Nobody reads half of it.
+            // Renamed when it is complete, so that nobody reads half of it.
             fs::rename(&whole, &named)?;
             self.sync()
         });
@@ -170,13 +171,13 @@ impl Disk {
         })
     }
 
-    /// Bytes that the disk takes yet.
+    /// Returns the number of free bytes on the disk.
     pub(super) fn free(&self) -> io::Result<u64> {
         let disk = statvfs(&self.dir)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// That a file is there, or has another name, is in its folder.
+    /// Syncs the folder, so that new files and new names survive a crash.
     fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
@@ -209,7 +210,7 @@ impl Grip<'_> {
         Ok(())
     }
 
-    /// The first `length` bytes that the file has with a piece at its end.
+    /// Returns the first `length` bytes that the file has with this piece at its end.
     pub(super) fn beginning(&self, piece: &[u8], length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(self.media())?.take(self.record.bytes.min(length)).read_to_end(&mut bytes)?;
@@ -218,7 +219,7 @@ impl Grip<'_> {
         Ok(bytes)
     }
 
-    /// Writes a piece at its end, and then its record. After an error all is as before.
+    /// Appends a piece, and then updates the record. After an error everything is as before.
     pub(super) fn append(&mut self, piece: &[u8]) -> io::Result<()> {
         let mut media = OpenOptions::new().write(true).open(self.media())?;
         let end = self.record.bytes;
@@ -226,19 +227,19 @@ impl Grip<'_> {
         let longer = Record { bytes: end + piece.len() as u64, ..self.record.clone() };
         let written = media.write_all(piece).and_then(|()| media.sync_data()).and_then(|()| self.note(longer));
         if written.is_err() {
-            // What is left of it lies behind the record's length; nobody is served by another error.
+            // What is left of the piece lies beyond the record's length. A further error would help nobody.
             let _ = media.set_len(end);
         }
         written
     }
 
-    /// Its host is in the room. Not synced: after a restart everybody looks anew.
+    /// Records that the host is in the room. Not synced: after a restart every server looks again.
     pub(super) fn attend(&mut self) -> io::Result<()> {
         self.record.attended += 1;
         self.write()
     }
 
-    /// It is whole: only now it has its name.
+    /// Marks the recording as complete, and gives the file its final name.
     pub(super) fn finish(&mut self, ended: String) -> io::Result<()> {
         let part = self.media();
         self.note(Record { ended: Some(ended), ..self.record.clone() })?;
@@ -247,7 +248,7 @@ impl Grip<'_> {
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
-        // The record last: what has none is nobody's.
+        // The record is removed last: without it, nothing finds the other files.
         let (part, whole) = (self.disk.media(self.id, false), self.disk.media(self.id, true));
         for path in [part, whole, self.disk.record(self.id)] {
             match fs::remove_file(path) {
@@ -273,7 +274,7 @@ impl Grip<'_> {
     }
 }
 
-/// Returns the number of the folder, which is in the file of its lock. The first server makes it.
+/// Returns the folder's ID, which is in the lock file. The first server creates it.
 fn identify(lock: &mut File) -> io::Result<FolderId> {
     let mut text = Vec::new();
     lock.read_to_end(&mut text)?;
@@ -284,7 +285,8 @@ fn identify(lock: &mut File) -> io::Result<FolderId> {
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let id = u32::from_ne_bytes(random);
     let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{id}"));
-    // A full disk keeps no server from starting. With a number of its own it leaves the signs of others as they are.
+    // A full disk must not keep a server from starting. With an ID of its own, it leaves what others show in rooms as
+    // it is.
     if let Err(error) = written.and_then(|()| lock.sync_all()) {
         tracing::error!(%error, "the number of the recordings' folder cannot be written");
     }
@@ -299,7 +301,7 @@ fn parse(file: &mut File) -> io::Result<Record> {
 
 fn padded(record: &Record) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec(record)?;
-    // JSON with white space behind it is the same.
+    // Trailing white space does not change JSON.
     text.resize(text.len().max(RECORD_BYTES - 1), b' ');
     text.push(b'\n');
     Ok(text)

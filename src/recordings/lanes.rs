@@ -1,8 +1,8 @@
-//! Bounds the work on the disk that requests cause, also those with a valid secret.
+//! Bounds the disk work that requests cause, including requests with a valid secret.
 //!
-//! Each recording has a lane, and so has each host that begins one: a lane runs one job at a time, so that the requests of
-//! one client wait for each other and not in the way of others. All lanes share a few threads. No thread waits for a lock of
-//! a file that another server holds: the job ends with [`Refused::Busy`] and is repeated later.
+//! Each recording has a lane, and so has each host that begins one. A lane runs one job at a time, so that the requests
+//! of one client wait for each other and do not delay others. All lanes share a few threads. No thread waits for a file
+//! lock that another server holds: the job ends with [`Refused::Busy`] and is repeated later.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,16 +15,17 @@ use tokio::time::{Instant, sleep};
 
 use super::{Now, Recordings, Refused};
 
-/// Threads for all recordings. A disk that hangs takes no more of those that the whole server has.
+/// Maximum number of threads for all recordings. A disk that hangs blocks no more of the server's threads.
 const THREADS: usize = 16;
-/// Requests in a lane, with the one that runs: a page sends one at a time, and repeats those that got no answer.
+/// Maximum number of requests in a lane, with the one that runs. A page sends one at a time, and repeats those that got
+/// no response.
 const PER_LANE: usize = 16;
-/// Longest time that a job is repeated while another server holds the lock.
+/// Time for which a job is repeated while another server holds the lock.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts.
+/// Delay between two attempts.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The lanes that have requests.
+/// Lanes that have requests.
 #[derive(Debug)]
 pub(super) struct Lanes {
     lanes: Mutex<HashMap<String, Lane>>,
@@ -41,7 +42,7 @@ struct Lane {
 struct Entered {
     recordings: Arc<Recordings>,
     lane: String,
-    /// Until when the job is repeated.
+    /// Time until which the job is repeated.
     until: Instant,
     turn: Option<OwnedMutexGuard<()>>,
 }
@@ -72,8 +73,8 @@ impl Drop for Entered {
 }
 
 impl Recordings {
-    /// Runs a job off the threads on which everything else runs, when those before it in its lane are done. A job that has
-    /// begun runs to its end even if this is dropped. [`Refused::Busy`] where the lane is full.
+    /// Runs a job on a blocking thread, after those before it in its lane. A job that has begun runs to its end even if
+    /// this future is dropped. [`Refused::Busy`] if the lane is full.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         lane: &str,
@@ -83,8 +84,8 @@ impl Recordings {
         self.run_in(entered, job).await
     }
 
-    /// Adds a piece as [`Recordings::append`] does, not faster than pieces of this recording may come. `held` is dropped
-    /// when it is on the disk, even if this is dropped before.
+    /// Appends a piece as [`Recordings::append`] does, no faster than pieces of this recording may come. `held` is
+    /// dropped when the piece is on disk, even if this future is dropped before.
     pub async fn write(
         self: &Arc<Self>,
         id: &str,
@@ -128,7 +129,7 @@ impl Recordings {
     ) -> Result<T, Refused> {
         let job = Arc::new(job);
         loop {
-            // Never closed.
+            // The semaphore is never closed.
             let thread = Arc::clone(&self.lanes.threads).acquire_owned().await.map_err(|_| Refused::Busy)?;
             let (store, work) = (Arc::clone(self), Arc::clone(&job));
             let ran = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,7 @@
-//! Recordings that hosts' browsers send here piece by piece, and that whoever runs the server fetches (R84 to R89).
+//! Recordings that hosts' browsers upload piece by piece, and that the operator downloads (R84 to R89).
 //!
-//! Several servers may have the folder: what is true lies on the disk ([`disk`]), and in memory is what was seen there at
-//! the last look, under a short lock ([`table`]). All of it is blocking, as it waits for the disk: requests use
+//! Several servers may share the folder. The disk is authoritative ([`disk`]); memory holds what the last look at the
+//! folder found, under a short lock ([`table`]). All methods block, because they wait for the disk: requests use
 //! [`Recordings::run`]. Time is passed in.
 
 mod disk;
@@ -34,102 +34,102 @@ use table::Table;
 
 pub use turn::Turn;
 
-/// The longest piece in bytes: ten seconds of a recording.
+/// Longest piece in bytes, about ten seconds of a recording.
 pub const PIECE_BYTES: usize = 4 * 1024 * 1024;
-/// With the smallest ones, too, the table stays small.
+/// Maximum number of recordings, so that the table stays small even if all of them are tiny.
 const MOST: usize = 10_000;
 
-/// The moment at which something is done.
+/// Time of an operation, by both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The time of day, by which recordings are named and kept.
+    /// Wall clock, for the names and the retention of recordings.
     pub wall: SystemTime,
-    /// A time that nobody sets, by which they are silent.
+    /// Monotonic clock, for the time without pieces or without the host.
     pub tick: Instant,
 }
 
-/// What holds for all recordings: the same for all servers that have the folder.
+/// Settings of all recordings, the same on all servers that share the folder.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Where they are.
+    /// Folder of the recordings.
     pub dir: PathBuf,
-    /// Bytes of all of them.
+    /// Maximum bytes of all recordings.
     pub quota: u64,
-    /// Bytes of one.
+    /// Maximum bytes of one recording.
     pub largest: u64,
-    /// How many may grow at a time.
+    /// Maximum number of growing recordings.
     pub at_a_time: usize,
-    /// Bytes that stay free on the disk; 0 for none.
+    /// Bytes that must stay free on the disk; 0 for no limit.
     pub min_free: u64,
-    /// How long one may be without a piece, or without its host.
+    /// Time without a piece, or without the host, after which a recording is finished.
     pub silence: Duration,
-    /// How long it is kept.
+    /// Time for which a finished recording is kept.
     pub keep: Duration,
-    /// The zone of its times.
+    /// Time zone of the times in the records.
     pub zone: Tz,
 }
 
-/// Why something was not done.
+/// Reason why an operation was rejected.
 #[derive(Debug)]
 pub enum Refused {
-    /// No recording with this id, or not with this secret.
+    /// There is no recording with this ID and this secret.
     Unknown,
-    /// It is finished.
+    /// The recording is finished.
     Over,
-    /// Another piece has come while this one was on its way.
+    /// Another piece arrived while this one was being received.
     Replaced,
-    /// A piece that leaves a gap; up to here there is something.
+    /// The piece would leave a gap after this many bytes.
     Gap(u64),
-    /// It would not begin as a WebM file.
+    /// The file would not begin as WebM.
     NotWebm,
-    /// It would be larger than one may be; as large as that.
+    /// The recording would exceed this maximum size.
     TooLarge(u64),
-    /// All together have as much as they may.
+    /// The quota of all recordings is used up.
     Quota,
-    /// As many grow as may.
+    /// As many recordings grow as are allowed.
     TooMany,
-    /// The disk takes no more, or would have less free than [`Rules::min_free`].
+    /// The disk is full, or would have less free space than [`Rules::min_free`].
     DiskFull,
     /// Another request writes the recording, here or on another server, or too many requests wait for it.
     Busy,
-    /// Something else is wrong with the disk.
+    /// Any other error of the disk.
     Broken(io::Error),
 }
 
-/// Whose a recording is: where everybody is to see that it goes on.
+/// Room and host of a recording: the room shows that it goes on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Whose {
     /// The room.
     pub room: RoomName,
-    /// The host who makes it.
+    /// The host who records.
     pub host: PeerId,
 }
 
-/// What a client needs to upload one.
+/// Recording that has begun, with what its client needs to upload it.
 #[derive(Debug)]
 pub struct Begun {
-    /// Its name.
+    /// Its ID.
     pub id: String,
-    /// What opens it, and nothing else.
+    /// The secret for uploading it, which allows nothing else.
     pub secret: String,
 }
 
 /// A recording in a list.
 #[derive(Debug, Serialize)]
 pub struct Summary {
-    /// Its name; by these they are in the order in which they began.
+    /// Its ID. IDs sort in the order in which recordings began.
     pub id: String,
     /// The room's name.
     pub room: String,
-    /// RFC 3339.
+    /// Time of its beginning, by RFC 3339.
     pub begun: String,
-    /// The same; `None` while it grows.
+    /// Time of its end, by RFC 3339; `None` while it grows.
     pub ended: Option<String>,
-    /// How large it is.
+    /// Its size.
     pub bytes: u64,
 }
 
-/// All recordings in the folder.
+/// Store of all recordings in the folder.
 #[derive(Debug)]
 pub struct Recordings {
     rules: Rules,
@@ -141,12 +141,12 @@ pub struct Recordings {
 }
 
 impl Recordings {
-    /// Takes up what is there; the error is a sentence for the operator.
+    /// Opens the folder, and takes over the recordings in it. The error is a sentence for the operator.
     pub fn open(rules: Rules, metrics: RecordingMetrics, now: Now) -> Result<Self, String> {
         let wrong = |error: io::Error| format!("ROUNDTABLE_RECORDINGS_DIR: {}: {error}", rules.dir.display());
         let disk = Disk::open(&rules.dir).map_err(wrong)?;
         for id in disk.ids().map_err(wrong)? {
-            // To hold one mends it. What another server holds now needs none.
+            // Locking a recording repairs it. One that another server has locked now needs no repair.
             match disk.grip(&id) {
                 Err(error) if !(is_gone(&error) || is_held(&error)) => {
                     tracing::error!(id, %error, "a recording cannot be opened");
@@ -164,24 +164,24 @@ impl Recordings {
         Ok(recordings)
     }
 
-    /// What holds for them.
+    /// Returns the settings.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// The folder, by which rooms tell its recordings from those of servers with a folder of their own.
+    /// Returns the folder's ID, by which rooms tell its recordings from those of servers with a folder of their own.
     pub fn folder(&self) -> FolderId {
         self.disk.id
     }
 
-    /// Begins one, and ends another one of the same host's, which a page that was closed has left behind.
+    /// Begins a recording. Another one of the same host, left behind by a page that was closed, is ended.
     pub fn begin(&self, whose: Whose, now: Now) -> Result<Begun, Refused> {
-        // One at a time, on all servers: what is counted stays so.
+        // Holds off all other servers, so that the counts stay valid.
         let _lock = self.disk.lock().map_err(of_folder)?;
         self.look(now)?;
         for id in self.growing_of(&whose) {
             match self.end(&id, Ended::Replaced, now) {
-                // Somebody deleted it in this moment.
+                // It has just been deleted.
                 Ok(_) | Err(Refused::Unknown) => {}
                 Err(refused) => return Err(refused),
             }
@@ -215,14 +215,14 @@ impl Recordings {
         Ok(Begun { id, secret })
     }
 
-    /// Checks the secret of a recording that this server knows. A recording that another server has begun may be
-    /// unknown yet.
+    /// Returns whether this is the secret of a recording that this server knows. A recording that another server has
+    /// begun may be unknown yet.
     pub fn has_known_secret(&self, id: &str, secret: &str) -> bool {
         self.table().entries.get(id).is_some_and(|entry| entry.record.upload == digest(secret))
     }
 
-    /// How much of it there is, and whether it is finished, for whoever has its secret. Read from the disk: it may be
-    /// another server's.
+    /// Returns the length of a recording, and whether it is finished, given its secret. Read from the disk, because
+    /// another server may write it.
     pub fn length(&self, id: &str, secret: &str, now: Now) -> Result<(u64, bool), Refused> {
         let record = self.read(id)?;
         if record.upload != digest(secret) {
@@ -233,13 +233,12 @@ impl Recordings {
         Ok(known)
     }
 
-    /// By which a piece of it is read from its client; the one before it is read no further.
+    /// Returns the turn to receive a piece. The piece before it is read no further.
     pub fn turn(&self, id: &str) -> Result<Turn, Refused> {
         self.table().entries.get_mut(id).map(|entry| entry.turns.next()).ok_or(Refused::Unknown)
     }
 
-    /// Adds a piece at its end, and tells how much there is then. What has been here already, or a part of it, is not
-    /// written again.
+    /// Appends a piece, and returns the new length. A piece of which even a part is already there is not written again.
     pub fn append(&self, id: &str, offset: u64, piece: &[u8], now: Now) -> Result<u64, Refused> {
         let mut grip = self.grip(id)?;
         let (here, more) = (grip.record.bytes, piece.len() as u64);
@@ -278,7 +277,7 @@ impl Recordings {
         Ok(grip.record.bytes)
     }
 
-    /// Whose it is, while it grows.
+    /// Returns room and host of a recording that grows.
     pub fn whose(&self, id: &str) -> Option<Whose> {
         self.table().entries.get(id).filter(|entry| entry.grows())?.whose.clone()
     }
@@ -288,8 +287,9 @@ impl Recordings {
         self.table().is_complete
     }
 
-    /// Returns whether its host may not go on with it. Somebody who is no host counts as one until it has been seen as a host since
-    /// the start of this server: rooms that begin again after a restart give the roles again.
+    /// Returns whether its host may not continue the recording. A member that is not a host counts as one until it has
+    /// been seen as a host since the start of this server: rooms that begin again after a restart assign the roles
+    /// again.
     pub fn has_role_ended(&self, id: &str, presence: HostPresence) -> bool {
         let mut table = self.table();
         let Some(entry) = table.entries.get_mut(id) else { return false };
@@ -302,14 +302,14 @@ impl Recordings {
         false
     }
 
-    /// Those that grow, of this host.
+    /// Returns the IDs of the host's growing recordings.
     pub fn growing_of(&self, whose: &Whose) -> Vec<String> {
         let table = self.table();
         let same = table.grown().filter(|(_, entry)| entry.whose.as_ref() == Some(whose));
         same.map(|(id, _)| id.clone()).collect()
     }
 
-    /// It is whole. Done once more, it changes nothing. One with nothing in it is not kept.
+    /// Finishes a recording, and returns its length. Repeating this changes nothing. An empty recording is removed.
     pub fn end(&self, id: &str, how: Ended, now: Now) -> Result<u64, Refused> {
         let mut grip = self.grip(id)?;
         let bytes = grip.record.bytes;
@@ -328,7 +328,8 @@ impl Recordings {
         Ok(bytes)
     }
 
-    /// Those behind `after`, `limit` at most; how many and how large all are, and whether there are more behind.
+    /// Lists up to `limit` recordings after the ID `after`. Also returns the number and the size of all, and whether
+    /// more follow.
     pub fn list(
         &self,
         after: Option<&str>,
@@ -344,12 +345,12 @@ impl Recordings {
         Ok((found, table.entries.len(), table.used(), more))
     }
 
-    /// Where its file is at the moment.
+    /// Returns the path that its file has at the moment.
     pub fn path(&self, id: &str) -> Result<PathBuf, Refused> {
         self.read(id).map(|record| self.disk.media(id, record.ended.is_some()))
     }
 
-    /// Takes it off the disk.
+    /// Deletes a recording.
     pub fn delete(&self, id: &str) -> Result<(), Refused> {
         let grip = self.grip(id)?;
         grip.remove()?;
@@ -361,15 +362,15 @@ impl Recordings {
         Ok(())
     }
 
-    /// Whose recordings are over, by whichever server, since this was asked last: their rooms may not know. Who makes another
-    /// one is not among them.
+    /// Returns room and host of the recordings that ended since the last call, on any server: the rooms may not know.
+    /// Those that record again are left out.
     pub fn over(&self) -> Vec<Whose> {
         let mut table = self.table();
         let over = std::mem::take(&mut table.over);
         over.into_iter().filter(|whose| table.grown().all(|(_, entry)| entry.whose.as_ref() != Some(whose))).collect()
     }
 
-    /// Looks at what other servers have done.
+    /// Updates the table with what other servers have done.
     fn look(&self, now: Now) -> Result<(), Refused> {
         let (known, mut fresh): (BTreeSet<String>, Vec<String>) = {
             let table = self.table();
@@ -408,10 +409,10 @@ impl Recordings {
         Ok(())
     }
 
-    /// Refuses what would leave less free on the disk than has to stay.
+    /// Rejects a write that would leave less free space on the disk than the minimum.
     fn check_free(&self, more: u64) -> Result<(), Refused> {
         let Rules { min_free, .. } = self.rules;
-        // Where the disk does not say what is free, writing shows it.
+        // If the disk does not report its free space, writing will show it.
         let is_short = min_free > 0 && self.disk.free().is_ok_and(|free| free < min_free.saturating_add(more));
         if is_short { Err(Refused::DiskFull) } else { Ok(()) }
     }
@@ -428,7 +429,7 @@ impl Recordings {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, and what is counted is shown.
+    /// Changes the table and updates the metrics.
     fn change<R>(&self, does: impl FnOnce(&mut Table) -> R) -> R {
         let mut table = self.table();
         let result = does(&mut table);
@@ -445,7 +446,7 @@ impl Recordings {
 impl From<io::Error> for Refused {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // The last one: a limit of the process (RLIMIT_FSIZE), or of the file system.
+            // `FileTooLarge`: a limit of the process (RLIMIT_FSIZE) or of the file system.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::DiskFull,
             _ if is_gone(&error) || is_unreadable(&error) => Self::Unknown,
             _ if is_held(&error) => Self::Busy,
@@ -454,7 +455,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// An error of the folder: that nothing is there says of no recording that it is unknown.
+/// Converts an error of the folder. If the folder is missing, that does not make a recording unknown.
 fn of_folder(error: io::Error) -> Refused {
     if is_gone(&error) { Refused::Broken(error) } else { error.into() }
 }
@@ -471,7 +472,7 @@ fn is_unreadable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// Whether it can be the name of a recording, and of nothing outside of the folder.
+/// Returns whether this can be the ID of a recording, and so names nothing outside of the folder.
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -484,7 +485,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// To compare digests tells nobody, by the time it takes, how much of a guess is right.
+/// Returns the SHA-256 digest of a secret, so that comparing takes the same time for every guess.
 fn digest(secret: &str) -> String {
     hex(&Sha256::digest(secret))
 }

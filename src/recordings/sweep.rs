@@ -1,4 +1,4 @@
-//! What time brings about: what nobody goes on with is finished, and what is old is deleted.
+//! Periodic work: recordings that nobody continues are finished, and old ones are deleted.
 
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
@@ -10,12 +10,14 @@ use super::{Now, Recordings, Refused, Whose};
 use crate::hub::HostPresence;
 use crate::telemetry::Ended;
 
-/// Longest difference between the wall clock and the monotonic one from one sweep to the next. More is a step.
+/// Largest deviation of the wall clock from the monotonic one between two sweeps. A larger one is a step of the wall
+/// clock.
 const STEP: Duration = Duration::from_secs(60);
-/// Time without a step before recordings are deleted by the wall clock. Meanwhile NTP, or a person, corrects one that is wrong.
+/// Time without a step before recordings are deleted by the wall clock. Meanwhile NTP, or a person, corrects a wrong
+/// clock.
 const STEADY: Duration = Duration::from_secs(60 * 60);
 
-/// Tells whether the wall clock may be trusted: one that is set years ahead would delete all recordings at once.
+/// Check of the wall clock for steps: a clock that is set years ahead would otherwise delete all recordings at once.
 #[derive(Debug)]
 pub(super) struct WallClock {
     last: Now,
@@ -41,8 +43,8 @@ impl WallClock {
 }
 
 impl Recordings {
-    /// Finishes those that nobody goes on with, or whose host is gone or no host any more, and deletes those whose time is
-    /// over. Returns what goes on, of hosts who are there: the ID, and whose.
+    /// Finishes recordings that nobody continues, or whose host is gone or no longer a host, and deletes those whose
+    /// retention is over. Returns the recordings that go on and whose hosts are present, with their IDs.
     pub fn sweep(&self, now: Now, presence: impl Fn(&Whose) -> HostPresence) -> Result<Vec<(String, Whose)>, Refused> {
         self.look(now)?;
         let silence = self.rules.silence;
@@ -51,7 +53,7 @@ impl Recordings {
             let of_known = table.grown().filter_map(|(id, entry)| Some((id.clone(), entry.whose.clone()?)));
             of_known.collect()
         };
-        // Without the lock: it asks the rooms.
+        // Without the lock, because this asks the rooms.
         let mut over = Vec::new();
         let mut present = Vec::new();
         for (id, whose) in growing {
@@ -84,7 +86,7 @@ impl Recordings {
         let over = over.iter().map(|(id, how)| (id, self.end(id, *how, now).map(drop)));
         for (id, done) in old.chain(over) {
             match done {
-                // Another server was sooner, or writes it now: then the next sweep looks again.
+                // Another server was faster, or is writing it now: the next sweep tries again.
                 Ok(()) | Err(Refused::Unknown | Refused::Busy) => {}
                 Err(error) => tracing::error!(id, ?error, "a recording cannot be finished or deleted"),
             }
@@ -92,7 +94,7 @@ impl Recordings {
         Ok(present.into_iter().filter(|(id, _)| self.whose(id).is_some()).collect())
     }
 
-    /// The host of this one is in the room: other servers, which may not have the room, are told so now and then.
+    /// Records from time to time that the host is in the room, for other servers, which may not have the room.
     fn attend(&self, id: &str, now: Now) {
         let is_due = self
             .table()

@@ -1,4 +1,4 @@
-//! What is known of the recordings in the folder: as of the last look at it, and of what this server has done since.
+//! Recordings as this server knows them: from its last look at the folder, and from its own work since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,23 +10,23 @@ use super::turn::Turns;
 use super::{Summary, Whose};
 use crate::protocol::{PeerId, RoomName};
 
-/// The rate of pieces, in the long run, is one in this time: writing one costs two waits for the disk, however small it is.
+/// Long-term rate limit: one piece per interval. Writing a piece costs two syncs of the disk, however small it is.
 const PIECE_INTERVAL: Duration = Duration::from_millis(250);
-/// Burst of pieces, as a time at the permitted rate: a page sends what has waited during an interruption.
+/// Burst of pieces, as a time at the permitted rate. After an interruption a page sends the pieces that have waited.
 const PIECE_BURST: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) entries: BTreeMap<String, Entry>,
-    /// Records that cannot be read; each is told once.
+    /// Records that cannot be read. Each is logged once.
     pub(super) unreadable: BTreeSet<String>,
-    /// The folder itself cannot be read; told once, too.
+    /// Set while the folder itself cannot be read, which is also logged once.
     pub(super) is_lost: bool,
-    /// Whose recordings are over, until somebody tells their rooms.
+    /// Recordings that have ended, until their rooms are informed.
     pub(super) over: Vec<Whose>,
-    /// The last look has found all that there are.
+    /// Set if the last look found all recordings.
     pub(super) is_complete: bool,
-    /// Set once the table has what this server found at its start.
+    /// Set once the table contains what this server found at its start.
     pub(super) is_open: bool,
 }
 
@@ -34,20 +34,21 @@ pub(super) struct Table {
 pub(super) struct Entry {
     pub(super) record: Record,
     pub(super) whose: Option<Whose>,
-    /// The last time that a piece came, and that its host was there, as far as it is to be seen here.
+    /// Time of the last piece, as far as this server knows.
     pub(super) touched: Instant,
+    /// Time at which the host was last in the room, as far as this server knows.
     pub(super) attended: Instant,
-    /// Bytes on their way to the disk.
+    /// Bytes that are being written.
     pub(super) pending: u64,
     pub(super) turns: Turns,
-    /// Set if its host was a host since the start of this server: when it began, or later.
+    /// Set if its host has been a host since the start of this server: when the recording began, or later.
     pub(super) seen_as_host: bool,
-    /// When all pieces would have come, had they kept to [`PIECE_INTERVAL`].
+    /// Time at which all pieces would have arrived at a rate of one per [`PIECE_INTERVAL`].
     paced: Instant,
 }
 
 impl Table {
-    /// Takes over what the disk says, which may be older than what is known.
+    /// Merges a record from the disk, which may be older than what is known.
     pub(super) fn learn(&mut self, id: &str, record: Record, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else {
             self.entries.insert(id.to_owned(), Entry { seen_as_host: self.is_open, ..Entry::new(record, now) });
@@ -76,7 +77,7 @@ impl Table {
         }
     }
 
-    /// It is on the disk no more.
+    /// Removes a recording that is no longer on disk.
     pub(super) fn forget(&mut self, id: &str) {
         if let Some(entry) = self.entries.remove(id).filter(Entry::grows) {
             self.over.extend(entry.whose);
@@ -87,7 +88,7 @@ impl Table {
         self.entries.iter().filter(|(_, entry)| entry.grows())
     }
 
-    /// Bytes of all, with those on their way.
+    /// Returns the bytes of all recordings, with those that are being written.
     pub(super) fn used(&self) -> u64 {
         self.entries.values().map(|entry| entry.record.bytes + entry.pending).sum()
     }
@@ -113,7 +114,7 @@ impl Entry {
         self.record.ended.is_none()
     }
 
-    /// Counts a piece, and returns how long it has to wait.
+    /// Counts a piece, and returns how long it must wait.
     pub(super) fn pace(&mut self, now: Instant) -> Duration {
         self.paced = self.paced.max(now) + PIECE_INTERVAL;
         (self.paced - now).saturating_sub(PIECE_BURST)

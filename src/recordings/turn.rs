@@ -1,5 +1,6 @@
-//! Who reads a piece of a recording from its client: one at a time, so that one piece of each is in memory, and whoever
-//! came last. The line of the one before may be dead without anybody having said so, and its client be here by another.
+//! Order in which the pieces of a recording are received: one at a time, so that only one of each recording is in
+//! memory, and the latest request goes first. The connection of the one before may have died unnoticed, and its client
+//! be back on another.
 
 use std::sync::Arc;
 
@@ -7,15 +8,15 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::Refused;
 
-/// The turns of one recording.
+/// Turns of one recording.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     one: Arc<Mutex<()>>,
-    /// Ends the last one's wait when it is dropped.
+    /// Ends the wait of the previous turn when it is dropped.
     last: Option<oneshot::Sender<()>>,
 }
 
-/// For one piece.
+/// Turn to receive one piece.
 #[derive(Debug)]
 pub struct Turn {
     one: Arc<Mutex<()>>,
@@ -31,8 +32,8 @@ impl Turns {
 }
 
 impl Turn {
-    /// What `read` brings, and what is to be held until it is written. [`Refused::Replaced`] as soon as another piece
-    /// comes, or the recording is gone.
+    /// Awaits `read`, and returns its result with a guard to be held until the piece is written. [`Refused::Replaced`]
+    /// as soon as another piece arrives, or the recording is gone.
     pub async fn read<T>(self, read: impl Future<Output = T>) -> Result<(OwnedMutexGuard<()>, T), Refused> {
         let Self { one, replaced } = self;
         let read = async { (one.lock_owned().await, read.await) };

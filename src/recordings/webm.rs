@@ -1,22 +1,22 @@
 //! Checks that a file begins as WebM: with an EBML header (RFC 8794 §8) of the document type `webm` (RFC 9559 §4).
 
-/// The longest header that is accepted, in bytes. Browsers write about 40.
+/// Longest header that is accepted, in bytes. Browsers write about 40.
 const LONGEST: usize = 256;
-/// Bytes of a file that [`may_be_webm`] needs: the header with its ID and its size.
+/// Number of bytes of a file that [`may_be_webm`] needs: the header with its ID and its size.
 pub(super) const BEGINNING: u64 = LONGEST as u64 + 12;
 
 const EBML: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
 const DOC_TYPE: [u8; 2] = [0x42, 0x82];
 
-/// Why a header cannot be read.
+/// Reason why a header cannot be read.
 enum Unreadable {
-    /// The bytes end before it does.
+    /// The bytes end before the header does.
     Incomplete,
     Invalid,
 }
 
-/// Returns whether a file that begins with these bytes can be a WebM file. An incomplete header is accepted: some browsers write
-/// the first byte alone.
+/// Returns whether a file that begins with these bytes can be a WebM file. An incomplete header is accepted: some
+/// browsers write the first byte alone.
 pub(super) fn may_be_webm(bytes: &[u8]) -> bool {
     !matches!(check(bytes), Err(Unreadable::Invalid))
 }
@@ -43,11 +43,11 @@ fn check(bytes: &[u8]) -> Result<(), Unreadable> {
     Err(Unreadable::Invalid)
 }
 
-/// Reads a size, and returns what follows it.
+/// Reads the size of an element, and returns it with what follows.
 fn size(bytes: &[u8]) -> Result<(usize, &[u8]), Unreadable> {
     let length = length(*bytes.first().ok_or(Unreadable::Incomplete)?)?;
     let (number, rest) = bytes.split_at_checked(length).ok_or(Unreadable::Incomplete)?;
-    // Only the first byte has the marker of the length.
+    // Only the first byte contains the marker of the length.
     let first = u64::from(number[0]) & (0x7f >> (length - 1));
     let value = number[1..].iter().fold(first, |value, byte| value << 8 | u64::from(*byte));
     // All ones stand for an unknown size, which no header has.
@@ -90,7 +90,7 @@ mod tests {
             b"<",
             b"<!doctype html>",
             b"\x1a\x45\xdf\xa4",
-            // A header of 1 MiB, one of unknown size, one without a document type, and one that has elements of no size.
+            // Headers of 1 MiB, of unknown size, without a document type, and of invalid size.
             b"\x1a\x45\xdf\xa3\x10\x10\x00\x00",
             b"\x1a\x45\xdf\xa3\xff\x42\x82\x84webm",
             b"\x1a\x45\xdf\xa3\x84\x42\x86\x81\x01",

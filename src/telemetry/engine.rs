@@ -1,4 +1,4 @@
-//! What is counted of the engine between servers.
+//! Metrics of Redis, through which servers share rooms.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -6,23 +6,23 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Histogram;
 
-/// Up to the patience with which the engine is asked.
+/// Bucket bounds in seconds, up to the time limit of a request.
 const TIMES: &[f64] = &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-/// What the server counts of the engine between servers. Clones count together.
+/// Metrics of Redis. Clones share them.
 #[derive(Clone, Debug)]
 pub struct EngineMetrics {
-    /// 1 while there is a connection.
+    /// 1 while connected, otherwise 0.
     pub connected: Gauge,
-    /// What it was asked.
+    /// Requests to Redis.
     pub requests: Counter,
-    /// What of that was not answered in time, or refused.
+    /// Requests that were refused, or not answered in time.
     pub failures: Counter,
-    /// What was published to another server.
+    /// Messages published to other servers.
     pub published: Counter,
-    /// What of that was not sent, and what came and found no room.
+    /// Messages to other servers that were not sent, and received ones for which a queue had no space.
     pub lost: Counter,
-    /// How long requests took that were answered.
+    /// Duration of the requests that were answered.
     pub times: Histogram,
 }
 

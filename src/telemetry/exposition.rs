@@ -1,4 +1,4 @@
-//! Text formats of metrics: OpenMetrics 1.0, and the older one of Prometheus, 0.0.4, which other programs read.
+//! Text formats of metrics: OpenMetrics 1.0, and the older text format 0.0.4 of Prometheus, which other programs read.
 
 use std::fmt::Write;
 
@@ -12,7 +12,8 @@ pub enum Exposition {
 }
 
 impl Exposition {
-    /// Chooses by the values of `Accept` (RFC 9110 §12.5.1): OpenMetrics if it is named, else the text format.
+    /// Chooses by the values of `Accept` (RFC 9110 §12.5.1): OpenMetrics if it is listed with at least the weight of
+    /// `text/plain`, otherwise the older format.
     pub fn choose<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
         let (mut open, mut plain) = (0.0, 0.0);
         for range in accept.flat_map(|line| line.split(',')) {
@@ -29,7 +30,7 @@ impl Exposition {
         if open > 0.0 && open >= plain { Self::OpenMetrics } else { Self::Prometheus }
     }
 
-    /// Returns its media type.
+    /// Returns the media type.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -38,8 +39,8 @@ impl Exposition {
     }
 }
 
-/// Translates OpenMetrics, as the library writes it, into the text format 0.0.4: there a family is called like its
-/// samples, and there are neither units, types of information, nor an end.
+/// Translates OpenMetrics, as the library writes it, into the text format 0.0.4. There a family has the name of its
+/// samples, and there are neither units, nor an info type, nor an end marker.
 pub(super) fn to_prometheus(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut lines = open_metrics.lines().peekable();
@@ -52,7 +53,7 @@ pub(super) fn to_prometheus(open_metrics: &str) -> String {
         let Some((name, help)) = described.strip_prefix("HELP ").and_then(|rest| rest.split_once(' ')) else {
             continue;
         };
-        // Behind it, always.
+        // The `TYPE` line always follows.
         let Some(kind) = lines.next().and_then(|line| line.rsplit_once(' ')).map(|(_, kind)| kind) else { continue };
         let (name, kind) = match kind {
             "counter" => (format!("{name}_total"), kind),
@@ -60,7 +61,7 @@ pub(super) fn to_prometheus(open_metrics: &str) -> String {
             "unknown" => (name.to_owned(), "untyped"),
             _ => (name.to_owned(), kind),
         };
-        // Quotes are escaped in OpenMetrics alone.
+        // Only OpenMetrics escapes quotes.
         let help = help.replace("\\\"", "\"");
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }

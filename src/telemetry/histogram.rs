@@ -1,4 +1,4 @@
-//! A histogram without a lock: the library's own has one, and this one is on the way of messages.
+//! Histogram without a lock. The library's own has one, and this one is used on the message path.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,49 +8,49 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// How often values fell below each of some bounds. Clones count together.
+/// Counts of values by bucket. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
-    /// Upper bounds, ascending.
+    /// Upper bounds of the buckets, ascending.
     bounds: &'static [f64],
-    /// For each bound, and for what is above all of them.
+    /// One count for each bound, and one for values above all of them.
     counts: Box<[AtomicU64]>,
-    /// The bits of an `f64`.
+    /// Sum of the values, as the bits of an `f64`.
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// Without a value. `bounds` ascend; what is above the last one counts, too.
+    /// Creates an empty histogram. `bounds` must ascend; values above the last one are counted, too.
     pub fn new(bounds: &'static [f64]) -> Self {
         debug_assert!(bounds.is_sorted());
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self(Arc::new(Counts { bounds, counts, sum: AtomicU64::new(0) }))
     }
 
-    /// Counts a value, which is finite.
+    /// Counts a finite value.
     pub fn observe(&self, value: f64) {
         let Counts { bounds, counts, sum } = &*self.0;
         counts[bounds.partition_point(|bound| *bound < value)].fetch_add(1, Ordering::Relaxed);
-        // Never refused: it always has a sum.
+        // Cannot fail: the closure always returns a sum.
         let _ = sum
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some((f64::from_bits(bits) + value).to_bits()));
     }
 
-    /// Counts a time, in seconds.
+    /// Counts a duration, in seconds.
     pub fn observe_time(&self, time: Duration) {
         self.observe(time.as_secs_f64());
     }
 
-    /// How many values lie in each bucket: those up to each bound, and those above all of them.
+    /// Returns the count of each bucket: the values up to each bound, and those above all of them.
     pub fn counts(&self) -> Vec<u64> {
         self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
-    /// What `share`, from 0 to 1, of the values that lie so in the buckets are not above, as far as buckets can tell: those
-    /// of one are taken to lie evenly in it, as Prometheus does, and what is above the last bound at that bound. `None`
+    /// Estimates a quantile, `share` from 0 to 1, of values with these bucket counts. As in Prometheus, the values of a
+    /// bucket are assumed to be evenly distributed in it, and those above the last bound to lie at that bound. `None`
     /// without a value.
     pub fn quantile(&self, counts: &[u64], share: f64) -> Option<f64> {
         let total: u64 = counts.iter().sum();
@@ -75,7 +75,7 @@ impl EncodeMetric for Histogram {
         let Counts { bounds, sum, .. } = &*self.0;
         let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(self.counts()).collect();
-        // Of the same reading, or a bucket could hold more than all.
+        // Summed from the same readings: otherwise a bucket could hold more than the total.
         let count = buckets.iter().map(|(_, count)| count).sum();
         encoder.encode_histogram::<NoLabelSet>(f64::from_bits(sum.load(Ordering::Relaxed)), count, &buckets, None)
     }

@@ -1,30 +1,30 @@
-//! Limits beside what they limit, so that "nearly full" can be seen before it is full.
+//! Configured limits, exported next to what they limit, so that "nearly full" can be seen before it is full.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-/// Limits of a server as they are set; 0 for none, which is not shown.
+/// Configured limits of a server. 0 means no limit, which is not exported.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// WebSockets.
+    /// Maximum number of open WebSockets.
     pub sockets: u64,
-    /// Rooms.
+    /// Maximum number of rooms.
     pub rooms: u64,
-    /// Members of all rooms.
+    /// Maximum number of members of all rooms.
     pub members: u64,
-    /// Connections for requests, of each listener.
+    /// Maximum number of HTTP connections of each listener.
     pub http_connections: u64,
-    /// Messages a second of all clients.
+    /// Messages per second that all clients together may send.
     pub messages_per_second: u64,
-    /// Bytes a second of all clients.
+    /// Bytes per second that all clients together may send.
     pub bytes_per_second: u64,
-    /// Bytes of messages that wait to be sent or acknowledged.
+    /// Maximum bytes of messages that wait to be sent or acknowledged.
     pub queued_bytes: u64,
-    /// Queued webhook events.
+    /// Maximum number of queued webhook events.
     pub webhooks_queued: u64,
-    /// Recordings at a time.
+    /// Maximum number of recordings in progress.
     pub recordings_growing: u64,
 }
 
@@ -53,7 +53,7 @@ struct Of {
     listener: &'static str,
 }
 
-/// Open HTTP connections of the listeners, without WebSockets.
+/// Gauges of open HTTP connections, without WebSockets, by listener.
 #[derive(Clone, Debug)]
 pub struct HttpConnectionMetrics {
     public: HttpConnections,
@@ -68,30 +68,30 @@ impl HttpConnectionMetrics {
         Self { public: of("public"), ops: of("ops") }
     }
 
-    /// Returns those of clients.
+    /// Returns the gauge of the public listener.
     pub fn public(&self) -> HttpConnections {
         self.public.clone()
     }
 
-    /// Returns those of operators.
+    /// Returns the gauge of the operators' listener.
     pub fn ops(&self) -> HttpConnections {
         self.ops.clone()
     }
 }
 
-/// Open connections of one listener.
+/// Gauge of open connections of one listener.
 #[derive(Clone, Debug)]
 pub struct HttpConnections(Gauge);
 
 impl HttpConnections {
-    /// Counts one for as long as the value lives.
+    /// Counts a connection for as long as the returned value lives.
     pub fn count(&self) -> HttpConnection {
         self.0.inc();
         HttpConnection(self.0.clone())
     }
 }
 
-/// One open connection.
+/// One open connection, counted until this is dropped.
 #[derive(Debug)]
 pub struct HttpConnection(Gauge);
 

@@ -1,4 +1,4 @@
-//! Log lines, and the time as it stands in them.
+//! Log lines and their timestamps.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -15,13 +15,13 @@ use tracing_subscriber::registry::LookupSpan;
 use super::traces;
 use crate::config::{Config, LogFormat};
 
-/// The present time in a zone with its offset, RFC 3339 to the millisecond. The zones are
-/// compiled in: an image needs no zone files.
+/// Returns the present time in a zone, with its offset: RFC 3339 to the millisecond. The zones are compiled in, so that
+/// an image needs no zone files.
 pub fn timestamp(zone: Tz) -> String {
     timestamp_of(SystemTime::now(), zone)
 }
 
-/// The same for another time.
+/// Formats another time as [`timestamp`] does.
 pub fn timestamp_of(time: SystemTime, zone: Tz) -> String {
     DateTime::<Utc>::from(time).with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
@@ -34,8 +34,8 @@ impl FormatTime for ZonedTime {
     }
 }
 
-/// Lines with the trace and the span that they are of, where these are kept: under the names that OpenTelemetry has for
-/// formats other than its own.
+/// Adds the IDs of the active trace and span to JSON lines, if they are sampled. The field names are those that
+/// OpenTelemetry defines for log formats other than its own.
 struct OfTrace<F>(F);
 
 impl<S, N, F: FormatEvent<S, N>> FormatEvent<S, N> for OfTrace<F>
@@ -47,15 +47,15 @@ where
         let Some((trace, span)) = traces::present() else { return self.0.format_event(context, writer, event) };
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        // The format takes no more fields: they go before its last brace.
+        // The formatter accepts no further fields: they go before its last brace.
         let line = line.trim_end().strip_suffix('}').ok_or(fmt::Error)?;
         writeln!(writer, r#"{line},"trace_id":"{trace}","span_id":"{span}"}}"#)
     }
 }
 
-/// Sends log lines to standard output from now on. Called once, by the binary.
+/// Starts logging to standard output. Called once, by the binary.
 pub fn init_logs(config: &Config) {
-    // At `debug` and `trace` these log messages and URLs, with the secrets in them.
+    // At `debug` and `trace` these crates log messages and URLs, with the secrets in them.
     let filter = format!("{},tungstenite=off,ureq=off,ureq_proto=off", config.log);
     let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_timer(ZonedTime(config.zone));
     match config.log_format {

@@ -1,4 +1,4 @@
-//! What is counted on the way of messages: no lock and no allocation, and a look at the clock once in many messages.
+//! Metrics on the message path: no lock, no allocation, and a reading of the clock only once in many messages.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::Histogram;
 
-/// Of how many messages of a type one is timed, the first among them.
+/// Sampling rate of the latency histogram: one in this many messages of each type, starting with the first.
 const TIMED: u64 = 16;
-/// What a client may send, the most frequent first; and whatever is none of these.
+/// Types of messages from clients, the most frequent first. The last one stands for all others.
 const RECEIVED: &[&str] = &[
     "signal",
     "broadcast",
@@ -25,7 +25,7 @@ const RECEIVED: &[&str] = &[
     "leave",
     "invalid",
 ];
-/// What the server sends, likewise.
+/// Types of messages to clients, likewise.
 const SENT: &[&str] = &[
     "signal",
     "broadcast",
@@ -67,26 +67,26 @@ struct Type {
     r#type: &'static str,
 }
 
-/// Messages and their bytes.
+/// Counters of messages and of their bytes, by type.
 type Counters = Box<[(Counter, Counter)]>;
 
-/// Messages as they come and go.
+/// Metrics of messages from and to clients.
 #[derive(Debug)]
 pub struct MessageMetrics {
     received: Counters,
     sent: Counters,
     signals: Histogram,
     broadcasts: Histogram,
-    /// The most messages that waited for one socket between two pings.
+    /// Largest number of messages that waited for one socket between two pings.
     outboxes: Histogram,
 }
 
-/// What is passed on, and timed.
+/// Type of a relayed message.
 #[derive(Clone, Copy, Debug)]
 pub enum Relayed {
-    /// To one.
+    /// `signal`, to one member.
     Signal,
-    /// To everybody else.
+    /// `broadcast`, to all other members.
     Broadcast,
 }
 
@@ -102,7 +102,7 @@ impl MessageMetrics {
         };
         let (received, sent) = (resolve("received", RECEIVED), resolve("sent", SENT));
         let relays = Family::<Type, Histogram, _>::new_with_constructor(|| Histogram::new(TIMES));
-        // Each in a statement of its own: the family is locked until the statement's end.
+        // In statements of their own: the family stays locked until the end of the statement.
         let signals = relays.get_or_create(&Type { r#type: "signal" }).clone();
         let broadcasts = relays.get_or_create(&Type { r#type: "broadcast" }).clone();
         let outboxes = Histogram::new(FILLS);
@@ -115,7 +115,7 @@ impl MessageMetrics {
         Self { received, sent, signals, broadcasts, outboxes }
     }
 
-    /// Counts a client's message; how many of its type came before. `None` is no message.
+    /// Counts a message from a client, and returns how many of its type came before. `None` counts as invalid.
     pub fn received(&self, kind: Option<&str>, bytes: usize) -> u64 {
         count(RECEIVED, &self.received, kind.unwrap_or_default(), bytes)
     }
@@ -125,7 +125,7 @@ impl MessageMetrics {
         count(SENT, &self.sent, kind, bytes);
     }
 
-    /// Times a message that was read at `since` and now is in outboxes, where it is the turn of this one.
+    /// Records the latency of a message that was read at `since` and is now in outboxes, if it is one of those sampled.
     pub fn relayed(&self, what: Relayed, nth: u64, since: Instant) {
         if nth.is_multiple_of(TIMED) {
             let times = match what {
@@ -136,13 +136,13 @@ impl MessageMetrics {
         }
     }
 
-    /// Counts how many messages waited for a socket at most.
+    /// Records the largest number of messages that waited for a socket.
     pub fn waited(&self, most: usize) {
         self.outboxes.observe(most as f64);
     }
 }
 
-/// By the last of `types` where it is none of them.
+/// Counts a message, under the last of `types` if its type is none of them.
 fn count(types: &[&str], counters: &Counters, kind: &str, bytes: usize) -> u64 {
     let at = types.iter().position(|known| *known == kind).unwrap_or(types.len() - 1);
     let (messages, all_bytes) = &counters[at];

@@ -1,4 +1,4 @@
-//! All that the server counts, and how it is shown.
+//! All metrics of the server, and their export.
 
 use std::fmt;
 
@@ -38,53 +38,53 @@ struct Cause {
     cause: &'static str,
 }
 
-/// A limit that holds clients up, or keeps them out, without an error.
+/// Limit that delays clients or rejects them, without an error.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// A socket is read later (R31, R79).
+    /// Reading from a socket is delayed (R31, R79).
     Rate,
-    /// An attempt to join is answered later (R66).
+    /// The response to an attempt to join is delayed (R66).
     Attempts,
-    /// A connection is closed without a word: its address has too many.
+    /// A connection is closed without a response: its address has too many.
     Connections,
 }
 
-/// What the server counts. No label grows with rooms or people.
+/// Metrics of the server. No label's cardinality grows with the number of rooms or people.
 #[derive(Debug)]
 pub struct Metrics {
     /// Open WebSockets.
     pub sockets: Gauge,
-    /// Rooms with somebody in them.
+    /// Rooms with members.
     pub rooms: Gauge,
     /// Members of all rooms.
     pub members: Gauge,
-    /// Members closed because they read too slowly.
+    /// Members disconnected because they read too slowly.
     pub slow_consumers: Counter,
     /// Bytes of messages that wait to be sent or acknowledged.
     pub queued_bytes: Gauge,
-    /// Events that another program has taken.
+    /// Webhook events that the receiver has accepted.
     pub webhooks_delivered: Counter,
-    /// Events that were given up.
+    /// Webhook events that were dropped.
     pub webhooks_dropped: Counter,
-    /// Events that wait, or are being sent.
+    /// Webhook events that wait or are being sent.
     pub webhooks_queued: Gauge,
     /// HTTP connections, without WebSockets.
     pub http_connections: HttpConnectionMetrics,
-    /// Of the engine between servers: shown where there is one ([`Metrics::with_engine`]).
+    /// Metrics of Redis, exported if it is used ([`Metrics::with_engine`]).
     pub engine: EngineMetrics,
-    /// Of messages.
+    /// Metrics of messages.
     pub messages: MessageMetrics,
-    /// Of requests over HTTP.
+    /// Metrics of HTTP requests.
     pub requests: RequestMetrics,
-    /// Of calls.
+    /// Metrics of call quality.
     pub quality: QualityMetrics,
-    /// Of traces.
+    /// Metrics of trace spans.
     pub spans: SpanMetrics,
-    /// Of recordings.
+    /// Metrics of recordings.
     pub recordings: RecordingMetrics,
-    /// Certificate probes, exported where there are any ([`Metrics::with_certificates`]).
+    /// Metrics of certificate probes, exported if there are any ([`Metrics::with_certificates`]).
     pub certificates: CertificateMetrics,
-    /// 1 if the file with the keys of tokens is valid; exported if there is one ([`Metrics::with_token_keys`]).
+    /// 1 if the file with the token keys is valid; exported if there is one ([`Metrics::with_token_keys`]).
     pub token_keys_valid: Gauge,
     joins: Family<Outcome, Counter>,
     resumes: Family<Outcome, Counter>,
@@ -96,7 +96,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All zero, of a server without an engine.
+    /// Creates the metrics of a server without Redis, all zero.
     pub fn new() -> Self {
         let mut root = Registry::default();
         root.register_collector(Box::new(ProcessCollector::new()));
@@ -168,7 +168,7 @@ impl Metrics {
             "Ended WebSockets by close code; \"client\" where the client ended it",
             metrics.closes.clone(),
         );
-        // Shown from the beginning, so that the first of each is an increase.
+        // Exported from the start, so that the first of each is an increase.
         let failed = [ErrorCode::ServerFull.as_str(), ErrorCode::Busy.as_str(), CloseCode::GoingAway.as_str()];
         for outcome in failed.into_iter().chain(["joined"]) {
             drop(metrics.joins.get_or_create(&Outcome { outcome }));
@@ -191,19 +191,19 @@ impl Metrics {
         Self { registry: root, ..metrics }
     }
 
-    /// The same with the limits of a server.
+    /// Exports the configured limits.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         limits.register(own(&mut self.registry));
         self
     }
 
-    /// The same of a server that has one.
+    /// Exports the metrics of Redis.
     pub fn with_engine(mut self) -> Self {
         self.engine.register(own(&mut self.registry));
         self
     }
 
-    /// Exports whether the file with the keys of tokens is valid.
+    /// Exports whether the file with the token keys is valid.
     pub fn with_token_keys(mut self) -> Self {
         let help = "Whether the file with the keys of tokens is readable and valid";
         own(&mut self.registry).register("token_keys_valid", help, self.token_keys_valid.clone());
@@ -218,39 +218,39 @@ impl Metrics {
         self
     }
 
-    /// Counts somebody who came in, or the error with which it did not: `joined`, an [`ErrorCode`] or a [`CloseCode`].
+    /// Counts an attempt to join by its outcome: `joined`, an [`ErrorCode`] or a [`CloseCode`].
     pub fn join(&self, outcome: &'static str) {
         self.joins.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Counts a session that went on over another socket, or why one did not.
+    /// Counts an attempt to resume a session: `None` if it was resumed, otherwise the reason why not.
     pub fn resume(&self, refused: Option<NotResumed>) {
         let outcome = refused.map_or("resumed", NotResumed::as_str);
         self.resumes.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Counts an error that a client was told.
+    /// Counts an error that was sent to a client.
     pub fn error(&self, code: ErrorCode) {
         self.errors.get_or_create(&Code { code: code.as_str() }).inc();
     }
 
-    /// Counts what was held up or kept out.
+    /// Counts a client that a limit has delayed or rejected.
     pub fn limited(&self, limit: Limit) {
         self.limited.get_or_create(&Bounded { limit: limit.as_str() }).inc();
     }
 
-    /// Counts a request by an address that many people may share.
+    /// Counts a request under an address that many people may share.
     pub fn shared_address(&self, cause: SharedAddress) {
         self.shared_addresses.get_or_create(&Cause { cause: cause.as_str() }).inc();
     }
 
-    /// Counts an ended WebSocket.
+    /// Counts a closed WebSocket; `None` if the client closed it.
     pub fn closed(&self, code: Option<CloseCode>) {
         let code = code.map_or("client", CloseCode::as_str);
         self.closes.get_or_create(&Code { code }).inc();
     }
 
-    /// All metrics as text.
+    /// Encodes all metrics as text.
     pub fn encode(&self, format: Exposition) -> Result<String, fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
@@ -261,7 +261,7 @@ impl Metrics {
     }
 }
 
-/// Returns the part of a registry with the names that are our own.
+/// Returns the part of a registry with the server's own prefix.
 fn own(root: &mut Registry) -> &mut Registry {
     root.sub_registry_with_prefix("roundtable")
 }

@@ -1,4 +1,4 @@
-//! `process_*`: what the kernel tells of this process, under the names that Prometheus' own libraries have.
+//! `process_*`: the kernel's figures about this process, under the names that Prometheus' own libraries use.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,10 +10,11 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Reads /proc at each scrape. What it does not have, as on other systems than Linux, is left out.
+/// Collector that reads /proc at each scrape. Figures that are not available, as on systems other than Linux, are left
+/// out.
 #[derive(Debug)]
 pub(super) struct ProcessCollector {
-    /// Seconds since 1970.
+    /// Seconds since the Unix epoch.
     started: f64,
 }
 
@@ -51,7 +52,7 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// A metric of any type.
+/// Metric of any type.
 trait Shown {
     fn kind(&self) -> MetricType;
     fn show(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error>;
@@ -67,11 +68,11 @@ impl<M: EncodeMetric> Shown for M {
     }
 }
 
-/// /proc/self/stat: proc_pid_stat(5).
+/// Fields of /proc/self/stat: proc_pid_stat(5).
 struct Stat {
     cpu: Duration,
     threads: u64,
-    /// Since the machine's start.
+    /// Time since the machine's start.
     started: Duration,
     virtual_bytes: u64,
     resident_bytes: u64,
@@ -80,7 +81,7 @@ struct Stat {
 impl Stat {
     fn read() -> Option<Self> {
         let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The second field is a name that may have spaces and brackets; the third one is behind its last bracket.
+        // The second field is a name that may contain spaces and brackets; the third one follows its last bracket.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         let ticks = |count: u64| Duration::from_secs_f64(count as f64 / rustix::param::clock_ticks_per_second() as f64);
@@ -102,7 +103,7 @@ fn start_time() -> Option<Duration> {
 
 fn open_files() -> Option<u64> {
     let folder = std::path::Path::new("/proc/self/fd");
-    // From Linux 6.2 on; older kernels say 0, and each file is counted.
+    // The size is the count from Linux 6.2 on. Older kernels report 0, and each file is counted.
     match std::fs::metadata(folder).ok()?.len() {
         // The folder itself is open while it is read.
         0 => Some((std::fs::read_dir(folder).ok()?.count() as u64).saturating_sub(1)),

@@ -1,4 +1,4 @@
-//! What clients report of their calls, as numbers of all of them together.
+//! Call quality as reported by clients, aggregated over all of them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -22,9 +22,9 @@ const FRAME_RATES: &[f64] = &[1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 60.0];
 const BIT_RATES: &[f64] = &[32e3, 64e3, 128e3, 256e3, 512e3, 1e6, 2e6, 4e6, 8e6];
 const FIRST_FRAMES: &[f64] = &[0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
 
-/// How often [`QualityMetrics::keep`] is to be called.
+/// Interval at which [`QualityMetrics::keep`] must be called.
 pub const QUALITY_STEP: Duration = Duration::from_secs(10);
-/// How many counts are kept: a summary is of five minutes, and up to a step more.
+/// Number of earlier counts that are stored: a summary covers five minutes, and up to a step more.
 const KEPT: usize = 31;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -32,7 +32,7 @@ struct Path {
     path: &'static str,
 }
 
-/// Of links: one in each report of each end.
+/// Metrics of links between members. Both ends report a link, and each report of it counts as one sample.
 #[derive(Debug)]
 pub struct QualityMetrics {
     reports: Counter,
@@ -46,21 +46,21 @@ pub struct QualityMetrics {
     frame_rates: Histogram,
     bit_rates: Histogram,
     first_frames: Histogram,
-    /// What had been counted a step ago, and before that; the oldest first.
+    /// Earlier counts, one for each step, the oldest first.
     kept: Mutex<VecDeque<Counts>>,
 }
 
-/// What a summary is made of, from the beginning on.
+/// Cumulative counts from which summaries are computed.
 #[derive(Debug)]
 struct Counts {
     reports: u64,
     direct: u64,
     relayed: u64,
-    /// Of the buckets of each figure.
+    /// Bucket counts of each figure.
     figures: [Vec<u64>; 5],
 }
 
-/// The reports of the last five minutes, in few numbers (R91). What none of them has said is absent.
+/// Summary of the reports of the last five minutes (R91). Figures that none of them contains are absent.
 #[derive(Debug, Serialize)]
 pub struct QualitySummary {
     reports: u64,
@@ -74,18 +74,18 @@ pub struct QualitySummary {
     frozen_ms: Option<Usual>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fps: Option<Usual>,
-    /// Of those that know their way.
+    /// Among the links whose path is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     relayed_percent: Option<f64>,
 }
 
-/// Estimates from a histogram, to a tenth.
+/// Estimates from a histogram, rounded to a tenth.
 #[derive(Debug, Serialize)]
 struct Usual {
     median: f64,
-    /// What 5 of 100 fall below: the bad end of what is to be high.
+    /// 5th percentile: the bad end of figures that should be high.
     p5: f64,
-    /// What 95 of 100 are not above: the bad end of what is to be low.
+    /// 95th percentile: the bad end of figures that should be low.
     p95: f64,
 }
 
@@ -147,7 +147,7 @@ impl QualityMetrics {
         }
     }
 
-    /// Keeps what has been counted until now, and forgets what is too old for a summary.
+    /// Stores the present counts, and discards those that are too old for a summary.
     pub fn keep(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
@@ -156,7 +156,7 @@ impl QualityMetrics {
         kept.push_back(self.counts());
     }
 
-    /// The reports of the last five minutes together.
+    /// Summarises the reports of the last five minutes.
     pub fn summary(&self) -> QualitySummary {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut recent = self.counts();

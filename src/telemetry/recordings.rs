@@ -1,4 +1,4 @@
-//! What is counted of recordings that are kept here.
+//! Metrics of the recordings on this server.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -16,33 +16,33 @@ struct Reason {
     reason: &'static str,
 }
 
-/// How a recording came to its end.
+/// Reason for which a recording ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Ended {
-    /// As its host asked.
+    /// Its host finished it.
     Finished,
-    /// Nobody went on with it, or its host was gone.
+    /// No piece arrived, or its host was absent, for too long.
     Silent,
-    /// Its host was removed, or is a host no more.
+    /// Its host was removed, or is no longer a host.
     RoleEnded,
     /// Its host began another one.
     Replaced,
-    /// Whoever runs the server deleted it while it grew.
+    /// The operator deleted it while it grew.
     Deleted,
-    /// It did not begin: the room could not be told, or who asked was gone.
+    /// It was undone: the room could not be informed, or the client had disconnected.
     Refused,
 }
 
-/// What the server counts of recordings. Clones count together.
+/// Metrics of recordings. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct RecordingMetrics {
-    /// Bytes that all may have.
+    /// Maximum bytes of all recordings.
     pub quota: Gauge,
-    /// Bytes that the disk takes yet.
+    /// Free bytes on the disk.
     pub disk_free: Gauge,
-    /// Pieces that were written.
+    /// Pieces written.
     pub pieces: Counter,
-    /// Bytes in them.
+    /// Bytes written.
     pub bytes: Counter,
     kept: Family<State, Gauge>,
     used: Gauge,
@@ -59,14 +59,14 @@ impl RecordingMetrics {
         registry.register_with_unit("used", "What all recordings have", Unit::Bytes, self.used.clone());
         registry.register_with_unit("quota", "What all recordings may have", Unit::Bytes, self.quota.clone());
         registry.register_with_unit("disk_free", "What their disk takes yet", Unit::Bytes, self.disk_free.clone());
-        // Shown from the beginning, so that the first of each is an increase.
+        // Exported from the start, so that the first of each is an increase.
         for how in [Ended::Finished, Ended::Silent, Ended::RoleEnded, Ended::Replaced, Ended::Deleted, Ended::Refused] {
             drop(self.ended.get_or_create(&Reason { reason: how.as_str() }));
         }
         self.show(0, 0, 0);
     }
 
-    /// How many grow, how many are finished, and how large all are.
+    /// Sets the number of growing and of finished recordings, and the size of all.
     pub fn show(&self, growing: usize, finished: usize, bytes: u64) {
         for (state, count) in [("growing", growing), ("finished", finished)] {
             self.kept.get_or_create(&State { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -74,7 +74,7 @@ impl RecordingMetrics {
         self.used.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Counts one that is over.
+    /// Counts a recording that has ended.
     pub fn ended(&self, how: Ended) {
         self.ended.get_or_create(&Reason { reason: how.as_str() }).inc();
     }

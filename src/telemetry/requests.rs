@@ -1,4 +1,4 @@
-//! What is counted of requests over HTTP.
+//! Metrics of HTTP requests.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const TIMES: &[f64] = &[0.000_25, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Answered {
-    /// As it was written in the router: no names.
+    /// Pattern of the router, which contains no names.
     route: String,
     method: &'static str,
     status: u16,
@@ -29,7 +29,7 @@ struct Code {
     code: &'static str,
 }
 
-/// Requests and how they were answered.
+/// Metrics of HTTP requests and their responses.
 #[derive(Debug)]
 pub struct RequestMetrics {
     answered: Family<Answered, Counter>,
@@ -42,8 +42,8 @@ impl RequestMetrics {
         let times: fn() -> Histogram = || Histogram::new(TIMES);
         let metrics =
             Self { answered: Family::default(), times: Family::new_with_constructor(times), errors: Family::default() };
-        // Shown from the beginning, so that the first of each is an increase: what a server that is full, or goes away,
-        // answers to who wants in, and a defect.
+        // Exported from the start, so that the first of each is an increase: the responses of a server that is full or
+        // draining to clients that want to connect, and internal errors.
         for (route, method) in [("/signal-api/ws", "GET"), ("/signal-api/v1/check", "POST")] {
             drop(metrics.answered.get_or_create(&Answered { route: route.to_owned(), method, status: 503 }));
         }
@@ -58,7 +58,7 @@ impl RequestMetrics {
         metrics
     }
 
-    /// Counts an answer. `method` and `route` are of few: not what a client wrote.
+    /// Counts a response. `method` and `route` come from small sets, not from what a client wrote.
     pub fn answered(
         &self,
         route: &str,

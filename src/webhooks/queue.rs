@@ -1,6 +1,6 @@
-//! Bounded queue of the events that wait to be sent. Rooms take turns. A full queue drops whole meetings first, the oldest
-//! one first: without them the receiver knows the same rooms and members. Otherwise the room with the most events loses
-//! its latest one, so that no room displaces the events of others.
+//! Bounded queue of the events that wait to be sent. Rooms take turns. A full queue drops whole meetings first, the
+//! oldest one first: without them the receiver still knows the same rooms and members. Otherwise the room with the most
+//! events loses its latest one, so that no room displaces the events of others.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ pub(super) struct RoomQueue<T> {
     bound: usize,
     waiting: Mutex<Waiting<T>>,
     added: Notify,
-    /// Something has been sent or given up; a permit stays for whoever asks later.
+    /// Notified when an event has been sent or given up. A permit stays for a later waiter.
     done: Notify,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Phase {
 
 #[derive(Debug)]
 struct Queued<T> {
-    /// Rises from one event of the queue to the next.
+    /// Increases from one event of the queue to the next.
     number: u64,
     phase: Phase,
     item: T,
@@ -39,9 +39,9 @@ struct Queued<T> {
 #[derive(Debug)]
 struct Waiting<T> {
     rooms: HashMap<RoomName, VecDeque<Queued<T>>>,
-    /// Those of `rooms`, in the order of their turns.
+    /// Names of `rooms`, in the order of their turns.
     turns: VecDeque<RoomName>,
-    /// Meetings that wait from their opening to their closing event, by the number of the former.
+    /// Meetings that wait from their opening to their closing event, by the number of the opening one.
     whole: BTreeMap<u64, RoomName>,
     count: usize,
     numbered: u64,
@@ -71,7 +71,7 @@ impl<T> RoomQueue<T> {
         dropped
     }
 
-    /// Waits for the next event. It counts until [`RoomQueue::done`].
+    /// Waits for the next event. It counts as being sent until [`RoomQueue::done`].
     pub(super) async fn next(&self) -> T {
         loop {
             if let Some(item) = self.lock().take() {
@@ -81,20 +81,20 @@ impl<T> RoomQueue<T> {
         }
     }
 
-    /// The last event has been sent or given up.
+    /// Marks the last event as sent or given up.
     pub(super) fn done(&self) {
         self.lock().is_sending = false;
         self.done.notify_one();
     }
 
-    /// Waits until nothing is left, for so long at most.
+    /// Waits until the queue is empty, for `patience` at most.
     pub(super) async fn settle(&self, patience: Duration) {
         let settled = async {
             while self.lock().is_busy() {
                 self.done.notified().await;
             }
         };
-        // What is left then is lost with the process.
+        // Events that are left then are lost with the process.
         let _ = tokio::time::timeout(patience, settled).await;
     }
 
@@ -120,8 +120,8 @@ impl<T> Waiting<T> {
         queued.push_back(Queued { number: self.numbered, phase, item });
     }
 
-    /// Drops the oldest whole meeting, or one event: the latest of the room that has the most. `latest` is the room of the
-    /// newest event, which is dropped where no room has more.
+    /// Drops the oldest whole meeting, or else one event: the latest of the room that has the most. `latest` is the
+    /// room of the newest event, which is dropped if no room has more.
     fn make_room(&mut self, latest: &RoomName) -> Vec<T> {
         let (room, meeting) = match self.whole.pop_first() {
             Some((number, room)) => (room, Some(number)),
@@ -211,12 +211,12 @@ mod tests {
         // The meeting in `loud` has begun to be sent.
         assert_eq!(put(&loud, Opening, 2), [10, 11]);
         assert!(put(&loud, During, 3).is_empty());
-        // One that the newest event completes is whole as well.
+        // A meeting that the newest event completes is whole as well.
         assert_eq!(put(&loud, Closing, 4), [20, 21]);
         assert!(put(&quiet, Opening, 12).is_empty());
         assert_eq!(put(&quiet, Closing, 13), [2, 3, 4]);
         assert!(put(&late, Opening, 22).is_empty() && put(&late, Closing, 23).is_empty());
-        // One whose opening has been sent is not.
+        // A meeting whose opening event has been sent is not whole.
         assert_eq!(queue.next().await, 0);
         assert_eq!(queue.next().await, 12);
         assert!(put(&loud, Opening, 5).is_empty() && put(&loud, During, 6).is_empty());

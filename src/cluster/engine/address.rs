@@ -1,38 +1,38 @@
-//! Where the engine is: what `ROUNDTABLE_REDIS_URL` says.
+//! Address of Redis in `ROUNDTABLE_REDIS_URL`.
 
 use std::fmt;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
 
-/// What is said of a text that is no address. It must not show the text, which may have a password.
+/// Error for a text that is no address. It must not contain the text, which may have a password.
 const FORMS: &str = "it is one of redis://[user:password@]host[:port][/database], rediss:// (with TLS), \
 unix:///path/to/socket, redis-sentinel://host[:port],host[:port]?master=name and redis-cluster://host[:port],host[:port] \
 (with TLS rediss-sentinel:// and rediss-cluster://)";
-/// Where a Sentinel listens unless it is said.
+/// Default port of a Sentinel.
 const SENTINEL_PORT: u16 = 26379;
 
-/// Where the engine is, and how to get in.
+/// Address and credentials of Redis.
 #[derive(Clone)]
 pub struct Address {
     pub(super) kind: Kind,
-    /// One server; or any Sentinels, or any nodes of a cluster.
+    /// One server, or any Sentinels, or any nodes of a cluster.
     pub(super) seeds: Vec<ConnectionInfo>,
 }
 
-/// What is found there.
+/// Kind of servers at an address.
 #[derive(Clone)]
 pub(super) enum Kind {
-    /// The engine.
+    /// Redis server.
     Single,
-    /// Sentinels, which know where it is: the name that they know it by, and what it is to be told, without an address.
+    /// Sentinels, which know the address of the Redis server by the name `master`. `engine` has its other settings.
     Sentinel { master: String, engine: Box<ConnectionInfo> },
-    /// A cluster.
+    /// Nodes of a cluster.
     Cluster,
 }
 
 impl Address {
-    /// Reads an address; `ca` has the certificates (PEM) that are believed with TLS in place of the well-known ones. The
-    /// error says what would be right, and does not show the address.
+    /// Parses an address. `ca` contains the certificates (PEM) to trust with TLS in place of the well-known ones. The
+    /// error says what would be right, and does not contain the address.
     pub fn parse(text: &str, ca: Option<&[u8]>) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").ok_or(FORMS)?;
         let plain = scheme.replacen("valkey", "redis", 1);
@@ -93,12 +93,12 @@ redis-cluster://"
 }
 
 impl Address {
-    /// Whether it is asked with TLS.
+    /// Returns whether the connection uses TLS.
     pub fn has_tls(&self) -> bool {
         matches!(self.seeds.first().map(ConnectionInfo::addr), Some(ConnectionAddr::TcpTls { .. }))
     }
 
-    /// Whether it is of a cluster.
+    /// Returns whether the address is that of a cluster.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster)
     }
@@ -109,7 +109,7 @@ type Query = Vec<(String, String)>;
 fn parse_one(text: &str, ca: Option<&[u8]>) -> Result<(ConnectionInfo, Query), String> {
     let url = redis::parse_redis_url(text).ok_or(FORMS)?;
     let query = url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-    // Its error may show what it refuses.
+    // The error is dropped: it may contain the rejected text.
     let info = with_protocol(url.into_connection_info().map_err(|_| FORMS)?);
     let Some(ca) = ca.filter(|_| matches!(info.addr(), ConnectionAddr::TcpTls { .. })) else {
         return Ok((info, query));
@@ -120,12 +120,12 @@ fn parse_one(text: &str, ca: Option<&[u8]>) -> Result<(ConnectionInfo, Query), S
 }
 
 fn with_protocol(info: ConnectionInfo) -> ConnectionInfo {
-    // What is published comes on the same connection as answers.
+    // With RESP3, published messages arrive on the same connection as answers.
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
     info.set_redis_settings(redis)
 }
 
-/// A Sentinel has no databases, and users of its own.
+/// Adapts the settings to a Sentinel, which has no databases, and has users of its own.
 fn sentinel(info: ConnectionInfo, host: &str, name: Option<&str>, password: Option<&str>) -> ConnectionInfo {
     let mut redis = info.redis_settings().clone().set_db(0);
     if let Some(name) = name {
@@ -134,13 +134,13 @@ fn sentinel(info: ConnectionInfo, host: &str, name: Option<&str>, password: Opti
     if let Some(password) = password {
         redis = redis.set_password(password);
     }
-    // Behind the last colon, unless that is within an IPv6 address.
+    // The port is after the last colon, unless that is within an IPv6 address.
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let addr = if has_port { info.addr().clone() } else { at(info.addr(), None, SENTINEL_PORT) };
     info.set_redis_settings(redis).set_addr(addr)
 }
 
-/// The same with another port, and with another host if one is given.
+/// Returns an address with another port, and with another host if one is given.
 pub(super) fn at(addr: &ConnectionAddr, other: Option<&str>, port: u16) -> ConnectionAddr {
     let host = |host: &String| other.map_or_else(|| host.clone(), str::to_owned);
     match addr {
@@ -152,7 +152,7 @@ pub(super) fn at(addr: &ConnectionAddr, other: Option<&str>, port: u16) -> Conne
     }
 }
 
-/// Hosts and ports, for logs.
+/// Formats hosts and ports, for logs.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, seed) in self.seeds.iter().enumerate() {

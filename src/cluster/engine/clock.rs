@@ -1,16 +1,16 @@
-//! The engine's clock, as far as its answers tell.
+//! The Redis server's clock, estimated from its answers.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// This machine's clock, and how far the engine's is ahead.
+/// This machine's clock, and the lead of the Redis server's clock.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// This machine's clock at that moment; it is not asked again, since it may be set.
+    /// This machine's clock at that instant. It is read only once, because it may be set.
     began: (Instant, i64),
-    /// Microseconds.
+    /// Lead in microseconds.
     ahead: AtomicI64,
 }
 
@@ -20,20 +20,20 @@ impl Clock {
         Self { began: (Instant::now(), micros(unix)), ahead: AtomicI64::new(0) }
     }
 
-    /// The engine's clock since 1970, in microseconds.
+    /// Returns the Redis server's clock since 1970, in microseconds.
     pub(super) fn now(&self) -> i64 {
         self.at(Instant::now()) + self.ahead.load(Ordering::Relaxed)
     }
 
-    /// The engine's clock was `engine` (in microseconds) between these two moments: so it is known within bounds, and
-    /// is set only if it is beyond them. An answer that took long says little.
+    /// Takes the time `engine` (in microseconds) that the Redis server's clock had between these two instants. This
+    /// bounds the lead, which is changed only if it is out of bounds. A slow answer narrows it down little.
     pub(super) fn heard(&self, sent: Instant, received: Instant, engine: i64) {
         let (least, most) = (engine - self.at(received), engine - self.at(sent));
         let ahead = self.ahead.load(Ordering::Relaxed);
         self.ahead.store(ahead.clamp(least.min(most), most), Ordering::Relaxed);
     }
 
-    /// This machine's clock.
+    /// Returns this machine's clock at an instant, in microseconds.
     fn at(&self, instant: Instant) -> i64 {
         self.began.1 + micros(instant.saturating_duration_since(self.began.0))
     }
@@ -52,17 +52,17 @@ mod tests {
         let clock = Clock::new();
         let began = clock.now();
         let second = Duration::from_secs(1);
-        // Five seconds ahead, heard of within a second.
+        // The clock is five seconds ahead. The answer takes one second.
         let sent = Instant::now();
         tokio::time::advance(second).await;
         clock.heard(sent, Instant::now(), began + 5_000_000);
         assert_eq!(clock.now(), began + 5_000_000);
-        // An answer that took two seconds and fits changes nothing.
+        // An answer that took two seconds and is consistent changes nothing.
         let sent = Instant::now();
         tokio::time::advance(2 * second).await;
         clock.heard(sent, Instant::now(), began + 6_000_000);
         assert_eq!(clock.now(), began + 7_000_000);
-        // Set back.
+        // The clock was set back.
         clock.heard(Instant::now(), Instant::now(), began);
         assert_eq!(clock.now(), began);
     }

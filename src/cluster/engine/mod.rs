@@ -1,16 +1,16 @@
-//! [`Bus`] over Valkey or Redis: one server, found by Sentinels or not, or a cluster.
+//! [`Bus`] over Valkey or Redis: a single server, found by Sentinels or not, or a cluster.
 //!
-//! - [`address`]: what `ROUNDTABLE_REDIS_URL` says
-//! - [`route`]: which servers are the engine now, and which of them has what
-//! - [`session`]: all connections, kept for ever
-//! - [`node`]: one connection, its queue, and what comes over it
-//! - [`scripts`]: what the engine carries out, and what it answers
-//! - [`clock`]: the engine's time
+//! - [`address`]: address in `ROUNDTABLE_REDIS_URL`
+//! - [`route`]: lookup of the Redis servers, and of the server that has a key
+//! - [`session`]: all connections, which are kept up for ever
+//! - [`node`]: one connection and its queue
+//! - [`scripts`]: Lua scripts for the requests, and their answers
+//! - [`clock`]: the Redis server's clock
 //!
-//! One task keeps a [`Session`](session::Session), which is a connection to each server of the engine with all subscriptions. When any part
-//! of one is of no use any more, all of it is made anew, with the engine looked for from the start: so there is one way
-//! for a broken connection, for another master, and for a cluster whose slots have moved. Between sessions everything is
-//! [`Unavailable`] at once.
+//! One task keeps a [`Session`](session::Session), which has a connection to each Redis server, with all subscriptions.
+//! If any part of it becomes unusable, all of it is replaced, beginning with a lookup of the servers. So a broken
+//! connection, another master and moved cluster slots are handled in the same way. Between sessions, every request
+//! fails at once with [`Unavailable`].
 
 mod address;
 mod clock;
@@ -43,12 +43,12 @@ use super::wire::ServerId;
 use crate::protocol::RoomName;
 use crate::telemetry::{EngineMetrics, Metrics, Parent, Traced, Traces};
 
-/// How long a request may take, and how long it is good.
+/// Time limit of a request, after which it is not carried out any more.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a request is sent that came too late for the engine: this server's idea of its clock was wrong.
+/// Attempts for a request that came too late because this server's estimate of the Redis clock was wrong.
 const TRIES: usize = 3;
 
-/// One server's way to the engine, which ends when it is dropped.
+/// Connection of one server to Redis, which ends when dropped.
 #[derive(Debug)]
 pub struct Redis {
     shared: Arc<Shared>,
@@ -64,10 +64,10 @@ struct Shared {
     metrics: EngineMetrics,
     clock: Arc<Clock>,
     session: Mutex<Option<Arc<Session>>>,
-    /// Rooms whose channels of this server are subscribed to, by channel.
+    /// Rooms that this server is subscribed to, by channel.
     rooms: Mutex<HashMap<String, RoomName>>,
     calls: AtomicU64,
-    /// That the engine refuses something has been said, and it has taken nothing since.
+    /// Set once a refusal by Redis was logged, until a request succeeds.
     refuses: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Redis {
-    /// Begins to connect, and does so for ever; what comes goes to `events`. Within a runtime of tokio.
+    /// Starts to connect, and reconnects for ever. Events go to `events`. Has to be called within a tokio runtime.
     pub fn connect(
         address: Address,
         limits: Limits,
@@ -114,8 +114,8 @@ impl Redis {
         Self { shared, traces: Traces::default(), task }
     }
 
-    /// The same, with a span of what is asked for a room because something happens there. What is asked all the time, that
-    /// this server lives, who else does and what a room has that did not come by itself, is counted.
+    /// Adds a span for each request about a room that is caused by an event there. Periodic requests are only counted:
+    /// renewals and checks of leases, and reads of a room's log.
     pub fn with_traces(mut self, traces: Traces) -> Self {
         self.traces = traces;
         self
@@ -132,7 +132,7 @@ impl Redis {
         traced
     }
 
-    /// Connects once, and lets go again. The error is why it cannot, for people, and has no password.
+    /// Connects once and disconnects again. The error is for people and contains no password.
     pub async fn try_once(address: Address) -> Result<(), String> {
         let (events, _heard) = mpsc::channel(1);
         let metrics = Metrics::new().engine;
@@ -185,7 +185,7 @@ impl Bus for Redis {
     fn forget(&self, room: &RoomName) {
         let channel = channel(room, self.shared.server);
         if self.shared.rooms().remove(&channel).is_some() {
-            // Where there is no connection there is no subscription.
+            // Without a connection there is no subscription.
             self.shared.put(&channel.clone(), Order::Unsubscribe { channel });
         }
     }
@@ -233,7 +233,7 @@ impl Shared {
         self.put(call.key(), order).then_some(answered)
     }
 
-    /// Has a script carried out.
+    /// Runs a script.
     fn run<T: Send + 'static>(
         self: &Arc<Self>,
         call: Call,
@@ -277,7 +277,7 @@ impl Shared {
                     self.refuses.store(false, Ordering::Relaxed);
                     return Some(reply);
                 }
-                // By its answer the clock is right now.
+                // Its answer has corrected the clock.
                 Ok(_) => sent = self.send(call, subscribe),
                 Err(Fault::Gone) => return None,
                 Err(Fault::Refused(why)) => {
@@ -291,14 +291,14 @@ impl Shared {
         None
     }
 
-    /// Something was published to this server.
+    /// Passes on a message that was published to this server.
     fn published(&self, channel: &str, bytes: Vec<u8>) {
         let Some(room) = self.rooms().get(channel).cloned() else { return };
         let bytes = Bytes::from(bytes);
         let event = match bytes.first() {
             Some(b'E') => match parse_published(&bytes[1..]) {
                 Ok((incarnation, entry)) => Event::Entry(room, incarnation, entry),
-                // Why may say what is private.
+                // The error is not logged: it may contain private data.
                 Err(_) => return tracing::warn!("an entry that was published is not understood"),
             },
             Some(b'T') => Event::Told(room, bytes.slice(1..)),
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::cluster::wire::Post;
 
-    /// Ends with the test, however that ends.
+    /// Redis server that ends with the test, however that ends.
     struct Engine(Child, PathBuf);
 
     impl Drop for Engine {

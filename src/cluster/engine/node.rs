@@ -1,5 +1,5 @@
-//! One connection to one server of the engine. Everything goes through a queue, in order and in batches: what gathers
-//! while one is under way goes in the next. An answer that does not fit its question ends the connection.
+//! One connection to one Redis server. Orders go through a queue and are sent in order and in batches: those that
+//! gather while a batch is under way go in the next. An answer that does not fit its order ends the connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -15,16 +15,17 @@ use super::clock::Clock;
 use super::route;
 use super::scripts::{Call, Reply, Script};
 
-/// Orders that may wait.
+/// Maximum number of waiting orders.
 pub const ORDERS: usize = 8 * 1024;
-/// Bytes of them.
+/// Maximum size of waiting orders in bytes.
 pub const BYTES: usize = 16 * 1024 * 1024;
-/// The most of one batch.
+/// Limits of one batch, in orders and in bytes.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How long a batch of subscriptions may take when the connection is new.
+/// Time limit of a batch of subscriptions on a new connection.
 const SUBSCRIBE: Duration = Duration::from_secs(5);
-/// Errors after which the engine is looked for again: another server has the room now, or this one has none.
+/// Errors after which the Redis servers are looked up again: another server has the room now, or this one cannot serve
+/// it.
 const MOVED: [&str; 7] = ["MOVED", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOSCRIPT", "NOAUTH"];
 
 /// Why a call has no answer.
@@ -32,19 +33,19 @@ const MOVED: [&str; 7] = ["MOVED", "READONLY", "LOADING", "CLUSTERDOWN", "MASTER
 pub(super) enum Fault {
     /// The connection has ended, or was too busy.
     Gone,
-    /// The engine has refused it.
+    /// Redis has refused the call.
     Refused(String),
 }
 
-/// Who is told that a connection is of no use any more, and why.
+/// Receives the reason when a connection has become unusable.
 pub(super) type Broken = mpsc::Sender<String>;
-/// Where what is published goes: the channel, and what.
+/// Receives published messages, with their channel.
 pub(super) type Published = Arc<dyn Fn(&str, Vec<u8>) + Send + Sync>;
 
-/// Something to be sent.
+/// A command to send to Redis.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// A script; with a channel that is subscribed to before.
+    /// Calls a script, perhaps after subscribing to a channel.
     Call {
         call: Call,
         number: u64,
@@ -52,7 +53,7 @@ pub(super) enum Order {
         subscribe: Option<String>,
         reply: oneshot::Sender<Result<Reply, Fault>>,
     },
-    /// To a channel.
+    /// Publishes a message to a channel.
     Publish {
         channel: String,
         bytes: Vec<u8>,
@@ -71,18 +72,18 @@ impl Order {
         }
     }
 
-    /// Whether this server would be taken for gone without it.
+    /// Returns whether this server would count as dead without the order.
     fn is_vital(&self) -> bool {
         matches!(self, Self::Call { call, .. } if matches!(call.script(), Script::Renew | Script::Living | Script::Ping))
     }
 
-    /// How many answers come.
+    /// Returns the number of answers to the order.
     fn answers(&self) -> usize {
         if matches!(self, Self::Call { subscribe: Some(_), .. }) { 2 } else { 1 }
     }
 }
 
-/// A connection. It ends when this is dropped.
+/// A connection, which ends when dropped.
 #[derive(Debug)]
 pub(super) struct Node {
     orders: mpsc::Sender<Order>,
@@ -91,19 +92,19 @@ pub(super) struct Node {
     alive: Arc<AtomicBool>,
 }
 
-/// What the connection and the task with its queue share.
+/// State of the task that serves the queue over the connection.
 struct Line {
     connection: MultiplexedConnection,
     hashes: Vec<String>,
     is_cluster: bool,
     clock: Arc<Clock>,
-    /// How many subscriptions have been ended, and not yet heard of.
+    /// Number of subscriptions that were ended and not yet confirmed.
     ending: Arc<AtomicI64>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Node {
-    /// Connects, brings the scripts, and subscribes to these channels. The error is for people.
+    /// Connects, loads the scripts, and subscribes to these channels. The error is for people.
     pub(super) async fn connect(
         info: &ConnectionInfo,
         is_cluster: bool,
@@ -152,10 +153,10 @@ impl Node {
         Ok(Self { orders, waiting, task, alive })
     }
 
-    /// Puts something into the queue; `false` where it is full, or the connection has ended.
+    /// Adds an order to the queue. Returns `false` if the queue is full or the connection has ended.
     pub(super) fn put(&self, order: Order) -> bool {
         let cost = order.cost();
-        // However much members have to say, there is room for what keeps this server alive.
+        // Part of the queue is reserved for orders that keep this server alive, however much members send.
         let (orders, bytes) = if order.is_vital() { (0, BYTES) } else { (ORDERS / 4, BYTES / 4 * 3) };
         if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > bytes
             || self.orders.capacity() <= orders
@@ -186,14 +187,14 @@ impl Line {
             }
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             if let Err(why) = self.carry_out(batch).await {
-                // One reason is enough.
+                // Fails if another reason was reported already: one is enough.
                 let _ = broken.try_send(why);
                 return;
             }
         }
     }
 
-    /// Sends a batch and gives everybody their answer; the error is why the connection is of no use any more.
+    /// Sends a batch and passes on the answers. The error says why the connection has become unusable.
     async fn carry_out(&mut self, batch: Vec<Order>) -> Result<(), String> {
         let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
         for order in &batch {
@@ -233,7 +234,7 @@ impl Line {
                 self.clock.heard(sent, received, reply.time);
             }
             if let Order::Call { reply, .. } = order {
-                // Who asked may have given up.
+                // Fails if the caller has given up.
                 let _ = reply.send(result.and_then(|reply| reply.ok_or(Fault::Gone)));
             }
         }
@@ -247,7 +248,7 @@ impl Line {
         if answers.len() == count { Ok(answers) } else { Err("answers are missing".into()) }
     }
 
-    /// The clock is known from here on.
+    /// Sends a ping, by whose answer the clock is known from here on.
     async fn ping(&mut self) -> Result<(), String> {
         let command = Call::ping().command(&self.hashes[Script::Ping as usize], 0, i64::MAX);
         let sent = Instant::now();
@@ -263,7 +264,7 @@ impl Line {
     }
 }
 
-/// What the engine says to an order; the outer error is that answers and questions do not fit.
+/// Returns the result of an order. The outer error is that answers and orders do not fit.
 fn check(order: &Order, answers: Vec<Value>) -> Result<Result<Option<Reply>, Fault>, String> {
     let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or("an answer is missing");
@@ -314,7 +315,7 @@ fn refused(error: &redis::ServerError) -> Fault {
     Fault::Refused(format!("{} {}", error.code(), error.details().unwrap_or_default()))
 }
 
-/// What comes without having been asked for.
+/// Handles a push message.
 fn pushed(push: PushInfo, published: &Published, ending: &AtomicI64, broken: &Broken) {
     match push.kind {
         PushKind::Message | PushKind::SMessage => {
@@ -325,7 +326,7 @@ fn pushed(push: PushInfo, published: &Published, ending: &AtomicI64, broken: &Br
                 published(channel, bytes);
             }
         }
-        // A channel's slot has moved to another server of the cluster.
+        // Not requested: the channel's slot has moved to another server of the cluster.
         PushKind::Unsubscribe | PushKind::SUnsubscribe if ending.fetch_sub(1, Ordering::Relaxed) <= 0 => {
             let _ = broken.try_send("a subscription has ended".into());
         }

@@ -1,4 +1,4 @@
-//! Which servers are the engine now, and which of them has what.
+//! Lookup of the Redis servers, and of the server that has a key.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Value
 
 use super::address::{self, Address, Kind};
 
-/// How long a connection may take to stand.
+/// Time limit of connecting.
 pub(super) const CONNECT: Duration = Duration::from_secs(2);
-/// How long a question at its beginning may take.
+/// Time limit of a query while connecting.
 pub(super) const STEP: Duration = Duration::from_secs(2);
-/// Slots of a cluster.
+/// Number of slots in a cluster.
 const SLOTS: u16 = 16_384;
 
-/// The engine: one server, or those of a cluster that have slots.
+/// Redis servers: a single one, or those of a cluster that have slots.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) nodes: Vec<ConnectionInfo>,
-    /// First and last slot, and which node has them, in order.
+    /// First and last slot of each range, and the index of the node that has it; in order.
     slots: Vec<(u16, u16, usize)>,
-    /// Whether it is a cluster.
+    /// Set if the servers are a cluster.
     pub(super) is_cluster: bool,
 }
 
 impl Route {
-    /// Asks for it. The error is for people.
+    /// Looks up the servers at an address. The error is for people.
     pub(super) async fn find(address: &Address) -> Result<Self, String> {
         let seeds = &address.seeds;
         match &address.kind {
@@ -39,7 +39,7 @@ impl Route {
         }
     }
 
-    /// Which node has a key; `None` where none has.
+    /// Returns the index of the node that has a key, or `None` if no node has it.
     pub(super) fn node(&self, key: &str) -> Option<usize> {
         let slot = slot(key);
         let at = self.slots.partition_point(|(_, last, _)| *last < slot);
@@ -47,7 +47,7 @@ impl Route {
     }
 }
 
-/// Asks one after the other, from any on; the last error where none knows.
+/// Queries the seeds one after the other, beginning with a random one. Returns the last error if all fail.
 async fn first_of<'a, T, F>(seeds: &'a [ConnectionInfo], ask: impl Fn(&'a ConnectionInfo) -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, String>>,
@@ -64,7 +64,7 @@ where
     Err(error)
 }
 
-/// A connection for a question or two.
+/// Opens a connection.
 pub(super) async fn connect(
     info: &ConnectionInfo,
     config: AsyncConnectionConfig,
@@ -77,7 +77,7 @@ pub(super) async fn connect(
     connect.await.map_err(|error| error.to_string())
 }
 
-/// Asks something, for a bounded time.
+/// Sends a query with a time limit.
 pub(super) async fn query(connection: &mut MultiplexedConnection, command: &redis::Cmd) -> Result<Value, String> {
     match tokio::time::timeout(STEP, command.query_async(connection)).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -99,7 +99,7 @@ async fn ask_sentinel(
     Ok(engine.clone().set_addr(address::at(engine.addr(), Some(&host), port)))
 }
 
-/// Sees that a server is what it was taken for.
+/// Checks that a server has the expected role.
 pub(super) async fn check(connection: &mut MultiplexedConnection, is_cluster: bool) -> Result<(), String> {
     let answer = query(connection, &redis::cmd("HELLO")).await?;
     let about: HashMap<String, Value> = redis::from_redis_value(answer).map_err(|error| error.to_string())?;
@@ -121,7 +121,8 @@ async fn ask_cluster(seed: &ConnectionInfo) -> Result<Route, String> {
     parse_slots(seed, answer).ok_or_else(|| "what it says of the cluster is not understood".to_owned())
 }
 
-/// Of each range: its first and last slot, who has it, and those that follow that one.
+/// Parses the answer to `CLUSTER SLOTS`. It has, for each range, the first and last slot, the node that has them, and
+/// the replicas of that node.
 fn parse_slots(seed: &ConnectionInfo, answer: Value) -> Option<Route> {
     let Value::Array(ranges) = answer else { return None };
     let mut route = Route { nodes: Vec::new(), slots: Vec::new(), is_cluster: true };
@@ -130,7 +131,7 @@ fn parse_slots(seed: &ConnectionInfo, answer: Value) -> Option<Route> {
         let [Value::Int(first), Value::Int(last), Value::Array(owner), ..] = range.as_slice() else { return None };
         let [host, Value::Int(port), ..] = owner.as_slice() else { return None };
         let host = match host {
-            // It does not know its own: that by which it is reached.
+            // The node does not know its own host: use the one by which it was reached.
             Value::Nil => None,
             Value::BulkString(host) if matches!(host.as_slice(), b"" | b"?") => None,
             Value::BulkString(host) => Some(std::str::from_utf8(host).ok()?),
@@ -156,7 +157,7 @@ fn is_text(value: &Value, text: &str) -> bool {
     }
 }
 
-/// Which slot of a cluster a key is in (the "Redis cluster specification", "Key distribution model" and "Hash tags").
+/// Returns the cluster slot of a key ("Redis cluster specification", "Key distribution model" and "Hash tags").
 fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);

@@ -1,7 +1,7 @@
-//! What the engine carries out, whole or not at all: a script for each kind of request. At `maxmemory` Redis refuses only
-//! the first write of a script, if that is one that may enlarge the data. Keys and channels of a room are
-//! `rt:{room}`, `rt:{room}:log` and `rt:{room}:<server>`: what is in the braces says on which node of a cluster they
-//! are. Leases are `rt:server:{lease}:<server>`, all on one node: where that one is away, nobody takes anybody for gone.
+//! Lua scripts, one for each kind of request, which Redis runs atomically. At `maxmemory`, Redis refuses only the first
+//! write of a script, if that is a command that may enlarge the data. The keys and channels of a room are `rt:{room}`,
+//! `rt:{room}:log` and `rt:{room}:<server>`: the hash tag in braces determines the cluster node. Leases are
+//! `rt:server:{lease}:<server>`, all on one node: while that one is unreachable, no server counts as dead.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::cluster::records::Limits;
 use crate::cluster::wire::{self, Entry, Incarnation, Post, ServerId};
 use crate::protocol::RoomName;
 
-/// One of the scripts.
+/// A Lua script.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Script {
     Attach,
@@ -27,7 +27,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    /// All, in their order.
+    /// All scripts, in order of their numbers.
     pub(super) const ALL: [Self; 9] = [
         Self::Attach,
         Self::Detach,
@@ -40,7 +40,7 @@ impl Script {
         Self::Ping,
     ];
 
-    /// Its name, as that of its file.
+    /// Returns the name of the script and of its file.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Attach => "attach",
@@ -55,7 +55,7 @@ impl Script {
         }
     }
 
-    /// Its text.
+    /// Returns the source of the script.
     pub(super) fn text(self) -> String {
         let (is_of_room, body) = match self {
             Self::Attach => (true, include_str!("scripts/attach.lua")),
@@ -84,7 +84,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A request about a room. `sharded`: the engine is a cluster.
+    /// Creates the call for a request about a room. `sharded` is set if Redis is a cluster.
     pub(super) fn ask(room: &RoomName, request: &Request, limits: Limits, sharded: bool) -> Self {
         let (script, post, incarnation) = match request {
             Request::Attach { post, after } => (Script::Attach, post, *after),
@@ -110,7 +110,7 @@ impl Call {
             Request::Append { acts, .. } => {
                 for (own, act) in acts {
                     arguments.push(own.to_string().into());
-                    // Serialising our own types cannot fail.
+                    // Serializing our own types cannot fail.
                     arguments.push(serde_json::to_vec(act).unwrap_or_default());
                 }
             }
@@ -121,40 +121,40 @@ impl Call {
         Self { script, keys: vec![record.clone(), format!("{record}:log")], arguments }
     }
 
-    /// Says that a server lives.
+    /// Creates a call that renews the lease of a server.
     pub(super) fn renew(server: ServerId, lease: Duration) -> Self {
         let arguments = vec![lease.as_millis().to_string().into()];
         Self { script: Script::Renew, keys: vec![lease_key(server)], arguments }
     }
 
-    /// Asks which of these live.
+    /// Creates a call that returns which of these servers have a lease.
     pub(super) fn living(servers: &[ServerId]) -> Self {
         let keys = servers.iter().copied().map(lease_key).collect();
         Self { script: Script::Living, keys, arguments: Vec::new() }
     }
 
-    /// Asks whether the engine is there, and for its time.
+    /// Creates a call that returns the Redis server's time.
     pub(super) fn ping() -> Self {
         Self { script: Script::Ping, keys: Vec::new(), arguments: Vec::new() }
     }
 
-    /// Which script.
+    /// Returns the script.
     pub(super) fn script(&self) -> Script {
         self.script
     }
 
-    /// What says on which node it is to run.
+    /// Returns the key that determines the cluster node.
     pub(super) fn key(&self) -> &str {
         self.keys.first().map_or("", String::as_str)
     }
 
-    /// Bytes of the longest part of it.
+    /// Returns the size of the arguments in bytes, the largest part of the call.
     pub(super) fn cost(&self) -> usize {
         self.arguments.iter().map(Vec::len).sum()
     }
 
-    /// For the wire: its number, and until when (in microseconds of the engine's clock) it is good. `hash` is the
-    /// script's.
+    /// Creates the Redis command. `number` identifies the call, `until` is its deadline by the Redis server's clock in
+    /// microseconds, and `hash` is that of the script.
     pub(super) fn command(&self, hash: &str, number: u64, until: i64) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(hash).arg(self.keys.len()).arg(&self.keys).arg(number).arg(until).arg(&self.arguments);
@@ -162,14 +162,14 @@ impl Call {
     }
 }
 
-/// A room's record; its channels begin with the same.
+/// Returns the key of a room's record, with which its channels begin.
 fn record(room: &RoomName) -> String {
-    // The first closing brace ends what says where it is.
+    // Escaped, because the first closing brace ends the hash tag.
     let room = room.as_str().replace('%', "%25").replace('{', "%7B").replace('}', "%7D");
     format!("rt:{{{room}}}")
 }
 
-/// Where entries of a room and messages about it are published for one server.
+/// Returns the channel on which one server gets the entries of a room and the messages about it.
 pub(super) fn channel(room: &RoomName, server: ServerId) -> String {
     format!("{}:{}", record(room), server.0)
 }
@@ -196,19 +196,19 @@ fn parse_incarnation(text: &str) -> Option<Incarnation> {
     Some(Incarnation { born: born.parse().ok()?, founder: parse_post(founder)? })
 }
 
-/// What a script has answered.
+/// Answer of a script.
 #[derive(Debug)]
 pub(super) struct Reply {
-    /// The number of the call.
+    /// Number of the call.
     pub(super) number: u64,
-    /// The engine's clock in microseconds.
+    /// The Redis server's clock in microseconds.
     pub(super) time: i64,
     status: String,
     rest: Vec<Value>,
 }
 
 impl Reply {
-    /// `None` where it is no answer of one of these scripts.
+    /// Parses an answer. Returns `None` if it is not from one of these scripts.
     pub(super) fn parse(value: Value) -> Option<Self> {
         let Value::Array(values) = value else { return None };
         let mut values = values.into_iter();
@@ -220,12 +220,12 @@ impl Reply {
         })
     }
 
-    /// Whether the call came too late, and nothing was done.
+    /// Returns whether the call came too late. Nothing was done then.
     pub(super) fn is_late(&self) -> bool {
         self.status == "late"
     }
 
-    /// To [`Call::ask`] of this post.
+    /// Parses the answer to a [`Call::ask`] of this node.
     pub(super) fn answer(&self, own: Post) -> Option<Answer> {
         let number = || text(self.rest.first()?)?.parse().ok();
         Some(match self.status.as_str() {
@@ -254,12 +254,12 @@ impl Reply {
         })
     }
 
-    /// To [`Call::renew`].
+    /// Parses the answer to [`Call::renew`].
     pub(super) fn renewed(&self) -> Option<bool> {
         (self.status == "lease").then_some(text(self.rest.first()?)? == "1")
     }
 
-    /// To [`Call::living`]: for each, in the order in which they were named.
+    /// Parses the answer to [`Call::living`]: one value for each server, in the order of the call.
     pub(super) fn living(&self) -> Option<Vec<bool>> {
         let Some(Value::Array(living)) = self.rest.first().filter(|_| self.status == "living") else { return None };
         living.iter().map(|lives| Some(text(lives)? == "1")).collect()
@@ -280,7 +280,7 @@ fn entry(value: &Value) -> Option<Entry> {
     }
 }
 
-/// What a script has published: an entry, behind its record.
+/// Parses what a script has published: a record and an entry.
 pub(super) fn parse_published(bytes: &[u8]) -> Result<(Incarnation, Entry), String> {
     let line = bytes.iter().position(|byte| *byte == b'\n').ok_or("There is no entry.")?;
     let record = std::str::from_utf8(&bytes[..line]).ok().and_then(parse_incarnation);

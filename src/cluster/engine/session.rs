@@ -1,4 +1,4 @@
-//! A connection to each server of the engine, with all subscriptions; and the task that always has one, or makes one.
+//! Connections to all Redis servers, with all subscriptions, and the task that keeps them up.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,32 +15,33 @@ use super::route::Route;
 use super::scripts::Call;
 use crate::cluster::bus::Event;
 
-/// How often it is seen whether the engine answers, and for how long an answer is awaited.
+/// Interval at which each server is pinged, and time limit of its answer.
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts to connect, doubled from the first to the last, with full jitter.
+/// Upper bound of the delay between two attempts to connect. It doubles from the first value to the last; the delay is
+/// random below it (full jitter).
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_LAST: Duration = Duration::from_secs(3);
-/// Of one outage, so many reasons are said.
+/// Maximum number of reasons logged during one outage.
 const REASONS: usize = 4;
-/// Who was connected for so long begins with the first again.
+/// Time connected after which the backoff starts again with its first value.
 const STEADY: Duration = Duration::from_secs(5);
 
-/// All connections to the engine, as long as all of them are of use.
+/// Connections to all Redis servers, while all of them are usable.
 pub(super) struct Session {
     route: Route,
     nodes: Vec<Node>,
 }
 
 impl Session {
-    /// The connection to the server that has this key.
+    /// Returns the connection to the server that has this key.
     pub(super) fn node(&self, key: &str) -> Option<&Node> {
         self.nodes.get(self.route.node(key)?)
     }
 }
 
 impl Shared {
-    /// A session, and the channels that it has subscribed to.
+    /// Connects to all servers. Also returns the channels that were subscribed to.
     pub(super) async fn connect(
         self: &Arc<Self>,
         broken: mpsc::Sender<String>,
@@ -68,10 +69,10 @@ impl Shared {
     }
 }
 
-/// Connects, and connects again, for ever; who listens to the events ends it.
+/// Connects, and reconnects for ever. Returns when the receiver of the events is gone.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let mut longest = BACKOFF_FIRST;
-    // Since when it is gone, and for what reasons, as far as that has been said.
+    // Start of the outage, and the reasons that were logged.
     let (mut gone, mut said): (Option<Instant>, Vec<String>) = (None, Vec::new());
     loop {
         let (broken, mut breaks) = mpsc::channel(1);
@@ -79,7 +80,8 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             Ok((session, subscribed)) => {
                 let (session, began) = (Arc::new(session), Instant::now());
                 *shared.session() = Some(Arc::clone(&session));
-                // Rooms that were forgotten meanwhile; under the lock, so that who comes in again subscribes behind it.
+                // Unsubscribes from rooms that were left meanwhile. Under the lock, so that attaching again subscribes
+                // after it.
                 {
                     let rooms = shared.rooms();
                     for channel in subscribed.into_iter().filter(|channel| !rooms.contains_key(channel)) {
@@ -115,7 +117,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             Err(why) => why,
         };
         gone.get_or_insert_with(Instant::now);
-        // Once for each reason: one that does not listen yet may turn out to want another password.
+        // Once for each reason: a server that does not listen yet may turn out to need another password.
         if said.len() < REASONS && !said.contains(&why) {
             tracing::error!(engine = %shared.address, why, "the engine cannot be reached; connecting goes on");
             said.push(why);
@@ -127,7 +129,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Asks every server from time to time whether it is there; ends when one is not.
+/// Pings every server at intervals. Returns when one does not answer.
 async fn watch(shared: &Shared, session: &Session) -> String {
     loop {
         tokio::time::sleep(PING_EVERY).await;
@@ -140,7 +142,7 @@ async fn watch(shared: &Shared, session: &Session) -> String {
                     if node.put(ping) {
                         return answered.await;
                     }
-                    // A queue that is full is none that stands still.
+                    // A full queue does not mean that the server hangs.
                     tokio::time::sleep(PING_EVERY / 20).await;
                 }
             };

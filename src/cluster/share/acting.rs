@@ -1,4 +1,4 @@
-//! What is done here in the name of a member, or of this server, and waits until all have agreed to it.
+//! Commands of this server, on behalf of a member or of the server itself. They wait until all servers have agreed.
 
 use std::time::Duration;
 
@@ -6,32 +6,33 @@ use super::{Emit, Output, Share};
 use crate::core::{Act, Effect, Seat};
 use crate::protocol::LeaveReason;
 
-/// The most acts that wait for the engine.
+/// Maximum number of commands that wait for the store.
 pub const PENDING: usize = 1024;
 
-/// More waits than the bound allows: to be tried again later.
+/// Error: too many commands wait. The caller may try again later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Busy;
 
-/// An act of this server.
+/// A command of this server that was not applied yet.
 #[derive(Debug)]
 pub struct Pending<L, C> {
     pub(super) own: u64,
-    /// What.
+    /// Command.
     pub act: Act,
-    /// The way to who joins.
+    /// Handle of the member, if it enters by this command.
     pub handle: Option<L>,
-    /// For the answer.
+    /// Context for the answer.
     pub context: Option<C>,
 }
 
 impl<L, C> Pending<L, C> {
-    /// Whether this member comes in by it.
+    /// Returns whether this member enters by the command.
     pub(super) fn brings(&self, seat: Seat) -> bool {
         self.handle.is_some() && self.act.seat() == Some(seat)
     }
 
-    /// Whether this member has hung up by it. (A goodbye is said in another way, too: it ends a stay, not a socket.)
+    /// Returns whether this member disconnects by the command. (An explicit leave does not count: it also arrives
+    /// without the socket, and ends a session and not a socket.)
     pub(super) fn hangs_up(&self, seat: Seat) -> bool {
         let ends = match self.act {
             Act::Lose { .. } => true,
@@ -41,25 +42,25 @@ impl<L, C> Pending<L, C> {
         ends && self.act.seat() == Some(seat)
     }
 
-    /// Whether this member's socket ends by it.
+    /// Returns whether this member's socket ends by the command.
     pub(super) fn takes(&self, seat: Seat) -> bool {
         matches!(self.act, Act::Lose { .. } | Act::Leave { .. }) && self.act.seat() == Some(seat)
     }
 }
 
 impl<L, C> Share<L, C> {
-    /// Those who came in before this share was over and have not been let in: for the next one, in another session, since
-    /// in this one they may have been in the room unseen.
+    /// Returns the joins that had no answer when this share ended. The next share submits them with new sessions,
+    /// because the old ones may have been in the room without anyone here noticing.
     pub fn into_joins(self) -> impl Iterator<Item = Pending<L, C>> {
         self.pending.into_iter().filter(|pending| matches!(pending.act, Act::Join { .. }))
     }
 
-    /// Does something in the name of a member of this server, or of the server. `handle` is the way to who joins, returns
-    /// or moves here ([`Act::Return`] is for whose session is here, [`Act::Move`] for others), and to where what it misses
-    /// waits for who is lost. Whoever comes in needs a `context`: a move is refused where the session is no more, and that
-    /// member is to join.
+    /// Submits a command on behalf of a member of this server, or of the server. `handle` is the handle of a member
+    /// that joins, resumes or moves here, or collects the messages for a member that disconnects. ([`Act::Return`] is
+    /// for sessions on this server, [`Act::Move`] for others.) A member that enters needs a `context`: a move is
+    /// refused if its session does not exist any more, and the member has to join then.
     ///
-    /// Whether it waits for other servers.
+    /// Returns whether the command waits for other servers.
     pub fn act(
         &mut self,
         now: Duration,
@@ -75,7 +76,7 @@ impl<L, C> Share<L, C> {
             context.into_iter().for_each(|context| emit(Output::Answer(context, Ok(()))));
             return Ok(false);
         }
-        // Bounded by the members there are: what ends something, or goes on.
+        // Not limited: commands that end or resume something are bounded by the number of members.
         let must =
             matches!(act, Act::Lose { .. } | Act::Return { .. } | Act::Move { .. } | Act::Leave { .. } | Act::Tick);
         if !must && self.pending.len() >= PENDING {
@@ -92,7 +93,7 @@ impl<L, C> Share<L, C> {
                     if let Some(local) = self.locals.get_mut(seat) {
                         (local.handle, local.connected) = (handle, connected);
                     } else if let Some(pending) = self.pending.iter_mut().find(|pending| pending.brings(*seat)) {
-                        // Is lost before it is in.
+                        // The member disconnects before its command was applied.
                         pending.handle = Some(handle);
                     }
                 }
@@ -113,8 +114,9 @@ impl<L, C> Share<L, C> {
         Ok(self.pending.iter().any(|pending| pending.own == own))
     }
 
-    /// The roster for a member of this server, where this copy's is right as it is: nothing waits to be announced with it,
-    /// and nothing of the member's own to be done before. Otherwise all have to do the same.
+    /// Returns the roster for a member of this server if this replica can answer on its own: no state waits to be
+    /// announced with it, and no command of the member waits to be applied. Otherwise all servers have to apply the
+    /// request.
     fn show_now(&self, seat: Seat) -> Option<Effect<'_, L>> {
         let local = self.locals.get(&seat).filter(|local| local.awaits.is_none())?;
         let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat));
@@ -122,16 +124,17 @@ impl<L, C> Share<L, C> {
         Some(Effect::Send { seat, to: &local.handle, frame })
     }
 
-    /// Whether somebody comes in, or comes back, by this act, and has hung up since. The engine is not asked for it any
-    /// more: the comer may be elsewhere by now, and what is put in order later would count as coming later. What the engine
-    /// was asked for before may have been carried out, so that the act still waits for its entry.
+    /// Returns whether a member enters by this command and has disconnected since. The store is not asked for such a
+    /// command any more: the member may be on another server by now, and a command that is ordered later would count as
+    /// the later entry. If the store was asked before, it may have ordered the command, which then still waits for its
+    /// entry.
     pub(super) fn has_hung_up(&self, pending: &Pending<L, C>) -> bool {
         let comer = pending.act.seat().filter(|seat| pending.brings(*seat));
         comer.is_some_and(|seat| self.pending.iter().any(|later| later.own > pending.own && later.hangs_up(seat)))
     }
 
-    /// Takes back that somebody comes in, or comes back, where nobody has heard of it. Whether that was so; otherwise it is
-    /// to leave, or to be lost.
+    /// Withdraws the commands by which a member enters, if the store has not been asked for them. Returns whether that
+    /// was possible; otherwise the member has to leave, or to be marked as disconnected.
     pub fn withdraw(&mut self, now: Duration, seat: Seat, emit: Emit<'_, L, C>) -> bool {
         let before = self.pending.len();
         let offered = self.offered;
@@ -139,7 +142,7 @@ impl<L, C> Share<L, C> {
         let comes = |pending: &Pending<L, C>| pending.brings(seat) && !self.has_hung_up(pending);
         let withdrawn = self.pending.len() < before && !self.pending.iter().any(comes);
         if !self.asked && self.pending.is_empty() && self.locals.is_empty() {
-            // As if it had never been: while the engine is away, it could not end otherwise.
+            // Ends as if it had never existed: while the store is unreachable, it could not end otherwise.
             self.end(emit);
         }
         self.go_on(now, emit);

@@ -1,4 +1,4 @@
-//! What a share asks of the engine, and what it makes of the answers.
+//! Requests of a share to the store, and its answers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,35 +8,35 @@ use crate::cluster::bus::{Answer, BATCH, Request, Unavailable};
 use crate::cluster::replica::Replica;
 use crate::cluster::wire::{Body, Entry, Incarnation, Mark, News, Post, to_bytes};
 
-/// After which time the engine is asked again that has not answered.
+/// Delay before a request without an answer is repeated.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long an entry may lack that others have followed, before it is asked for: it may be on its way.
+/// Time to wait for a missing entry that others have followed, before it is requested: it may still arrive.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How often a shared room's log is looked at: its last entry may have been published to nobody.
+/// Interval at which a shared room's log is read, because the publication of its last entry may have been lost.
 const REFRESH: Duration = Duration::from_secs(2);
-/// The same for a room of one server, so that its record does not expire.
+/// The same for a room on one server, so that its record does not expire.
 const REFRESH_ALONE: Duration = Duration::from_secs(30);
-/// How long a share stays for what others have not acknowledged, after everybody has gone.
+/// Maximum time to stay attached for unacknowledged payloads after everybody has left.
 const LINGER: Duration = Duration::from_secs(5);
-/// So many of one's own acts are kept after they were carried out, in case the engine loses its data.
+/// Applied commands of this server that are kept, in case the store loses its data.
 const RETAINED: usize = 64;
-/// Bytes of these acts as JSON; the latest one is always kept.
+/// Maximum size of these commands as JSON, in bytes. The latest one is always kept.
 const RETAINED_BYTES: usize = 32 * 1024;
 
-/// What the engine has been asked and has not answered.
+/// Request that the store has not answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Flight {
     Attach,
     Detach,
     Evict(Post),
     Found,
-    /// Own numbers up to this one.
+    /// Commands up to this number.
     Append(u64),
     Fetch,
 }
 
 impl<L, C> Share<L, C> {
-    /// The engine has answered.
+    /// Takes an answer of the store.
     pub fn answered(&mut self, now: Duration, answer: Result<Answer, Unavailable>, emit: Emit<'_, L, C>) {
         let Some(flight) = self.flight.take() else { return };
         match (flight, answer) {
@@ -53,7 +53,7 @@ impl<L, C> Share<L, C> {
                 self.know(now, number);
                 match entries {
                     Some(entries) => entries.into_iter().for_each(|entry| self.put(now, entry)),
-                    // To come in once more says who has the room.
+                    // The answer to attaching again tells which servers have the room.
                     None if matches!(self.stage, Stage::In) => self.stage = Stage::Outside,
                     None => self.floor = number,
                 }
@@ -70,10 +70,10 @@ impl<L, C> Share<L, C> {
         self.go_on(now, emit);
     }
 
-    /// The engine has published an entry of this room.
+    /// Takes an entry of this room that the store has published.
     pub fn entry(&mut self, now: Duration, incarnation: Incarnation, entry: Entry, emit: Emit<'_, L, C>) {
         if matches!(self.stage, Stage::Outside) {
-            // Asked for again if it is missing.
+            // Requested again if it is missing later.
             if self.early.len() < BATCH {
                 self.early.push((incarnation, entry));
             }
@@ -84,7 +84,7 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Whether there is something that the engine is to be asked, and when; the time may have passed.
+    /// Returns when the next request to the store is due, if there is any. The time may have passed.
     pub(super) fn ask_at(&self) -> Option<Duration> {
         if self.flight.is_some() || !self.connected {
             return None;
@@ -99,16 +99,16 @@ impl<L, C> Share<L, C> {
         Some(at.max(self.held_until()))
     }
 
-    /// Nothing is asked before this time.
+    /// Returns the time before which nothing is requested.
     fn held_until(&self) -> Duration {
         match (&self.stage, &self.replica) {
-            // Attaching makes the room where Redis has lost it. Whoever has a copy is to come first.
+            // Attaching creates the room if the store has lost it. Servers with a replica are to attach first.
             (Stage::Outside, None) => self.retry_at.max(self.found_from),
             _ => self.retry_at,
         }
     }
 
-    /// Asks the engine for the next thing.
+    /// Sends the next request to the store.
     pub(super) fn pump(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         self.deserted = if self.is_deserted() { Some(self.deserted.unwrap_or(now)) } else { None };
         if self.flight.is_some() || !self.connected || self.held_until() > now {
@@ -121,7 +121,7 @@ impl<L, C> Share<L, C> {
             (_, None) => return,
             (stage, Some(incarnation)) => {
                 let is_in = matches!(stage, Stage::In);
-                // What was asked for may be under way.
+                // While entries are missing, what these requests ask for may have happened already.
                 let is_current = self.lacking_since.is_none();
                 if self.ask_at().is_some_and(|at| at <= now) && self.lacking_since.is_some() {
                     (Flight::Fetch, Request::Fetch { post, incarnation, after: self.position() })
@@ -152,7 +152,7 @@ impl<L, C> Share<L, C> {
         if self.incarnation.replace(mark.incarnation) != Some(mark.incarnation) {
             self.ahead.clear();
             self.known = 0;
-            // What the engine had of them is lost, too.
+            // The store has lost the commands that it had, too.
             self.appended = 0;
         }
         (self.floor, self.lacking_since) = (mark.number, None);
@@ -173,7 +173,7 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// There is an entry of this number.
+    /// Records that an entry with this number exists.
     pub(super) fn know(&mut self, now: Duration, number: u64) {
         self.known = self.known.max(number);
         if self.position() < self.known {
@@ -182,15 +182,16 @@ impl<L, C> Share<L, C> {
     }
 
     fn put(&mut self, now: Duration, entry: Entry) {
-        // Also what is behind where a copy will begin: it may make the one that there is whole.
+        // Also keeps entries before the position of a replica to come: they may complete the present one.
         let done = self.replica.as_ref().map(Replica::mark).filter(|mark| Some(mark.incarnation) == self.incarnation);
         if entry.number <= done.map_or(self.floor, |mark| mark.number) {
             return;
         }
         let is_news = entry.number > self.floor;
-        // Known before its turn: whoever is out must not begin the room anew, should the engine lose its data just now.
+        // Noticed before the entry's turn: an evicted server must not create the room again if the store loses its data
+        // now.
         self.is_out |= is_news && matches!(&entry.body, Body::Posts { posts, .. } if !posts.contains(&self.own));
-        // A copy may be far away yet: who has it, is of interest now.
+        // The entry's turn may come much later, but which servers may have a replica matters now.
         if let (Stage::Catching { others, without, asked, ask_at }, Body::Posts { posts, news }) =
             (&mut self.stage, &entry.body)
             && is_news
@@ -204,7 +205,7 @@ impl<L, C> Share<L, C> {
         self.ahead.insert(entry.number, entry);
     }
 
-    /// The number of the last entry that there is no more to be done about than to carry it out.
+    /// Returns the number of the last entry up to which nothing has to be requested.
     fn position(&self) -> u64 {
         match (&self.stage, &self.replica) {
             (Stage::In, Some(replica)) => replica.mark().number,
@@ -239,7 +240,7 @@ impl<L, C> Share<L, C> {
         others.iter().all(|post| without.contains(post))
     }
 
-    /// Acts that the engine does not have, and the own number of the last.
+    /// Returns commands that the store does not have, and the number of the last one.
     fn batch(&self) -> Option<(u64, Vec<(u64, crate::core::Act)>)> {
         let behind = self.pending.iter().filter(|pending| pending.own > self.appended && !self.has_hung_up(pending));
         let acts: Vec<_> = behind.take(BATCH).map(|pending| (pending.own, pending.act.clone())).collect();
@@ -251,7 +252,8 @@ impl<L, C> Share<L, C> {
         self.locals.is_empty() && !moves && self.pending.is_empty() && !self.keeps_empty_room()
     }
 
-    /// Returns whether this server keeps the empty room during its grace period (R111): the first of all servers that have it.
+    /// Returns whether this server keeps the empty room during its grace period (R111). The first of the servers that
+    /// have the room does.
     fn keeps_empty_room(&self) -> bool {
         let keeps = |replica: &Replica| {
             let room = replica.room();
@@ -260,18 +262,18 @@ impl<L, C> Share<L, C> {
         !self.is_draining && self.replica.as_ref().is_some_and(keeps)
     }
 
-    /// Whether there is nothing left to stay for.
+    /// Returns whether there is no reason left to stay attached.
     fn is_done(&self, now: Duration) -> bool {
         self.deserted.is_some_and(|since| !self.lingers() || since + LINGER <= now)
     }
 
-    /// Whether something is on its way to a server that is in.
+    /// Returns whether payloads for an attached server are unacknowledged.
     pub(super) fn lingers(&self) -> bool {
         let posts = self.replica.as_ref().map(Replica::posts).unwrap_or_default();
         self.links.iter().any(|(post, link)| posts.contains(post) && !link.is_idle())
     }
 
-    /// Keeps an act that was carried out in mind.
+    /// Keeps a command that was applied.
     pub(super) fn retain(&mut self, pending: &Pending<L, C>) {
         self.retained_bytes += to_bytes(&pending.act).len();
         self.retained.push_back((pending.own, pending.act.clone()));

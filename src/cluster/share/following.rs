@@ -1,4 +1,4 @@
-//! How a share gets a copy of the room, and follows the log.
+//! Getting a replica of the room, and following its log.
 
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use crate::cluster::wire::{Body, Direct, Entry, Mark, News};
 use crate::core::{Act, Comeback, Seat};
 use crate::protocol::{CloseCode, LeaveReason};
 
-/// A room is asked for so often until it comes.
+/// Interval at which a replica is requested until it arrives.
 const WANT_AGAIN: Duration = Duration::from_millis(300);
 
 impl<L, C> Share<L, C> {
-    /// Another server has sent something about this room. The error says why it is not understood; nothing was done.
+    /// Takes a message of another server about this room. The error says why it could not be decoded; nothing was done
+    /// then.
     pub fn told(&mut self, now: Duration, bytes: &Bytes, emit: Emit<'_, L, C>) -> Result<(), String> {
         match Direct::decode(bytes)? {
             Direct::Want { post, mark } if Some(mark.incarnation) == self.incarnation => {
@@ -47,7 +48,7 @@ impl<L, C> Share<L, C> {
                     self.adopt(now, *replica, emit);
                 }
             }
-            // Was put out and does not know yet: nobody is to hear it speak for who is gone.
+            // From an evicted server that does not know it yet: it must not speak for members that are gone.
             Direct::Link(packet) if self.removed.contains(&packet.from) => {}
             Direct::Link(packet) if packet.to == self.own && !self.is_over() => {
                 let (own, other) = (self.own, packet.from);
@@ -56,14 +57,14 @@ impl<L, C> Share<L, C> {
                     emit(Output::Tell(other.server, Direct::Link(packet).encode()));
                 });
             }
-            // Of another record, or for who was here before.
+            // For another record, or for an earlier node of this server.
             Direct::Want { .. } | Direct::NoReplica { .. } | Direct::Link(_) => {}
         }
         self.go_on(now, emit);
         Ok(())
     }
 
-    /// Asks others for the room, one after the other.
+    /// Requests a replica from the other servers, one after the other.
     pub(super) fn want(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         let (post, Some(incarnation)) = (self.own, self.incarnation) else { return };
         let Stage::Catching { others, asked, ask_at, .. } = &mut self.stage else { return };
@@ -77,7 +78,7 @@ impl<L, C> Share<L, C> {
         emit(Output::Tell(other.server, want.encode()));
     }
 
-    /// Is the first in the room's record.
+    /// Becomes the first node in the room's record.
     pub(super) fn found(&mut self, mark: Mark, time: Duration, emit: Emit<'_, L, C>) {
         let own = self.own;
         let Some(replica) = &mut self.replica else {
@@ -85,12 +86,12 @@ impl<L, C> Share<L, C> {
             return;
         };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
-        // What it has that came before is not carried out any more.
+        // The commands that the store had before are not applied any more.
         self.appended = 0;
         replica.refound(mark, time, own, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
     }
 
-    /// Carries out all entries whose turn has come, and gives the room to whom it was promised.
+    /// Applies all entries whose turn has come, and sends the replica to servers that have requested it.
     pub(super) fn follow(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         if matches!(self.stage, Stage::Catching { .. }) && self.is_whole() {
             self.stage = Stage::In;
@@ -111,7 +112,7 @@ impl<L, C> Share<L, C> {
         });
     }
 
-    /// Whether nothing is missing after all: what the log has no more was on its way.
+    /// Returns whether no entry is missing after all, because those that the log has dropped have arrived.
     fn is_whole(&self) -> bool {
         let mark = self.replica.as_ref().map(Replica::mark);
         mark.is_some_and(|mark| {
@@ -120,14 +121,14 @@ impl<L, C> Share<L, C> {
         })
     }
 
-    /// The entry that is to be carried out next, if it is here.
+    /// Returns the entry to apply next, if it has arrived.
     fn next_entry(&mut self) -> Option<Entry> {
         if let (Stage::In, Some(replica)) = (&self.stage, &self.replica) {
             let next = replica.mark().number + 1;
             self.ahead = self.ahead.split_off(&next);
             return self.ahead.remove(&next);
         }
-        // Whatever there was: from here on it is empty.
+        // Whatever the room was before: it is empty from this entry on.
         let is_founding = |entry: &Entry| matches!(entry.body, Body::Posts { news: News::Founded, .. });
         let number = self.ahead.values().rev().find(|entry| entry.number > self.floor && is_founding(entry))?.number;
         self.ahead = self.ahead.split_off(&number);
@@ -143,7 +144,7 @@ impl<L, C> Share<L, C> {
             self.replica = Some(Replica::new(mark, entry.time, posts, self.new_room()));
             self.wakes.clear();
             self.stage = Stage::In;
-            // What the engine has of before is not carried out any more.
+            // The commands that the store had before are not applied any more.
             self.appended = 0;
             return;
         }
@@ -180,7 +181,7 @@ impl<L, C> Share<L, C> {
                     self.moved(now, &moves, emit);
                 }
                 if let (Ok(()), Some(local)) = (&result, leaves.and_then(|seat| self.locals.remove(&seat))) {
-                    // Where it did not say so by its socket.
+                    // Closes the socket of a member that has left in another way.
                     local.close(CloseCode::Left, emit);
                 }
                 self.after(result, context, seat.filter(|_| joins), emit);
@@ -192,13 +193,13 @@ impl<L, C> Share<L, C> {
                     self.close_all(emit);
                 }
                 if let News::Detached(post) | News::Evicted(post) = news {
-                    // Never comes back as who it was.
+                    // A node never returns.
                     self.links.remove(&post);
                 }
                 if let News::Evicted(post) = news {
                     self.removed.insert(post);
                 }
-                // Who goes of its own will has told.
+                // A server that detaches by itself has reported all events.
                 let has_gone = matches!(news, News::Detached(post) if Some(post) == teller);
                 self.tell_on(teller, has_gone, emit);
                 self.posts_changed(emit);
@@ -206,7 +207,7 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Carries out what waits while nobody else is there.
+    /// Applies the waiting commands while no other server is attached.
     pub(super) fn act_alone(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         let own = self.own;
         while let Some(pending) = self.pending.pop_front() {
@@ -230,10 +231,10 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Before one's own act is carried out: who joins can be reached then.
+    /// Prepares a command of this server before it is applied: a member that enters has to be reachable then.
     fn before(&mut self, pending: Option<Pending<L, C>>, moves: Option<&Moves>) -> (Option<C>, bool) {
         let Some(pending) = pending else { return (None, false) };
-        // Also who comes from another server: it has its handle with it.
+        // Also members that move here: their command has a handle.
         let joins = pending.handle.is_some();
         if !joins && pending.act != Act::Tick {
             self.retain(&pending);
@@ -256,7 +257,7 @@ impl<L, C> Share<L, C> {
         emit: Emit<'_, L, C>,
     ) {
         if let (Err(_), Some(seat)) = (&result, joined) {
-            // The answer says so, and there is nobody to be sent away.
+            // The answer tells the client, and there is no connection to close.
             self.locals.remove(&seat);
         }
         self.forget_strangers(emit);
@@ -265,7 +266,7 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Lets go whom the room does not know any more. Who has a socket comes back by another.
+    /// Removes the local members that the room does not know any more. Those with a socket are closed and reconnect.
     fn forget_strangers(&mut self, emit: Emit<'_, L, C>) {
         let (own, Some(replica)) = (self.own, &self.replica) else { return };
         let is_here = |seat: &Seat| match replica.room().way_from(*seat) {
@@ -283,7 +284,7 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Other servers are there.
+    /// Ends the share if this server is no longer among the attached nodes.
     fn posts_changed(&mut self, emit: Emit<'_, L, C>) {
         let Some(replica) = &self.replica else { return };
         if !replica.posts().contains(&self.own) {
@@ -291,16 +292,16 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Takes the room as another server has it.
+    /// Takes over the replica of another server.
     fn adopt(&mut self, now: Duration, replica: Replica, emit: Emit<'_, L, C>) {
         let (own, done) = (self.own, replica.own(self.own));
         replica.ended().all().for_each(|(stay, code)| emit(Output::Dismissed(stay, code)));
         self.stage = Stage::In;
-        // Where the room has begun anew meanwhile, what was put in order before is not carried out any more; what comes a
-        // second time by this is nothing.
+        // If the room has started again meanwhile, commands that were ordered before are not applied any more. A
+        // command that is thus ordered twice is applied once.
         self.appended = self.appended.min(done);
         self.wakes = replica.room().wakes().collect();
-        // What this server has done and that one has not heard of is done again.
+        // Commands of this server that the replica does not contain are submitted again.
         let again = self
             .retained
             .iter()
@@ -311,12 +312,12 @@ impl<L, C> Share<L, C> {
         }
         self.retained.clear();
         self.retained_bytes = 0;
-        // Who waited, and was admitted while nobody here saw it, has no welcome yet.
+        // Participants who were admitted from the lobby while this server could not see it have no `welcome` yet.
         let is_member = |replica: &Replica, seat: Seat| replica.room().seat_of(seat.id) == Some(seat);
         let waited = |seat: &Seat| self.replica.as_ref().is_some_and(|old| !is_member(old, *seat));
         let admitted = self.locals.keys().copied().filter(|seat| waited(seat) && is_member(&replica, *seat));
         let mut joined: Vec<(Seat, Comeback)> = admitted.map(|seat| (seat, Comeback::default())).collect();
-        // What it has heard of is done, though nobody here has seen how.
+        // Commands that the replica contains are done, although their result is not known here.
         while self.pending.front().is_some_and(|pending| pending.own <= done) {
             let Some(Pending { act, handle, .. }) = self.pending.pop_front() else { break };
             match (act, handle) {
@@ -342,7 +343,8 @@ impl<L, C> Share<L, C> {
         for (seat, comeback) in &joined {
             replica.room().greet(*seat, *comeback, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
         }
-        // Who was lost with this server's way to the engine, is not.
+        // The replica may have members here as disconnected because this server was cut off, although they have a
+        // socket.
         let room = replica.room();
         let back: Vec<Seat> = self.locals.iter().filter(|(_, local)| local.connected).map(|(seat, _)| *seat).collect();
         let back: Vec<Seat> = back.into_iter().filter(|seat| room.is_lost(seat.id)).collect();
@@ -354,7 +356,7 @@ impl<L, C> Share<L, C> {
         self.posts_changed(emit);
     }
 
-    /// Shows every member here the roster, which has changed in another way than its messages said.
+    /// Sends the roster to every local member, because it has changed without announcements.
     fn show_all(&mut self, emit: Emit<'_, L, C>) {
         let Some(replica) = &self.replica else { return };
         let seats: Vec<Seat> = self.locals.keys().copied().collect();
@@ -365,7 +367,7 @@ impl<L, C> Share<L, C> {
     }
 }
 
-/// One's own act of this number. Those before it will not come any more.
+/// Takes the pending command with this number. Those before it will not be ordered any more.
 fn take_pending<L, C>(pending: &mut std::collections::VecDeque<Pending<L, C>>, own: u64) -> Option<Pending<L, C>> {
     while pending.front().is_some_and(|pending| pending.own < own) {
         pending.pop_front();

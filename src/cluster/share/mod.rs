@@ -1,14 +1,15 @@
-//! What one server does about one room that others may have, too.
+//! One server's part in a room that other servers may have, too.
 //!
-//! A [`Share`] begins with the first who comes in here and ends with the last who goes. It comes in at the engine
-//! ([`Request::Attach`](super::bus::Request::Attach)), and is then the founder of the room or gets a copy from another server. As long as this server
-//! is alone in the room, acts are carried out at once and the engine hears of none. Otherwise they wait until the engine
-//! has put them in order: [`Share::act`] says nothing then, the answer comes later as [`Output::Answer`].
+//! A [`Share`] begins with the first participant on this server and ends with the last. It attaches to the room in the
+//! store ([`Request::Attach`](super::bus::Request::Attach)), and then creates the room or gets a replica from another
+//! server. While this server is alone in the room, commands are applied at once and the store is not asked for them.
+//! Otherwise they wait until the store has ordered them: [`Share::act`] returns before that, and the answer follows as
+//! [`Output::Answer`].
 //!
-//! One request is with the engine at a time, so that nothing overtakes: what has gathered meanwhile goes together in the
-//! next one. A request without an answer is asked again.
+//! There is one request to the store at a time, so that none overtakes another. Commands that gather meanwhile go
+//! together in the next one. A request without an answer is repeated.
 //!
-//! Whoever holds a share gives it what happens, with the time, carries out what it emits, in that order, and calls
+//! The owner of a share passes it events with the time, carries out what it emits, in that order, and calls
 //! [`Share::tick`] at [`Share::wake_at`].
 
 mod acting;
@@ -37,37 +38,38 @@ use asking::Flight;
 use locals::Local;
 use moving::Moving;
 
-/// How long other servers may take to decide about somebody (R55, R78).
+/// Time that other servers may take to decide about a participant (R55, R78).
 pub const DECIDED_WITHIN: Duration = Duration::from_secs(10);
-/// The first server of a room looks to its clock, each further one so much later, in case it does not.
+/// Delay between the servers of a room for a tick: the first one sends it, and each further one so much later, if the
+/// others have not.
 const DEPUTY: Duration = Duration::from_secs(1);
-/// Between two ticks for the same time: the engine's clock may be behind.
+/// Minimum time between two ticks for the same deadline: the store's clock may be behind.
 const TICK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What holds for rooms that begin here. All servers have the same.
+/// Settings of rooms that are created here. All servers have the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// The most members of a room.
+    /// Maximum number of members in a room.
     pub capacity: usize,
-    /// How long one may be lost.
+    /// Resume window: how long a member may be disconnected.
     pub window: Duration,
-    /// How long a room is kept after its last member has left.
+    /// Grace period: how long a room is kept after its last member has left.
     pub grace: Duration,
-    /// Whether rooms make hosts of their members.
+    /// Set if rooms make hosts of their members.
     pub makes_hosts: bool,
-    /// After which time a server that has died is put out of its rooms at the latest, with a good way to the engine.
+    /// Time within which a dead server is evicted from its rooms, while the store can be reached.
     pub gone_within: Duration,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// Is not in at the engine, as far as this server knows.
+    /// Not attached, as far as this server knows.
     Outside,
-    /// Is in, and has no copy, or an old one.
+    /// Attached, with no replica or an outdated one.
     Catching {
-        /// Those who may have one.
+        /// Nodes that may have a replica.
         others: Vec<Post>,
-        /// Those who have said that they have none.
+        /// Nodes that have answered that they have none.
         without: BTreeSet<Post>,
         asked: usize,
         ask_at: Duration,
@@ -76,7 +78,7 @@ enum Stage {
     Over,
 }
 
-/// One server's part in one room.
+/// Room node: one server's part in one room.
 #[derive(Debug)]
 pub struct Share<L, C> {
     own: Post,
@@ -86,58 +88,59 @@ pub struct Share<L, C> {
     replica: Option<Replica>,
     /// Entries whose turn has not come.
     ahead: BTreeMap<u64, Entry>,
-    /// Entries that came before it was known whether they are of the right record.
+    /// Entries that have arrived before it was known whether they belong to the right record.
     early: Vec<(Incarnation, Entry)>,
-    /// The number of the last entry that there is, as far as this server knows, and since when it has lacked some.
+    /// Number of the last entry known to exist, and the time since which entries are missing.
     known: u64,
     lacking_since: Option<Duration>,
-    /// Where to read on while there is no copy.
+    /// Number after which the log is read while there is no replica.
     floor: u64,
-    /// Who asked for the room and is to get it when this entry was carried out.
+    /// Nodes that have requested the replica, each with the entry that has to be applied before.
     wanting: Vec<(Post, u64)>,
-    /// Acts that were not carried out here, in order.
+    /// Commands that were not applied here, in order.
     pending: VecDeque<Pending<L, C>>,
-    /// The own number of the last act, and of the last that the engine has.
+    /// Number of the last command of this server, and of the last one that the store has.
     acted: u64,
     appended: u64,
-    /// The own number of the last that the engine may have.
+    /// Number of the last command that the store may have.
     offered: u64,
     retained: VecDeque<(u64, Act)>,
     retained_bytes: usize,
     locals: BTreeMap<Seat, Local<L>>,
-    /// Everybody's session is here: a frame is for nobody else, and nothing is to be looked at first.
+    /// Set if all sessions are here: a frame has no other receivers, and no link has to be checked.
     all_here: bool,
     links: BTreeMap<Post, Link>,
-    /// What the server that tells may not have told.
+    /// Events that the reporting server may not have reported.
     untold: VecDeque<News>,
     wakes: BTreeSet<Duration>,
     ticked: Duration,
     victims: BTreeSet<ServerId>,
-    /// Who was in and is out, even where the engine has lost its data and the post does not know.
+    /// Evicted nodes. They are kept when the store loses its data, because such a node may not know that it was
+    /// evicted.
     removed: BTreeSet<Post>,
     connected: bool,
-    /// The engine may know of it.
+    /// Set once the store may know of this node.
     asked: bool,
     flight: Option<Flight>,
     retry_at: Duration,
-    /// When a room of which there is no copy may be asked for.
+    /// Time from which on this server may attach without a replica.
     found_from: Duration,
     refresh_at: Duration,
-    /// Since when there is nobody here any more.
+    /// Time since which the last participant here has left.
     deserted: Option<Duration>,
     degraded: bool,
-    /// This server shuts down: an empty room is not kept here.
+    /// Set while this server shuts down: an empty room is not kept here.
     is_draining: bool,
-    /// The engine has it in the room no more.
+    /// Set once the store does not have this node in the room any more.
     is_out: bool,
-    /// Who has gone from here to another server, and whose session has not.
+    /// Members that have moved to another server and whose session was not sent yet.
     moving: BTreeMap<Seat, Moving<L>>,
-    /// Whose session was asked for by [`Output::Ship`].
+    /// Sessions that were requested by [`Output::Ship`].
     shipping: BTreeSet<Seat>,
 }
 
 impl<L, C> Share<L, C> {
-    /// A share that has nothing, and nobody. `own` is new.
+    /// Creates a share without a replica and without members. `own` must be a new node ID.
     pub fn new(own: Post, rules: Rules, connected: bool) -> Self {
         Self {
             own,
@@ -180,29 +183,30 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// This server's place.
+    /// Returns the node ID of this server in the room.
     pub fn post(&self) -> Post {
         self.own
     }
 
-    /// The room as this server knows it.
+    /// Returns the replica, if this server has one.
     pub fn replica(&self) -> Option<&Replica> {
         self.replica.as_ref()
     }
 
-    /// Whether no other server is in the room, as far as this one knows.
+    /// Returns whether no other server is in the room, as far as this one knows.
     pub fn is_alone(&self) -> bool {
-        // Also while the engine does not know it any more: nobody else does either.
+        // Also while the store has no record of this node: no other server has the room either.
         matches!(self.stage, Stage::In | Stage::Outside)
             && self.replica.as_ref().is_some_and(|replica| replica.posts() == [self.own])
     }
 
-    /// Whether the members of this server are cut off, for who comes in meanwhile (see [`Output::Degraded`]).
+    /// Returns whether the members here are cut off from the others, to tell a member that enters meanwhile (see
+    /// [`Output::Degraded`]).
     pub fn is_degraded(&self) -> bool {
         self.degraded
     }
 
-    /// The other servers in the room, whose leases are to be watched.
+    /// Returns the other servers in the room, whose leases are to be checked.
     pub fn servers(&self) -> impl Iterator<Item = ServerId> {
         let posts = match &self.stage {
             Stage::Catching { others, .. } => others,
@@ -212,27 +216,27 @@ impl<L, C> Share<L, C> {
         posts.iter().filter(move |post| **post != own).map(|post| post.server)
     }
 
-    /// Whether it can take nothing any more.
+    /// Returns whether the share has ended and accepts nothing any more.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
 
-    /// Whether another server has put this one out; it has not gone of its own will.
+    /// Returns whether another server has evicted this node, which did not detach by itself.
     pub fn is_put_out(&self) -> bool {
         self.is_out && !self.is_going()
     }
 
-    /// Whether the engine has been asked to let it go, and has not answered.
+    /// Returns whether a request to detach has no answer yet.
     fn is_going(&self) -> bool {
         matches!(self.flight, Some(Flight::Detach))
     }
 
-    /// Asks the engine for nothing before this time: this server was put out, and may be again until its lease is known.
+    /// Holds all requests until this time: this server was evicted, and may be again until its lease is known.
     pub fn hold_off(&mut self, until: Duration) {
         self.retry_at = until;
     }
 
-    /// Asks for the room no earlier than this, as long as this server has no copy (see [`founding`](super::founding)).
+    /// Sets the time from which on this server may attach without a replica (see [`founding`](super::founding)).
     pub fn found_from(&mut self, from: Duration) {
         self.found_from = from;
     }
@@ -242,13 +246,13 @@ impl<L, C> Share<L, C> {
         self.is_draining = true;
     }
 
-    /// These servers are gone, as far as is known now: their leases have run out.
+    /// Sets the servers that are dead: their leases have expired.
     pub fn gone(&mut self, now: Duration, servers: impl IntoIterator<Item = ServerId>, emit: Emit<'_, L, C>) {
         self.victims = servers.into_iter().collect();
         self.go_on(now, emit);
     }
 
-    /// The engine can be reached, or not.
+    /// Reports whether the store can be reached.
     pub fn connected(&mut self, now: Duration, connected: bool, emit: Emit<'_, L, C>) {
         self.connected = connected;
         if connected {
@@ -261,7 +265,7 @@ impl<L, C> Share<L, C> {
         self.go_on(now, emit);
     }
 
-    /// When [`Share::tick`] is due.
+    /// Returns when [`Share::tick`] is due.
     pub fn wake_at(&self) -> Option<Duration> {
         let links = self.links.values().filter_map(Link::wake_at);
         let room = self.tick_at();
@@ -272,7 +276,7 @@ impl<L, C> Share<L, C> {
         links.chain(room).chain(want).chain(self.ask_at()).min().filter(|_| !self.is_over())
     }
 
-    /// What time has brought about.
+    /// Does what is due at this time.
     pub fn tick(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         if let Some(replica) = &self.replica {
             self.links
@@ -289,7 +293,7 @@ impl<L, C> Share<L, C> {
         self.go_on(now, emit);
     }
 
-    /// When this server is to tick.
+    /// Returns when this server has to submit a tick.
     fn tick_at(&self) -> Option<Duration> {
         let replica = self.replica.as_ref().filter(|_| matches!(self.stage, Stage::In))?;
         if self.pending.iter().any(|pending| pending.act == Act::Tick) {
@@ -300,7 +304,7 @@ impl<L, C> Share<L, C> {
         Some(due.max(self.ticked + TICK_AGAIN))
     }
 
-    /// Does what can be done now.
+    /// Does everything that can be done now.
     fn go_on(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         if self.is_over() {
             return;
@@ -309,7 +313,7 @@ impl<L, C> Share<L, C> {
             return self.end(emit);
         }
         self.follow(now, emit);
-        // Who comes while it goes is for the next share.
+        // While this server detaches, commands wait for the next share.
         if self.is_alone() && !self.is_going() {
             self.act_alone(now, emit);
         }
@@ -326,13 +330,14 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Where the engine has lost its data, those of servers that are not back are not, though this one is alone.
+    /// Returns whether all sessions are on this server. If the store has lost its data, this server may be alone while
+    /// sessions are on servers that have not returned.
     fn is_all_here(&self) -> bool {
         let is_here = |way: &Way| way.home.is_none_or(|home| home == self.own);
         self.is_alone() && self.replica.as_ref().is_some_and(|replica| replica.room().handles().all(is_here))
     }
 
-    /// Ends: whoever is here is sent to where the room is now.
+    /// Ends the share and closes the connections here. Clients reconnect to where the room is now.
     fn end(&mut self, emit: Emit<'_, L, C>) {
         self.stage = Stage::Over;
         self.close_all(emit);

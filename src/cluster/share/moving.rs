@@ -1,11 +1,11 @@
-//! How a member goes on at another server (R53): its session, with what waits in it, goes there, and nothing that was
-//! sent to it is lost, comes twice or overtakes.
+//! Moving a member to another server (R53). Its session goes there, with the messages that wait in it, and no message
+//! for the member is lost, duplicated or overtaken.
 //!
-//! [`Act::Move`] by another server than the one that has the session is the moment: from this entry on everybody sends
-//! to the new one. The old one asks each other server, behind what it has sent there for the member, and each answers by a
-//! beacon, behind what it has sent for the member. When the old one has them all, nothing of before is under way, in
-//! neither direction, and it ships the session. Until that arrives, the new one holds what comes, and the client, which has
-//! no answer yet, says nothing.
+//! [`Act::Move`] by another server than the one with the session is the turning point: from this entry on, all servers
+//! send to the new one. The old server then asks each other server for a flush marker (beacon), behind what it has sent
+//! there on behalf of the member. Each server answers behind what it has sent to the member. When the old server has
+//! all flush markers, nothing from before is under way in either direction, and it sends the session. Until that
+//! arrives, the new server holds frames for the member. The client has no answer yet and sends nothing.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -21,34 +21,34 @@ use crate::cluster::wire::{Body, Content, Direct, Entry, Mark, Parcel, Post};
 use crate::core::{Act, Effect, Seat};
 use crate::protocol::{CloseCode, Frame};
 
-/// The most frames that are held for a member whose session has not come.
+/// Maximum number of frames held for a member whose session has not arrived.
 pub const HELD: usize = 1024;
-/// After this time a session does not go on: a server that was to say something has not.
+/// Time after which a session is not resumed because a server has not answered.
 const MOVE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A member that has gone to another server.
+/// A member that has moved to another server.
 #[derive(Debug)]
 pub(super) struct Moving<L> {
     to: Post,
-    /// By which entry.
+    /// Position of the entry by which it has moved.
     pub(super) since: Mark,
     local: Option<Local<L>>,
-    /// Who has not sent a beacon.
+    /// Nodes whose flush marker is missing.
     waits: BTreeSet<Post>,
     until: Option<Duration>,
 }
 
-/// A session that is on its way here.
+/// A session on its way here.
 #[derive(Debug)]
 pub(super) struct Awaited {
-    /// From there; `None` where nobody has it.
+    /// Node that sends it; `None` if no node has it.
     from: Option<Post>,
     until: Option<Duration>,
     held: Vec<Frame>,
     overrun: bool,
 }
 
-/// A member goes from one server to another.
+/// Move of a member from one server to another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moves {
     seat: Seat,
@@ -70,17 +70,17 @@ impl Awaited {
 }
 
 impl<L> Moving<L> {
-    /// The way that it has here until its session has gone.
+    /// Returns the handle that the member has here until its session is sent.
     pub(super) fn local(&self) -> Option<&L> {
         self.local.as_ref().map(|local| &local.handle)
     }
 
-    /// The way that it had here.
+    /// Returns what the member had here.
     pub(super) fn into_local(self) -> Option<Local<L>> {
         self.local
     }
 
-    /// A frame that was on its way before everybody knew.
+    /// Takes a frame that was sent before the sender knew of the move.
     pub(super) fn take<C>(&mut self, seat: Seat, frame: &Frame, emit: Emit<'_, L, C>) {
         match &mut self.local {
             Some(Local { awaits: Some(awaited), .. }) => awaited.hold(frame.clone()),
@@ -91,21 +91,21 @@ impl<L> Moving<L> {
 }
 
 impl<L, C> Share<L, C> {
-    /// The session of a member that has moved, as [`Output::Ship`] asked for it; `None` where it cannot go on.
+    /// Sends the session of a member that has moved, as requested by [`Output::Ship`]; `None` if it cannot be resumed.
     pub fn ship(&mut self, now: Duration, seat: Seat, to: Post, session: Option<Bytes>, emit: Emit<'_, L, C>) {
         self.shipping.remove(&seat);
         self.send_session(now, to, seat, session, emit);
         self.go_on(now, emit);
     }
 
-    /// Whether the entry that is to be carried out next moves somebody.
+    /// Returns the move by an entry that is to be applied next, if it moves a member.
     pub(super) fn moves(&self, entry: &Entry) -> Option<Moves> {
         let Body::Act { post: to, act: Act::Move { seat }, .. } = &entry.body else { return None };
         let from = self.replica.as_ref()?.room().way_from(*seat).ok()?.home?;
         (from != *to).then_some(Moves { seat: *seat, from, to: *to })
     }
 
-    /// That entry has been carried out.
+    /// Starts the move of a member from here, after its entry was applied.
     pub(super) fn moved(&mut self, now: Duration, moves: &Moves, emit: Emit<'_, L, C>) {
         let (Moves { seat, from, to }, Some(replica)) = (*moves, &self.replica) else { return };
         if from != self.own {
@@ -120,7 +120,8 @@ impl<L, C> Share<L, C> {
         self.moving.insert(seat, Moving { to, since, local, waits, until: None });
     }
 
-    /// Who comes from elsewhere comes to where its session is all the time: from the old way to the new one.
+    /// Moves a session from the old handle to the new one on this server. The member asked for a move here, but its
+    /// session has been here all the time.
     pub(super) fn move_home(&mut self, seat: Seat, old: Local<L>) {
         if let Some(awaited) = self.locals.get_mut(&seat).and_then(|local| local.awaits.as_mut()) {
             awaited.from = Some(self.own);
@@ -130,14 +131,15 @@ impl<L, C> Share<L, C> {
         self.moving.insert(seat, Moving { to, since, local: Some(old), waits, until: None });
     }
 
-    /// There is another copy of the room: who has not moved by it stays. Who has moved by it begins afresh: what was
-    /// announced between this server's copy and the move is in no session.
+    /// Adapts the moves to another replica of the room. Members that have not moved by it stay. Members that have moved
+    /// by it begin a new session, because no session contains what was announced between this server's replica and the
+    /// move.
     pub(super) fn settle_moves(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         let Some(replica) = &self.replica else { return };
         let home = |seat: &Seat| replica.room().way_from(*seat).ok().and_then(|way| way.home);
         let (own, mark) = (self.own, replica.mark());
-        // Where the copy knows of the move, and of the way back, the session goes there and back: what is held there comes
-        // along.
+        // If the replica contains the move away and the move back, the session goes there and back, and brings along
+        // the frames that are held there.
         let is_undone = |seat: &Seat, moving: &Moving<L>| {
             let is_known = moving.since.incarnation == mark.incarnation && moving.since <= mark;
             moving.to != own && home(seat) == Some(own) && !(is_known && self.locals.contains_key(seat))
@@ -151,7 +153,7 @@ impl<L, C> Share<L, C> {
             let Some(local) = self.moving.remove(&seat).and_then(Moving::into_local) else { continue };
             let is_back = self.locals.contains_key(&seat);
             if is_back {
-                // From the old way to the new one.
+                // From the old handle to the new one.
                 self.move_home(seat, local);
             } else {
                 self.locals.insert(seat, local);
@@ -165,23 +167,23 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// A member has gone from another server, and all that has come from there before is delivered.
+    /// Answers that a member has moved away from another server, once everything that had come from there is delivered.
     pub(super) fn answer(&mut self, now: Duration, from: Post, seat: Seat, entry: u64, emit: Emit<'_, L, C>) {
         self.send(now, from, Content::Beacon(seat, entry), emit);
     }
 
-    /// Another server sends no more for a member that has gone from here.
+    /// Takes a flush marker: another server sends nothing more for a member that has moved away from here.
     pub(super) fn beacon(&mut self, from: Post, seat: Seat, entry: u64) {
         if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| moving.since.number == entry) {
             moving.waits.remove(&from);
         }
     }
 
-    /// A session has come from there, or will not come. One that is not awaited from there is one of before: what was
-    /// announced since is not in it.
+    /// Takes a session from this node, or its absence. A session that is not expected from there is outdated: it lacks
+    /// what was announced since.
     pub(super) fn arrived(&mut self, from: Option<Post>, seat: Seat, session: Option<Bytes>, emit: Emit<'_, L, C>) {
         let comes = |local: &Local<L>| local.awaits.as_ref().is_some_and(|awaited| awaited.from == from);
-        // Who has gone on from here meanwhile was here first.
+        // If the member has moved on meanwhile, the session is for its older entry, in `moving`.
         let gone = self.moving.get_mut(&seat).and_then(|moving| moving.local.as_mut()).filter(|local| comes(local));
         let has_gone = gone.is_some();
         let here = gone.or_else(|| self.locals.get_mut(&seat).filter(|local| comes(local)));
@@ -202,14 +204,14 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// Ships what is complete, and gives up what does not come.
+    /// Sends the sessions that are complete, and gives up those that do not arrive.
     pub(super) fn move_on(&mut self, now: Duration, emit: Emit<'_, L, C>) {
         if self.moving.is_empty() && self.locals.values().all(|local| local.awaits.is_none()) {
             return;
         }
         let talkers = self.replica.as_ref().map(Replica::talkers).unwrap_or_default();
         for (seat, mut moving) in mem::take(&mut self.moving) {
-            // What it has said here must have been answered here.
+            // Commands that the member has sent here have to be answered here.
             let says = self.pending.iter().any(|pending| pending.act.seat() == Some(seat) && pending.handle.is_none());
             let awaits = moving.local.as_ref().is_some_and(|local| local.awaits.is_some());
             let is_complete = !says && !awaits && moving.waits.is_disjoint(&talkers);

@@ -1,4 +1,4 @@
-//! What a share says, to whoever holds it.
+//! Outputs of a share to its owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,62 +13,64 @@ use crate::cluster::wire::{Post, ServerId};
 use crate::core::{Effect, Refusal, Room, Seat};
 use crate::protocol::CloseCode;
 
-/// What is to be done, in this order. `L` is the way to a member of this server, `C` what the answer to it needs.
+/// An action for the owner, in the order of emission. `L` is the handle of a local member, `C` the context of an
+/// answer.
 #[derive(Debug)]
 pub enum Output<'a, L, C> {
-    /// For a member of this server. [`Effect::Departed`] and [`Effect::WakeAt`] do not come.
+    /// Effect for a local member. [`Effect::Departed`] and [`Effect::WakeAt`] are not emitted.
     Effect(Effect<'a, L>),
-    /// Something has happened in the room, on whichever server: to be told to other programs. It comes on one server of
-    /// the room alone.
+    /// Event in the room, on whichever server, to be reported to other programs. Only one server of the room emits it.
     Happened(News),
-    /// This stay was ended by somebody else, on whichever server it was.
+    /// Session that was revoked, on whichever server it was, and its close code.
     Dismissed(u64, CloseCode),
-    /// What has become of an act, where it is known. (When it was carried out elsewhere while this server knew nothing,
-    /// it is not.)
+    /// Result of a command, if it is known. (It is not if the command was applied elsewhere while this server had no
+    /// replica.)
     Answer(C, Result<(), Refusal>),
-    /// For the engine; its answer goes to [`Share::answered`](super::Share::answered).
+    /// Request to the store. Its answer goes to [`Share::answered`](super::Share::answered).
     Ask(Request),
-    /// To be published to one server.
+    /// Message to be published to one server.
     Tell(ServerId, Bytes),
-    /// A member has moved to another server: its session, with what waits in it, goes to [`Share::ship`](super::Share::ship).
+    /// A member has moved to another server. Its session, with the messages that wait in it, goes to
+    /// [`Share::ship`](super::Share::ship).
     Ship {
-        /// Whose.
+        /// Session of the member.
         seat: Seat,
-        /// Where to.
+        /// Node to which it has moved.
         to: Post,
-        /// The way that it had.
+        /// Handle that it had here.
         handle: L,
     },
-    /// A member has moved here, and this is its session. What comes for it follows.
+    /// The session of a member that has moved here. Further messages for the member follow.
     Adopt {
-        /// Whose.
+        /// Session of the member.
         seat: Seat,
-        /// The way to it.
+        /// Handle of the member.
         to: &'a L,
-        /// As it was given to [`Share::ship`](super::Share::ship).
+        /// Serialized session, as passed to [`Share::ship`](super::Share::ship).
         session: Bytes,
-        /// The room, which knows by what it is here.
+        /// Room, which has the grant of the member.
         room: &'a Room<Way>,
     },
-    /// A member has moved here, and its session does not go on. It is to join, in another session, or to leave.
+    /// A member has moved here and its session cannot be resumed. It has to join with a new session, or to leave.
     Afresh {
-        /// Who.
+        /// Session of the member.
         seat: Seat,
-        /// The way to it.
+        /// Handle of the member.
         handle: L,
     },
-    /// Whether the members of this server are cut off from those of others, to be told to all of them.
+    /// `true` if the members here are cut off from those on other servers, `false` when that is over. To be announced
+    /// to all members here.
     Degraded(bool),
-    /// It has ended; [`Share::into_joins`](super::Share::into_joins) has what is left.
+    /// The share has ended. [`Share::into_joins`](super::Share::into_joins) returns the joins that are left.
     Over,
 }
 
-/// Where what a share has to say goes.
+/// Receives the outputs of a share.
 pub type Emit<'a, L, C> = &'a mut dyn FnMut(Output<'_, L, C>);
 
-/// Carries out what concerns this server's own members.
+/// Carries out an effect for this server's own members.
 ///
-/// What happens by it is noted in `news`, where it is an act.
+/// Records events in `news`, if the effect belongs to a command.
 pub(super) fn carry_out<L, C>(
     own: Post,
     news: Option<&mut Happenings>,

@@ -1,4 +1,4 @@
-//! Frames between members: straight to the server that has the receiver.
+//! Frames between members, sent directly to the server that has the receiver.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::cluster::wire::{Content, Direct, Mark, Parcel, Post};
 use crate::core::{Act, Effect, Input, Refusal, Seat};
 use crate::protocol::{Frame, PeerId};
 
-/// Why a frame was passed on to nobody.
+/// Why a frame was not relayed to anyone.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Undelivered {
     /// The room refuses it.
     Refused(Refusal),
-    /// What goes to another server waits already, as much as may: to be tried again later.
+    /// The link to another server is full. The sender may try again later.
     Busy,
 }
 
 impl<L, C> Share<L, C> {
-    /// Passes a frame of a member of this server on to another member.
+    /// Relays a frame from a member of this server to another member.
     pub fn signal(
         &mut self,
         now: Duration,
@@ -32,7 +32,7 @@ impl<L, C> Share<L, C> {
         self.relay(now, Input::Signal { from, to, frame: frame.clone() }, frame, emit)
     }
 
-    /// Passes a frame of a member of this server on to all other members.
+    /// Relays a frame from a member of this server to all other members.
     pub fn broadcast(
         &mut self,
         now: Duration,
@@ -53,19 +53,19 @@ impl<L, C> Share<L, C> {
         let own = self.own;
         let Some(replica) = &mut self.replica else { return Err(Undelivered::Refused(Refusal::NotMember)) };
         let (locals, wakes) = (&mut self.locals, &mut self.wakes);
-        // Nothing to be looked at first, and nothing to be kept.
+        // No link has to be checked first, and no receivers have to be collected.
         if self.all_here {
             let sent = replica.relay(input, &mut |effect| carry_out(own, None, locals, wakes, effect, emit));
             return sent.map_err(Undelivered::Refused);
         }
-        // First all is looked at, then all is sent: a broadcast goes to everyone or to nobody.
+        // All links are checked before anything is sent: a broadcast goes to everyone or to nobody.
         let (mut here, mut there): (Vec<Seat>, BTreeMap<Post, Vec<Seat>>) = (Vec::new(), BTreeMap::new());
         let looked_at = replica.relay(input, &mut |effect| {
             if let Effect::Send { seat, to, .. } = effect {
                 match to.home {
                     Some(home) if home == own => here.push(seat),
                     Some(home) => there.entry(home).or_default().push(seat),
-                    // Begins afresh when it comes back.
+                    // Gets a new session when it reconnects.
                     None => {}
                 }
             }
@@ -92,9 +92,9 @@ impl<L, C> Share<L, C> {
         Ok(())
     }
 
-    /// Gives members of this server what has come for them from others and is due.
+    /// Delivers the payloads from other servers that are due.
     pub(super) fn deliver(&mut self, now: Duration, emit: Emit<'_, L, C>) {
-        // What an older copy is behind of, may tell of somebody whom the members here do not know yet.
+        // Not with an outdated replica: the members here may not know the sender of a later frame yet.
         while matches!(self.stage, Stage::In)
             && let Some((from, Parcel { at, content })) = self.next_parcel()
         {
@@ -103,7 +103,8 @@ impl<L, C> Share<L, C> {
                     let Some(replica) = &self.replica else { return };
                     let (own, locals, wakes) = (self.own, &mut self.locals, &mut self.wakes);
                     for seat in to {
-                        // It has gone from here, and whoever sent this did not know: it goes with its session.
+                        // The member has moved from here, and the sender did not know yet: the frame goes along with
+                        // the session.
                         if let Some(moving) = self.moving.get_mut(&seat).filter(|moving| at < moving.since) {
                             moving.take(seat, &frame, emit);
                             continue;
@@ -120,7 +121,7 @@ impl<L, C> Share<L, C> {
         }
     }
 
-    /// The next parcel of any link that is due.
+    /// Returns the next payload that is due on any link.
     fn next_parcel(&mut self) -> Option<(Post, Parcel)> {
         let Mark { incarnation, number } = self.replica.as_ref()?.mark();
         let pending = &self.pending;
@@ -130,7 +131,7 @@ impl<L, C> Share<L, C> {
                 if at.incarnation == incarnation {
                     return at.number <= number;
                 }
-                // Whoever was in before the engine lost its data, and comes in once more, is not there yet.
+                // A member from before the store lost its data, which joins again, is not in the room yet.
                 let comes = |seat: &Seat| pending.iter().any(|pending| is_join_of(&pending.act, *seat));
                 let waits = matches!(&parcel.content, Content::Frame { to, .. } if to.iter().any(comes));
                 at.incarnation < incarnation && !waits

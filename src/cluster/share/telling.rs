@@ -1,5 +1,6 @@
-//! What other programs are told of a room on several servers (R71): by its first server alone. The others keep the latest
-//! of it: whoever is the first after one that was put out tells again what that one may not have told, under the same ids.
+//! Events of a room on several servers for other programs (R71). Only its first server reports them, and the others
+//! keep the latest ones. If the first server is evicted, its successor reports again what that one may not have
+//! reported, under the same IDs.
 
 use std::time::Duration;
 
@@ -9,44 +10,44 @@ use crate::cluster::wire::{Mark, Post};
 use crate::core::Room;
 use crate::protocol::{LeaveReason, Peer, PeerId, State};
 
-/// How much of what has happened in a room a server keeps in mind, in case the one that tells is dead.
+/// Events that a server keeps in case the reporting server is dead.
 pub const UNTOLD: usize = 256;
 
-/// What other programs may want to know.
+/// Event for other programs.
 #[derive(Clone, Debug)]
 pub enum Happened {
-    /// The first of all is about to be in.
+    /// The first member is about to join.
     Opened,
-    /// Somebody is in. Without its state, as in the next one: nobody is told of that.
+    /// A member has joined. The peer is without its state, here and in `Left`, because states are not reported.
     Joined(Peer),
     /// A member has left; `reason` is `None` if the meeting was ended.
     Left(Peer, Option<LeaveReason>),
-    /// Nobody is in any more.
+    /// The last member has left.
     Closed,
 }
 
-/// One thing that has happened, on whichever server.
+/// An event with its time, on whichever server it has happened.
 #[derive(Clone, Debug)]
 pub struct News {
-    /// The engine's clock.
+    /// Time by the store's clock.
     pub time: Duration,
-    /// By which entry of the log, and which of what has happened by it: the same wherever it is told. `None` where no
-    /// other server could tell it.
+    /// Position of the log entry that has caused the event, and the event's index among those of the entry: the same
+    /// whichever server reports it. `None` if no other server could report it.
     pub by: Option<(Mark, usize)>,
-    /// What.
+    /// Event.
     pub what: Happened,
 }
 
-/// What happens by one act.
+/// Events caused by one command.
 pub(super) struct Happenings {
     was_empty: bool,
     all: Vec<Happened>,
-    /// Members whose session another one of their own supersedes, which is no event.
+    /// Member whose session is superseded by another one of its own, which is no event.
     superseded: Option<PeerId>,
 }
 
 impl Happenings {
-    /// Nothing yet, in this room.
+    /// Starts without events, in this room.
     pub(super) fn in_room(room: &Room<Way>) -> Self {
         Self { was_empty: room.is_empty(), all: Vec::new(), superseded: None }
     }
@@ -69,7 +70,7 @@ impl Happenings {
         }
     }
 
-    /// All of it, in the room as it is now.
+    /// Returns all events. `room` is the room after the command.
     pub(super) fn into_news(
         mut self,
         room: &Room<Way>,
@@ -89,12 +90,12 @@ fn stateless(peer: &Peer) -> Peer {
 }
 
 impl<L, C> Share<L, C> {
-    /// The server that tells, as far as this one knows.
+    /// Returns the node that reports events, as far as this one knows.
     pub(super) fn teller(&self) -> Option<Post> {
         self.replica.as_ref()?.posts().first().copied()
     }
 
-    /// Tells what has happened, if that is this server's to do, or keeps it.
+    /// Reports events if this server has to, or keeps them.
     pub(super) fn tell_or_keep(&mut self, tells: bool, news: impl Iterator<Item = News>, emit: Emit<'_, L, C>) {
         if tells {
             return news.for_each(|news| emit(Output::Happened(news)));
@@ -103,7 +104,8 @@ impl<L, C> Share<L, C> {
         self.untold.drain(..self.untold.len().saturating_sub(UNTOLD));
     }
 
-    /// Another server told before. Where it was put out, or that is not known, nobody knows since when it has not.
+    /// Takes over reporting from another server. If that one was evicted, or its end is unknown, it is also unknown
+    /// since when it has not reported: the events of the last `Rules::gone_within` are reported again.
     pub(super) fn tell_on(&mut self, before: Option<Post>, has_gone: bool, emit: Emit<'_, L, C>) {
         if self.teller() != Some(self.own) || before == Some(self.own) {
             return;

@@ -1,4 +1,4 @@
-//! A session on its way to another server: what was sent and not acknowledged, what waits, and the counts.
+//! Serialization of a session for another server: counters, messages sent and not acknowledged, and waiting messages.
 
 use std::collections::VecDeque;
 
@@ -8,24 +8,26 @@ use serde::{Deserialize, Serialize};
 use super::{Bounds, Session};
 use crate::protocol::{Frame, Outgoing};
 
-/// The longest in bytes. Longer ones do not go on: what servers read of each other has a bound, too.
+/// Maximum size in bytes. A larger session is not transferred, because servers limit the messages that they read from
+/// each other.
 pub const SHIPPED_BYTES: usize = 1_900_000;
 
-/// What stands before the frames, in a line of its own.
+/// JSON header on a line of its own before the frames.
 #[derive(Deserialize, Serialize)]
 struct Header {
     stay: u64,
     sent: u64,
     received: u64,
     told: u64,
-    /// How many of the frames were sent.
+    /// Number of leading frames that were sent.
     kept: usize,
-    /// Bytes of each frame.
+    /// Size of each frame in bytes.
     frames: Vec<usize>,
 }
 
 impl Session {
-    /// For another server; `None` where it has not begun, or is too long. What is outside the count does not go along.
+    /// Serializes the session for another server. Returns `None` if it has not begun or is too large. Unnumbered
+    /// messages are left out.
     pub fn ship(&self) -> Option<Bytes> {
         let waiting = self.waiting.iter().filter_map(|out| match out {
             Outgoing::Message(Some(_), frame) => Some(frame),
@@ -52,7 +54,8 @@ impl Session {
         Some(bytes.freeze())
     }
 
-    /// What [`Session::ship`] made, without a socket; `None` where it is none, or holds more than these bounds.
+    /// Restores a session, without a socket, from the output of [`Session::ship`]. Returns `None` if that is malformed
+    /// or exceeds these limits.
     pub fn unship(bytes: &Bytes, bounds: Bounds) -> Option<Self> {
         let line = bytes.iter().position(|byte| *byte == b'\n')?;
         let header: Header = serde_json::from_slice(&bytes[..line]).ok()?;
@@ -67,7 +70,7 @@ impl Session {
         let mut rest = bytes.slice(line + 1..);
         let mut all = VecDeque::with_capacity(frames.len());
         for len in frames {
-            // Copied: a slice would keep all the others in memory, too.
+            // Copied: a slice would keep the memory of all other frames.
             let frame = (len <= rest.len()).then(|| rest.split_to(len))?;
             all.push_back(Frame::of(Bytes::copy_from_slice(&frame))?);
         }

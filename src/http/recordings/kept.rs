@@ -1,4 +1,4 @@
-//! `/signal-api/v1/admin/recordings`: what whoever runs the server does with recordings (R89).
+//! `/signal-api/v1/admin/recordings`: the operator's access to recordings (R89).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::http::api::{ApiError, success};
 use crate::http::client::Patience;
 use crate::recordings::{Refused, Summary};
 
-/// For a file that whoever runs the server fetches: 2 GiB by a line of 5 Mbit/s.
+/// Time limit of a download by the operator: 2 GiB at 5 Mbit/s.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// Lane of the store for lists.
+/// Lane of the store for listings.
 const LIST: &str = "list";
 
-/// Whoever comes here has shown the admin's token.
+/// Builds the routes. The admin token has been checked before.
 pub(in crate::http) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/recordings", get(list))
@@ -66,7 +66,7 @@ async fn file(
     patience.extend(DOWNLOAD_TIMEOUT);
     let Ok(mut response) = ServeFile::new(path).oneshot(request).await;
     if response.status() == StatusCode::NOT_FOUND {
-        // It was finished or deleted in this moment.
+        // It has just been finished or deleted.
         return Err(no_recording());
     }
     let headers = response.headers_mut();

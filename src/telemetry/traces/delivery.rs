@@ -1,8 +1,8 @@
-//! The way of spans to the collector: OTLP by HTTP, in protobuf.
+//! Delivery of spans to the collector: OTLP over HTTP, in protobuf.
 //!
-//! They go into a bounded queue and from there in batches, one after the other. Nobody waits for the collector: what
-//! does not fit is dropped and counted. The library's own way counts for itself alone and gives a batch up at the first
-//! error, in a thread of its own.
+//! Spans go into a bounded queue and are sent from there in batches, one after the other. Nothing waits for the
+//! collector: spans that do not fit are dropped and counted. The library's own exporter does not expose its counts,
+//! gives a batch up at the first error, and has a thread of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,25 +26,25 @@ use tokio::time::Instant;
 use super::TraceTarget;
 use crate::outbound::{self, Queue};
 
-/// Spans that may wait, some 2 MB.
+/// Maximum number of queued spans, about 2 MB.
 const QUEUE: usize = 2_048;
-/// The most that are sent at once.
+/// Maximum number of spans in a batch.
 const BATCH: usize = 512;
-/// How long a span waits for others to go with it.
+/// Time that a span waits for others to be sent with it.
 const GATHER: Duration = Duration::from_secs(1);
-/// How long one attempt may take.
+/// Time limit of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// Between two attempts, doubled from the first to the last, with full jitter.
+/// Delay between two attempts, doubled from the first value to the last, with full jitter.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LAST: Duration = Duration::from_secs(8);
-/// A batch that could not be delivered for so long is given up: a collector's restart.
+/// Time after which an undelivered batch is given up. A collector's restart takes less.
 const GIVE_UP: Duration = Duration::from_secs(30);
-/// How often it is said at most that the collector does not take what it is sent.
+/// Shortest interval at which the log reports that the collector does not accept spans.
 const QUIET: Duration = Duration::from_secs(60);
-/// The most that is read of an answer.
+/// Maximum number of bytes that are read of a response.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
-/// What became of spans. Clones count together.
+/// Counters of spans by outcome. Clones share them.
 #[derive(Clone, Debug)]
 pub struct SpanMetrics {
     exported: Counter,
@@ -73,11 +73,11 @@ pub(super) struct Delivery {
     resource: ResourceAttributesWithSchema,
     metrics: SpanMetrics,
     queue: Queue<SpanData>,
-    /// The server ends: nothing is waited for any more.
+    /// Set when the server shuts down: nothing is waited for any more.
     ending: watch::Sender<bool>,
 }
 
-/// Where the library leaves spans that have ended.
+/// Takes over spans that have ended from the library.
 #[derive(Debug)]
 pub(super) struct Processor(pub(super) Arc<Delivery>);
 
@@ -90,7 +90,7 @@ impl SpanProcessor for Processor {
         }
     }
 
-    // Both are for whoever has no `Delivery::settle`.
+    // Both do nothing: [`Delivery::settle`] is used instead.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
@@ -100,11 +100,11 @@ impl SpanProcessor for Processor {
     }
 }
 
-/// What the collector makes of a batch.
+/// The collector's response to a batch.
 enum Answer {
-    /// All but so many spans are taken, for this reason.
+    /// Accepted, except for this number of spans, for this reason.
     Taken(u64, String),
-    /// Not now; where it says so, after this time.
+    /// Not accepted now. Send it again, not before this time if the collector names one.
     Later(String, Option<Duration>),
     Never(String),
 }
@@ -139,7 +139,7 @@ impl Delivery {
         }
     }
 
-    /// Until it is done, or so much time has passed, or the server ends.
+    /// Waits until `done` completes, `longest` has passed, or the server shuts down.
     async fn wait(&self, longest: Duration, done: impl Future<Output = ()>) {
         let mut ending = self.ending.subscribe();
         tokio::select! {
@@ -171,7 +171,7 @@ impl Delivery {
                 }
                 Answer::Later(why, after) => {
                     word.bad(&why);
-                    // Not sooner than by ourselves, whatever it says.
+                    // Never sooner than our own delay, whatever the collector asks for.
                     let wait = longest.mul_f64(fastrand::f64()).max(after.unwrap_or_default());
                     if last || wait > give_up.saturating_duration_since(Instant::now()) {
                         break spans;
@@ -207,13 +207,13 @@ impl Delivery {
     }
 }
 
-/// Which answers are final, and which are not, is OTLP's own list.
+/// Classifies a response. OTLP lists the status codes that are not final.
 fn read(mut response: axum::http::Response<ureq::Body>) -> Answer {
     let status = response.status();
     let why = format!("it answers {status}");
     if status.is_success() {
         let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec().unwrap_or_default();
-        // What is no answer of OTLP says of nothing that it was not taken.
+        // A body that is not an OTLP response rejects no spans.
         let answer = ExportTraceServiceResponse::decode(&*body).unwrap_or_default();
         let partial = answer.partial_success.unwrap_or_default();
         let why = partial.error_message.chars().take(200).collect();
@@ -231,7 +231,7 @@ fn read(mut response: axum::http::Response<ureq::Body>) -> Answer {
     }
 }
 
-/// What the log says of the collector: that it takes nothing, and that it does again.
+/// State of the log about the collector: that it accepts nothing, and that it does again, is logged once each.
 #[derive(Default)]
 struct Word {
     bad_since: Option<Instant>,

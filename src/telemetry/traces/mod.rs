@@ -1,7 +1,7 @@
-//! Traces: what was done for one request, in spans that an OpenTelemetry collector gets. Off unless there is one.
+//! Traces: the work done for one request, as spans for an OpenTelemetry collector. Off unless there is one.
 //!
-//! OpenTelemetry's own interface and not `tracing`'s: where there is no collector there is nothing at all, no log filter
-//! decides about spans, and the way of messages knows of neither. docs/OPERATIONS.md lists the spans.
+//! This uses OpenTelemetry's own API rather than `tracing`'s: without a collector there is no work at all, no log
+//! filter decides about spans, and the message path has neither. docs/OPERATIONS.md lists the spans.
 
 mod delivery;
 mod sampler;
@@ -26,21 +26,21 @@ use self::delivery::Delivery;
 pub use self::delivery::SpanMetrics;
 use self::sampler::Sampler;
 
-/// Of what vendors add to the id of a trace, the most that is passed on: what the W3C has everybody pass on.
+/// Longest `tracestate` that is passed on, in bytes: the W3C asks for at least this much to be propagated.
 const TRACESTATE_BYTES: usize = 512;
 
-/// Where traces go.
+/// Collector to which traces are sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceTarget {
-    /// `http://` or `https://`, with the path.
+    /// URL of the scheme `http` or `https`, with the path.
     pub url: String,
-    /// What the collector asks for beside: may be secret.
+    /// Further headers that the collector requires. They may be secret.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Which share of traces is kept, from 0 to 1.
+    /// Share of traces that is kept, from 0 to 1.
     pub share: f64,
 }
 
-/// Begins spans, and sends them. Clones are the same; the default one begins none.
+/// Tracer with its delivery. Clones share it; the default one begins no spans.
 #[derive(Clone, Debug, Default)]
 pub struct Traces(Option<Arc<Pipeline>>);
 
@@ -50,19 +50,19 @@ struct Pipeline {
     delivery: Arc<Delivery>,
 }
 
-/// What a span belongs to.
+/// Parent of a new span.
 #[derive(Clone, Copy, Debug)]
 pub enum Parent<'a> {
-    /// What is under way here, if anything; else it begins a trace.
+    /// The active span; if there is none, a new trace begins.
     Here,
-    /// A span that may have ended, or be another program's.
+    /// A span that may have ended, or may be another program's.
     Of(&'a Origin),
-    /// It begins a trace, which says what led to it.
+    /// None: a new trace begins, with a link to this span.
     Linked(&'a Origin),
 }
 
 impl Traces {
-    /// Sends spans to this target, if there is one.
+    /// Creates a tracer that sends spans to this target, if there is one.
     pub fn new(target: Option<TraceTarget>, metrics: &SpanMetrics) -> Self {
         let Some(target) = target else { return Self(None) };
         let (sampler, resource) = (Sampler { ratio: target.share }, resource());
@@ -75,7 +75,7 @@ impl Traces {
         Self(Some(Arc::new(Pipeline { tracer: provider.tracer(env!("CARGO_PKG_NAME")), delivery })))
     }
 
-    /// Whether there is anybody to whom spans go.
+    /// Returns whether spans are sent.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
@@ -97,7 +97,7 @@ impl Traces {
         Traced(Some(Box::new(parent.with_span(span))))
     }
 
-    /// Sends, until it is no longer polled; once.
+    /// Sends spans until it is no longer polled. Must be called once.
     pub async fn run(&self) {
         match self.0.as_deref() {
             Some(pipeline) => pipeline.delivery.run().await,
@@ -105,7 +105,7 @@ impl Traces {
         }
     }
 
-    /// Sends what is left at once, but not for ever: for the end of the server.
+    /// Sends the remaining spans at once when the server shuts down, within `patience`.
     pub async fn settle(&self, patience: Duration) {
         if let Some(pipeline) = self.0.as_deref() {
             pipeline.delivery.settle(patience).await;
@@ -113,19 +113,19 @@ impl Traces {
     }
 }
 
-/// A span under way, which ends when this is dropped; or nothing, where there are no traces.
+/// Span in progress, which ends when this is dropped. Empty if there are no traces.
 #[derive(Debug, Default)]
 pub struct Traced(Option<Box<Context>>);
 
 impl Traced {
-    /// Says something of it. Nothing that tells who somebody is, or that opens a door.
+    /// Sets an attribute. It must neither identify a person nor contain a secret.
     pub fn set(&self, key: &'static str, value: impl Into<Value>) {
         if let Some(context) = &self.0 {
             context.span().set_attribute(KeyValue::new(key, value));
         }
     }
 
-    /// It went wrong, by nobody's fault but ours or that of whom we have asked. `why` is of few.
+    /// Marks the span as failed, by our fault or that of a service we have called. `why` comes from a small set.
     pub fn fail(&self, why: impl Into<Value>) {
         if let Some(context) = &self.0 {
             context.span().set_status(Status::error(""));
@@ -133,31 +133,31 @@ impl Traced {
         }
     }
 
-    /// Another name, of what turned out to be something else.
+    /// Renames a span whose work turned out to be something else.
     pub fn rename(&self, name: &'static str) {
         if let Some(context) = &self.0 {
             context.span().update_name(name);
         }
     }
 
-    /// What is done until the guard is dropped is a part of it.
+    /// Makes the span the active one until the guard is dropped.
     #[must_use]
     pub fn enter(&self) -> Option<ContextGuard> {
         self.0.as_deref().map(|context| context.clone().attach())
     }
 
-    /// Does something as a part of it.
+    /// Runs `work` with the span as the active one.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _inside = self.enter();
         work()
     }
 
-    /// The same for what takes longer.
+    /// Runs a future with the span as the active one.
     pub fn around<F: Future>(&self, work: F) -> WithContext<F> {
         work.with_context(self.0.as_deref().cloned().unwrap_or_default())
     }
 
-    /// What tells another program of it: `traceparent`, and `tracestate` where there is one.
+    /// Returns the headers that pass the span on to another program: `traceparent`, and `tracestate` if there is one.
     pub fn headers(&self) -> HashMap<String, String> {
         let mut headers = HashMap::new();
         if let Some(context) = &self.0 {
@@ -176,12 +176,12 @@ impl Drop for Traced {
     }
 }
 
-/// What something comes of, if that is known: a span, which may have ended.
+/// Span that caused something, if it is known. It may have ended.
 #[derive(Clone, Debug, Default)]
 pub struct Origin(Option<Box<SpanContext>>);
 
 impl Origin {
-    /// What is under way here.
+    /// Returns the active span.
     pub fn here() -> Self {
         Self::of(&Context::current())
     }
@@ -191,7 +191,7 @@ impl Origin {
         Self(span)
     }
 
-    /// The span that a request says it is part of: with what vendors add to it where it is `trusted`.
+    /// Reads the span that a request claims to be part of. `tracestate` is read if the caller is `trusted`.
     pub fn of_caller(headers: &HeaderMap, trusted: bool) -> Self {
         let named = |name| Some((name, headers.get(name)?.to_str().ok()?));
         let tracestate = named("tracestate").filter(|(_, state)| trusted && state.len() <= TRACESTATE_BYTES);
@@ -207,19 +207,19 @@ impl Origin {
         }
     }
 
-    /// Does something that comes of it.
+    /// Runs `work` with this span as the active one.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _inside = self.0.is_some().then(|| self.context().attach());
         work()
     }
 }
 
-/// Says something of the span that is under way here, if there is one.
+/// Sets an attribute of the active span, if there is one.
 pub fn note(key: &'static str, value: impl Into<Value>) {
     get_active_span(|span| span.set_attribute(KeyValue::new(key, value)));
 }
 
-/// The trace and the span that are under way here and are kept.
+/// Returns the IDs of the active trace and span if they are sampled.
 pub(super) fn present() -> Option<(TraceId, SpanId)> {
     Context::map_current(|context| {
         let span = context.span();
@@ -228,11 +228,11 @@ pub(super) fn present() -> Option<(TraceId, SpanId)> {
     })
 }
 
-/// Which program this is: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say comes before our own.
+/// Describes this program. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence over our own values.
 fn resource() -> Resource {
     let detected = Resource::builder().build();
     let known = |key: &'static str| detected.get(&Key::new(key)).map(|value| value.to_string());
-    // What the library makes up where nobody has said it.
+    // The library's placeholder if no name is set.
     let named = known("service.name").filter(|name| !name.starts_with("unknown_service"));
     let own = [
         (named.is_none(), "service.name", env!("CARGO_PKG_NAME").to_owned()),

@@ -1,11 +1,12 @@
-//! Which traces are kept.
+//! Sampling of traces.
 
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 
-/// A share of them, from 0 to 1, by a die: an id that a caller has chosen decides nothing. Of a trace that another
-/// program has begun, what it keeps no part of is not kept here; what it keeps is kept as often as any other.
+/// Sampler of a share of traces, from 0 to 1. It decides at random, so that an ID that a caller has chosen has no
+/// influence. A trace that another program has begun is dropped if that program drops it, and otherwise sampled like
+/// any other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sampler {
     pub(super) ratio: f64,

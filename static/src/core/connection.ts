@@ -81,6 +81,10 @@ export class Connection {
       onState(pc.connectionState);
       void this.#readCertificate();
     };
+    // The one channel is negotiated: whatever the other side opens besides would stay for as long as the connection.
+    pc.ondatachannel = ({ channel }) => {
+      channel.close();
+    };
     this.negotiation = new Negotiation({
       pc,
       clock,
@@ -146,6 +150,7 @@ export class Connection {
     this.negotiation.close();
     this.#options.clock.clearTimeout(this.#unread);
     this.#pc.onconnectionstatechange = null;
+    this.#pc.ondatachannel = null;
     // Closing ends them, too late for a page that goes: browsers keep none with a track that lives.
     for (const { receiver } of this.#transceivers) receiver.track.stop();
     this.#pc.close();

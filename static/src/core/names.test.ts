@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { distinguish, isPersonName, withoutInvisible } from './names';
+import { distinguish, isPersonName, withoutInvisible, withoutStacks } from './names';
 import { fixture } from './testing/fixtures';
 
 test.each(fixture('names') as { name: string; valid: boolean }[])('R6 $name: $valid', ({ name, valid }) => {
@@ -13,6 +13,15 @@ test('R6 half a character, which no JSON of the fixtures can carry, is no name',
 test('invisible characters are removed, and emoji stay whole', () => {
   expect(withoutInvisible('\u202astand\u200bup\u202c\ufeff')).toBe('standup');
   expect(withoutInvisible('👩🏽‍💻❤️ 1️⃣')).toBe('👩🏽‍💻❤️ 1️⃣');
+});
+
+test('marks beyond four in a row are removed, also with joiners between them, and texts of all scripts stay whole', () => {
+  const mark = '\u0301';
+  expect(withoutStacks(`a${mark.repeat(9)}b${mark.repeat(4)}`)).toBe(`a${mark.repeat(4)}b${mark.repeat(4)}`);
+  expect(withoutStacks(`a${`${mark}\u200d`.repeat(9)}b`)).toBe(`a${`${mark}\u200d`.repeat(4)}b`);
+  for (const text of ['Việt', 'بِسْمِ ٱللَّٰهِ', 'שָּׁלוֹם', 'กี่ที่', 'हिन्दी', '👩🏽‍💻❤️ 1️⃣🏴󠁧󠁢󠁥󠁮󠁧󠁿']) {
+    expect(withoutStacks(text)).toBe(text);
+  }
 });
 
 test('people whose names look alike are told apart by their ids, also from those elsewhere', () => {

@@ -13,10 +13,17 @@ const UNSEEN = new RegExp(`[\\p{White_Space}${BLANK}]`, 'gu');
 const LIKE_ID = /\([\w-]{4}\)$/;
 /** More combining marks in a row than any name needs (UTS #39 §5.4). */
 const STACKED = /[\p{Mn}\p{Me}]{5}/u;
+/** As many marks as a name has at most, joiners between them aside, and those that follow. */
+const STACK = /((?:[\p{Mn}\p{Me}]\p{Cf}*){4})(?:[\p{Mn}\p{Me}]\p{Cf}*)+/gu;
 
 /** Removes what programs put into links and names, and nobody sees. */
 export function withoutInvisible(name: string): string {
   return name.replace(INVISIBLE, '');
+}
+
+/** Removes combining marks beyond four in a row, which would be drawn over the lines above and below. */
+export function withoutStacks(text: string): string {
+  return text.replace(STACK, '$1');
 }
 
 /** Returns whether people can see a name as it is (R96). */

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Peer, refusal, type SignalData } from './peer';
 import { MAX_CANDIDATES, MAX_PAIR } from './signalLimits';
+import { FakeDataChannel } from './testing/channel';
 import { FakeClock, settled } from './testing/clock';
 import { ADA, GRACE } from './testing/fixtures';
 import { fakeMedia, FakeNetwork } from './testing/rtc';
@@ -11,6 +12,8 @@ let network: FakeNetwork;
 let clock: FakeClock;
 let sent: SignalData[];
 let errors: unknown[];
+/** How often what the other side wants was applied. */
+let receptions: number;
 
 /** A page that is flooded with signals. */
 function victim(selfId: string, id: string): Peer {
@@ -24,6 +27,7 @@ function victim(selfId: string, id: string): Peer {
     send: (data) => sent.push(data),
     onLink: () => undefined,
     onFingerprints: () => undefined,
+    onWanted: () => (receptions += 1),
     onChannel: () => undefined,
     onError: (error) => errors.push(error),
   });
@@ -59,6 +63,7 @@ beforeEach(() => {
   clock = new FakeClock();
   sent = [];
   errors = [];
+  receptions = 0;
 });
 
 describe('offers a second stay few', () => {
@@ -173,6 +178,44 @@ describe('what one connection takes is bounded', () => {
     await settled();
     expect([taken, errors]).toEqual([MAX_CANDIDATES, []]);
   });
+});
+
+test('what the other side wants is applied a few times a second, and the last wish in the end', async () => {
+  const grace = victim(GRACE, ADA);
+  const description = await offerFrom(network.newConnection() as unknown as RTCPeerConnection);
+  grace.handle({ pair: 'x', first: true, description });
+  const wish = (receive: string): void => {
+    grace.handle({ pair: 'x', receive });
+  };
+  for (const receive of ['less', 'no_camera', 'all', 'no_camera']) {
+    wish(receive);
+    expect(grace.wanted).toBe(receive);
+  }
+  await flood(20, (at) => {
+    wish(at % 2 === 0 ? 'less' : 'all');
+  });
+  expect(receptions / SECONDS).toBeLessThan(1);
+  wish('no_camera');
+  clock.advance(10_000);
+  expect(grace.wanted).toBe('no_camera');
+  // Nothing of it is left for the next connection.
+  for (let at = 0; at < 40; at++) wish(at % 2 === 0 ? 'less' : 'all');
+  wish('less');
+  grace.handle({ pair: 'y', first: true, description });
+  clock.advance(10_000);
+  expect(grace.wanted).toBe('all');
+});
+
+test('data channels that the other side opens are closed', async () => {
+  const grace = victim(GRACE, ADA);
+  const description = await offerFrom(network.newConnection() as unknown as RTCPeerConnection);
+  grace.handle({ pair: 'x', first: true, description });
+  await settled();
+  const pc = network.connections.at(-1);
+  const foreign = Array.from({ length: 3 }, () => new FakeDataChannel());
+  for (const channel of foreign) pc?.ondatachannel?.({ channel });
+  expect(foreign.map(({ readyState }) => readyState)).toEqual(['closed', 'closed', 'closed']);
+  expect(pc?.channels.map(({ readyState }) => readyState)).toEqual(['connecting']);
 });
 
 test('an id of a connection that is too long is not repeated', async () => {

@@ -32,6 +32,8 @@ const TRIES = 2;
 const RENEWALS = [4, 10_000] as const;
 /** Offers in the present connection. A browser makes one for each change of a network. */
 const OFFERS = [10, 2_000] as const;
+/** Changes of what the other side wants. Each one is applied to all encoders. */
+const RECEPTION_CHANGES = [10, 2_000] as const;
 /** Answers to what belongs to no connection. */
 const RESETS = [8, 1_000] as const;
 
@@ -104,6 +106,9 @@ export class Peer {
   readonly #renewals: Budget;
   readonly #offersTaken: Budget;
   readonly #resets: Budget;
+  readonly #receptionChanges: Budget;
+  /** A change that waits until the budget has one again. */
+  #receptionTimer: number | undefined;
   /** Signals that wait until the budget has an offer again: the offer, and what came after it. */
   #waiting: Negotiated[] = [];
   #waitingTimer: number | undefined;
@@ -116,6 +121,7 @@ export class Peer {
     this.#renewals = new Budget(options.clock, ...RENEWALS);
     this.#offersTaken = new Budget(options.clock, ...OFFERS);
     this.#resets = new Budget(options.clock, ...RESETS);
+    this.#receptionChanges = new Budget(options.clock, ...RECEPTION_CHANGES);
     this.since = options.clock.now();
     this.#offers = options.selfId < options.id;
     this.#configuration = options.configuration;
@@ -239,7 +245,16 @@ export class Peer {
   }
 
   #setWanted(wanted: Reception): void {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#receptionTimer);
     if (wanted === this.#wanted) return;
+    const wait = this.#receptionChanges.take();
+    if (wait > 0) {
+      this.#receptionTimer = clock.setTimeout(() => {
+        this.#setWanted(wanted);
+      }, wait);
+      return;
+    }
     this.#wanted = wanted;
     this.#connection?.setTracks(this.#wantedTracks);
     this.#options.onWanted?.();
@@ -318,6 +333,7 @@ export class Peer {
   }
 
   #disconnect(): void {
+    this.#options.clock.clearTimeout(this.#receptionTimer);
     this.#connection?.close();
     this.#connection = undefined;
   }

@@ -1,6 +1,6 @@
--- Before all others. ARGV: 1 the request's number, 2 until when it is good.
+-- Precedes every script. ARGV: 1 number of the call, 2 its deadline in microseconds.
 local clock = redis.call('TIME')
--- In microseconds, which a double holds exactly.
+-- In microseconds, which a double represents exactly.
 local now = clock[1] * 1000000 + clock[2]
 
 local function text(number)

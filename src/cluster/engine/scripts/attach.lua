@@ -1,4 +1,4 @@
--- ARGV: 8 the earliest time of birth (ms).
+-- ARGV: 8 earliest creation time of a new record (ms).
 if not incarnation then
   local born = math.max(math.floor(now / 1000), tonumber(ARGV[8]))
   incarnation, time, bytes = text(born) .. ':' .. post, now, 0

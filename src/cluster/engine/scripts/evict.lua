@@ -1,4 +1,4 @@
--- ARGV: 8 who is out.
+-- ARGV: 8 the node to evict.
 remove(ARGV[8], 'evicted')
 save()
 return answer('done', text(number))

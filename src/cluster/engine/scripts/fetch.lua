@@ -1,4 +1,4 @@
--- ARGV: 8 the number of the last entry that is known.
+-- ARGV: 8 number of the last known entry.
 save()
 local first = number - redis.call('LLEN', log) + 1
 local next = tonumber(ARGV[8]) + 1

@@ -1,4 +1,4 @@
--- Before those about a record that there must be, by a post that must be in.
+-- Precedes the scripts for which the record must exist and the node must be attached.
 if incarnation ~= ARGV[7] then
   return answer('unknown')
 end

@@ -1,5 +1,5 @@
--- Before those about a room. KEYS: 1 its record, 2 its log. ARGV: 3 how to publish, 4 how many entries and how many bytes of them are kept,
--- 5 how long the record is (ms), 6 the post that asks, 7 the incarnation that it knows.
+-- Precedes the scripts about a room. KEYS: 1 its record, 2 its log. ARGV: 3 command for publishing, 4 maximum number
+-- of entries and of their bytes, 5 lifetime of the record (ms), 6 requesting node, 7 incarnation that it knows.
 local record, log = KEYS[1], KEYS[2]
 local publish, lasts, post = ARGV[3], ARGV[5], ARGV[6]
 local keep, keep_bytes = string.match(ARGV[4], '(%d+):(%d+)')
@@ -29,7 +29,7 @@ local function say(who, entry)
   redis.call(publish, channel, 'E' .. incarnation .. '\n' .. entry)
 end
 
--- Drops the oldest entries until one of this many bytes may be pushed.
+-- Drops the oldest entries until one of this size in bytes may be added.
 local function trim(size)
   local length = redis.call('LLEN', log)
   while length > 0 and (length >= keep or bytes + size > keep_bytes) do
@@ -49,7 +49,7 @@ local function append(body)
     .. text(nanos) .. '},"body":' .. body .. '}'
   trim(#entry)
   if type(redis.pcall('RPUSH', log, entry)) == 'table' then
-    -- Refused at maxmemory: the log must not grow. Behind another write of the same script, a push is not refused.
+    -- Refused at maxmemory: the log must not grow. After another write of the same script, RPUSH is not refused.
     keep_bytes = bytes
     trim(#entry)
     redis.call('RPUSH', log, entry)
@@ -73,20 +73,20 @@ local function remove(who, news)
   for at, other in ipairs(posts) do
     if other == who then
       table.remove(posts, at)
-      -- Who is out is told as well.
+      -- The removed node gets the entry, too.
       say(who, append_posts('{"' .. news .. '":' .. json(who) .. '}'))
       return
     end
   end
 end
 
--- Writes the record and keeps it from expiring, or deletes that of nobody.
+-- Writes the record and keeps it from expiring, or deletes it if no node is attached.
 local function save()
   if #posts == 0 then
     redis.call('DEL', record, log)
     return
   end
-  -- At maxmemory HSET is refused as the first write of a script, and PEXPIRE is not.
+  -- At maxmemory, HSET is refused as the first write of a script, and PEXPIRE is not.
   redis.call('PEXPIRE', log, lasts)
   redis.call('HSET', record, 'incarnation', incarnation, 'number', text(number), 'time', text(time),
     'posts', table.concat(posts, ' '), 'bytes', text(bytes))

@@ -5,7 +5,7 @@ import { FakeDataChannel } from '../testing/channel';
 import { FakeClock, settled } from '../testing/clock';
 import { FakeStore } from '../testing/files';
 import { Chat, HISTORY } from './chat';
-import { HEARD, SAID } from './line';
+import { HEARD, SAID, STRAYS } from './line';
 import { writerOf } from './rights';
 
 let clock: FakeClock;
@@ -21,6 +21,12 @@ const last = (chat: Chat): ChatEntry => {
   const entry = chat.entries.at(-1);
   if (!entry) throw new Error('nothing was said');
   return entry;
+};
+
+/** The number that Ada gave to the file she offered last. */
+const fileNumber = (): number => {
+  const offer = channels[0].sent.findLast((frame) => typeof frame === 'string' && frame.includes('"offer"'));
+  return (JSON.parse(offer as string) as { id: number }).id;
 };
 
 /** Two chats meet over new channels that are not open yet. */
@@ -101,6 +107,45 @@ describe('texts', () => {
     ada.say('still here');
     await settled();
     expect(texts(grace)).toEqual(['still here']);
+  });
+
+  test.each([
+    ['malformed', () => '{'],
+    ['of a type that nobody knows', () => '{"type":"wave","id":1}'],
+    ['pieces of no file', () => new Uint8Array(5)],
+    ['about no file', (at: number) => JSON.stringify({ type: 'withdraw', id: at })],
+    ['about a file whose turn has passed', () => JSON.stringify({ type: 'accept', id: fileNumber() })],
+    ['texts beyond the rate', (at: number) => JSON.stringify({ type: 'text', id: at, text: 'flood' })],
+  ])('are heard beside some useless frames, and no longer beside a flood of them: %s', async (_, frame) => {
+    ada.offer({ name: 'a.txt', size: 1, slice: () => new Blob(['x']) });
+    await settled();
+    for (let at = 0; at < STRAYS.burst; at++) channels[1].send(frame(at));
+    await settled();
+    clock.advance(1_000);
+    channels[1].send('{"type":"text","id":4000000000,"text":"still here"}');
+    await settled();
+    expect(texts(ada).at(-1)).toBe('still here');
+    expect(channels[0].readyState).toBe('open');
+    for (let at = 0; at < 10 * STRAYS.perSecond; at++) channels[1].send(frame(at));
+    await settled();
+    expect(channels[0].readyState).toBe('closed');
+    // A new connection goes on where the budget is.
+    clock.advance(1_000);
+    open(meet(['grace', grace], ['ada', ada]));
+    ada.say('again');
+    await settled();
+    expect(texts(grace).at(-1)).toBe('again');
+  });
+
+  test('have no stacks of marks, here and there, and neither have names of files', async () => {
+    const [stack, marks] = [`a${'\u0301'.repeat(40)}`, `a${'\u0301'.repeat(4)}`];
+    ada.say(stack);
+    ada.offer({ name: `${stack}.txt`, size: 1, slice: () => new Blob(['x']) });
+    channels[0].send(JSON.stringify({ type: 'text', id: 1, text: stack }));
+    channels[0].send(JSON.stringify({ type: 'offer', id: 2, name: stack, size: 1 }));
+    await settled();
+    expect(texts(ada)).toEqual([marks, `${marks}.txt`]);
+    expect(texts(grace)).toEqual([marks, `${marks}.txt`, marks, marks]);
   });
 
   test('are heard once, whatever a peer repeats', async () => {

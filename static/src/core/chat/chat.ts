@@ -1,5 +1,6 @@
 /** What is said in a room, and which files are offered: to everyone, or between two. */
 import type { Clock } from '../clock';
+import { withoutStacks } from '../names';
 import { stable, stableList } from '../stable';
 import type { ChatControls, ChatEntry, FileSource, LinkState, OfferResult } from '../types';
 import type { Archive } from './archive';
@@ -133,7 +134,7 @@ export class Chat implements ChatControls {
   }
 
   say(text: string, to?: string): boolean {
-    const said = text.trim();
+    const said = withoutStacks(text.trim());
     const receivers = this.#receivers(to);
     const isPrivate = to !== undefined || !isFree(this.writer);
     if (said === '' || textBytes(said) > TEXT_BYTES || (isPrivate && receivers.length === 0)) return false;
@@ -218,8 +219,8 @@ export class Chat implements ChatControls {
       const origin = this.#origin(from, message);
       if (this.#find(origin.id) || !this.#files.offered(from, id, message)) return;
       this.#keep(id, { kind: 'file', file: name, size, transfers: [], missed: [], ...origin });
-    } else {
-      this.#files.handle(from.id, message);
+    } else if (!this.#files.handle(from.id, message)) {
+      from.line.stray();
     }
   }
 

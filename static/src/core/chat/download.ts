@@ -2,7 +2,7 @@
 import type { Transfer, TransferState } from '../types';
 import type { Line } from './line';
 import type { FileSink, FileStore } from './save';
-import { BLOCK_BYTES, type FileFacts, WINDOW_BYTES } from './wire';
+import { BLOCK_BYTES, CHUNK_BYTES, type FileFacts, WINDOW_BYTES } from './wire';
 
 /** What a `Download` is made of. */
 export interface DownloadOptions {
@@ -73,23 +73,26 @@ export class Download {
     if (file.size === 0) this.#flush();
   }
 
-  /** A piece came. */
-  chunk(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#state !== 'moving') return;
+  /** Takes a piece. Returns whether it is the next one. */
+  chunk(bytes: Uint8Array<ArrayBuffer>): boolean {
+    if (this.#state !== 'moving') return false;
+    const { size } = this.#options.file;
+    const isNext = bytes.length === Math.min(CHUNK_BYTES, size - this.#received);
     this.#received += bytes.length;
-    if (this.#received > this.#options.file.size || this.#received - this.#stored > WINDOW_BYTES) {
-      // More than was said, or faster than agreed: it is not the file that was offered.
+    if (!isNext || this.#received - this.#stored > WINDOW_BYTES) {
+      // More than was said, in smaller pieces, or faster than agreed: it is not the file that was offered.
       this.stop('broken');
-      return;
+      return false;
     }
     this.#pieces.push(bytes);
     this.#piecesBytes += bytes.length;
-    if (this.#piecesBytes >= BLOCK_BYTES || this.#received === this.#options.file.size) this.#flush();
+    if (this.#piecesBytes >= BLOCK_BYTES || this.#received === size) this.#flush();
+    return true;
   }
 
-  /** The sender stopped it. */
-  withdrawn(): void {
-    this.#end('withdrawn');
+  /** The sender stopped it. Returns whether it had not ended yet. */
+  withdrawn(): boolean {
+    return this.#end('withdrawn');
   }
 
   /** Ends it from this side; `lost` where there seems to be no path. */
@@ -126,13 +129,15 @@ export class Download {
     else this.#options.onProgress();
   }
 
-  #end(state: TransferState): void {
-    if (this.isOver()) return;
+  /** Returns whether this ended it. */
+  #end(state: TransferState): boolean {
+    if (this.isOver()) return false;
     this.#state = state;
     this.#unlisten();
     this.#pieces = [];
     if (state !== 'done') this.#sink?.abort();
     this.#sink = undefined;
     this.#options.onState();
+    return true;
   }
 }

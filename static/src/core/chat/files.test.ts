@@ -298,12 +298,43 @@ describe('a mean peer', () => {
     expect(entry(grace).transfers[0]?.state).toBe('broken');
   });
 
+  test.each([
+    ['of one byte', 1],
+    ['smaller than agreed', CHUNK_BYTES - 1],
+  ])('that sends pieces %s is stopped', async (_, bytes) => {
+    say({ ...offer, size: BLOCK_BYTES });
+    await settled();
+    grace.accept(entry(grace).id);
+    await settled();
+    channels[0].send(chunkFrame(1, new Uint8Array(CHUNK_BYTES)));
+    await settled();
+    expect(entry(grace).transfers[0]?.state).toBe('moving');
+    channels[0].send(chunkFrame(1, new Uint8Array(bytes)));
+    await over();
+    expect(entry(grace).transfers[0]?.state).toBe('broken');
+    expect(channels[1].sent.at(-1)).toBe('{"type":"refuse","id":1}');
+  });
+
   test('that sends without being asked is not heard', async () => {
     say(offer);
     channels[0].send(chunkFrame(1, new Uint8Array(10)));
     channels[0].send(chunkFrame(2, new Uint8Array(10)));
     await over();
     expect(entry(grace).transfers[0]).toMatchObject({ state: 'offered', bytes: 0 });
+  });
+
+  test('that counts what it has got byte by byte is not believed', async () => {
+    const release = store.hold();
+    await accepted(fakeFile(2 * BLOCK_BYTES));
+    await over();
+    const { id } = JSON.parse(channels[0].sent[0] as string) as { id: number };
+    for (const bytes of [1, 2, BLOCK_BYTES - 1]) channels[1].send(JSON.stringify({ type: 'got', id, bytes }));
+    await settled();
+    clock.advance(1_000);
+    expect(entry(ada).transfers[0]).toMatchObject({ state: 'moving', bytes: 0 });
+    release();
+    await over();
+    expect(states()).toEqual(['done', 'done']);
   });
 
   test('that counts what it has not got is not believed', async () => {

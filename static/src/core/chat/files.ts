@@ -64,25 +64,21 @@ export class Files {
     return true;
   }
 
-  /** Takes what a peer says about a file, or a piece of one. What fits no file is ignored. */
-  handle(peerId: string, message: Exclude<WireMessage, { type: 'text' | 'offer' }> | Chunk): void {
+  /** Takes what a peer says about a file, or a piece of one. Returns whether a file waits for it. */
+  handle(peerId: string, message: Exclude<WireMessage, { type: 'text' | 'offer' }> | Chunk): boolean {
     const upload = this.#uploads.get(message.id)?.get(peerId);
     const download = this.#downloads.get(peerId)?.get(message.id);
     switch (message.type) {
       case 'accept':
-        upload?.accepted();
-        break;
+        return upload?.accepted() ?? false;
       case 'got':
-        upload?.got(message.bytes);
-        break;
+        return upload?.got(message.bytes) ?? false;
       case 'refuse':
-        upload?.refused();
-        break;
+        return upload?.refused() ?? false;
       case 'withdraw':
-        download?.withdrawn();
-        break;
+        return download?.withdrawn() ?? false;
       case 'chunk':
-        download?.chunk(message.bytes);
+        return download?.chunk(message.bytes) ?? false;
     }
   }
 

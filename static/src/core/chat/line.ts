@@ -13,6 +13,11 @@ const WAITING = 100;
 export const SAID = { perSecond: 5, burst: 30 } as const;
 /** What is heard of one: after an interruption much that was said comes at once. */
 export const HEARD = { perSecond: 5, burst: 300 } as const;
+/**
+ * Useless frames of one peer. When a file is stopped, up to 256 of its pieces are under way, and sixteen files may be stopped
+ * at once. More is a flood: it ends the channel, since to ignore a frame takes time too.
+ */
+export const STRAYS = { perSecond: 100, burst: 10_000 } as const;
 
 /** What a line tells. */
 export interface LineEvents {
@@ -28,12 +33,14 @@ export interface LineEvents {
 /** One peer, as far as data is concerned. */
 export class Line {
   readonly events = new Emitter<LineEvents>();
-  readonly #bucket: Bucket;
+  readonly #news: Bucket;
+  readonly #strays: Bucket;
   #channel: RTCDataChannel | undefined;
   #waiting: WireMessage[] = [];
 
   constructor(clock: Clock) {
-    this.#bucket = new Bucket(clock, HEARD.perSecond, HEARD.burst);
+    this.#news = new Bucket(clock, HEARD.perSecond, HEARD.burst);
+    this.#strays = new Bucket(clock, STRAYS.perSecond, STRAYS.burst);
   }
 
   get isOpen(): boolean {
@@ -87,6 +94,11 @@ export class Line {
     if (this.isOpen) this.#send(chunkFrame(id, bytes));
   }
 
+  /** Counts a useless frame. Too many of them end the channel. */
+  stray(): void {
+    if (!this.#strays.take()) this.close();
+  }
+
   /** Nothing is to be said any more, not even what waits. */
   end(): void {
     this.#waiting = [];
@@ -114,9 +126,8 @@ export class Line {
 
   #receive(data: unknown): void {
     const message = parseFrame(data);
-    if (!message) return;
-    const isNews = message.type === 'text' || message.type === 'offer';
-    if (isNews && !this.#bucket.take()) return;
-    this.events.emit('message', message);
+    const isNews = message?.type === 'text' || message?.type === 'offer';
+    if (!message || (isNews && !this.#news.take())) this.stray();
+    else this.events.emit('message', message);
   }
 }

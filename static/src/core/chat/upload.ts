@@ -45,26 +45,30 @@ export class Upload {
     return { peerId: id, name, state: this.#state, bytes: this.#got };
   }
 
-  /** The receiver wants it. */
-  accepted(): void {
-    if (this.#state !== 'offered') return;
+  /** The receiver wants it. Returns whether it is still offered. */
+  accepted(): boolean {
+    if (this.#state !== 'offered') return false;
     this.#state = 'moving';
     this.#options.onState();
     void this.#pump();
+    return true;
   }
 
-  /** The receiver has stored so much. */
-  got(bytes: number): void {
-    if (this.#state !== 'moving' || bytes < this.#got || bytes > this.#sent) return;
+  /** The receiver has stored so much. Returns whether that is a block more than before, or the rest. */
+  got(bytes: number): boolean {
+    const { size } = this.#options.source;
+    const isNext = bytes === Math.min(this.#got + BLOCK_BYTES, size);
+    if (this.#state !== 'moving' || !isNext || bytes > this.#sent) return false;
     this.#got = bytes;
-    if (bytes === this.#options.source.size) this.#end('done');
+    if (bytes === size) this.#end('done');
     else this.#options.onProgress();
     this.#wake?.();
+    return true;
   }
 
-  /** The receiver does not want it, or no longer. */
-  refused(): void {
-    this.#end('refused');
+  /** The receiver does not want it, or no longer. Returns whether it had not ended yet. */
+  refused(): boolean {
+    return this.#end('refused');
   }
 
   /** Ends it from this side; `lost` where there seems to be no path. */
@@ -105,11 +109,13 @@ export class Upload {
     }
   }
 
-  #end(state: TransferState): void {
-    if (this.isOver()) return;
+  /** Returns whether this ended it. */
+  #end(state: TransferState): boolean {
+    if (this.isOver()) return false;
     this.#state = state;
     for (const unlisten of this.#unlisten) unlisten();
     this.#wake?.();
     this.#options.onState();
+    return true;
   }
 }

@@ -10,10 +10,12 @@
  * ```
  *
  * An `id` is a number of 32 bits that the sender uses once. Binary frames are pieces of an accepted
- * file in their order: the id, big-endian, then up to 16 KiB. `got` counts what is safely stored; a
- * sender stays less than `WINDOW_BYTES` ahead of it. The last `got` says that the file is whole.
- * What is not of these shapes, or out of its bounds, is ignored.
+ * file in their order: the id, big-endian, then 16 KiB, in the last piece what is left. A receiver
+ * refuses a file in other pieces. `got` counts what is safely stored, block by block; a sender stays
+ * less than `WINDOW_BYTES` ahead of it. The last `got` says that the file is whole. What is not of
+ * these shapes, or out of its bounds, is ignored, and much of it ends the channel (`line.ts`).
  */
+import { withoutStacks } from '../names';
 
 /** The longest text, in UTF-8. */
 export const TEXT_BYTES = 4_096;
@@ -62,7 +64,7 @@ export function textBytes(text: string): number {
 
 /** A file's name, as it may be shown and suggested to a file system. */
 export function safeName(name: string): string {
-  const cleaned = [...name.replace(NOT_IN_NAMES, '_').trim()].slice(-NAME_CHARS).join('');
+  const cleaned = [...withoutStacks(name).replace(NOT_IN_NAMES, '_').trim()].slice(-NAME_CHARS).join('');
   return cleaned.replace(/^[.\s]+|[.\s]+$/g, '') || 'file';
 }
 
@@ -99,7 +101,7 @@ function parseMessage(value: unknown): WireMessage | undefined {
   switch (type) {
     case 'text':
       if (typeof text !== 'string' || text.trim() === '' || textBytes(text) > TEXT_BYTES) return undefined;
-      return { type, id, text, ...secret };
+      return { type, id, text: withoutStacks(text), ...secret };
     case 'offer':
       if (typeof name !== 'string' || !isCount(size, FILE_BYTES)) return undefined;
       return { type, id, name: safeName(name), size, ...secret };

@@ -29,10 +29,15 @@ test.each([
   ['https://example.org\u202e/gpj', '<https://example.org>\u202e/gpj'],
   ['javascript:alert(1)', 'javascript:alert(1)'],
   ['https://bank.example@evil.example/', 'https://bank.example@evil.example/'],
+  ['https://bank.example%2eevil.example/', 'https://bank.example%2eevil.example/'],
+  ['https://%65vil.example/', 'https://%65vil.example/'],
+  ['https://evil.example\\.bank.example/', 'https://evil.example\\.bank.example/'],
+  ['https://example.org:8443/%20?a=%2f', '<https://example.org:8443/%20?a=%2f>'],
+  ['https://[2001:db8::1]:8443', '<https://[2001:db8::1]:8443>'],
   ['https://', 'https://'],
   ['https://?', 'https://?'],
   ['<img src=x onerror=alert(1)>', '<img src=x onerror=alert(1)>'],
-])('%s', (text, expected) => {
+])('addresses are links, unless they hide where they lead: %s', (text, expected) => {
   expect(marked(text)).toBe(expected);
 });
 

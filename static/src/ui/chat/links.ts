@@ -22,7 +22,7 @@ export const MAX_LINKS = 50;
 
 /**
  * Finds the web addresses in a text. An address is a link as a whole or not at all. Those that hide where they lead, by a
- * user's name or by letters that look like ASCII ones in the host, are not links.
+ * user's name, or by letters that look like ASCII ones or percent-encoded ones in the host, are not links.
  */
 export function textParts(text: string): TextPart[] {
   const parts: TextPart[] = [];
@@ -64,12 +64,10 @@ function trimmed(address: string): string {
 }
 
 function safeHref(address: string): string | undefined {
-  // A `URL` shows the host in Punycode: the host as it was written tells whether it is plain ASCII.
-  const [, host = ''] = /^https?:\/\/([^/?#]*)/i.exec(address) ?? [];
-  if (!/^\p{ASCII}+$/u.test(host)) return undefined;
+  // A `URL` decodes its host: what was written is the host that it leads to only if there is nothing to decode.
+  if (!/^https?:\/\/[\w\-.:[\]]+([/?#]|$)/i.test(address)) return undefined;
   try {
-    const url = new URL(address);
-    return url.username === '' && url.password === '' ? url.href : undefined;
+    return new URL(address).href;
   } catch {
     return undefined;
   }
