@@ -34,6 +34,7 @@ test('the lobby has no socket and nobody in it', () => {
     camera: { on: false, pending: false },
     screen: { available: true, on: false, pending: false },
     people: [],
+    changedAbsent: [],
     role: 'participant',
     settings: open,
     speaking: false,

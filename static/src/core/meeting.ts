@@ -412,11 +412,7 @@ export class Meeting implements MeetingControls {
       this.#features = message.features;
       this.chat.begin(message.peers.length > 0);
       this.#phase = { kind: 'joined', selfId: message.self };
-      this.#mesh?.start(
-        message.self,
-        message.ice_servers,
-        this.#relayOnly === true || message.relay_only === true,
-      );
+      this.#mesh?.start(message.self, message.ice_servers, this.#relayOnly === true || message.relay_only === true);
       this.#membership.announce();
     }
     this.chat.writer = writerOf(roster.role, this.#presence.permissions);
@@ -513,6 +509,7 @@ export class Meeting implements MeetingControls {
       ...membership,
       ...this.#readiness.view,
       people: this.#people,
+      changedAbsent: this.#tab.verification?.changedBeyond(members.map(identified)) ?? [],
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
       speaking: this.#speakers.speaks(OWN),
       ...(this.recording.view && { recording: this.recording.view }),
