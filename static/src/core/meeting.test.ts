@@ -490,9 +490,21 @@ describe('hiding network addresses', () => {
   });
 
   test('who chooses relays only connects by nothing else', () => {
-    begin({ relayOnly: true });
+    begin({ relayOnly: () => true });
     enter(withGrace);
     expect(policies()).toEqual(['relay']);
+  });
+
+  test('R106 a choice to connect through relays only applies from the next join on', () => {
+    let relayOnly = false;
+    begin({ relayOnly: () => relayOnly });
+    enter(withGrace);
+    relayOnly = true;
+    sockets.last.receive({ type: 'ice_servers', ice_servers: [] });
+    expect(policies()).toEqual(['all']);
+    meeting.leave();
+    enter(withGrace);
+    expect(policies()).toEqual(['all', 'relay']);
   });
 
   test('otherwise every path is taken', () => {
