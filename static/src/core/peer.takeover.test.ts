@@ -48,7 +48,7 @@ async function described(pc: FakePeerConnection): Promise<RTCSessionDescriptionI
 
 /** What the page has sent. */
 function descriptions(): RTCSessionDescriptionInit[] {
-  return sent.flatMap((data) => ('description' in data && data.description ? [data.description] : []));
+  return sent.flatMap((data) => ('description' in data ? [data.description] : []));
 }
 
 /** Another end of a connection, which has the layout of a call. */
