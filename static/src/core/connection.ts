@@ -170,8 +170,13 @@ export class Connection {
     const transports = [...all].filter((transport) => transport != null);
     // The states of the connection and of its transport do not change in the same task.
     for (const transport of transports) transport.onstatechange = () => void this.#readCertificate();
+    // The other end has closed DTLS, and the connection does not say so yet: nothing goes there any more.
+    const isEnded =
+      transports.length > 0 && transports.every(({ state }) => state === 'closed' || state === 'failed');
     // Chromium may reset `state` to an older one, without an event, when a description is applied meanwhile.
-    const isUp = pc.connectionState === 'connected' || transports.some(({ state }) => state === 'connected');
+    const isUp =
+      (pc.connectionState === 'connected' && !isEnded) ||
+      transports.some(({ state }) => state === 'connected');
     // Not every browser tells.
     const certificates = transports.flatMap((each) =>
       isUp && 'getRemoteCertificates' in each ? each.getRemoteCertificates().slice(0, 1) : [],
@@ -182,13 +187,13 @@ export class Connection {
       new Set(await Promise.all(certificates.map((each) => fingerprintsOf(pc.localDescription?.sdp, each))));
     if (this.#closed || reading !== this.#readings) return;
     let fingerprints = found && found.size === 1 ? [...found][0] : undefined;
-    if (fingerprints !== undefined) {
+    if (late || fingerprints !== undefined) {
       clock.clearTimeout(this.#unread);
       this.#unread = undefined;
-    } else if (late || this.#fingerprints === '') {
-      fingerprints = '';
-    } else if (isUp) {
-      this.#unread ??= clock.setTimeout(() => void this.#readCertificate(true), UNREAD_MS);
+    }
+    if (isUp && fingerprints === undefined) {
+      if (late || this.#fingerprints === '') fingerprints = '';
+      else this.#unread ??= clock.setTimeout(() => void this.#readCertificate(true), UNREAD_MS);
     }
     if (fingerprints === this.#fingerprints) return;
     this.#fingerprints = fingerprints;

@@ -209,6 +209,17 @@ describe('the certificate', () => {
     await expectFingerprints('');
   });
 
+  test('is not asked for when the other end has closed DTLS', async () => {
+    own.transport.remote = undefined;
+    own.transport.state = 'closed';
+    own.transport.onstatechange?.();
+    own.onconnectionstatechange?.();
+    await settled();
+    clock.advance(LONG_MS);
+    await settled();
+    expect(page.fingerprints).toBeUndefined();
+  });
+
   test('is none where a connection that is up does not show it', async () => {
     own.transport.getRemoteCertificates = () => [];
     own.onconnectionstatechange?.();
