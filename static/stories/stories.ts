@@ -65,6 +65,7 @@ function view(phase: Phase, change: Partial<MeetingView> = {}): MeetingView {
     screen: { ...off, available: true },
     preview: picture(210),
     people: [],
+    changedAbsent: [],
     recordingPlaces: ['device'],
     writer: 'participant',
     recorded: false,

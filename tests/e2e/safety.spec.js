@@ -228,6 +228,57 @@ for (const browser of BROWSERS) {
   });
 }
 
+for (const browser of BROWSERS) {
+  test(`a server cannot take over a compared call with an offer of another layout: ${browser}`, async ({
+    at,
+    attacker,
+    middle,
+  }) => {
+    const people = [await at(browser, 'Ada'), await at(browser, 'Grace')];
+    for (const each of people) {
+      await each.page.addInitScript(keepReports);
+      await each.join(middle.url, 'layout', SOUND);
+    }
+    await expectHeard(people);
+    for (const each of people) await code(each, { confirm: true });
+
+    const [offerer, polite] = middle.ids.toSorted();
+    const victim = people[middle.ids.indexOf(polite)];
+    // The attacker takes what the victim answers.
+    let answers = 0;
+    middle.intercept = (from, _to, data) => {
+      const { pair, description, candidate } = data;
+      if (from !== polite || pair !== 'taken') return data;
+      if (candidate) void attacker.candidate(from, candidate);
+      if (description) void attacker.accept(from, description).then(() => (answers += 1));
+    };
+    const rejected = () =>
+      victim.page.evaluate(
+        () => window.reports.filter((report) => report.includes('m-lines of a call')).length,
+      );
+    const offer = async (description, more) => {
+      const before = answers + (await rejected());
+      middle.say(polite, offerer, { pair: 'taken', ...more, description });
+      await expect.poll(async () => answers + (await rejected())).toBe(before + 1);
+    };
+    await offer(await attacker.offerChannel(polite), { first: true });
+    expect(answers).toBe(0);
+    // As if it had been answered.
+    const description = await attacker.offerMedia(polite);
+    for (const receive of ['no_camera', 'all']) {
+      await offer(description);
+      middle.say(polite, offerer, { pair: 'taken', receive });
+    }
+    middle.intercept = (_from, _to, data) => data;
+    await expectHeard(people);
+    expect(answers).toBe(0);
+    expect(await attacker.channel(polite)).toEqual(['connecting', 0]);
+    expect(await attacker.packets(polite)).toBe(0);
+    for (const each of people)
+      expect([(await code(each)).compared, await warning(each)]).toEqual([true, undefined]);
+  });
+}
+
 test('a code survives reconnects and reloads, and leaving ends it', async ({ at, server }) => {
   const ada = await at('Chromium', 'Ada');
   const grace = await at('Firefox', 'Grace');

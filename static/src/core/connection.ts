@@ -29,6 +29,9 @@ const LAYOUT = [
  */
 const CHANNEL = { label: 'chat', options: { negotiated: true, id: 0, ordered: true } } as const;
 
+/** How long a connection may be up before its certificate can be read. */
+const UNREAD_MS = 5_000;
+
 /** What a `Connection` is made of. */
 export interface ConnectionOptions {
   readonly pc: RTCPeerConnection;
@@ -63,6 +66,8 @@ export class Connection {
   #fingerprints: string | undefined;
   /** Number of times that the certificate was read. */
   #readings = 0;
+  /** Runs while the connection is up and has no certificate. */
+  #unread: number | undefined;
   /** When the packet came whose level was read last. */
   #levelTime = 0;
 
@@ -91,8 +96,7 @@ export class Connection {
       beforeAnswer: () => this.#beforeAnswer(),
     });
     if (offers) {
-      this.#adopt(LAYOUT.map(({ kind }) => pc.addTransceiver(kind, { direction: 'sendrecv' })));
-      this.#openChannel();
+      this.#openLines(LAYOUT.map(({ kind }) => pc.addTransceiver(kind, { direction: 'sendrecv' })));
       void this.#fill();
     }
   }
@@ -128,7 +132,7 @@ export class Connection {
     return this.#pc.getStats();
   }
 
-  /** See `fingerprintsOf`; `undefined` while DTLS connects, at first or again. */
+  /** See `fingerprintsOf`; `undefined` while DTLS connects, at first or again, and empty if there is no certificate then. */
   get fingerprints(): string | undefined {
     return this.#fingerprints;
   }
@@ -144,6 +148,7 @@ export class Connection {
   close(): void {
     this.#closed = true;
     this.negotiation.close();
+    this.#options.clock.clearTimeout(this.#unread);
     this.#pc.onconnectionstatechange = null;
     this.#pc.ondatachannel = null;
     // Closing ends them, too late for a page that goes: browsers keep none with a track that lives.
@@ -151,22 +156,48 @@ export class Connection {
     this.#pc.close();
   }
 
-  /** Reads the certificate that DTLS has verified, not the description, which the server can change (RFC 8827 §6.5). */
-  async #readCertificate(): Promise<void> {
+  /**
+   * Reads the certificate that DTLS has verified, not the description, which the server can change (RFC 8827 §6.5).
+   *
+   * @param late there has been none for too long
+   */
+  async #readCertificate(late = false): Promise<void> {
     const reading = (this.#readings += 1);
-    const transport = this.#transceivers[0]?.sender.transport;
-    if (!transport) return;
+    const pc = this.#pc;
+    const { clock, onFingerprints } = this.#options;
+    const lines = pc.getTransceivers().flatMap(({ sender, receiver }) => [sender, receiver]);
+    const all = new Set([...lines, pc.sctp].map((line) => line?.transport));
+    const transports = [...all].filter((transport) => transport != null);
     // The states of the connection and of its transport do not change in the same task.
-    transport.onstatechange = () => void this.#readCertificate();
+    for (const transport of transports) transport.onstatechange = () => void this.#readCertificate();
+    // The other end has closed DTLS, and the connection does not say so yet: nothing goes there any more.
+    const isEnded =
+      transports.length > 0 && transports.every(({ state }) => state === 'closed' || state === 'failed');
     // Chromium may reset `state` to an older one, without an event, when a description is applied meanwhile.
-    const isConnected = transport.state === 'connected' || this.#pc.connectionState === 'connected';
+    const isUp =
+      (pc.connectionState === 'connected' && !isEnded) ||
+      transports.some(({ state }) => state === 'connected');
     // Not every browser tells.
-    const [certificate] =
-      isConnected && 'getRemoteCertificates' in transport ? transport.getRemoteCertificates() : [];
-    const found = certificate && (await fingerprintsOf(this.#pc.localDescription?.sdp, certificate));
-    if (this.#closed || reading !== this.#readings || found === this.#fingerprints) return;
-    this.#fingerprints = found;
-    this.#options.onFingerprints();
+    const certificates = transports.flatMap((each) =>
+      isUp && 'getRemoteCertificates' in each ? each.getRemoteCertificates().slice(0, 1) : [],
+    );
+    const isKnown = certificates.length > 0 && certificates.length === transports.length;
+    const found =
+      isKnown &&
+      new Set(await Promise.all(certificates.map((each) => fingerprintsOf(pc.localDescription?.sdp, each))));
+    if (this.#closed || reading !== this.#readings) return;
+    let fingerprints = found && found.size === 1 ? [...found][0] : undefined;
+    if (late || fingerprints !== undefined) {
+      clock.clearTimeout(this.#unread);
+      this.#unread = undefined;
+    }
+    if (isUp && fingerprints === undefined) {
+      if (late || this.#fingerprints === '') fingerprints = '';
+      else this.#unread ??= clock.setTimeout(() => void this.#readCertificate(true), UNREAD_MS);
+    }
+    if (fingerprints === this.#fingerprints) return;
+    this.#fingerprints = fingerprints;
+    onFingerprints();
   }
 
   #send(message: NegotiationMessage): void {
@@ -175,18 +206,35 @@ export class Connection {
     this.#options.send(first ? { ...message, first: true } : message);
   }
 
+  /** Closes the connection if the offer has made anything but the layout: its certificate might not be what is shown. */
   async #beforeAnswer(): Promise<void> {
-    if (this.#transceivers.length > 0) return;
-    const transceivers = this.#pc.getTransceivers().slice(0, LAYOUT.length);
-    for (const transceiver of transceivers) transceiver.direction = 'sendrecv';
-    this.#adopt(transceivers);
-    // Not before there is an offer to answer, or this side would feel the need for one, too.
-    this.#openChannel();
+    if (this.#closed) return;
+    try {
+      const transceivers = this.#pc.getTransceivers();
+      const kinds = (lines: readonly { kind: string }[]): string => lines.map(({ kind }) => kind).join();
+      if (kinds(transceivers.map(({ receiver }) => receiver.track)) !== kinds(LAYOUT)) {
+        throw new Error('An offer has made other lines than those of a call.');
+      }
+      if (this.#transceivers.length > 0) return;
+      for (const transceiver of transceivers) transceiver.direction = 'sendrecv';
+      // Not before there is an offer to answer, or this side would feel the need for one, too.
+      this.#openLines(transceivers);
+    } catch (error) {
+      this.close();
+      this.#options.onState('failed');
+      this.#options.onError(error);
+      throw error;
+    }
     await this.#fill();
   }
 
-  #openChannel(): void {
-    this.#options.onChannel(this.#pc.createDataChannel(CHANNEL.label, CHANNEL.options));
+  /** Opens the channel first: nothing is sent by a connection that cannot have it. */
+  #openLines(transceivers: readonly RTCRtpTransceiver[]): void {
+    const channel = this.#pc.createDataChannel(CHANNEL.label, CHANNEL.options);
+    channel.addEventListener('open', () => void this.#readCertificate());
+    this.#options.onChannel(channel);
+    this.#adopt(transceivers);
+    void this.#readCertificate();
   }
 
   #adopt(transceivers: readonly RTCRtpTransceiver[]): void {

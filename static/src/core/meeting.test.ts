@@ -34,6 +34,7 @@ test('the lobby has no socket and nobody in it', () => {
     camera: { on: false, pending: false },
     screen: { available: true, on: false, pending: false },
     people: [],
+    changedAbsent: [],
     role: 'participant',
     settings: open,
     speaking: false,
@@ -489,9 +490,21 @@ describe('hiding network addresses', () => {
   });
 
   test('who chooses relays only connects by nothing else', () => {
-    begin({ relayOnly: true });
+    begin({ relayOnly: () => true });
     enter(withGrace);
     expect(policies()).toEqual(['relay']);
+  });
+
+  test('R106 a choice to connect through relays only applies from the next join on', () => {
+    let relayOnly = false;
+    begin({ relayOnly: () => relayOnly });
+    enter(withGrace);
+    relayOnly = true;
+    sockets.last.receive({ type: 'ice_servers', ice_servers: [] });
+    expect(policies()).toEqual(['all']);
+    meeting.leave();
+    enter(withGrace);
+    expect(policies()).toEqual(['all', 'relay']);
   });
 
   test('otherwise every path is taken', () => {

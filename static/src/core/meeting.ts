@@ -52,8 +52,8 @@ export interface MeetingOptions {
   readonly onTokenExpiring?: (expiresInMs: number) => void;
   /** What the page was built as, to be told when the server is another. */
   readonly version?: string;
-  /** Calls go through TURN servers only, also where the server does not ask for it (R106). */
-  readonly relayOnly?: boolean;
+  /** Asked at each join: calls go through TURN servers only, also where the server does not ask for it (R106). */
+  readonly relayOnly?: () => boolean;
   /** The browser by default. */
   readonly environment?: Environment;
 }
@@ -75,7 +75,8 @@ export class Meeting implements MeetingControls {
   readonly #upgrade: Upgrade;
   #outdated: string | undefined;
   #features: readonly string[] = [];
-  readonly #relayOnly: boolean | undefined;
+  readonly #wantsRelayOnly: () => boolean;
+  #relayOnly = false;
   readonly #page: PageLife;
   #quality: Quality = 'auto';
   #phase: Phase = { kind: 'lobby' };
@@ -93,7 +94,7 @@ export class Meeting implements MeetingControls {
     const { clock, send, session } = environment;
     this.#room = room;
     this.#address = address;
-    this.#relayOnly = options.relayOnly;
+    this.#wantsRelayOnly = options.relayOnly ?? (() => false);
     this.#onTokenExpiring = options.onTokenExpiring ?? (() => undefined);
     this.#environment = environment;
     this.#tab = new TabSession(room, environment);
@@ -285,6 +286,7 @@ export class Meeting implements MeetingControls {
       return;
     }
     this.#presence.name = name;
+    this.#relayOnly = this.#wantsRelayOnly();
     this.#phase = { kind: 'joining' };
     const signaling = new SignalingClient({
       url: this.#address.socket(this.#room),
@@ -412,11 +414,7 @@ export class Meeting implements MeetingControls {
       this.#features = message.features;
       this.chat.begin(message.peers.length > 0);
       this.#phase = { kind: 'joined', selfId: message.self };
-      this.#mesh?.start(
-        message.self,
-        message.ice_servers,
-        this.#relayOnly === true || message.relay_only === true,
-      );
+      this.#mesh?.start(message.self, message.ice_servers, this.#relayOnly || message.relay_only === true);
       this.#membership.announce();
     }
     this.chat.writer = writerOf(roster.role, this.#presence.permissions);
@@ -513,6 +511,7 @@ export class Meeting implements MeetingControls {
       ...membership,
       ...this.#readiness.view,
       people: this.#people,
+      changedAbsent: this.#tab.verification?.changedBeyond(members.map(identified)) ?? [],
       ...(this.#speakers.floor !== undefined && { speaker: this.#speakers.floor }),
       speaking: this.#speakers.speaks(OWN),
       ...(this.recording.view && { recording: this.recording.view }),

@@ -51,7 +51,8 @@ function descriptionsPerSecond(): number {
 
 /** An offer of somebody else's connection. */
 async function offerFrom(pc: RTCPeerConnection): Promise<RTCSessionDescriptionInit> {
-  pc.addTransceiver('audio', { direction: 'sendrecv' });
+  for (const kind of ['audio', 'video', 'video', 'audio']) pc.addTransceiver(kind, { direction: 'sendrecv' });
+  pc.createDataChannel('chat', { negotiated: true, id: 0 });
   await pc.setLocalDescription();
   await settled();
   return JSON.parse(JSON.stringify(pc.localDescription)) as RTCSessionDescriptionInit;

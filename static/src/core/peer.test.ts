@@ -162,9 +162,10 @@ describe('pairs', () => {
 
   test('what belongs to an older pair is ignored by the offerer', async () => {
     await talk();
+    const description = network.connections[1]?.localDescription;
     for (const pair of ['older', 'pair-0']) {
       ada.handle({ pair, reset: true });
-      ada.handle({ pair, description: { type: 'answer', sdp: '{}' } });
+      ada.handle({ pair, description });
       ada.handle({ pair, candidate: { candidate: 'x' } });
     }
     await talk();

@@ -22,7 +22,7 @@ export function personOf(member: Member, speaking: boolean, safety?: Person['saf
     resting,
     away: member.away || member.entry.link === 'lost',
     stream,
-    ...(fingerprints !== undefined && { fingerprints }),
+    ...(fingerprints && { fingerprints }),
     ...(safety && { safety }),
     // What was measured before the rest says nothing about it.
     ...(quality && !resting && { quality }),

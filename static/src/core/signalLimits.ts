@@ -4,8 +4,6 @@
  */
 import type { Clock } from './clock';
 
-/** m-lines of a description. The page's own has five. */
-export const MAX_MEDIA_LINES = 8;
 /** ICE candidates of one description, with those in it. Ten networks with relays have about 60. */
 export const MAX_CANDIDATES = 100;
 /** Length of the id of a connection. The page's own have 32 characters. */
@@ -43,11 +41,30 @@ export function tooManySignals(id: string): Error {
   return new Error(`The peer ${id} sends too many signals; some are ignored.`);
 }
 
-/** Throws if a description has more lines than any browser's. */
+/** The m-lines of every description: microphone, camera, screen, screen sound, data channel. */
+const LAYOUT = 'audio video video audio application';
+
+/**
+ * Throws if a description has another layout than the page's, does not have it in one transport, or has too many
+ * candidates. Safety codes depend on it: what goes over a second transport has a certificate of its own.
+ */
 export function checkDescription({ sdp = '' }: RTCSessionDescriptionInit): void {
-  const lines = sdp.split(/[\r\n]+/);
-  const count = (prefix: string): number => lines.filter((line) => line.startsWith(prefix)).length;
-  if (count('m=') > MAX_MEDIA_LINES || count('a=candidate:') > MAX_CANDIDATES) {
-    throw new Error('A description has too many m-lines or candidates.');
+  const [session = '', ...sections] = sdp.split(/\r?\nm=/);
+  const bundle = /\na=group:BUNDLE (.*)/.exec(session)?.[1];
+  const kinds = sections.map((section) => section.split(' ', 1).join());
+  const mids = sections.map((section) => /\na=mid:(\S+)/.exec(section)?.[1]);
+  const isRejected = (section: string): boolean =>
+    /^\S+ 0 /.test(section) && !section.includes('\na=bundle-only');
+  if (
+    kinds.join(' ') !== LAYOUT ||
+    mids.join(' ') !== bundle?.trim() ||
+    sections.some(isRejected) ||
+    // Not every browser ends a line here.
+    /\r(?!\n)/.test(sdp)
+  ) {
+    throw new Error('A description must have the m-lines of a call, all in one transport.');
+  }
+  if (sdp.split('\na=candidate:').length - 1 > MAX_CANDIDATES) {
+    throw new Error('A description has too many candidates.');
   }
 }

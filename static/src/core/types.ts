@@ -134,8 +134,11 @@ export interface Person {
   readonly quality?: LinkQuality;
   /** The certificates of the present connection, for `safetyCode` of `safety.ts`; absent while DTLS connects. */
   readonly fingerprints?: string;
-  /** Result of comparing the safety code with this person, and whether the code has changed since then. */
-  readonly safety?: 'compared' | 'changed';
+  /**
+   * Result of comparing the safety code with this person, and whether the code has changed since then. `other`: it is
+   * not the compared code of this name, which somebody else in the room has.
+   */
+  readonly safety?: 'compared' | 'changed' | 'other';
 }
 
 /** What was measured of the way to one person in the last minutes, oldest first. */
@@ -351,6 +354,8 @@ export interface MeetingView {
   /** Own picture; `undefined` while there is none. */
   readonly preview?: MediaStream;
   readonly people: readonly Person[];
+  /** Names of people whose safety code has changed since it was compared and who are not there. */
+  readonly changedAbsent: readonly string[];
   /** The id of whoever of the others has the floor: speaks, or has spoken last. */
   readonly speaker?: string;
   /** One's own role (R36). A listener sends nothing. */

@@ -44,13 +44,47 @@ test.each([{ id: 'grace-2' }, { id: 'grace-2', name: 'Grace\ufffc' }, { name: 'A
   },
 );
 
-test('a connection without a code is no change, and neither is a second person of that name', () => {
+test('a connection that has no code yet is no change, and one that is up and has none is', () => {
   const connecting = { ...GRACE, fingerprints: undefined };
-  const namesake = { id: 'grace-2', name: 'Grace', fingerprints: 'other' };
   verification.check([connecting]);
   expect(verification.statusOf(connecting)).toBeUndefined();
+  // See `Connection.fingerprints`.
+  verification.check([{ ...GRACE, fingerprints: '' }]);
+  expect(verification.statusOf(connecting)).toBe('changed');
+});
+
+test('a second person of a compared name is no change, and is told from the compared one', () => {
+  const namesake = { id: 'grace-2', name: 'Grace', fingerprints: 'other' };
   verification.check([GRACE, namesake]);
-  expect([GRACE, namesake].map((each) => verification.statusOf(each))).toEqual(['compared', undefined]);
+  expect([GRACE, namesake].map((each) => verification.statusOf(each))).toEqual(['compared', 'other']);
+  verification.confirm(namesake);
+  expect(verification.statusOf(namesake)).toBe('compared');
+});
+
+test.each(['grace-1', 'tmp'])('a changed code stays reported under every id, seen as %s', (id) => {
+  const statuses = (of: Verification): unknown[] =>
+    ['grace-1', 'grace-2'].map((id) => of.statusOf({ ...GRACE, id }));
+  verification.check([{ ...GRACE, id, fingerprints: 'other' }]);
+  verification.check([]);
+  expect(verification.changedBeyond([])).toEqual(['Grace']);
+  verification.check([{ ...GRACE, id: 'grace-2' }]);
+  expect(verification.changedBeyond([{ ...GRACE, id: 'grace-2' }])).toEqual([]);
+  expect(statuses(verification)).toEqual(['changed', 'changed']);
+  // Also in the next page of the session.
+  const next = begin(saved);
+  expect([...statuses(next), next.changedBeyond([])]).toEqual(['changed', 'changed', ['Grace']]);
+  next.confirm({ ...GRACE, id: 'grace-2' });
+  expect([...statuses(next), begin(saved).changedBeyond([])]).toEqual(['compared', 'compared', []]);
+});
+
+test('comparing with somebody else does not end the warning about a person', () => {
+  const mallory = { ...GRACE, name: 'Mallory', fingerprints: 'other' };
+  verification.check([mallory]);
+  expect(verification.statusOf(mallory)).toBe('changed');
+  verification.confirm(mallory);
+  expect(verification.statusOf(mallory)).toBe('compared');
+  expect(verification.changedBeyond([mallory])).toEqual(['Grace']);
+  expect(verification.statusOf({ ...GRACE, id: 'grace-2' })).toBe('changed');
 });
 
 test('a code that was compared under one name counts for no other name', () => {

@@ -4,6 +4,7 @@
  */
 
 import { lookOf } from './names';
+import type { Person } from './types';
 
 /** A person, and the certificates of the connection to that person. */
 export interface Identified {
@@ -14,7 +15,11 @@ export interface Identified {
 }
 
 /** A code that was compared and found to be the same. */
-export type Comparison = Identified & { readonly fingerprints: string };
+export type Comparison = Identified & {
+  readonly fingerprints: string;
+  /** Another one was seen since, of this id or name. */
+  readonly changed?: boolean;
+};
 
 /** One's own certificate in a room, and what was compared with it. */
 export interface Identity {
@@ -36,8 +41,6 @@ export class Verification {
   readonly certificate: RTCCertificate;
   readonly #identity: Identity;
   #comparisons: readonly Comparison[];
-  /** Ids of those whose code has changed, until it is compared again. */
-  readonly #changed = new Set<string>();
 
   constructor(identity: Identity) {
     this.certificate = identity.certificate;
@@ -47,25 +50,45 @@ export class Verification {
 
   /** Finds changed codes among everybody in the room. */
   check(people: readonly Identified[]): void {
-    for (const person of people) if (this.#differs(person, people)) this.#changed.add(person.id);
+    const found = people.filter((person) => this.#differs(person, people));
+    const isNew = (each: Comparison): boolean => !each.changed && found.some((person) => isOf(each, person));
+    if (!this.#comparisons.some(isNew)) return;
+    this.#save(this.#comparisons.map((each) => (isNew(each) ? { ...each, changed: true } : each)));
+  }
+
+  /** Returns the names of those whose code has changed and who are not among `people`. */
+  changedBeyond(people: readonly Identified[]): readonly string[] {
+    const absent = this.#comparisons.filter(
+      (each) => each.changed && !people.some((person) => isOf(each, person)),
+    );
+    return [...new Set(absent.map(({ name }) => name))];
   }
 
   /** Returns what is known of a person's present code. A code counts for the name under which it was compared. */
-  statusOf({ id, name, fingerprints }: Identified): 'compared' | 'changed' | undefined {
-    if (this.#changed.has(id)) return 'changed';
-    return this.#fingerprintsBy('name', name).has(fingerprints) ? 'compared' : undefined;
+  statusOf(person: Identified): Person['safety'] {
+    if (this.#comparisons.some((each) => each.changed && isOf(each, person))) return 'changed';
+    const known = this.#fingerprintsBy('name', person.name);
+    if (known.has(person.fingerprints)) return 'compared';
+    return known.size > 0 && person.fingerprints !== undefined ? 'other' : undefined;
   }
 
-  /** Remembers a code that was compared. */
-  confirm(comparison: Comparison): void {
-    this.#changed.delete(comparison.id);
-    this.#comparisons = [comparison, ...this.#comparisons].slice(0, MAX_COMPARISONS);
-    this.#identity.save(this.#comparisons);
+  /** Remembers a code that was compared, and ends the warning about this person, but not about another name. */
+  confirm({ id, name, fingerprints }: Comparison): void {
+    const before = this.#comparisons.map((each) => {
+      if (lookOf(each.name) === lookOf(name)) return { ...each, changed: false };
+      return each.changed && each.id === id ? { ...each, id: '' } : each;
+    });
+    this.#save([{ id, name, fingerprints }, ...before].slice(0, MAX_COMPARISONS));
   }
 
   /** Forgets everything: the next session has another certificate. */
   end(): void {
     this.#identity.end();
+  }
+
+  #save(comparisons: readonly Comparison[]): void {
+    this.#comparisons = comparisons;
+    this.#identity.save(comparisons);
   }
 
   #fingerprintsBy(key: 'id' | 'name', value: string): ReadonlySet<string | undefined> {
@@ -84,4 +107,9 @@ export class Verification {
     // Of two people with one name, the other one may be who was compared.
     return !people.some((other) => lookOf(other.name) === lookOf(name) && byName.has(other.fingerprints));
   }
+}
+
+/** Returns whether a comparison is of this person, by id or by name. */
+function isOf(comparison: Comparison, { id, name }: Identified): boolean {
+  return comparison.id === id || lookOf(comparison.name) === lookOf(name);
 }

@@ -276,6 +276,8 @@ export const enRoom = {
     compared: 'You have compared this code. You will be warned if it changes.',
     changed:
       'The safety code with {name} has changed since you compared it. Somebody may be listening in. Compare it again before you continue.',
+    other:
+      '{name} is not the person of this name whose safety code you compared. Compare the code before you trust them.',
     pending: 'Computing the code…',
     none: 'No code is available. It needs an active connection, a page opened over https://, and a current browser.',
   },

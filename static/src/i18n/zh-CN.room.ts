@@ -243,6 +243,7 @@ export const zhCNRoom: RoomMessages = {
     confirm: '图案一致',
     compared: '你已核对此安全码。如果它发生变化，你会收到警告。',
     changed: '与 {name} 的安全码在核对后发生了变化，可能有人在窃听。请重新核对后再继续。',
+    other: '{name} 不是你核对过安全码的那位同名参会者。请先核对安全码，再信任对方。',
     pending: '正在计算安全码…',
     none: '目前没有安全码：需要有效的连接、通过 https:// 打开的页面和较新的浏览器。',
   },

@@ -109,6 +109,21 @@ export class Attacker {
     return this.#call('offer', id);
   }
 
+  /** A first offer to a page, in the name of the other one, that has the data channel alone. */
+  offerChannel(id) {
+    return this.#call('offerChannel', id);
+  }
+
+  /** Another offer of that connection, now with the lines of a call. */
+  offerMedia(id) {
+    return this.#call('offerMedia', id);
+  }
+
+  /** The state of the data channel with a page, and what has come over it. */
+  channel(id) {
+    return this.#call('channel', id);
+  }
+
   /** An offer with the credentials of the connection that stands. */
   offerAgain(id) {
     return this.#call('offerAgain', id);
@@ -144,6 +159,10 @@ async function ends() {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
   const connections = {};
   const early = {};
+  const channels = {};
+  const addLines = (pc) => {
+    for (const kind of ['audio', 'video', 'video', 'audio']) pc.addTransceiver(kind);
+  };
   const begin = (id) => {
     connections[id]?.close();
     connections[id] = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
@@ -173,10 +192,22 @@ async function ends() {
     },
     async offer(id) {
       const pc = begin(id);
-      for (const kind of ['audio', 'video', 'video', 'audio']) pc.addTransceiver(kind);
+      addLines(pc);
       pc.createDataChannel('chat', { negotiated: true, id: 0 });
       return described(pc);
     },
+    async offerChannel(id) {
+      const pc = begin(id);
+      const channel = pc.createDataChannel('chat', { negotiated: true, id: 0 });
+      channels[id] = { channel, heard: [] };
+      channel.onmessage = ({ data }) => channels[id].heard.push(data);
+      return described(pc);
+    },
+    async offerMedia(id) {
+      addLines(connections[id]);
+      return described(connections[id]);
+    },
+    channel: (id) => [channels[id].channel.readyState, channels[id].heard.length],
     offerAgain: (id) => described(connections[id]),
     accept: (id, answer) => remote(id, answer),
     async candidate(id, candidate) {

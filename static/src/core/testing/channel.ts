@@ -8,6 +8,7 @@ export class FakeDataChannel {
   readyState: RTCDataChannelState = 'connecting';
   onopen: (() => void) | null = null;
   onclose: (() => void) | null = null;
+  readonly #listeners: (() => void)[] = [];
   onbufferedamountlow: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   /** Every frame that left here. */
@@ -28,11 +29,16 @@ export class FakeDataChannel {
     return [new FakeDataChannel(), new FakeDataChannel()];
   }
 
+  addEventListener(_type: 'open', listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
   connect(partner: FakeDataChannel): void {
     if (this.readyState !== 'connecting' || partner.readyState === 'closed') return;
     this.#partner = partner;
     this.readyState = 'open';
     this.onopen?.();
+    for (const listener of this.#listeners) listener();
   }
 
   send(data: string | Uint8Array<ArrayBuffer>): void {

@@ -10,6 +10,7 @@ import { FakeDataChannel } from './channel';
 interface Sdp {
   /** Stands for the ICE credentials. */
   readonly ufrag: string;
+  /** Those of the m-lines. */
   readonly kinds: string[];
 }
 
@@ -88,7 +89,11 @@ class FakeTransceiver {
   direction = 'recvonly';
   /** How loud the sound is that arrives. */
   level = 0;
-  readonly receiver: { track: FakeTrack; getSynchronizationSources: () => object[] };
+  readonly receiver: {
+    track: FakeTrack;
+    transport: FakeTransport | null;
+    getSynchronizationSources: () => object[];
+  };
   #packets = 0;
   readonly sender = {
     track: null as FakeTrack | null,
@@ -111,6 +116,7 @@ class FakeTransceiver {
   constructor(kind: string) {
     this.receiver = {
       track: new FakeTrack(kind),
+      transport: null,
       getSynchronizationSources: () => [{ timestamp: ++this.#packets, audioLevel: this.level }],
     };
   }
@@ -167,6 +173,8 @@ export class FakePeerConnection {
   readonly candidates: RTCIceCandidateInit[] = [];
   readonly certificate: FakeCertificate;
   readonly transport = new FakeTransport();
+  /** The transport of data channels, which may be another one than that of media. */
+  sctp: { transport: FakeTransport } | null = null;
   configuration: RTCConfiguration;
   /** What `getStats` gives. */
   stats: ReadonlyMap<string, object> = new Map();
@@ -217,6 +225,7 @@ export class FakePeerConnection {
   createDataChannel(_label: string, options: RTCDataChannelInit): FakeDataChannel {
     const channel = new FakeDataChannel(options);
     this.channels.push(channel);
+    this.sctp ??= { transport: this.transport };
     this.#checkNegotiation();
     return channel;
   }
@@ -313,9 +322,8 @@ export class FakePeerConnection {
       this.pendingLocalDescription = null;
       this.pendingRemoteDescription = description;
       this.signalingState = 'have-remote-offer';
-      for (const kind of read(description).kinds.slice(this.transceivers.length)) {
-        this.#newTransceiver(kind);
-      }
+      const kinds = read(description).kinds.filter((kind) => kind !== 'application');
+      for (const kind of kinds.slice(this.transceivers.length)) this.#newTransceiver(kind);
       return;
     }
     if (this.signalingState !== 'have-local-offer') throw new Error('InvalidStateError: no offer stands');
@@ -332,7 +340,8 @@ export class FakePeerConnection {
   #becomeStable(): void {
     this.pendingLocalDescription = null;
     this.pendingRemoteDescription = null;
-    this.#negotiated = this.currentRemoteDescription ? read(this.currentRemoteDescription).kinds.length : 0;
+    const kinds = this.currentRemoteDescription ? read(this.currentRemoteDescription).kinds : [];
+    this.#negotiated = kinds.filter((kind) => kind !== 'application').length;
     this.#needed = false;
     this.signalingState = 'stable';
     this.#network.update();
@@ -341,7 +350,7 @@ export class FakePeerConnection {
 
   #newTransceiver(kind: string): FakeTransceiver {
     const transceiver = new FakeTransceiver(kind);
-    transceiver.sender.transport = this.transport;
+    transceiver.sender.transport = transceiver.receiver.transport = this.transport;
     this.transceivers.push(transceiver);
     return transceiver;
   }
@@ -357,11 +366,11 @@ export class FakePeerConnection {
 
   #describe(type: RTCSdpType, fresh: boolean): RTCSessionDescriptionInit {
     const ufrag = fresh || !this.currentLocalDescription ? this.#network.newName('ufrag') : this.#ufrag();
-    const lines =
+    const kinds =
       type === 'answer' && this.pendingRemoteDescription
-        ? read(this.pendingRemoteDescription).kinds.length
-        : undefined;
-    const kinds = this.transceivers.slice(0, lines).map(({ receiver }) => receiver.track.kind);
+        ? read(this.pendingRemoteDescription).kinds
+        : this.transceivers.map(({ receiver }) => receiver.track.kind);
+    if (type === 'offer' && this.channels.length > 0) kinds.push('application');
     const setup = type === 'offer' ? 'actpass' : this.firefox ? 'active' : (this.#setup ?? 'active');
     const origin = this.firefox ? 'o=mozilla' : 'o=-';
     return {
@@ -371,6 +380,8 @@ export class FakePeerConnection {
         origin,
         `a=setup:${setup}`,
         `a=fingerprint:${this.certificate.fingerprint}`,
+        `a=group:BUNDLE ${kinds.map((_, mid) => mid).join(' ')}`,
+        ...kinds.flatMap((kind, mid) => [`m=${kind} 9 X 0`, `a=mid:${String(mid)}`]),
         '',
       ].join('\r\n'),
     };
