@@ -56,7 +56,7 @@ export interface MeetingOptions {
   readonly version?: string;
   /** Calls go through TURN servers only, also where the server does not ask for it (R106). */
   readonly relayOnly?: boolean;
-  /** Defaults to the browser. */
+  /** The browser by default. */
   readonly environment?: Environment;
 }
 

@@ -6,10 +6,7 @@ import type { Clock } from './clock';
 
 /** m-lines of a description. The page's own has five. */
 export const MAX_MEDIA_LINES = 8;
-/**
- * Maximum number of ICE candidates for one description, including those in it. Ten networks with relays have about
- * 60.
- */
+/** ICE candidates of one description, with those in it. Ten networks with relays have about 60. */
 export const MAX_CANDIDATES = 100;
 /** Maximum length of a connection's id. The page's own have 32 characters. */
 export const MAX_PAIR = 64;

@@ -361,7 +361,7 @@ export interface MeetingView {
   /** The user's own picture; `undefined` while there is none. */
   readonly preview?: MediaStream;
   readonly people: readonly Person[];
-  /** Id of the person who has the floor: who is speaking, or spoke last. Never the user's own. */
+  /** The id of whoever of the others has the floor: speaks, or has spoken last. */
   readonly speaker?: string;
   /** The user's own role (R36). A listener sends no media. */
   readonly role: Role;

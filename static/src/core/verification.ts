@@ -13,7 +13,7 @@ export interface Identified {
   readonly fingerprints?: string | undefined;
 }
 
-/** A code that was compared and matched. */
+/** A code that was compared and found to be the same. */
 export type Comparison = Identified & { readonly fingerprints: string };
 
 /** The page's own certificate in a room, and the comparisons made with it. */

@@ -109,7 +109,7 @@ export class Attacker {
     return this.#call('offer', id);
   }
 
-  /** Makes an offer with the credentials of the existing connection. */
+  /** An offer with the credentials of the connection that stands. */
   offerAgain(id) {
     return this.#call('offerAgain', id);
   }
@@ -140,7 +140,7 @@ export class Attacker {
 
 /** Runs in the attacker's browser. */
 async function ends() {
-  // With device permission, the browser reveals its real addresses.
+  // With the permission the browser tells its real addresses.
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
   const connections = {};
   const early = {};
