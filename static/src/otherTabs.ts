@@ -3,7 +3,7 @@
 interface Message {
   readonly room: string;
   readonly tab: string;
-  /** Whether that tab is in the meeting, not only in its lobby. */
+  /** Set if that tab is in the meeting, not only in its lobby. */
   readonly inside: boolean;
   /** Asks the other tabs to answer. */
   readonly asks?: true;

@@ -60,7 +60,7 @@ test('a renewal is served at once, and a call’s socket stays', async () => {
   const ada = await Member.join(base, 'standup', 'Ada');
   const { serialNumber } = await certificate();
 
-  // What certbot's timer runs, before it is due and without its delay of some minutes.
+  // The command of certbot's timer, before it is due and without its delay of some minutes.
   await shell('certbot renew --force-renewal --no-random-sleep-on-renew');
   const renewed = Date.now();
 

@@ -286,7 +286,7 @@ test('make restore puts key and certificate back before the server starts, so th
   }
   const { Id } = await container('server');
   assert.equal(await beside(Id, 'stat', '-c', '%u %a', '/var/lib/roundtable/resume.key'), '10001 600');
-  // Not in the archive, so it stays.
+  // The archive does not contain it, so it stays.
   assert.equal(await readFile(join(folder, '.env'), 'utf8'), 'ROUNDTABLE_LOG=debug\n');
   assert.deepEqual((await readdir(folder)).filter((name) => /restore-/.test(name)), []);
 

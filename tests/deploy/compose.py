@@ -275,7 +275,7 @@ class Settings(InCopy):
     def test_a_setting_in_dotenv_has_its_effect(self):
         self.assertEqual(self.serve(composed(self.folder, "docker-compose.yml"), "", self.join), "welcome")
         (self.folder / ".env").write_text("ROUNDTABLE_ACCESS=token\n")
-        # Not open, but refused, because there are no keys yet.
+        # Refused instead of open, because there are no keys yet.
         self.assertIn("ROUNDTABLE_TOKEN_KEYS_FILE", self.refused(self.environment(composed(self.folder, "docker-compose.yml"))))
         keys = self.folder / "keys.json"
         subprocess.run([os.environ["SERVER"], "token-key", "--key-file", keys], check=True, capture_output=True, env={})

@@ -245,7 +245,7 @@ test('a renewed certificate is served when the hook has run, not before, and a c
   const hook = join(acme.LETSENCRYPT, 'renewal-hooks/deploy/roundtable');
   await copyFile(join(given, 'renewed'), hook);
   await chmod(hook, 0o755);
-  // What certbot's timer runs, without its delay of some minutes.
+  // The command of certbot's timer, without its delay of some minutes.
   const renew = 'certbot renew --force-renewal --no-random-sleep-on-renew';
   await certbot(`${renew} --no-directory-hooks`);
   assert.equal(await fingerprint(), old);

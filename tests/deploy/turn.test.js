@@ -1,4 +1,4 @@
-// What a member reaches through a relay in its machine's network, as in docker-compose.turn-host.yml, and the
+// Tests the reach of a member through a relay in its machine's network, as in docker-compose.turn-host.yml, and the
 // firewall rules of docs/NETWORKING.md. `run` starts this in a separate network namespace, in which it is root.
 
 import assert from 'node:assert/strict';

@@ -9,7 +9,7 @@ const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 
 /** Returns axe's violations: rule and elements. */
 async function flaws({ page }) {
-  // Not as a script of the page, which its Content-Security-Policy forbids.
+  // Evaluated by the browser: the page's Content-Security-Policy forbids it as a script.
   if (await page.evaluate(() => !('axe' in window))) await page.evaluate(axe);
   const violations = await page.evaluate(
     async () => (await window.axe.run({ resultTypes: ['violations'] })).violations,

@@ -39,7 +39,7 @@ test('six people: each copy of the camera shrinks as they come, and grows as the
   const sum = async () =>
     (await sending(ada)).reduce((total, { voice, camera }) => total + voice + camera, 0);
   expect(await sum()).toBeLessThanOrEqual(UPLINK);
-  // How fast a browser estimates the bandwidth varies.
+  // Browsers differ in how fast they estimate the bandwidth.
   await expect.poll(sum).toBeGreaterThan(UPLINK / 2);
   expect(await sum()).toBeLessThanOrEqual(UPLINK);
   await expectPictures(grace, 'Ada');

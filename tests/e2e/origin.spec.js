@@ -9,7 +9,7 @@ const BROWSERS = ['Chromium', 'Firefox'];
 /** Only the page's own location differs from the tutorial: links to rooms are covered by another test. */
 const ROOMS = 'rewrite ^/r/[^/]+$ /r/index.html break;';
 
-/** What tutorials have instead of forwarding no `Host` at all. */
+/** Common alternatives to forwarding no `Host` at all. */
 const PROXIES = [
   ['without Host', ''],
   ['with $host, which has no port', 'proxy_set_header Host $host;'],
@@ -39,7 +39,7 @@ async function attack(target) {
     element[attribute] = proofUrl;
     await new Promise((resolve) => {
       element.onload = element.onerror = resolve;
-      // Not every browser reports blocked elements.
+      // Some browsers do not report blocked elements.
       setTimeout(resolve, 2_000);
       document.documentElement.append(element);
     });

@@ -3,8 +3,8 @@
 import { Person, expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
 
 /**
- * How long the server waits for a reload (R114), in milliseconds. A busy machine may need longer: then it counts as
- * leaving.
+ * Time for which the server waits for a reload (R114), in milliseconds. A busy machine may need longer: then it
+ * counts as leaving.
  */
 const RELOAD_MS = 4_000;
 

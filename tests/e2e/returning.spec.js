@@ -41,7 +41,7 @@ test('a page that the browser has kept is in the meeting again, as who it was', 
     for (const someone of [ada, grace]) await expect(someone.tiles).toHaveCount(1);
   }
   expect(await grace.doubled('Ada')).toBe(0);
-  // Nobody else was host when she returned.
+  // She is still the host, as nobody else became one.
   await ada.button('people').click();
   await expect(ada.button('end')).toBeVisible();
 });

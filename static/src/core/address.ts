@@ -159,7 +159,7 @@ export interface PageOptions {
   readonly name?: string;
   /** Join at once, without the lobby page. */
   readonly autojoin: boolean;
-  /** Whether to start with the microphone and the camera on; `undefined` leaves it to the page. */
+  /** Start with the microphone and the camera on or off; `undefined` leaves it to the page. */
   readonly audio?: boolean;
   readonly video?: boolean;
   /** If this member creates the room, it becomes a talk: `?talk=1`. */

@@ -45,7 +45,7 @@ export class Backoff {
     this.#failures = 0;
   }
 
-  /** Whether the server asked to delay the next attempt, and that time is not over. */
+  /** Set while the server's requested delay before the next attempt has not passed. */
   get asked(): boolean {
     return this.#clock.now() < this.#notBefore;
   }

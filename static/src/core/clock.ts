@@ -10,7 +10,7 @@ export interface Clock {
 
 /** The browser's clock. */
 export const realClock: Clock = {
-  // Not performance.now(), which stops on some systems while they sleep.
+  // Date.now() instead of performance.now(), which stops on some systems while they sleep.
   now: () => Date.now(),
   setTimeout: (callback, milliseconds) => window.setTimeout(callback, milliseconds),
   clearTimeout: (timer) => {

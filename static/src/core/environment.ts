@@ -39,7 +39,7 @@ export interface Environment {
   readonly clock: Clock;
   /** `undefined` in an insecure context and in some in-app browsers. */
   readonly mediaDevices: MediaDevicesLike | undefined;
-  /** Whether the page is a secure context: opened over HTTPS or on localhost (W3C Secure Contexts). */
+  /** Set if the page is a secure context: opened over HTTPS or on localhost (W3C Secure Contexts). */
   readonly isSecure: boolean;
   /** `undefined` where the screen cannot be shared: on phones and in an insecure context. */
   readonly display: DisplayMediaLike | undefined;
@@ -52,7 +52,7 @@ export interface Environment {
   readonly session?: () => SessionStore;
   /** Claims this tab's membership in a room, which survives a reload; absent without Web Locks. */
   readonly tabMembership?: ((room: string) => Promise<TabMembership | undefined>) | undefined;
-  /** Whether the page was reloaded or reached through the tab's history, rather than opened by its address. */
+  /** Set if the page was reloaded or reached through the tab's history, rather than opened by its address. */
   readonly reloaded?: boolean;
   /** Absent if recording is not supported. */
   readonly recording?: RecordingAbility | undefined;
@@ -142,7 +142,7 @@ function recordingAbility(): RecordingAbility | undefined {
 const browserMedia: MediaFactory = {
   newPeerConnection: (configuration) => new RTCPeerConnection(configuration),
   newStream: (tracks = []) => new MediaStream(tracks),
-  // Not randomUUID(), which insecure contexts lack.
+  // randomUUID() is not available in insecure contexts.
   newPair: () =>
     Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16).padStart(8, '0')).join(
       '',

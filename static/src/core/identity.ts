@@ -7,7 +7,7 @@ import { type Comparison, type Identity, Verification } from './verification';
 
 const DATABASE = 'roundtable';
 const STORE = 'identities';
-/** How long a page may resume a session. A later visit deletes older entries. */
+/** Time for which a page may resume a session. A later visit deletes older entries. */
 const LIFETIME_MS = 24 * 60 * 60 * 1_000;
 /** Timeout for storage, after which the page continues without it. */
 const STORAGE_MS = 2_000;

@@ -258,7 +258,7 @@ export class Meeting implements MeetingControls {
     return connect && media ? undefined : 'browser_unsupported';
   }
 
-  /** Whether the meeting is between the request to join and its end. */
+  /** Set from the request to join until the meeting ends. */
   get #active(): boolean {
     return ['joining', 'waiting', 'joined'].includes(this.#phase.kind);
   }
@@ -504,7 +504,7 @@ export class Meeting implements MeetingControls {
         personOf(
           shown,
           this.#speakers.speaks(shown.entry.id),
-          // By the original name: a second person of the same name must not hide a changed code.
+          // Uses the original name: a second person of the same name must not hide a changed code.
           this.#tab.verification?.statusOf(identified(members[at] ?? shown)),
         ),
       ),

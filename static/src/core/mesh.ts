@@ -14,9 +14,9 @@ import type { LinkQuality } from './quality';
 import type { RosterMessage } from './roster';
 import type { LinkStatistics } from './types';
 
-/** How long media may outlive signaling. */
+/** Time for which media may outlive signaling. */
 const AWAY_MS = 20_000;
-/** How long a peer without signaling and media is kept, since it may be about to return. */
+/** Time for which a peer without signaling and media is kept, since it may be about to return. */
 const GONE_MS = 4_000;
 /**
  * Leave reasons after which a member does not return as the same: it left, was removed, or its resume window expired
@@ -148,8 +148,8 @@ export class Mesh {
       else this.#add(entry);
     }
     if (this.#slots.size > 0) this.#monitor.run();
-    // Not at each state change: others send hundreds per second, and reading the parameters of all senders takes
-    // milliseconds.
+    // Only if the number of people changed: others send hundreds of states per second, and reading the parameters of
+    // all senders takes milliseconds.
     if (this.#slots.size !== people) this.#adapt();
     this.#options.onChange();
   }

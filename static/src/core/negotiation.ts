@@ -9,7 +9,7 @@ import { opposite, type Setup, setupOf, withSetup } from './dtls';
 import { fingerprintOf } from './fingerprint';
 import { MAX_CANDIDATES, MAX_WAITING } from './signalLimits';
 
-/** How long a path may be interrupted before ICE is restarted; most recover by themselves. */
+/** Time for which a path may be interrupted before ICE is restarted; most recover by themselves. */
 const DISCONNECTED_MS = 3_000;
 
 /** Messages exchanged by two negotiations. */

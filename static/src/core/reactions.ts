@@ -2,7 +2,7 @@
 import type { Clock } from './clock';
 import { REACTIONS, type Reaction, type ReactionControls, type ReactionSign } from './types';
 
-/** How long a reaction is shown. */
+/** Time for which a reaction is shown. */
 const SHOWN_MS = 4_000;
 /**
  * Maximum number of reactions shown at a time, per person and in total. Excess ones are dropped, whoever sends them.

@@ -19,7 +19,8 @@ export interface SavedMembership extends Partial<RejoinAs> {
 }
 
 /**
- * How long after its end a reloaded page rejoins without asking: as long as the server keeps an empty room (R111).
+ * Time after its end within which a reloaded page rejoins without asking: as long as the server keeps an empty room
+ * (R111).
  */
 const REJOIN_MS = 60_000;
 

@@ -56,7 +56,7 @@ export class Session {
     return this.#arrived;
   }
 
-  /** Whether all messages that the server lacks are still kept. */
+  /** Set if all messages that the server lacks are still kept. */
   get whole(): boolean {
     return this.#number - this.#kept.length <= this.#acknowledged;
   }

@@ -12,7 +12,7 @@ const STARTS = 0.02;
 const STOPS = 0.008;
 /** Length of a pause that ends speech; a breath between two words does not. */
 const PAUSE_MS = 700;
-/** How long somebody must speak to get the floor; a cough does not suffice. */
+/** Length of speech that gets the floor; a cough does not suffice. */
 const FLOOR_MS = 600;
 
 /** Key of the user's own voice among the levels; ids are longer (R8). */

@@ -5,7 +5,7 @@
 
 /** Interval between measurements. */
 export const SAMPLE_MS = 2_000;
-/** How long samples are kept. */
+/** Time for which samples are kept. */
 export const HISTORY_MS = 180_000;
 
 /** Statistics of one direction. Values that the browser does not provide are absent. */

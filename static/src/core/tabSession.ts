@@ -12,7 +12,7 @@ type Opened = readonly [TabMembership | undefined, Verification | undefined];
 export class TabSession {
   readonly #room: string;
   readonly #environment: Environment;
-  /** How to rejoin without asking, if this page was reloaded a moment after it ended. */
+  /** Name and devices for rejoining without asking; set if this page was reloaded a moment after it ended. */
   readonly rejoinAs: RejoinAs | undefined;
   /** Set from the first `open` until `end`. */
   #opening: Promise<Opened> | undefined;

@@ -366,9 +366,9 @@ export interface MeetingView {
   /** The user's own role (R36). A listener sends no media. */
   readonly role: Role;
   readonly settings: Settings;
-  /** Whether the user's own voice is audible. */
+  /** The user's own voice is audible. */
   readonly speaking: boolean;
-  /** Whether the user's own hand is raised. */
+  /** The user's own hand is raised. */
   readonly hand: boolean;
   /** Ids of everyone with a raised hand, including the user, in the order in which the hands were raised. */
   readonly hands: readonly string[];
@@ -387,7 +387,7 @@ export interface MeetingView {
   readonly recordingPlaces: readonly RecordingPlace[];
   /** The user's role in the chat (R108). */
   readonly writer: Writer;
-  /** Whether the room is currently being recorded to the server, as known before joining (R87). */
+  /** The room is currently being recorded to the server, as known before joining (R87). */
   readonly recorded: boolean;
   /** Oldest first. */
   readonly reactions: readonly Reaction[];
@@ -440,7 +440,7 @@ export interface MeetingControls {
    * and `recorded`.
    */
   checkPath(): Promise<void>;
-  /** How to rejoin without asking: set if this tab has just reloaded the page of a meeting. */
+  /** Name and devices for rejoining without asking; set if this tab has just reloaded the page of a meeting. */
   readonly rejoinAs?: RejoinAs | undefined;
   /** Joins the room, with whatever devices are on. */
   join(name: string): void;

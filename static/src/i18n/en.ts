@@ -12,7 +12,7 @@ export interface FailureText {
 /** English texts needed before the room. */
 export const en = {
   product: 'Roundtable',
-  /** How two sentences are joined. */
+  /** Joins two sentences. */
   sentences: '{first} {second}',
   landing: {
     tagline: 'Video meetings in your browser. No account, nothing to install.',

@@ -7,7 +7,7 @@ export interface Kept {
   readonly entry: ChatEntry;
 }
 
-/** What survives a reload. */
+/** The part of the log that survives a reload. */
 export interface SavedLog {
   readonly history: readonly Kept[];
   /** When the log began, where earlier messages may be missing; in milliseconds since 1970. */

@@ -47,7 +47,7 @@ export class Line {
     return this.#channel?.readyState === 'open';
   }
 
-  /** Whether files must pause before they send more. */
+  /** Set while files must pause before they send more. */
   get isFull(): boolean {
     return (this.#channel?.bufferedAmount ?? 0) > BUFFER_BYTES;
   }

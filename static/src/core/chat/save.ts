@@ -4,8 +4,8 @@
 export interface FileSink {
   write(pieces: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
   /**
-   * Where supported: makes everything written so far survive a crash of the page or the machine. Calls `kept` as soon
-   * as that holds; the promise may still reject afterwards.
+   * Makes everything written so far survive a crash of the page or the machine. Calls `kept` as soon as that holds;
+   * the promise may still reject afterwards. Absent where not supported.
    */
   keep?(kept: () => void): Promise<void>;
   /**
@@ -20,7 +20,7 @@ export interface FileSink {
 
 /** Saves files: the browser, or a test double. */
 export interface FileStore {
-  /** Whether a file of this size can be saved. */
+  /** Returns whether a file of this size can be saved. */
   canSave(size: number): boolean;
   /** Asks where to save a file; resolves with `undefined` if the user cancels. Call it during a user gesture. */
   save(name: string): Promise<FileSink | undefined>;

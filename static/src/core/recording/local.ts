@@ -36,7 +36,7 @@ const FAILURES: Readonly<Record<Exclude<RecordingEnd, 'saved'>, FailureCode>> = 
 
 /** Recording support of a browser, known without loading the recording code. */
 export interface RecordingAbility {
-  /** Whether the browser can encode this file type. */
+  /** Returns whether the browser can encode this file type. */
   supports(mime: string): boolean;
   load(): Promise<Studio>;
 }
@@ -81,7 +81,7 @@ export class LocalRecording implements RecordingControls {
   }
 
   /**
-   * Whether the page announces the recording in its state. A recording to the server is announced by the server (R87,
+   * Set if the page announces the recording in its state. A recording to the server is announced by the server (R87,
    * R107).
    */
   get sign(): boolean {
@@ -130,7 +130,7 @@ export class LocalRecording implements RecordingControls {
           studio,
           mime,
           sink,
-          // What the server does not accept is limited by the upload itself.
+          // The upload itself limits what the server does not accept.
           limit: place === 'server' ? Infinity : this.limit,
           scene: () => this.#with(scene()),
           onEnd: (end, error) => {

@@ -28,7 +28,7 @@ const BEHIND_BYTES = 32 * 1024 ** 2;
 const KEEP_BYTES = 24 * 1024 ** 2;
 const KEEP_PART = 1 / 4;
 
-/** How a recording ended. */
+/** Outcome of a recording. */
 export type RecordingEnd =
   | 'saved' // stopped as requested
   | 'limit' // complete, at the maximum size

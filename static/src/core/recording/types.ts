@@ -25,7 +25,7 @@ export interface SceneTile {
   readonly speaking: boolean;
 }
 
-/** What is seen and heard at one moment. */
+/** The picture and sound at one moment. */
 export interface Scene {
   readonly tiles: readonly SceneTile[];
   /** All sounds played on this page; the meeting adds the user's own. */

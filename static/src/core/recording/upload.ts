@@ -24,13 +24,13 @@ const LONGEST_RETRY_MS = 8_000;
 /** Age of unacknowledged data at which the user is informed, and below which the message disappears. */
 const BEHIND_MS = 10_000;
 const CAUGHT_UP_MS = 5_000;
-/** How long closing a recording waits for a server that accepts nothing. */
+/** Maximum wait for a server that accepts nothing, when a recording is closed. */
 const CLOSE_MS = 30_000;
 /** Maximum length of a file's head. */
 const HEAD_BYTES = 64 * 1024;
 /**
- * How much acknowledged data the rest file may repeat so that it starts with a key frame. Key frames occur more often
- * than this.
+ * Maximum amount of acknowledged data that the rest file repeats so that it starts with a key frame. Key frames occur
+ * more often than this.
  */
 const OVERLAP_BYTES = 4 * 1024 ** 2;
 

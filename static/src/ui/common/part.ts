@@ -1,7 +1,7 @@
 import { defineAsyncComponent, type Component } from 'vue';
 import { pauseAfter } from '../../late';
 
-/** Whether parts are being prefetched: a failure then is no reason to ask for a reload. */
+/** Set while parts are being prefetched: a failure then is no reason to ask for a reload. */
 export const prefetch = { isRunning: false };
 
 /** Creates a component that is loaded on demand, retrying while the server cannot be reached. */

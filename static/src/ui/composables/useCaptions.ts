@@ -3,7 +3,7 @@ import { useI18n } from 'petite-vue-i18n';
 
 /** Captions in a room. */
 export interface CaptionDesk {
-  /** Whether this browser recognizes speech in the page's language on this device. */
+  /** Set if this browser recognizes speech in the page's language on this device. */
   readonly available: Ref<boolean>;
   readonly on: Ref<boolean>;
   /** The language to recognize. */

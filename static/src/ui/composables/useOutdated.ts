@@ -12,7 +12,7 @@ import {
 } from 'vue';
 import { prefetch } from '../common/part';
 
-/** Whether the page should be reloaded. Only the user does that, because a call continues without it. */
+/** State of the request to reload the page. Only the user reloads it, because a call continues without it. */
 export interface Outdated {
   /** There is a reason to reload. */
   readonly needed: ComputedRef<boolean>;

@@ -21,7 +21,7 @@ export interface Stage {
   readonly large: ComputedRef<string | undefined>;
   /** Key of the local tile, while it is shown as an inset over the only other tile. */
   readonly inset: ComputedRef<string | undefined>;
-  /** Whether pinning has an effect: not if only one tile is visible. */
+  /** Set if pinning has an effect: more than one tile is visible. */
   readonly canPin: ComputedRef<boolean>;
   /** `grid`: all tiles equal. `speaker`: the person who has the floor is large. A screen is large in both. */
   readonly layout: Ref<'grid' | 'speaker'>;

@@ -31,7 +31,7 @@ export function calendarFile({ title, link, start, minutes, uid, written }: Sche
     `DTEND:${utc(end)}`,
     `SUMMARY:${escaped(title)}`,
     `LOCATION:${escaped(link)}`,
-    // Not every calendar shows the URL.
+    // Some calendars do not show the URL.
     `DESCRIPTION:${escaped(link)}`,
     `URL:${link}`,
     'END:VEVENT',
