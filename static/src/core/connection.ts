@@ -29,7 +29,7 @@ const LAYOUT = [
  */
 const CHANNEL = { label: 'chat', options: { negotiated: true, id: 0, ordered: true } } as const;
 
-/** Options of a `Connection`. */
+/** What a `Connection` is made of. */
 export interface ConnectionOptions {
   readonly pc: RTCPeerConnection;
   /** Id of this connection, see `peer.ts`. */
@@ -164,7 +164,7 @@ export class Connection {
     transport.onstatechange = () => void this.#readCertificate();
     // Chromium may reset `state` to an older one, without an event, when a description is applied meanwhile.
     const isConnected = transport.state === 'connected' || this.#pc.connectionState === 'connected';
-    // Some browsers do not expose the certificate.
+    // Not every browser tells.
     const [certificate] =
       isConnected && 'getRemoteCertificates' in transport ? transport.getRemoteCertificates() : [];
     const found = certificate && (await fingerprintsOf(this.#pc.localDescription?.sdp, certificate));
@@ -184,7 +184,7 @@ export class Connection {
     const transceivers = this.#pc.getTransceivers().slice(0, LAYOUT.length);
     for (const transceiver of transceivers) transceiver.direction = 'sendrecv';
     this.#adopt(transceivers);
-    // Only now: created before the offer is applied, it would trigger an offer from this side too.
+    // Not before there is an offer to answer, or this side would feel the need for one, too.
     this.#openChannel();
     await this.#fill();
   }
