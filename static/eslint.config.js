@@ -14,9 +14,9 @@ export default defineConfig(
     extends: [ts.configs.strictTypeChecked, ts.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true, extraFileExtensions: ['.vue'] } },
     rules: {
-      // The compiler knows every name; this rule does not know the types of the DOM.
+      // The compiler checks names; this rule does not know the DOM types.
       'no-undef': 'off',
-      // A string's parts are its code points, which is what the protocol counts.
+      // Spreading a string yields its code points, which is what the protocol counts.
       '@typescript-eslint/no-misused-spread': ['error', { allow: ['string'] }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
     },
@@ -28,7 +28,7 @@ export default defineConfig(
     rules: {
       'vue/block-lang': ['error', { script: { lang: 'ts' } }],
       'vue/no-static-inline-styles': 'error',
-      // The compiler checks what an absent prop may be.
+      // The compiler checks optional props.
       'vue/require-default-prop': 'off',
     },
   },

@@ -10,7 +10,7 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 
 const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8')) as { version: string };
 
-/** Answers `r/<room>` with the page `r/index.html` and `r/<room>/` with a redirect to it, as the server does. */
+/** Serves `r/<room>` with the page `r/index.html`, and redirects `r/<room>/` to it, as the server does. */
 function roomAddresses(): Plugin {
   return {
     name: 'room-addresses',
@@ -32,7 +32,7 @@ interface Texts {
   readonly [key: string]: string | Texts;
 }
 
-/** The texts as what their compiler makes of them, so that the page needs no compiler. */
+/** Precompiles the texts, so that the page needs no message compiler. */
 function compiledTexts(): Plugin {
   const fail = (error: Error): never => {
     throw error;
@@ -49,7 +49,7 @@ function compiledTexts(): Plugin {
   return {
     name: 'compiled-texts',
     apply: 'build',
-    // After the types have gone.
+    // After the types have been removed.
     enforce: 'post',
     async transform(code, id) {
       if (!/\/i18n\/(en|zh-CN)(\.(room|diag|admin))?\.ts$/.test(id)) return;
@@ -74,14 +74,14 @@ type TemplateTransform =
 type TemplateNode = Parameters<TemplateTransform>[0];
 type TemplateChild = Extract<TemplateNode, { children: unknown[] }>['children'][number] & TemplateNode;
 
-/** Kinds of nodes and elements of Vue's compiler, whose package is no dependency of this one. */
+/** Node and element types of Vue's compiler, whose package is not a dependency. */
 const [ELEMENT, TEXT, INTERPOLATION, IF_BRANCH, FOR] = [1, 2, 5, 10, 11];
 const PLAIN = 0;
 
 /**
- * Gives each text that may change an element of its own. A browser that translates the page replaces text nodes. Vue
- * would go on writing into a node that is no longer in the page, where it updates a text beside other nodes; the whole
- * text of an element it writes anew.
+ * Gives each changing text its own element. A browser that translates the page replaces text nodes. Where a text has
+ * sibling nodes, Vue would keep updating a text node that is no longer in the page; where an element contains only
+ * text, Vue replaces the whole content.
  */
 const keepTranslatable: TemplateTransform = (node) => {
   const parent = node as { type: number; tagType?: number; children?: TemplateChild[] };
@@ -117,8 +117,8 @@ const keepTranslatable: TemplateTransform = (node) => {
 };
 
 /**
- * Leaves out what the page does not use of Vue: 16 kB of the first load, gzipped. petite-vue-i18n imports all of it, to
- * look for a name that only other versions of Vue export.
+ * Excludes unused parts of Vue: 16 kB of the first load, gzipped. petite-vue-i18n imports all of it, to look for an
+ * export that only other versions of Vue have.
  */
 function shakenVue(): Plugin {
   const all = "import * as Vue from 'vue';";
@@ -134,13 +134,13 @@ function shakenVue(): Plugin {
   };
 }
 
-/** Puts a `.br` and a `.gz` beside each text file, so that no server compresses at each request. */
+/** Adds a `.br` and a `.gz` for each text file, so that servers need not compress per request. */
 function precompressed(): Plugin {
   return {
     name: 'precompressed',
     apply: 'build',
     enforce: 'post',
-    // After Vite's own, which fills in what a dynamic import is to load beside its script.
+    // After Vite's own plugin, which fills in the files that a dynamic import loads beside its script.
     generateBundle: {
       order: 'post',
       handler(_options, bundle) {
@@ -164,7 +164,7 @@ function precompressed(): Plugin {
   };
 }
 
-/** A module and all that it imports, without what they load later. */
+/** Returns a module and everything that it imports, without dynamic imports. */
 function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<string> {
   const found = new Set([at(root)]);
   for (const id of found)
@@ -172,21 +172,21 @@ function imports(root: string, graph: Rolldown.ChunkingContext): ReadonlySet<str
   return found;
 }
 
-/** Whether a page shows an icon. The library's index, which pages import, imports every icon. */
+/** Returns whether a page shows an icon. The library's index, which pages import, imports every icon. */
 function shows(root: string, icon: string, graph: Rolldown.ChunkingContext): boolean {
   const name = icon.replaceAll(/(?:^|-)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   const own = [...imports(root, graph)].filter((id) => id.startsWith(at('src')));
-  // In an import of icons alone: the same words name other things, too.
+  // Only in an import of icons: other things have the same names.
   const imported = new RegExp(`import\\s*\\{[^}]*\\b${name}\\b[^}]*\\}\\s*from\\s*["']@lucide/vue["']`);
   return own.some((id) => imported.test(graph.getModuleInfo(id)?.code ?? ''));
 }
 
 /**
- * Which file of the first load a module belongs to. Left to itself the bundler makes one of each part that a
- * page shares with something loaded later: thirty files, which compress worse by a twentieth.
+ * Returns the file of the first load that a module belongs to. By default the bundler creates one file for each part
+ * that a page shares with something loaded later: thirty files, which compress worse by a twentieth.
  */
 function firstLoad(id: string, graph: Rolldown.ChunkingContext): string | null {
-  // What begins a page is in a file of its own: another page that shares the rest must not begin it.
+  // The entry module is in a file of its own: another page that shares the rest must not run it.
   if (id === at('src/main.ts')) return null;
   if (imports('src/main.ts', graph).has(id)) return 'main';
   const room = 'src/ui/pages/RoomPage.vue';
@@ -218,7 +218,7 @@ export default defineConfig(({ command }) => ({
     target: 'es2022',
     // `light-dark()` stays as it is: its replacement does not follow a chosen `color-scheme` (src/theme.ts).
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
-    // The Content-Security-Policy knows no `data:`.
+    // The Content-Security-Policy does not allow `data:`.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     // For scripts/size.js.
@@ -228,6 +228,6 @@ export default defineConfig(({ command }) => ({
       output: { codeSplitting: { groups: [{ name: firstLoad, debugName: 'first load' }] } },
     },
   },
-  // A safety code takes a core for half a second, and tests run beside compilers.
+  // Computing a safety code occupies a core for half a second, and tests may run beside compilers.
   test: { environment: 'node', include: ['src/**/*.test.ts'], testTimeout: 30_000 },
 }));

@@ -1,5 +1,5 @@
-// Says one sentence if the page stays empty because the browser lacks something: in a script of its own, and in the
-// language of old browsers, so that it runs where the others do not.
+// Shows a message if the page stays empty because the browser lacks a feature. A separate script in the syntax of old
+// browsers, so that it runs where the others do not.
 (function () {
   function say() {
     var app = document.getElementById('app');

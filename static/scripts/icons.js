@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 
-/** Samples of a pixel in each direction. */
+/** Samples per pixel in each direction. */
 const SAMPLES = 4;
 const CENTRE = [16, 16, 7, [0x4f, 0x63, 0xe7]];
 const SEATS = Array.from({ length: 6 }, (_, index) => {
@@ -11,7 +11,7 @@ const SEATS = Array.from({ length: 6 }, (_, index) => {
   return [16 + 12 * Math.cos(angle), 16 + 12 * Math.sin(angle), 3, [0x8b, 0x9b, 0xff]];
 });
 
-/** The colour at a point of the drawing, whose side is 32; `undefined` beside the shapes. */
+/** Returns the colour at a point of the drawing, whose side is 32; `undefined` outside the shapes. */
 function colourAt(x, y) {
   return [CENTRE, ...SEATS].find(([cx, cy, r]) => (x - cx) ** 2 + (y - cy) ** 2 <= r ** 2)?.[3];
 }
@@ -24,7 +24,7 @@ function chunk(type, data) {
   return Buffer.concat([length, body, check]);
 }
 
-/** A PNG; the drawing takes `share` of it, on white where there is less than all. */
+/** Encodes a PNG. The drawing takes `share` of it, on white if less than all. */
 function png(size, share) {
   const ground = share < 1 ? [255, 255, 255, 255] : [0, 0, 0, 0];
   const rows = Array.from({ length: size }, (_, row) => {
@@ -48,7 +48,7 @@ function png(size, share) {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(size, 0);
   header.writeUInt32BE(size, 4);
-  // Eight bits each of red, green, blue and alpha.
+  // Eight bits each for red, green, blue and alpha.
   header.set([8, 6], 8);
   return Buffer.concat([
     Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
@@ -62,7 +62,7 @@ const folder = resolve(import.meta.dirname, '../public');
 for (const [name, size, share] of [
   ['icon-192.png', 192, 1],
   ['icon-512.png', 512, 1],
-  // Systems cut a maskable icon; the safe zone is a circle of four fifths.
+  // Systems crop a maskable icon; the safe zone is a circle of four fifths.
   ['icon-maskable.png', 512, 0.66],
 ]) {
   writeFileSync(resolve(folder, name), png(size, share));

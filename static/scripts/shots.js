@@ -1,4 +1,7 @@
-/** Pictures of every story, in both languages, dark and light, at the sizes that matter: `npm run shots [story…]`. */
+/**
+ * Takes screenshots of every story, in both languages, dark and light, at the relevant sizes: `npm run shots
+ * [story…]`.
+ */
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -105,21 +108,21 @@ for (const [locale, colorScheme] of LOOKS) {
     const context = await browser.newContext({ locale, colorScheme, viewport: { width, height } });
     const page = await context.newPage();
     page.on('pageerror', (error) => console.error(error));
-    // While something is recorded the page asks before it goes.
+    // During a recording the page asks before it unloads.
     page.on('dialog', (dialog) => dialog.accept());
     for (const story of asked.length > 0 ? asked : ALL) {
-      // `host+people`: the story `host`, after a click on what has the action `people`.
+      // `host+people`: the story `host`, after a click on the element with the action `people`.
       const [shown, ...clicks] = story.split('+');
       await page.goto(`${base}stories/?story=${shown}&name=${locale === 'en' ? 'Ada' : '小明'}`);
       await page.waitForSelector('[data-phase]');
-      // By the page itself: what a narrow bar leaves to its menu can be opened all the same.
+      // Clicked by script, so that a button that a narrow bar hides in its menu can be opened, too.
       for (const action of clicks) {
         const button = await page.waitForSelector(`[data-action="${action}"]`, { state: 'attached' });
         await button.evaluate((element) => element.click());
       }
       if (clicks.length > 0)
         await page.waitForSelector('[data-panel], :popover-open, dialog[open], [data-captions]');
-      // What is loaded when it is wanted.
+      // Wait for parts that are loaded on demand.
       await page.waitForLoadState('networkidle');
       await page.evaluate(() =>
         Promise.all(

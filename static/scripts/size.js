@@ -1,4 +1,4 @@
-/** Fails when the first load of a page, gzipped, is larger than what a slow line should be asked for. */
+/** Fails if the first load of a page, gzipped, exceeds the limit for slow connections. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
@@ -6,7 +6,7 @@ const LIMIT_BYTES = 100_000;
 const dist = resolve(import.meta.dirname, '../dist');
 const manifest = JSON.parse(readFileSync(resolve(dist, '.vite/manifest.json'), 'utf8'));
 
-/** What must have come before the person can do something: the language is the larger of the two. */
+/** Modules needed before a user can do something; of the two languages the larger one. */
 const PAGES = {
   'index.html': ['src/ui/pages/LandingPage.vue', 'src/i18n/zh-CN.ts'],
   'r/index.html': ['src/ui/pages/RoomPage.vue', 'src/i18n/zh-CN.ts'],
@@ -26,7 +26,7 @@ function gzipped(file) {
 
 for (const [page, wanted] of Object.entries(PAGES)) {
   const files = new Set([page, 'favicon.svg', 'guard.js']);
-  // Both pages have the same script, which the manifest lists as one that is shared.
+  // Both pages have the same script, which the manifest lists as a shared chunk.
   const start = Object.keys(manifest).filter((key) => /^_main-.+\.(js|css)$/.test(key));
   for (const key of [...start, ...wanted]) gather(key, files);
   const bytes = [...files].reduce((sum, file) => sum + gzipped(file), 0);

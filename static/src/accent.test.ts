@@ -16,7 +16,7 @@ test('whatever the operator chooses, buttons are seen and their text is legible'
   fc.assert(
     fc.property(colours, fc.constantFrom('light', 'dark'), (asked, look) => {
       const { accent, hover, on, soft } = accentFor(look, asked);
-      // Rounding to eight bits takes a hundredth.
+      // Rounding to eight bits costs a hundredth.
       expect(contrastOf(accent, SURFACES[look])).toBeGreaterThan(2.97);
       expect(contrastOf(accent, on)).toBeGreaterThan(4.5);
       expect(contrastOf(hover, on)).toBeGreaterThan(contrastOf(accent, on) - 0.03);

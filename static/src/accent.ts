@@ -1,24 +1,27 @@
-/** Colours that follow from an operator's accent colour. Pure. */
+/** Derives colours from an operator's accent colour. Pure. */
 
 type Rgb = readonly [number, number, number];
 
-/** The grounds of src/ui/styles/tokens.css on which the accent is seen. */
+/** Surfaces of src/ui/styles/tokens.css on which the accent appears. */
 const SURFACES = { light: '#ffffff', dark: '#191d26' } as const;
-/** Contrast of a control with what is around it (WCAG 1.4.11), and of text with its ground (1.4.3). */
+/** Minimum contrast of a control with its surroundings (WCAG 1.4.11). */
 const CONTROL_CONTRAST = 3;
 const WHITE: Rgb = [255, 255, 255];
 const BLACK: Rgb = [0, 0, 0];
 
-/** What a look is given. */
+/** Accent colours of one theme. */
 export interface AccentColours {
   readonly accent: string;
   readonly hover: string;
   readonly soft: string;
-  /** Of text on the accent. */
+  /** Colour of text on the accent. */
   readonly on: string;
 }
 
-/** The accent for a look: lighter or darker than asked for where it could not be told from its surroundings. */
+/**
+ * Returns the accent colours for a theme: lighter or darker than requested if the contrast with the surface is too
+ * low.
+ */
 export function accentFor(look: keyof typeof SURFACES, asked: string): AccentColours {
   const surface = parse(SURFACES[look]);
   const away = look === 'light' ? BLACK : WHITE;
@@ -28,14 +31,14 @@ export function accentFor(look: keyof typeof SURFACES, asked: string): AccentCol
   const on = contrast(accent, WHITE) >= contrast(accent, BLACK) ? WHITE : BLACK;
   return {
     accent: format(accent),
-    // Away from the text on it, whose contrast must not shrink.
+    // Shifted away from the text colour, so that the contrast does not decrease.
     hover: format(mix(accent, on === WHITE ? BLACK : WHITE, 0.15)),
     soft: format(mix(surface, accent, 0.15)),
     on: format(on),
   };
 }
 
-/** Contrast of two colours as `#rrggbb` (WCAG 2.2, "contrast ratio"). */
+/** Returns the contrast of two colours given as `#rrggbb` (WCAG 2.2, "contrast ratio"). */
 export function contrastOf(one: string, other: string): number {
   return contrast(parse(one), parse(other));
 }

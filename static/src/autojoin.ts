@@ -1,8 +1,8 @@
 import type { PageOptions } from './core';
 
-/** The page's surroundings, apart from its address; tests replace them. */
+/** The page's environment apart from its address; tests replace it. */
 export interface OpenedPage {
-  /** Set once a person has clicked or typed there. */
+  /** Set once the user has clicked or typed on the page. */
   readonly hasBeenActive: boolean;
   readonly isFramed: boolean;
   /** Fetches the Content-Security-Policy of the page's address. */
@@ -26,9 +26,9 @@ export function mayAutojoin(options: PageOptions, page: OpenedPage): boolean | P
   );
 }
 
-/** The page that this script is in. */
+/** Environment of the page that runs this script. */
 export const thisPage = (): OpenedPage => ({
-  // Old browsers do not know of it.
+  // Old browsers lack this API.
   hasBeenActive: (navigator as { userActivation?: UserActivation }).userActivation?.hasBeenActive ?? false,
   isFramed: window.parent !== window,
   policy: async () => {

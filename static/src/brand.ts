@@ -1,8 +1,8 @@
-/** What an operator's `config.json` changes in the look of the page. */
+/** Applies an operator's `config.json` to the appearance of the page. */
 import { accentFor } from './accent';
 import { logo } from './logo';
 
-/** Shows a picture of the dist in place of the mark, and as the icon of the tab. */
+/** Shows an image of the dist instead of the product's mark, and as the tab's icon. */
 export function showLogo(path: string): void {
   const base = new URL(document.documentElement.dataset.base ?? './', location.href);
   logo.value = new URL(path, base).href;
@@ -12,7 +12,7 @@ export function showLogo(path: string): void {
   }
 }
 
-/** Gives buttons, links and marks this colour, in light and dark. */
+/** Sets the colour of buttons, links and marks, in light and dark. */
 export function useAccent(colour: string): void {
   const [light, dark] = [accentFor('light', colour), accentFor('dark', colour)];
   const { style } = document.documentElement;

@@ -1,4 +1,4 @@
-/** A `config.json` that is not the default. Loaded only where there is one. */
+/** A `config.json` that is not the default. Loaded on demand. */
 import { createApp } from 'vue';
 import { showLogo, useAccent } from './brand';
 import { i18n, loadDiagTexts, setProductName } from './i18n';
@@ -6,8 +6,8 @@ import { readConfig } from './readConfig';
 import ConfigPage from './ui/pages/ConfigPage.vue';
 
 /**
- * Applies the file, and returns the address of the signaling server. Where the file is wrong, shows what is and never
- * resolves.
+ * Applies the file, and returns the address of the signaling server. If the file is invalid, shows the problem and
+ * never resolves.
  */
 export async function customApi(text: string): Promise<string | undefined> {
   const config = readConfig(text, location.protocol);

@@ -1,13 +1,13 @@
 /**
- * What lets a person in besides the name of the room: the token that came behind the `#` of the address, and the
- * key of a room that was made in this browser. Neither is ever in what a server logs.
+ * Credentials for a room besides its name: the token behind the `#` of the address, and the host key of a room that
+ * was created in this browser. Neither ever appears in a server's log.
  */
 
-/** Rooms whose keys are kept; the oldest is forgotten. */
+/** Number of rooms whose keys are kept; the oldest is dropped. */
 const KEPT_ROOMS = 50;
 const STORE = 'roundtable.host-keys';
 
-/** Takes the token out of the address (`#token=…`), so that nobody copies it with the link. */
+/** Removes the token from the address (`#token=…`), so that it is not copied with the link. */
 export function takeToken(): string | undefined {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
   if (token === null || token === '') return undefined;
@@ -15,7 +15,7 @@ export function takeToken(): string | undefined {
   return token;
 }
 
-/** Takes each token that is put into the address later (R61). */
+/** Listens for tokens that are put into the address later (R61). */
 export function watchTokens(listener: (token: string) => void): void {
   addEventListener('hashchange', () => {
     const token = takeToken();
@@ -23,27 +23,27 @@ export function watchTokens(listener: (token: string) => void): void {
   });
 }
 
-/** Tells whoever opened the page, around it or within it, that the token ends soon. */
+/** Notifies the embedding page, and scripts of this page, that the token expires soon. */
 export function tellExpiring(expiresInMs: number): void {
   const detail = { expires_in_ms: expiresInMs };
   document.dispatchEvent(new CustomEvent('roundtable:token-expiring', { detail }));
-  // To a parent of any origin: `frame-ancestors` says which there may be.
+  // To a parent of any origin: `frame-ancestors` restricts which parents are possible.
   if (parent !== window) parent.postMessage({ type: 'roundtable:token-expiring', ...detail }, '*');
 }
 
-/** The key of a room that was made in this browser. */
+/** Returns the host key of a room that was created in this browser. */
 export function hostKeyOf(room: string): string | undefined {
   return stored().find(([name]) => name === room)?.[1];
 }
 
-/** Keeps the key of a room. */
+/** Stores the host key of a room. */
 export function keepHostKey(room: string, key: string): void {
   const others = stored().filter(([name]) => name !== room);
   const all = [...others, [room, key]].slice(-KEPT_ROOMS);
   try {
     localStorage.setItem(STORE, JSON.stringify(all));
   } catch {
-    // Storage is closed to some embedded and private pages: then whoever comes first is host.
+    // Storage is unavailable to some embedded and private pages: then the first member becomes host.
   }
 }
 

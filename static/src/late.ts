@@ -1,13 +1,13 @@
 const RETRY_MS = 1_000;
 const MAX_RETRY_MS = 10_000;
 
-/** How long to wait after so many attempts in vain, in milliseconds. */
+/** Returns the delay after this many failed attempts, in milliseconds. */
 export function pauseAfter(attempts: number): number {
   return Math.min(attempts * RETRY_MS, MAX_RETRY_MS);
 }
 
 /**
- * Loads what the page cannot begin without, again and again while it does not come. `onLate` is called once, after the
+ * Loads something that the page cannot start without, retrying until it succeeds. `onLate` is called once, after the
  * first failure.
  */
 export async function insist<T>(load: () => Promise<T>, onLate: () => void): Promise<T> {
@@ -22,8 +22,8 @@ export async function insist<T>(load: () => Promise<T>, onLate: () => void): Pro
 }
 
 /**
- * Says so in every language, because the texts may be what is missing. With a button, because some browsers do not ask
- * again for a file that failed.
+ * Shows that loading is delayed, in every language, because the texts may be what is missing. Includes a reload
+ * button, because some browsers do not request a failed file again.
  */
 export function sayLate(place: Element | null): void {
   const line = document.createElement('p');

@@ -8,7 +8,7 @@ const LANDING = '<!doctype html><html lang="en" data-base="./">';
 const fetched = vi.fn<(url: URL) => Promise<Response>>();
 const store = new Map<string, string>();
 
-/** The module of a page that was just opened. */
+/** Loads the module as on a new page. */
 async function opened() {
   vi.resetModules();
   return import('./links');
@@ -63,7 +63,7 @@ test.each([
   ['?talk=1', '&talk=1'],
   [`${BASE}r/stand%20up?name=Ada&audio=0#token=abc`, '&name=Ada&audio=0#token=abc'],
   [`${BASE}?name=Ada&room=stand%20up#token=abc`, '&name=Ada#token=abc'],
-  // What is meant for another server is not told to this one.
+  // Parameters for another server are not passed to this one.
   ['https://other.example/meet/r/stand%20up?name=Ada#token=abc', ''],
   ['https://a.example/other/r/stand%20up#token=abc', ''],
   ['stand up', ''],

@@ -1,17 +1,19 @@
-/** Links from the landing page to rooms, in a form that the web server of this page answers. */
+/** Links from the landing page to rooms, in a form that this page's web server supports. */
 import type { Address } from './core/address';
 import { withoutInvisible } from './core/names';
 
-/** A room that nobody opens: its page is the same as that of any other. */
+/** A room that is never joined; its page is the same as that of any other. */
 const PROBE = 'r/link-check';
-/** What only the page for rooms has. A history fallback that answers every path with `index.html` is of no use. */
+/**
+ * Text that only the room page contains. A history fallback that answers every path with `index.html` does not help.
+ */
 const MARK = 'data-base="../"';
-/** Without an answer in time links are queries, which work on every web server. */
+/** Timeout; without an answer links are queries, which work on every web server. */
 const ANSWER_MS = 2_000;
 
 let asking: Promise<boolean> | undefined;
 
-/** Whether the web server answers `r/<room>` with the page for rooms; asked for once in a tab. */
+/** Returns whether the web server answers `r/<room>` with the room page; requested once per tab. */
 export function answersRoomPaths(base: URL): Promise<boolean> {
   return (asking ??= known(base));
 }
@@ -35,7 +37,7 @@ async function known(base: URL): Promise<boolean> {
   }
 }
 
-/** Storage is closed to some embedded and private pages. */
+/** Returns the tab's storage; it is unavailable to some embedded and private pages. */
 function storage(): Storage | undefined {
   try {
     return sessionStorage;
@@ -45,10 +47,10 @@ function storage(): Storage | undefined {
 }
 
 /**
- * Makes the address of a room.
+ * Builds the address of a room.
  *
- * @param from a query to add, or what a person typed: a link to a room of this page keeps its token and its parameters,
- *   and one to another server does not, because they are for that server
+ * @param from a query to append, or the user's input. A link to a room of this page keeps its token and its
+ *   parameters; a link to another server does not, because they are for that server.
  */
 export async function linkTo(address: Address, room: string, from: string): Promise<string> {
   const link = new URL(address.room(room, await answersRoomPaths(address.base)));
@@ -65,13 +67,14 @@ export async function linkTo(address: Address, room: string, from: string): Prom
 }
 
 /**
- * Returns the address of a room on another server, if that is what a person typed or pasted, with or without `https://`.
- * Rooms of the same name here have other people in them.
+ * Returns the address of a room on another server, if the user's input is one, with or without `https://`. Rooms of
+ * the same name on this server have other members.
  */
 export function linkElsewhere(typed: string, base: URL): string | undefined {
   const text = withoutInvisible(typed).trim();
   const hasScheme = /^https?:\/\//i.test(text);
-  // Without a scheme, a path starts with a host only if that looks like one: `r/standup` is a room of this server.
+  // Without a scheme, the part before the path counts as a host only if it looks like one: `r/standup` is a room of
+  // this server.
   if (!hasScheme && !/^(localhost|[^\s/?#]*[.:][^\s/?#]*)[/?]/i.test(text)) return undefined;
   let link: URL;
   try {

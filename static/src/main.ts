@@ -17,6 +17,6 @@ const [api] = await insist(
   },
 );
 const app = createApp(App, { api });
-// For `guard.js`, which says so if nothing is shown.
+// For `guard.js`, which shows a message if nothing is rendered.
 app.config.throwUnhandledErrorInProduction = true;
 app.use(i18n).mount('#app');

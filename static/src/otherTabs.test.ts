@@ -30,7 +30,7 @@ test('a tab in the meeting is known to one that is opened later, and its end as 
   await vi.waitFor(() => {
     expect(later).toEqual([true]);
   });
-  // Whoever is only in front of the meeting disturbs nobody.
+  // A tab in the lobby of the meeting does not count.
   expect(reports).toEqual([]);
   second.setInside(true);
   await vi.waitFor(() => {

@@ -1,15 +1,15 @@
-/** Finds out whether the same meeting is open in another tab of this browser. */
+/** Detects whether the same meeting is open in another tab of this browser. */
 
 interface Message {
   readonly room: string;
   readonly tab: string;
-  /** Whether that tab is in the meeting, not only in front of it. */
+  /** Set if that tab is in the meeting, not only in its lobby. */
   readonly inside: boolean;
   /** Asks the other tabs to answer. */
   readonly asks?: true;
 }
 
-/** The connection of one tab to the others of its origin. */
+/** A tab's connection to the other tabs of its origin. */
 export interface OtherTabs {
   /** Tells the other tabs whether this one is in the meeting. */
   readonly setInside: (inside: boolean) => void;
@@ -22,7 +22,7 @@ export interface OtherTabs {
  * @param onChange called with whether another tab is in the meeting, whenever that changes
  */
 export function watchOtherTabs(room: string, onChange: (elsewhere: boolean) => void): OtherTabs {
-  // Browsers without it cannot tell; the meeting works as before.
+  // Browsers without it cannot detect other tabs; the meeting works as before.
   if (!('BroadcastChannel' in globalThis)) return { setInside: () => undefined, stop: () => undefined };
   const tab = crypto.getRandomValues(new Uint32Array(2)).join('-');
   const others = new Set<string>();
@@ -52,7 +52,7 @@ export function watchOtherTabs(room: string, onChange: (elsewhere: boolean) => v
   }
   function close(): void {
     say({ inside: false });
-    // A page with an open channel may be kept out of the back/forward cache.
+    // An open channel may keep a page out of the back/forward cache.
     channel?.close();
     channel = undefined;
     others.clear();

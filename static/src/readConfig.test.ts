@@ -32,7 +32,7 @@ test.each([
   "https://api.example/; script-src 'unsafe-inline'",
   'https://api.example/\nx',
   'https://圆桌.example/',
-  // No Content-Security-Policy can name it.
+  // A Content-Security-Policy cannot contain it.
   'https://[2001:db8::1]:19003/signal-api/',
   7,
   null,

@@ -1,35 +1,35 @@
-/** What a valid `config.json` says; a key that is not there is the default. */
+/** Content of a valid `config.json`; a missing key means the default. */
 export interface SiteConfig {
-  /** Where the signaling server is. */
+  /** Address of the signaling server. */
   readonly api?: string;
-  /** What the page calls the service. */
+  /** Name of the service. */
   readonly name?: string;
-  /** Path of a picture in the dist. */
+  /** Path of an image in the dist. */
   readonly logo?: string;
   /** Colour of buttons and links, as `#rrggbb`. */
   readonly accent?: string;
 }
 
-/** What is wrong with a `config.json`: `values` fill in the text `config.<problem>`. */
+/** A problem in a `config.json`: `values` fill the text `config.<problem>`. */
 export interface ConfigProblem {
   readonly problem: 'json' | 'object' | 'key' | 'value' | 'insecure' | 'name' | 'logo' | 'accent';
   readonly values: Record<string, string>;
 }
 
 /**
- * An origin with a path, or a path. The server and the start script of nginx derive the Content-Security-Policy from the
- * same form (src/http/site_config.rs, nginx/start/15-page.envsh), which knows no other characters.
+ * An origin with a path, or a path. The server and nginx's start script derive the Content-Security-Policy from the
+ * same form (src/http/site_config.rs, nginx/start/15-page.envsh), which allows no other characters.
  */
 const ADDRESS = /^(?!\/\/)(?=.)(https?:\/\/[\w.-]+(:\d+)?(?=\/|$))?[\w.~%/-]*$/i;
 
-/** The other keys. The Content-Security-Policy lets the page load pictures of its own origin only. */
+/** Formats of the other keys. The Content-Security-Policy lets the page load images of its own origin only. */
 const FORMS = {
   name: /^(?=.*\S).{1,40}$/u,
   logo: /^(?!\/)[\w.~%/-]+\.(svg|png|webp|jpe?g)$/i,
   accent: /^#[0-9a-f]{6}$/i,
 } as const;
 
-/** Reads a `config.json`: what it says, or what is wrong. */
+/** Parses a `config.json`. Returns its content or its problem. */
 export function readConfig(text: string, pageProtocol: string): SiteConfig | ConfigProblem {
   let config: unknown;
   try {
@@ -49,7 +49,7 @@ export function readConfig(text: string, pageProtocol: string): SiteConfig | Con
   });
   if (api !== undefined) {
     if (typeof api !== 'string' || !ADDRESS.test(api) || !canParse(api)) return wrong('value', api);
-    // A browser blocks it as mixed content, without a word to the page.
+    // A browser blocks this as mixed content, without telling the page.
     if (pageProtocol === 'https:' && /^http:/i.test(api))
       return { problem: 'insecure', values: { value: api } };
   }
@@ -63,7 +63,7 @@ export function readConfig(text: string, pageProtocol: string): SiteConfig | Con
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-/** `URL.canParse`, which browsers have only since 2023. */
+/** Like `URL.canParse`, which browsers have only since 2023. */
 function canParse(address: string): boolean {
   try {
     return Boolean(new URL(address, 'https://base.invalid/'));

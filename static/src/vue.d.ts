@@ -1,4 +1,4 @@
-// What HTML knows and Vue's types do not yet.
+// HTML attributes that Vue's types lack.
 import 'vue';
 
 declare module 'vue' {

@@ -1,5 +1,5 @@
-// Calls in real browsers through the stack. Not beside other tests: each container that comes or goes
-// changes the host's networks, at which Chromium gives up what it is loading.
+// Calls in real browsers through the stack. Runs separately from other tests: each container that starts or stops
+// changes the host's networks, at which Chromium aborts its loading.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -15,7 +15,10 @@ before(async () => {
 });
 after(() => sandbox.clear());
 
-/** Browser tests against the stack; what they say. Also to the error stream, which is what is shown where they fail. */
+/**
+ * Runs browser tests against the stack and returns their output. Copies it to the error stream, which is shown on
+ * failure.
+ */
 const browse = (more, ...options) =>
   run('bash', ['-o', 'pipefail', '-c', 'tests/e2e/run --base "$@" | tee >(cat >&2)', 'run', base, ...options], more);
 
@@ -26,7 +29,7 @@ test('make upgrade restarts the stack, and calls go on', async (t) => {
   const [adaWas, graceWas] = [ada.self, grace.self];
   const before = [await container('server'), await container('nginx')];
 
-  // The browsers' test itself runs it, with people in a call.
+  // The browser test itself runs the upgrade, with people in a call.
   const upgrade = { ...env, COMPOSE_PROJECT_NAME: project, IMAGE_REVISION: 'c'.repeat(40) };
   const said = await browse({ ...upgrade, UPGRADE: 'make upgrade' }, '--grep', '@upgrade');
   for (const line of said.match(/.* stood still .*/g)) t.diagnostic(line);

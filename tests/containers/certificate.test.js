@@ -1,4 +1,5 @@
-// A certificate for the stack as docs/OPERATIONS.md has it: real certbot asks a real ACME server, by the stack's own nginx.
+// A certificate for the stack as in docs/OPERATIONS.md: real certbot requests it from a real ACME server, through the
+// stack's own nginx.
 
 import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
@@ -13,7 +14,7 @@ const sandbox = new Sandbox();
 const project = sandbox.name('stack');
 let folder, https, acme;
 
-/** A line in the stack's folder. */
+/** Runs a shell line in the stack's folder. */
 const shell = (line, more = {}) => run('bash', ['-euc', `cd '${folder}' && ${line}`], { COMPOSE_PROJECT_NAME: project, ...acme, ...more });
 const compose = 'compose() { if docker compose version >/dev/null 2>&1; then docker compose "$@"; else docker-compose "$@"; fi; }; compose';
 const certificate = async () => (await handshake(https, 'TLSv1.3')).certificate;
@@ -31,7 +32,7 @@ before(async () => {
 after(() => sandbox.clear());
 
 test('make certificate gets one by the webroot, which the stack then serves', async () => {
-  // OPERATIONS.md's own line, word for word.
+  // The line of OPERATIONS.md, word for word.
   const said = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8');
   const [mount] = /mkdir -p -m 755 certs && .*override\.yml/.exec(said);
   await shell(`${mount} && ${compose} up -d`);
@@ -59,12 +60,12 @@ test('a renewal is served at once, and a call’s socket stays', async () => {
   const ada = await Member.join(base, 'standup', 'Ada');
   const { serialNumber } = await certificate();
 
-  // What certbot's own timer does, before it is due and without its wait of some minutes.
+  // The command of certbot's timer, before it is due and without its delay of some minutes.
   await shell('certbot renew --force-renewal --no-random-sleep-on-renew');
   const renewed = Date.now();
 
   await until('the new one is served', async () => (await certificate()).serialNumber !== serialNumber);
-  // Time itself is what this is about: nginx could give its old workers an end.
+  // Waits a fixed time on purpose: nginx could be configured to end its old workers.
   const enough = new Promise((resolve) => setTimeout(resolve, renewed + 8_000 - Date.now(), 'still open'));
   assert.equal(await Promise.race([ada.closed, enough]), 'still open');
   const grace = await Member.join(base, 'standup', 'Grace');
@@ -77,7 +78,7 @@ test('a renewal is served at once, and a call’s socket stays', async () => {
 test('where the proof is not found, it says so, and what was served stays', async () => {
   const { serialNumber } = await certificate();
   const before = await readFile(join(folder, 'certs/tls.crt'), 'utf8');
-  // As when port 80 of the name is not the stack's: nobody listens there.
+  // As if port 80 of the name were not the stack's: nothing listens there.
   const elsewhere = await startAcme(sandbox, await freePort());
   const refused = shell('make certificate DOMAIN=meet.example.org EMAIL=you@example.org', elsewhere);
   await assert.rejects(refused, /Some challenges have failed/);

@@ -1,4 +1,4 @@
-// Images and projects of checkouts that are not like the developer's: a strict umask, a folder without Latin letters.
+// Images and projects of unusual checkouts: a strict umask, a folder without Latin letters.
 
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const hardened = ['--read-only', '--cap-drop=ALL', '--security-opt=no-new-privileges', '--tmpfs=/tmp'];
 let source;
 
-/** A clone of the files that are here now, committed or not, made with this umask. */
+/** Clones the current files, committed or not, with this umask. */
 async function clone(name, umask) {
   const folder = join(await sandbox.folder(), name);
   await run('sh', ['-c', `umask ${umask} && git -c protocol.file.allow=always clone -q "$0" "$1"`, source, folder]);
@@ -34,7 +34,8 @@ after(() => sandbox.clear());
 
 test('images of a checkout with umask 077 are readable for their users', async () => {
   const folder = await clone('a clone', '077');
-  // Another page, which takes no minute to build. What is tested is that it is readable, however its files are here.
+  // A minimal page, which does not take a minute to build. The test is about readability, whatever the modes of the
+  // files.
   const page = join(folder, 'static');
   await rm(page, { recursive: true });
   await mkdir(join(page, 'public'), { recursive: true, mode: 0o700 });
@@ -60,7 +61,7 @@ test('images of a checkout with umask 077 are readable for their users', async (
   assert.equal((await get(base)).body, 'a page');
   assert.equal((await get(`${base}assets/icon.svg`)).status, 200);
   assert.equal(await docker('exec', id, 'sh', '-c', 'find /usr/share/nginx /docker-entrypoint.d /etc/nginx /usr/local/bin ! -readable'), '');
-  // It says what it misses, so it has been read and started.
+  // It reports a missing setting, so its script was read and started.
   await assert.rejects(docker('run', '--rm', ...hardened, turn), /TURN_HOST is not set/);
 });
 

@@ -1,4 +1,4 @@
-// docker-compose.cluster.yml over docker-compose.yml, as a user starts them: three servers, one room.
+// docker-compose.cluster.yml on top of docker-compose.yml, as a user starts them: three servers, one room.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => sandbox.clear());
 
-/** A server itself, past nginx, which would keep a room on one. */
+/** Returns a server's own address, bypassing nginx, which would keep a room on one server. */
 async function directly(service) {
   const { NetworkSettings } = await container(service);
   return `http://${NetworkSettings.Networks[`${project}_roundtable`].IPAddress}:18080/`;
@@ -59,10 +59,10 @@ test('a room is one on three servers; who was on one that is killed comes back o
       Member.join(await directly(service), 'standup', service),
     ),
   );
-  // Whoever came first has been told of the others, and the last has found them.
+  // The first member was told of the others, and the last one found them.
   const others = [ada, bob, cyd].map(({ welcome }) => welcome.peers.length);
   assert.deepEqual(others.sort(), [0, 1, 2]);
-  // Whom Bob's server has not heard of yet is nobody to him.
+  // A server rejects signals to members it does not know of yet, so wait until Bob's server knows Ada.
   const known = bob.welcome.peers.map(({ id }) => id);
   while (!known.includes(ada.welcome.self)) known.push((await bob.next('peer_joined')).peer.id);
   bob.send({ type: 'signal', to: ada.welcome.self, data: 'hello' });
@@ -77,7 +77,7 @@ test('a room is one on three servers; who was on one that is killed comes back o
   back.send({ type: 'signal', to: ada.welcome.self, data: 'again' });
   assert.equal((await ada.next('signal')).data, 'again');
 
-  // Killed from outside it would come back by itself: `docker kill` counts as a wish.
+  // Docker does not restart it by itself: `docker kill` counts as a stop by the user.
   await docker('start', Id);
   await healthy(Id);
   const dan = await Member.join(await directly('server2'), 'standup', 'Dan');
@@ -88,10 +88,10 @@ test('a room is one on three servers; who was on one that is killed comes back o
 
 const SERVERS = ['server', 'server2', 'server3'];
 
-/** The containers of these services, as long as they are the same. */
+/** Returns the container ids of these services, to detect replaced containers. */
 const ids = async (...services) => (await Promise.all(services.map(container))).map(({ Id }) => Id);
 
-/** `make upgrade CLUSTER=1`, from a commit that differs from the last one. */
+/** Runs `make upgrade CLUSTER=1`, from another commit than before. */
 const upgrade = (revision, more = {}) =>
   run('make', ['upgrade', 'CLUSTER=1'], {
     ...{ ...env, COMPOSE_PROJECT_NAME: project, IMAGE_REVISION: revision.repeat(40) },
@@ -137,7 +137,7 @@ test('an upgrade with a setting that the new version refuses says so, and restar
   });
   assert.deepEqual(await ids(...SERVERS, 'nginx'), before);
 
-  // Of three the second does not become healthy: the first goes back, too.
+  // The second of three does not become healthy: the first is rolled back, too.
   const folder = await sandbox.folder();
   const environment = { ROUNDTABLE_RECORDINGS_DIR: '/proc/none' };
   await writeFile(join(folder, 'change.yml'), JSON.stringify({ version: '3.8', services: { server2: { environment } } }));

@@ -1,4 +1,5 @@
-// The server's container on Docker's default bridge, by the lines that the documents print, behind an nginx of this machine.
+// The server's container on Docker's default bridge, started by the lines in the documentation, behind an nginx of
+// this machine.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -17,7 +18,7 @@ const PROGRAM_PATH = `${process.env.PATH}:/usr/sbin`;
 
 let port, base;
 
-/** The arguments of the line that starts the server behind an nginx of the machine, as a document prints it. */
+/** Returns the arguments of the line that starts the server behind the machine's nginx, as printed in a document. */
 async function printed(name) {
   const text = (await read(name)).replace(/\\\n\s*/g, '');
   const lines = text.match(/docker run -d .*-p 127\.0\.0\.1:18080:18080.* roundtable$/gm);
@@ -25,7 +26,7 @@ async function printed(name) {
   return lines[0].trim().split(/\s+/).slice(3);
 }
 
-/** Starts it with a name, port and volume of this test, and with one WebSocket for each address. */
+/** Starts it with a name, port and volume of this test, and one WebSocket per address. */
 async function start(args) {
   const own = args.filter((arg, at) => arg !== '--name' && args[at - 1] !== '--name');
   const [image] = own.splice(-1);
@@ -36,7 +37,7 @@ async function start(args) {
   return id;
 }
 
-/** The status with which a WebSocket is answered that comes to nginx from this address, and stays open. */
+/** Opens a WebSocket to nginx from this address and keeps it open. Returns the response status. */
 const connect = (localAddress) => upgrade(base, {}, { localAddress, keepOpen: true });
 
 before(async () => {

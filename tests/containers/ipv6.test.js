@@ -14,7 +14,10 @@ const sandbox = new Sandbox();
 const hasIPv6 = Object.values(networkInterfaces()).flat().some(({ address }) => address === '::1');
 after(() => sandbox.clear());
 
-/** Starts nginx alone with these Compose files, and visits it at this host: the addresses that its container has, and the one it saw. */
+/**
+ * Starts only nginx with these Compose files and requests it at this host. Returns the container's addresses and the
+ * client address it saw.
+ */
 async function visit(host, files) {
   const env = {
     ...{ HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}` },
@@ -44,8 +47,9 @@ test('with the file, as .env has it by the documents, the stack has IPv6, and ng
   if (!hasIPv6) return void (await assert.rejects(visit('127.0.0.1', files), /ipv6/i));
   const { network, seen } = await visit('[::1]', files);
   assert.ok(isIPv6(network.GlobalIPv6Address), network.GlobalIPv6Address);
-  // From this machine itself every visit comes by Docker's proxy process, whatever the engine does for others. The proxy has
-  // another address of this machine while the gateway's is being checked for duplicates (RFC 4862 §5.4).
+  // From this machine itself every request passes Docker's proxy process, whatever the Docker engine does for others.
+  // The proxy uses another address of this machine while the gateway's is being checked for duplicates (RFC 4862
+  // §5.4).
   const own = Object.values(networkInterfaces()).flat().map(({ address }) => address);
   assert.ok([network.IPv6Gateway, ...own].includes(seen), seen);
 });

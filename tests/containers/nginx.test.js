@@ -26,7 +26,7 @@ const answering = (name) =>
     return (await get(`http://127.0.0.1:${port}/nginx-health`)).status === 204;
   });
 
-/** A container that refuses to start: what it said. */
+/** Starts a container that refuses to start. Returns its output. */
 async function refusal(...options) {
   const name = await start(...options);
   await until('it gives up', async () => (await inspect(name)).State.Status === 'exited');
@@ -61,7 +61,7 @@ test('a self-signed certificate is made in the volume and kept', async () => {
   assert.notEqual(second.fingerprint256, first.fingerprint256);
   assert.equal(second.subjectaltname, 'IP Address:192.0.2.7, DNS:localhost, IP Address:127.0.0.1');
 
-  // Twenty days left: it is remade at the next start.
+  // Twenty days left: the certificate is renewed at the next start.
   await docker('exec', moved, 'sh', '-c',
     `openssl req -x509 -key ${made}/tls.key -days 20 -subj /CN=192.0.2.7 -out ${made}/tls.crt`);
   await docker('restart', moved);
@@ -73,7 +73,7 @@ test('a self-signed certificate is made in the volume and kept', async () => {
 test('no layer of the image has a key', async () => {
   const folder = await sandbox.folder();
   await run('sh', ['-c', `docker save roundtable-nginx | tar -xC ${folder}`]);
-  // Layers are tars among other files, in a layout that differs between engines.
+  // Layers are tar archives among other files, in a layout that differs between engines.
   const files = await run('sh', ['-c', `find ${folder} -type f -exec tar -tf {} \\; 2>/dev/null || true`]);
   assert.match(files, /usr\/share\/nginx\/html\/index\.html/);
   assert.doesNotMatch(files, /roundtable\/certs\/./);
@@ -109,7 +109,7 @@ test('before there is a certificate, the mounted folder has the proof for Let’
 
 const EC = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
 
-/** A folder with a self-signed certificate and its key under these names, of nginx's user. */
+/** Creates a folder with a self-signed certificate and its key under these names, owned by nginx's user. */
 async function certify(crt, key, algorithm = EC, host = 'own.example.org') {
   const folder = await sandbox.folder();
   const [certificate, privateKey] = [join(folder, crt), join(folder, key)];
@@ -121,7 +121,7 @@ async function certify(crt, key, algorithm = EC, host = 'own.example.org') {
   return folder;
 }
 
-/** Waits until a container is unhealthy for this reason: a check on a busy machine may have another. */
+/** Waits until a container is unhealthy for this reason: on a busy machine a check may fail for another. */
 const unhealthy = (name, why) =>
   until(`${name} is unhealthy: ${why}`, async () => {
     const { Status, Log } = (await inspect(name)).State.Health;
@@ -261,7 +261,7 @@ test('an edited file of a mounted dist is sent at once, whatever its time and it
   assert.equal(before.text, texts[0]);
   assert.equal((await read('assets/app-1.js')).text, texts[0]);
 
-  // The same size and the same time, as an editor or cp -p may leave them.
+  // The same size and modification time, as an editor or cp -p may leave them.
   for (const file of ['index.html', 'assets/app-1.js']) {
     const { atime, mtime } = await stat(join(folder, file));
     await writeFile(join(folder, file), texts[1]);
@@ -310,7 +310,7 @@ test('logs go to the console, and to files where a folder is mounted, in the zon
   const folder = await sandbox.folder(0o777);
   const name = await start('-v', `${folder}:/var/log/roundtable`, '-e', 'TZ=Asia/Kathmandu');
   await answering(name);
-  // There is no server here: nginx's own error line names it all the same, which nothing can be done about.
+  // There is no server here, so nginx logs an error line that contains the URL, which cannot be avoided.
   await get(`${await base(name)}signal-api/v1/admin/rooms/weekly`);
   await get(`${await base(name)}r/standup?name=Ada`);
   await get(`${await base(name)}/r/standup`);
@@ -324,7 +324,7 @@ test('logs go to the console, and to files where a folder is mounted, in the zon
 });
 
 test('files of a mounted folder are rotated by the lines of the documents, and nginx goes on writing', async () => {
-  // With a space, which logrotate would take for the end of the path.
+  // With a space, which logrotate would treat as the end of the path.
   const folder = join(await sandbox.folder(), 'my clone');
   await mkdir(folder);
   const blocks = await Promise.all(
@@ -335,7 +335,7 @@ test('files of a mounted folder are rotated by the lines of the documents, and n
     }),
   );
   assert.equal(blocks[0], blocks[1]);
-  // Root of a test machine needs no sudo, and may not have it.
+  // The root user of a test machine needs no sudo, and may not have it.
   const asRoot = (script) => run('bash', ['-euc', `[ "$(id -u)" != 0 ] || sudo() { "$@"; }\ncd '${folder}'\n${script}`]);
   await asRoot(blocks[0].replace('/etc/logrotate.d/', './'));
   sandbox.undo(() => asRoot('sudo rm -r logs'));
@@ -392,7 +392,7 @@ test('of several servers a room has one, the next where that is gone, and its ow
   const network = sandbox.name('n');
   sandbox.undo(() => docker('network', 'rm', network));
   await docker('network', 'create', network);
-  // Each says by the size of its rooms who it is, and lets people ask for as many as they like.
+  // Each server is identified by its maximum room size, and does not limit the rate of requests.
   const server = (alias, size) => {
     const settings = ['-e', `ROUNDTABLE_ROOM_MEMBERS=${size}`, '-e', 'ROUNDTABLE_ADDRESS_JOINS=0'];
     return sandbox.start('--network', network, '--network-alias', alias, ...settings, 'roundtable');
@@ -410,7 +410,7 @@ test('of several servers a room has one, the next where that is gone, and its ow
   assert.deepEqual(await Promise.all(rooms.map(whose)), first);
   assert.ok(first.filter((size) => size === 11).length > 15, `twice the weight, and ${first}`);
 
-  // Sockets go where the questions about their room go.
+  // Sockets go to the same server as requests about their room.
   const [ones, twos] = [11, 12].map((size) => rooms[first.indexOf(size)]);
   const members = await Promise.all([ones, twos].map((room) => Member.join(address, room, 'Ada')));
   for (const room of [ones, twos]) assert.equal((await look(room)).members, 1);

@@ -45,7 +45,7 @@ test('the images say their version, commit, time and licence', async () => {
 });
 
 test('the whole image of the server is under 100 MB', async (t) => {
-  // The others stand on bases that are their makers' own, and are told only.
+  // The sizes of the other images depend on their base images, so they are only reported.
   for (const image of ['roundtable', 'roundtable-nginx', 'roundtable-turn']) {
     t.diagnostic(`${image}: ${((await inspect(image)).Size / 1e6).toFixed(1)} MB`);
   }
@@ -53,7 +53,7 @@ test('the whole image of the server is under 100 MB', async (t) => {
 });
 
 test('it has the server, the page, what the server is linked to, whose that is, and nothing else', async () => {
-  // `docker create` puts its own into what is exported.
+  // Exclude what `docker create` adds to an exported file system.
   const own = /^(dev|proc|sys|etc\/(hosts|hostname|resolv\.conf|mtab)|\.dockerenv)(\/|$)/;
   const made = await docker('create', 'roundtable');
   sandbox.undo(() => docker('rm', '-v', made));
@@ -102,7 +102,7 @@ test('it finds names in DNS and in /etc/hosts, which comes first', async () => {
   };
   const there = ['--network', network];
   await until('DNS has it, and the server answers', async () => (await found(...there)) === 'plain_http');
-  // In a container names and addresses may lead elsewhere than for visitors: neither is a finding.
+  // In a container, names and addresses may resolve differently than for visitors: neither is a finding.
   assert.match(await found(...there, '--add-host', 'inside:127.0.0.1'), /127\.0\.0\.1:18080: Connection refused .*in a container/);
   assert.match(await found('--network', 'none'), /inside: failed to lookup .*in a container/);
 });
@@ -131,7 +131,7 @@ test('in the host’s network it listens on the loopback, as it is told', async 
 
 test('the health check finds a port that is set by a flag, also behind an init program', async () => {
   for (const options of [[], ['--init']]) {
-    // Nobody listens where the environment says.
+    // Nothing listens at the port in the environment.
     const env = ['-e', 'ROUNDTABLE_OPS_LISTEN=127.0.0.1:18082'];
     const there = await sandbox.start(...hardened, ...options, ...env, 'roundtable', '--ops-listen', '127.0.0.1:18083');
     await healthy(there);
@@ -171,7 +171,7 @@ test('metrics are not on the port that is published', async () => {
   assert.doesNotMatch(body, /# (TYPE|HELP)/);
 });
 
-// README's line, with a name and a port that may be taken on this machine replaced.
+// README's line, with the name and the port replaced, which may be taken on this machine.
 test('docker run -d --name roundtable --restart=always -p 18080:18080 roundtable', async () => {
   const lasting = await sandbox.start('--restart=always', ...anyPort, 'roundtable');
   await healthy(lasting);
@@ -179,7 +179,7 @@ test('docker run -d --name roundtable --restart=always -p 18080:18080 roundtable
   await healthy(lasting);
   await (await Member.join(await base(lasting), 'standup', 'Ada')).leave();
 
-  // Killed from outside: `docker kill` would count as a wish to stop.
+  // Killed from outside: `docker kill` would count as a stop by the user.
   const { Pid } = (await inspect(lasting)).State;
   await docker('run', '--rm', '--pid=host', '--user=0', '--entrypoint=sh', 'roundtable-nginx', '-c', `kill -9 ${Pid}`);
   await until('it runs again', async () => {

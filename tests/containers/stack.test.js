@@ -1,4 +1,4 @@
-// docker-compose.yml as a user starts it: everything goes through nginx and TLS.
+// docker-compose.yml as a user starts it: everything passes through nginx and TLS.
 
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { freePort, get, handshake, script } from './lib/web.js';
 const sandbox = new Sandbox();
 let project, env, base, compose, container;
 
-// Opened first and looked at late: it is silent while the other tests run.
+// Opened first and checked late: it is silent while the other tests run.
 let idle;
 
 before(async () => {
@@ -90,7 +90,7 @@ test('an address that no page has leads to one whose relative links fit', async 
     assert.equal((await get(base + path)).status, 200, path);
     assert.equal((await get(await script(base + path))).status, 200, path);
   }
-  // The last one goes up to the address of a room.
+  // The last one redirects up to the address of a room.
   const addresses = { 'r/': '', 'a/b/': '', 'a/b/c': '', 'a/b/c/d/e': '', 'r/x/y.1/z/': 'r/x' };
   for (const [path, end] of Object.entries(addresses)) {
     let url = base + path;
@@ -132,7 +132,7 @@ test('two members meet and signal', async () => {
 
   const data = { description: { type: 'offer', sdp: 'v=0\r\n' } };
   grace.send({ type: 'signal', to: ada.welcome.self, data });
-  // The second that Ada is told (R47), after who joined.
+  // The second numbered message to Ada (R47), after `peer_joined`.
   assert.deepEqual(await ada.next('signal'), { seq: 2, type: 'signal', from: grace.welcome.self, data });
 
   assert.equal(await grace.leave(), 1000);
@@ -143,7 +143,7 @@ test('two members meet and signal', async () => {
 test('under a sub-path of another nginx page, asset and socket work', async () => {
   const folder = await sandbox.folder();
   await writeFile(join(folder, 'outer.conf'), 'server { listen 8080; include /sub-path.conf; }\n');
-  // A copy: in a checkout made with umask 077 the file itself is not readable for nginx's user.
+  // A copy: in a checkout made with umask 077 nginx's user cannot read the file itself.
   await writeFile(join(folder, 'sub-path.conf'), await readFile(new URL('../../nginx/sub-path.conf', import.meta.url)));
   const outer = await sandbox.start(
     '--network', `${project}_roundtable`,
@@ -175,10 +175,11 @@ test('the doctor finds nothing wrong, neither from outside, until the ping, nor 
   // Exit code 2: something could not be determined from here.
   const ask = 'docker run --rm "$@" || [ $? = 2 ]';
   const outside = await run('sh', ['-c', ask, 'sh', ...mounted, Image, 'doctor', '--json', '--ca-file', '/ca/ca.pem', base]);
-  // How many files may be open is a matter of the machine.
+  // The limit on open files depends on the machine.
   const few = ['-e', 'ROUNDTABLE_CONNECTIONS=1000', '-e', 'ROUNDTABLE_REQUESTS=100'];
   const inside = await compose('exec', '-T', ...few, 'server', 'roundtable', 'doctor', '--json');
-  // nginx sees this machine with the address of the containers' gateway, and the doctor cannot tell how it sees others.
+  // nginx sees this machine with the gateway address of the containers' network, and the doctor cannot tell how it
+  // sees others.
   for (const [said, looks, missed] of [
     [outside, ['certificate', 'page', 'websocket', 'ping'], [/gateway/]],
     [inside, ['files', 'listener'], []],
@@ -220,7 +221,7 @@ test('a backup has the key, the certificate and what is the owner’s here, and 
 
 test('a socket stays open that is silent for longer than a proxy’s usual 60 s', async () => {
   const { member, since } = idle;
-  // Time itself is what this test is about: there is nothing else to wait for.
+  // Waits a fixed time on purpose: there is no condition to wait for.
   const enough = new Promise((resolve) => setTimeout(resolve, since + 70_000 - Date.now(), 'still open'));
   assert.equal(await Promise.race([member.closed, enough]), 'still open');
   member.send({ type: 'ping', ref: 1 });
@@ -230,7 +231,7 @@ test('a socket stays open that is silent for longer than a proxy’s usual 60 s'
 test('the server exports until when nginx’s certificate is valid', async () => {
   const { Id } = await container('server');
   const metrics = () => beside(Id, 'curl', '-fsS', 'http://127.0.0.1:18081/metrics');
-  // The first probe came before nginx; the next one is a minute later.
+  // The first probe ran before nginx was up; the next one follows a minute later.
   const exported = await until('a probe succeeds', async () => {
     const text = await metrics();
     return text.includes('roundtable_certificate_probe_success{endpoint="nginx:19003"} 1') && text;
@@ -241,7 +242,7 @@ test('the server exports until when nginx’s certificate is valid', async () =>
 });
 
 test('make restore puts key and certificate back before the server starts, so that sessions survive the loss of all volumes', async () => {
-  // A clone, which is its owner's.
+  // A copy that its owner can write to.
   const folder = await sandbox.folder();
   await run('cp', ['-r', 'Makefile', 'docker-compose.yml', 'deploy', 'turn', 'scripts', folder]);
   const shell = (lines) => run('bash', ['-euc', `cd '${folder}'\n${lines}`], { ...env, COMPOSE_PROJECT_NAME: project });
@@ -258,7 +259,7 @@ test('make restore puts key and certificate back before the server starts, so th
   const known = await serial();
   await writeFile(join(folder, '.env'), 'ROUNDTABLE_LOG=debug\n');
 
-  // What a page does: it tries again and again, and once it has a new session the old one is forgotten.
+  // As a page does: it tries again and again, and forgets the old session once it has a new one.
   const attempts = async () => {
     for (;;) {
       const back = Member.join(base, 'standup', 'Ada', { resume: ada.welcome.resume });
@@ -268,7 +269,7 @@ test('make restore puts key and certificate back before the server starts, so th
     }
   };
   for (const lost of ['the volumes', 'nothing, but a new stack has made its own']) {
-    // Not down: a container of another test is still in the network.
+    // Not `down`: a container of another test is still in the network.
     await compose('rm', '-fs');
     await docker('volume', 'rm', `${project}_state`, `${project}_certificates`);
     if (lost !== 'the volumes') {
@@ -285,7 +286,7 @@ test('make restore puts key and certificate back before the server starts, so th
   }
   const { Id } = await container('server');
   assert.equal(await beside(Id, 'stat', '-c', '%u %a', '/var/lib/roundtable/resume.key'), '10001 600');
-  // It was not in the archive, so it stays.
+  // The archive does not contain it, so it stays.
   assert.equal(await readFile(join(folder, '.env'), 'utf8'), 'ROUNDTABLE_LOG=debug\n');
   assert.deepEqual((await readdir(folder)).filter((name) => /restore-/.test(name)), []);
 
@@ -295,7 +296,7 @@ test('make restore puts key and certificate back before the server starts, so th
   }
 });
 
-/** `scripts/upgrade` of this stack, with one more Compose file that changes the services. */
+/** Runs `scripts/upgrade` for this stack, with an additional Compose file that changes the services. */
 async function upgrade(services) {
   const folder = await sandbox.folder();
   const file = join(folder, 'change.yml');
@@ -330,7 +331,7 @@ test('an upgrade with settings that the new version refuses restarts nothing', (
 test('a new version that does not become healthy is rolled back, with its settings', () => holdingTags(async () => {
   const [{ Image, Config }, nginx] = [await container('server'), await container('nginx')];
   const ada = await Member.join(base, 'standup', 'Ada');
-  // Nobody can make a folder there: that is found at the start alone.
+  // No folder can be created there, which is detected only at the start.
   const environment = { ROUNDTABLE_RECORDINGS_DIR: '/proc/none', ROUNDTABLE_LOG: 'debug' };
   await assert.rejects(upgrade({ server: { environment } }), (error) => {
     assert.match(error.message, /\/proc\/none/);
@@ -389,7 +390,7 @@ test('nginx outlives the server, and finds it again at another address', async (
   assert.equal(JSON.parse(body).code, 'UNAVAILABLE');
   assert.equal((await get(`${base}r/standup`)).status, 200);
 
-  // Somebody else takes the place that became free.
+  // Another container takes the freed address.
   await sandbox.start('--network', network, '--entrypoint', 'sleep', 'roundtable-nginx', 'infinity');
   await compose('up', '-d', 'server');
   assert.notEqual(await address((await container('server')).Id), old);

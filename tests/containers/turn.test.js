@@ -23,7 +23,7 @@ const QUOTA = 8;
 
 let folder, project, container, base, port, firstPort, member;
 
-/** Credentials as a member gets them from the server, and over what to use them. */
+/** Returns the relay's address for a transport and a member's credentials, from the `welcome`. */
 function serverOf(welcome, transport) {
   const [turn] = welcome.ice_servers.filter(({ username }) => username);
   assert.ok(turn.urls.includes(`turn:${host}:${port}?transport=${transport}`), turn.urls.join());
@@ -54,7 +54,7 @@ before(async () => {
     TURN_PORT: `${port}`,
     TURN_TLS_PORT: `${await freePort()}`,
     TURN_USER_QUOTA: `${QUOTA}`,
-    // Everybody comes by the gateway of the containers' network, and says where from.
+    // All requests come from the gateway of the containers' network, so trust its `X-Forwarded-For`.
     ROUNDTABLE_TRUSTED_PROXIES: '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16',
     TURN_RELAY_PORTS: `${firstPort}-${firstPort + RELAY_PORTS - 1}`,
   });
@@ -77,14 +77,15 @@ test('the stack’s secret is in its file alone: in no image, no container’s s
     clean(`inspect ${service}`, await docker('inspect', Id));
     clean(`logs ${service}`, await logs(Id));
   }
-  // Each with what a file in one of its layers says.
+  // Each image with a text that a file in one of its layers contains.
   for (const [image, there] of [
     ['roundtable', 'a secret is not empty'],
     ['roundtable-nginx', 'Chooses the certificate: the one mounted at /certs'],
     ['roundtable-turn', 'address by which browsers reach this machine'],
   ]) {
     clean(`history ${image}`, await docker('history', '--no-trunc', image));
-    // What is there is found the same way: an engine may save layers compressed, and then nothing would be.
+    // The known text must be found the same way. Otherwise the search would be void: an engine may save layers
+    // compressed.
     const words = [there, ...secrets].map((one) => `-e '${one}'`).join(' ');
     const found = await run('sh', ['-c', `docker save ${image} | grep -a -o -F ${words} | sort -u`]);
     assert.equal(found, there, image);
@@ -123,7 +124,7 @@ for (const transport of ['udp', 'tcp']) {
       assert.ok(place >= 0 && place < RELAY_PORTS, `${one.relayed.port}`);
       assert.equal(await one.permit(host), 0);
     }
-    // It takes a moment until the other's permission stands, and datagrams may be lost.
+    // The other side's permission takes a moment, and datagrams may be lost.
     const again = setInterval(() => ada.send(grace.relayed, 'hello'), 200);
     assert.deepEqual(await grace.next(), { from: ada.relayed, text: 'hello' });
     clearInterval(again);
@@ -136,7 +137,7 @@ test('public addresses are relayed to, private ones are not', async () => {
   const inside = [
     ...['10.1.2.3', '172.16.0.1', '172.17.0.1', '192.168.1.1', '127.0.0.1', '0.0.0.0', '169.254.169.254'],
     ...['100.64.0.1', '224.0.0.1', '239.255.255.250', '255.255.255.255', '192.0.0.1', '198.18.0.1'],
-    // Services of clouds for their own machines: Azure, Alibaba Cloud, Oracle, IBM Cloud.
+    // Metadata services of clouds: Azure, Alibaba Cloud, Oracle, IBM Cloud.
     ...['168.63.129.16', '100.100.100.200', '192.0.0.192', '161.26.0.10', '166.8.0.1', '166.11.255.255'],
   ];
   const { NetworkSettings } = await container('server');
@@ -156,7 +157,7 @@ test('whoever does not know the secret gets nothing, and nobody gets all', async
   assert.equal(await stranger.allocate(), 401);
   await stranger.close();
 
-  // Each time as somebody new, and always from one address.
+  // A new member each time, always from the same address.
   const all = [];
   for (let count = 0; count <= QUOTA; count++) {
     const greedy = await Member.join(base, 'standup', 'Grace', {}, { 'x-forwarded-for': '198.51.100.7' });
@@ -164,7 +165,7 @@ test('whoever does not know the secret gets nothing, and nobody gets all', async
     all.push(await one.allocate());
   }
   assert.deepEqual(all, [...Array(QUOTA).fill(0), 486]);
-  // Somebody at another address.
+  // A member at another address.
   await client();
 });
 
@@ -190,7 +191,7 @@ test('a setting that could not work is named, with what would be right', async (
   }
 });
 
-/** The name in the certificate that is shown at a port. */
+/** Returns the name in the certificate that is presented at a port. */
 async function shown(port) {
   const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
   await new Promise((resolve, reject) => socket.on('secureConnect', resolve).on('error', reject));
@@ -223,7 +224,7 @@ test('with a certificate it speaks TLS, takes up a new one, and a certificate ne
   await until('the new one is shown', async () => (await shown(own)) === 'new.example', 20);
 });
 
-/** The address at which a relay says that it relays, to a client at the container's own address. */
+/** Returns the relayed address that a relay announces to a client at the container's own address. */
 async function relayedAt(id) {
   const [{ IPAddress }] = Object.values((await inspect(id)).NetworkSettings.Networks);
   const [, user] = serverOf(member.welcome, 'udp');
@@ -243,7 +244,7 @@ test('it follows its name and its own address to other ones, and stays when a na
     await docker('network', 'create', network);
   }
   const settings = ['-e', 'TURN_HOST=relay.test', '-e', 'TURN_ADDRESS_INTERVAL=1', '--network', networks[0]];
-  // Not read-only: this test changes the file of names as a name server would change its answer.
+  // Not read-only: this test edits the hosts file as a name server would change its answer.
   const id = await sandbox.start('--add-host', 'relay.test:198.51.100.1', ...withSecret(), ...settings, 'roundtable-turn');
   const name = (...addresses) => {
     const lines = addresses.map((address) => `echo ${address} relay.test`).join('; ');
@@ -255,7 +256,7 @@ test('it follows its name and its own address to other ones, and stays when a na
   await name('198.51.100.2');
   await until('it follows the name', async () => (await relayedAt(id)) === '198.51.100.2');
 
-  // Lookups that are no change, each seen at least twice before the next one.
+  // Lookups without a change, each observed at least twice before the next one.
   const waiting = () => docker('exec', id, 'sh', '-c', 'grep -lx sleep /proc/[0-9]*/comm || true');
   const twoLookups = async () => {
     const seen = new Set();
@@ -296,7 +297,7 @@ test('certbot’s file names are taken, and a key of another certificate is refu
   await healthy(named);
   assert.equal(await shown(await published(named, 5349)), 'turn.example');
 
-  // coturn would start with it, and every handshake would fail.
+  // coturn would start with it, but every handshake would fail.
   await make(['rsa:2048'], '-keyout', join(certs, '.other'), '-out', certificate);
   const mixed = await start();
   await until('it ends', async () => !(await inspect(mixed)).State.Running);

@@ -1,4 +1,5 @@
-"""scripts/certificate, in a folder of its own. certbot and Docker are stand-ins that note how they were called: Let's Encrypt is not here."""
+"""Tests scripts/certificate in a temporary folder. certbot and Docker are stand-ins that record their calls, as Let's
+Encrypt is not available here."""
 
 import os
 import pathlib
@@ -206,12 +207,12 @@ class Certificate(unittest.TestCase):
     def test_what_certbot_has_already_is_taken_too(self):
         wish = ("DOMAIN=meet.example.org", "EMAIL=a@example.org")
         self.assertEqual(self.make(*wish)[0], 0)
-        # It was lost here, and is not due there.
+        # The copy here is lost, but certbot's certificate is not due for renewal.
         (self.folder / "certs/tls.crt").unlink()
         code, said = self.make(*wish)
         self.assertEqual(code, 0, said)
         self.assertIn("DNS:meet.example.org", said)
-        # Somebody else got it, who does not bring it here.
+        # It was requested with another hook, which does not copy it here.
         (self.folder / "letsencrypt/renewal/meet.example.org.conf").write_text("renew_hook = true\n")
         self.assertEqual(self.make(*wish)[0], 0)
         self.assertIn("--force-renewal", (self.folder / "certbot.called").read_text())
@@ -267,7 +268,7 @@ class FindCertificate(unittest.TestCase):
                     "-addext", f"subjectAltName=DNS:{host}", "-keyout", f"{name}.key", "-out", f"{name}.crt")
 
     def find(self, files, *names):
-        """Runs it on a folder with these files, each made of some of those above."""
+        """Runs it on a folder with these files, each concatenated from some of those above."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         for name, parts in files.items():

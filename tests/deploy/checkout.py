@@ -1,4 +1,5 @@
-"""Checkouts as users have them: with Windows' line ends, under a strict umask, in a folder whose name has spaces and quotes."""
+"""Tests unusual checkouts: with Windows' line ends, under a strict umask, in a folder whose name has spaces and quotes.
+"""
 
 import functools
 import os
@@ -18,9 +19,9 @@ import yaml
 import compose
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What a shell, make, Compose or a URL could misread.
+# Characters that a shell, make, Compose or a URL could misinterpret.
 AWKWARD = "Ada's räume 会议 $HOME %20"
-# Some user who is not the owner of the checkout, as the ones in the containers are.
+# A user who does not own the checkout, like the users in the containers.
 OTHER_USER = 10001
 
 
@@ -33,7 +34,7 @@ def git(*arguments, cwd, umask=-1):
 class Checkout(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        """A repository of the files that are here now, committed or not."""
+        """Creates a repository with the current files, committed or not."""
         cls.folder = tempfile.TemporaryDirectory()
         os.chmod(cls.folder.name, 0o755)
         cls.source = pathlib.Path(cls.folder.name) / "source"
@@ -62,7 +63,7 @@ class Checkout(unittest.TestCase):
         return [os.fsdecode(name) for name in git("ls-files", "-z", cwd=folder).split(b"\0") if name]
 
     def run_there(self, folder, *command, programs=(), **options):
-        """Runs a command in a checkout, with stand-ins for some programs that write down how they were called."""
+        """Runs a command in a checkout, with stand-ins for some programs that record their calls."""
         stand_ins = pathlib.Path(tempfile.mkdtemp(dir=self.folder.name))
         calls = stand_ins / "calls"
         calls.touch()
@@ -92,7 +93,7 @@ class LineEnds(Checkout):
         names = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).decode().split("\0")[:-1]
         reserved = r'[<>:"|?*\\\x00-\x1f]|[ .](/|$)|(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.|/|$)'
         self.assertEqual([name for name in names if re.search(reserved, name, re.I)], [])
-        # Their file systems do not tell capitals from small letters.
+        # Windows' file systems are case-insensitive.
         self.assertEqual(len({name.lower() for name in names}), len(names))
         modes = git("ls-files", "-s", cwd=self.source).decode().splitlines()
         self.assertEqual([line for line in modes if line.startswith("120000")], [], "symbolic links need a right on Windows")
@@ -137,7 +138,7 @@ class LineEnds(Checkout):
             subprocess.run(["sh", "-e", folder / "nginx/start/21-ipv6.sh"], env=environment, check=True, timeout=20)
             conf = (folder / "nginx/nginx.conf").read_text().replace("/tmp/", f"{own}/")
             (own / "nginx.conf").write_text(conf)
-            # Debian has the stream module in a package of its own; the image has it built in.
+            # Debian has the stream module in a separate package; the image has it built in.
             module = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
             load = ["-g", f"load_module {module};"] if module.exists() else []
             ran = subprocess.run(["nginx", "-t", "-q", "-c", own / "nginx.conf", *load], env=environment, capture_output=True, text=True, timeout=20)
@@ -148,7 +149,7 @@ class Modes(Checkout):
     UMASKS = (0o027, 0o077)
 
     def mounted(self, folder):
-        """Every file and folder of the checkout that Compose mounts into a container."""
+        """Returns every file and folder of the checkout that Compose mounts into a container."""
         found = set()
         for stack in compose.STACKS:
             config = compose.composed(folder, *stack)
@@ -184,7 +185,7 @@ class Modes(Checkout):
                     self.assertIn("chmod a+rX", planned.stdout)
 
     def serve(self, secret):
-        """A server of another user than the file's owner; why it does not start, or None where it does."""
+        """Starts a server as a user who does not own the file. Returns why it does not start, or None if it does."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         environment = {"ROUNDTABLE_LISTEN": f"127.0.0.1:{port}", "ROUNDTABLE_OPS_LISTEN": "127.0.0.1:0",
@@ -247,7 +248,7 @@ class Paths(Checkout):
         ran, calls = self.run_there(folder, *command, programs=["certbot", "docker"], umask=0o077)
         [asked] = [call for call in calls if call[0] == "certbot"]
         self.assertIn(f"{folder}/certs/acme", asked)
-        # nginx, of another user, has to find the proof there.
+        # nginx, which runs as another user, must be able to read the challenge there.
         for name in ["certs", "certs/acme"]:
             self.assertEqual(stat.S_IMODE((folder / name).stat().st_mode), 0o755, name)
         hook = asked[asked.index("--deploy-hook") + 1]
@@ -272,7 +273,7 @@ class Architecture(unittest.TestCase):
         found = []
         for name in filter(None, names):
             for line in (ROOT / os.fsdecode(name)).read_text().splitlines():
-                # The parts list has the packages of both systems that images are built for.
+                # The parts list contains the packages of both systems that images are built for.
                 if re.search(r"amd64|x86.64|linux.x64|arm64|aarch64", line, re.I) and not line.startswith("TARGETS = "):
                     found.append(f"{os.fsdecode(name)}: {line}")
         self.assertEqual(found, [])

@@ -1,4 +1,5 @@
-"""The Compose files: no log grows for ever, nothing takes all memory, what is ours tells the time in the zone of TZ, images come from Docker Hub, monitoring watches it, every setting in .env reaches the server, and what is there to be switched on works."""
+"""Tests the Compose files: logs and memory are bounded, our containers use the time zone TZ, images come from Docker
+Hub, monitoring covers our services, every setting in .env reaches the server, and all options can be enabled."""
 
 import json
 import os
@@ -25,7 +26,7 @@ def services(path):
 
 
 def setting(path, name, key):
-    """What a service has of a kind, its own before that of the one it extends."""
+    """Returns a mapping of a service, with its own entries before those of the service it extends."""
     service = services(path).get(name, {})
     found = {}
     if base := service.get("extends"):
@@ -34,14 +35,14 @@ def setting(path, name, key):
 
 
 def value(path, name, key):
-    """A value of a service, or of the one it extends."""
+    """Returns a value of a service, or of the one it extends."""
     service = services(path).get(name, {})
     base = service.get("extends")
     return service.get(key) or (base and value(path.parent / base["file"], base["service"], key))
 
 
 def composed(folder, *files):
-    """What Compose itself makes of the files in a folder, with what watches."""
+    """Returns the configuration that Compose itself derives from the files in a folder, including monitoring."""
     has_plugin = subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
     program = ["docker", "compose"] if has_plugin else ["docker-compose"]
     named = [word for file in files for word in ("-f", file)]
@@ -75,21 +76,21 @@ class Logs(unittest.TestCase):
                     self.assertRegex(limits[-1] if limits else "", r"^(\d+[mg]|\$\{SERVER_MEMORY:-\d+[mg]\})$")
 
     def test_no_profile_but_cadvisors_wants_another_registry(self):
-        """Compose starts nothing at all where one image of a profile is out of reach."""
+        """Compose starts nothing at all if one image of a profile is unavailable."""
         elsewhere = {}
         for path in [ROOT / stack[-1] for stack in STACKS]:
             for name, service in services(path).items():
                 base = service.get("extends", {"file": path.name, "service": name})
                 image = services(path.parent / base["file"])[base["service"]].get("image", "")
                 image = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", image)
-                # A registry is a name with a dot before the first slash.
+                # A registry has a dot in its name, before the first slash.
                 if "." in image.partition("/")[0] and "/" in image:
                     elsewhere[name] = service.get("profiles")
         self.assertEqual(elsewhere, {"cadvisor": ["containers"]})
 
 
 class InCopy(unittest.TestCase):
-    """In a copy of the folder; the server is the real one, and has what Compose would give it."""
+    """Tests in a copy of the folder, with the real server in the environment that Compose would give it."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -101,7 +102,8 @@ class InCopy(unittest.TestCase):
             shutil.copytree(ROOT / name, self.folder / name)
 
     def environment(self, config):
-        """What Compose would give the server, where secrets and folders lie here."""
+        """Returns the environment that Compose would give the server, with secrets and folders at their paths on this
+        machine."""
         server = config["services"]["server"]
         paths = {f"/run/secrets/{name}": secret["file"] for name, secret in config["secrets"].items()}
         for volume in server["volumes"]:
@@ -111,7 +113,7 @@ class InCopy(unittest.TestCase):
                 paths[target] = source
         environment = {}
         for name, value in server["environment"].items():
-            # What has no value is unset in the container.
+            # A setting without a value is unset in the container.
             if value is not None:
                 for inside, outside in paths.items():
                     value = value.replace(inside, outside)
@@ -119,7 +121,7 @@ class InCopy(unittest.TestCase):
         return environment
 
     def refused(self, environment):
-        """What a server says that does not start with these settings."""
+        """Returns the output of a server that does not start with these settings."""
         environment = environment | {"ROUNDTABLE_LISTEN": "127.0.0.1:0", "ROUNDTABLE_OPS_LISTEN": "127.0.0.1:0"}
         try:
             ended = subprocess.run([os.environ["SERVER"]], env=environment, capture_output=True, text=True, timeout=20)
@@ -129,7 +131,8 @@ class InCopy(unittest.TestCase):
         return ended.stderr
 
     def serve(self, config, token, ask=None):
-        """The status of the admin API, of a server with these settings; or what `ask` makes of its address."""
+        """Starts a server with these settings. Returns the status of the admin API, or the result of `ask` with its
+        address."""
         environment = self.environment(config)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -163,12 +166,12 @@ class SwitchedOn(InCopy):
             [block] = [block for block in re.findall(r"```sh\n(.*?)```", text, re.S) if "ADMIN_TOKEN_FILE" in block]
             blocks.append(block)
         self.assertEqual(blocks[0], blocks[1])
-        # `docker compose up` is for the tests of containers.
+        # `docker compose up` is covered by the container tests.
         lines = f"docker() {{ echo \"$@\" >&2; }}\n{blocks[0]}"
         copied = subprocess.run(["bash", "-euc", lines], cwd=self.folder, capture_output=True, text=True, check=True)
         self.assertEqual(copied.stderr, "compose up -d\n")
         self.assertEqual((self.folder / "secrets").stat().st_mode & 0o777, 0o700)
-        # The user in the container is not its owner.
+        # The user in the container does not own it.
         self.assertEqual((self.folder / "secrets/admin").stat().st_mode & 0o777, 0o444)
         token = copied.stdout.strip()
         config = composed(self.folder, "docker-compose.yml")
@@ -196,7 +199,7 @@ class SwitchedOn(InCopy):
         self.assertIn("/certs", json.dumps(config["services"]["nginx"]["volumes"]))
 
 
-# Settings that the Compose files set themselves, and why. One of these in .env either means something else, or is refused.
+# Settings that the Compose files set themselves, and why. In .env, these either mean something else or are refused.
 FIXED = {
     "TZ": "for all containers, with a default",
     "ROUNDTABLE_LISTEN": "nginx finds the server at 18080; refused",
@@ -209,19 +212,19 @@ FIXED = {
     "ROUNDTABLE_WEBHOOK_SECRET_FILE": "a path in the container, of the file WEBHOOK_SECRET_FILE; refused",
     "ROUNDTABLE_OTLP_HEADERS_FILE": "a path in the container, of the file OTLP_HEADERS_FILE; refused",
 }
-# The same of docker-compose.cluster.yml.
+# The same for docker-compose.cluster.yml.
 FIXED_IN_CLUSTER = FIXED | {
     "ROUNDTABLE_REDIS_URL": "the cluster's own Valkey; refused",
     "ROUNDTABLE_REDIS_URL_FILE": "the cluster's own Valkey; refused",
 }
-# Defaults of Compose.
+# Defaults in the Compose files.
 DEFAULTS = {"ROUNDTABLE_CERTIFICATE_PROBES": "nginx:19003"}
 
 
 def settings():
-    """The program's own list."""
+    """Returns the program's own list of settings."""
     told = subprocess.run([os.environ["SERVER"], "--help"], env={}, capture_output=True, text=True, check=True).stdout
-    # Lines are wrapped anywhere.
+    # Lines may be wrapped anywhere.
     names = set(re.findall(r"\[env: (\w+)\]", " ".join(told.split())))
     assert len(names) > 60, names
     return names
@@ -229,7 +232,7 @@ def settings():
 
 class Settings(InCopy):
     def servers(self, stack):
-        """The environment of each server of a stack, by name."""
+        """Returns the environment of each server of a stack, by name."""
         found = composed(self.folder, *stack)["services"]
         return {name: found[name]["environment"] for name in found if name.startswith("server")}
 
@@ -247,7 +250,7 @@ class Settings(InCopy):
                     missing = [one for one in passed if environment.get(one) != f"value of {one}"]
                     lines = "".join(f"      {one}:\n" for one in missing)
                     self.assertEqual(missing, [], f"add to docker-compose.yml, services: server: environment:\n{lines}")
-                    # A name that is misspelt here would be no name that the server refuses: it is unset.
+                    # The server could not refuse a name that is misspelt here, because it would be unset.
                     ours = {one for one in environment if one.startswith("ROUNDTABLE_") and not one.startswith("ROUNDTABLE_COMPOSE_")}
                     self.assertEqual(ours - known, set())
                     for one in fixed.keys() - {"TZ"}:
@@ -257,7 +260,7 @@ class Settings(InCopy):
                         self.assertIn(unset[name].get(one), [None, self.default(one), DEFAULTS.get(one)], one)
 
     def default(self, name):
-        """What the image sets: docker-compose 1 would take it away where a name has no value."""
+        """Returns the value set in the image, which docker-compose 1 would remove if the name has no value."""
         found = re.findall(rf"(?m)^ENV .*(?:\n .*)*?\b{name}=(\S+)", (ROOT / "Dockerfile").read_text())
         return found[0] if found else None
 
@@ -272,7 +275,7 @@ class Settings(InCopy):
     def test_a_setting_in_dotenv_has_its_effect(self):
         self.assertEqual(self.serve(composed(self.folder, "docker-compose.yml"), "", self.join), "welcome")
         (self.folder / ".env").write_text("ROUNDTABLE_ACCESS=token\n")
-        # Not open, but refused: there are no keys yet.
+        # Refused instead of open, because there are no keys yet.
         self.assertIn("ROUNDTABLE_TOKEN_KEYS_FILE", self.refused(self.environment(composed(self.folder, "docker-compose.yml"))))
         keys = self.folder / "keys.json"
         subprocess.run([os.environ["SERVER"], "token-key", "--key-file", keys], check=True, capture_output=True, env={})
@@ -281,7 +284,7 @@ class Settings(InCopy):
 
     @staticmethod
     def join(address):
-        """What somebody is told who wants to join with nothing but the room's name: the code of the error, or `welcome`."""
+        """Joins with only the room's name. Returns the error code, or `welcome`."""
         host = urllib.parse.urlsplit(address).netloc
         name, _, port = host.rpartition(":")
         with socket.create_connection((name, int(port)), timeout=20) as tcp, tcp.makefile("rb") as answer:
@@ -289,14 +292,14 @@ class Settings(InCopy):
                          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
             while answer.readline() != b"\r\n":
                 pass
-            # Masked by nothing (RFC 6455, 5.3).
+            # Masked with zeros (RFC 6455 §5.3).
             message = json.dumps({"type": "join", "name": "Ada"}).encode()
             tcp.sendall(bytes([0x81, 0x80 | len(message), 0, 0, 0, 0]) + message)
             while True:
                 opcode, length = answer.read(2)
                 length = int.from_bytes(answer.read(2)) if length == 126 else length
                 payload = answer.read(length)
-                # Not a ping.
+                # Skip pings.
                 if opcode == 0x81:
                     told = json.loads(payload)
                     return told.get("code", told["type"])
@@ -313,7 +316,7 @@ class Settings(InCopy):
 
 
 def mounts(service):
-    """Where what is mounted comes from, by where it goes to: Compose writes it in two ways."""
+    """Returns the sources of a service's mounts by target. Compose writes them in two ways."""
     split = lambda volume: volume.split(":")[1::-1] if isinstance(volume, str) else (volume["target"], volume.get("source"))
     return dict(split(volume) for volume in service.get("volumes", []))
 
@@ -324,7 +327,7 @@ class Monitoring(unittest.TestCase):
             with self.subTest(stack=stack[-1]):
                 found = composed(ROOT, *stack)["services"]
                 ours = [source for service in found.values() for source in mounts(service).values() if source.startswith(str(ROOT))]
-                # Docker would make a folder of what is missing.
+                # Docker would create a folder in place of a missing file.
                 self.assertEqual([source for source in ours if not pathlib.Path(source).exists()], [])
                 watched = yaml.safe_load(pathlib.Path(mounts(found["prometheus"])["/etc/prometheus/servers.yml"]).read_text())
                 servers = [f"{name}:18081" for name in sorted(found) if name.startswith("server")]

@@ -1,5 +1,5 @@
-"""nginx's limits by address, as the image and deploy/host-nginx set them, in a real nginx with few connections. A client is at
-the address that it names by the PROXY protocol, so that the test needs no network of its own."""
+"""Tests nginx's limits per address, as set by the image and by deploy/host-nginx, in a real nginx with few connections.
+The client address comes from the PROXY protocol, so that the test needs no network of its own."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 PATH = f"{os.environ['PATH']}:/usr/sbin"
-# Connections of one address; a /56 has 4 times, a /48 16 times as many.
+# Connections per address; a /56 has 4 times, a /48 16 times as many.
 SLOTS = 8
 PROXY = "2001:db8:ffff::1"
 
@@ -27,7 +27,7 @@ def free_port():
 
 
 def slots(connections):
-    """The limits that the start script of the image derives from a setting."""
+    """Returns the limits that the image's start script derives from a setting."""
     names = [f"ROUNDTABLE_ADDRESS_SLOTS{prefix}" for prefix in ["", "_56", "_48"]]
     script = '. ./nginx/start/16-connections.envsh; for name; do eval "echo \\"\\$$name\\""; done'
     environment = {"PATH": PATH, "ROUNDTABLE_ADDRESS_CONNECTIONS": connections}
@@ -36,7 +36,7 @@ def slots(connections):
 
 
 class Greeter(socketserver.BaseRequestHandler):
-    """What is behind nginx: it greets each connection, and waits for its end."""
+    """The backend of nginx: greets each connection, and waits until it is closed."""
 
     def handle(self):
         self.request.sendall(b"hello")
@@ -60,7 +60,7 @@ class Front(unittest.TestCase):
         self.backend = backend.server_address[1]
 
     def image(self):
-        """The front of the image, filled by its start scripts."""
+        """Returns the image's front configuration, filled in by its start scripts."""
         environment = {"PATH": PATH, "NGINX_ENVSUBST_OUTPUT_DIR": str(self.folder), "ROUNDTABLE_TRUSTED_PROXIES": PROXY}
         subprocess.run(["sh", "nginx/start/13-proxies.sh"], cwd=ROOT, env=environment, check=True, timeout=20)
         filled = slots(str(SLOTS // 2))
@@ -69,12 +69,13 @@ class Front(unittest.TestCase):
         return f"stream {{ include {self.folder}/proxies.stream; {text} }}"
 
     def host(self):
-        """The front of deploy/host-nginx, with its limits scaled down."""
+        """Returns the front configuration of deploy/host-nginx, with its limits scaled down."""
         text = (ROOT / "deploy/host-nginx/front.conf").read_text()
         return re.sub(r"(limit_conn \w+) (\d+);", lambda found: f"{found[1]} {int(found[2]) * SLOTS // 2048};", text)
 
     def start(self, text):
-        """Starts nginx with a front, whose first listener takes clients' addresses from the PROXY protocol."""
+        """Starts nginx with a front configuration, whose first listener takes client addresses from the PROXY protocol.
+        """
         self.port = free_port()
         text = re.sub(r"(?m)^ *listen \[::\].*\n", "", text)
         listeners = iter([self.port, free_port()])
@@ -95,7 +96,7 @@ class Front(unittest.TestCase):
             time.sleep(0.05)
 
     def connect(self, address):
-        """Opens a connection that stays open until the test ends. Returns whether nginx has let it through."""
+        """Opens a connection that stays open until the test ends. Returns whether nginx has accepted it."""
         client = self.stack.enter_context(socket.socket())
         client.settimeout(10)
         family, other = ("TCP6", "::1") if ":" in address else ("TCP4", "127.0.0.1")
@@ -115,7 +116,7 @@ class Front(unittest.TestCase):
 
         self.assertEqual(self.accepted(f"2001:db8:1::{host:x}" for host in range(1, 30)), SLOTS, "a /64")
         self.assertEqual(self.accepted(subnets(2, 16)), 4 * SLOTS, "the 16 networks of a /56")
-        # One of each /56, so that the limit of none of them is reached.
+        # One from each /56, so that the limit of none of them is reached.
         self.assertEqual(self.accepted(f"2001:db8:3:{subnet:x}00::1" for subnet in range(20 * SLOTS)), 16 * SLOTS, "a /48")
         self.assertEqual(self.accepted(["198.51.100.1"] * 30), SLOTS, "an IPv4 address")
         self.assertEqual(self.accepted(f"198.51.100.{host}" for host in range(2, 100)), 98, "other IPv4 addresses")

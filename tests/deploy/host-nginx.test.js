@@ -1,4 +1,4 @@
-// deploy/host-nginx, as it is given away, in a real nginx: only names, ports and folders are replaced, as its README says.
+// deploy/host-nginx as published, in a real nginx: only names, ports and folders are replaced, as its README says.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -22,14 +22,14 @@ const given = join(root, 'deploy/host-nginx');
 const hasV6 = Object.values(networkInterfaces()).flat().some(({ address }) => address === '::1');
 
 const sandbox = new Sandbox();
-// So many connections of nginx are fewer than an attacker opens, and one address may have so many of them.
+// Connection limits of nginx: in total fewer than an attacker opens, and per address.
 const [CONNECTIONS, PER_ADDRESS] = [768, 100];
-// So many requests at a time are more than the server has places for, or one address may have there.
+// Numbers of concurrent requests that exceed the server's total limit and its limit per address.
 const [REQUESTS, REQUESTS_PER_ADDRESS] = [90, 64];
 
 let folder, http, https, other, ports, inner, base, plain, acme;
 
-/** A program until the test ends. */
+/** Runs a program until the test ends. */
 function start(program, args, env) {
   const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   const gone = once(child, 'exit');
@@ -41,7 +41,7 @@ function start(program, args, env) {
   return { child, end };
 }
 
-/** A server that says by the size of its rooms which one it is. */
+/** Starts a server that is identified by its maximum room size. */
 function server(port, size) {
   return start(process.env.SERVER, [], {
     ROUNDTABLE_LISTEN: `127.0.0.1:${port}`,
@@ -58,7 +58,7 @@ function server(port, size) {
   });
 }
 
-/** One file that is given away, with everything replaced that belongs to a machine. */
+/** Installs one of the published files, with machine-specific values replaced. */
 async function install(name) {
   let text = await readFile(join(given, name), 'utf8');
   const replace = (from, to) => {
@@ -78,17 +78,17 @@ async function install(name) {
   await writeFile(join(folder, where, name.replace(/.*-servers?/, 'servers')), text);
 }
 
-/** nginx as it stands in the path of certbot's hook. */
+/** Runs nginx as it is in the path of certbot's hook. */
 const nginx = (...args) => run(join(folder, 'bin/nginx'), args);
 const fingerprint = async () => (await handshake(https, 'TLSv1.3')).certificate.fingerprint256;
 
-/** What certbot keeps for the name. */
+/** Returns the path of a file that certbot keeps for the name. */
 const live = (name) => join(acme.LETSENCRYPT, 'live/meet.example.org', name);
 
-/** certbot, as the README has it, asking another authority; its hooks find nginx where this test has it. */
+/** Runs a certbot line of the README against another certificate authority; its hooks find this test's nginx. */
 const certbot = (line) => run('bash', ['-c', line], { ...acme, PATH: `${join(folder, 'bin')}:${process.env.PATH}` });
 
-/** Asks for something of recordings, about a room; the answer. */
+/** Sends a request about a room's recordings. Returns the response. */
 async function record(method, path, room, body, headers = {}) {
   const url = `${base}signal-api/v1/recordings${path}room=${room}`;
   const asked = request(url, { method, headers, rejectUnauthorized: false, agent: false });
@@ -167,7 +167,7 @@ test('before there is a certificate, port 80 has the proof for Let’s Encrypt a
 test('certbot gets one by the line of the README; with it page and sockets come through TLS, and who asks is passed on', async () => {
   const [line] = /certbot certonly .*/.exec(await readFile(join(given, 'README.md'), 'utf8'));
   const mine = line.replace('/var/www/acme', join(folder, 'acme')).replace('meet.your.domain', 'meet.example.org');
-  // What it would ask a person, and whom it asks.
+  // Answers to certbot's prompts, and the certificate authority.
   await certbot(`${mine} -n --agree-tos -m you@example.org --server "$ACME_SERVER"`);
   await install('one-server.conf');
   await install('https.conf');
@@ -175,7 +175,8 @@ test('certbot gets one by the line of the README; with it page and sockets come 
   await nginx('-s', 'reload');
   await until('the server answers through TLS', async () => (await get(`${base}signal-api/v1/welcome`)).status === 200);
 
-  // The server is told the name and port that browsers know: a page from there is its own, one from elsewhere is not.
+  // The server receives the host and port that browsers use: it accepts a page from there and rejects one from
+  // elsewhere.
   assert.match((await handshake(https, 'TLSv1.3')).certificate.issuer.CN, /^Pebble Intermediate/);
   assert.equal(await Member.joinAs(base, { origin: `https://localhost:${https}` }), 'welcome');
   assert.equal(await Member.joinAs(base, { origin: 'https://evil.example' }), 'origin_not_allowed');
@@ -214,7 +215,7 @@ test('under a sub-path of an nginx with the usual log no room is in that log', a
 });
 
 test('the doctor finds nothing wrong with it but the name under which it looks', async () => {
-  // That of the certificate leads here for the authority alone.
+  // The certificate's name resolves to this machine only for the certificate authority.
   const doctor = ['doctor', '--json', '--ca-file', live('chain.pem'), `${base}r/standup`];
   const said = await run('bash', ['-c', '"$0" "$@" || [ $? = 1 ]', process.env.SERVER, ...doctor]);
   const { findings, looked_at } = JSON.parse(said);
@@ -222,7 +223,7 @@ test('the doctor finds nothing wrong with it but the name under which it looks',
   assert.ok(looked_at.some(({ look }) => look === 'ping'), said);
 });
 
-/** Opens connections, and waits for an event of each, or for its end; the function that closes them. */
+/** Opens connections, and waits for an event or the end of each. Returns a function that closes them. */
 async function attack(count, event, open) {
   const sockets = Array.from({ length: count }, open);
   const end = () => sockets.forEach((socket) => socket.destroy());
@@ -241,7 +242,7 @@ test('a body longer than a goodbye is refused before any of it is kept', async (
 });
 
 test('whatever one address holds open, a newcomer from another one joins within a second', async () => {
-  // Each from an address of its own: what the one before had open ends a moment later.
+  // Each attack from another address, because the connections of the previous one end with a delay.
   const from = (localAddress, port) => ({ host: '127.0.0.1', localAddress, port, rejectUnauthorized: false });
   await writeFile(join(folder, 'page/large.bin'), Buffer.alloc(16 << 20));
   const half = (address, port) => () => {
@@ -263,7 +264,7 @@ test('whatever one address holds open, a newcomer from another one joins within 
     ['unread answers', REQUESTS + 10, 'data', unread],
   ]) {
     const end = await attack(count, event, open);
-    // Three, as the first may wait for what this process itself still does.
+    // Three measurements, as the first may be delayed by remaining work of this process.
     const waits = [];
     for (let at = 0; at < 3; at++) {
       const begun = Date.now();
@@ -281,7 +282,7 @@ test('a renewed certificate is served when the hook has run, not before, and a c
   const hook = join(acme.LETSENCRYPT, 'renewal-hooks/deploy/roundtable');
   await copyFile(join(given, 'renewed'), hook);
   await chmod(hook, 0o755);
-  // What its timer does, without the wait of some minutes.
+  // The command of certbot's timer, without its delay of some minutes.
   const renew = 'certbot renew --force-renewal --no-random-sleep-on-renew';
   await certbot(`${renew} --no-directory-hooks`);
   assert.equal(await fingerprint(), old);
@@ -289,14 +290,14 @@ test('a renewed certificate is served when the hook has run, not before, and a c
   await certbot(renew);
   await until('the new one is served', async () => (await fingerprint()) !== old);
 
-  // By the old worker, while who comes anew is on a new one.
+  // Through the old worker, while new connections go to a new one.
   const grace = await Member.join(base, 'standup', 'Grace');
   assert.ok(ada.isOpen);
   assert.equal((await ada.next('peer_joined')).peer.id, grace.welcome.self);
   grace.send({ type: 'signal', to: ada.welcome.self, data: 'hello' });
   assert.equal((await ada.next('signal')).data, 'hello');
 
-  // Half a renewal is refused by the hook, and nginx goes on with what it has.
+  // The hook refuses an incomplete renewal, and nginx keeps its certificate.
   const served = await fingerprint();
   const key = await readFile(live('privkey.pem'));
   await writeFile(live('privkey.pem'), 'broken');
@@ -328,12 +329,12 @@ test('of three weighted servers a room has one, the next where that is gone, and
   const share = (size) => first.filter((one) => one === size).length;
   assert.ok(share(11) > share(12) && share(11) > share(13), `twice the weight: ${[11, 12, 13].map(share)}`);
 
-  // A room's sockets go where the questions about it go.
+  // A room's sockets go to the same server as requests about it.
   const room = rooms[first.indexOf(12)];
   const ada = await Member.join(base, room, 'Ada');
   assert.equal((await look(room)).members, 1);
 
-  // A recording that a host makes there goes on at the next one: they have one folder.
+  // A recording that a host makes there continues on the next server, since they share one folder.
   const wish = JSON.stringify({ room, resume: ada.welcome.resume });
   const { data: begun } = await record('POST', '?', room, wish);
   const header = '1a45dfa39f4286810142f7810142f2810442f381084282847765626d4287810442858102';

@@ -1,4 +1,5 @@
-"""deploy/kubernetes: what kustomize renders, by the schemas of Kubernetes, and every name in it by what it names."""
+"""Tests deploy/kubernetes: validates what kustomize renders against the schemas of Kubernetes, and checks that every
+name refers to something."""
 
 import copy
 import ipaddress
@@ -23,13 +24,13 @@ GIVEN = ROOT / "deploy/kubernetes"
 VERSIONS = ["1.30", "1.37"]
 OVERLAYS = ["single", "three"]
 POD_KINDS = ["Deployment"]
-# What Kubernetes itself does not know: by group, the package that has its types.
+# API groups outside of Kubernetes itself, with the packages that contain their types.
 PACKAGES = {
     "gateway.networking.k8s.io": "gateway-api",
     "gateway.envoyproxy.io": "envoy-gateway",
     "monitoring.coreos.com": "prometheus-operator",
 }
-# Knows `create secret` in one namespace, and reads each file once, as a pipe has to be read.
+# Supports `create secret` in one namespace, and reads each file once, as required for a pipe.
 KUBECTL = """#!/usr/bin/python3
 import json, os, sys
 words = sys.argv[1:]
@@ -67,7 +68,7 @@ def package(one):
 
 
 def check_custom(objects):
-    """What is wrong with them: a field that their types do not have, or a value that their schemas refuse."""
+    """Returns the problems of the objects: fields that their types lack, and values that their schemas reject."""
     lines = []
     for at, one in enumerate(objects):
         kind, path = one["kind"], f"@kubernetes-models/{package(one)}/{one['apiVersion']}/{one['kind']}"
@@ -94,7 +95,7 @@ def seconds(text):
 class Kubernetes(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        """A copy of what git has, without any file that git ignores, and the secrets that the README's lines make."""
+        """Copies the files in git, without ignored ones, and creates the secrets with the README's lines."""
         cls.folder = tempfile.TemporaryDirectory()
         tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."], cwd=GIVEN,
                                  capture_output=True, text=True, check=True).stdout
@@ -104,7 +105,7 @@ class Kubernetes(unittest.TestCase):
             shutil.copy(GIVEN / name, copied / name)
         cls.copied = copied
         cls.secrets = cls.created(re.search(r"```sh\n(.*?)```", (copied / "README.md").read_text(), re.S)[1])
-        # The same with the other front, and with everything that is there to be switched on.
+        # Variants with the other front, and with all options enabled.
         for name, old, new in [("nginx", "- ../gateway ", "- ../ingress-nginx "), ("whole", "# - ../", "- ../")]:
             shutil.copytree(copied / "three", copied / name)
             said = copied / name / "kustomization.yaml"
@@ -115,7 +116,7 @@ class Kubernetes(unittest.TestCase):
 
     @classmethod
     def created(cls, lines):
-        """The Secrets that a kubectl would have made of these lines, by name; each with its keys."""
+        """Returns the Secrets that kubectl would have created from these lines, by name; each with its keys."""
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             for name in ["fullchain.pem", "privkey.pem"]:
@@ -173,7 +174,7 @@ class Kubernetes(unittest.TestCase):
         self.assertEqual(check_custom(custom), "")
 
     def test_the_image_is_the_one_that_the_overlay_names(self):
-        """kustomize says nothing of a name that no container has."""
+        """kustomize does not report a name that no container has."""
         for overlay in OVERLAYS:
             objects = self.overlays[overlay]
             [image] = load(GIVEN / overlay / "kustomization.yaml")[0]["images"]
@@ -294,7 +295,7 @@ class Kubernetes(unittest.TestCase):
             self.assertEqual([one["topologyKey"] for one in spread], ["topology.kubernetes.io/zone", "kubernetes.io/hostname"])
             for one in spread:
                 self.assertEqual(one["labelSelector"], deployment["spec"]["selector"])
-                # A preference: one zone, or nodes without the label, must not keep servers from starting.
+                # A preference: a single zone, or nodes without the label, must not prevent servers from starting.
                 self.assertEqual((one["maxSkew"], one["whenUnsatisfiable"]), (1, "ScheduleAnyway"))
                 # During a rollout the old pods do not count.
                 self.assertEqual(one["matchLabelKeys"], ["pod-template-hash"])
@@ -335,7 +336,7 @@ class Kubernetes(unittest.TestCase):
             [server] = pod["containers"]
             sleep = server["lifecycle"]["preStop"]["sleep"]["seconds"]
             self.assertGreater(pod["terminationGracePeriodSeconds"], sleep + drain + hint)
-            # Out of the ingress before it stops taking people.
+            # Removed from the ingress before it stops accepting people.
             ready = server["readinessProbe"]
             self.assertLessEqual(ready["periodSeconds"] * ready["failureThreshold"], sleep)
 
@@ -346,7 +347,7 @@ class Kubernetes(unittest.TestCase):
             self.assertEqual({kind: get["path"] for kind, get in asked.items()},
                              {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"})
             self.assertEqual({get["port"] for get in asked.values()}, {"ops"})
-            # The port that the server listens on for them, outside its loopback.
+            # The port on which the server listens for them, on all interfaces.
             [ops] = [port["containerPort"] for port in server["ports"] if port["name"] == "ops"]
             settings = {variable["name"]: variable["value"] for variable in server["env"]}
             self.assertEqual(settings["ROUNDTABLE_OPS_LISTEN"], f"[::]:{ops}")
@@ -362,7 +363,7 @@ class Kubernetes(unittest.TestCase):
         for name in ["proxy-read-timeout", "proxy-send-timeout"]:
             self.assertGreater(int(sockets[name]), 2 * 25)
         self.assertEqual(sockets["upstream-hash-by"], "$arg_room")
-        # What has no room would all come to one server; and a hash is for all that goes to one Service.
+        # Without a room, all requests would go to one server; and a hash applies to all requests for a Service.
         self.assertNotIn("upstream-hash-by", others)
         self.assertNotEqual(services["/signal-api/ws"], services["/"])
 
@@ -373,7 +374,7 @@ class Kubernetes(unittest.TestCase):
             self.assertEqual(sockets["matches"], [{"path": {"type": "Exact", "value": "/signal-api/ws"}}])
             for rule in (sockets, others):
                 self.assertEqual(rule["timeouts"], {"request": "0s"})
-                # The server believes the front, and the front nobody.
+                # The server trusts the front's headers, and the front trusts nobody's.
                 [told] = [one["requestHeaderModifier"] for one in rule["filters"]]
                 self.assertEqual(told, {"remove": ["traceparent", "tracestate"]})
             service = self.named(self.overlays[overlay], "Service", sockets["backendRefs"][0]["name"])
@@ -416,7 +417,7 @@ class Kubernetes(unittest.TestCase):
         labels = self.pods(self.overlays["whole"], monitor["spec"]["selector"])["metadata"]["labels"]
         [alerts] = load(ROOT / "deploy/monitoring/alerts.yml")
         self.assertIn(f'job="{labels[monitor["spec"]["jobLabel"]]}"', json.dumps(alerts).replace('\\"', '"'))
-        # By the README's own lines, with a kubectl that keeps what it is given.
+        # With the README's lines, and a kubectl that stores its input.
         lines = re.findall(r"```sh\n(.*?)```", (self.copied / "README.md").read_text(), re.S)[1]
         with tempfile.TemporaryDirectory() as folder:
             kept = pathlib.Path(folder) / "applied"

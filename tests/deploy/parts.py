@@ -1,4 +1,5 @@
-"""scripts/sbom and scripts/scan: what is written is CycloneDX and has everything of the locks; a licence that nobody allowed is found."""
+"""Tests scripts/sbom and scripts/scan: the output is valid CycloneDX and complete with respect to the lock files; a
+licence that is not allowed is reported."""
 
 import json
 import pathlib
@@ -15,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def script(name, *arguments):
-    # Cargo asks the network only for crates that the tests of the server have not brought yet.
+    # Cargo uses the network only for crates that the server's tests have not downloaded yet.
     return subprocess.run([ROOT / "scripts" / name, *arguments], capture_output=True, text=True, timeout=300)
 
 
@@ -32,7 +33,7 @@ class Parts(unittest.TestCase):
         cls.folder.cleanup()
 
     def setUp(self):
-        """A copy for each test, which it may change."""
+        """Makes a copy for each test, which it may change."""
         self.files = self.given.with_name(self.id())
         shutil.copytree(self.given, self.files)
 
@@ -60,7 +61,7 @@ class Parts(unittest.TestCase):
         self.assertEqual(there, sorted(f"pkg:cargo/{one['name']}@{one['version'].replace('+', '%2B')}" for one in locked))
         needed = {one["name"] for one in bom["components"] if one["scope"] == "required" and one["licenses"]}
         self.assertLess({"tokio", "axum", "serde", "libc"}, needed)
-        # For tests alone, and for Windows alone.
+        # Needed only by tests, and only on Windows.
         self.assertTrue(needed.isdisjoint({"proptest", "windows-sys"}))
 
     def test_every_package_of_the_page_is_there_and_what_is_served_is_needed(self):

@@ -1,4 +1,5 @@
-"""Base images: exact tags in the source, and scripts/pin, which adds digests. Docker is a stand-in, as no registry is here."""
+"""Tests base images: exact tags in the source, and scripts/pin, which adds digests. Docker is a stand-in, as no registry
+is available here."""
 
 import os
 import pathlib
@@ -11,7 +12,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ["Dockerfile", "turn/Dockerfile", "docker-compose.cluster.yml", "deploy/monitoring/services.yml", "deploy/kubernetes/three/valkey.yaml"]
 IMAGE = re.compile(r"(?m)^(?:FROM| *image:) (?:&[a-z-]+ )?(?:\$\{\w+:-)?([a-z0-9./-]+:[^\s}@]+)(@sha256:[0-9a-f]{64})?")
-# Digests differ from image to image and from day to day.
+# Digests differ by image and by day.
 DOCKER = """#!/bin/sh
 [ "$1" = buildx ] || exit 1
 case $4 in *"$UNKNOWN"*) exit 1 ;; esac

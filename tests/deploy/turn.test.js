@@ -1,5 +1,5 @@
-// What a member reaches through a relay in the network of its machine, as docker-compose.turn-host.yml runs it, and the firewall
-// rules of docs/NETWORKING.md. `run` starts this in a network namespace of its own, in which it is root.
+// Tests the reach of a member through a relay in its machine's network, as in docker-compose.turn-host.yml, and the
+// firewall rules of docs/NETWORKING.md. `run` starts this in a separate network namespace, in which it is root.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -18,7 +18,7 @@ const PUBLIC = '198.41.0.4';
 
 let turn, clients, service;
 
-/** Runs a command line with the rights of this namespace. */
+/** Runs a command line with root rights in this namespace. */
 const root = (line) => execFileSync('sh', ['-ec', `PATH=$PATH:/usr/sbin:/sbin; ${line}`]);
 
 async function client() {
@@ -28,12 +28,12 @@ async function client() {
   return one;
 }
 
-/** Waits until a service that is bound to all addresses of the machine has received a text. */
+/** Waits until a service bound to all addresses of the machine has received a text. */
 async function received(text) {
   while ((await once(service, 'message'))[0].toString() !== text);
 }
 
-/** Sends through the relay until it arrives: a datagram may be lost, and permissions take a moment. */
+/** Sends through the relay until the text arrives: a datagram may be lost, and permissions take a moment. */
 async function deliver(to, text, arrival) {
   const again = setInterval(() => clients[0].send(to, text), 200);
   clients[0].send(to, text);
@@ -47,7 +47,7 @@ async function deliver(to, text, arrival) {
 before(async () => {
   root(`ip link set lo up; ip link add relay0 type veth peer name relay1
     ip addr add ${PRIVATE}/24 dev relay0; ip addr add ${PUBLIC}/32 dev relay0; ip link set relay0 up; ip link set relay1 up`);
-  // Up to a second passes before the kernel says that the interface has a carrier.
+  // Up to a second passes before the kernel reports a carrier on the interface.
   while (!networkInterfaces().relay0) await setTimeout(10);
   turn = await Turn.start({ settings: { TURN_HOST: PRIVATE, TURN_RELAY_ADDRESS: PRIVATE } });
   clients = [await client(), await client()];
@@ -80,7 +80,7 @@ test('the relay reaches services of its own machine, and with the documented rul
   const heard = [];
   service.on('message', (text) => heard.push(text.toString()));
   for (const host of [PRIVATE, PUBLIC]) clients[0].send({ host, port }, 'attack');
-  // Sent later by the same way: the attack has been handled when it arrives.
+  // Sent later on the same path: when it arrives, the attack has been handled.
   const [ada, grace] = clients;
   assert.deepEqual(await deliver(grace.relayed, 'hello', grace.next()), { from: ada.relayed, text: 'hello' });
   const direct = dgram.createSocket('udp4');

@@ -1,4 +1,4 @@
-// For everyone: by keyboard alone, with a screen reader, in the dark and in the light.
+// Accessibility: keyboard only, screen readers, dark and light themes.
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -7,9 +7,9 @@ import { expect, expectPictures, test } from './lib/test.js';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What axe finds wrong: rule and elements. */
+/** Returns axe's violations: rule and elements. */
 async function flaws({ page }) {
-  // Not as a script of the page, which its policy forbids.
+  // Evaluated by the browser: the page's Content-Security-Policy forbids it as a script.
   if (await page.evaluate(() => !('axe' in window))) await page.evaluate(axe);
   const violations = await page.evaluate(
     async () => (await window.axe.run({ resultTypes: ['violations'] })).violations,
@@ -17,7 +17,7 @@ async function flaws({ page }) {
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(', ')}`);
 }
 
-/** Goes on with the Tab key until a button or field has the focus. */
+/** Presses Tab until an element has the focus. */
 async function tabTo({ page }, selector) {
   const target = page.locator(selector);
   await expect(target).toBeVisible();
@@ -82,7 +82,7 @@ for (const [colorScheme, locale, viewport] of [
 ]) {
   const look = `${colorScheme}, ${locale}, ${viewport.width}×${viewport.height}`;
   test(`axe finds nothing: ${look}`, async ({ person, server }) => {
-    // Every page and every dialog, each looked at as a whole.
+    // Every page and every dialog, each checked as a whole.
     test.slow();
     const options = { colorScheme, locale, viewport };
     const grace = await person('Grace', options);
@@ -106,7 +106,7 @@ for (const [colorScheme, locale, viewport] of [
     await ada.join(server.url, 'axe', { video: false });
     await expect(grace.tile('Ada')).toHaveAttribute('data-link', 'connected');
     expect(await flaws(grace)).toEqual([]);
-    // The first who comes is host, and sees most.
+    // The first member is host, and sees the most.
     await throughEach(grace, async (where) => {
       expect(await flaws(grace), where).toEqual([]);
     });

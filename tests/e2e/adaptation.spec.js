@@ -1,11 +1,11 @@
-// What is sent to each person shrinks as people come, so that the uplink is enough for all.
+// The bitrate per person decreases as people join, so that the uplink suffices for all.
 
 import { expect, expectPictures, test } from './lib/test.js';
 
-/** What all copies together may take. */
+/** Maximum total bitrate of all copies. */
 const UPLINK = 3_500_000;
 
-/** The parameters of each picture and sound that a page sends, as the browser has them; closed connections are left out. */
+/** Returns the browser's parameters of each video and audio that a page sends, except on closed connections. */
 function sending({ page }) {
   return page.evaluate(() =>
     window.probe.connections
@@ -39,7 +39,7 @@ test('six people: each copy of the camera shrinks as they come, and grows as the
   const sum = async () =>
     (await sending(ada)).reduce((total, { voice, camera }) => total + voice + camera, 0);
   expect(await sum()).toBeLessThanOrEqual(UPLINK);
-  // How fast a browser finds out what the way carries is its own affair.
+  // Browsers differ in how fast they estimate the bandwidth.
   await expect.poll(sum).toBeGreaterThan(UPLINK / 2);
   expect(await sum()).toBeLessThanOrEqual(UPLINK);
   await expectPictures(grace, 'Ada');

@@ -1,4 +1,4 @@
-// Who may join, and as what, in browsers: host keys and tokens.
+// Access control in browsers: host keys and tokens.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const keys = path(mkdtempSync(path(tmpdir(), 'roundtable-keys-')), 'keys.json');
 const run = (...args) => execFileSync(BINARY, [...args, '--key-file', keys], { encoding: 'utf8' }).trim();
 run('token-key');
 
-/** Goes to a room by a link, and in by hand. */
+/** Opens a link to a room and joins by hand. */
 async function enter(someone, link) {
   await someone.page.goto(link);
   await someone.page.locator('input[name=name]').fill(someone.name);
@@ -25,7 +25,7 @@ test('who made a meeting is its host, whoever comes first', async ({ person, ser
   await expect(ada.page.locator('input[name=name]')).toBeVisible();
   await enter(grace, ada.page.url());
   await expect(grace.ownTile).toBeVisible();
-  // Another time, in another tab of the same browser.
+  // Later, in another tab of the same browser.
   await enter(ada, ada.page.url());
   await expectAllSeen([ada, grace]);
   for (const someone of [ada, grace]) await someone.button('people').click();

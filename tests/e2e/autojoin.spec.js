@@ -1,11 +1,11 @@
-// `autojoin=1` from another origin, in real browsers that have allowed camera and microphone before. Nobody touches the
-// pages of these tests, and they have no `probe`, which says that somebody has.
+// `autojoin=1` from another origin, in real browsers that have allowed camera and microphone before. There is no user
+// activation on these tests' pages, and they lack `probe`, which pretends that there was.
 
 import { ownNginx } from './lib/nginx.js';
 import { DIST, Server } from './lib/server.js';
 import { Person, expect, expectPictures, test } from './lib/test.js';
 
-/** Calls a function in a page. Playwright's own `evaluate` counts as a click there. */
+/** Calls a function in a page. Playwright's own `evaluate` counts as user activation. */
 async function evaluate(page, script, argument) {
   if (!page.context) return page.evaluate(script, argument);
   const session = await page.context().newCDPSession(page);
@@ -15,12 +15,12 @@ async function evaluate(page, script, argument) {
   return result.value;
 }
 
-/** A `data-` attribute of the page, by its name in a script; nothing while the page is on its way elsewhere. */
+/** Polls a `data-` attribute of the page, by its `dataset` name; `undefined` during navigation. */
 const shown = (page, name) =>
   expect.poll(() => evaluate(page, read, name).catch(() => undefined), { message: name });
 const read = (name) => document.querySelector(`[data-${name}]`)?.dataset[name];
 
-/** How a website gets its visitor to an address. Each runs in the website's page. */
+/** Ways in which a website sends its visitor to an address. Each runs in the website's page. */
 const WAYS = {
   location: (url) => {
     location.href = url;
@@ -43,14 +43,14 @@ for (const browser of ['Chromium', 'Firefox']) {
     const ada = await join('Ada', 'trap', { video: false });
     const page = await open(browser);
     const address = `${server.url}r/trap?name=Grace&autojoin=1`;
-    // Firefox blocks windows that nobody has asked for.
+    // Firefox blocks windows that open without user activation.
     for (const way of browser === 'Firefox' ? ['location', 'link'] : ['location', 'link', 'window']) {
       await page.goto(website('127.0.0.1'));
       const popup = way === 'window' ? page.waitForEvent('popup') : undefined;
       await evaluate(page, WAYS[way], `${address}&audio=1&video=1`);
       const opened = (await popup) ?? page;
       await shown(opened, 'phase').toBe('lobby');
-      // The picture that only the visitor sees: the camera was allowed.
+      // Only the visitor sees this picture: the camera was allowed.
       await shown(opened, 'camera').toBe('on');
       await expect(ada.tiles).toHaveCount(0);
     }
@@ -60,7 +60,7 @@ for (const browser of ['Chromium', 'Firefox']) {
     await shown(page, 'phase').toBe('joined');
     await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'off');
 
-    // The name that the visitor has used in other meetings stays with them.
+    // The name that the visitor has used in other meetings is not disclosed.
     await evaluate(page, () => localStorage.setItem('roundtable.name', 'Barbara'));
     await page.goto(website('127.0.0.1'));
     await expect(ada.tiles).toHaveCount(0);
@@ -84,7 +84,7 @@ for (const front of ['server', 'nginx']) {
     try {
       const ada = await person('Ada');
       await ada.join(url, 'standup', { video: false });
-      // Chromium before the server, Firefox before nginx: either has both halves of what decides.
+      // Chromium before the server, Firefox before nginx: both code paths are covered in either.
       const page = await open(front === 'nginx' ? 'Firefox' : 'Chromium');
       const frame = (src) =>
         new Promise((resolve) => {

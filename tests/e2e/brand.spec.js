@@ -1,4 +1,4 @@
-// An operator's name, logo and colour, by config.json; what systems read to install the page; and what a link shows.
+// An operator's name, logo and colour from config.json; what systems read to install the page; and link previews.
 
 import { chmod, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -42,13 +42,13 @@ test('a name, a logo and an accent colour, in both languages and both looks', as
   await expect(ada.page.locator('html')).toHaveAttribute('lang', 'zh-CN');
   await expect(ada.page.getByRole('heading', { level: 1 })).toHaveText('Example & Co');
 
-  // What reads the page without its scripts: a preview of a link, and a system that installs the page.
+  // Readers of the page that run no scripts: link previews, and systems that install the page.
   const html = await (await fetch(`${url}r/standup`)).text();
   expect(html).toContain('property="og:title" content="Example &amp; Co"');
   const { data } = await (await ada.page.context().newCDPSession(ada.page)).send('Page.getAppManifest');
   expect(JSON.parse(data)).toMatchObject({ name: 'Example & Co', short_name: 'Example & Co' });
 
-  // The folder of a room is one deeper.
+  // The folder of a room is one level deeper.
   await ada.page.goto(`${url}r/standup`);
   await expect(ada.page).toHaveTitle('standup · Example & Co');
   await expect.poll(drawn).toEqual([true]);

@@ -1,4 +1,4 @@
-// People who see and hear each other.
+// Calls in which people see and hear each other.
 
 import {
   expect,
@@ -105,7 +105,7 @@ test('where the browser wants a gesture before sound, the page asks for it', asy
 }) => {
   await join('Ada', 'gesture', { audio: true });
   const grace = await person('Grace');
-  // What a browser does to a page that nobody has touched; the tests themselves count as a touch.
+  // Emulates a browser's autoplay policy without user activation; the tests themselves count as activation.
   await grace.page.addInitScript(() => {
     const play = HTMLMediaElement.prototype.play;
     let touched = false;

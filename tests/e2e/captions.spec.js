@@ -1,8 +1,9 @@
-// Captions, by a browser that recognises speech on the device. The recogniser is a fake: no browser that runs here has one.
+// Captions in a browser that recognizes speech on the device. The recognizer is a fake, since no browser that runs
+// here has one.
 
 import { expect, test } from './lib/test.js';
 
-/** A recogniser whose words the test says: `recognised.say('hello', true)`. */
+/** A recognizer whose results the test provides: `recognised.say('hello', true)`. */
 function fakeRecognition(state) {
   window.recognised = { asked: [], sessions: [] };
   window.chrome ??= {};
@@ -65,18 +66,18 @@ test('what others say is shown, by a recogniser that stays on the device', async
     state: 'live',
   });
 
-  // Grace is who speaks: the microphone of Chromium's fake devices beeps, and is silent between.
+  // Grace is speaking: the microphone of Chromium's fake devices beeps, with silence in between.
   await expect(async () => {
     await say(ada, 'good', false);
     await say(ada, 'good morning', true);
     await expect(lines(ada).last()).toHaveText('Grace good morning', { timeout: 500 });
   }).toPass();
 
-  // Browsers end a session after a while; the next one follows.
+  // Browsers end a session after a while; a new one follows.
   await ada.page.evaluate(() => window.recognised.sessions[0].recognition.emit('end'));
   await expect.poll(() => ada.page.evaluate(() => window.recognised.sessions.length)).toBe(2);
 
-  // What the browser refuses for good ends them.
+  // A permanent error ends the captions.
   await ada.page.evaluate(() =>
     window.recognised.sessions.at(-1).recognition.emit('error', { error: 'language-not-supported' }),
   );

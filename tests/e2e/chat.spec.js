@@ -1,4 +1,4 @@
-// What people say and send to each other, past the server.
+// Chat and files, which bypass the server.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -29,10 +29,10 @@ async function say(person, text) {
   await message(person).press('Enter');
 }
 
-/** A page that keeps files in memory, as browsers do that cannot write to the disk. */
+/** Makes a page keep files in memory, as in browsers that cannot write to disk. */
 const withoutPicker = () => delete window.showSaveFilePicker;
 
-/** A page whose save dialog always answers with a place of its own: a headless browser has no dialogs. */
+/** Makes a page's save dialog return a location of its own, since a headless browser has no dialogs. */
 const withPlace = () => {
   window.showSaveFilePicker = async ({ suggestedName }) => {
     const folder = await navigator.storage.getDirectory();
@@ -46,14 +46,14 @@ async function sha256(stream) {
   return hash.digest('hex');
 }
 
-/** A file on the disk: Playwright gives no large ones to a page otherwise. */
+/** Creates a file on disk, which Playwright needs to give a page large files. */
 async function newFile(testInfo, name, size) {
   const path = testInfo.outputPath(name);
   await writeFile(path, randomBytes(size));
   return { path, hash: await sha256(createReadStream(path)) };
 }
 
-/** Two people in a room, with open chats. */
+/** Joins two people in a room, with open chats. */
 async function pair(join, person, server, room, script = withoutPicker) {
   const ada = await join('Ada', room);
   const grace = await person('Grace');
@@ -91,7 +91,7 @@ test(
     await open(grace, alan);
     await expect(badge(grace)).toHaveCount(0);
     await expect(entries(grace, 'text')).toHaveCount(2);
-    // Who comes later does not see what was said before.
+    // A later member does not see earlier messages.
     await expect(entries(alan, 'text')).toHaveCount(1);
     await expect(entries(alan, 'text')).toContainText('hello <b>all</b>');
 
@@ -115,7 +115,7 @@ test(
     await expect(log(ada)).toContainText('to everyone again');
     await expect(log(ada)).not.toContainText('between us');
 
-    // It took no negotiation of its own.
+    // It took no additional negotiation.
     expect(ada.offers + grace.offers + alan.offers).toBe(3);
   },
 );
@@ -207,7 +207,7 @@ test('a file is declined, stopped by its receiver, and stopped by its sender', a
   await say(ada, 'never mind');
   await expect(log(grace)).toContainText('never mind');
 
-  // Who goes leaves a plain sentence behind.
+  // A member who leaves during a transfer is reported in plain words.
   await attach(ada, path);
   await file(grace).getByRole('button', { name: 'Save' }).click();
   await expect(transfer(ada, 'moving')).toBeVisible();
@@ -218,7 +218,7 @@ test('a file is declined, stopped by its receiver, and stopped by its sender', a
 test('what a mean peer sends is ignored, and what is said after it is heard', async ({ join, person }) => {
   const ada = await join('Ada', 'mean');
   const mallory = await person('Mallory');
-  // Her channel is in the tests' hands.
+  // The test controls her channel.
   await mallory.page.addInitScript(() => {
     const create = RTCPeerConnection.prototype.createDataChannel;
     RTCPeerConnection.prototype.createDataChannel = function (...args) {
@@ -268,13 +268,13 @@ test('by keyboard alone: open, write, send a file, close', async ({ join }, test
   await expectAllSeen([ada, grace]);
   const small = await newFile(testInfo, 'small.bin', 10);
   const { keyboard } = ada.page;
-  // Listening to it is what makes the browser hand the chooser to the test. Said just before the key, the
-  // two may reach the page in either order.
+  // The browser passes the chooser to the test only while there is a listener. If added just before the key press,
+  // the two may reach the page in either order.
   const chosen = ada.page.waitForEvent('filechooser').then((chooser) => chooser.setFiles(small.path));
   await ada.button('mic').focus();
   await keyboard.press('c');
   await expect(message(ada)).toBeFocused();
-  // The letter that opened it was not typed, and letters are letters now.
+  // The letter that opened the chat was not typed, and letters are text now.
   await keyboard.type('mic stays, c too');
   await expect(message(ada)).toHaveValue('mic stays, c too');
   await keyboard.press('Shift+Enter');
@@ -328,7 +328,7 @@ test('what is pasted, dropped and typed in the chat; its log and counts over a r
 }) => {
   const quiet = { video: false };
   const ada = await person('Ada');
-  // The server does not give out the panel's code for a while.
+  // The server withholds the panel's code for a while.
   let isOut = true;
   await ada.page.route(/assets\/ChatPanel-.*\.js/, (route) => (isOut ? route.abort() : route.continue()));
   await ada.join(server.url, 'paste', quiet);
@@ -341,7 +341,7 @@ test('what is pasted, dropped and typed in the chat; its log and counts over a r
   const grace = await join('Grace', 'paste', quiet);
   await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
   await expect(grace.tile('Ada')).toHaveAttribute('data-link', 'connected');
-  // Other panels are there without the server: they were loaded ahead.
+  // Other panels are available without the server: they were prefetched.
   await expect
     .poll(() => grace.page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name)))
     .toContainEqual(expect.stringContaining('PeoplePanel'));
@@ -353,14 +353,14 @@ test('what is pasted, dropped and typed in the chat; its log and counts over a r
   expect(await ada.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
   await message(ada).fill('');
 
-  // Dispatches a paste or a drop, and tells whether the browser would do its own.
+  // Dispatches a paste or a drop, and returns whether the browser would perform its default action.
   const give = (event, { text, files = [], folder }) =>
     ada.page.evaluate(
       ([type, text, files, folder]) => {
         const data = new DataTransfer();
         if (text) data.setData('text/plain', text);
         for (const [name, type] of files) data.items.add(new File(['x'], name, { type }));
-        // A page cannot make a folder.
+        // A script cannot create a folder.
         if (folder) DataTransferItem.prototype.webkitGetAsEntry = () => ({ isDirectory: true, name: folder });
         const options = { bubbles: true, cancelable: true };
         const event =
@@ -394,7 +394,7 @@ test('what is pasted, dropped and typed in the chat; its log and counts over a r
   await expect(badge(grace)).toHaveText('2');
   await expect(grace.page).toHaveTitle('(2) paste · Roundtable');
 
-  // Who came later sees where the log starts; what comes while the page is hidden is not read.
+  // A later member sees where the log starts; messages that arrive while the page is hidden stay unread.
   await open(grace);
   await expect(grace.page).toHaveTitle('paste · Roundtable');
   await expect(grace.page.locator('[data-log-start]')).toContainText('You joined at');
@@ -416,7 +416,7 @@ test('what is pasted, dropped and typed in the chat; its log and counts over a r
   await expect(transfer(grace, 'lost')).toBeVisible();
   await expect(badge(grace)).toHaveCount(0);
   await expect(grace.page.locator('[data-log-start]')).toHaveCount(1);
-  // Who leaves on purpose takes the log along.
+  // Leaving on purpose deletes the log.
   await grace.button('leave').click();
   await grace.page.reload();
   await open(grace);

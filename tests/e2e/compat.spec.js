@@ -1,8 +1,8 @@
-// Browsers that lack something: what is missing has a replacement, or one sentence, and never an empty page.
+// Browsers that lack a feature: it is replaced or there is a message, but never an empty page.
 
 import { expect, test } from './lib/test.js';
 
-/** What browsers of the last years learned late, or only some of them have. */
+/** Removes features that browsers got only in recent years, or that only some of them have. */
 function withoutFeatures() {
   delete Intl.Segmenter;
   delete URL.canParse;
@@ -20,7 +20,7 @@ function withoutFeatures() {
   delete window.showSaveFilePicker;
 }
 
-/** A browser without popovers does not know the attribute. */
+/** Removes popover support, including the attribute. */
 function withoutPopovers() {
   for (const name of ['popover', 'showPopover', 'hidePopover', 'togglePopover'])
     delete HTMLElement.prototype[name];
@@ -82,7 +82,7 @@ test('a browser that cannot run the page at all is told so', async ({ person, se
   for (const [path, sentence, prepare] of [
     ['', 'Use a current', ({ page }) => page.addInitScript(() => delete window.Proxy)],
     ['r/none', 'Use a current', ({ page }) => page.addInitScript(() => delete window.Proxy)],
-    // What is loaded later does not run.
+    // Code that is loaded later does not run.
     [
       'r/none',
       'could not be loaded',
@@ -100,7 +100,7 @@ test('a browser that cannot run the page at all is told so', async ({ person, se
   }
 });
 
-/** As a browser translates a page: each text node gives way to elements with another text. */
+/** Emulates a browser's page translation: replaces each text node with elements that contain another text. */
 function translate() {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const nodes = [];
@@ -114,7 +114,10 @@ function translate() {
   }
 }
 
-/** Texts of this kind that a browser has translated and the page has not written again. What was announced stays. */
+/**
+ * Returns visible texts of this kind that were translated and not updated by the page. Screen reader announcements
+ * are exempt.
+ */
 const stale = async (person, kind) => {
   const translated = await person.page.evaluate(() =>
     [...document.querySelectorAll('#app font font')]

@@ -1,4 +1,4 @@
-// What is said before a meeting has more videos than browsers can carry.
+// Warning before a meeting has more videos than browsers can handle.
 
 import { crowd } from './lib/crowd.js';
 import { expect, test } from './lib/test.js';

@@ -1,16 +1,19 @@
-// Devices before joining and in the call, and the look at the path before it.
+// Devices before joining and in the call, and the connectivity check before joining.
 
 import { chromium } from '@playwright/test';
 import { allowDevices, executablePath, quiet } from './lib/chromium.js';
 import { Wire } from './lib/net.js';
 import { Person, expect, expectPictures, expectSound, test as base } from './lib/test.js';
 
-/** Chromium's first camera is green, its second one black (and in a format that calls do not take), its third green. */
+/**
+ * Chromium's fake cameras: the first is green, the second black (and in a format that calls do not accept), the third
+ * green.
+ */
 const several = ['--use-fake-device-for-media-stream=device-count=3'];
 const GREEN = 135;
 
 const test = base.extend({
-  /** A person whose Chromium was started in a way of its own. */
+  /** A person whose Chromium has its own flags. */
   equipped: async ({}, use) => {
     const browsers = [];
     await use(async (name, args = [...several, ...allowDevices]) => {
@@ -38,7 +41,7 @@ async function enterLobby(person, url, room) {
   await person.page.locator('input[name=name]').fill(person.name);
 }
 
-/** The labels of the cameras whose pictures go to the others. */
+/** Returns the labels of the cameras whose video is sent. */
 function sent(person) {
   return person.page.evaluate(() =>
     window.probe.connections.flatMap((pc) =>
@@ -50,7 +53,7 @@ function sent(person) {
   );
 }
 
-/** How green the corner of a video is. */
+/** Returns the green value at the corner of a video. */
 function greenness(video) {
   return video.evaluate((element) => {
     const canvas = document.createElement('canvas');
@@ -134,7 +137,7 @@ test('who only listens opens nothing, and sees and hears the others', async ({ j
   await expect(grace.tile('Ada')).toHaveAttribute('data-camera', 'off');
 });
 
-/** The brightest green of a video: the first camera's has a bright disc, the third's has none. */
+/** Returns the brightest green of a video: the first camera has a bright disc, the third has none. */
 function brightest(video) {
   return video.evaluate((element) => {
     const canvas = document.createElement('canvas');
@@ -183,7 +186,7 @@ test('a camera that is unplugged in the call gives way to the next one; without 
 }) => {
   const grace = await join('Grace', 'unplug');
   const ada = await equipped('Ada');
-  // A fake device has no plug: the page is told what it is told when one is pulled.
+  // A fake device cannot be unplugged: simulate the events of a device that is.
   await ada.page.addInitScript(() => {
     const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     const plugged = ['fake_device_0', 'fake_device_2'];
@@ -328,7 +331,7 @@ test('the screen stays on during a call, and after the page was hidden', async (
   await expect.poll(held).toBe(0);
 });
 
-/** As on a phone: the first camera looks at the person, the third one away. */
+/** Emulates a phone: the first camera faces the user, the third one away. */
 function phone() {
   const sides = { fake_device_0: 'user', fake_device_2: 'environment' };
   const { getSettings } = MediaStreamTrack.prototype;
@@ -354,7 +357,7 @@ test('a phone switches to its back camera, which is not mirrored', async ({ equi
   await expectPictures(grace, 'Ada');
   const own = ada.ownTile.locator('video');
   await expect(own).toHaveCSS('scale', '-1 1');
-  // The first list of devices may have no names.
+  // The first device list may lack names.
   for (const label of ['fake_device_2', 'fake_device_0']) {
     await ada.button('more').click();
     await ada.button('flip-camera').click();

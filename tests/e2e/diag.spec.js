@@ -1,4 +1,4 @@
-// The page that looks for what is wrong between a browser and its meetings.
+// The page that diagnoses the connection between a browser and its meetings.
 
 import { chromium } from '@playwright/test';
 import { execFile } from 'node:child_process';
@@ -14,12 +14,12 @@ import { DIST, Server } from './lib/server.js';
 import { expect, test } from './lib/test.js';
 import { Turn, ownAddress } from './lib/turn.js';
 
-/** Beside a relay. */
+/** With a relay. */
 const relayed = test.extend({
-  /** Further settings of the server. */
+  /** Additional settings of the server. */
   more: [{}, { option: true }],
 
-  /** How the relay is set wrong: options of `Turn.start`. */
+  /** The relay's misconfiguration: options of `Turn.start`. */
   mistake: [{}, { option: true }],
 
   turn: async ({ mistake }, use) => {
@@ -38,20 +38,20 @@ const relayed = test.extend({
   },
 });
 
-/** Waits until the page has looked at everything. */
+/** Waits until all checks have finished. */
 async function ready(page) {
   await expect(page.locator('[data-diag=ready]')).toBeVisible({
     timeout: 60_000,
   });
 }
 
-/** Opens the page and waits until it has looked at everything. */
+/** Opens the page and waits until all checks have finished. */
 async function looked(page, address) {
   await page.goto(new URL('diag', address).href);
   await ready(page);
 }
 
-/** What it found, in order. */
+/** Returns the findings in order. */
 function findings(page) {
   const all = page.locator('[data-finding]');
   return all.evaluateAll((items) => items.map((item) => item.dataset.finding));
@@ -105,7 +105,7 @@ relayed('a relay whose ports are shut', async ({ server, turn, person }) => {
 });
 
 relayed('a relay whose UDP port is shut', async ({ server, turn }) => {
-  // One that has been given no devices yet, and so shows one network alone.
+  // A browser without device permission, which reveals only one network.
   const browser = await chromium.launch({ executablePath, args: quiet });
   const page = await browser.newPage();
   const unblock = await block([`${turn.port}`]);
@@ -140,7 +140,7 @@ relayed.describe('a relay with one port for each', () => {
   });
 });
 
-// Another address of this machine: only the relay itself is not let in, and not the browser.
+// Another address of this machine: the relay blocks only its own address, and not the browser's.
 const other = '198.18.0.7';
 relayed.describe('a relay that lets this machine in and not itself', () => {
   const edit = (conf) => conf.replace(`allowed-peer-ip=${other}`, `allowed-peer-ip=${ownAddress()}`);
@@ -165,7 +165,7 @@ relayed.describe('a relay that lets this machine in and not itself', () => {
   }
 
   relayed('is found', async ({ server, person }) => {
-    // Who has devices is asked from each address: so they are, and not from the relay's own.
+    // A browser with device permission uses all addresses, so also others than the relay's own.
     const { page } = await person('Ada', {
       permissions: ['camera', 'microphone'],
     });
@@ -174,7 +174,10 @@ relayed.describe('a relay that lets this machine in and not itself', () => {
   });
 });
 
-/** The machine's default gateway, as a proxy in a container sees all whom docker-proxy brings. */
+/**
+ * Returns the machine's default gateway: the address at which a proxy in a container sees all clients of
+ * docker-proxy.
+ */
 function gateway() {
   const routes = readFileSync('/proc/net/route', 'utf8').split('\n');
   const hex = routes.map((line) => line.split('\t')).find(([, to]) => to === '00000000')?.[2];
@@ -203,7 +206,7 @@ test('proxies that are set wrong', async ({ server, person }) => {
        location = /signal-api/v1/origin-proof { return 404; }`,
     ],
     [['server_down'], `location / { ${right} } location /signal-api/ { ${down} }`],
-    // nginx answers 404 where the file of its error_page is missing.
+    // nginx answers 404 if the file of its error_page is missing.
     [
       ['server_down'],
       `${page} location /signal-api/ { ${down} } error_page 502 /50x.html; location = /50x.html { root /nonexistent; }`,
@@ -298,7 +301,7 @@ test('plain http on another name than localhost, and devices that are refused', 
   await looked(page, `http://meeting.test:${server.port}/`);
   expect(await findings(page)).toEqual(['plain_http']);
   await expect(page.locator('[data-action=try-devices]')).toHaveCount(0);
-  // Nothing is copied for a page that is not secure: there it is shown.
+  // The clipboard is unavailable to an insecure page: the report is shown instead.
   await page.locator('[data-action=copy-report]').click();
   await expect(page.locator('textarea')).toHaveValue(/plain_http · secure/);
 

@@ -1,4 +1,4 @@
-// The example page, which has no Vue: two of them are in a call with each other.
+// The example page, which works without Vue: two of them in a call.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';

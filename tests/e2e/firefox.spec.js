@@ -1,4 +1,4 @@
-// Two browsers that were made by different people, in one call.
+// Browsers of different vendors in one call.
 
 import { Firefox } from './lib/firefox.js';
 import { Wire } from './lib/net.js';
@@ -13,7 +13,7 @@ import {
 } from './lib/test.js';
 
 const test = base.extend({
-  /** A person with a Firefox. */
+  /** A person with Firefox. */
   fox: async ({}, use) => {
     const firefoxes = [];
     await use(async (name) => {
@@ -41,7 +41,7 @@ test(
     await expectSound(ada, 'Grace');
     await expectSound(grace, 'Ada');
 
-    // Firefox is the first, and another Chromium comes: whose id is smaller, and so offers, is chance.
+    // Firefox joins first, and another Chromium joins: the smaller id, and thus the offerer, is random.
     const alan = await join('Alan', 'mixed', { audio: true });
     await expectAllSeen([ada, grace, alan]);
 
@@ -86,7 +86,7 @@ test('Chromium and Firefox offer at once, and lose the server, and the call stan
   between.close();
 });
 
-/** Restarts ICE; done when the other side has answered. */
+/** Restarts ICE; resolves when the other side has answered. */
 async function restart({ page, name }) {
   const ufrag = () =>
     page.evaluate(() => {
@@ -98,7 +98,7 @@ async function restart({ page, name }) {
   await expect.poll(async () => [false, before].includes(await ufrag()), { message: name }).toBe(false);
 }
 
-/** Chromium sends from its newest addresses to the newest of the other side. */
+/** Checks that Chromium sends between the newest addresses of both sides. */
 async function expectNewPath({ page }) {
   await expect
     .poll(() =>
@@ -116,8 +116,8 @@ async function expectNewPath({ page }) {
     .toEqual([true, true]);
 }
 
-// By a slow server checks are there before the answer that names where they come from. Which browser made the
-// first offer is chance; of what was wrong, one half needed Chromium to have made it, the other half Firefox.
+// With a slow server, ICE checks arrive before the answer that contains their source. Which browser makes the first
+// offer is random; one half of the defect needed Chromium as the offerer, the other half Firefox.
 for (const first of ['Chromium', 'Firefox']) {
   test(`Chromium and Firefox look for a new path by a slow server, ${first} first, and the call stands`, async ({
     fox,

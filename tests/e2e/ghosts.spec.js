@@ -1,8 +1,8 @@
-// Whoever goes is gone, however it happens, and whoever comes back is there once.
+// Members that leave in any way disappear, and returning members appear once.
 
 import { CLOSED_TAB_MS, expect, expectAllSeen, expectPictures, test } from './lib/test.js';
 
-/** What a person watching would call a flicker rather than a ghost; in milliseconds. */
+/** Longest acceptable flicker in milliseconds; anything longer counts as a ghost. */
 const MOMENT = 3_000;
 
 test('a reload leaves no ghost', async ({ join }) => {
@@ -33,7 +33,7 @@ test('a crashed tab is gone when its media stops', async ({ join }) => {
   await expectAllSeen([ada, grace]);
   const devtools = await grace.page.context().newCDPSession(grace.page);
   const crashed = grace.page.waitForEvent('crash');
-  // The page that should answer is no more.
+  // The page that should answer is gone.
   devtools.send('Page.crash').catch(() => {});
   await crashed;
   await expect(ada.tiles).toHaveCount(0);
@@ -49,7 +49,7 @@ test('the same person in two tabs is two people', async ({ join }) => {
   const ada = await join('Ada', 'twice', { video: false });
   await join('Grace', 'twice', { video: false });
   const second = await join('Grace', 'twice', { video: false });
-  // Each has the start of its ID behind the name.
+  // Each has the start of its ID appended to the name.
   await expect(ada.page.getByRole('article', { name: /^Grace \([\w-]{4}\)$/ })).toHaveCount(2);
   await second.button('leave').click();
   await expect(ada.tile('Grace')).toHaveCount(1);

@@ -1,11 +1,11 @@
-// Where the page lives, and where it goes from there: nowhere else.
+// Hosting: where the page is served, and that it requests nothing from elsewhere.
 
 import jsQR from 'jsqr';
 import { subPath } from './lib/net.js';
 import { throughEach } from './lib/over.js';
 import { expect, expectAllSeen, test } from './lib/test.js';
 
-/** Everything that a page asks for, and everything it complains about. */
+/** Records all requests and all errors of a page. */
 function watch({ page }, requests, complaints) {
   page.on('request', (request) => requests.push(request.url()));
   page.on('websocket', (socket) => requests.push(socket.url()));
@@ -15,7 +15,7 @@ function watch({ page }, requests, complaints) {
   });
 }
 
-/** What a camera would read in the picture. */
+/** Decodes the QR code in an image. */
 async function scanned(image) {
   const png = (await image.screenshot()).toString('base64');
   const { data, width, height } = await image.page().evaluate(async (png) => {

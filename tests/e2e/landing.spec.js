@@ -11,7 +11,7 @@ test('a link to another server opens there, and not a room of the same name here
   await expect(ada.page).toHaveURL(there);
   await expect(ada.button('join')).toBeVisible();
 
-  // One to nothing of ours is rejected.
+  // A link to something else is rejected.
   await ada.page.goto(server.url);
   await ada.page.locator('input[name=room]').fill('https://other.example/about/us');
   await ada.button('open').click();

@@ -1,4 +1,4 @@
-// Everyone is in the picture, whole, on a phone and on a desk.
+// Everyone is fully visible, on phones and desktops.
 
 import { WebSocket } from 'ws';
 import { expect, test } from './lib/test.js';
@@ -11,7 +11,7 @@ const SIZES = [
   { width: 320, height: 568 },
 ];
 
-/** What of the room is cut, hidden or covered; and whether anything scrolls. */
+/** Returns elements of the room that are clipped, hidden or covered, and whether anything scrolls. */
 function misfits() {
   const wrong = [];
   const { scrollingElement } = document;
@@ -19,12 +19,12 @@ function misfits() {
   if (scrollingElement.scrollWidth > innerWidth) wrong.push('the page scrolls aside');
   const boxes = [];
   for (const element of document.querySelectorAll('[data-peer-id], [data-self], [data-action]')) {
-    // What a narrow bar leaves to a menu, and a menu that is closed.
+    // Skip actions that a narrow bar moves to a menu, and a closed menu.
     if (!element.checkVisibility()) continue;
     const what = element.getAttribute('aria-label') ?? element.dataset.action;
     const box = element.getBoundingClientRect();
     if (box.width < 40 || box.height < 40) wrong.push(`${what} is ${box.width}×${box.height}`);
-    // Half a pixel is what rounding may take.
+    // Allow half a pixel for rounding.
     for (let inside = element.parentElement; inside; inside = inside.parentElement) {
       const clips = inside === document.documentElement || getComputedStyle(inside).overflow !== 'visible';
       const frame =
@@ -39,13 +39,13 @@ function misfits() {
       if (clips && out) wrong.push(`${what} is cut by ${inside.tagName}.${inside.className}`);
     }
     const name = element.querySelector('.name');
-    // A name is legible: whole, or with more than a few letters.
+    // A name is legible: entire, or with more than a few letters.
     const letters = name?.querySelector('.letters');
     if (letters?.checkVisibility() && letters.clientWidth < Math.min(letters.scrollWidth, 40))
       wrong.push(`the name of ${what} has ${letters.clientWidth} pixels`);
     for (const [other, beside, parent] of boxes) {
       if (parent.contains(element)) continue;
-      // The inset of a call of two lies over the other tile.
+      // The inset of a call of two overlaps the other tile.
       const under = [element, parent].filter((one) => !one.closest('[data-inset]'));
       if (under.length === 0 || (under.length === 1 && under[0].matches('[data-peer-id]'))) continue;
       const apart =
@@ -60,13 +60,13 @@ function misfits() {
   return wrong;
 }
 
-/** The names on the tiles of the page that is shown. */
+/** Returns the names on the tiles of the visible page. */
 const visibleNames = ({ page }) =>
   page
     .locator('[data-peer-id]:visible, [data-self]:visible')
     .evaluateAll((tiles) => tiles.map((tile) => tile.getAttribute('aria-label')));
 
-/** Somebody who is in the room and has no browser. */
+/** Joins a member without a browser. */
 function guest({ url }, name, room = 'fit') {
   const address = new URL(`signal-api/ws?room=${room}`, url);
   address.protocol = 'ws:';
@@ -85,7 +85,7 @@ test('rooms of 1, 2, 4, 12 and 16 fit without scrolling, from 13 tiles on in pag
   let people = 1;
   for (const count of [1, 2, 4, 12, 16]) {
     for (; people < count; people++) {
-      // Sixteen browsers are more than the machine has; a tile is a tile without a call, too.
+      // Sixteen browsers are more than the machine can run; a member without a call has a tile, too.
       if (people < 4) await join(`Guest ${people}`, 'fit', { video: false });
       else guests.push(guest(server, `Guest ${people}`));
     }
@@ -110,7 +110,7 @@ test('rooms of 1, 2, 4, 12 and 16 fit without scrolling, from 13 tiles on in pag
   await ada.button('previous-page').click();
   await expect.poll(() => visibleNames(ada)).toEqual(first);
 
-  // A tile that is pinned stays on every page, and those in the strip have legible names.
+  // A pinned tile stays on every page, and the tiles in the strip have legible names.
   const name = first.at(-1);
   await ada.tile(name).hover();
   await ada
@@ -134,7 +134,7 @@ test('a call of two: the local video is a movable inset, nothing is pinned, hand
 }) => {
   const ada = await person('Ada', { viewport: { width: 390, height: 844 } });
   await ada.join(server.url, 'two', { video: false });
-  // A single tile has nothing to be pinned over, and pulling the page down does not reload it.
+  // A single tile cannot be pinned, and overscrolling does not reload the page.
   await expect(ada.button('pin')).toHaveCount(0);
   const overscroll = () => getComputedStyle(document.documentElement).overscrollBehaviorY;
   expect(await ada.page.evaluate(overscroll)).toBe('none');
@@ -164,7 +164,8 @@ test('a call of two: the local video is a movable inset, nothing is pinned, hand
   await ada.page.mouse.up();
   await expect.poll(corner).toBe('top left');
 
-  // With a third one all are alike, and the pin, which is seen below the pointer, does not cover the hand.
+  // With a third member all tiles are equal, and the pin button, which appears under the pointer, does not cover the
+  // hand.
   const alan = guest(server, 'Alan', 'two');
   await expect(inset).toHaveCount(0);
   await grace.page.keyboard.press('h');
@@ -177,7 +178,7 @@ test('a call of two: the local video is a movable inset, nothing is pinned, hand
   };
   expect(await hand.evaluate(onTop)).toBe(true);
 
-  // A panel that covers the stage leaves no edge of a tile.
+  // A panel that covers the stage leaves no edge of a tile visible.
   await ada.button('people').click();
   await expect(ada.page.locator('[data-panel=people]')).toBeVisible();
   await expect(ada.tile('Grace')).toBeHidden();

@@ -1,8 +1,8 @@
-// Hosts decide, and the server sees to it: a forged message is refused.
+// Moderation by hosts, enforced by the server: forged messages are rejected.
 
 import { expect, expectPictures, expectSignaling, expectSound, test as base } from './lib/test.js';
 
-/** Keeps the page's own socket, and what it hears: a forger sends through it. */
+/** Exposes the page's socket and the messages it receives, so that a forger can use it. */
 function tap() {
   window.heard = [];
   const { WebSocket } = window;
@@ -27,7 +27,7 @@ const test = base.extend({
   },
 });
 
-/** Whoever has a tile of their own is in the room. */
+/** Checks that a person is in the room, by their own tile. */
 const inside = (person) => expect(person.ownTile).toBeVisible();
 
 const row = (person, name) => person.page.locator(`[data-person="${name}"]`);
@@ -38,13 +38,13 @@ async function list(person) {
   await expect(person.page.locator('[data-panel=people]')).toBeVisible();
 }
 
-/** Does something to somebody by the list, which is open. */
+/** Performs an action on a person in the open list. */
 async function act(person, name, action) {
   await row(person, name).locator('[data-action=person-actions]').click();
   await row(person, name).locator(`[data-action=${action}]`).click();
 }
 
-/** The error code with which the server answers a message that no button of this page sends. */
+/** Sends a message that no button of this page sends. Returns the server's error code. */
 async function forge(person, message) {
   const ref = Math.random();
   await person.page.evaluate((text) => window.socket.send(text), JSON.stringify({ ...message, ref }));
@@ -187,10 +187,10 @@ test('raised hands are seen on the tile, in the list and at its button', async (
   const hand = ada.tile('Grace').getByRole('img', { name: 'Hand raised' });
   await expect(hand).toBeVisible();
   await expect(ada.button('people')).toContainText('1 hand raised');
-  // Whoever has the hand up comes right after oneself.
+  // A member with a raised hand comes right after the user.
   await expect(ada.page.locator('[data-person]').nth(1)).toHaveAttribute('data-person', 'Grace');
 
-  // The order in which hands were raised is the same for everybody, on tiles and in the list.
+  // Everybody sees the hands in the order in which they were raised, on tiles and in the list.
   const people = () =>
     ada.page.locator('[data-person]').evaluateAll((rows) => rows.map(({ dataset }) => dataset.person));
   await alan.button('hand').click();
@@ -238,13 +238,13 @@ test('a talk: a listener applies, is granted, speaks, and it is taken back', asy
   await list(ada);
   await expect(ada.page.locator('[data-role=listener]')).toHaveCount(2);
   await expect(ada.tiles).toHaveCount(0);
-  // Without a tile, all about the link is in the list.
+  // Without a tile, the link's details are in the list.
   await row(ada, 'Grace').locator('[data-action=link]').click();
   await row(ada, 'Grace').locator('[data-action=safety]').click();
   await expect(ada.page.getByRole('dialog')).toContainText('Safety code with Grace');
   await ada.page.keyboard.press('Escape');
   await expect(ada.page.getByRole('dialog')).toHaveCount(0);
-  // Listeners write to hosts, and nobody waits for another listener.
+  // Listeners write to hosts, and no message waits for another listener.
   await list(grace);
   await expect(row(grace, 'Alan')).toBeVisible();
   await expect(row(grace, 'Alan').locator('[data-action=link]')).toHaveCount(0);
@@ -261,7 +261,7 @@ test('a talk: a listener applies, is granted, speaks, and it is taken back', asy
   await ada.page.locator('[data-request]', { hasText: 'Grace asks to speak' }).locator('.yes').click();
   await expect(grace.page.locator('[data-notice=role]')).toContainText('You can speak now.');
   await grace.button('comply').click();
-  // The other listener hears her as well: their connection is made now.
+  // The other listener hears her as well: their connection is created now.
   for (const someone of [ada, alan]) await expectSound(someone, 'Grace');
 
   await act(ada, 'Grace', 'make-listener');
@@ -296,7 +296,7 @@ test('forged messages are refused, whatever the page says', async ({ enter }) =>
   expect(await forge(grace, { type: 'broadcast', data: 'spam' })).toBe('not_allowed');
   expect(await forge(grace, { type: 'state', state: { mic: true } })).toBe('not_allowed');
   expect(await forge(grace, { type: 'signal', to: alan, data: {} })).toBe('not_allowed');
-  // Whoever is host, as before.
+  // The host, as before.
   expect(await forge(ada, { type: 'moderate', action: 'remove', to: 'AAAAAAAAAAAAAAAAAAAA' })).toBe(
     'peer_not_found',
   );
@@ -315,7 +315,7 @@ test('who is off by the state is not played, even if the page goes on sending', 
       .locator('video')
       .evaluate(({ srcObject }) => srcObject.getTracks().map(({ enabled }) => enabled));
   expect(await played()).toEqual([true, true]);
-  // A page that lies: its devices stay on.
+  // A dishonest page: its devices stay on.
   await grace.page.evaluate(() =>
     window.socket.send(JSON.stringify({ type: 'state', state: { mic: false, camera: false } })),
   );

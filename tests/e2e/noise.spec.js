@@ -1,8 +1,8 @@
-// What is done to one's own sound and picture: noise suppression by the page, and background blur by the system.
+// Processing of the user's own sound and picture: noise suppression by the page, and background blur by the system.
 
 import { expect, test } from './lib/test.js';
 
-/** A microphone that gives the steady, low noise of a fan. White noise is not what RNNoise was trained with: it may stay. */
+/** A microphone with the steady, low noise of a fan. RNNoise was not trained with white noise and may let it pass. */
 function noisyMicrophone() {
   navigator.mediaDevices.getUserMedia = ((ask) => async (constraints) => {
     if (!constraints.audio) return ask.call(navigator.mediaDevices, constraints);
@@ -18,7 +18,7 @@ function noisyMicrophone() {
   })(navigator.mediaDevices.getUserMedia);
 }
 
-/** The loudness of what a page sends, as the browser measures it at its sender over a second. */
+/** Returns the volume that a page sends, as measured by the browser at its sender over a second. */
 const sentLoudness = ({ page }) =>
   page.evaluate(async () => {
     const measure = async () => {
@@ -59,7 +59,7 @@ test('a noise is hardly heard any more, by code of this server alone, and the ch
   await ada.button('noise').check();
   await expect(ada.button('noise')).toHaveAttribute('aria-busy', 'false');
   await expect.poll(() => sentLoudness(ada)).toBeLessThan(loud / 3);
-  // Muted is silent, also behind the filter.
+  // Muting is silent, also behind the filter.
   await ada.page.keyboard.press('Escape');
   await ada.button('mic').click();
   await expect.poll(() => sentLoudness(ada)).toBeLessThan(1e-4);

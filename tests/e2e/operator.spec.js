@@ -1,4 +1,4 @@
-// The operator's page: what it shows is so, and what it does is done.
+// The operator's page: its displays are correct, and its actions take effect.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { expect, expectAllSeen, expectPictures, expectSignaling, test } from './
 
 const TOKEN = 'north-north-north-north-north-north';
 
-// Whoever is lost stays lost for as long as the test looks.
+// A disconnected member stays disconnected during the test.
 test.use({
   settings: { ROUNDTABLE_ADMIN_TOKEN: TOKEN, ROUNDTABLE_RESUME_WINDOW: '10m' },
 });
@@ -24,7 +24,7 @@ async function signIn(operator, token = TOKEN) {
   await operator.button('open').click();
 }
 
-/** Does what a button asks about, after the question. */
+/** Confirms an action in its dialog. */
 async function confirm(operator) {
   const dialog = operator.page.getByRole('dialog');
   await expect(dialog).toBeVisible();
@@ -75,7 +75,7 @@ test('an operator sees a call and a lost link, removes, ends and drains', async 
   await expect(member(operator, 'Grace').locator('[data-state=camera]')).toBeVisible();
   await expect(member(operator, 'Grace').locator('[data-state=mic-off]')).toBeVisible();
 
-  // Live: nobody touches the page.
+  // Updates live, without interaction.
   await ada.button('mic').click();
   await expect(member(operator, 'Ada').locator('[data-state=mic-off]')).toBeVisible();
   await expect(member(operator, 'Grace')).toHaveAttribute('data-link', 'ok');
@@ -161,7 +161,7 @@ test.describe('where hosts may record to the server', () => {
     await expect(reports).toHaveText('No reports in the last 5 minutes.');
     const ada = await join('Ada', 'kept', { audio: true });
     const grace = await person('Grace');
-    // Into memory: nobody chooses a file.
+    // Saved to memory: no file is chosen.
     await grace.page.addInitScript(() => delete window.showSaveFilePicker);
     await grace.join(server.url, 'kept');
     await expectPictures(ada, 'Grace');
@@ -207,7 +207,7 @@ test('on a phone, in Chinese, by the keyboard, under a path of another website',
     const excess = () => page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
     expect(await excess()).toBeLessThanOrEqual(0);
   };
-  /** Goes from one thing to the next until it is that one. */
+  /** Presses Tab until a matching element has the focus. */
   const tabTo = async (selector) => {
     const there = () => page.evaluate((selector) => document.activeElement.matches(selector), selector);
     for (let steps = 0; !(await there()); steps += 1) {
@@ -251,7 +251,7 @@ test('on a phone, in Chinese, by the keyboard, under a path of another website',
   ).toBeVisible();
   await expectNothingAside();
 
-  // What is known stays to be seen while nobody answers, and says so.
+  // Known values stay visible while the server does not answer, with a note.
   await server.kill();
   await expect(note(operator, 'old')).toContainText('服务器没有响应');
   await expect(figure(operator, 'members')).toHaveText('1');

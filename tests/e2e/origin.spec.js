@@ -1,21 +1,21 @@
-// R64 and R92 in real browsers, behind an nginx with the tutorial's configuration: the meeting's own page joins, and a page
-// of another origin can neither read a proof nor join.
+// R64 and R92 in real browsers, behind an nginx with the tutorial's configuration: the meeting's own page joins, and
+// a page of another origin can neither read a proof nor join.
 
 import { Person, expect, test } from './lib/test.js';
 import { tutorial } from './lib/tutorial.js';
 
 const BROWSERS = ['Chromium', 'Firefox'];
 
-/** Only the page's own location differs from the tutorial: links to rooms are another test's subject. */
+/** Only the page's own location differs from the tutorial: links to rooms are covered by another test. */
 const ROOMS = 'rewrite ^/r/[^/]+$ /r/index.html break;';
 
-/** What the tutorials have instead of no `Host` at all. */
+/** Common alternatives to forwarding no `Host` at all. */
 const PROXIES = [
   ['without Host', ''],
   ['with $host, which has no port', 'proxy_set_header Host $host;'],
 ];
 
-/** Runs in the malicious page: tries all that a page can to get a proof, and joins with what it got. */
+/** Runs in the malicious page: tries every way to get a proof, and joins with the results. */
 async function attack(target) {
   const proofUrl = `${target}signal-api/v1/origin-proof`;
   const found = {};
@@ -39,7 +39,7 @@ async function attack(target) {
     element[attribute] = proofUrl;
     await new Promise((resolve) => {
       element.onload = element.onerror = resolve;
-      // Not every browser tells what it has blocked.
+      // Some browsers do not report blocked elements.
       setTimeout(resolve, 2_000);
       document.documentElement.append(element);
     });
@@ -76,7 +76,7 @@ async function attack(target) {
   };
 }
 
-// Nine pages attack, one after the other, and Firefox takes its time to start.
+// Nine pages attack, one after another, and Firefox takes long to start.
 test.describe.configure({ timeout: 180_000 });
 
 for (const browser of BROWSERS) {
@@ -103,7 +103,7 @@ for (const browser of BROWSERS) {
     server,
     website,
   }) => {
-    // Also where browsers do not say which site a request comes from, as over plain HTTP.
+    // Also if browsers do not send the site of a request, as over plain HTTP.
     const silent = 'proxy_set_header Sec-Fetch-Site "";';
     const proxies = [...PROXIES.map(([, proxy]) => proxy), silent];
     const fronts = await Promise.all(proxies.map((proxy) => tutorial(server, { proxy, fallback: ROOMS })));
@@ -113,7 +113,7 @@ for (const browser of BROWSERS) {
       const page = await open(browser);
       for (const front of fronts) {
         const meeting = `https://127.0.0.1:${new URL(front.url).port}/`;
-        // Another port; another host name and port; another host name of the same port, as of the meeting's own page.
+        // Another port; another host name and port; another host name with the same port as the meeting's own page.
         for (const site of [
           website('127.0.0.1'),
           website('localhost'),

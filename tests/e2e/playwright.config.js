@@ -4,14 +4,15 @@ import { allowDevices, engine, fakeDevices, quiet, smallCamera } from './lib/chr
 export default defineConfig({
   testMatch: '*.spec.js',
   outputDir: '../../test-results/e2e',
-  // Each call encodes and decodes video without a GPU, so there are no more of them; each has a server of its own. What is
-  // done to a stack that runs already is done to all of it.
+  // No more workers, because each call encodes and decodes video without a GPU; each test has its own server. With a
+  // running stack, the tests share it, so there is one worker.
   workers: process.env.BASE_URL ? 1 : 2,
   timeout: 90_000,
   expect: { timeout: 20_000 },
   forbidOnly: true,
   reporter: [['list'], ['./lib/failures.js']],
-  // A stack that runs already is given only what does not stop it or need other settings, and its upgrade where there is one.
+  // With a running stack, run only tests that do not stop it or need other settings; the upgrade test only if
+  // requested.
   grep: process.env.BASE_URL ? /@stack/ : /./,
   grepInvert: process.env.UPGRADE ? undefined : /@upgrade/,
   use: {

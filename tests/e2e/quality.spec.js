@@ -1,16 +1,16 @@
-// How good each link is, and what was measured of it.
+// Link quality and its measurements.
 
 import { readFile } from 'node:fs/promises';
 import { expect, expectPictures, test } from './lib/test.js';
 
-/** Opens what can be asked about the link to someone. */
+/** Opens the details about the link to a person. */
 async function ask(person, other, about) {
   await person.tile(other).locator('[data-action=link]').click();
   await person.button(about).locator('visible=true').click();
   return person.page.locator(`[data-panel=${about}]`);
 }
 
-/** What the browser has counted of the link so far. */
+/** Returns the browser's counters for the link. */
 function counted({ page }) {
   return page.evaluate(async () => {
     const reports = [...(await window.probe.connections[0].getStats()).values()];
@@ -39,7 +39,7 @@ test('bars show how good a link is, and say why', async ({ join }) => {
   const bars = ada.tile('Grace').locator('[data-action=link]');
   await expect(bars).toHaveAttribute('data-bars', /[123]/);
 
-  // From now on the browser counts packets that never came.
+  // From now on the browser reports lost packets.
   await ada.page.evaluate(() => {
     const getStats = RTCPeerConnection.prototype.getStats;
     let lost = 0;
@@ -92,7 +92,7 @@ test('statistics agree with getStats, and are saved as JSON', async ({ join }) =
   expect(last.path).toEqual({ local, remote, protocol, relayed: false });
   expect(`video/${last.received.videoCodec}`).toBe(after.codec);
   expect(last.received.audioCodec).toBe('opus');
-  // The rate is that of the bytes.
+  // The rate matches the byte counters.
   const [first] = link.samples;
   const kbps = ((last.received.bytes - first.received.bytes) * 8) / (last.at - first.at);
   const mean =
@@ -113,7 +113,7 @@ test.describe('R82', () => {
     await expectPictures(ada, 'Grace');
     await expectPictures(grace, 'Ada');
     const metric = (name) => server.metric(`roundtable_quality_${name}`);
-    // One first picture of each end, and never again.
+    // One first frame at each end, reported once.
     await expect.poll(() => metric('first_frame_seconds_count')).toBe(2);
     await expect.poll(() => metric('links_total{path="direct"}')).toBeGreaterThan(3);
     for (const name of [

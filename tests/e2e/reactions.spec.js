@@ -1,4 +1,4 @@
-// What is said without a word, on the tile of whoever says it.
+// Reactions on the sender's tile.
 
 import { expect, test } from './lib/test.js';
 
@@ -25,11 +25,11 @@ test('by key and arrows, seen by all for a moment, and told', async ({ join, per
   await expect(shown(grace.tile('Ada'))).toHaveText('❤️');
   await expect(shown(grace.ownTile)).toHaveCount(0);
   await expect(news(grace)).toHaveText('Ada: heart');
-  // Nothing moves where nothing should.
+  // No animation with reduced motion.
   expect(await shown(ada.ownTile).evaluate((sign) => getComputedStyle(sign).animationName)).toBe('none');
   expect(await shown(grace.tile('Ada')).evaluate((sign) => sign.getAnimations().length)).toBe(1);
 
-  // Another one from the palette that is still open; then it is closed.
+  // Another one from the palette, which is still open; then it is closed.
   await palette(ada).last().click();
   await expect(shown(grace.tile('Ada')).last()).toHaveText('😮');
   await keyboard.press('e');

@@ -1,4 +1,4 @@
-// The quality menu: what a person chooses to send and receive.
+// The quality menu for sending and receiving.
 
 import { expect, expectNoPictures, expectPictures, test } from './lib/test.js';
 
@@ -11,7 +11,7 @@ async function choose(person, quality) {
   await expect(dialog).toHaveCount(0);
 }
 
-/** How much of the camera is sent to each person at most, in bits per second; 0 where it is not sent. */
+/** Returns the maximum camera bitrate sent to each person, in bits per second; 0 if it is not sent. */
 const sentCamera = ({ page }) =>
   page.evaluate(() =>
     window.probe.connections
@@ -29,7 +29,7 @@ test('audio only: sound and screens arrive, cameras do not, and the choice is re
   await expect.poll(() => sentCamera(grace)).toEqual([0]);
   await expect(ada.tile('Grace').locator('video')).not.toHaveClass(/shown/);
   await expect(ada.page.locator('[data-audio-only]')).toContainText('camera video is not received');
-  // What the others see does not change.
+  // The others' view does not change.
   await expectPictures(grace, 'Ada');
 
   await ada.page.reload();
@@ -54,7 +54,7 @@ test('a data saver sends and gets small pictures; high asks the camera for more'
   const wanted = () =>
     ada.page.evaluate(() => {
       const { height } = window.probe.connections[0].getSenders()[1].track.getConstraints();
-      // Chromium leaves `ideal` out.
+      // Chromium omits `ideal`.
       return height.ideal ?? height;
     });
   await expect.poll(wanted).toBe(720);

@@ -1,4 +1,4 @@
-// What one sees and hears goes to a file of one's own, and everybody knows.
+// Recording to a local file, announced to everybody.
 
 import { readFile } from 'node:fs/promises';
 import { Firefox } from './lib/firefox.js';
@@ -6,7 +6,7 @@ import { play, playBytes } from './lib/play.js';
 import { Person, expect, expectPictures, expectSound, test as base } from './lib/test.js';
 
 const test = base.extend({
-  /** A person with a Firefox that has further preferences. */
+  /** A person with a Firefox that has additional preferences. */
   fox: async ({}, use) => {
     const firefoxes = [];
     await use(async (name, preferences) => {
@@ -18,7 +18,7 @@ const test = base.extend({
   },
 });
 
-/** A page whose save dialog always answers with a place of its own: a headless browser has no dialogs. */
+/** Makes a page's save dialog return a location of its own, since a headless browser has no dialogs. */
 const withPlace = () => {
   window.showSaveFilePicker = async ({ suggestedName }) => {
     window.asked = suggestedName;
@@ -27,16 +27,16 @@ const withPlace = () => {
   };
 };
 
-/** A page whose person closes the save dialog. */
+/** Makes the user cancel the save dialog. */
 const withoutWill = () => {
   window.showSaveFilePicker = () =>
     Promise.reject(new DOMException('The user aborted a request.', 'AbortError'));
 };
 
-/** A page that keeps files in memory, as browsers do that cannot write to the disk. */
+/** Makes a page keep files in memory, as in browsers that cannot write to disk. */
 const withoutPicker = () => delete window.showSaveFilePicker;
 
-/** A disk that takes nothing. */
+/** Emulates a full disk. */
 const withFullDisk = () => {
   window.showSaveFilePicker = async () => ({
     createWritable: async () => ({
@@ -47,7 +47,7 @@ const withFullDisk = () => {
   });
 };
 
-/** A page that remembers its videos: those that it draws into the file are in no document. */
+/** Records a page's video elements: those drawn into the file are not in the document. */
 const withVideos = () => {
   window.videos = [];
   const createElement = document.createElement.bind(document);
@@ -58,7 +58,7 @@ const withVideos = () => {
   };
 };
 
-/** So many are drawn into the file. */
+/** Waits until this many videos are drawn into the file. */
 const expectDrawn = (person, count) =>
   expect
     .poll(() =>
@@ -75,7 +75,7 @@ async function record(person) {
   await person.button('confirm').click();
 }
 
-/** Somebody who records. */
+/** Joins a person who records. */
 async function recorder(person, server, room, script, options = { audio: true }) {
   const ada = await person('Ada');
   await ada.page.addInitScript(script);
@@ -85,8 +85,10 @@ async function recorder(person, server, room, script, options = { audio: true })
   return ada;
 }
 
-/** The middle of a while, by the page's clock, in which these are drawn into the file: so far from either end that it does
- * not matter when exactly the file begins and ends. */
+/**
+ * Waits while these are drawn into the file. Returns the middle of that time on the page's clock, far enough from
+ * either end that the exact start and end of the file do not matter.
+ */
 async function aWhile(person, of, count) {
   const now = () => person.page.evaluate(() => performance.now());
   await expectDrawn(person, count);
@@ -101,7 +103,7 @@ test('a recording holds everyone, and everyone is told', { tag: '@alone' }, asyn
   const grace = await join('Grace', 'rec', { audio: true });
   await expectPictures(ada, 'Grace');
   await expectSound(ada, 'Grace');
-  // What is heard in the file is Grace's, and not Ada's own.
+  // The sound in the file is Grace's, not Ada's own.
   await ada.button('mic').click();
   await record(ada);
 
@@ -111,11 +113,11 @@ test('a recording holds everyone, and everyone is told', { tag: '@alone' }, asyn
   await expect(grace.page.getByRole('status').filter({ hasText: 'Recorded by: Ada' })).toHaveCount(1);
 
   const two = await aWhile(ada, 'Grace', 2);
-  // Who comes later is told, too, and is in it.
+  // A later member is informed, too, and is in the recording.
   const kofi = await join('Kofi', 'rec');
   await expect(sign(kofi)).toContainText('Recorded by: Ada');
   await expectPictures(ada, 'Kofi');
-  // A device that is exchanged does not end it.
+  // Replacing a device does not end the recording.
   await grace.button('camera').click();
   await grace.button('camera').click();
   await expectPictures(ada, 'Grace');
@@ -127,7 +129,7 @@ test('a recording holds everyone, and everyone is told', { tag: '@alone' }, asyn
 
   const name = await ada.page.evaluate(() => window.asked);
   expect(name).toMatch(/^rec \d{4}-\d\d-\d\d \d\d\.\d\d\.(mp4|webm)$/);
-  // Two stand side by side; of three, the third is below.
+  // Two tiles are side by side; of three, the third is below.
   const places = [
     [320, 200],
     [960, 200],
@@ -136,7 +138,7 @@ test('a recording holds everyone, and everyone is told', { tag: '@alone' }, asyn
   const beforeEnd = [two, three].map(({ middle }) => (three.ended - middle) / 1_000);
   const { seen, ...file } = await ada.page.evaluate(play, { name, places, beforeEnd });
   expect(file).toMatchObject({ width: 1280, height: 720 });
-  // The last picture has no duration of its own; on a busy machine it stands for some tenths of a second.
+  // The last frame has no duration of its own; on a busy machine it lasts some tenths of a second.
   expect(file.seconds).toBeGreaterThan((three.ended - two.begun) / 1_000 - 1);
   expect(Math.abs(file.seconds - file.soundSeconds)).toBeLessThan(1);
   // The cameras are green.
@@ -158,7 +160,7 @@ test('without a disk it is kept in memory, says so before, and is saved on leavi
   await ada.button('confirm').click();
   await expect(sign(ada)).toBeVisible();
   const download = ada.page.waitForEvent('download');
-  // Long enough for a second of it.
+  // Long enough for a second of recording.
   const now = await ada.page.evaluate(() => performance.now());
   await ada.page.waitForFunction((from) => performance.now() > from + 2_000, now);
   await ada.button('leave').click();
@@ -200,7 +202,7 @@ test('a browser that cannot record says so', async ({ person, server }) => {
   await expect(ada.failure('recording_unsupported')).toBeVisible();
 });
 
-/** In a Firefox, which has no locators here: something is in the page, or is not. */
+/** Waits until an element exists or not, in a Firefox, which has no locators here. */
 const expectThere = (person, what, there = true) =>
   expect
     .poll(() => person.page.evaluate((what) => document.querySelector(what) !== null, what), { message: what })
@@ -212,7 +214,7 @@ async function press(person, action) {
   await person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`).click(), action);
 }
 
-/** Keeps what the page downloads, for the test to look at. */
+/** Keeps the page's downloads for inspection. */
 const withDownloads = () => {
   const createObjectURL = URL.createObjectURL.bind(URL);
   URL.createObjectURL = (blob) => {
@@ -221,7 +223,7 @@ const withDownloads = () => {
   };
 };
 
-/** How long a file says that it is, before anything of it is played, and where it arrives when it jumps; in a page. */
+/** Returns a file's duration before playback, and the position after seeking; runs in a page. */
 async function jump(base64) {
   const video = Object.assign(document.createElement('video'), { muted: true });
   const once = (event) => new Promise((resolve) => video.addEventListener(event, resolve, { once: true }));
@@ -250,7 +252,7 @@ test('a recording of Firefox says how long it is, and can be jumped in', { tag: 
     const file = new Uint8Array(await window.saved.arrayBuffer());
     return btoa(Array.from(file, (byte) => String.fromCharCode(byte)).join(''));
   });
-  // Firefox finds out by itself how long a file is that it has; Chromium believes what the file says.
+  // Firefox determines the duration of a complete file by itself; Chromium relies on the file's header.
   await page.goto(server.url);
   const { duration, at } = await page.evaluate(jump, bytes);
   expect(duration).toBeGreaterThan(3);

@@ -1,4 +1,4 @@
-// A host records to the server: everybody knows, a restart takes nothing, and what was recorded can be played.
+// A host records to the server: everybody is informed, a restart loses nothing, and the recording can be played.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,9 +8,9 @@ import { expect, expectPictures, expectSignaling, expectSound, test as base } fr
 
 const TOKEN = 'north-north-north-north-north-north';
 
-/** With servers that keep recordings, in one folder for each test. */
+/** Servers that keep recordings, in one folder per test. */
 const test = base.extend({
-  /** Further settings of them. */
+  /** Additional settings of the servers. */
   more: [{}, { option: true }],
 
   settings: async ({ more }, use) => {
@@ -33,7 +33,7 @@ function admin(server, way) {
   return fetch(new URL(`signal-api/v1/admin/recordings${way}`, server.url), { headers });
 }
 
-/** The only recording there is. */
+/** Returns the only recording. */
 async function recording(server) {
   const { data } = await (await admin(server, '')).json();
   expect(data.recordings).toHaveLength(1);
@@ -60,7 +60,7 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   const grace = await join('Grace', 'kept', { audio: true });
   await expectPictures(ada, 'Grace');
   await expectSound(ada, 'Grace');
-  // Only hosts are asked where to.
+  // Only hosts can choose the destination.
   await grace.page.keyboard.press('r');
   await expect(grace.button('confirm')).toBeVisible();
   await expect(grace.page.locator('[data-place]')).toHaveCount(0);
@@ -79,13 +79,13 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expect(kofi.page.locator('[data-recorded]')).toContainText('By joining, you agree');
 
   const bytes = async () => (await recording(server)).bytes;
-  // On a busy machine Chromium's first piece is a single byte.
+  // On a busy machine Chromium's first chunk is a single byte.
   await expect.poll(bytes).toBeGreaterThan(1_000);
   await server.kill();
   await expectSignaling(ada, 'lost');
   await server.start();
   const before = await bytes();
-  // What there is of it at this moment can be played by itself.
+  // The part recorded so far can be played by itself.
   const cut = await playBytes(grace.page, await file(server, (await recording(server)).id));
   expect(cut).toMatchObject({ width: 1280, height: 720 });
   expect(cut.seconds).toBeGreaterThan(0);
@@ -94,8 +94,8 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   await expect.poll(bytes).toBeGreaterThan(before);
   await expect(sign(grace)).toContainText('Recorded by: Ada');
 
-  // The first and the last picture may be some tenths of a second from the ends on a busy machine; a lost piece of a second
-  // shows as well.
+  // On a busy machine the first and the last frame may be some tenths of a second from the ends; a lost chunk of a
+  // second would still be detected.
   const least = (performance.now() - started) / 1_000 - 1.5;
   await ada.page.keyboard.press('r');
   await expect(sign(ada)).toHaveCount(0);
@@ -110,7 +110,7 @@ test('everybody knows, the server is killed meanwhile, and the file plays from t
   expect(played.seconds).toBeGreaterThan(least);
   expect(Math.abs(played.seconds - played.soundSeconds)).toBeLessThan(1);
   expect(played.loudness).toBeGreaterThan(0.02);
-  // Up to where the server was killed, and behind it, there is a picture.
+  // There is a picture before and after the point at which the server was killed.
   expect(seen.flat().every((colours) => Math.max(...colours) > 30)).toBe(true);
 });
 
@@ -150,7 +150,7 @@ test.describe('a server whose room for recordings ends', () => {
     await expect(ada.ownTile).toBeVisible();
     await recordToServer(ada);
     await expect(ada.failure('upload_full')).toContainText('The rest is kept on this device');
-    // It goes on, and says so.
+    // The recording continues, and its sign stays.
     await expect(sign(ada)).toContainText('Recorded by: You');
     const now = await ada.page.evaluate(() => performance.now());
     await ada.page.waitForFunction((from) => performance.now() > from + 2_500, now);
@@ -160,7 +160,7 @@ test.describe('a server whose room for recordings ends', () => {
     expect(rest.error).toBeUndefined();
     expect(rest).toMatchObject({ width: 1280, height: 720 });
     expect(rest.seconds).toBeGreaterThan(2);
-    // What the server has got ends there, and plays, too.
+    // The server's part ends there, and plays, too.
     await expect.poll(async () => (await recording(server)).ended).not.toBeNull();
     const { id } = await recording(server);
     const first = await playBytes(ada.page, await file(server, id));

@@ -1,4 +1,4 @@
-// Whoever is refused keeps what they chose, and each button that is offered does something.
+// Rejected users keep their choices, and each button that is offered has an effect.
 
 import { subPath } from './lib/net.js';
 import { expect, expectPictures, expectSignaling, test } from './lib/test.js';
@@ -32,7 +32,7 @@ test.describe('a room for two', () => {
   });
 });
 
-/** The page says how long it waits, and waits that long between the next two tries. */
+/** Checks that the page displays the retry delay, and waits that long between the next two attempts. */
 async function expectHintHeeded(person, code) {
   await expect(person.failure(code)).toContainText('Trying again in 5 s');
   await expect(person.failure(code).getByRole('button')).toHaveCount(0);
@@ -101,7 +101,7 @@ test('a proxy that hides the name of the server is no hindrance', async ({ perso
 test('a page without a proof: said, with what would help, until there is one', async ({ person, server }) => {
   const proxy = await subPath(server.port, { host: `127.0.0.1:${server.port}` });
   const grace = await person('Grace');
-  // As behind a proxy that forwards the WebSocket alone.
+  // As behind a proxy that forwards only the WebSocket.
   await grace.page.route('**/origin-proof', (route) => route.fulfill({ status: 404, body: 'Not Found' }));
   await grace.page.goto(`${proxy.url}r/foreign`);
   await expect(grace.page.locator('[data-path=failed]')).toContainText(
@@ -110,7 +110,7 @@ test('a page without a proof: said, with what would help, until there is one', a
   await grace.join(proxy.url, 'foreign');
   await expect(grace.failure('origin_refused')).toContainText('ask the server’s administrator to allow this one');
   await expectSignaling(grace, 'connecting');
-  // By itself, without a reload.
+  // Automatically, without a reload.
   await grace.page.unroute('**/origin-proof');
   await expectSignaling(grace, 'open');
   proxy.close();

@@ -2,11 +2,14 @@
 
 import { Person, expect, expectAllSeen, expectPictures, test as base } from './lib/test.js';
 
-/** How long the server waits for a reload (R114), in milliseconds. A busy machine may need longer: then it is a leave. */
+/**
+ * Time for which the server waits for a reload (R114), in milliseconds. A busy machine may need longer: then it
+ * counts as leaving.
+ */
 const RELOAD_MS = 4_000;
 
 const test = base.extend({
-  /** Somebody in a room with the browser of this name. */
+  /** A person in a room with the browser of this name. */
   enter: async ({ open, server }, use) => {
     await use(async (browser, name, room, options = {}) => {
       const someone = await Person.at(await open(browser), name);
@@ -16,7 +19,7 @@ const test = base.extend({
   },
 });
 
-/** Asks a page until it answers so; Firefox has no locators. */
+/** Polls a page until a script returns a value; Firefox has no locators. */
 const becomes = (person, script, value) => expect.poll(() => person.page.evaluate(script)).toEqual(value);
 const inside = (person) =>
   becomes(person, () => document.querySelector('[data-self]') !== null, true);
@@ -24,7 +27,7 @@ const click = (person, action) =>
   person.page.evaluate((action) => document.querySelector(`[data-action="${action}"]`).click(), action);
 const departures = (person, name) => person.page.evaluate((name) => window.probe.departures(name), name);
 const idOf = (person, name) => person.tile(name).getAttribute('data-peer-id');
-/** What a person is told of their role. */
+/** Locates the notice about a person's role. */
 const told = (person) => person.page.locator('[data-notice=role]');
 const row = (person, name) => person.page.locator(`[data-person="${name}"]`);
 
@@ -56,7 +59,7 @@ for (const browser of ['Chromium', 'Firefox']) {
     await expect(told(grace)).toHaveCount(0);
     await expect(grace.tiles).toHaveCount(1);
 
-    // The lobby is still on, and whoever waited in it still waits.
+    // The lobby is still on, and the person in it still waits.
     await expect(alan.button('leave')).toBeVisible();
     await expect(alan.ownTile).toHaveCount(0);
     await becomes(ada, () => document.querySelector('[data-action=admit]') !== null, true);
@@ -78,7 +81,7 @@ test('a reload keeps what was on, and asks for no name', async ({ join, person, 
   await expect(ada.ownTile).toBeVisible();
   await expectPictures(grace, 'Ada');
   await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'off');
-  // Whoever leaves has left: the page asks again.
+  // After leaving, the page asks again before joining.
   await ada.button('leave').click();
   await ada.page.reload();
   await expect(ada.page.locator('input[name=name]')).toHaveValue('Ada');
@@ -90,7 +93,7 @@ test('a duplicated tab is a second person, and the first one stays', async ({ jo
   const grace = await join('Grace', 'twin', { video: false });
   await expect(grace.tiles).toHaveCount(1);
   const id = await idOf(grace, 'Ada');
-  // Browsers copy the storage of the tab for a page that it opens, as for a duplicate.
+  // Browsers copy the tab's storage for a page that it opens, as for a duplicated tab.
   const opened = ada.page.waitForEvent('popup');
   await ada.page.evaluate(() => void window.open(location.href));
   const twin = new Person(await opened, 'Ada');
@@ -99,7 +102,7 @@ test('a duplicated tab is a second person, and the first one stays', async ({ jo
   await expect(grace.tiles).toHaveCount(2);
   await expect(grace.page.locator(`[data-peer-id="${id}"]`)).toHaveCount(1);
   await expect(ada.page.locator('html')).toHaveAttribute('data-signaling', 'open');
-  // Each is itself after a reload.
+  // Each is the same member after a reload.
   await twin.page.reload();
   await expect(twin.ownTile).toBeVisible();
   await ada.page.reload();

@@ -1,4 +1,4 @@
-// Whoever goes to another page is gone, and the browser's way back leads into the meeting.
+// Navigating to another page leaves the meeting, and the browser's Back button returns to it.
 
 import { executablePath, allowDevices, fakeDevices, quiet } from './lib/chromium.js';
 import { loseForGood, Wire, website } from './lib/net.js';
@@ -13,7 +13,7 @@ const test = base.extend({
   },
 });
 test.use({
-  // Playwright switches off what users have.
+  // Playwright disables this cache, which users have.
   launchOptions: {
     executablePath,
     args: [...quiet, ...fakeDevices, ...allowDevices],
@@ -25,7 +25,7 @@ test('a page that the browser has kept is in the meeting again, as who it was', 
   elsewhere,
   join,
 }) => {
-  // A camera's end comes too late for the browser, now and then; then it does not keep the page.
+  // Without a camera, whose end occasionally comes too late for the browser to keep the page.
   const ada = await join('Ada', 'kept', { video: false });
   const grace = await join('Grace', 'kept');
   await expectPictures(ada, 'Grace');
@@ -41,7 +41,7 @@ test('a page that the browser has kept is in the meeting again, as who it was', 
     for (const someone of [ada, grace]) await expect(someone.tiles).toHaveCount(1);
   }
   expect(await grace.doubled('Ada')).toBe(0);
-  // Nobody else was host when she came.
+  // She is still the host, as nobody else became one.
   await ada.button('people').click();
   await expect(ada.button('end')).toBeVisible();
 });

@@ -1,4 +1,4 @@
-// The safety code against a server that sits between two people, and the certificate that it is derived from.
+// The safety code with a malicious server between two people, and the certificate that it is derived from.
 
 import { Firefox } from './lib/firefox.js';
 import { Attacker, Middle } from './lib/middle.js';
@@ -7,7 +7,7 @@ import { Person, expect, expectSound, test as base } from './lib/test.js';
 
 const BROWSERS = ['Chromium', 'Firefox'];
 
-/** Pictures would take most of the time. */
+/** Video would take most of the time. */
 const SOUND = { audio: true, video: false };
 
 const test = base.extend({
@@ -35,7 +35,7 @@ const test = base.extend({
   },
 });
 
-/** Keeps what a page reports to its console. */
+/** Records a page's console warnings. */
 function keepReports() {
   window.reports = [];
   console.warn = (problem) => window.reports.push(`${problem}`);
@@ -46,7 +46,7 @@ const reported = ({ page }, text) =>
 const click = ({ page }, action) =>
   page.evaluate((action) => document.querySelector(`[data-action="${action}"]`).click(), action);
 const state = ({ page }) => page.evaluate(() => window.probe.connections.at(-1).signalingState);
-/** The UDP ports of a page's connections. */
+/** Returns the UDP ports of a page's connections. */
 const ports = ({ page }) =>
   page.evaluate(async () => {
     const reports = await Promise.all(
@@ -58,18 +58,18 @@ const ports = ({ page }) =>
       ),
     ];
   });
-/** Looks for a new path, as after a change of the network. */
+/** Triggers an ICE restart, as after a network change. */
 const changeNetwork = ({ page }) => page.evaluate(() => window.dispatchEvent(new Event('online')));
 const warning = ({ page }) =>
   page.evaluate(() => document.querySelector('[role=alert][data-safety-changed]')?.textContent);
 
-/** Each of two hears the other. */
+/** Checks that two people hear each other. */
 async function expectHeard([one, other]) {
   await expectSound(one, other.name);
   await expectSound(other, one.name);
 }
 
-/** Opens the safety code with the only other person, and reads it; says that it matches, if it is to. */
+/** Opens the safety code with the only other person and returns it; optionally confirms that it matches. */
 async function code({ page, name }, { confirm = false } = {}) {
   const inPage = (script) => expect.poll(() => page.evaluate(script), { message: name });
   const shown = () => page.evaluate(() => document.querySelector('[data-panel=safety]')?.textContent);
@@ -130,7 +130,7 @@ for (const browser of BROWSERS) {
     const before = [await code(people[0]), await code(people[1])];
     expect(before[0].words).not.toBe(before[1].words);
 
-    // The certificate of each, as the other one should see it.
+    // Each page's certificate, as the other page should see it.
     const certificates = {};
     const answered = new Set();
     for (const [index, id] of ids.entries()) {
@@ -148,7 +148,7 @@ for (const browser of BROWSERS) {
         .poll(async () => answered.has(id) || (await reported(people[index], 'fingerprint')))
         .toBe(true);
     }
-    // Both still send to the attacker, and their codes still show it.
+    // Both still send to the attacker, and their codes still reveal it.
     for (const id of ids) {
       const seen = await attacker.packets(id);
       await expect.poll(() => attacker.packets(id)).toBeGreaterThan(seen);
@@ -181,14 +181,14 @@ for (const browser of BROWSERS) {
         return;
       }
       if (!description) return;
-      // The roles in DTLS stay: who has answered the first offer is the client.
+      // The DTLS roles stay: the side that answered the first offer is the client.
       const { type, sdp } = description;
       const offer = { type, sdp: from < to ? sdp : sdp.replaceAll('a=setup:actpass', 'a=setup:active') };
       void attacker.answer(from, offer).then((answer) => {
         middle.say(from, to, { pair, description: { type: 'pranswer', sdp: answer.sdp } });
       });
     };
-    // The path ends, too.
+    // The path breaks, too.
     const unblock = await block((await Promise.all(people.map(ports))).flat());
     try {
       for (const each of people) await changeNetwork(each);
@@ -210,7 +210,7 @@ for (const browser of BROWSERS) {
     expect([await code(people[0]), await code(people[1])]).toEqual([honest, honest]);
     expect([await warning(people[0]), await warning(people[1])]).toEqual([undefined, undefined]);
 
-    // A connection that is made anew has another certificate at its other end: both are warned.
+    // A new connection has another certificate at its other end: both are warned.
     const pair = await new Promise((resolve) => {
       middle.intercept = (_from, _to, { pair }) => void resolve(pair);
       void Promise.all(people.map(changeNetwork));
@@ -288,7 +288,7 @@ test('a code survives reconnects and reloads, and leaving ends it', async ({ at,
   expect(first.words.split(' ').length).toBeGreaterThanOrEqual(15);
   expect(await code(grace, { confirm: true })).toEqual(first);
 
-  // With another key the server knows nobody: both get new ids, and make a new connection.
+  // With another key the server recognizes nobody: both get new ids, and create a new connection.
   await server.kill();
   await server.start();
   const connection = ({ page }) =>

@@ -1,11 +1,11 @@
-// Screens are shared beside the camera and without one, seen large, and end when they should.
+// Screen sharing: beside the camera and without one, shown large, and how it ends.
 
 import { expect, expectPictures, expectSound, test } from './lib/test.js';
 
-/** The tile with someone's screen. */
+/** Locates the tile with a person's screen. */
 const screenOf = (person, name) => person.page.locator(`[data-screen-of][aria-label="${name}’s screen"]`);
 
-/** Frames that were decoded for a video, from now on. */
+/** Waits for newly decoded frames of a video. */
 async function expectFrames(tile) {
   const count = () =>
     tile.locator('video').evaluate((video) => video.getVideoPlaybackQuality().totalVideoFrames);
@@ -13,7 +13,7 @@ async function expectFrames(tile) {
   await expect.poll(count).toBeGreaterThan(before + 3);
 }
 
-/** How much larger one tile is than the other. */
+/** Returns the ratio of two tiles' areas. */
 async function ratio(tile, other) {
   const [a, b] = await Promise.all([tile.boundingBox(), other.boundingBox()]);
   return (a.width * a.height) / (b.width * b.height);
@@ -55,7 +55,7 @@ test(
         await expectNoScrolling(someone);
       }
     }
-    // The presenter hears nothing of it, and sees the others as before.
+    // The presenter does not hear the screen's sound, and still sees the others.
     await expect(ada.page.locator('[data-screen-of=self] video')).toHaveJSProperty('muted', true);
     await expectPictures(ada, 'Grace');
 
@@ -78,7 +78,7 @@ test('without camera and microphone too, with its sound, by the key; who comes l
   const alan = await join('Alan', 'bare', { video: false });
   await expectFrames(screenOf(alan, 'Ada'));
   await expect(alan.tile('Ada')).toHaveAttribute('data-camera', 'off');
-  // Sound and picture of the screen are one stream, apart from the person's.
+  // Sound and picture of the screen are one stream, separate from the person's.
   const energy = () =>
     alan.page.evaluate(async () => {
       const [sound] = document.querySelector('[data-screen-of] video').srcObject.getAudioTracks();
@@ -106,7 +106,7 @@ test("the browser's own stop button ends the share for all; the latest of two is
   await expect(screenOf(alan, 'Grace')).toHaveAttribute('data-large', '');
   await expect(screenOf(alan, 'Ada')).not.toHaveAttribute('data-large', '');
 
-  // What the browser does when its button is pressed: the track ends, and says so.
+  // Emulates the browser's own stop button: the track ends with an event.
   await grace.page.evaluate(() => {
     const [track] = document.querySelector('[data-screen-of=self] video').srcObject.getVideoTracks();
     track.stop();

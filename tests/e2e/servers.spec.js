@@ -1,4 +1,4 @@
-// Two people in one call, each on another server, and one of these is killed.
+// Two people in one call, on different servers, one of which is killed.
 
 import { expect, expectAllSeen, expectSignaling, expectSound, STALL_MS, test } from './lib/test.js';
 

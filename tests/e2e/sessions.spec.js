@@ -1,9 +1,9 @@
-// A lost socket is not a departure, and a server that is killed is nothing that anybody sees in the call.
+// Losing a socket is not leaving, and killing the server has no visible effect on the call.
 
 import { loseForGood, Wire } from './lib/net.js';
 import { CLOSED_TAB_MS, expect, expectAllSeen, expectSignaling, STALL_MS, test } from './lib/test.js';
 
-/** How often the server is killed. */
+/** Number of times that the server is killed. */
 const RESTARTS = 20;
 
 test.use({ settings: { ROUNDTABLE_RESUME_KEY: 'a key that outlives the server, long enough' } });
@@ -113,12 +113,12 @@ test(`the server is killed ${RESTARTS} times in the middle of a call: pictures n
   const slowest = [];
 
   for (let times = 0; times < RESTARTS; times++) {
-    // A negotiation is under way; whose, and how far it gets, differs each time.
+    // A negotiation is in progress; whose, and how far it gets, differs each time.
     const someone = people[times % people.length];
     await someone.page.evaluate(() => window.probe.connections.forEach((pc) => pc.restartIce()));
     await server.kill();
     for (const person of people) await expectSignaling(person, 'lost');
-    // Down for a moment, or until everyone has tried in vain some times.
+    // Down for a moment, or until everyone has failed to connect some times.
     const tried = [...tries];
     const more = () => Math.min(...tries.map((now, index) => now - tried[index]));
     await expect.poll(more).toBeGreaterThanOrEqual(times % 4);

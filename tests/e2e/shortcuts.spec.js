@@ -1,4 +1,4 @@
-// Keyboard shortcuts: on every layout, never while somebody types, and only for those who want them.
+// Keyboard shortcuts: on every layout, never while typing, and only if enabled.
 
 import { expect, test } from './lib/test.js';
 
@@ -12,7 +12,7 @@ const press = (person, init) =>
     (document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown', options));
   }, init);
 
-/** The chat is closed: its key opens it, and does not close it. */
+/** Checks that the chat is closed: its key opens it instead of closing it. */
 async function expectClosed(person) {
   await person.page.evaluate(() => document.activeElement.blur());
   await person.page.keyboard.press('c');
@@ -43,7 +43,7 @@ test('shortcuts follow the keyboard, spare those who type, and can be switched o
   // An input method handles the key.
   await press(ada, { key: 'c', code: 'KeyC', keyCode: 229 });
   await expectClosed(ada);
-  // Typing, in trees that the page did not make: a browser extension's.
+  // Typing in DOM trees of others, such as a browser extension's.
   const typeIn = (make) =>
     page.evaluate((make) => {
       const host = document.createElement(make === 'closed' ? 'x-field' : 'div');
@@ -63,7 +63,7 @@ test('shortcuts follow the keyboard, spare those who type, and can be switched o
     await keyboard.up('Space');
   }
 
-  // Talks while Space is held, also behind a button that was clicked; a button that has the focus by Tab is pressed.
+  // Talks while Space is held, also after a button was clicked; a button focused by Tab is activated.
   await keyboard.down('Space');
   await expect(mic(ada)).toHaveAttribute('aria-pressed', 'true');
   await keyboard.up('Space');
@@ -85,7 +85,7 @@ test('shortcuts follow the keyboard, spare those who type, and can be switched o
   await keyboard.press('Space');
   await expect(mic(ada)).toHaveAttribute('aria-pressed', 'false');
 
-  // The list names each key once, and has the switch.
+  // The list contains each key once, and the switch.
   await expect(ada.button('chat')).toHaveAttribute('title', 'Show chat (C)');
   await keyboard.press('?');
   const list = page.getByRole('dialog');

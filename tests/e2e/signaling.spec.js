@@ -1,10 +1,10 @@
-// The signaling socket breaks, and the call does not notice.
+// The signaling socket breaks, without effect on the call.
 
 import { block, Wire } from './lib/net.js';
 import { expect, expectAllSeen, expectSignaling, glare, test as base } from './lib/test.js';
 
 const test = base.extend({
-  /** A wire of one's own to the server. */
+  /** A separate wire to the server. */
   wire: async ({ server }, use) => {
     const wires = [];
     await use(async () => {
@@ -17,7 +17,7 @@ const test = base.extend({
 });
 test.use({ settings: { ROUNDTABLE_RESUME_KEY: 'a key that outlives the server, long enough' } });
 
-/** The tiles that two people have of each other, to be found unchanged later. */
+/** Records the tiles that two people have of each other. Returns a check that they are unchanged. */
 async function tilesOf(ada, grace) {
   const tiles = [await ada.tile('Grace').elementHandle(), await grace.tile('Ada').elementHandle()];
   return async () => {
@@ -32,7 +32,7 @@ async function tilesOf(ada, grace) {
   };
 }
 
-/** What was said while nobody could hear it, and afterwards, is known to the others. */
+/** Checks that states announced during and after the interruption reached the others. */
 async function expectStatesHeard(ada, grace) {
   await expect(grace.tile('Ada')).toHaveAttribute('data-camera', 'on');
   await expect(grace.tile('Ada')).toHaveAttribute('data-mic', 'off');
@@ -78,7 +78,7 @@ test('one person’s wire is cut and mended: the call goes on all the while', as
   await expectSignaling(ada, 'lost');
   await expect(ada.page.getByText('Your call continues')).toBeVisible();
   await expect(grace.tile('Ada')).toHaveAttribute('data-away', '');
-  // Beside the name: she is seen and heard.
+  // Beside the name, because she is still seen and heard.
   await expect(grace.tile('Ada').getByRole('img', { name: 'Disconnected, may return' })).toBeVisible();
   await expect(grace.tile('Ada').locator('.state')).toHaveCount(0);
   await expectSignaling(grace, 'open');
@@ -125,7 +125,7 @@ test('the path between two people breaks: the tile says so, and another path is 
   try {
     await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'interrupted');
     await expect(ada.tile('Grace').getByRole('status')).toBeVisible();
-    // With the server lost as well, it is the whole network.
+    // With the server lost as well, the whole network is down.
     thin.cut();
     await expect(ada.page.getByText('Your network connection is interrupted')).toBeVisible();
     thin.mend();
@@ -164,7 +164,7 @@ test('both offer at once, again and again: one yields, and the call stands', asy
   for (let times = 0; times < 5; times++) {
     const offers = ada.offers + grace.offers;
     await glare(between, people);
-    // The one that yielded offers again: its restart is not forgotten.
+    // The side that yielded makes its offer again: its restart is not forgotten.
     expect(ada.offers + grace.offers).toBeGreaterThanOrEqual(offers + 2);
   }
   for (const person of people) await expect(person.tiles).toHaveAttribute('data-link', 'connected');

@@ -1,4 +1,4 @@
-// What is seen large: who speaks, what is pinned; and the keys for it.
+// Large tiles: the current speaker, pinned tiles; and their shortcuts.
 
 import { expect, expectPictures, test } from './lib/test.js';
 
@@ -37,7 +37,7 @@ test('who speaks has a ring, and in the speaker layout is the large one', async 
   await expect(ada.tile('Grace')).toHaveAttribute('data-large', '');
   await expect(ada.tile('Alan')).not.toHaveAttribute('data-speaking', '');
 
-  // Whoever speaks into it has a ring, too, and the floor only when it is free.
+  // A second speaker is marked, too, but gets the floor only when it is free.
   await speak(alan, true);
   await expect(ada.tile('Alan')).toHaveAttribute('data-speaking', '');
   await expect(ada.tile('Grace')).toHaveAttribute('data-large', '');
@@ -77,7 +77,7 @@ test('pinned, hidden, and the list of keys, by keyboard and by menu', async ({ j
 
   await ada.page.keyboard.press('?');
   await expect(ada.page.getByRole('dialog')).toContainText('Microphone on or off');
-  // Behind a dialog no key does anything.
+  // Shortcuts do nothing behind a dialog.
   await ada.page.keyboard.press('o');
   await expect(ada.ownTile).toBeVisible();
   await ada.page.keyboard.press('Escape');
@@ -100,7 +100,7 @@ test('full screen and picture in picture, by their keys, and back', async ({ joi
   await expect.poll(inPicture).toBe(true);
   await keyboard.press('p');
   await expect.poll(inPicture).toBe(false);
-  // Whoever is shown leaves: the key works again for the next one.
+  // The person in the window leaves: the key works again for the next one.
   await keyboard.press('p');
   await expect.poll(inPicture).toBe(true);
   await grace.button('leave').click();

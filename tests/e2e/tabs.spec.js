@@ -20,7 +20,7 @@ test('a meeting that is open in another tab says so, before joining and in the m
   await page.close();
   await expect(noteOf(first)).toHaveCount(0);
 
-  // Another room, or nobody in the meeting, is no reason.
+  // Another room, or a tab that is not in the meeting, does not count.
   const third = await Person.at(await first.page.context().newPage(), 'Ada elsewhere');
   await third.page.goto(`${server.url}r/twice`);
   await expect(noteOf(third)).toBeVisible();

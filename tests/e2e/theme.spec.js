@@ -1,4 +1,4 @@
-// Light and dark: the system's setting, or the person's choice, which is remembered.
+// Light and dark: the system's setting, or the user's choice, which is remembered.
 
 import { expect, test } from './lib/test.js';
 
@@ -6,7 +6,7 @@ const LIGHT = 'rgb(245, 246, 249)';
 const DARK = 'rgb(15, 18, 24)';
 
 const ground = ({ page }) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-/** The colour of the browser's frame. */
+/** Returns the colour of the browser's frame. */
 const frame = ({ page }) =>
   page.evaluate(() => [...document.querySelectorAll('meta[name=theme-color]')].find(({ media }) => matchMedia(media).matches)?.content);
 

@@ -1,4 +1,4 @@
-// What goes wrong is said in plain words, and whoever can be let in gets in.
+// Failures are explained in plain words, and everyone who can be admitted gets in.
 
 import { readdir } from 'node:fs/promises';
 import { chromium } from '@playwright/test';
@@ -8,7 +8,7 @@ import { DIST } from './lib/server.js';
 import { Person, expect, expectPictures, expectSignaling, test as base } from './lib/test.js';
 
 const test = base.extend({
-  /** A person with a Chromium started in another way. */
+  /** A person whose Chromium has other flags. */
   strange: async ({}, use) => {
     const browsers = [];
     await use(async (name, args) => {
@@ -20,7 +20,7 @@ const test = base.extend({
   },
 });
 
-/** Goes through the lobby without devices, and sees whoever is there. */
+/** Joins from the lobby without devices, and sees another person. */
 async function expectWelcome(person, other) {
   await person.page.locator('input[name=name]').fill(person.name);
   await person.button('join').click();
@@ -97,7 +97,7 @@ test('the server is gone before the join: said, and joined when it is back', asy
 test('a style that another part has asked for in vain comes all the same', async ({ person, server }) => {
   const sheet = (await readdir(`${DIST}/assets`)).find((name) => /^RoomView-.*\.css$/.test(name));
   const ada = await person('Ada');
-  // Its `link` stands, so that the room does not ask for it; then it fails.
+  // Its `link` exists, so the room does not request it again; then it fails.
   let fail;
   const failing = new Promise((resolve) => (fail = resolve));
   await ada.page.route(
@@ -121,7 +121,7 @@ test('a style that another part has asked for in vain comes all the same', async
   await expect(ada.ownTile).toBeVisible();
 });
 
-/** Answers of proxies whose server is down: a usual one's, and Roundtable's own nginx's. */
+/** Answers of proxies whose server is down: a common one's, and Roundtable's own nginx's. */
 const bad = {
   'a proxy': '<html><h1>502 Bad Gateway</h1></html>',
   'our nginx': '{"code":"UNAVAILABLE","message":"The signaling server does not answer."}',
@@ -155,7 +155,7 @@ test('a website that answers everything with its page is told to be the wrong ad
   site.close();
 });
 
-/** As in a network that lets only a relay through, where there is none. */
+/** Emulates a network that allows only relayed traffic, without a relay. */
 function onlyByRelay() {
   const { RTCPeerConnection } = window;
   window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -170,7 +170,8 @@ test('no path between two people: said on the tile, with what would help', async
   person,
   server,
 }) => {
-  // One side knows after two attempts of 20 s; the other one, whose limit each new offer begins again, after a third.
+  // One side gives up after two attempts of 20 s; the other side, whose limit restarts with each new offer, after a
+  // third.
   test.slow();
   const ada = await person('Ada');
   await ada.page.addInitScript(onlyByRelay);
@@ -187,7 +188,7 @@ test('a browser that is slow to answer is not reported as unreachable, and is co
   server,
 }) => {
   const ada = await person('Ada');
-  // What Grace answers arrives when it is released, as from a machine that has no time for its page.
+  // Grace's answers arrive only when released, as from an overloaded machine.
   const held = [];
   let release;
   const released = new Promise((resolve) => (release = resolve));
@@ -195,7 +196,7 @@ test('a browser that is slow to answer is not reported as unreachable, and is co
     const socket = page.connectToServer();
     socket.onMessage(async (message) => {
       if (JSON.parse(message).type === 'signal') held.push(message);
-      // The order of messages stays.
+      // Keep the order of messages.
       if (held.length > 0) await released;
       page.send(message);
     });

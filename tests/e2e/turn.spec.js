@@ -1,10 +1,10 @@
-// Calls for which no direct path exists, through a real coturn.
+// Calls without a direct path, through a real coturn.
 
 import { expect, expectAllSeen, STALL_MS, test as base } from './lib/test.js';
 import { TurnClient } from './lib/stun.js';
 import { Turn } from './lib/turn.js';
 
-/** In the page: no path but through the relay; with these credentials, where there are any. */
+/** Restricts a page to relayed paths, and replaces the credentials if given. */
 function relayOnly(credentials) {
   const narrow = ({ iceServers = [], ...more } = {}) => ({
     ...more,
@@ -23,10 +23,10 @@ function relayOnly(credentials) {
 }
 
 const test = base.extend({
-  /** How browsers reach the relay. */
+  /** Transport between browsers and the relay. */
   transport: ['udp', { option: true }],
 
-  /** Further flags of coturn. */
+  /** Additional flags of coturn. */
   flags: [[], { option: true }],
 
   turn: async ({ flags }, use) => {
@@ -39,7 +39,7 @@ const test = base.extend({
     await use({ ROUNDTABLE_ICE_URLS: turn.url(transport), ROUNDTABLE_TURN_SECRET: turn.secret });
   },
 
-  /** Someone in a room who reaches others through the relay alone. */
+  /** A person in a room who reaches others only through the relay. */
   joinByRelay: async ({ person, server }, use) => {
     await use(async (name, room, credentials = {}) => {
       const someone = await person(name);
@@ -50,7 +50,7 @@ const test = base.extend({
   },
 });
 
-/** The ways that media takes from someone: how, and to where, as statistics say. */
+/** Returns the paths of a person's media, according to the statistics: candidate type and destination. */
 function ways({ page }) {
   return page.evaluate(async () => {
     const all = [];
@@ -66,7 +66,7 @@ function ways({ page }) {
   });
 }
 
-/** Whether somebody new would get a way through the relay with these credentials. */
+/** Returns whether a new client gets an allocation with these credentials. */
 function isLetIn({ page }, server) {
   return page.evaluate(async (server) => {
     const pc = new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: 'relay' });
@@ -120,7 +120,7 @@ test('credentials end in a call: it goes on, while nobody new gets in with them'
   expect(ada.offers + grace.offers).toBe(offers);
 });
 
-/** With which user someone asks the relay from now on; and the relay's ports and ICE's name of the path in use. */
+/** Returns the username of future relay requests, the relay's ports, and ICE's id of the path in use. */
 function path({ page }) {
   return page.evaluate(async () => {
     const [pc] = window.probe.connections;
@@ -166,7 +166,7 @@ for (const transport of ['udp', 'tcp']) {
         const newcomer = { urls: turn.url('udp'), username, credential };
         await expect.poll(() => isLetIn(alan, newcomer), { timeout: 40_000 }).toBe(false);
       }
-      // The old path still stands, whatever is known of its credentials.
+      // The old path is still in use, whatever happened to its credentials.
       expect((await Promise.all(people.map(path))).map(({ ports }) => ports)).toEqual(
         before.map(({ ports }) => ports),
       );

@@ -1,4 +1,4 @@
-// The page behind somebody else's nginx: the configuration that tutorials print, and what people make of it.
+// The page behind another nginx: the configuration that tutorials print, and common variants.
 
 import { readFileSync } from 'node:fs';
 import { chmod, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -10,10 +10,10 @@ import { DIST, Server } from './lib/server.js';
 import { Person, expect, expectAllSeen, expectSignaling, test as base } from './lib/test.js';
 import { tutorial } from './lib/tutorial.js';
 
-// Each test has a server and an nginx of its own, so both workers take them.
+// Each test has its own server and nginx, so both workers run them.
 base.describe.configure({ mode: 'parallel' });
 
-/** What README.md adds to the tutorial's configuration for addresses like `/r/standup`. */
+/** Returns README.md's addition to the tutorial's configuration for addresses like `/r/standup`. */
 function locationOfReadme() {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
   return /location ~ \^\/r\/[^}]*\}/.exec(readme)[0];
@@ -31,7 +31,7 @@ const test = base.extend({
     await Promise.all(sites.map((site) => site.stop()));
   },
 
-  /** A person with a Firefox. */
+  /** A person with Firefox. */
   fox: async ({}, use) => {
     const firefoxes = [];
     await use(async (name) => {
@@ -43,7 +43,7 @@ const test = base.extend({
   },
 });
 
-/** Enters a name in the lobby and joins; for a page of Playwright and for a Firefox. */
+/** Enters a name in the lobby and joins; works for a Playwright page and for Firefox. */
 async function joinFromLobby(person) {
   const { page, name } = person;
   if (page.locator) {
@@ -62,7 +62,7 @@ async function joinFromLobby(person) {
   await expect.poll(() => page.evaluate(join, name), { message: `${name} is in the lobby` }).toBe(true);
 }
 
-/** Makes a meeting on the landing page and joins it; the invitation that the page offers. */
+/** Creates a meeting on the landing page and joins it. Returns the invitation link that the page offers. */
 async function makeMeeting(person, url) {
   await person.page.goto(url);
   await person.button('create').click();
@@ -76,7 +76,7 @@ async function makeMeeting(person, url) {
 
 const signalingOf = ({ page }) => page.evaluate(() => document.documentElement.dataset.signaling);
 
-/** A copy of the dist with this `config.json`, for a server of ours. */
+/** Copies the dist with this `config.json`, for a server of this repository. */
 async function distWith(config) {
   const folder = await mkdtemp(pathOf(tmpdir(), 'roundtable-dist-'));
   await chmod(folder, 0o755);
@@ -85,7 +85,7 @@ async function distWith(config) {
   return folder;
 }
 
-/** The status and the place of a redirect of what a web server answers, and one of its headers. */
+/** Returns a web server's response status, its redirect target, and one of its headers. */
 async function answer(url, header = 'content-security-policy') {
   const { status, headers } = await fetch(url, { redirect: 'manual' });
   return [status, headers.get('location'), headers.get(header)];
@@ -119,7 +119,7 @@ test('the configuration of the tutorial carries a call from the landing page ove
   await expectAllSeen(people);
   for (const [one, other] of [people, people.toReversed()]) expect(await one.doubled(other.name)).toBe(0);
 
-  // The page that looks for what is wrong is found, too.
+  // The diagnostics page is found, too.
   const alan = await person('Alan');
   await alan.page.goto(front.url);
   await alan.page.getByRole('link', { name: 'Check your connection' }).click();
@@ -272,7 +272,7 @@ test('page and server are on two origins behind the tutorial’s nginx', async (
   await grace.page.goto(invitation);
   await joinFromLobby(grace);
   await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
-  // A page that is closed says goodbye to the other origin, too.
+  // A page that is closed posts its leave request to the other origin, too.
   await grace.page.close();
   await expect(ada.tiles).toHaveCount(0);
 });
@@ -300,7 +300,7 @@ test('the server’s own page uses a server on another origin: its policy and th
   expect(asked.length).toBeGreaterThan(0);
   expect(asked.filter(({ origin }) => origin !== new URL(server.url).origin)).toEqual([]);
 
-  // What a recording asks for, with headers that want a preflight.
+  // A recording's requests, with headers that need a CORS preflight.
   const piece = (api) =>
     fetch(`${api}signal-api/v1/recordings/none?offset=0`, {
       method: 'PUT',
@@ -362,7 +362,7 @@ test('the nginx of this repository understands each form of a link, and follows 
   const [, , policy] = await answer(front.url);
   expect(policy).toContain("connect-src 'self' https://api.example:8443 wss://api.example:8443;");
   expect((await answer(`${front.url}config.json`, 'cache-control'))[2]).toBe('no-cache');
-  // A page that a browser has with another policy comes again.
+  // A page that a browser has cached with another policy is sent again.
   const date = (await answer(front.url, 'last-modified'))[2];
   expect((await fetch(front.url, { headers: { 'if-modified-since': date } })).status).toBe(200);
 

@@ -13,7 +13,7 @@ test('a page that is older than the server asks to be loaded anew, and the call 
 }) => {
   const grace = await join('Grace', 'upgrade');
   const ada = await person('Ada');
-  // A proxy that says another version from the upgrade on, and cuts the socket at it, as a restart does.
+  // A proxy that changes the announced version at the upgrade, and cuts the socket then, as a restart does.
   let version;
   let cut;
   await ada.page.routeWebSocket(/signal-api\/ws/, (page) => {
@@ -37,7 +37,7 @@ test('a page that is older than the server asks to be loaded anew, and the call 
     await expect(signaling).toHaveAttribute('data-signaling', 'open');
   };
 
-  // The same version: nothing to say.
+  // The same version: no note.
   await reconnect();
   await expectPictures(ada, 'Grace');
   await expect(note(ada)).toHaveCount(0);
@@ -47,7 +47,7 @@ test('a page that is older than the server asks to be loaded anew, and the call 
   await expect(note(ada)).toBeVisible();
   await expectPictures(ada, 'Grace');
   await expectPictures(grace, 'Ada');
-  // Not by itself; dismissed it stays away until there is another version.
+  // The page does not reload by itself; once dismissed, the note stays away until the next version.
   await note(ada).locator('[data-action=dismiss]').click();
   await reconnect();
   await expectPictures(ada, 'Grace');
@@ -65,7 +65,7 @@ test('a part of the page that is gone asks for it too', async ({ server, person 
   await ada.page.route(/assets\/SettingsDialog-/, (route) => route.fulfill({ status: 404 }));
   await ada.join(server.url, 'parts');
   await expect(ada.ownTile).toBeVisible();
-  // Parts are loaded ahead in their order; one that nobody wants yet is not missed.
+  // Parts are prefetched in order; a failure to prefetch an unused part is not reported.
   await expect
     .poll(() => ada.page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name)))
     .toContainEqual(expect.stringContaining('ShortcutList'));
@@ -76,7 +76,7 @@ test('a part of the page that is gone asks for it too', async ({ server, person 
   await note(ada).locator('[data-action=dismiss]').click();
   await expect(note(ada)).toHaveCount(0);
 
-  // Before the room; and where the room itself is gone, in its place.
+  // In the lobby; and instead of the room, if the room's own code is gone.
   const grace = await person('Grace');
   await grace.page.route(/assets\/RoomView-/, (route) => route.fulfill({ status: 404 }));
   await grace.page.goto(`${server.url}r/parts`);

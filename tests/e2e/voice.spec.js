@@ -1,4 +1,4 @@
-// A voice is heard by whoever only listens, of somebody who has never shown a picture.
+// Voices reach people who only listen, even from someone who never had video.
 
 import { expect, expectSound, test } from './lib/test.js';
 
@@ -8,7 +8,7 @@ test('a voice without a camera is heard by a listener without a microphone', asy
   await expect(ada.tile('Grace')).toHaveAttribute('data-link', 'connected');
   await expectSound(ada, 'Grace');
 
-  // The picture comes and goes, the voice stays.
+  // The video comes and goes, the voice stays.
   await grace.button('camera').click();
   await expect(ada.tile('Grace')).toHaveAttribute('data-camera', 'on');
   await expectSound(ada, 'Grace');

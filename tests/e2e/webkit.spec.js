@@ -1,4 +1,4 @@
-// The engine of Safari, as far as it goes: Debian builds it without WebRTC.
+// Safari's engine, as far as possible: Debian builds it without WebRTC.
 
 import { expect, test as base } from './lib/test.js';
 import { WebKit } from './lib/webkit.js';

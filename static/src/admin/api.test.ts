@@ -3,7 +3,7 @@ import { AdminApi, AdminError, type Fetch } from './api';
 
 const BASE = new URL('https://meet.example.org/meet/signal-api/v1/admin/');
 
-/** An API whose server answers so, and what it was asked. */
+/** Creates an API whose server gives this answer, and the list of requests made. */
 function answering(
   status: number,
   body: unknown,

@@ -1,21 +1,21 @@
-/** What the operator's page asks the server (R68 to R70, R91). The token goes in a header, and nowhere else. */
+/** The admin API client of the operator's page (R68 to R70, R91). The token is sent in a header only. */
 import type { Role, Settings, StateValue } from '../protocol/messages';
 
-/** How long an answer may take: a server that is asked too often holds one up for 5 s. */
+/** Timeout of a request. The server delays excessive requests by up to 5 s. */
 const ANSWER_MS = 10_000;
-/** Rooms of a page. */
+/** Number of rooms per page. */
 const PAGE = 50;
-/** Where a refusal does not say when to come again. */
+/** Retry delay if a rejection names none. */
 const RETRY_SECONDS = 5;
 
-/** Of all reports of one figure. */
+/** Distribution of one metric over all reports. */
 export interface Usual {
   readonly median: number;
   readonly p5: number;
   readonly p95: number;
 }
 
-/** The reports of call quality of the last five minutes; a figure that none of them has is absent. */
+/** Call quality reports of the last five minutes; a metric that no report contains is absent. */
 export interface Quality {
   readonly reports: number;
   readonly round_trip_ms?: Usual;
@@ -26,7 +26,7 @@ export interface Quality {
   readonly relayed_percent?: number;
 }
 
-/** R91. */
+/** State of a server (R91). */
 export interface ServerOverview {
   readonly version: string;
   /** RFC 3339 with the offset of `zone`. */
@@ -37,9 +37,9 @@ export interface ServerOverview {
   readonly rooms: number;
   readonly members: number;
   readonly draining: boolean;
-  /** Only where rooms are shared with other servers. */
+  /** Present only if rooms are shared with other servers. */
   readonly engine?: { readonly server: string; readonly connected: boolean };
-  /** Only where the server asks for reports. */
+  /** Present only if the server asks for reports. */
   readonly quality?: Quality;
 }
 
@@ -51,26 +51,26 @@ export interface RoomSummary {
   readonly settings: Settings;
 }
 
-/** A part of the list. */
+/** A page of the list. */
 export interface RoomPage {
   readonly rooms: readonly RoomSummary[];
   readonly total: number;
-  /** What the next page is behind. */
+  /** Cursor for the next page. */
   readonly next?: string;
 }
 
-/** Somebody in a room. */
+/** A member of a room. */
 export interface Member {
   readonly id: string;
   readonly name: string;
   readonly role: Role;
   readonly state: Readonly<Partial<Record<string, StateValue>>>;
   readonly link?: 'lost';
-  /** The server that has its session, where that is known. */
+  /** The server that holds the member's session, if known. */
   readonly server?: string;
 }
 
-/** A room and who is there. */
+/** A room and its members. */
 export interface RoomDetail {
   readonly room: string;
   readonly settings: Settings;
@@ -78,30 +78,30 @@ export interface RoomDetail {
   readonly waiting: readonly { readonly id: string; readonly name: string }[];
 }
 
-/** Why something was not answered. */
+/** Why a request failed. */
 export type Trouble =
   | { readonly kind: 'token' }
-  /** Asked too often: come again later. */
+  /** Too many requests: try again later. */
   | { readonly kind: 'slow'; readonly seconds: number }
-  /** The room or the person is not there any more. */
+  /** The room or the member no longer exists. */
   | { readonly kind: 'gone' }
-  /** No answer, or none of this server. */
+  /** No response, or not one from this server. */
   | { readonly kind: 'away' };
 
-/** Thrown where the answer is not what was asked for. */
+/** Thrown if a request fails. */
 export class AdminError extends Error {
   constructor(readonly trouble: Trouble) {
     super(trouble.kind);
   }
 }
 
-/** The part of `fetch` that this uses. */
+/** The part of `fetch` that this module uses. */
 export type Fetch = (
   url: string,
   options: { method: string; headers: Record<string, string>; signal: AbortSignal; cache: 'no-store' },
 ) => Promise<Pick<Response, 'status' | 'headers' | 'json'>>;
 
-/** The server, for whoever has its token. */
+/** The admin API, accessed with its token. */
 export class AdminApi {
   readonly #base: URL;
   readonly #token: string;
@@ -142,7 +142,7 @@ export class AdminApi {
   }
 
   async #ask<Data>(method: string, path: string): Promise<Data> {
-    // A header takes no other characters, and no token of a server has them.
+    // Headers allow no other characters, and no server's token contains any.
     if (!/^[\x21-\x7e]+$/.test(this.#token)) throw new AdminError({ kind: 'token' });
     let answer: Awaited<ReturnType<Fetch>>;
     let body: { code?: unknown; data?: Data };

@@ -1,7 +1,7 @@
-/** Figures as people read them. */
+/** Formats figures for display. */
 import type { Quality } from './api';
 
-/** A duration by its two largest units, of which the text of `unit` makes a sentence. */
+/** A duration in its two largest units; `unit` selects the text. */
 export interface Span {
   readonly unit: 'days' | 'hours' | 'minutes';
   readonly large: number;
@@ -19,22 +19,22 @@ export function span(seconds: number): Span {
   return { unit: 'minutes', large: minutes, small: seconds % 60 };
 }
 
-/** The time of day in the server's own zone, which a browser elsewhere would show in its own. */
+/** Returns the time of day in the server's time zone, not the browser's. */
 export function timeOfDay(timestamp: string): string {
   return timestamp.slice(11, 19);
 }
 
-/** Its offset, as `+08:00`. */
+/** Returns the UTC offset, such as `+08:00`. */
 export function offset(timestamp: string): string {
   return timestamp.slice(-6);
 }
 
-/** Enough of a server's id to tell a handful of them apart. */
+/** Shortens a server's id; enough to distinguish a handful of servers. */
 export function shortId(server: string): string {
   return server.slice(0, 6);
 }
 
-/** One figure of call quality, in the unit of its text; `bad` is what only one in twenty was worse than. */
+/** One call quality metric for display; `bad` is the value that only one report in twenty exceeds. */
 export interface QualityFigure {
   readonly name: 'roundTrip' | 'loss' | 'jitter' | 'frozen' | 'fps' | 'relayed';
   readonly unit: 'ms' | 'percent' | 'seconds' | 'perSecond';
@@ -42,14 +42,14 @@ export interface QualityFigure {
   readonly bad?: string;
 }
 
-/** What there is to show of the reports, in the order in which it is shown. */
+/** Returns the available metrics in display order. */
 export function qualityFigures(quality: Quality): QualityFigure[] {
   const rows = [
     ['roundTrip', 'ms', quality.round_trip_ms, 1, 0, 'p95'],
     ['loss', 'percent', quality.loss_percent, 1, 1, 'p95'],
     ['jitter', 'ms', quality.jitter_ms, 1, 0, 'p95'],
     ['frozen', 'seconds', quality.frozen_ms, 1_000, 1, 'p95'],
-    // Many pictures are good: the bad end is the low one.
+    // A high frame rate is good, so the bad end is the low one.
     ['fps', 'perSecond', quality.fps, 1, 0, 'p5'],
   ] as const;
   const figures: QualityFigure[] = rows.flatMap(([name, unit, usual, per, digits, end]) => {

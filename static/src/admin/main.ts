@@ -15,7 +15,7 @@ import { Operator, type OperatorView } from './operator';
 
 const base = new URL('./', location.href);
 
-/** Asks while the page is there to be seen. */
+/** Polls while the page is visible. */
 function operate(show: (view: OperatorView) => void): Operator {
   const operator = new Operator((token) => new AdminApi(base, token), realClock, show);
   document.addEventListener('visibilitychange', () => {
@@ -29,12 +29,12 @@ function late(): void {
 }
 
 retryStyles();
-// The page works where the server has it, beside its API. As a file of the dist it leads there.
+// The page works at the server's admin path, beside its API. Opened as a file of the dist, it redirects there.
 if (location.pathname.endsWith('/admin.html')) {
   location.replace(addressOf(location.href, './', await insist(signalApi, late)).http('admin/'));
 }
 await insist(loadAdminTexts, late);
 const app = createApp(AdminPage, { operate });
-// For `guard.js`, which says so if nothing is shown.
+// For `guard.js`, which shows a message if nothing is rendered.
 app.config.throwUnhandledErrorInProduction = true;
 app.use(i18n).mount('#app');

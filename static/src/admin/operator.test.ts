@@ -15,14 +15,14 @@ const SERVER: ServerOverview = {
 };
 const settings = { locked: false, lobby: false, talk: false };
 
-/** A server that answers what it is set to, and notes what it was asked. */
+/** A server that gives preset answers and records the requests. */
 class FakeServer {
   asked: string[] = [];
   trouble: Trouble | undefined;
   gone = false;
   people: Pick<RoomDetail, 'members' | 'waiting'> = { members: [], waiting: [] };
   names = ['a', 'b', 'c'];
-  /** While it is set, the list waits for it. */
+  /** While set, the list waits for it. */
   held: Promise<void> | undefined;
 
   server = (): Promise<ServerOverview> => this.#answer('server', SERVER);

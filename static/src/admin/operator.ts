@@ -1,30 +1,30 @@
-/** What the operator's page shows, asked for again and again while somebody looks. */
+/** State of the operator's page, polled while it is visible. */
 import type { Clock } from '../core/clock';
 import { distinguish } from '../core/names';
 import { AdminError, type RoomDetail, type RoomPage, type ServerOverview, type Trouble } from './api';
 import type { AdminApi } from './api';
 
-/** From one answer to the next question. */
+/** Pause between an answer and the next request. */
 const EVERY_MS = 2_000;
-/** The longest pause while the server does not answer; pauses double until then. */
+/** Longest pause while the server does not answer; pauses double up to this. */
 const SELDOM_MS = 30_000;
-/** From the last key to the search. */
+/** Delay between the last key press and the search. */
 const TYPED_MS = 250;
 
-/** All that is to be seen. What is known stays until something else is. */
+/** Everything shown on the page. Known values stay until replaced. */
 export interface OperatorView {
-  /** `opening`: with a token that is not known to be right. */
+  /** `opening`: with a token that is not verified yet. */
   readonly phase: 'out' | 'opening' | 'in';
-  /** Out: why the token was not taken. In: why what is shown is old. */
+  /** In phase `out`: why the token was rejected. In phase `in`: why the display is outdated. */
   readonly trouble?: Trouble | undefined;
   readonly server?: ServerOverview | undefined;
   readonly rooms?: RoomPage | undefined;
   readonly search: string;
-  /** Pages of the list before the one that is shown. */
+  /** Number of list pages before the one shown. */
   readonly before: number;
-  /** The room that is looked at. */
+  /** The selected room. */
   readonly chosen?: string | undefined;
-  /** `gone`: nobody is there any more. */
+  /** `gone`: the room no longer exists. */
   readonly room?: RoomDetail | 'gone' | undefined;
 }
 
@@ -32,19 +32,19 @@ const OUT: OperatorView = { phase: 'out', search: '', before: 0 };
 
 type Api = Pick<AdminApi, 'server' | 'rooms' | 'room' | 'remove' | 'end' | 'drain'>;
 
-/** One operator at one page. */
+/** Session of one operator on one page. */
 export class Operator {
   readonly #connect: (token: string) => Api;
   readonly #clock: Clock;
   readonly #show: (view: OperatorView) => void;
   #view = OUT;
   #api: Api | undefined;
-  /** What each page before the shown one, and this one, is behind. */
+  /** Cursors of the pages before the shown one, and of the shown one. */
   #afters: string[] = [];
   #visible = true;
   #timer: number | undefined;
   #failures = 0;
-  /** Only the latest question's answer counts. */
+  /** Number of the latest request; earlier ones are ignored when answered. */
   #turn = 0;
 
   constructor(connect: (token: string) => Api, clock: Clock, show: (view: OperatorView) => void) {
@@ -53,14 +53,14 @@ export class Operator {
     this.#show = show;
   }
 
-  /** Begins with this token. */
+  /** Signs in with a token. */
   open(token: string): void {
     this.#api = this.#connect(token);
     this.#set({ phase: 'opening', trouble: undefined });
     void this.#ask();
   }
 
-  /** Forgets the token and all that was seen by it. */
+  /** Signs out: forgets the token and everything received with it. */
   close(trouble?: Trouble): void {
     this.#turn += 1;
     this.#clock.clearTimeout(this.#timer);
@@ -71,7 +71,7 @@ export class Operator {
     this.#set({ trouble });
   }
 
-  /** Nothing is asked while nobody looks. */
+  /** Pauses polling while the page is hidden. */
   setVisible(visible: boolean): void {
     if (visible === this.#visible) return;
     this.#visible = visible;
@@ -82,12 +82,12 @@ export class Operator {
   search(search: string): void {
     this.#afters = [];
     this.#set({ search, before: 0 });
-    // What is under way is an answer to another question.
+    // Ignore the pending answer, which belongs to another search.
     this.#turn += 1;
     this.#later(TYPED_MS);
   }
 
-  /** To the page of the list after, or before. */
+  /** Turns to the next or previous page of the list. */
   turn(way: 'next' | 'previous'): void {
     if (way === 'previous') this.#afters.pop();
     else if (this.#view.rooms?.next !== undefined) this.#afters.push(this.#view.rooms.next);
@@ -95,14 +95,14 @@ export class Operator {
     void this.#ask();
   }
 
-  /** Looks at a room, or at none. */
+  /** Selects a room, or none. */
   choose(chosen: string | undefined): void {
     if (chosen === this.#view.chosen) return;
     this.#set({ chosen, room: undefined });
     void this.#ask();
   }
 
-  /** Sends somebody out; what came in between, if anything. */
+  /** Removes a member. Resolves with the problem, if any. */
   remove(room: string, id: string): Promise<Trouble | undefined> {
     return this.#act((api) => api.remove(room, id));
   }
@@ -151,7 +151,7 @@ export class Operator {
       if (turn !== this.#turn) return;
       this.#failures = 0;
       this.#set({ phase: 'in', trouble: undefined, server, rooms, room });
-      // The rooms of this page have ended: there are others before it.
+      // The rooms of this page have ended, but there are earlier pages.
       if (rooms.rooms.length === 0 && this.#afters.length > 0) this.turn('previous');
       else this.#later(EVERY_MS);
     } catch (error) {
@@ -167,12 +167,12 @@ export class Operator {
     this.#failures += 1;
     this.#set({ trouble });
     const pause = Math.min(EVERY_MS * 2 ** this.#failures, SELDOM_MS);
-    // With jitter: several may look at a server that comes back.
+    // With jitter, because several pages may poll a server that returns.
     this.#later(trouble.kind === 'slow' ? trouble.seconds * 1_000 : pause * (0.5 + this.#clock.random() / 2));
   }
 }
 
-/** Returns the room with names that are told apart as its members see them. */
+/** Returns the room with names made distinguishable, as its members see them. */
 function withDistinctNames(room: RoomDetail): RoomDetail {
   const names = room.members.map(({ name }) => name);
   return { ...room, members: distinguish(room.members, []), waiting: distinguish(room.waiting, names) };

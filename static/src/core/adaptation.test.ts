@@ -6,7 +6,7 @@ const crowds = Array.from({ length: 15 }, (_, index) => index + 1);
 const total = ({ voiceKbps, screenSoundKbps, camera, screen }: Plan, sharing: boolean): number =>
   voiceKbps + screenSoundKbps + camera.maxKbps + (sharing ? screen.maxKbps : 0);
 
-/** Numbers that look like chance and are the same in each run (a linear congruential generator). */
+/** Pseudo-random numbers, the same in each run (a linear congruential generator). */
 function chances(seed: number): () => number {
   let state = seed;
   return () => {
@@ -79,7 +79,7 @@ describe('the plan', () => {
     let changes = 0;
     for (let step = 0; step < 500; step++) {
       const before: number | undefined = plan?.camera.height;
-      // Around the point where 360 lines begin.
+      // Around the bitrate where 360 lines become possible.
       plan = planFor({ people: 2, sharing: false, availableKbps: 430 + chance() * 60 }, plan);
       if (before !== undefined && before !== plan.camera.height) changes += 1;
     }
@@ -141,7 +141,7 @@ describe('what people choose', () => {
   test('all copies of a data saver fit into its share of the uplink', () => {
     for (const people of crowds) {
       const plan = planFor({ ...free, people, quality: 'saver', sharing: true });
-      // Below 50 kbit/s a picture is none.
+      // Below 50 kbit/s a picture is unusable.
       expect(plan.camera.maxKbps === 50 || total(plan, true) * people <= 1_000).toBe(true);
     }
   });

@@ -1,38 +1,39 @@
 /**
- * How much to send to each person. In a mesh one's uplink carries a copy for everyone, so each copy shrinks
- * as people come. Pure: `planFor` says what to send, `parametersFor` how a sender is told (W3C WebRTC §5.2).
+ * Decides the bitrate and resolution of what each peer is sent. In a mesh the uplink carries one copy per peer, so
+ * each copy shrinks as people join. Pure: `planFor` computes a plan, `videoParameters` and `audioParameters` turn it
+ * into sender parameters (W3C WebRTC §5.2).
  */
 
-/** How much a person lets the meeting send and receive. */
+/** The user's quality setting: how much the meeting may send and receive. */
 export const QUALITIES = ['auto', 'high', 'saver', 'audio'] as const;
 export type Quality = (typeof QUALITIES)[number];
 
-/** What a page asks another one to send it: everything, less of it, or everything but the camera. */
+/** Values of a receiver's request to another page: send everything, send less, or send no camera. */
 export const RECEPTIONS = ['all', 'less', 'no_camera'] as const;
 export type Reception = (typeof RECEPTIONS)[number];
 
-/** Upper bounds of what is sent. */
+/** Upper bounds on what is sent. */
 interface Bounds {
-  /** All copies together, packets' headers and sound included. */
+  /** Total over all copies, including packet headers and sound. */
   readonly uplinkKbps: number;
   readonly cameraKbps: number;
   readonly screenKbps: number;
-  /** Opus for a voice. */
+  /** Opus bitrate for a voice. */
   readonly voiceKbps: number;
 }
 
-/** A tile has no use for a larger picture. */
+/** Default bounds. A tile does not need a larger picture. */
 const USUAL: Bounds = { uplinkKbps: 3_500, cameraKbps: 1_500, screenKbps: 2_500, voiceKbps: 40 };
 const BOUNDS: Readonly<Record<Quality, Bounds>> = {
   auto: USUAL,
-  // Less is received; what is sent is up to those who receive it.
+  // This setting limits what is received. What is sent depends on the receivers.
   audio: USUAL,
   high: { uplinkKbps: 10_000, cameraKbps: 3_000, screenKbps: 5_000, voiceKbps: 64 },
   saver: { uplinkKbps: 1_000, cameraKbps: 250, screenKbps: 600, voiceKbps: 24 },
 };
-/** What a person who saves data is sent at most. */
+/** Upper bounds for a receiver that asked for `less`. */
 const LESS = BOUNDS.saver;
-/** What is asked of others. */
+/** The request sent to the other pages for each quality setting. */
 export const RECEPTION_OF: Readonly<Record<Quality, Reception>> = {
   auto: 'all',
   high: 'all',
@@ -40,20 +41,20 @@ export const RECEPTION_OF: Readonly<Record<Quality, Reception>> = {
   audio: 'no_camera',
 };
 
-/** What all copies together may take, unless the person chose otherwise. */
+/** Default bound on the total of all copies. */
 export const UPLINK_KBPS = USUAL.uplinkKbps;
-/** Opus for the sound of a screen. */
+/** Opus bitrate for the sound of a shared screen. */
 const SCREEN_SOUND_KBPS = 64;
-/** Headers of RTP, SRTP, UDP and IP, retransmissions: a share of everything. */
+/** Share of the bandwidth left for payload after RTP, SRTP, UDP and IP headers and retransmissions. */
 const PAYLOAD_SHARE = 0.9;
-/** What the camera keeps of the picture's share beside a screen. */
+/** Share of the video budget that the camera keeps while a screen is shared. */
 const CAMERA_SHARE = 0.25;
-/** Below this a picture is none. */
+/** Lower bound for video: below this a picture is unusable. */
 const VIDEO_MIN_KBPS = 50;
-/** Less than this much better is no reason to change. */
+/** Smallest improvement that justifies a change. */
 const BETTER = 1.2;
 
-/** What a picture of some height and rate needs to look well. */
+/** A step of a quality ladder: the bitrate that a picture of this height and frame rate needs. */
 interface Rung {
   readonly kbps: number;
   readonly height: number;
@@ -68,7 +69,7 @@ const CAMERA: readonly Rung[] = [
   { kbps: 800, height: 540, fps: 30 },
   { kbps: 1_200, height: 720, fps: 30 },
 ];
-/** Text must stay legible: a screen gets slower before it gets smaller. */
+/** Text must stay legible, so the frame rate of a screen drops before its resolution. */
 const SCREEN: readonly Rung[] = [
   { kbps: 0, height: 720, fps: 3 },
   { kbps: 200, height: 1_080, fps: 5 },
@@ -76,16 +77,16 @@ const SCREEN: readonly Rung[] = [
   { kbps: 1_500, height: 1_440, fps: 30 },
 ];
 
-/** What is to be sent of one picture. */
+/** Send settings of one picture. */
 export interface VideoPlan {
   readonly maxKbps: number;
   readonly height: number;
   readonly fps: number;
-  /** For the next plan to know where it came from. */
+  /** Index in the ladder, used as the starting point of the next plan. */
   readonly rung: number;
 }
 
-/** What is to be sent to one person. */
+/** Send settings for one peer. */
 export interface Plan {
   readonly voiceKbps: number;
   readonly screenSoundKbps: number;
@@ -93,21 +94,21 @@ export interface Plan {
   readonly screen: VideoPlan;
 }
 
-/** What a plan is made from. */
+/** Inputs of a plan. */
 export interface Situation {
-  /** How many people one sends to. */
+  /** Number of peers that media is sent to. */
   readonly people: number;
-  /** A screen is shared beside the camera. */
+  /** A screen is shared in addition to the camera. */
   readonly sharing: boolean;
-  /** What the way to this person was measured to carry; `undefined` before that is known. */
+  /** Estimated bandwidth towards this peer; `undefined` until it is known. */
   readonly availableKbps: number | undefined;
-  /** What this person chose. */
+  /** The user's quality setting. */
   readonly quality?: Quality;
-  /** What the other one asks for. */
+  /** The peer's request. */
   readonly reception?: Reception;
 }
 
-/** What to send to one person. Bitrates fall at once and rise only where it is worth it. */
+/** Computes the send settings for one peer. Bitrates fall at once and rise only where it is worth it. */
 export function planFor(situation: Situation, before?: Plan): Plan {
   const { people, sharing, availableKbps, quality = 'auto', reception = 'all' } = situation;
   const bounds = BOUNDS[quality];
@@ -116,7 +117,7 @@ export function planFor(situation: Situation, before?: Plan): Plan {
   const voiceKbps = least('voiceKbps');
   const share = bounds.uplinkKbps / Math.max(1, people);
   const screenSoundKbps = sharing ? SCREEN_SOUND_KBPS : 0;
-  // Sound is taken off first, whatever the way carries: what is short is the picture.
+  // Audio is subtracted first, whatever the bandwidth: only the picture gives way.
   const budget = Math.min(share, availableKbps ?? Infinity) * PAYLOAD_SHARE - voiceKbps - screenSoundKbps;
   const camera = sharing ? Math.max(VIDEO_MIN_KBPS, budget * CAMERA_SHARE) : budget;
   return {
@@ -134,7 +135,8 @@ function videoPlan(
   before: VideoPlan | undefined,
 ): VideoPlan {
   const kbps = Math.floor(Math.max(VIDEO_MIN_KBPS, Math.min(budget, most)));
-  // The most there is does not waver, and must be in reach from right below it.
+  // An increase to the maximum is always taken. The maximum does not fluctuate, and must be reachable from just below
+  // it.
   const tooLittle =
     before !== undefined && kbps > before.maxKbps && kbps < most && kbps < before.maxKbps * BETTER;
   const rung = nextRung(ladder, kbps, before?.rung);
@@ -142,7 +144,7 @@ function videoPlan(
   return { maxKbps: tooLittle ? before.maxKbps : kbps, height, fps, rung };
 }
 
-/** The best rung that fits; a better one than before only where it fits with room to spare. */
+/** Returns the best rung that fits. A rung above the previous one must fit with a margin of `BETTER`. */
 function nextRung(ladder: readonly Rung[], kbps: number, before: number | undefined): number {
   const fits = ladder.findLastIndex((rung) => rung.kbps <= kbps);
   if (before === undefined || fits <= before) return fits;
@@ -152,7 +154,9 @@ function nextRung(ladder: readonly Rung[], kbps: number, before: number | undefi
   );
 }
 
-/** What a sender is told of a picture whose source has some height; `undefined` where it knows already. */
+/**
+ * Returns the sender parameters for a picture whose source has the given height; `undefined` if they are already set.
+ */
 export function videoParameters(
   present: RTCRtpSendParameters,
   plan: VideoPlan,
@@ -166,7 +170,9 @@ export function videoParameters(
   });
 }
 
-/** What a sender is told of a sound, which goes before all pictures; `undefined` where it knows already. */
+/**
+ * Returns the sender parameters for audio, which has priority over all pictures; `undefined` if they are already set.
+ */
 export function audioParameters(
   present: RTCRtpSendParameters,
   kbps: number,
@@ -181,7 +187,7 @@ function changed(
   wanted: Partial<RTCRtpEncodingParameters>,
 ): RTCRtpSendParameters | undefined {
   const [encoding] = present.encodings;
-  // There is none before the first negotiation.
+  // There is no encoding before the first negotiation.
   if (!encoding) return undefined;
   const keys = Object.keys(wanted) as (keyof typeof wanted)[];
   if (keys.every((key) => encoding[key] === wanted[key])) return undefined;

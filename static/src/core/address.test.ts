@@ -85,7 +85,7 @@ describe('addresses', () => {
         expect(roomOfInput(link)).toBe(room);
       }
       expect(new URL(address.socket(room)).searchParams.get('room')).toBe(room);
-      // To a balancer both name it in the same letters.
+      // A load balancer sees the same spelling of the room in both.
       expect(new URL(address.leave(room)).search).toBe(new URL(address.socket(room)).search);
     },
   );
@@ -168,7 +168,7 @@ describe('room names', () => {
       expect(name).toMatch(/^([bdfghjklmnprstvz][aiou]){2}[bdfghjklmnprstvz](-([a-z]{5})){3}$/);
       expect(isRoomName(name)).toBe(true);
     }
-    // All sixteen consonants are there: none is left out by the way bits are taken.
+    // All sixteen consonants occur, so the bit arithmetic skips none.
     expect(new Set(names.map((name) => name[0])).size).toBe(16);
   });
 });

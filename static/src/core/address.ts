@@ -1,49 +1,55 @@
 /**
- * Where things are. All addresses come from the page's own, so that the app works under any path.
+ * Addresses of the app and its server. All derive from the page's own address, so that the app works under any path.
  */
 
 import { isVisible, withoutInvisible } from './names';
 
-/** The longest room name in characters (R1). */
+/** Maximum length of a room name, in characters (R1). */
 const ROOM_CHARS = 64;
-/** Where a server started by hand listens, for the page of the development server. */
+/** Address of a server started by hand, for the page of the development server. */
 export const DEVELOPMENT_API = 'http://127.0.0.1:18080/signal-api/';
-/** The signaling server's path, relative to the base. */
+/** Path of the signaling server, relative to the base. */
 const DEFAULT_API = 'signal-api/';
 
-/** Proquints: words of five letters that alternate, 16 bits each, made to be read aloud. */
+/**
+ * Letters of proquints: words of five letters in which consonants and vowels alternate. A word carries 16 bits and is
+ * easy to read aloud.
+ */
 const CONSONANTS = 'bdfghjklmnprstvz';
 const VOWELS = 'aiou';
 
-/** The addresses of an app and its server. */
+/** Addresses of an app and its server. */
 export interface Address {
-  /** The app's base, with a slash at its end. */
+  /** Base URL of the app, with a trailing slash. */
   readonly base: URL;
-  /** The signaling WebSocket of a room. */
+  /** Returns the signaling WebSocket URL of a room. */
   socket(room: string): string;
-  /** An HTTP answer under `signal-api/v1/`. */
+  /** Returns the URL of an HTTP resource under `signal-api/v1/`. */
   http(path: string): string;
-  /** Where the page gets its origin proof (R92); `undefined` where the server has another origin than the page. */
+  /** URL that returns an origin proof (R92); `undefined` if the server's origin differs from the page's. */
   readonly originProof: string | undefined;
-  /** Where a page that is closed says goodbye. The room stands in it for a balancer that keeps rooms on one server. */
+  /**
+   * Returns the URL to which a closing page posts its leave request. It contains the room for load balancers that
+   * keep a room on one server.
+   */
   leave(room: string): string;
   /**
-   * A link to a room, to be shared.
+   * Returns a link to a room, for sharing.
    *
-   * @param asPath whether to write `r/<room>`, for which a web server needs a rule, in place of `?room=<room>`, which
-   *   works on every web server. By default whatever form the page's own address has.
+   * @param asPath whether to write `r/<room>`, which requires a rule in the web server, instead of `?room=<room>`,
+   *   which works on every web server. Defaults to the form of the page's own address.
    */
   room(room: string, asPath?: boolean): string;
-  /** The page that looks for what is wrong: a query, which works on every web server. */
+  /** The diagnostics page. Its address is a query, which works on every web server. */
   readonly diag: string;
 }
 
 /**
- * Addresses as seen from a page.
+ * Computes the addresses as seen from a page.
  *
  * @param page the page's own address
- * @param toBase the way from the page's folder to the base: `./`, or `../` in a room
- * @param api where the signaling server is, relative to the base; another origin is possible
+ * @param toBase relative path from the page's folder to the base: `./`, or `../` in a room
+ * @param api address of the signaling server, relative to the base; another origin is possible
  */
 export function addressOf(page: string, toBase: string, api = DEFAULT_API): Address {
   const base = new URL(toBase, page);
@@ -69,7 +75,7 @@ export function addressOf(page: string, toBase: string, api = DEFAULT_API): Addr
   };
 }
 
-/** Whether a server takes this room name (R1). */
+/** Returns whether a server accepts this room name (R1). */
 export function isRoomName(name: string): boolean {
   const chars = [...name].length;
   return (
@@ -78,12 +84,15 @@ export function isRoomName(name: string): boolean {
     name !== '.' &&
     name !== '..' &&
     isVisible(name) &&
-    // \p{Cs}: half of a surrogate pair, which UTF-8 cannot carry and decoders make U+FFFD of.
+    // \p{Cs}: an unpaired surrogate. UTF-8 cannot encode it, and decoders replace it with U+FFFD.
     !/[\p{Cc}\p{Cs}\ufffd/\\?#]|^\p{White_Space}|\p{White_Space}$/u.test(name)
   );
 }
 
-/** The same name however it was typed or sent: the server compares characters and does not normalise. */
+/**
+ * Normalizes a name, so that it is the same however it was typed or sent. The server compares characters and does not
+ * normalize.
+ */
 function normalise(name: string): string {
   return withoutInvisible(name.normalize('NFC')).trim();
 }
@@ -96,7 +105,9 @@ function decode(segment: string): string | undefined {
   }
 }
 
-/** The room of `r/<room>` or `r/<room>/`; `undefined` for other paths and for the file `r/index.html` itself. */
+/**
+ * Returns the room of `r/<room>` or `r/<room>/`; `undefined` for other paths and for the file `r/index.html` itself.
+ */
 function roomOfPath(page: string, base: URL): string | undefined {
   const { origin, pathname } = new URL(page);
   const folder = `${base.pathname}r/`;
@@ -105,19 +116,22 @@ function roomOfPath(page: string, base: URL): string | undefined {
   return segment === undefined || segment === 'index.html' ? undefined : decode(segment);
 }
 
-/** The room whose page this is, valid or not, by its path or else by its query; `undefined` where it is no room's. */
+/**
+ * Returns the room of a page's address, valid or not: from the path, else from the query. `undefined` if the page is
+ * not a room's.
+ */
 export function roomOfPage(page: string, base: URL): string | undefined {
   const name = roomOfPath(page, base) ?? new URL(page).searchParams.get('room');
   return name === null || name === '' ? undefined : normalise(name);
 }
 
-/** Whether this is the address of the page that looks for what is wrong: `?diag` or `diag`. */
+/** Returns whether an address is that of the diagnostics page: `?diag` or `diag`. */
 export function isDiagPage(page: string, base: URL): boolean {
   const { pathname, searchParams } = new URL(page);
   return searchParams.has('diag') || pathname === `${base.pathname}diag`;
 }
 
-/** The room that a person means by a name or by a link to a room, here or elsewhere; `undefined` for neither. */
+/** Extracts a room name from user input: a name, or a link to a room on any server. `undefined` if it is neither. */
 export function roomOfInput(text: string): string | undefined {
   const typed = normalise(text);
   const segment = /(?:^|\/)r\/([^/?#]+)\/?(?:[?#].*)?$/u.exec(typed)?.[1];
@@ -127,34 +141,34 @@ export function roomOfInput(text: string): string | undefined {
   return isRoomName(name) ? name : undefined;
 }
 
-/** A room name of 64 random bits that is easy to read aloud, such as `lusab-babad-gutih-tugad`. */
+/** Generates a room name from 64 random bits that is easy to read aloud, such as `lusab-babad-gutih-tugad`. */
 export function newRoomName(): string {
   const words = crypto.getRandomValues(new Uint16Array(4));
   return Array.from(words, word).join('-');
 }
 
-/** Each part takes a whole number of bits, so that every word is as likely as any other. */
+/** Encodes 16 bits as a proquint. Each letter takes a whole number of bits, so all words are equally likely. */
 function word(bits: number): string {
   const consonant = (shift: number): string => CONSONANTS.charAt((bits >> shift) & 15);
   const vowel = (shift: number): string => VOWELS.charAt((bits >> shift) & 3);
   return consonant(12) + vowel(10) + consonant(6) + vowel(4) + consonant(0);
 }
 
-/** What a room's address asks for: `?name=Ada&autojoin=1&audio=0&video=1`. */
+/** Options in a room's address: `?name=Ada&autojoin=1&audio=0&video=1`. */
 export interface PageOptions {
   readonly name?: string;
-  /** Join without the page before the room. */
+  /** Join at once, without the lobby page. */
   readonly autojoin: boolean;
-  /** Whether to start with microphone and camera; `undefined` leaves it to the page. */
+  /** Start with the microphone and the camera on or off; `undefined` leaves it to the page. */
   readonly audio?: boolean;
   readonly video?: boolean;
-  /** Whoever makes the room with this makes it a talk: `?talk=1`. */
+  /** If this member creates the room, it becomes a talk: `?talk=1`. */
   readonly talk?: true;
-  /** Calls go through TURN servers only: `?relay=1`. */
+  /** Connect through TURN servers only: `?relay=1`. */
   readonly relay?: true;
 }
 
-/** Reads the options of a page's address. */
+/** Parses the options in a page's address. */
 export function pageOptions(page: string): PageOptions {
   const query = new URL(page).searchParams;
   const name = query.get('name')?.trim();

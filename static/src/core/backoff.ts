@@ -1,18 +1,21 @@
-/** When to try again: soon after a loss, ever later while nothing answers, and as the server asks. */
+/** Reconnect delays: short after a disconnect, growing while the server does not answer, and as the server asks. */
 import type { Clock } from './clock';
 
 /** Delays double from the first to the last, with full jitter. */
 const FIRST_MS = 500;
 const LAST_MS = 10_000;
-/** Whoever was in a meeting comes back soon after its server does: for so long delays stay below so much. */
+/**
+ * After a disconnect from a meeting, delays stay below `SOON_LAST_MS` for this long, so that clients return soon
+ * after their server does.
+ */
 const SOON_MS = 60_000;
 const SOON_LAST_MS = 1_500;
-/** Between tries where the next one will most likely fare no better. */
+/** Longest delay where the next attempt will most likely fail as well. */
 const SLOW_MS = 30_000;
-/** A connection that lasts so long ends a row of failures; one that breaks at once does not. */
+/** Duration after which a connection counts as stable and resets the failure count. */
 const STABLE_MS = 10_000;
 
-/** The delays of one client. */
+/** Reconnect delays of one client. */
 export class Backoff {
   readonly #clock: Clock;
   #failures = 0;
@@ -30,29 +33,31 @@ export class Backoff {
     this.#hint = undefined;
   }
 
-  /** A connection that was welcomed is lost. */
+  /** Records the loss of a connection that had received its `welcome`. */
   lost(): void {
     this.#lostAt = this.#clock.now();
     if (this.#lostAt - this.#welcomedAt >= STABLE_MS) this.#failures = 0;
   }
 
-  /** Things may have changed: the next try is like a first one. */
+  /** Resets the delays, because the situation may have changed. */
   afresh(): void {
     this.#notBefore = -Infinity;
     this.#failures = 0;
   }
 
-  /** Whether the server has asked not to be tried yet. */
+  /** Set while the server's requested delay before the next attempt has not passed. */
   get asked(): boolean {
     return this.#clock.now() < this.#notBefore;
   }
 
-  /** The next try is to be after so long. */
+  /** Sets the next delay as requested by the server. */
   heed(milliseconds: number): void {
     this.#hint = milliseconds;
   }
 
-  /** How long to wait before the next try, in milliseconds; `slowly` where there is little hope. */
+  /**
+   * Returns the delay before the next attempt, in milliseconds. `slowly`: the attempt has little chance of success.
+   */
   next(slowly: boolean): number {
     if (this.#hint !== undefined) {
       const hint = this.#hint;

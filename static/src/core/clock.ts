@@ -1,16 +1,16 @@
-/** Time and chance, by injection: tests turn the clock by hand. */
+/** Time and randomness, injected so that tests control them. */
 export interface Clock {
-  /** Milliseconds since 1970. It must go on while the machine sleeps. */
+  /** Milliseconds since 1970. Must advance while the machine sleeps. */
   now(): number;
   setTimeout(callback: () => void, milliseconds: number): number;
   clearTimeout(timer: number | undefined): void;
-  /** At least 0, less than 1. For delays, not for secrets. */
+  /** Returns a number in [0, 1). For delays, not for secrets. */
   random(): number;
 }
 
 /** The browser's clock. */
 export const realClock: Clock = {
-  // Not performance.now(): it stands still while some systems sleep.
+  // Date.now() instead of performance.now(), which stops on some systems while they sleep.
   now: () => Date.now(),
   setTimeout: (callback, milliseconds) => window.setTimeout(callback, milliseconds),
   clearTimeout: (timer) => {

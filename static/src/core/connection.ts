@@ -1,13 +1,13 @@
 /**
- * One RTCPeerConnection to a peer with the fixed layout of four transceivers. All are `sendrecv` from
- * the start, so that mute, switch and share are `replaceTrack` and never a renegotiation.
+ * One RTCPeerConnection to a peer with a fixed layout of four transceivers. All are `sendrecv` from the start, so
+ * that mute, device change and screen share are `replaceTrack` and never a renegotiation.
  */
 import { audioParameters, type Plan, videoParameters } from './adaptation';
 import type { Clock } from './clock';
 import { fingerprintsOf } from './fingerprint';
 import { Negotiation, type NegotiationMessage } from './negotiation';
 
-/** What one sends; `null` is silence or no picture. */
+/** The tracks that are sent; `null` is silence or no picture. */
 export interface LocalTracks {
   readonly mic: MediaStreamTrack | null;
   readonly camera: MediaStreamTrack | null;
@@ -15,7 +15,7 @@ export interface LocalTracks {
   readonly screenSound: MediaStreamTrack | null;
 }
 
-/** The m-lines in their order. */
+/** The m-lines in order. */
 const LAYOUT = [
   { source: 'mic', kind: 'audio' },
   { source: 'camera', kind: 'video' },
@@ -24,8 +24,8 @@ const LAYOUT = [
 ] as const satisfies readonly { source: keyof LocalTracks; kind: string }[];
 
 /**
- * For chat and files (`chat/`). Both sides make it with the first offer, so that it is in the layout:
- * one `m=application` after the lines above, and no negotiation of its own (RFC 8832 §1, W3C WebRTC §6.1).
+ * The data channel for chat and files (`chat/`). Both sides create it with the first offer, so that it is part of the
+ * layout: one `m=application` after the lines above, and no negotiation of its own (RFC 8832 §1, W3C WebRTC §6.1).
  */
 const CHANNEL = { label: 'chat', options: { negotiated: true, id: 0, ordered: true } } as const;
 
@@ -35,26 +35,29 @@ const UNREAD_MS = 5_000;
 /** What a `Connection` is made of. */
 export interface ConnectionOptions {
   readonly pc: RTCPeerConnection;
-  /** The epoch of this connection: see `peer.ts`. */
+  /** Id of this connection, see `peer.ts`. */
   readonly pair: string;
-  /** Makes the transceivers and the first offer; the other side is polite and takes them from it. */
+  /**
+   * Creates the transceivers and the first offer. The other side is polite and adopts the transceivers from the
+   * offer.
+   */
   readonly offers: boolean;
   readonly tracks: LocalTracks;
-  /** Where the receivers' tracks go. */
+  /** Streams that the receivers' tracks are added to. */
   readonly streams: { readonly person: MediaStream; readonly screen: MediaStream };
   readonly clock: Clock;
   readonly send: (message: NegotiationMessage & { readonly first?: true }) => void;
   readonly onState: (state: RTCPeerConnectionState) => void;
-  /** The streams have the tracks of this connection. */
+  /** Called when the streams contain the tracks of this connection. */
   readonly onReceivers: () => void;
-  /** `fingerprints` has changed. */
+  /** Called when `fingerprints` has changed. */
   readonly onFingerprints: () => void;
-  /** The data channel was made; it opens with the connection and ends with it. */
+  /** Called when the data channel was created. It opens and closes with the connection. */
   readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
 }
 
-/** One epoch of the media between two people. */
+/** One connection of the media between two people. */
 export class Connection {
   readonly pair: string;
   readonly negotiation: Negotiation;
@@ -81,7 +84,8 @@ export class Connection {
       onState(pc.connectionState);
       void this.#readCertificate();
     };
-    // The one channel is negotiated: whatever the other side opens besides would stay for as long as the connection.
+    // The only channel is negotiated. A channel that the other side opens in addition would last as long as the
+    // connection.
     pc.ondatachannel = ({ channel }) => {
       channel.close();
     };
@@ -101,18 +105,18 @@ export class Connection {
     }
   }
 
-  /** Sends other tracks from now on. */
+  /** Replaces the tracks that are sent. */
   setTracks(tracks: LocalTracks): void {
     this.#tracks = tracks;
     void this.#fill();
   }
 
-  /** Takes newer TURN credentials; they are used from the next ICE restart on. */
+  /** Takes new TURN credentials, used from the next ICE restart on. */
   configure(configuration: RTCConfiguration): void {
     this.#pc.setConfiguration(configuration);
   }
 
-  /** Sends as much as the plan says. Said twice, it changes nothing. */
+  /** Applies the plan to the senders. Idempotent. */
   async adapt(plan: Plan): Promise<void> {
     const [mic, camera, screen, screenSound] = this.#transceivers.map(({ sender }) => sender);
     try {
@@ -127,7 +131,7 @@ export class Connection {
     }
   }
 
-  /** What the browser counts. */
+  /** Returns the browser's statistics. */
   stats(): Promise<RTCStatsReport> {
     return this.#pc.getStats();
   }
@@ -137,7 +141,7 @@ export class Connection {
     return this.#fingerprints;
   }
 
-  /** How loud the voice is that arrives, from 0 to 1; what does not arrive any more is silent. */
+  /** Level of the received voice, from 0 to 1; 0 when no packets arrive any more. */
   get level(): number {
     const [source] = this.#transceivers[0]?.receiver.getSynchronizationSources() ?? [];
     if (!source || source.timestamp === this.#levelTime) return 0;
@@ -201,7 +205,7 @@ export class Connection {
   }
 
   #send(message: NegotiationMessage): void {
-    // An offer stays the first one until an answer stands, however often it is sent.
+    // An offer counts as the first one until an answer is applied, however often it is sent.
     const first = this.#options.offers && message.description && !this.#pc.currentRemoteDescription;
     this.#options.send(first ? { ...message, first: true } : message);
   }
@@ -267,13 +271,13 @@ async function apply(
   change: (present: RTCRtpSendParameters, height: number | undefined) => RTCRtpSendParameters | undefined,
 ): Promise<void> {
   const { width = Infinity, height = Infinity } = sender?.track?.getSettings() ?? {};
-  // The shorter side: a phone is held upright.
+  // The shorter side: a phone may be held upright.
   const lines = Math.min(width, height);
   const parameters = sender && change(sender.getParameters(), Number.isFinite(lines) ? lines : undefined);
   if (parameters) await sender.setParameters(parameters);
 }
 
-/** The stream stays the same object, so that whoever plays it need not be told. */
+/** Replaces the tracks of a stream. The stream stays the same object, so its players need no update. */
 function replaceTracks(stream: MediaStream, tracks: readonly MediaStreamTrack[]): void {
   for (const old of stream.getTracks()) stream.removeTrack(old);
   for (const track of tracks) stream.addTrack(track);

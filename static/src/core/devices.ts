@@ -1,16 +1,16 @@
-/** Microphone and camera, opened one by one, so that either may be missing (W3C Media Capture §10). */
+/** Microphone and camera, opened separately, so that either may be missing (W3C Media Capture §10). */
 import type { Quality } from './adaptation';
 import { Emitter } from './emitter';
 import type { DeviceView, Failure, FailureCode } from './types';
 
-/** The part of `navigator.mediaDevices` that the core uses; browsers have none in an insecure context. */
+/** The part of `navigator.mediaDevices` that the core uses. Browsers do not provide it in an insecure context. */
 export interface MediaDevicesLike extends Pick<MediaDevices, 'getUserMedia' | 'enumerateDevices'> {
   addEventListener(type: 'devicechange', listener: () => void): void;
   removeEventListener(type: 'devicechange', listener: () => void): void;
 }
 
 const MIC: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-/** In a mesh the picture is encoded for each peer: not more than what a tile needs. */
+/** In a mesh the picture is encoded once per peer, so it is not larger than a tile needs. */
 const USUAL_SIZE: MediaTrackConstraints = { width: { ideal: 640 }, height: { ideal: 360 } };
 const HIGH_SIZE: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 } };
 const CAMERA: MediaTrackConstraints = {
@@ -19,7 +19,7 @@ const CAMERA: MediaTrackConstraints = {
   facingMode: 'user',
 };
 
-/** Which way a camera of a phone looks: at the person, or away (W3C Media Capture §4.3.8). */
+/** The direction of a phone's camera: towards the user or away (W3C Media Capture §4.3.8). */
 export type Facing = NonNullable<DeviceView['facing']>;
 
 const FAILURES: Readonly<Record<string, FailureCode>> = {
@@ -31,25 +31,25 @@ const FAILURES: Readonly<Record<string, FailureCode>> = {
   AbortError: 'device_failed',
 };
 
-/** How often a device that ends is followed by the next one, until the person says otherwise. */
+/** Number of times that an ended device is replaced automatically, until the user acts. */
 const MOST_FALLS = 4;
 
-/** One device. */
+/** A microphone or a camera. */
 export class Device {
   readonly events = new Emitter<{ change: undefined }>();
-  /** The browser's devices, or why it gives none. */
+  /** The browser's devices, or the reason why it provides none. */
   readonly #media: MediaDevicesLike | FailureCode;
   readonly #kind: 'audio' | 'video';
   #constraints: MediaTrackConstraints;
-  /** Off is a track that is silent, not a device that is closed. */
+  /** Turning off mutes the track instead of closing the device. */
   readonly #mutes: boolean;
   #view: DeviceView = { on: false, pending: false };
   #track: MediaStreamTrack | null = null;
-  /** Which one is asked for; `undefined` lets the browser choose. */
+  /** Id of the requested device; `undefined` lets the browser choose. */
   #chosen: string | undefined;
-  /** Which way the camera should look, if the person has said so. */
+  /** Requested camera direction, if the user has chosen one. */
   #facing: Facing | undefined;
-  /** Counts what was asked for, so that a device that opens too late is closed again. */
+  /** Counts requests, so that a device that opens after a newer request is closed again. */
   #wish = 0;
   #opening: Promise<void> | undefined;
   #falls = 0;
@@ -70,7 +70,7 @@ export class Device {
     return this.#view;
   }
 
-  /** What goes to the peers. */
+  /** The track that is sent to the peers. */
   get track(): MediaStreamTrack | null {
     return this.#track;
   }
@@ -82,7 +82,7 @@ export class Device {
     else this.#turnOff(this.#mutes);
   }
 
-  /** Takes another device from now on; one that is open is exchanged, as quiet as it was. */
+  /** Selects another device. An open one is replaced and keeps its muted state. */
   async choose(id: string): Promise<void> {
     if (id === this.#chosen && id === this.#view.id) return;
     this.#chosen = id;
@@ -90,7 +90,7 @@ export class Device {
     else this.#show({ ...this.#view, id });
   }
 
-  /** Takes the camera that looks the other way, on a phone. */
+  /** Switches to the camera that faces the other way, on a phone. */
   async flip(): Promise<void> {
     this.#facing = this.#view.facing === 'environment' ? 'user' : 'environment';
     this.#chosen = undefined;
@@ -107,28 +107,28 @@ export class Device {
     await this.#opening;
   }
 
-  /** Changes what is asked of the device, also of one that is open. Never rejects. */
+  /** Changes the constraints, also of an open device. Never rejects. */
   async refine(constraints: MediaTrackConstraints): Promise<void> {
     this.#constraints = { ...this.#constraints, ...constraints };
     if (this.#track?.readyState !== 'live') return;
-    // A device that cannot do it goes on as it was.
+    // A device that cannot satisfy the constraints continues unchanged.
     await this.#track.applyConstraints(this.#constraints).catch(() => undefined);
     this.events.emit('change', undefined);
   }
 
-  /** The machine slept: a device that was lost meanwhile may not have said so. */
+  /** Checks for a device that ended while the machine slept, without an event. */
   recheck(): void {
     if (this.#track?.readyState === 'ended' && !this.#view.pending) this.#lost();
   }
 
-  /** Lets the device go. */
+  /** Closes the device. */
   close(): void {
     this.#turnOff(false);
   }
 
   #turnOn(): Promise<void> {
     if (this.#view.pending && this.#opening) return this.#opening;
-    // What its source holds back is not given by waiting: it is opened anew.
+    // A track that its source has muted does not recover by waiting: open the device again.
     if (this.#track?.readyState === 'live' && !this.#track.muted) {
       this.#track.enabled = true;
       this.#show({ ...this.#view, on: true, pending: false });
@@ -146,9 +146,9 @@ export class Device {
   }
 
   /**
-   * Opens the chosen device, in place of the one that is open.
+   * Opens the chosen device, replacing the open one.
    *
-   * @param lost the device before it went away by itself
+   * @param lost the previous device ended by itself
    */
   async #open(on: boolean, lost = false): Promise<void> {
     if (typeof this.#media === 'string') {
@@ -157,8 +157,8 @@ export class Device {
     }
     this.#wish += 1;
     const wish = this.#wish;
-    // The old one is closed first, because phones open one at a time; it stays what goes to the peers
-    // until there is another, so that they are not told of a change that is none.
+    // The old track is stopped first, because phones open one device at a time. It remains the sent track until there
+    // is a new one, so that the peers are not told of a change that is none.
     if (this.#track) silence(this.#track);
     this.#show({ ...deviceOf(this.#view), on: this.#track !== null && on, pending: true });
     try {
@@ -182,7 +182,7 @@ export class Device {
     try {
       return await get({ ...this.#constraints, facingMode: {}, deviceId: { exact: this.#chosen } });
     } catch (error) {
-      // The chosen one is not here today.
+      // The chosen device is currently not connected.
       if (failureOf(error).code !== 'no_device') throw error;
       return get(this.#constraints);
     }
@@ -202,7 +202,7 @@ export class Device {
     this.#track = track;
     const { deviceId: id, facingMode: facing } = track.getSettings();
     const replaced = lost && id !== this.#view.id;
-    // One that is held back from the first moment does not say so later.
+    // A track that is muted from the start fires no event.
     const code = on && track.muted ? 'device_paused' : replaced ? 'device_replaced' : undefined;
     this.#show({
       on,
@@ -213,7 +213,7 @@ export class Device {
     });
   }
 
-  /** Falls to the next device, or to the same one where it was away for a moment only. */
+  /** Falls back to the next device, or to the same one if it was gone only for a moment. */
   #lost(): void {
     this.#falls += 1;
     if (this.#falls <= MOST_FALLS) {
@@ -240,22 +240,24 @@ export class Device {
   }
 }
 
-/** Muted by silence, because speech follows at once when it is turned on again. */
+/**
+ * Creates the microphone. It is muted without closing the device, so that speech is sent at once when it is unmuted.
+ */
 export function microphone(media: MediaDevicesLike | FailureCode): Device {
   return new Device(media, 'audio', MIC, true);
 }
 
-/** Turned off by closing the device, because its light must go out. */
+/** Creates the camera. It is turned off by closing the device, so that its light goes out. */
 export function camera(media: MediaDevicesLike | FailureCode): Device {
   return new Device(media, 'video', CAMERA, false);
 }
 
-/** What a camera gives for a quality. */
+/** Returns the camera constraints for a quality setting. */
 export function cameraSize(quality: Quality): MediaTrackConstraints {
   return quality === 'high' ? HIGH_SIZE : USUAL_SIZE;
 }
 
-/** Stops a track, which says nothing more. */
+/** Stops a track and removes its event handlers. */
 function silence(track: MediaStreamTrack): void {
   track.onended = null;
   track.onmute = null;
@@ -270,7 +272,8 @@ function deviceOf({ id, facing }: DeviceView): Pick<DeviceView, 'id' | 'facing'>
 function failureOf(error: unknown): Failure {
   const name = error instanceof Error ? error.name : '';
   const detail = String(error);
-  // Chromium names the system in its message; nothing in the error's type tells it from a decision of the person.
+  // Chromium mentions the system in its message. The error's type does not distinguish this from a denial by the
+  // user.
   const code = name === 'NotAllowedError' && /system/i.test(detail) ? 'device_blocked' : FAILURES[name];
   return { code: code ?? 'device_failed', detail };
 }

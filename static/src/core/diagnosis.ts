@@ -7,12 +7,12 @@ export type Fetch = (
   options: { method: 'GET' | 'POST'; signal: AbortSignal },
 ) => Promise<Pick<Response, 'status' | 'text'> & { readonly headers: Pick<Headers, 'get'> }>;
 
-/** After so long without an answer there is none. */
+/** Timeout of a request. */
 const TIMEOUT_MS = 8_000;
-/** Less than a server waits for the proof in a `join`. */
+/** Timeout of an origin proof request; less than a server waits for the proof in a `join`. */
 const PROOF_MS = 4_000;
 
-/** What a `Diagnosis` is made of. */
+/** Options of a `Diagnosis`. */
 export interface DiagnosisOptions {
   readonly fetch: Fetch;
   /** `…/signal-api/v1/check` */
@@ -32,19 +32,19 @@ interface Envelope {
   } | null;
 }
 
-/** What comes of asking whether a WebSocket would be let in. */
+/** Result of asking whether a WebSocket upgrade would be accepted. */
 export type CheckAnswer =
   | { readonly kind: 'none'; readonly detail: string }
   | {
       readonly kind: 'answer';
       readonly status: number;
-      /** `undefined` where it is no answer of a server of ours. */
+      /** `undefined` if the response is not from a Roundtable server. */
       readonly code: string | undefined;
       readonly data: Envelope['data'];
       readonly retryMs: number;
     };
 
-/** What a refused upgrade means for a person. */
+/** User-facing failures by the code of a refused upgrade. */
 const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
   ['ORIGIN_NOT_ALLOWED', 'origin_refused'],
   ['TOO_MANY_CONNECTIONS', 'too_many_connections'],
@@ -53,7 +53,7 @@ const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
   ['PATH_WRONG', 'path_changed'],
 ]);
 
-/** Asks why a server cannot be reached: one question at a time, whose answer may be of no interest any more. */
+/** Finds out why a server cannot be reached. One request at a time; the result of a cancelled one is dropped. */
 export class Diagnosis {
   readonly #options: DiagnosisOptions;
   #question: AbortController | undefined;
@@ -62,7 +62,7 @@ export class Diagnosis {
     this.#options = options;
   }
 
-  /** Tells the answer, unless it is cancelled before; does nothing while a question waits for its answer. */
+  /** Calls `tell` with the cause, unless cancelled first. Does nothing while a request is in progress. */
   async ask(tell: (failure: Failure) => void): Promise<void> {
     if (this.#question !== undefined) return;
     const { fetch, checkUrl, clock } = this.#options;
@@ -80,7 +80,7 @@ export class Diagnosis {
   }
 }
 
-/** Asks `POST v1/check` (R76), as a browser does not say why a WebSocket failed. Never rejects. */
+/** Sends `POST v1/check` (R76), since browsers do not say why a WebSocket failed. Never rejects. */
 export function askCheck(
   fetch: Fetch,
   checkUrl: string,
@@ -91,8 +91,8 @@ export function askCheck(
 }
 
 /**
- * Fetches the proof that this page is the server's own (R92); `undefined` where there is none: from an older server, or
- * behind a proxy that forwards the WebSocket alone. Never rejects.
+ * Fetches the proof that this page comes from the server (R92). Resolves with `undefined` if the server is older or a
+ * proxy forwards only the WebSocket. Never rejects.
  */
 export async function fetchOriginProof(fetch: Fetch, url: string, clock: Clock): Promise<string | undefined> {
   const answer = await ask(fetch, url, clock, 'GET', PROOF_MS);
@@ -119,7 +119,7 @@ async function ask(
       status: response.status,
       code: typeof envelope?.code === 'string' ? envelope.code : undefined,
       data: envelope?.data,
-      // In seconds: the server says no dates (RFC 9110 §10.2.3).
+      // In seconds: the server does not send dates (RFC 9110 §10.2.3).
       retryMs: Number(response.headers.get('retry-after') ?? 0) * 1_000,
     };
   } catch (error) {
@@ -129,18 +129,18 @@ async function ask(
   }
 }
 
-/** What a code with which an upgrade is refused means for a person. */
+/** Returns the user-facing failure for the code of a refused upgrade. */
 export function refusalOf(code: string | undefined): FailureCode | undefined {
   return REFUSALS.get(code);
 }
 
-/** Why a signaling server cannot be reached. */
+/** Derives why a signaling server cannot be reached. */
 function diagnose(checkUrl: string, answer: CheckAnswer): Failure {
   if (answer.kind === 'none') return { code: 'server_unreachable', detail: answer.detail };
   const { status, retryMs } = answer;
   const code = refusalOf(answer.code);
   if (code) return { code, ...(retryMs > 0 && { retryMs }) };
-  // The server shuts down, or is down and the proxy before it says so in its own words.
+  // The server is shutting down, or a proxy reports in its own words that it is down.
   if (status >= 500) return { code: 'server_unreachable', detail: `HTTP ${status}` };
   if (answer.code === 'SUCCESS' && answer.data?.name === 'roundtable') {
     return { code: 'server_unreachable', detail: 'the server answers HTTP, but not WebSocket' };
@@ -153,7 +153,7 @@ function parse(body: string): Envelope | undefined {
     const value: unknown = JSON.parse(body);
     return typeof value === 'object' && value !== null ? value : undefined;
   } catch {
-    // A web page, most likely.
+    // Most likely a web page.
     return undefined;
   }
 }

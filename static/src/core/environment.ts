@@ -1,4 +1,4 @@
-/** All that the core takes from the outside, in one object. */
+/** All external dependencies of the core, in one object. */
 import type { Address } from './address';
 import type { SessionStore } from './chat/archive';
 import { browserFiles, type FileStore } from './chat/save';
@@ -15,57 +15,60 @@ import type { Socket } from './signaling';
 import type { TabMembership } from './tabMembership';
 import type { Verification } from './verification';
 
-/** What happens to the page. */
+/** Listener for page lifecycle events. */
 export interface PageListener {
-  /** The page goes: for good, or into the back/forward cache (`cached`). */
+  /** The page is being left: for good, or into the back/forward cache (`cached`). */
   readonly onHide: (cached: boolean) => void;
-  /** The page came back out of the back/forward cache. */
+  /** The page was restored from the back/forward cache. */
   readonly onRestore: () => void;
-  /** The page is seen again. */
+  /** The page became visible again. */
   readonly onVisible: () => void;
-  /** The network came back. */
+  /** The network is available again. */
   readonly onOnline: () => void;
 }
 
-/** A browser, or what a test puts in its place. */
+/** The browser, or a test double. */
 export interface Environment {
-  /** Opens a WebSocket; `undefined` where the browser has none. */
+  /** Opens a WebSocket; `undefined` if the browser has none. */
   readonly connect: ((url: string) => Socket) | undefined;
   readonly fetch: Fetch;
-  /** Posts a text, even where the page ends meanwhile. */
+  /** Posts a text, even if the page ends meanwhile. */
   readonly post: (url: string, text: string) => void;
-  /** The same with everything that recordings on the server need; absent where there are none. */
+  /** The part of `fetch` for recordings on the server; absent if they are not supported. */
   readonly send?: Send;
   readonly clock: Clock;
-  /** `undefined` in an insecure context, and in browsers that other apps contain. */
+  /** `undefined` in an insecure context and in some in-app browsers. */
   readonly mediaDevices: MediaDevicesLike | undefined;
-  /** Whether the page was opened over HTTPS, or on this machine (W3C Secure Contexts). */
+  /** Set if the page is a secure context: opened over HTTPS or on localhost (W3C Secure Contexts). */
   readonly isSecure: boolean;
-  /** `undefined` where the screen cannot be shared: on telephones, and in an insecure context. */
+  /** `undefined` where the screen cannot be shared: on phones and in an insecure context. */
   readonly display: DisplayMediaLike | undefined;
-  /** `undefined` where the browser has no WebRTC. */
+  /** `undefined` if the browser has no WebRTC. */
   readonly media: MediaFactory | undefined;
-  /** Opens one's own session in a room; absent where there are no safety codes. */
+  /** Opens the certificate session of a room; absent if safety codes are not supported. */
   readonly verification?: ((room: string) => Promise<Verification>) | undefined;
   readonly files: FileStore;
-  /** Opens the storage of this tab, which a reload keeps; may throw. Absent where a reload keeps nothing. */
+  /** Opens this tab's storage, which survives a reload; may throw. Absent if a reload keeps nothing. */
   readonly session?: () => SessionStore;
-  /** Claims this tab's membership in a room, which a reload keeps; absent without Web Locks. */
+  /** Claims this tab's membership in a room, which survives a reload; absent without Web Locks. */
   readonly tabMembership?: ((room: string) => Promise<TabMembership | undefined>) | undefined;
-  /** Whether the page was reloaded or reached through the history of its tab, and not by an address. */
+  /** Set if the page was reloaded or reached through the tab's history, rather than opened by its address. */
   readonly reloaded?: boolean;
-  /** Absent where nothing can be recorded. */
+  /** Absent if recording is not supported. */
   readonly recording?: RecordingAbility | undefined;
   readonly newLevelReader: (track: MediaStreamTrack) => LevelReader;
-  /** Takes the noise out of a voice; absent where that cannot be done. */
+  /** Suppresses noise in a voice track; absent if not supported. */
   readonly suppressNoise?: OpenFilter;
-  /** Listens until the returned function is called. */
+  /** Adds a listener. Call the returned function to remove it. */
   readonly watchPage: (listener: PageListener) => () => void;
-  /** Takes what a developer should see and a person need not. */
+  /** Reports a problem to developers that is not shown to users. */
   readonly report: (problem: unknown) => void;
 }
 
-/** Fetches an origin proof at each call (R92); `undefined` where the page has another origin than the server. */
+/**
+ * Returns a function that fetches a new origin proof at each call (R92); `undefined` if the page's origin differs
+ * from the server's.
+ */
 export function originProof(
   { fetch, clock }: Pick<Environment, 'fetch' | 'clock'>,
   { originProof: url }: Pick<Address, 'originProof'>,
@@ -73,13 +76,13 @@ export function originProof(
   return url === undefined ? undefined : () => fetchOriginProof(fetch, url, clock);
 }
 
-/** The browser that this page is in. */
+/** Creates the environment of the current browser. */
 export function browserEnvironment(): Environment {
   return {
     connect: 'WebSocket' in window ? (url) => new WebSocket(url) : undefined,
     fetch: (url, options) => fetch(url, { ...options, cache: 'no-store' }),
     post: (url, body) => {
-      // Nobody is left to hear of a failure.
+      // The page is ending, so nothing can handle a failure.
       fetch(url, { method: 'POST', body, keepalive: true, cache: 'no-store' }).catch(() => undefined);
     },
     send: (url, request) => fetch(url, { ...request, cache: 'no-store' }),
@@ -88,7 +91,7 @@ export function browserEnvironment(): Environment {
     isSecure: isSecureContext,
     display: displayMedia(),
     media: 'RTCPeerConnection' in window ? browserMedia : undefined,
-    // Without Web Cryptography there are no codes.
+    // Without Web Cryptography there are no safety codes.
     verification: isSecureContext
       ? async (room) => (await import('./identity')).openVerification(room)
       : undefined,
@@ -123,7 +126,7 @@ function isReload(entry: PerformanceEntry): boolean {
 }
 
 function displayMedia(): DisplayMediaLike | undefined {
-  // The DOM types do not know of browsers that lack either.
+  // The DOM types do not account for browsers without these.
   const { mediaDevices } = navigator as { readonly mediaDevices?: MediaDevices };
   return mediaDevices && 'getDisplayMedia' in mediaDevices ? mediaDevices : undefined;
 }
@@ -139,14 +142,14 @@ function recordingAbility(): RecordingAbility | undefined {
 const browserMedia: MediaFactory = {
   newPeerConnection: (configuration) => new RTCPeerConnection(configuration),
   newStream: (tracks = []) => new MediaStream(tracks),
-  // Not randomUUID(), which an insecure context has not.
+  // randomUUID() is not available in insecure contexts.
   newPair: () =>
     Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16).padStart(8, '0')).join(
       '',
     ),
 };
 
-/** By an `AnalyserNode` (W3C Web Audio §1.8). */
+/** Creates a level reader based on an `AnalyserNode` (W3C Web Audio §1.8). */
 function newLevelReader(track: MediaStreamTrack): LevelReader {
   const context = new AudioContext();
   const analyser = context.createAnalyser();
@@ -154,12 +157,12 @@ function newLevelReader(track: MediaStreamTrack): LevelReader {
   try {
     context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
   } catch (error) {
-    // Browsers have few contexts to give, and keep one that is not closed.
+    // Browsers limit the number of audio contexts and keep unclosed ones.
     void context.close();
     throw error;
   }
   const samples = new Float32Array(analyser.fftSize);
-  // Without a gesture browsers let no context run; any gesture will do.
+  // Browsers suspend an audio context until a user gesture; any gesture will do.
   const abort = new AbortController();
   for (const gesture of ['pointerup', 'keydown']) {
     document.addEventListener(gesture, () => void context.resume(), { signal: abort.signal });

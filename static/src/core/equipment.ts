@@ -1,23 +1,23 @@
-/** Which devices there are, which one is taken of each kind, and how loud the microphone is. */
+/** Available devices, the selected device of each kind, and the microphone level. */
 import type { Clock } from './clock';
 import type { Device, MediaDevicesLike } from './devices';
 import { Emitter } from './emitter';
 import type { DeviceChoice, DeviceKind } from './types';
 
-/** Often enough for a bar that follows a voice. */
+/** Interval of level updates; short enough for a bar that follows a voice. */
 const LEVEL_MS = 80;
-/** From silence to a loud voice, in decibels relative to the largest amplitude. */
+/** Range of the level display, from silence to a loud voice, in dBFS. */
 const QUIET_DB = -55;
 const LOUD_DB = -10;
 
-/** Reads the amplitude of a track: the browser's analyser, or a test's. */
+/** Reads the amplitude of a track: the browser's analyser, or a test double. */
 export interface LevelReader {
-  /** The root of the mean square of the last moment, from 0 to 1. */
+  /** Returns the recent root mean square, from 0 to 1. */
   read(): number;
   close(): void;
 }
 
-/** What an `Equipment` is made of. */
+/** Options of an `Equipment`. */
 export interface EquipmentOptions {
   readonly media: MediaDevicesLike | undefined;
   readonly mic: Device;
@@ -34,14 +34,14 @@ const KINDS: Readonly<Record<MediaDeviceKind, DeviceKind>> = {
 
 type Choices = Readonly<Record<DeviceKind, readonly DeviceChoice[]>>;
 
-/** Everything one can choose from. */
+/** The devices the user can choose from. */
 export class Equipment {
   readonly events = new Emitter<{ change: undefined }>();
   readonly #options: EquipmentOptions;
   readonly #listeners = new Set<(level: number) => void>();
   #choices: Choices = { mic: [], camera: [], speaker: [] };
   #speaker = '';
-  /** The devices that were in use when the list was made. */
+  /** Ids of the devices in use when the list was last made. */
   #listed = '';
   #reader: { readonly track: MediaStreamTrack; readonly level: LevelReader } | undefined;
   #timer: number | undefined;
@@ -54,7 +54,7 @@ export class Equipment {
     media.addEventListener('devicechange', this.#plugged);
     for (const device of [mic, camera]) {
       device.events.on('change', () => {
-        // Browsers tell names only to a page that has opened a device.
+        // Browsers reveal device names only to a page that has opened a device.
         const listed = `${mic.view.id} ${camera.view.id}`;
         if (listed !== this.#listed) void this.#list();
         this.#listed = listed;
@@ -66,13 +66,13 @@ export class Equipment {
     });
   }
 
-  /** The amplitude of the microphone, from 0 to 1; none while it is off. */
+  /** Amplitude of the microphone, from 0 to 1; `undefined` while it is off. */
   get amplitude(): number | undefined {
     const { mic } = this.#options;
     return mic.view.on && mic.track ? this.#read(mic.track) : undefined;
   }
 
-  /** Follows the plugs no more, and leaves nothing open. */
+  /** Removes all listeners and closes everything. */
   dispose(): void {
     this.#options.media?.removeEventListener('devicechange', this.#plugged);
     this.#options.clock.clearTimeout(this.#timer);
@@ -85,12 +85,12 @@ export class Equipment {
     return this.#choices;
   }
 
-  /** Where sound goes; one that is unplugged is taken again when it comes back. */
+  /** The selected audio output. If it is unplugged, the default is used until it returns. */
   get speaker(): string {
     return this.#choices.speaker.some(({ id }) => id === this.#speaker) ? this.#speaker : '';
   }
 
-  /** Takes this device from now on. Never rejects. */
+  /** Selects a device. Never rejects. */
   async choose(kind: DeviceKind, id: string): Promise<void> {
     if (kind === 'speaker') {
       this.#speaker = id;
@@ -100,7 +100,7 @@ export class Equipment {
     }
   }
 
-  /** Tells how loud the microphone is, from 0 to 1, until the returned function is called. */
+  /** Reports the microphone level, from 0 to 1, until the returned function is called. */
   watchLevel(listener: (level: number) => void): () => void {
     this.#listeners.add(listener);
     if (this.#timer === undefined) this.#measure();
@@ -120,7 +120,7 @@ export class Equipment {
     try {
       infos = await media.enumerateDevices();
     } catch {
-      // A page that may not even ask has nothing to choose from.
+      // A page that may not list devices has none to choose from.
       infos = [];
     }
     const choices: Record<DeviceKind, DeviceChoice[]> = { mic: [], camera: [], speaker: [] };
@@ -133,7 +133,7 @@ export class Equipment {
   }
 
   #measure(): void {
-    // First, so that a listener that throws does not end it for the others.
+    // Schedule first, so that a throwing listener does not stop the updates.
     this.#timer = this.#options.clock.setTimeout(() => {
       this.#measure();
     }, LEVEL_MS);
@@ -141,7 +141,7 @@ export class Equipment {
     for (const listener of [...this.#listeners]) listener(level);
   }
 
-  /** What cannot be read is silence; a browser may have no place for one more reader. */
+  /** Returns 0 if the level cannot be read: the browser may have no audio context left. */
   #read(track: MediaStreamTrack): number {
     try {
       if (this.#reader?.track !== track) {
@@ -160,7 +160,7 @@ export class Equipment {
   }
 }
 
-/** How loud an amplitude seems to an ear, from 0 to 1. */
+/** Maps an amplitude to perceived loudness, from 0 to 1. */
 function loudness(amplitude: number): number {
   const decibels = 20 * Math.log10(amplitude);
   return Math.min(1, Math.max(0, (decibels - QUIET_DB) / (LOUD_DB - QUIET_DB)));

@@ -1,6 +1,6 @@
 /**
- * Looks for what is wrong between this browser and its meetings: the page's own origin, the way to the server, and
- * through each relay. `roundtable doctor` looks from elsewhere and finds by the same names (docs/DOCTOR.md).
+ * Diagnoses the connection between this browser and its meetings: the page's origin, the path to the server, and each
+ * relay. `roundtable doctor` diagnoses from elsewhere and uses the same finding names (docs/DOCTOR.md).
  */
 import type { Finding } from '../protocol/findings';
 import type { ErrorCode, IceServer } from '../protocol/messages';
@@ -11,7 +11,7 @@ import { askIceServers } from './path';
 import { type Gathered, gather, passThrough } from './relays';
 import { areServersApart } from './servers';
 
-/** What a page can find. */
+/** Findings that a page can make. */
 export type PageFinding = Extract<
   Finding,
   | 'plain_http'
@@ -40,7 +40,7 @@ export type PageFinding = Extract<
   | 'devices_missing'
 >;
 
-/** What is looked at. */
+/** Names of the checks. */
 export type LookName =
   | 'secure'
   | 'webrtc'
@@ -54,43 +54,43 @@ export type LookName =
   | 'relay'
   | 'devices';
 
-/** One thing that was looked at. */
+/** Result of one check. */
 export interface Look {
   readonly look: LookName;
-  /** A server's URL, where there is one for each. */
+  /** Server URL, for checks that run once per URL. */
   readonly about?: string;
-  /** What is wrong; absent where all is well. */
+  /** The problem found; absent if there is none. */
   readonly finding?: PageFinding;
-  /** Why it could not be looked at. */
+  /** Why the check was not possible. */
   readonly missed?: 'token' | 'unclear';
-  /** What was seen, for whoever runs the server; no secrets and no addresses of this browser. */
+  /** Observations for the operator; contains no secrets and no addresses of this browser. */
   readonly detail?: string;
 }
 
-/** Clocks may differ by so much: tokens and credentials bear it. */
+/** Tolerated clock difference; tokens and credentials allow for it. */
 const SKEW_MS = 30_000;
-/** What a join is answered with that comes at a bad time. */
+/** Error codes of a join that mean "try again later". */
 const FULL: ReadonlySet<ErrorCode> = new Set(['too_many_attempts', 'server_full', 'busy']);
-/** How many URLs are looked at. */
+/** Maximum number of URLs checked. */
 const URLS = 12;
 
-/** Codes by which a relay gives no port to whom it knows (RFC 8656 §18). */
+/** Error codes by which a relay refuses an allocation to an authenticated client (RFC 8656 §18). */
 const REFUSED = ['403', '437', '442', '486', '508'];
 const V4 = /^\d+\.\d+\.\d+\.\d+$/;
-/** What only machines near it reach. */
+/** Private and local addresses, reachable only from nearby. */
 const INNER = /^(0|10|127|169\.254|172\.(1[6-9]|2\d|3[01])|192\.168)\./;
 
-/** What `examine` needs. */
+/** Options of `examine`. */
 export interface ExaminationOptions {
   readonly environment: Pick<Environment, 'connect' | 'fetch' | 'clock' | 'media'>;
   readonly address: Pick<Address, 'base' | 'http' | 'socket' | 'originProof'>;
   /** `isSecureContext` */
   readonly secure: boolean;
-  /** Takes each look when it is over. */
+  /** Receives the result of each check. */
   readonly tell: (look: Look) => void;
 }
 
-/** Looks at everything but the devices. Never rejects. */
+/** Runs all checks except the devices. Never rejects. */
 export async function examine(options: ExaminationOptions): Promise<void> {
   const { environment, address, secure, tell } = options;
   const { connect, media } = environment;
@@ -104,7 +104,8 @@ export async function examine(options: ExaminationOptions): Promise<void> {
   const proof = originProof(environment, address);
   const servers = await askIceServers({ ...environment, connect, media, socketUrl: address.socket, proof });
   if (servers === undefined) {
-    // Who answers a question without an upgrade there: the server, or a proxy that keeps the address for itself.
+    // A plain HTTP request shows what answers at the WebSocket address: the server, or a proxy that does not forward
+    // it.
     const answer = await askCheck(
       environment.fetch,
       address.socket('check').replace(/^ws/, 'http'),
@@ -122,12 +123,12 @@ export async function examine(options: ExaminationOptions): Promise<void> {
     tell({ look: 'websocket', finding: 'limit_reached', detail: servers });
   } else {
     tell({ look: 'websocket' });
-    // Nobody comes into a room of their own making without a token.
+    // Without a token nobody can join a room with a made-up name.
     tell({ look: 'relay', missed: 'token', detail: servers });
   }
 }
 
-/** Whether a server answers, and would take a WebSocket from this page (R76). */
+/** Checks whether a server answers and would accept a WebSocket from this page (R76). */
 async function examineServer(options: ExaminationOptions): Promise<boolean> {
   const { environment, address, tell } = options;
   const { fetch, clock } = environment;
@@ -159,7 +160,7 @@ async function examineServer(options: ExaminationOptions): Promise<boolean> {
   tell({ look: 'server', detail });
   const time = typeof data.time === 'string' ? Date.parse(data.time) : NaN;
   const skewMs = Math.max(begun - time, time - clock.now());
-  // Of a time that is none nothing is said.
+  // An unreadable time yields no result.
   if (!Number.isNaN(skewMs)) {
     const skewed = skewMs > SKEW_MS && `${Math.round(skewMs / 1_000)} s`;
     tell({ look: 'clock', ...(skewed !== false && { finding: 'clock_skew', detail: skewed }) });
@@ -168,7 +169,7 @@ async function examineServer(options: ExaminationOptions): Promise<boolean> {
   return true;
 }
 
-/** How the server sees this browser, by what it said of itself in `check` (R76). */
+/** Checks the client address as the server sees it, from the `check` response (R76). */
 async function examineClientAddress({ address, tell }: ExaminationOptions, source: unknown): Promise<void> {
   // A server of an earlier version.
   if (typeof source !== 'string') return;
@@ -176,14 +177,14 @@ async function examineClientAddress({ address, tell }: ExaminationOptions, sourc
     tell({ look: 'address', finding: 'gateway_client_address', detail: source });
     return;
   }
-  // The server itself does not say what it is called: a web server in front of it does.
+  // The server itself sends no `Server` header; a web server in front of it does.
   const proxy = source === 'direct' ? await header(address.http('welcome'), 'server') : undefined;
   const shared = source === 'untrusted_proxy' || source === 'no_forwarded_for' || proxy !== undefined;
   const detail = proxy === undefined ? source : `${source}, ${proxy}`;
   tell({ look: 'address', detail, ...(shared && { finding: 'shared_client_address' }) });
 }
 
-/** Asks as a browser does that opens a page. */
+/** Sends a request like a browser that opens a page. */
 function load(url: string, method: 'GET' | 'OPTIONS' = 'GET'): Promise<Response> {
   return fetch(url, { method, cache: 'no-store', headers: { accept: 'text/html,*/*;q=0.8' } });
 }
@@ -196,7 +197,7 @@ async function header(url: string, name: string): Promise<string | undefined> {
   }
 }
 
-/** Whether several servers answer in turn that do not share rooms. */
+/** Checks whether requests alternate between several servers that do not share rooms. */
 async function examineServers({ environment, address, tell }: ExaminationOptions): Promise<void> {
   const { fetch, clock, media } = environment;
   const options = { fetch, clock, checkUrl: address.http('check') };
@@ -204,13 +205,15 @@ async function examineServers({ environment, address, tell }: ExaminationOptions
   tell({ look: 'servers', ...(apart && { finding: 'servers_not_shared' }) });
 }
 
-/** Whether the web server has a history fallback: whether it knows the addresses of rooms and of this page. */
+/**
+ * Checks whether the web server has a history fallback, so that it serves the addresses of rooms and of this page.
+ */
 async function examineLinks({ address, tell }: ExaminationOptions): Promise<void> {
   for (const path of ['r/check-link', 'diag']) {
     let detail: string;
     try {
       const response = await load(new URL(path, address.base).href);
-      // Of whatever is answered, the page itself has its title.
+      // The title identifies the page itself among all possible responses.
       if (response.status < 300 && (await response.text()).includes('<title>Roundtable')) continue;
       detail = `${path}: HTTP ${response.status}`;
     } catch (error) {
@@ -223,8 +226,8 @@ async function examineLinks({ address, tell }: ExaminationOptions): Promise<void
 }
 
 /**
- * Whether a missing page stands for a server that is not reached: nginx with `error_page 502 /50x.html` answers 404 if that
- * file is missing. Locations without a proxy answer OPTIONS with 405.
+ * Returns whether a 404 hides a server that is not reachable: nginx with `error_page 502 /50x.html` answers 404 if
+ * that file is missing. Locations without a proxy answer OPTIONS with 405.
  */
 async function isHiddenOutage({ address }: ExaminationOptions, status: number): Promise<boolean> {
   if (status !== 404) return false;
@@ -248,7 +251,7 @@ async function examineRelays(
   tell: ExaminationOptions['tell'],
 ): Promise<void> {
   const single = servers.flatMap((server) => server.urls.map((url) => ({ ...server, urls: [url] })));
-  // All at once, as the slowest one takes as long as all the others; told in the server's order.
+  // All run concurrently, as the slowest takes as long as all the others; results are reported in the server's order.
   const looks = single.slice(0, URLS).map((server) => examineIce(tools, server));
   for (const look of looks) tell(await look);
 }
@@ -260,8 +263,8 @@ async function examineIce(tools: RelayTools, server: IceServer): Promise<Look> {
   const seen = { about, detail: [...candidates, ...new Set(errors)].join(', ') };
   if (/^stuns?:/.test(about)) {
     if (candidates.has('srflx/udp')) return { look: 'stun', ...seen };
-    // Of an address that is seen as it is nothing is said, and for one from which there is no way there is an error late
-    // or never: with more than the usual two, of IPv4 and IPv6, either may be.
+    // A host with a public address gets no srflx candidate and no error. An address without a route reports its error
+    // late or never. With more than the usual two addresses, IPv4 and IPv6, either may be the case.
     if (errors.length >= Math.max(1, hosts) || (!ended && hosts <= 2)) {
       return { look: 'stun', ...seen, finding: 'stun_unreachable' };
     }
@@ -279,7 +282,7 @@ async function examineIce(tools: RelayTools, server: IceServer): Promise<Look> {
   return { look: 'relay', ...seen, ...(finding && { finding }) };
 }
 
-/** What is wrong with a relay that gives a port; `undefined` where nothing is. */
+/** Returns the problem of a relay that grants an allocation; `undefined` if there is none. */
 async function examinePorts(
   tools: RelayTools,
   server: IceServer,
@@ -291,23 +294,24 @@ async function examinePorts(
     return 'relay_address_wrong';
   }
   if (passes) return undefined;
-  // Where only one of the two needs it.
+  // Test with only one of the two sides forced through the relay.
   const one = await passThrough(tools, server, 'all');
   return one.passes ? 'relay_not_to_itself' : 'relay_ports_closed';
 }
 
 /**
- * Whether a relay tells an address that is not its own, as far as a page sees, which resolves no names.
+ * Returns whether a relay announces an address that is not its own, as far as a page can tell, which cannot resolve
+ * names.
  *
- * @param host where the relay is asked
- * @param mapped where it sees this browser
- * @param passes whether it reaches itself: it may know that address for its own
+ * @param host host name or address of the relay
+ * @param mapped this browser's address as the relay sees it
+ * @param passes whether the relay reaches itself: it may recognize that address as its own
  */
 function isWrongAddress(relayed: string, host: string, mapped: string, passes: boolean): boolean {
   const isOuter = (address: string): boolean => V4.test(address) && !INNER.test(address);
   if (INNER.test(relayed) && (isOuter(host) || isOuter(mapped))) return true;
   if (!V4.test(host) || !V4.test(relayed) || host === relayed) return false;
-  // People near it may ask it by an inner address.
+  // Nearby clients may address the relay by a private address.
   return !(passes && INNER.test(host) && isOuter(relayed));
 }
 
@@ -315,7 +319,7 @@ function says(errors: readonly string[], ...codes: readonly string[]): boolean {
   return errors.some((error) => codes.includes(error.slice(0, 3)));
 }
 
-/** Asks for camera and microphone, and lets them go at once. */
+/** Opens camera and microphone and closes them at once. */
 export async function examineDevices(devices: Pick<MediaDevices, 'getUserMedia'>): Promise<Look> {
   try {
     const stream = await devices.getUserMedia({ audio: true, video: true });

@@ -2,8 +2,8 @@
 
 /**
  * Returns the only fingerprint of a description, for example `sha-256 AB:CD:…`; `undefined` if it has none, several
- * different ones, or one that cannot be read. Lines end at CR and LF only: in a regular expression, `^` also matches
- * after U+2028, where no browser begins a line.
+ * different ones, or a malformed one. Lines end at CR and LF only: in a regular expression, `^` also matches after
+ * U+2028, where no browser begins a line.
  */
 export function fingerprintOf(sdp = ''): string | undefined {
   const lines = sdp.split(/[\r\n]+/).filter((line) => /^\s*a\s*=\s*fingerprint/i.test(line));
@@ -12,11 +12,11 @@ export function fingerprintOf(sdp = ''): string | undefined {
 }
 
 /**
- * Returns the fingerprints of both ends, in an order that is the same at both; `undefined` without a certificate, and
- * in an insecure context, which has no Web Cryptography.
+ * Returns the fingerprints of both ends, in the same order at both; `undefined` without a certificate, and in an
+ * insecure context, which has no Web Cryptography.
  *
- * @param local one's own description, as this browser wrote it
- * @param certificate the other end's certificate (DER), as DTLS has verified it
+ * @param local the local description, as this browser wrote it
+ * @param certificate the remote certificate (DER), as DTLS has verified it
  */
 export async function fingerprintsOf(
   local: string | undefined,

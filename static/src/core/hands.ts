@@ -1,12 +1,11 @@
-/** The order in which hands were raised. */
 import type { Roster } from './roster';
 
 /**
- * Returns the ids of those whose hand is up, the earliest first. The server announces states in the order in which they
- * changed, and a snapshot says with which version each hand was announced (R21), so every page has the same order. Hands
- * in a snapshot of a server that does not say it are the earliest, in the order in which their owners joined.
+ * Returns the ids of members with a raised hand, earliest first. The server announces states in the order in which
+ * they changed, and a snapshot contains the version of each hand's announcement (R21), so every page has the same
+ * order. If a server does not send these versions, the hands in its snapshots come first, in join order.
  *
- * @param self one's own id
+ * @param self the user's own id
  */
 export function handsInOrder(
   { peers, handSince }: Pick<Roster, 'peers' | 'handSince'>,

@@ -1,18 +1,18 @@
 import type { Clock } from './clock';
 
-/** A timer that comes later than this was throttled, or the machine slept. */
+/** A timer later than this was throttled, or the machine slept. */
 const LATE_MS = 3_000;
-/** How long an answer may take when there is a doubt. */
+/** Time for an answer when the connection is in doubt. */
 const PROBE_MS = 5_000;
-/** Questions without an answer that make a server dead even where every timer is late. */
+/** Number of unanswered pings after which a server counts as dead even if every timer is late. */
 const LATE_LIMIT = 3;
 
 /**
- * Tells whether the server lives, by asking (R27): JavaScript does not see the server's own pings.
+ * Detects a dead server by pings (R27), because JavaScript does not see the server's own pings.
  *
- * Dead is who leaves a question unanswered for a whole interval, which is two intervals of silence.
- * A late timer proves nothing about the server, whose answer may wait behind it: then it is asked
- * once more, and has a few seconds.
+ * A server is dead if a ping stays unanswered for a whole interval, which is two intervals of silence. A late timer
+ * proves nothing about the server, because its answer may be queued behind the timer: the client then sends one more
+ * ping with a short timeout.
  */
 export class Heartbeat {
   readonly #clock: Clock;
@@ -29,7 +29,7 @@ export class Heartbeat {
     this.#dead = dead;
   }
 
-  /** Begins to ask every `interval` milliseconds. */
+  /** Starts sending a ping every `interval` milliseconds. */
   start(interval: number): void {
     this.#interval = interval;
     this.#unanswered = 0;
@@ -41,12 +41,12 @@ export class Heartbeat {
     this.#timer = undefined;
   }
 
-  /** Something arrived, whatever it was. */
+  /** Records that a message arrived, of any type. */
   heard(): void {
     this.#unanswered = 0;
   }
 
-  /** Asks now and wants to know soon: the machine woke, or its network changed. */
+  /** Sends a ping now with a short timeout: the machine woke, or its network changed. */
   probe(): void {
     if (this.#timer !== undefined) this.#askAndWait(PROBE_MS);
   }

@@ -1,16 +1,20 @@
 /**
- * One DTLS certificate for each tab and room, kept in IndexedDB so that safety codes survive reconnects and reloads.
- * Scripts cannot read its private key (W3C WebRTC §4.9). A tab is known by its `sessionStorage`, which a reload keeps.
+ * One DTLS certificate per tab and room, kept in IndexedDB so that safety codes survive reconnects and reloads.
+ * Scripts cannot read its private key (W3C WebRTC §4.9). A tab is identified by its `sessionStorage`, which survives
+ * a reload.
  */
 import { type Comparison, type Identity, Verification } from './verification';
 
 const DATABASE = 'roundtable';
 const STORE = 'identities';
-/** For how long a page may resume a session. A later visit deletes what is older. */
+/** Time for which a page may resume a session. A later visit deletes older entries. */
 const LIFETIME_MS = 24 * 60 * 60 * 1_000;
-/** Longest wait for storage, after which the page goes on without it. */
+/** Timeout for storage, after which the page continues without it. */
 const STORAGE_MS = 2_000;
-/** The longest validity that browsers allow, as a page may stay open: no connection takes an expired certificate. */
+/**
+ * The longest validity that browsers allow, because a page may stay open and connections reject an expired
+ * certificate.
+ */
 const VALIDITY_MS = 365 * 24 * 60 * 60 * 1_000;
 
 interface Stored {
@@ -55,7 +59,7 @@ async function begin(): Promise<Stored> {
   return { key: crypto.randomUUID(), certificate, created: Date.now(), comparisons: [] };
 }
 
-/** Deletes what has expired, and returns what is stored under the key. */
+/** Deletes expired entries and returns the entry stored under the key. */
 async function find(key: string | null): Promise<Stored | undefined> {
   const all = (await transact((store) => store.getAll())) as readonly Stored[];
   const isFresh = ({ created }: Stored): boolean => Date.now() - created < LIFETIME_MS;
@@ -86,7 +90,10 @@ function transact<T>(act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> 
   });
 }
 
-/** Storage is closed to some embedded and private pages, and hangs in others. */
+/**
+ * Runs a storage operation and ignores failures and timeouts. Storage is unavailable to some embedded and private
+ * pages, and hangs in others.
+ */
 async function quietly<T>(act: () => Promise<T>): Promise<T | undefined> {
   const late = new Promise<undefined>((resolve) => {
     setTimeout(() => {

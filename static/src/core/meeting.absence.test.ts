@@ -122,7 +122,7 @@ describe('leaving', () => {
     expect(types(sockets.last.sent)).toEqual(['join', 'leave']);
     expect([posts.length, sockets.last.code]).toEqual([1, 1000]);
     expect(meeting.view).toMatchObject({ phase: { kind: 'joining' }, people: [], camera: { on: false } });
-    // Nothing keeps the browser from restoring it.
+    // Nothing prevents the browser from restoring the page.
     expect(network.connections.map(({ signalingState }) => signalingState)).toEqual(['closed']);
     expect(devices.tracks.map(({ stopped }) => stopped)).toEqual([true]);
     clock.advance(60_000);

@@ -41,7 +41,7 @@ describe('R40 the lobby', () => {
     enter({ peers: [peer(GRACE)] });
     await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
     expect(meeting.view.recording).toMatchObject({ state: 'on' });
-    // The server has forgotten the room, which has begun again with a lobby.
+    // The server has restarted and created the room again, with a lobby.
     sockets.last.end();
     clock.advance(10_000);
     sockets.last.open();
@@ -179,7 +179,7 @@ describe('R42 a listener', () => {
       hand: false,
       notice: { kind: 'role', role: 'participant', before: 'listener' },
     });
-    // The other listener hears this person from now on.
+    // The other listener now receives this member's media.
     expect(network.connections).toHaveLength(2);
     await meeting.setMic(true);
     expect(meeting.view.mic.on).toBe(true);
@@ -218,7 +218,7 @@ describe('the order of raised hands', () => {
     raise(ADA);
     expect(meeting.view.hands).toEqual([ZOE, GRACE, ADA]);
 
-    // Whoever lowers a hand and raises it again is last.
+    // A hand that is lowered and raised again is last.
     raise(ZOE, false);
     expect(meeting.view.hands).toEqual([GRACE, ADA]);
     raise(ZOE);
@@ -235,15 +235,15 @@ describe('the order of raised hands', () => {
     meeting.setHand(true);
     raise(ADA);
     raise('Alan');
-    // Another change of the state leaves a hand where it is.
+    // Other state changes keep a hand's place.
     raise(ZOE);
     expect(meeting.view.hands).toEqual([ZOE, GRACE, ADA, 'Alan']);
 
-    // What was missed: Grace has left and come back, and one's own hand was announced before.
+    // Missed changes: Grace has left and returned, and the own hand was announced before.
     const peers = [raised('Alan', 9), raised(ZOE, 3), raised(GRACE, 15)];
     sockets.last.receive({ ...roster(20, peers), hand_since: 8 });
     expect(meeting.view.hands).toEqual([ZOE, ADA, 'Alan', GRACE]);
-    // A server that has begun again knows the hand by the `join`.
+    // A restarted server knows the hand from the `join`.
     sockets.last.receive(welcome(ADA, { version: 2, hand_since: 2, peers: [raised(ZOE, 1)] }));
     expect(meeting.view.hands).toEqual([ZOE, ADA]);
     meeting.leave();

@@ -24,7 +24,7 @@ beforeEach(() => {
   names = 0;
 });
 
-/** Loads the page in this tab: for the first time, or once more. */
+/** Loads the page in this tab: for the first time, or again. */
 function load(tab: FakeTab, reloaded = false): void {
   const session = () => tab;
   begin({
@@ -99,7 +99,7 @@ test('a page that crashed is known, and does not join by itself', async () => {
   const tab = new FakeTab();
   load(tab);
   await enter('Ada', { resume: 'first' });
-  // The browser lets go of what the page held.
+  // The browser releases the page's locks.
   locks = new FakeLocks();
   load(tab, true);
   expect(meeting.rejoinAs).toBeUndefined();
@@ -126,7 +126,7 @@ test('a duplicated tab is somebody else, and the first one stays who it is', asy
   expect(copy.getItem('roundtable.identity.standup')).toBeNull();
   sockets.last.receive(welcome(GRACE, { resume: 'other' }));
 
-  // Each goes on as itself.
+  // Each continues as its own member.
   page?.onHide(false);
   load(copy, true);
   await enter();

@@ -285,7 +285,7 @@ test('two meetings hear, see and read each other', async () => {
   expect(other.view.chat).toMatchObject([{ kind: 'text', from: ADA, name: 'Ada', text: 'hello' }]);
   expect(problems).toEqual([]);
 
-  // A network that changed without a word: signaling is asked at once, and found dead in 5 s.
+  // A network change without an event: signaling is probed at once, and found dead within 5 s.
   network.setUp(false);
   expect(types(ada.sent)).toContain('ping');
   expect(meeting.view.signaling).toBe('open');
@@ -334,7 +334,7 @@ test('who speaks is shown, and has the floor', async () => {
   grace.level = 0.3;
   zoe.level = 0.3;
   clock.advance(1_000);
-  // Who is said to be muted does not speak, whatever arrives.
+  // A member announced as muted does not speak, whatever arrives.
   expect(meeting.view.people.map(({ speaking }) => speaking)).toEqual([true, false]);
   expect(meeting.view.speaker).toBe(GRACE);
 });
@@ -376,7 +376,7 @@ test('R59 what a token does not permit goes off and stays off', async () => {
     screen: { on: false, available: false },
   });
   expect(meeting.view.camera.failure).toBeUndefined();
-  // Said once, and not anew with each view.
+  // The failure object stays the same across views.
   const { failure } = meeting.view.mic;
   meeting.setHand(true);
   expect(meeting.view.mic.failure).toBe(failure);
@@ -408,7 +408,8 @@ test('everyone is told who records, from the first picture to the last', async (
 
   await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
   expect(meeting.view.recording).toMatchObject({ state: 'on' });
-  // A server that has ended its part took the sign back, and this goes on (R87); of others it is news.
+  // A server that ended its part of a recording cleared the state, while the local recording continues (R87). Of
+  // other members it is ordinary news.
   sockets.last.receive({ type: 'state', version: 2, id: GRACE, state: {} });
   expect(told()).toEqual([true]);
   sockets.last.receive({ type: 'state', version: 3, id: ADA, state: { mic: false } });
@@ -420,7 +421,8 @@ test('everyone is told who records, from the first picture to the last', async (
   await settled();
   expect(meeting.view.recording).toBeUndefined();
 
-  // So does a room that has begun again, with a lobby: there is no sign of it there.
+  // A room that was created again, with a lobby, ends the recording as well: its members would not see that it is
+  // recorded.
   await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
   meeting.reactions.react('🎉');
   meeting.chat.say('is anyone there?');
@@ -439,7 +441,7 @@ test('everyone is told who records, from the first picture to the last', async (
   await settled();
   sockets.last.receive(welcome(ADA));
 
-  // Leaving ends it, and it is saved all the same.
+  // Leaving ends the recording, which is saved all the same.
   await meeting.recording.start(() => ({ tiles: [], sounds: [] }));
   studio.piece(10);
   meeting.leave();
@@ -484,7 +486,7 @@ describe('hiding network addresses', () => {
   test('R106 a server that asks for relays only is obeyed from the first connection on', () => {
     enter({ ...withGrace, relay_only: true });
     expect(policies()).toEqual(['relay']);
-    // Fresh credentials change nothing of it.
+    // New credentials do not change the policy.
     sockets.last.receive({ type: 'ice_servers', ice_servers: [] });
     expect(policies()).toEqual(['relay']);
   });

@@ -1,4 +1,4 @@
-/** A meeting as a whole: puts the parts of the core together and shows them as one `MeetingView`. */
+/** A meeting as a whole: connects the parts of the core and combines their state into one `MeetingView`. */
 import type { Moderation, ServerMessage, SettingsPatch } from '../protocol/messages';
 import { type Address, isRoomName } from './address';
 import { Archive } from './chat/archive';
@@ -38,19 +38,21 @@ import type {
 import { Upgrade } from './upgrade';
 import type { Identified } from './verification';
 
-/** What a `Meeting` is made of. */
+/** Options of a `Meeting`. */
 export interface MeetingOptions {
   readonly room: string;
   readonly address: Address;
-  /** What the room is set to, if this person makes it (R38). */
+  /** Settings for the room if this member creates it (R38). */
   readonly settings?: SettingsPatch;
-  /** What whoever runs the server has signed for this person (R58); another one by `setToken`. */
+  /** Token signed by the operator for this person (R58); `setToken` replaces it. */
   readonly token?: string;
-  /** The secret of whoever made the room (R57). */
+  /** The room creator's secret (R57). */
   readonly hostKey?: string;
-  /** The token ends in so many milliseconds: the time for `setToken` (R61). */
+  /**
+   * Called when the token expires in the given number of milliseconds, so that the page can call `setToken` (R61).
+   */
   readonly onTokenExpiring?: (expiresInMs: number) => void;
-  /** What the page was built as, to be told when the server is another. */
+  /** Version the page was built as, compared with the server's version. */
   readonly version?: string;
   /** Asked at each join: calls go through TURN servers only, also where the server does not ask for it (R106). */
   readonly relayOnly?: () => boolean;
@@ -58,7 +60,7 @@ export interface MeetingOptions {
   readonly environment?: Environment;
 }
 
-/** One room, from the lobby to the leave, and again. */
+/** One room, from the lobby page until leaving, any number of times. */
 export class Meeting implements MeetingControls {
   readonly #room: string;
   readonly #address: Address;
@@ -166,7 +168,7 @@ export class Meeting implements MeetingControls {
         this.leave(true);
       },
       onAway: (signaling) => {
-        // The browser may yet decide not to restore this page.
+        // The browser may still decide not to restore this page.
         signaling.away(this.#suspend());
         this.chat.save();
         this.#outOfRoom('joining');
@@ -181,7 +183,7 @@ export class Meeting implements MeetingControls {
         this.#membership.stand({ notice: { kind: 'failure', failure } });
       },
     });
-    // Said at once, before anyone is asked for a name and devices.
+    // Fail right away, before the user enters a name and chooses devices.
     if (this.#impossible) this.#phase = { kind: 'refused', failure: { code: this.#impossible } };
     this.#view = this.#render();
     this.#own.events.on('change', () => {
@@ -240,7 +242,7 @@ export class Meeting implements MeetingControls {
     this.#signaling?.send({ type: 'moderate', ...act });
   }
 
-  /** Shows this token from now on; who is in stays by it (R61). */
+  /** Replaces the token. A joined member stays in the room by the new one (R61). */
   setToken(token: string): void {
     this.#presence.token = token;
     this.#signaling?.send({ type: 'renew', token });
@@ -250,14 +252,14 @@ export class Meeting implements MeetingControls {
     this.#membership.stand({ notice: undefined });
   }
 
-  /** Why nobody can join here, whatever they do. */
+  /** Why joining is impossible here in principle. */
   get #impossible(): 'room_invalid' | 'browser_unsupported' | undefined {
     if (!isRoomName(this.#room)) return 'room_invalid';
     const { connect, media } = this.#environment;
     return connect && media ? undefined : 'browser_unsupported';
   }
 
-  /** From the wish to enter to the end. */
+  /** Set from the request to join until the meeting ends. */
   get #active(): boolean {
     return ['joining', 'waiting', 'joined'].includes(this.#phase.kind);
   }
@@ -327,7 +329,7 @@ export class Meeting implements MeetingControls {
     this.#listen(signaling);
     this.#page.start(signaling, this.#mesh);
     this.#speakers.start();
-    // Not before one's own certificate is there, which all connections are made with.
+    // Wait for the page's certificate, which all connections use.
     this.#tab.open((resume) => {
       if (this.#signaling === signaling) signaling.start(resume);
     });
@@ -353,19 +355,22 @@ export class Meeting implements MeetingControls {
     else this.chat.discard();
     this.#signaling?.leave(pageEnds, mayReturn);
     this.#end();
-    // A page that ends may be about to be loaded again.
+    // A page that ends may be about to be reloaded.
     if (!pageEnds) this.#tab.end();
-    // Last, so that nobody is told of a muted microphone on the way out.
+    // Last, so that the others are not told of a muted microphone on the way out.
     this.#own.close();
   }
 
-  /** Leaves, and lets go of the browser: for a page that goes on without this meeting. It may not be joined again. */
+  /**
+   * Leaves and releases all browser resources, for a page that continues without this meeting. It cannot be joined
+   * again.
+   */
   dispose(): void {
     this.leave();
     this.#own.equipment.dispose();
   }
 
-  /** Releases this membership to the page that is loaded next; returns whether there is one. */
+  /** Releases this membership for the next page of this tab. Returns whether there is one. */
   #suspend(): boolean {
     const { mic, camera } = this.#own;
     return this.#tab.suspend({ name: this.#presence.name, mic: mic.view.on, camera: camera.view.on });
@@ -383,7 +388,7 @@ export class Meeting implements MeetingControls {
       this.#receive(message);
     });
     events.on('waiting', () => {
-      // The room may have ended and begun again, with a lobby, while signaling was away.
+      // The room may have ended and been created again, with a waiting room, while signaling was disconnected.
       this.#outOfRoom('waiting');
     });
     events.on('refused', (failure) => {
@@ -394,7 +399,7 @@ export class Meeting implements MeetingControls {
 
   #receive(message: ServerMessage): void {
     this.#membership.receive(message);
-    // What a host switched off goes off at once (R44).
+    // A device that a host switched off goes off at once (R44).
     if (message.type === 'switched_off') this.#own.switchOff(message.what);
     else if (message.type === 'signal') this.#mesh?.handle(message.from, message.data);
     else if (message.type === 'ice_servers') this.#mesh?.setIceServers(message.ice_servers);
@@ -436,7 +441,7 @@ export class Meeting implements MeetingControls {
     this.#publish();
   }
 
-  /** Members whose names look alike, each with another name. */
+  /** Returns the members with names that look alike made distinguishable. */
   #shown(members: readonly Member[]): readonly Member[] {
     const entries = distinguish(
       members.map(({ entry }) => entry),
@@ -455,7 +460,7 @@ export class Meeting implements MeetingControls {
     this.#phase = { kind: 'refused', failure };
     if (failure.code !== 'name_invalid') this.#tab.forget();
     this.#end();
-    // No light stays on behind a page that says no; another name is asked for where the devices are tried.
+    // No camera light stays on behind an error page. After `name_invalid` the user returns to the device preview.
     if (failure.code !== 'name_invalid') this.#own.close();
   }
 
@@ -475,7 +480,7 @@ export class Meeting implements MeetingControls {
   }
 
   #forgetRoom(): void {
-    // First: what it shows is about to go.
+    // First, because what it records is about to go.
     this.recording.stop();
     this.#reporter.stop();
     this.reactions.clear();
@@ -497,7 +502,7 @@ export class Meeting implements MeetingControls {
         personOf(
           shown,
           this.#speakers.speaks(shown.entry.id),
-          // By the name that was given: a second person of one name must not hide a changed code.
+          // Uses the original name: a second person of the same name must not hide a changed code.
           this.#tab.verification?.statusOf(identified(members[at] ?? shown)),
         ),
       ),

@@ -1,6 +1,6 @@
 /**
- * What one knows of the room, and what the room knows of oneself: both follow the messages (R14 to R23, R36 to R45),
- * and what was missed is made up for.
+ * Tracks the room's state and announces the member's own state: both follow the server's messages (R14 to R23, R36 to
+ * R45), and missed changes are recovered.
  */
 import type { ServerMessage } from '../protocol/messages';
 import type { Clock } from './clock';
@@ -13,29 +13,29 @@ import { newcomer, nextStanding, type Standing } from './standing';
 import { stableList } from './stable';
 import type { MeetingView, Waiting } from './types';
 
-/** What a `Membership` is made of. */
+/** Options of a `Membership`. */
 export interface MembershipOptions {
   readonly clock: Clock;
   readonly presence: Presence;
-  /** The way to the room, while there is one. */
+  /** The signaling client, while there is one. */
   readonly signaling: () => SignalingClient | undefined;
-  /** The roster has taken in a message; `before` is without it. */
+  /** Called when the roster has applied a message; `before` is the previous roster. */
   readonly onRoster: (message: RosterMessage, before: Roster) => void;
-  /** The standing has changed. */
+  /** Called when the standing has changed. */
   readonly onChange: () => void;
 }
 
-/** One person in a room, from the first `welcome` until `forget`, and again. */
+/** A member's state in a room, from the first `welcome` until `forget`; reusable. */
 export class Membership {
   readonly #options: MembershipOptions;
   #roster: Roster = emptyRoster;
   #standing: Standing = newcomer;
   #hands: readonly string[] = [];
-  /** Who waits, as shown last. */
+  /** The waiting list as last shown. */
   #waiting: readonly Waiting[] = [];
-  /** One's own id, while one is in. */
+  /** The member's own id, while joined. */
   #self: string | undefined;
-  /** When to make up for what the servers did not take. */
+  /** Timer for recovering changes that the servers did not accept. */
   #catchUp: number | undefined;
 
   constructor(options: MembershipOptions) {
@@ -50,7 +50,7 @@ export class Membership {
     return this.#standing;
   }
 
-  /** Listeners send nothing (R42). */
+  /** Listeners send no media (R42). */
   get maySend(): boolean {
     return this.#roster.role !== 'listener';
   }
@@ -71,7 +71,8 @@ export class Membership {
     const peers = distinguish(this.#roster.peers, [this.#options.presence.name]);
     this.#stand(nextStanding(this.#standing, message, { ...this.#roster, peers }, role));
     if (message.type === 'resumed') this.announce();
-    // A server that has ended its part of a recording took back the sign, too, and it goes on here (R87).
+    // A server that ends its part of a recording also clears the member's recording state. If the local recording
+    // continues, announce it again (R87).
     if (
       message.type === 'state' &&
       message.id === this.#self &&
@@ -81,12 +82,12 @@ export class Membership {
     if (message.type === 'error' && message.code === 'busy') this.#catchUpIn(message.retry_after_ms);
   }
 
-  /** Something of one's standing is another. */
+  /** Applies a change to the member's own standing. */
   stand(change: Partial<Standing>): void {
     this.#stand({ ...this.#standing, ...change });
   }
 
-  /** Tells the room one's own state, where it is another than the room knows. */
+  /** Announces the member's own state if it differs from what the room knows. */
   announce(): void {
     const signaling = this.#options.signaling();
     if (signaling?.state !== 'open') return;
@@ -94,7 +95,7 @@ export class Membership {
     if (state) signaling.send({ type: 'state', state });
   }
 
-  /** One is in no room any more. */
+  /** Resets everything after leaving the room. */
   forget(): void {
     this.#options.clock.clearTimeout(this.#catchUp);
     this.#catchUp = undefined;
@@ -125,7 +126,7 @@ export class Membership {
     this.announce();
   }
 
-  /** Something was not passed on (R78): everybody is looked at again, as after a roster that was missed. */
+  /** Schedules a full resynchronization after a message was not delivered (R78), as after a missed roster change. */
   #catchUpIn(milliseconds = 0): void {
     this.#catchUp ??= this.#options.clock.setTimeout(() => {
       this.#catchUp = undefined;

@@ -6,7 +6,7 @@ import { ADA, GRACE, peer, roster, welcome, ZOE } from './testing/fixtures';
 import { fakeMedia, FakeNetwork, FakeTrack } from './testing/rtc';
 import { chromiumStats } from './testing/stats';
 
-/** One page, and the signals that wait at its socket. */
+/** One page, and the signals queued at its socket. */
 interface Page {
   readonly id: string;
   readonly mesh: Mesh;
@@ -182,7 +182,7 @@ describe('coming back', () => {
     expect(shown(grace)).toEqual(['Ada connected']);
     expect(network.connections).toEqual([one, other]);
     expect([one?.offers, other?.offers]).toEqual([1, 0]);
-    // What is left is the next measurement of each.
+    // Only the measurement timers remain.
     expect(clock.waits).toEqual([1_000, 1_000]);
   });
 
@@ -295,7 +295,7 @@ test('a defect in one peer disturbs no other', async () => {
 });
 
 describe('measuring and adapting', () => {
-  /** Lets one measurement pass. */
+  /** Lets this many measurements pass. */
   async function measure(times: number): Promise<void> {
     for (let time = 0; time < times; time++) {
       clock.advance(2_000);
@@ -437,7 +437,7 @@ describe('what people choose to receive', () => {
     ada.mesh.setQuality('audio');
     await talk();
     expect(sent(1)).toEqual([mic, null, screen, null]);
-    // What changes meanwhile does not bring it back.
+    // Other changes meanwhile do not restore the camera.
     grace.mesh.setTracks({ ...tracks, screen: null });
     await settled();
     expect(sent(1)).toEqual([mic, null, null, null]);
@@ -468,7 +468,7 @@ describe('what people choose to receive', () => {
     await talk();
     expect([rate(0), rate(1)]).toEqual([250_000, 250_000]);
 
-    // Ada's page makes a new connection: Grace's page forgets what the old one was asked for.
+    // Ada's page creates a new connection: Grace's page forgets the request for the old one.
     grace.mesh.close();
     enter(grace, [peer(ADA)]);
     await talk();

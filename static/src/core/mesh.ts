@@ -1,8 +1,8 @@
 /**
- * A connection to everyone, driven by the roster. Media does not notice when signaling drops: a peer whose link is
- * lost is kept, and what is said to it waits in the server (R52); a peer that a fresh roster does not have, because
- * the server has begun anew or is told of it later, is kept while its media flows, and goes on where it was when it
- * comes back with the same id (R11, R16).
+ * Connections to all members, driven by the roster. Media continues when signaling drops: a peer whose link is lost
+ * is kept, and signals to it are queued in the server (R52). A peer that is missing from a new roster, because the
+ * server restarted or has not learned of it yet, is kept while its media flows. It continues where it was when it
+ * returns with the same id (R11, R16).
  */
 import type { IceServer, LeaveReason, Peer as Entry, Role } from '../protocol/messages';
 import { type Plan, planFor, type Quality, RECEPTION_OF } from './adaptation';
@@ -14,34 +14,37 @@ import type { LinkQuality } from './quality';
 import type { RosterMessage } from './roster';
 import type { LinkStatistics } from './types';
 
-/** How long media may outlive signaling. */
+/** Time for which media may outlive signaling. */
 const AWAY_MS = 20_000;
-/** How long a peer without signaling and media is kept: it may be just about to return. */
+/** Time for which a peer without signaling and media is kept, since it may be about to return. */
 const GONE_MS = 4_000;
-/** Who left so will not be back as the same: said so, was sent out, or had its time to come back (R16). */
+/**
+ * Leave reasons after which a member does not return as the same: it left, was removed, or its resume window expired
+ * (R16).
+ */
 const FOR_GOOD: readonly LeaveReason[] = ['left', 'removed', 'unauthorized', 'closed', 'timeout'];
 
-/** What a `Mesh` is made of. */
+/** Options of a `Mesh`. */
 export interface MeshOptions {
   readonly media: MediaFactory;
   readonly clock: Clock;
-  /** One's own certificate for all connections; the browser makes one for each where there is none. */
+  /** The page's certificate for all connections; without one, the browser creates one per connection. */
   readonly certificate?: () => RTCCertificate | undefined;
   readonly send: (to: string, data: SignalData) => void;
-  /** A connection to someone was made, and with it the data channel. */
+  /** Called when a connection to a member was created, with its data channel. */
   readonly onChannel: (id: string, channel: RTCDataChannel) => void;
-  /** `members` has changed. */
+  /** Called when `members` has changed. */
   readonly onChange: () => void;
-  /** A link broke: signaling may be broken too, and not know it yet. */
+  /** Called when a link broke: signaling may be broken too and not have noticed. */
   readonly onInterrupted?: () => void;
-  /** `statistics` have grown. */
+  /** Called when `statistics` has new samples. */
   readonly onMeasured?: () => void;
   readonly onError: (error: unknown) => void;
 }
 
-/** One other person, as far as the mesh is concerned. */
+/** Another member, as far as the mesh is concerned. */
 export interface Member {
-  /** Of the roster; the last one while away. */
+  /** Roster entry; the last known one while the member is away. */
   readonly entry: Entry;
   readonly away: boolean;
   readonly quality?: LinkQuality | undefined;
@@ -54,15 +57,15 @@ interface Slot extends Member {
   quality?: LinkQuality | undefined;
   awaySince: number;
   timer: number | undefined;
-  /** What is sent there. */
+  /** Current send settings. */
   plan: Plan | undefined;
   readonly peer: Peer;
 }
 
-/** All connections of one's own. */
+/** All connections of this page. */
 export class Mesh {
   readonly #options: MeshOptions;
-  /** In the order in which they joined; who comes back keeps the place. */
+  /** In join order; a returning member keeps its place. */
   readonly #slots = new Map<string, Slot>();
   readonly #monitor: Monitor;
   #selfId = '';
@@ -88,13 +91,13 @@ export class Mesh {
     return [...this.#slots.values()];
   }
 
-  /** How loud everybody is whose microphone is on, by id. */
+  /** Voice levels of all members whose microphone is on, by id. */
   get levels(): ReadonlyMap<string, number> {
     const open = [...this.#slots].filter(([, { entry }]) => entry.state.mic === true);
     return new Map(open.map(([id, { peer }]) => [id, peer.level]));
   }
 
-  /** What was measured of each link. */
+  /** Measurements of each link. */
   get statistics(): readonly LinkStatistics[] {
     return [...this.#slots].map(([id, { entry }]) => ({
       id,
@@ -104,7 +107,7 @@ export class Mesh {
   }
 
   /**
-   * After each `welcome`. With another id than before, all connections are made anew.
+   * Starts after a `welcome`. If the own id has changed, all connections are closed and created again.
    *
    * @param relayOnly connect through TURN servers only, so that others do not learn this person's network addresses
    */
@@ -115,7 +118,7 @@ export class Mesh {
     this.setIceServers(iceServers);
   }
 
-  /** Takes fresh credentials for TURN servers (R73); links that stand use them when they look for another way. */
+  /** Takes new TURN credentials (R73). Existing connections use them at their next ICE restart. */
   setIceServers(iceServers: readonly IceServer[]): void {
     const certificate = this.#options.certificate?.();
     this.#configuration = {
@@ -129,10 +132,10 @@ export class Mesh {
     });
   }
 
-  /** Takes the roster that came of `cause`, and one's own role in it. */
+  /** Applies the roster that resulted from `cause`, and the member's own role in it. */
   reconcile(entries: readonly Entry[], cause: RosterMessage, role: Role = 'participant'): void {
     this.#role = role;
-    // After a snapshot nobody knows what was lost before it.
+    // After a snapshot it is unknown which messages were lost before it.
     const recheck = cause.type === 'welcome' || cause.type === 'roster';
     const present = new Set(entries.map(({ id }) => id));
     const people = this.#slots.size;
@@ -145,12 +148,13 @@ export class Mesh {
       else this.#add(entry);
     }
     if (this.#slots.size > 0) this.#monitor.run();
-    // Not for each state: others send hundreds a second, and asking all senders for their parameters takes milliseconds.
+    // Only if the number of people changed: others send hundreds of states per second, and reading the parameters of
+    // all senders takes milliseconds.
     if (this.#slots.size !== people) this.#adapt();
     this.#options.onChange();
   }
 
-  /** Takes a `signal`. */
+  /** Handles a `signal` message. */
   handle(from: string, data: unknown): void {
     const slot = this.#slots.get(from);
     if (slot) {
@@ -159,12 +163,12 @@ export class Mesh {
       });
       return;
     }
-    // Its `peer_joined` was missed; what it says now would be missed too.
+    // Its `peer_joined` was missed, so the peer's connection cannot be served here: reject the signal.
     const answer = refusal(data);
     if (answer) this.#options.send(from, answer);
   }
 
-  /** Sends other tracks to everyone. */
+  /** Replaces the tracks sent to everyone. */
   setTracks(tracks: LocalTracks): void {
     this.#tracks = tracks;
     this.#each((peer) => {
@@ -173,7 +177,7 @@ export class Mesh {
     this.#adapt();
   }
 
-  /** Sends, and asks for, as much as the person chose. */
+  /** Applies the user's quality setting to what is sent, and requests it from the other pages. */
   setQuality(quality: Quality): void {
     this.#quality = quality;
     this.#each((peer) => {
@@ -182,7 +186,7 @@ export class Mesh {
     this.#adapt();
   }
 
-  /** The network changed: looks for new paths. */
+  /** Restarts ICE on all connections after a network change. */
   restart(): void {
     this.#each((peer) => {
       peer.restart();
@@ -209,14 +213,14 @@ export class Mesh {
         media,
         clock,
         send: (data) => {
-          // Whoever is away cannot be reached; `recheck` makes up for it when they return.
+          // A member that is away cannot be reached; `recheck` makes up for it when it returns.
           if (!this.#slots.get(id)?.away) send(id, data);
         },
         onLink: () => {
           const slot = this.#slots.get(id);
           if (slot?.away) this.#removeLater(slot);
           else if (slot?.peer.link === 'interrupted') this.#options.onInterrupted?.();
-          // A new connection knows nothing of the plan.
+          // A new connection has no send settings yet.
           if (slot) this.#adaptTo(slot);
           onChange();
         },
@@ -259,7 +263,7 @@ export class Mesh {
     }
   }
 
-  /** Two listeners have nothing for each other, and the server relays nothing between them (R42). */
+  /** Two listeners have no media for each other, and the server relays no signals between them (R42). */
   #rests({ role }: Entry): boolean {
     return role === 'listener' && this.#role === 'listener';
   }
@@ -298,12 +302,12 @@ export class Mesh {
     if (changed) this.#options.onChange();
   }
 
-  /** Shares the uplink out among everyone. */
+  /** Divides the uplink among all peers. */
   #adapt(): void {
     for (const slot of this.#slots.values()) this.#adaptTo(slot);
   }
 
-  /** Sends one person their share. */
+  /** Applies one peer's share. */
   #adaptTo(slot: Slot): void {
     const situation = {
       people: this.#slots.size,
@@ -324,7 +328,7 @@ export class Mesh {
     }
   }
 
-  /** A defect in one peer never disturbs another. */
+  /** Runs an action so that a defect in one peer does not affect another. */
   #try(action: () => void): void {
     try {
       action();
@@ -334,7 +338,10 @@ export class Mesh {
   }
 }
 
-/** What a state says is off is not played, whatever arrives (R44); nor is a listener. */
+/**
+ * Returns which media to play. A source that the member's state declares off is not played, whatever arrives (R44); a
+ * listener is not played at all.
+ */
 function playedOf({ role, state }: Entry): Played {
   const on = (key: keyof Played): boolean => role !== 'listener' && state[key] === true;
   return { mic: on('mic'), camera: on('camera'), screen: on('screen') };

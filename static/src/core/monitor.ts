@@ -1,26 +1,26 @@
-/** Measures every link every two seconds, and remembers the last minutes of each. */
+/** Measures every link every two seconds and keeps the last minutes of each. */
 import type { Clock } from './clock';
 import { type LinkQuality, qualityOf } from './quality';
 import { type Counters, countersOf, HISTORY_MS, type Sample, SAMPLE_MS, sampleOf } from './statistics';
 import type { LinkState } from './types';
 
-/** Before so many samples the browser's estimate of the bandwidth is a guess that still climbs. */
+/** Number of samples after which the browser's bandwidth estimate has settled; before, it still climbs. */
 const SETTLED_SAMPLES = 4;
 
-/** What is measured. */
+/** A peer that is measured. */
 export interface MeasuredPeer {
   readonly link: LinkState;
-  /** When the link began, of the same clock. */
+  /** When the link began, on the monitor's clock. */
   readonly since: number;
   stats(): Promise<Pick<RTCStatsReport, 'forEach'> | undefined>;
 }
 
-/** What a `Monitor` is made of. */
+/** Options of a `Monitor`. */
 export interface MonitorOptions {
   readonly clock: Clock;
-  /** Who is measured, at each time anew, by id. */
+  /** Returns the peers to measure, by id; called for each measurement. */
   readonly peers: () => ReadonlyMap<string, MeasuredPeer>;
-  /** There are new samples. */
+  /** Called when there are new samples. */
   readonly onMeasured: () => void;
   readonly onError: (error: unknown) => void;
 }
@@ -31,7 +31,7 @@ interface History {
   quality: LinkQuality | undefined;
 }
 
-/** The measurements of one meeting. */
+/** Link measurements of one meeting. */
 export class Monitor {
   readonly #options: MonitorOptions;
   readonly #histories = new Map<string, History>();
@@ -41,7 +41,7 @@ export class Monitor {
     this.#options = options;
   }
 
-  /** Goes on measuring for as long as there is somebody to measure. */
+  /** Starts measuring, as long as there are peers. */
   run(): void {
     if (this.#timer !== undefined) return;
     this.#timer = this.#options.clock.setTimeout(() => {
@@ -57,17 +57,17 @@ export class Monitor {
     this.#histories.clear();
   }
 
-  /** Oldest first. */
+  /** Returns the samples of a peer, oldest first. */
   samples(id: string): readonly Sample[] {
     return this.#histories.get(id)?.samples ?? [];
   }
 
-  /** As of the last measurement. */
+  /** Returns the link quality as of the last measurement. */
   quality(id: string): LinkQuality | undefined {
     return this.#histories.get(id)?.quality;
   }
 
-  /** What the way to a person carries, once it is known. */
+  /** Returns the estimated bandwidth towards a peer, once it has settled. */
   availableKbps(id: string): number | undefined {
     const known = this.samples(id).map(({ sent }) => sent.availableKbps);
     return known.filter((kbps) => kbps !== undefined).length < SETTLED_SAMPLES ? undefined : known.at(-1);

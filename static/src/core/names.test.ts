@@ -37,7 +37,7 @@ test('people whose names look alike are told apart by their ids, also from those
   for (const alike of ['Zoe\ufe00\u0308', 'Zoe\u200d\u0308']) {
     expect(shown(['Zo\u00eb', alike])).toEqual(['Zo\u00eb (0bcd)', `${alike} (1bcd)`]);
   }
-  // Nobody takes the id of somebody else into a name.
+  // A name that contains another member's id suffix gets its own suffix, too.
   expect(shown(['Ada', 'Ada (0bcd)', 'Ada'])).toEqual(['Ada (0bcd)', 'Ada (0bcd) (1bcd)', 'Ada (2bcd)']);
   expect(shown(['Ada （0b-_）'])).toEqual(['Ada （0b-_） (0bcd)']);
   const ada = { id: 'x', name: 'Ada' };

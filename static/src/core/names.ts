@@ -1,22 +1,25 @@
-/** Names that people can see and tell apart: the rules of `src/protocol/names.rs` (R6, R96). */
+/** Rules for visible and distinguishable names, as in `src/protocol/names.rs` (R6, R96). */
 
-/** The longest name of a person, in characters (R6). */
+/** Maximum length of a person's name, in characters (R6). */
 const NAME_CHARS = 64;
-/** Nothing is drawn for these: ignorable characters (UAX #44), and five that fonts leave blank. */
+/** Characters that draw nothing: default ignorables (UAX #44), and five that fonts leave blank. */
 const BLANK = '\\p{DI}\\u2800\\ufff9-\\ufffc\\u{1d159}';
-/** All of them but joiners, variation selectors and tags, which emoji and some scripts need. */
+/** All blank characters except joiners, variation selectors and tags, which emoji and some scripts need. */
 const INVISIBLE = new RegExp(`(?![\\u200c-\\u200d\\u{e0020}-\\u{e007f}\\p{VS}])[${BLANK}]`, 'gu');
 const VISIBLE = new RegExp(`[^\\p{White_Space}${BLANK}]`, 'u');
-/** Characters by which two names may differ without looking different. */
+/** Characters in which two names may differ without looking different. */
 const UNSEEN = new RegExp(`[\\p{White_Space}${BLANK}]`, 'gu');
-/** A name that ends like the start of an ID, as `distinguish` adds it. */
+/** A name that ends like the id suffix added by `distinguish`. */
 const LIKE_ID = /\([\w-]{4}\)$/;
-/** More combining marks in a row than any name needs (UTS #39 §5.4). */
+/** More consecutive combining marks than any name needs (UTS #39 §5.4). */
 const STACKED = /[\p{Mn}\p{Me}]{5}/u;
-/** As many marks as a name has at most, joiners between them aside, and those that follow. */
+/**
+ * The four combining marks that a name may have in a row, ignoring format characters between them, followed by excess
+ * ones.
+ */
 const STACK = /((?:[\p{Mn}\p{Me}]\p{Cf}*){4})(?:[\p{Mn}\p{Me}]\p{Cf}*)+/gu;
 
-/** Removes what programs put into links and names, and nobody sees. */
+/** Removes invisible characters, which programs insert into links and names. */
 export function withoutInvisible(name: string): string {
   return name.replace(INVISIBLE, '');
 }
@@ -26,12 +29,12 @@ export function withoutStacks(text: string): string {
   return text.replace(STACK, '$1');
 }
 
-/** Returns whether people can see a name as it is (R96). */
+/** Returns whether all of a name is visible (R96). */
 export function isVisible(name: string): boolean {
   return VISIBLE.test(name) && !STACKED.test(name) && withoutInvisible(name) === name;
 }
 
-/** Returns whether a server accepts this name of a person, white space around it aside (R6). */
+/** Returns whether a server accepts this name of a person, ignoring surrounding white space (R6). */
 export function isPersonName(name: string): boolean {
   const trimmed = name.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, '');
   return (
@@ -40,7 +43,7 @@ export function isPersonName(name: string): boolean {
 }
 
 /**
- * Adds the start of the id, which is random, to each name that looks like another one, or as if it had an id already.
+ * Appends the start of the random id to each name that looks like another one, or that already ends like such an id.
  *
  * @param others names of people who are not among `people`
  */
@@ -58,8 +61,8 @@ export function distinguish<Named extends { readonly id: string; readonly name: 
   });
 }
 
-/** Returns the same for names that people cannot tell apart. */
+/** Returns the same string for names that look alike. */
 export function lookOf(name: string): string {
-  // An unseen character between a letter and its mark keeps them from being composed.
+  // An invisible character between a letter and its mark prevents their composition, hence the second normalization.
   return name.normalize('NFKC').replace(UNSEEN, '').normalize('NFKC').toLowerCase();
 }

@@ -3,7 +3,7 @@ import { Negotiation, type NegotiationMessage } from './negotiation';
 import { FakeClock, settled } from './testing/clock';
 import { FakeCertificate, FakeNetwork, type FakePeerConnection } from './testing/rtc';
 
-/** One side, and what it said that has not been delivered yet. */
+/** One side, and its undelivered messages. */
 interface Side {
   readonly pc: FakePeerConnection;
   readonly negotiation: Negotiation;
@@ -30,7 +30,7 @@ function side(isPolite: boolean): Side {
   return { pc, negotiation, out };
 }
 
-/** Delivers until both are silent. */
+/** Delivers messages until both sides have no more. */
 async function talk(): Promise<void> {
   await settled();
   while (polite.out.length + impolite.out.length > 0) {
@@ -102,7 +102,7 @@ test('candidates that come before the description wait for it', async () => {
 });
 
 describe('descriptions that a server has changed', () => {
-  /** One side's offer of a restart, which the other one does not get. */
+  /** Returns a side's restart offer, which is not delivered to the other side. */
   const offerOf = async (from: Side): Promise<string> => {
     from.negotiation.restart();
     await settled();
@@ -154,7 +154,7 @@ describe('a restart with Firefox', () => {
   };
 
   beforeEach(async () => {
-    // The browser's name stands in the descriptions that are current.
+    // The browser's name is part of the current descriptions.
     polite.pc.firefox = true;
     impolite.negotiation.restart();
     await talk();
@@ -178,7 +178,7 @@ describe('a restart with Firefox', () => {
     impolite.negotiation.restart();
     await settled();
     const { pendingLocalDescription: offer } = impolite.pc;
-    // As browsers do when they have gathered.
+    // As browsers do after gathering.
     impolite.pc.pendingLocalDescription = { type: 'offer', sdp: `${offer?.sdp ?? ''}a=candidate:1\r\n` };
     impolite.negotiation.recheck();
     expect(impolite.out).toEqual([{ description: offer }, { description: offer }]);

@@ -1,31 +1,31 @@
 /**
  * Perfect negotiation of one RTCPeerConnection (W3C WebRTC §10.7), and ICE restarts (§10.6).
  *
- * Incoming messages are handled one after the other, which makes the W3C example's
- * `isSettingRemoteAnswerPending` needless: no offer is looked at while an answer is being set.
+ * Incoming messages are handled one after another. This makes `isSettingRemoteAnswerPending` of the W3C example
+ * unnecessary: no offer is handled while an answer is being applied.
  */
 import type { Clock } from './clock';
 import { opposite, type Setup, setupOf, withSetup } from './dtls';
 import { fingerprintOf } from './fingerprint';
 import { MAX_CANDIDATES, MAX_WAITING } from './signalLimits';
 
-/** How long a path may be interrupted before a new one is looked for; most come back by themselves. */
+/** Time for which a path may be interrupted before ICE is restarted; most recover by themselves. */
 const DISCONNECTED_MS = 3_000;
 
-/** What two negotiations say to each other. */
+/** Messages exchanged by two negotiations. */
 export interface NegotiationMessage {
   readonly description?: RTCSessionDescriptionInit;
   readonly candidate?: RTCIceCandidateInit;
 }
 
-/** What a `Negotiation` is made of. */
+/** Options of a `Negotiation`. */
 export interface NegotiationOptions {
   readonly pc: RTCPeerConnection;
-  /** Yields when both offer at once. */
+  /** The polite side yields when both make an offer at the same time. */
   readonly polite: boolean;
   readonly clock: Clock;
   readonly send: (message: NegotiationMessage) => void;
-  /** Between an offer and its answer: the place to fill transceivers that the offer made. */
+  /** Called between an offer and its answer, to set up transceivers that the offer created. */
   readonly beforeAnswer: () => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
@@ -38,24 +38,24 @@ export class Negotiation {
   #ignoreOffer = false;
   #closed = false;
   #queue: Promise<void> = Promise.resolve();
-  /** Messages in the queue. */
+  /** Number of queued messages. */
   #queued = 0;
-  /** Candidates that came since the other side's last description, or before its first one. */
+  /** Number of candidates since the last remote description, or before the first one. */
   #candidates = 0;
-  /** Came before any remote description, which a candidate needs. */
+  /** Candidates that arrived before the first remote description, which they need. */
   #early: RTCIceCandidateInit[] = [];
-  /** The restart that is offered, as it was first sent: what it gathers may have to wait. */
+  /** The restart offer as first sent, because candidates gathered since may have to be held back. */
   #restartOffer: RTCSessionDescriptionInit | undefined;
-  /** One's own candidates of a restart, as long as they wait: see `#candidate`. */
+  /** Local candidates of a restart that are held back: see `#candidate`. */
   #held: RTCIceCandidateInit[] = [];
-  /** As its descriptions said when they came: Chromium does not keep that. */
+  /** Taken from the received descriptions, because Chromium does not preserve it. */
   #otherIsFirefox = false;
-  /** A candidate of the other side's present description was taken. */
+  /** A candidate of the current remote description was applied. */
   #reached = false;
   #disconnected: number | undefined;
-  /** The other side's certificate, by its first description. */
+  /** The remote certificate's fingerprint, from the first description. */
   #fingerprint: string | undefined;
-  /** The other side's role in DTLS, from the first answer on. */
+  /** The remote DTLS role, from the first answer on. */
   #remoteSetup: Setup | undefined;
 
   constructor(options: NegotiationOptions) {
@@ -70,9 +70,9 @@ export class Negotiation {
     };
   }
 
-  /** Takes a message of the other side. */
+  /** Handles a message from the other side. */
   handle(message: NegotiationMessage): void {
-    // The other side sends faster than the browser works: more than this is no call.
+    // The other side sends faster than the browser can process; no call needs this many.
     if (this.#queued === MAX_WAITING) return;
     this.#queued += 1;
     this.#queue = this.#queue.then(async () => {
@@ -87,15 +87,14 @@ export class Negotiation {
     });
   }
 
-  /** Looks for a new path, because the network changed. */
+  /** Restarts ICE after a network change. */
   restart(): void {
     if (!this.#closed) this.#pc.restartIce();
   }
 
   /**
-   * Repairs what may have been lost while signaling was away. An offer without an answer is sent
-   * again, a first one with the candidates gathered since; the side that is not polite also looks for a
-   * new path where there is none.
+   * Recovers from messages lost while signaling was disconnected. An unanswered offer is sent again, a first one with
+   * the candidates gathered since. Otherwise, the impolite side restarts ICE if there is no connection.
    */
   recheck(): void {
     if (this.#closed) return;
@@ -107,7 +106,7 @@ export class Negotiation {
     }
   }
 
-  /** Ends; the connection itself is the owner's to close. */
+  /** Stops negotiating. The owner closes the connection itself. */
   close(): void {
     this.#closed = true;
     this.#options.clock.clearTimeout(this.#disconnected);
@@ -143,12 +142,12 @@ export class Negotiation {
     if (description.type === 'answer' && this.#pc.signalingState === 'stable') return;
 
     this.#otherIsFirefox = isFirefox(description);
-    // Rolls one's own offer back where there is one.
+    // Rolls back the local offer, if there is one.
     await this.#pc.setRemoteDescription(isOffer ? description : this.#inRole(description));
     this.#fingerprint = fingerprint;
     this.#restartOffer = undefined;
     this.#candidates = 0;
-    // Those of an offer that was rolled back belong to nothing.
+    // Candidates of an offer that was rolled back are void.
     if (isOffer) this.#held = [];
     this.#reached = hasCandidates(description);
     if (this.#reached) this.#release();
@@ -163,8 +162,8 @@ export class Negotiation {
   }
 
   /**
-   * Returns the description's fingerprint, and throws if the description must not be applied. Neither of two browsers
-   * sends a `pranswer`, a `rollback` or another certificate, by which a server could move a connection to itself.
+   * Returns the description's fingerprint, and throws if the description must not be applied. Browsers send no
+   * `pranswer`, no `rollback` and no second certificate; with these a server could redirect a connection to itself.
    */
   #checked({ type, sdp }: RTCSessionDescriptionInit): string {
     if (type !== 'offer' && type !== 'answer')
@@ -178,9 +177,9 @@ export class Negotiation {
   }
 
   /**
-   * The answer, in the role that the other side has in DTLS. A restart of ICE leaves DTLS as it is; yet
-   * Firefox answers each offer as `active`, also where the first answer made it passive, and Chromium
-   * refuses such an answer, and every description after it.
+   * Returns the answer with the DTLS role that the other side already has. An ICE restart leaves DTLS unchanged.
+   * Firefox, however, answers each offer as `active`, even if the first answer made it passive, and Chromium rejects
+   * such an answer and every description after it.
    */
   #inRole(answer: RTCSessionDescriptionInit): RTCSessionDescriptionInit {
     this.#remoteSetup ??= setupOf(answer);
@@ -188,11 +187,11 @@ export class Negotiation {
   }
 
   /**
-   * Sends a candidate; to Firefox one of a restart only when one of Firefox's own was taken. Seen of
-   * Chromium: a check from an address that it was not told yet makes a pair that it never tries itself where
-   * a pair of its new address with an old one of the other side works already. Firefox waits for it to
-   * nominate a new pair, and takes no media by the old ones; both say that they are connected. So Firefox
-   * must not be able to check first.
+   * Sends a candidate. A restart's candidates are sent to Firefox only after one of Firefox's own was applied.
+   * Observed in Chromium: if a check arrives from an address that it has not been told of, it creates a candidate
+   * pair that it never checks itself as long as a pair of its new address with an old remote one works. Firefox waits
+   * for it to nominate a new pair and accepts no media on the old ones, while both report that they are connected.
+   * Therefore Firefox must not be able to check first.
    */
   #candidate(candidate: RTCIceCandidateInit): void {
     if (this.#mayNotCheckFirst && !this.#reached) this.#held.push(candidate);
@@ -216,13 +215,13 @@ export class Negotiation {
     }
     try {
       await this.#pc.addIceCandidate(candidate);
-      // Those that come while one's own offer stands are of the description before it.
+      // Candidates that arrive while a local offer is pending belong to the previous description.
       if (this.#pc.signalingState !== 'have-local-offer') {
         this.#reached = true;
         this.#release();
       }
     } catch (error) {
-      // A candidate of an offer that was ignored has nowhere to go.
+      // A candidate of an ignored offer cannot be applied.
       if (!this.#ignoreOffer) throw error;
     }
   }
@@ -249,12 +248,12 @@ export class Negotiation {
   }
 
   #fail(error: unknown): void {
-    // What a closed connection rejects is no defect.
+    // Rejections by a closed connection are expected.
     if (!this.#closed) this.#options.onError(error);
   }
 }
 
-/** Firefox names itself in the first lines of its descriptions. */
+/** Returns whether Firefox made a description; it names itself in the first lines. */
 function isFirefox(description: RTCSessionDescriptionInit | null): boolean {
   return description?.sdp?.includes('o=mozilla') === true;
 }

@@ -1,4 +1,4 @@
-/** One's own devices together: what is sent, what is seen of it, and what it is opened on. */
+/** The user's own devices together: what is sent, the preview, and the device choices. */
 import type { LocalTracks } from './connection';
 import type { Effect } from './effects/effect';
 import type { EffectView } from './effects/types';
@@ -9,7 +9,7 @@ import { Equipment } from './equipment';
 import { ScreenShare } from './screen';
 import type { DeviceView, Switch } from './types';
 
-/** Microphone, camera and screen of this person. `change` says that something of them is another. */
+/** Microphone, camera and screen of this person. Emits `change` when anything about them has changed. */
 export class OwnDevices {
   readonly events = new Emitter<{ change: undefined }>();
   readonly mic: Device;
@@ -43,7 +43,7 @@ export class OwnDevices {
     }
   }
 
-  /** One's own picture, while there is one; the same object as long as the camera's track is. */
+  /** The user's own picture, if there is one; the same object as long as the camera's track stays the same. */
   get preview(): MediaStream | undefined {
     return this.#preview;
   }
@@ -52,17 +52,20 @@ export class OwnDevices {
     return { mic: (this.#loadedNoise ?? this.mic).track, camera: this.camera.track, ...this.screen.tracks };
   }
 
-  /** What is on, as the others are told: what gives nothing is off, not a tile that is black or stands still. */
+  /**
+   * On/off state as announced to the others. A paused device counts as off, so that it is not shown as a black or
+   * frozen tile.
+   */
   get state(): Readonly<Record<'mic' | 'camera' | 'screen', boolean>> {
     return { mic: gives(this.mic.view), camera: gives(this.camera.view), screen: this.screen.view.on };
   }
 
-  /** Noise suppression; absent until it was wanted. */
+  /** State of noise suppression; absent until first requested. */
   get noise(): EffectView | undefined {
     return this.#loadedNoise?.view;
   }
 
-  /** Turns noise suppression on or off. Rejects where its code cannot be loaded. */
+  /** Turns noise suppression on or off. Rejects if its code cannot be loaded. */
   async suppressNoise(on: boolean): Promise<void> {
     const open = this.#suppressNoise;
     if (!open) return;
@@ -72,26 +75,26 @@ export class OwnDevices {
       };
       return new Effect({ device: this.mic, open, onChange });
     });
-    // Tried again at the next wish.
+    // The next request tries again.
     this.#noise.catch(() => (this.#noise = undefined));
     this.#loadedNoise = await this.#noise;
     this.#loadedNoise.set(on);
   }
 
-  /** Goes off at once. */
+  /** Switches a device off at once. */
   switchOff(what: Switch): void {
     if (what === 'mic') void this.mic.set(false);
     if (what === 'camera') void this.camera.set(false);
     if (what === 'screen') this.screen.close();
   }
 
-  /** Looks after what may have been taken away unseen. */
+  /** Checks for devices that ended without an event. */
   recheck(): void {
     this.mic.recheck();
     this.camera.recheck();
   }
 
-  /** Lets every device go, and its light go out. */
+  /** Closes every device, so that its light goes out. */
   close(): void {
     this.mic.close();
     this.camera.close();

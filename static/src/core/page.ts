@@ -1,29 +1,29 @@
-/** What is done in a meeting when its page goes, comes back, is seen again, or was asleep. */
+/** Reaction of a meeting to page lifecycle events: hidden, restored, visible again, woken from sleep. */
 import type { Environment } from './environment';
 import type { Mesh } from './mesh';
 import type { OwnDevices } from './own';
 import type { SignalingClient } from './signaling';
 import { Wakefulness } from './wakefulness';
 
-/** What a `PageLife` is made of. */
+/** Options of a `PageLife`. */
 export interface PageLifeOptions {
   readonly environment: Pick<Environment, 'clock' | 'watchPage'>;
   readonly own: OwnDevices;
-  /** The page is gone for good. */
+  /** Called when the page ends for good. */
   readonly onEnd: () => void;
-  /** The page is gone and may be restored: leaves the room. */
+  /** Called when the page is suspended and may be restored: leaves the room. */
   readonly onAway: (signaling: SignalingClient) => void;
-  /** The page was restored: resolves with whether it may join again. */
+  /** Called when the page was restored; resolves with whether it may join again. */
   readonly mayReturn: () => Promise<boolean>;
-  /** For so many milliseconds. */
+  /** Called after a sleep of this many milliseconds. */
   readonly onWoken: (milliseconds: number) => void;
 }
 
-/** Looks after one meeting between `start` and `stop`. */
+/** Follows the page lifecycle for one meeting between `start` and `stop`. */
 export class PageLife {
   readonly #options: PageLifeOptions;
   #stop: (() => void) | undefined;
-  /** Opens again what was open when the page went. */
+  /** Reopens the devices that were open when the page was suspended. */
   #restore: (() => void) | undefined;
 
   constructor(options: PageLifeOptions) {
@@ -33,20 +33,20 @@ export class PageLife {
   start(signaling: SignalingClient, mesh: Mesh): void {
     const { environment, own, onEnd, onWoken } = this.#options;
     const wakefulness = new Wakefulness(environment.clock, (milliseconds) => {
-      // Whatever can have broken in the sleep.
+      // Check everything that can break during sleep.
       signaling.wake();
       mesh.restart();
       own.recheck();
       onWoken(milliseconds);
     });
     wakefulness.start();
-    // A suspended page reconnects when it is restored, and not before.
+    // A suspended page reconnects only when it is restored.
     const wake = (): void => {
       if (this.#restore === undefined) signaling.wake();
     };
     const unwatch = environment.watchPage({
       onHide: (cached) => {
-        // Whoever is gone says so, and a reload leaves no ghost.
+        // Leave the room explicitly, so that a closed or reloaded page leaves no ghost member.
         if (cached) this.#suspend(signaling);
         else onEnd();
       },
@@ -76,8 +76,8 @@ export class PageLife {
   }
 
   /**
-   * A page that may be restored lets go of all that would keep a browser from it, and leaves the room: browsers say
-   * that they may where they then do not, and nobody would be told.
+   * Suspends a page that may be restored: releases everything that prevents the back/forward cache from keeping it,
+   * and leaves the room. Browsers announce that they may keep a page and then discard it without notice.
    */
   #suspend(signaling: SignalingClient): void {
     const { own, onAway } = this.#options;

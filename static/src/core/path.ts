@@ -1,7 +1,6 @@
 /**
- * Looks before the meeting whether there is a way to it: enters a room that nobody knows, which
- * proves the whole signaling path and brings the ICE servers, and leaves it again; then gathers
- * candidates of the relay alone.
+ * Pre-join connectivity check. It joins a random room, which proves the whole signaling path and returns the ICE
+ * servers, and leaves it again. Then it gathers relay candidates only.
  */
 import type { ErrorCode, IceServer } from '../protocol/messages';
 import { Diagnosis, type DiagnosisOptions } from './diagnosis';
@@ -13,9 +12,9 @@ import type { PathReport } from './types';
 const SIGNALING_MS = 8_000;
 const RELAY_MS = 8_000;
 
-/** What `checkPath` needs. */
+/** Options of `checkPath`. */
 export interface PathOptions extends DiagnosisOptions {
-  /** The address of a room's socket. */
+  /** Returns the WebSocket URL of a room. */
   readonly socketUrl: (room: string) => string;
   readonly connect: (url: string) => Socket;
   readonly media: MediaFactory;
@@ -23,7 +22,7 @@ export interface PathOptions extends DiagnosisOptions {
   readonly proof?: (() => Promise<string | undefined>) | undefined;
 }
 
-/** What will work and what will not. Never rejects. */
+/** Checks what will work and what will not. Never rejects. */
 export async function checkPath(options: PathOptions): Promise<PathReport> {
   const servers = await askIceServers(options);
   if (servers === undefined) {
@@ -42,7 +41,7 @@ export async function checkPath(options: PathOptions): Promise<PathReport> {
   return { state: 'ready', relay: (await reachRelay(options, relays)) ? 'reached' : 'unreachable' };
 }
 
-/** Loaded when it is needed. Without it nothing is known, and people meet as before. */
+/** Loads the check on demand. If that fails, the result is unknown and joining is allowed. */
 async function areApart(options: PathOptions): Promise<boolean> {
   try {
     const { areServersApart } = await import('./servers');
@@ -53,8 +52,8 @@ async function areApart(options: PathOptions): Promise<boolean> {
 }
 
 /**
- * The servers that a member is told of (R7); a code where the server answers and tells of none, `undefined` where
- * signaling is not reached.
+ * Returns the ICE servers that members receive (R7); an error code if the server rejects the join, or `undefined` if
+ * signaling cannot be reached.
  */
 export function askIceServers(
   options: Omit<PathOptions, 'fetch' | 'checkUrl'>,
@@ -77,7 +76,7 @@ export function askIceServers(
     };
     const timer = clock.setTimeout(end, SIGNALING_MS);
     const join = (proof?: string): void => {
-      // Not after the end.
+      // Ignore a proof that arrives after the end.
       if (socket.onopen) socket.send(JSON.stringify({ type: 'join', name: 'path check', proof }));
     };
     socket.onopen = () => {
@@ -90,7 +89,7 @@ export function askIceServers(
         socket.send(JSON.stringify({ type: 'leave' }));
         end(message.ice_servers);
       } else if (message?.type === 'error') {
-        // It answers, and lets nobody into rooms of their own making: the relay stays unknown.
+        // The server answers but does not allow this join, so the relay stays unknown.
         end(message.code);
       }
     };
@@ -100,7 +99,7 @@ export function askIceServers(
   });
 }
 
-/** Whether the relay gives a candidate (RFC 8656 §7), within some seconds. */
+/** Returns whether a relay candidate (RFC 8656 §7) is gathered in time. */
 function reachRelay({ media, clock }: PathOptions, relays: readonly IceServer[]): Promise<boolean> {
   return new Promise((resolve) => {
     let pc: RTCPeerConnection;
@@ -120,7 +119,7 @@ function reachRelay({ media, clock }: PathOptions, relays: readonly IceServer[])
       end(false);
     }, RELAY_MS);
     pc.onicecandidate = ({ candidate }) => {
-      // Without one gathering has come to its end; with `relay` there are no others (RFC 8829 §3.5.3).
+      // `null` marks the end of gathering; with the policy `relay` there are only relay candidates (RFC 8829 §3.5.3).
       if (candidate === null) end(false);
       else if (candidate.candidate !== '') end(true);
     };

@@ -12,10 +12,10 @@ let network: FakeNetwork;
 let clock: FakeClock;
 let sent: SignalData[];
 let errors: unknown[];
-/** How often what the other side wants was applied. */
+/** Number of times that a changed request was applied. */
 let receptions: number;
 
-/** A page that is flooded with signals. */
+/** Creates a page that is flooded with signals. */
 function victim(selfId: string, id: string): Peer {
   return new Peer({
     selfId,
@@ -33,7 +33,7 @@ function victim(selfId: string, id: string): Peer {
   });
 }
 
-/** Acts so many times a second, for half a minute. */
+/** Acts at a rate for half a minute. */
 async function flood(perSecond: number, act: (at: number) => void): Promise<void> {
   for (let at = 0; at < SECONDS * perSecond; at++) {
     act(at);
@@ -43,13 +43,13 @@ async function flood(perSecond: number, act: (at: number) => void): Promise<void
   await settled();
 }
 
-/** Descriptions that the page has sent, per second. */
+/** Returns the rate of descriptions that the page has sent. */
 function descriptionsPerSecond(): number {
   const names = sent.map((data) => ('description' in data ? data.pair : undefined));
   return names.filter((pair) => pair !== undefined).length / SECONDS;
 }
 
-/** An offer of somebody else's connection. */
+/** Creates an offer of another connection. */
 async function offerFrom(pc: RTCPeerConnection): Promise<RTCSessionDescriptionInit> {
   for (const kind of ['audio', 'video', 'video', 'audio']) pc.addTransceiver(kind, { direction: 'sendrecv' });
   pc.createDataChannel('chat', { negotiated: true, id: 0 });
@@ -69,7 +69,7 @@ beforeEach(() => {
 describe('offers a second stay few', () => {
   test('with a peer that answers each first offer with reset', async () => {
     const ada = victim(ADA, GRACE);
-    // As fast as a server 50 ms away passes signals on.
+    // As fast as a server 50 ms away relays signals.
     await flood(20, () => {
       const last = sent.findLast((data) => 'description' in data);
       if (last) ada.handle({ pair: last.pair, reset: true });
@@ -86,7 +86,7 @@ describe('offers a second stay few', () => {
     });
     expect(descriptionsPerSecond()).toBeLessThan(0.5);
     expect(errors).toEqual([]);
-    // The offer that came last is answered in the end.
+    // The last offer is answered eventually.
     clock.advance(20_000);
     await settled();
     expect(sent.findLast((data) => 'description' in data)?.pair).toBe(`pair-${String(SECONDS * 8 - 1)}`);
@@ -198,7 +198,7 @@ test('what the other side wants is applied a few times a second, and the last wi
   wish('no_camera');
   clock.advance(10_000);
   expect(grace.wanted).toBe('no_camera');
-  // Nothing of it is left for the next connection.
+  // Nothing carries over to the next connection.
   for (let at = 0; at < 40; at++) wish(at % 2 === 0 ? 'less' : 'all');
   wish('less');
   grace.handle({ pair: 'y', first: true, description });

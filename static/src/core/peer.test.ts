@@ -10,7 +10,7 @@ const SILENT: LocalTracks = { mic: null, camera: null, screen: null, screenSound
 let network: FakeNetwork;
 let clock: FakeClock;
 let errors: unknown[];
-/** Ada offers. What each of them said and is not delivered yet. */
+/** Ada is the offerer. Undelivered signals of each side. */
 let ada: Peer;
 let grace: Peer;
 let fromAda: SignalData[];
@@ -32,7 +32,7 @@ function newPeer(selfId: string, id: string, out: SignalData[], tracks = SILENT)
   });
 }
 
-/** Delivers as the server does, through JSON, until both are silent. */
+/** Delivers signals as the server does, through JSON, until both sides have no more. */
 async function talk(): Promise<void> {
   await settled();
   while (fromAda.length + fromGrace.length > 0) {
@@ -53,7 +53,7 @@ function track(kind: string): MediaStreamTrack {
 
 let checks = 0;
 
-/** One more ICE check of Ada's present connection is answered, as far as her page sees. */
+/** Lets one more ICE check of Ada's current connection be answered, according to her page's statistics. */
 async function answerCheck(): Promise<void> {
   checks += 1;
   const pc = network.connections.findLast(({ offers }) => offers > 0);
@@ -232,7 +232,7 @@ describe('link', () => {
     clock.advance(20_000);
     await settled();
     expect([ada.link, grace.link, pairs().size, clock.waits]).toEqual(['slow', 'slow', 2, []]);
-    // Late is better than never.
+    // A late connection still succeeds.
     await talk();
     expectConnected();
   });

@@ -1,7 +1,6 @@
 /**
- * The media with one peer, over as many connections as it takes. What the two say to each other stands in
- * docs/PROTOCOL.md, "What the page says in `data`": the words *offerer*, *polite peer*, `pair`, `first` and
- * `reset` are explained there.
+ * The media with one peer, across successive connections. The messages are specified in docs/PROTOCOL.md, "What the
+ * page says in `data`", which defines the terms *offerer*, *polite peer*, `pair`, `first` and `reset`.
  */
 import { type Plan, type Reception, RECEPTIONS } from './adaptation';
 import type { Clock } from './clock';
@@ -18,37 +17,40 @@ export type SignalData =
 
 type Negotiated = { readonly pair: string; readonly first?: true } & NegotiationMessage;
 
-/** ICE failures in a row without an answered check, with a restart after each, after which there seems to be no path. */
+/**
+ * Number of consecutive ICE failures without an answered check, each followed by a restart, after which no path is
+ * assumed to exist.
+ */
 const FAILURES_UNTIL_NO_PATH = 2;
 /**
- * How long a connection may take from the last description of the other side. ICE reports that it failed, but not that the
- * other side is silent, and an ICE restart does not repair DTLS.
+ * Time limit of a connection, from the last description of the other side. ICE reports its own failure, but not that
+ * the other side is silent, and an ICE restart does not repair DTLS.
  */
 const CONNECT_MS = 20_000;
-/** Time limits in a row after which no new connection is made. */
+/** Number of consecutive timeouts after which no new connection is made. */
 const TRIES = 2;
 
-/** New connections that the other side may ask for: so many at once, and then one after each interval. */
+/** Budget of new connections requested by the other side: burst, and interval in milliseconds. */
 const RENEWALS = [4, 10_000] as const;
-/** Offers in the present connection. A browser makes one for each change of a network. */
+/** Budget of offers in the current connection. A browser makes one for each network change. */
 const OFFERS = [10, 2_000] as const;
-/** Changes of what the other side wants. Each one is applied to all encoders. */
+/** Budget of changes to the other side's request. Each one is applied to all encoders. */
 const RECEPTION_CHANGES = [10, 2_000] as const;
-/** Answers to what belongs to no connection. */
+/** Budget of answers to signals of unknown connections. */
 const RESETS = [8, 1_000] as const;
 
-/** What makes media objects: the browser's, or a test's. */
+/** Creates media objects: the browser's, or a test double's. */
 export interface MediaFactory {
   readonly newPeerConnection: (configuration: RTCConfiguration) => RTCPeerConnection;
   readonly newStream: (tracks?: MediaStreamTrack[]) => MediaStream;
-  /** A random name for a connection. */
+  /** Generates a random id for a connection. */
   readonly newPair: () => string;
 }
 
-/** What of a person's media is let through to the page. */
+/** The media of a person that the page plays. */
 export type Played = Readonly<Record<'mic' | 'camera' | 'screen', boolean>>;
 
-/** What a `Peer` is made of. */
+/** Options of a `Peer`. */
 export interface PeerOptions {
   readonly selfId: string;
   readonly id: string;
@@ -61,24 +63,24 @@ export interface PeerOptions {
   readonly media: MediaFactory;
   readonly clock: Clock;
   readonly send: (data: SignalData) => void;
-  /** `link` is another one. */
+  /** Called when `link` has changed. */
   readonly onLink: () => void;
-  /** `fingerprints` has changed. */
+  /** Called when `fingerprints` has changed. */
   readonly onFingerprints: () => void;
-  /** `wanted` has changed. */
+  /** Called when `wanted` has changed. */
   readonly onWanted?: () => void;
-  /** A connection was made, and with it the data channel. */
+  /** Called when a connection was created, with its data channel. */
   readonly onChannel: (channel: RTCDataChannel) => void;
   readonly onError: (error: unknown) => void;
 }
 
-/** One other person's media. */
+/** The media exchanged with one other person. */
 export class Peer {
-  /** The tracks of microphone and camera, one stream for the whole stay. */
+  /** Microphone and camera tracks, in one stream for the person's whole membership. */
   readonly stream: MediaStream;
-  /** The tracks of the screen and its sound. */
+  /** Tracks of the screen and its sound. */
   readonly screen: MediaStream;
-  /** When it was made, in milliseconds of its clock. */
+  /** When the peer was created, in milliseconds on its clock. */
   readonly since: number;
   readonly #options: PeerOptions;
   readonly #offers: boolean;
@@ -95,11 +97,11 @@ export class Peer {
   #failures = 0;
   #timeouts = 0;
   #timer: number | undefined;
-  /** The other side has sent a description since the last time limit. */
+  /** The other side has sent a description since the last timeout. */
   #heard = false;
-  /** The number of ICE checks that were answered in the present connection, as of the last statistics. */
+  /** Number of answered ICE checks in the current connection, as of the last statistics. */
   #checks = 0;
-  /** A check was answered since the connection began, or was last interrupted: there is a path. */
+  /** A check was answered since the connection began or was last interrupted, so there is a path. */
   #answered = false;
   /** The last attempt failed although the other side took part in it. */
   #unreachable = false;
@@ -107,12 +109,12 @@ export class Peer {
   readonly #offersTaken: Budget;
   readonly #resets: Budget;
   readonly #receptionChanges: Budget;
-  /** A change that waits until the budget has one again. */
+  /** A request change that waits for the budget. */
   #receptionTimer: number | undefined;
-  /** Signals that wait until the budget has an offer again: the offer, and what came after it. */
+  /** Signals that wait for the budget of offers: the offer, and everything received after it. */
   #waiting: Negotiated[] = [];
   #waitingTimer: number | undefined;
-  /** A renewal that waits likewise. */
+  /** A renewal that waits for the budget. */
   #renewal: number | undefined;
   #overflowed = false;
 
@@ -142,7 +144,7 @@ export class Peer {
     return this.#resting;
   }
 
-  /** What the other side asks for. */
+  /** The other side's request. */
   get wanted(): Reception {
     return this.#wanted;
   }
@@ -152,7 +154,7 @@ export class Peer {
     return this.#connection?.level ?? 0;
   }
 
-  /** Takes the `data` of a `signal` from this peer. */
+  /** Handles the `data` of a `signal` from this peer. */
   handle(data: unknown): void {
     const message = parse(data);
     if (!message) {
@@ -177,7 +179,7 @@ export class Peer {
     }
     const last = this.#waiting.at(-1);
     if (!last) this.#take([message]);
-    // It replaces the connection that those before it belong to.
+    // It replaces the connection that the waiting signals belong to.
     else if (message.first && message.pair !== last.pair) this.#waiting = [message];
     else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(message);
     else if (!this.#overflowed) {
@@ -186,7 +188,7 @@ export class Peer {
     }
   }
 
-  /** Handles signals, up to the first offer for which the budget has none left. */
+  /** Handles signals, up to the first offer that exceeds the budget. */
   #take(messages: readonly Negotiated[]): void {
     for (const [at, message] of messages.entries()) {
       const known = message.pair === this.#connection?.pair;
@@ -212,7 +214,7 @@ export class Peer {
     }
   }
 
-  /** Makes a new connection because the other side asked for it, at once or when the budget has one. */
+  /** Creates a new connection at the other side's request, at once or when the budget allows it. */
   #renew(): void {
     if (this.#renewal !== undefined) return;
     const wait = this.#renewals.take();
@@ -232,14 +234,14 @@ export class Peer {
     this.#connection?.setTracks(this.#wantedTracks);
   }
 
-  /** Asks the other side for more or less. It begins each connection with everything. */
+  /** Requests more or less from the other side. Each connection begins with everything. */
   setReception(reception: Reception): void {
     if (reception === this.#reception) return;
     this.#reception = reception;
     if (this.#link === 'connected') this.#ask();
   }
 
-  /** Tracks without those that the other side does not want: what is not sent is not encoded either. */
+  /** Tracks without those that the other side does not want: tracks that are not sent are not encoded either. */
   get #wantedTracks(): LocalTracks {
     return this.#wanted === 'no_camera' ? { ...this.#tracks, camera: null } : this.#tracks;
   }
@@ -264,12 +266,12 @@ export class Peer {
     if (this.#connection) this.#options.send({ pair: this.#connection.pair, receive: this.#reception });
   }
 
-  /** Sends as much as the plan says, where there is a connection to send by. */
+  /** Applies a plan to the connection, if there is one. */
   async adapt(plan: Plan): Promise<void> {
     await this.#connection?.adapt(plan);
   }
 
-  /** Returns the statistics of the present connection, and learns from them whether there is a path. */
+  /** Returns the statistics of the current connection, and updates from them whether there is a path. */
   async stats(): Promise<RTCStatsReport | undefined> {
     const connection = this.#connection;
     const report = await connection?.stats();
@@ -282,19 +284,22 @@ export class Peer {
     return this.#connection?.fingerprints;
   }
 
-  /** What arrives of the rest is neither heard nor seen. */
+  /** Sets which of the received media is played. */
   setPlayed(played: Played): void {
     this.#played = played;
     this.#play();
   }
 
-  /** Without a connection while there is nothing to send either way; the offerer begins again. */
+  /**
+   * Closes the connection while there is nothing to send in either direction; afterwards the offerer creates a new
+   * one.
+   */
   setResting(resting: boolean): void {
     if (resting === this.#resting) return;
     this.#resting = resting;
     this.#timeouts = 0;
     this.#failures = 0;
-    // What there was is over: the next connection is a first one.
+    // Discard the previous state: the next connection counts as a first one.
     this.#wasConnected = this.#heard = this.#answered = this.#unreachable = false;
     this.#state = 'new';
     this.#link = 'connecting';
@@ -302,19 +307,19 @@ export class Peer {
     else this.#begin();
   }
 
-  /** Takes newer ICE servers, for this connection and later ones. */
+  /** Takes new ICE servers, for this connection and later ones. */
   configure(configuration: RTCConfiguration): void {
     this.#configuration = configuration;
     this.#connection?.configure(configuration);
   }
 
-  /** Signaling was away and is back, on this side or the other. */
+  /** Recovers after signaling was disconnected, on this side or the other. */
   recheck(): void {
     this.#connection?.negotiation.recheck();
     if (this.#link === 'connected' && this.#reception !== 'all') this.#ask();
   }
 
-  /** The network changed. */
+  /** Restarts ICE after a network change. */
   restart(): void {
     this.#connection?.negotiation.restart();
   }
@@ -343,7 +348,7 @@ export class Peer {
     this.#disconnect();
     this.#wanted = 'all';
     if (fingerprints !== undefined) this.#options.onFingerprints();
-    // What the old connection was is not what this one is.
+    // The state of the old connection does not apply to the new one.
     this.#setState('new');
     if (this.#timer === undefined) this.#limitTime();
     const { media, clock, send, onFingerprints, onChannel, onError } = this.#options;
@@ -369,14 +374,14 @@ export class Peer {
         onError,
       });
     } catch (error) {
-      // The browser gives no connection: too many, or a bad configuration.
+      // The browser cannot create a connection: too many exist, or the configuration is invalid.
       this.#failures = FAILURES_UNTIL_NO_PATH;
       this.#setState('failed');
       onError(error);
     }
   }
 
-  /** Begins the time limit again: a busy machine takes long to answer a signal, or to read the answer. */
+  /** Restarts the time limit, because a busy machine takes long to answer a signal, or to process the answer. */
   #limitTime(): void {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
@@ -397,13 +402,13 @@ export class Peer {
     } else if (this.#offers) {
       this.#connect(this.#options.media.newPair());
     } else {
-      // Only the offerer can make another one.
+      // Only the offerer can create another connection.
       if (this.#connection) this.#options.send({ pair: this.#connection.pair, reset: true });
       this.#limitTime();
     }
   }
 
-  /** A track that is not enabled renders silence or black (W3C Media Capture §4.3). */
+  /** Enables the played tracks. A disabled track renders silence or black (W3C Media Capture §4.3). */
   #play(): void {
     const { mic, camera, screen } = this.#played;
     for (const track of this.stream.getTracks()) track.enabled = track.kind === 'audio' ? mic : camera;
@@ -455,7 +460,7 @@ export class Peer {
   }
 }
 
-/** The answer to a signal of someone for whom there is no `Peer`; see the rules above. */
+/** Returns the answer to a signal of a member without a `Peer`; see the rules above. */
 export function refusal(data: unknown): SignalData | undefined {
   const message = parse(data);
   return message && !('reset' in message) && !('receive' in message)
@@ -463,9 +468,9 @@ export function refusal(data: unknown): SignalData | undefined {
     : undefined;
 }
 
-/** Returns the message if it has one of the shapes above. The browser itself checks what it reads of it. */
+/** Returns the message if it has one of the shapes above. The browser itself validates its contents. */
 function parse(data: unknown): SignalData | undefined {
-  // A rejection repeats the pair: a long one would make this page send much.
+  // A rejection repeats the pair, so a long one would make this page send much.
   if (!isObject(data) || typeof data.pair !== 'string' || data.pair.length > MAX_PAIR) return undefined;
   const { pair, first, description, candidate, reset, receive } = data;
   if (reset === true) return { pair, reset };

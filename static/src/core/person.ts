@@ -1,7 +1,7 @@
 import type { Member } from './mesh';
 import type { Person } from './types';
 
-/** A member of the mesh as the UI sees them. A listener sends nothing, whatever their state says (R42). */
+/** Converts a member of the mesh to the UI's view. A listener sends nothing, whatever its state says (R42). */
 export function personOf(member: Member, speaking: boolean, safety?: Person['safety']): Person {
   const { quality } = member;
   const { link, resting, stream, screen, fingerprints } = member.peer;
@@ -24,7 +24,7 @@ export function personOf(member: Member, speaking: boolean, safety?: Person['saf
     stream,
     ...(fingerprints && { fingerprints }),
     ...(safety && { safety }),
-    // What was measured before the rest says nothing about it.
+    // Measurements from before the connection was closed do not describe it.
     ...(quality && !resting && { quality }),
     screen: sends && state.screen === true ? screen : undefined,
   };

@@ -1,41 +1,41 @@
-/** What the room is told of oneself: with the `join`, and whenever it has changed (R20, R21). */
+/** The member's own state as announced to the room: with the `join`, and after each change (R20, R21). */
 import type { SettingsPatch, State } from '../protocol/messages';
 import type { OwnDevices } from './own';
 import type { Hello } from './signaling';
 import type { DeviceView, Failure, MeetingView } from './types';
 
-/** What may be sent, by its key of the state. */
+/** State keys of the media that may be sent. */
 const SENDING = ['mic', 'camera', 'screen'] as const;
 type Sending = (typeof SENDING)[number];
-/** One object, as a failure that is another one is shown anew. */
+/** A single object, because a new failure object is displayed again. */
 const NOT_PERMITTED: Failure = { code: 'not_permitted' };
 
-/** What Roundtable's page says about itself (R20). */
+/** State that Roundtable's page announces about itself (R20). */
 type OwnState = Readonly<Record<Sending | 'hand' | 'recording', boolean>>;
 
-/** What a `Presence` is made of. */
+/** Options of a `Presence`. */
 export interface PresenceOptions {
   readonly own: OwnDevices;
-  /** What else is told of one's state. */
+  /** Returns the parts of the state that are not devices. */
   readonly signs: () => Pick<OwnState, 'hand' | 'recording'>;
-  /** Listeners send nothing (R42). */
+  /** Listeners send no media (R42). */
   readonly maySend: () => boolean;
   readonly settings: SettingsPatch | undefined;
   readonly token: string | undefined;
   readonly hostKey: string | undefined;
 }
 
-/** One person in a room, as the others are to know it. */
+/** The user as presented to the other members. */
 export class Presence {
   readonly #options: PresenceOptions;
-  /** What is shown at the next `join`. */
+  /** Name and token for the next `join`. */
   name = '';
   token: string | undefined;
-  /** Of the token; everything that the role allows where it says nothing. */
+  /** Permissions from the token; `undefined` means everything that the role allows. */
   permissions: readonly string[] | undefined;
-  /** The state that the room knows. */
+  /** State that the room knows, serialized. */
   #announced = '';
-  /** The state in the last `join`, which counts where the answer is a `welcome`. */
+  /** State in the last `join`, which becomes the known state with a `welcome`. */
   #greeted = '';
 
   constructor(options: PresenceOptions) {
@@ -43,12 +43,12 @@ export class Presence {
     this.token = options.token;
   }
 
-  /** What the role allows, and the token leaves (R59). */
+  /** Returns whether both the role and the token allow a medium (R59). */
   may(what: Sending): boolean {
     return this.#options.maySend() && this.#permits(what);
   }
 
-  /** One's own devices, and which of them may not be on. */
+  /** View of the user's devices, including those that are not permitted. */
   get view(): Pick<MeetingView, 'mic' | 'camera' | 'screen' | 'preview'> {
     const { screen, preview } = this.#options.own;
     return {
@@ -72,24 +72,24 @@ export class Presence {
     };
   }
 
-  /** The room knows what the `join` said; what is not permitted goes off. */
+  /** Records that the room knows the state of the `join`, and switches off what is not permitted. */
   welcomed(permissions: readonly string[] | undefined): void {
     this.permissions = permissions;
     this.#announced = this.#greeted;
     for (const what of SENDING) if (!this.may(what)) this.#options.own.switchOff(what);
   }
 
-  /** Whether the room's state of oneself lacks the sign of a recording that goes on. */
+  /** Returns whether the room's view of this member lacks the state of an ongoing recording. */
   isUnsaid(state: State): boolean {
     return this.#options.signs().recording && state.recording === undefined;
   }
 
-  /** What the room knows is not certain: the next news say everything. */
+  /** Marks the room's knowledge as uncertain, so that the next announcement contains everything. */
   forget(): void {
     this.#announced = '';
   }
 
-  /** One's state, where it is another than the room knows; from now on it knows it. */
+  /** Returns the state if it differs from what the room knows, and records it as announced. */
   news(): OwnState | undefined {
     const state = this.#state();
     const announced = JSON.stringify(state);
@@ -102,7 +102,7 @@ export class Presence {
     return this.permissions?.includes(what) ?? true;
   }
 
-  /** A device with why it may not be on. */
+  /** Returns a device's view, with a failure if it is not permitted. */
   #shown(what: 'mic' | 'camera'): DeviceView {
     const present = this.#options.own[what].view;
     return this.#permits(what) ? present : { ...present, failure: NOT_PERMITTED };

@@ -5,7 +5,7 @@ import { chromiumStats } from './testing/stats';
 
 type Changes = NonNullable<Parameters<typeof chromiumStats>[0]>;
 
-/** A sample of a call in which `changes` is what happened in the last two seconds. */
+/** Returns a sample of a call with these changes over the last two seconds. */
 function sample(changes: Changes = {}): Sample {
   const before = countersOf(chromiumStats(), 0);
   return sampleOf(countersOf(chromiumStats({ bytes: 300_000, packets: 200, ...changes }), 2_000), before);

@@ -1,24 +1,25 @@
-/** How good the way to a person is, in bars as on a phone, and why it is not better. Pure. */
+/** Link quality in bars, as on a phone, with the reason why it is not better. Pure. */
 import type { Sample } from './statistics';
 import type { LinkState } from './types';
 
-/** What is worst about a link. */
+/** The worst aspect of a link. */
 export type QualityReason =
-  'no_connection' | 'loss' | 'delay' | 'jitter' | 'low_bandwidth' | 'freezes' | 'relayed'; // no fault, but worth knowing: it comes with three bars
+  // `relayed` is not a fault but worth knowing: it comes with three bars
+  'no_connection' | 'loss' | 'delay' | 'jitter' | 'low_bandwidth' | 'freezes' | 'relayed';
 
-/** What a tile shows of its link. */
+/** Link quality as shown on a tile. */
 export interface LinkQuality {
-  /** 3 is good, 2 can be noticed, 1 disturbs, 0 is no connection. */
+  /** 3: good, 2: noticeable, 1: disturbing, 0: no connection. */
   readonly bars: 0 | 1 | 2 | 3;
   readonly reason?: QualityReason;
 }
 
-/** Samples that count: one bad one alone changes nothing. */
+/** Number of samples considered, so that a single bad one changes nothing. */
 const RECENT = 3;
 
 /**
- * From where on two bars are left, and one. Loss: Opus conceals some percent, pictures freeze from about
- * ten. Delay: people interrupt each other from about 400 ms one way (ITU-T G.114); the round trip is twice that.
+ * Thresholds for two bars and for one. Loss: Opus conceals a few percent, video freezes from about ten. Delay: people
+ * interrupt each other from about 400 ms one way (ITU-T G.114); the round trip is twice that.
  */
 const LIMITS: readonly {
   readonly reason: QualityReason;
@@ -34,12 +35,12 @@ const LIMITS: readonly {
   },
   { reason: 'delay', two: 300, one: 700, of: ({ roundTripMs = 0 }) => roundTripMs },
   { reason: 'jitter', two: 60, one: 150, of: ({ received: { jitterMs = 0 } }) => jitterMs },
-  // Missing bandwidth, so that more is worse as everywhere: less than 200 and 100 kbit/s are left.
+  // Negated bandwidth, so that more is worse as in the other rows: fewer than 200 and 100 kbit/s are available.
   { reason: 'low_bandwidth', two: -200, one: -100, of: ({ sent }) => -narrow(sent) },
   { reason: 'freezes', two: 15, one: 40, of: ({ received }) => received.frozenPercent },
 ];
 
-/** The quality of a link. Nothing is said before there is something to say it from. */
+/** Computes the quality of a link; `undefined` until there are enough samples. */
 export function qualityOf(link: LinkState, samples: readonly Sample[]): LinkQuality | undefined {
   const recent = samples.slice(-RECENT);
   if (recent.length < RECENT && (link === 'connecting' || link === 'connected')) return undefined;
@@ -53,7 +54,7 @@ export function qualityOf(link: LinkState, samples: readonly Sample[]): LinkQual
   return worst;
 }
 
-/** The bandwidth where it is what holds the picture back. */
+/** Returns the available bandwidth if it limits the video, else infinity. */
 function narrow({ limitedBy, availableKbps }: Sample['sent']): number {
   return limitedBy === 'bandwidth' && availableKbps !== undefined ? availableKbps : Infinity;
 }

@@ -1,23 +1,25 @@
-/** Reactions: a sign that everybody sees on one's tile for a moment, sent as a `broadcast`. */
+/** Reactions: an emoji shown on the sender's tile for a moment, sent as a `broadcast`. */
 import type { Clock } from './clock';
 import { REACTIONS, type Reaction, type ReactionControls, type ReactionSign } from './types';
 
-/** How long one is seen. */
+/** Time for which a reaction is shown. */
 const SHOWN_MS = 4_000;
-/** So many of one person are seen at a time, and of all: what comes faster is dropped, whoever sends it. */
+/**
+ * Maximum number of reactions shown at a time, per person and in total. Excess ones are dropped, whoever sends them.
+ */
 const MOST_OF_ONE = 5;
 const MOST = 30;
 
-/** What `Reactions` are made of. */
+/** Options of `Reactions`. */
 export interface ReactionsOptions {
   readonly clock: Clock;
-  /** To everybody else; says whether it went. */
+  /** Sends to everybody else; returns whether it was sent. */
   readonly send: (data: { reaction: ReactionSign }) => boolean;
-  /** `shown` is another. */
+  /** Called when `shown` has changed. */
   readonly onChange: () => void;
 }
 
-/** Those that are seen now. */
+/** Reactions currently shown. */
 export class Reactions implements ReactionControls {
   readonly #options: ReactionsOptions;
   #shown: readonly Reaction[] = [];
@@ -36,14 +38,14 @@ export class Reactions implements ReactionControls {
     if (this.#takes(undefined) && this.#options.send({ reaction: sign })) this.#show(sign);
   }
 
-  /** Takes the `data` of a broadcast; what is no reaction is not for here. */
+  /** Handles the `data` of a broadcast; ignores anything but reactions. */
   receive(from: string, data: unknown): void {
     const said = typeof data === 'object' && data !== null && 'reaction' in data ? data.reaction : undefined;
     const sign = REACTIONS.find((each) => each === said);
     if (sign !== undefined && this.#takes(from)) this.#show(sign, from);
   }
 
-  /** Nobody is there any more. */
+  /** Removes all reactions after leaving the room. */
   clear(): void {
     this.#shown = [];
   }

@@ -1,21 +1,21 @@
-/** What is looked at before the meeting: whether there is a way to it, and whether it is recorded. */
+/** Pre-join checks: whether the meeting can be reached, and whether it is being recorded. */
 import type { Address } from './address';
 import { type Environment, originProof } from './environment';
 import { checkPath } from './path';
 import { isRecorded, type RecordingServer } from './recording/server';
 import type { MeetingView, PathReport } from './types';
 
-/** What `Readiness` is made of. */
+/** Options of a `Readiness`. */
 export interface ReadinessOptions {
   readonly environment: Environment;
   readonly address: Address;
-  /** Who knows whether it is recorded. */
+  /** Server to ask whether the meeting is being recorded. */
   readonly recordings: RecordingServer | undefined;
-  /** `view` has changed. */
+  /** Called when `view` has changed. */
   readonly onChange: () => void;
 }
 
-/** Looks when it is asked to, once at a time. */
+/** Runs the checks on request, one run at a time. */
 export class Readiness {
   readonly #options: ReadinessOptions;
   #path: PathReport | undefined;

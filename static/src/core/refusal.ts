@@ -1,8 +1,8 @@
-/** What the server's codes mean for a person: docs/PROTOCOL.md, "Errors" and "Close codes". */
+/** Maps the server's error and close codes to user-facing failures: docs/PROTOCOL.md, "Errors" and "Close codes". */
 import type { ErrorBody } from '../protocol/messages';
 import type { Failure, FailureCode } from './types';
 
-/** Closes after which nothing is tried again. */
+/** Close codes after which the client does not reconnect. */
 export const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Map([
   [4003, 'room_full'],
   [4004, 'superseded'],
@@ -13,14 +13,17 @@ export const FINAL_CLOSES: ReadonlyMap<number | undefined, FailureCode> = new Ma
   [4010, 'token_refused'],
   [4013, 'host_absent'],
 ]);
-/** The server does not take the page for its own (R92). */
+/** Close code of a server that does not accept the page's origin (R92). */
 export const ORIGIN_CLOSE = 4012;
-/** Closes whose reason the error before has told; the other one asks to come again after a hint (R66, R67, R75, R78). */
+/**
+ * Close codes explained by the error message before them. 4011 asks the client to return after a delay (R66, R67,
+ * R75, R78).
+ */
 export const TOLD_CLOSES: readonly (number | undefined)[] = [4011, ORIGIN_CLOSE];
-/** A defect on one side. */
+/** Close codes that indicate a defect on one side. */
 export const PROTOCOL_ERROR_CLOSES: readonly (number | undefined)[] = [1002, 1007, 1009];
 
-/** What the server says of a token. */
+/** Failures by the server's token errors. */
 const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
   ['token_missing', 'token_missing'],
   ['token_expired', 'token_expired'],
@@ -31,7 +34,7 @@ const TOKEN_FAILURES: ReadonlyMap<string, FailureCode> = new Map([
   ['token_in_use', 'token_refused'],
 ]);
 
-/** Why somebody is not let in, or not any more, for good or (`retryMs`) for now. */
+/** Returns why a member is not admitted or no longer admitted: permanently, or temporarily (`retryMs`). */
 export function joinFailure({ code, message, retry_after_ms }: ErrorBody): Failure {
   if (retry_after_ms !== undefined) {
     if (code === 'busy') return { code: 'servers_busy', detail: message, retryMs: retry_after_ms };
@@ -46,7 +49,10 @@ export function joinFailure({ code, message, retry_after_ms }: ErrorBody): Failu
   return { code: 'protocol_error', detail: `${code}: ${message}` };
 }
 
-/** Why the server is about to close for a token's sake (R62); nothing where it is not. */
+/**
+ * Returns the token failure for which the server is about to close the connection (R62); `undefined` for other
+ * errors.
+ */
 export function tokenEnd({ code, message, re }: ErrorBody): Failure | undefined {
   const token = re === undefined ? TOKEN_FAILURES.get(code) : undefined;
   return token && { code: token, detail: message };

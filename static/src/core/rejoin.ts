@@ -1,4 +1,4 @@
-/** The membership that a page leaves in `sessionStorage` for the page that is loaded next in its tab. */
+/** The membership that a page leaves in `sessionStorage` for the next page of its tab. */
 import type { SessionStore } from './chat/archive';
 
 /** Name and devices with which a reloaded page joins again. */
@@ -8,23 +8,26 @@ export interface RejoinAs {
   readonly camera: boolean;
 }
 
-/** The format in `sessionStorage`. */
+/** Format of the entry in `sessionStorage`. */
 export interface SavedMembership extends Partial<RejoinAs> {
-  /** Name of the lock that the page with this membership holds. */
+  /** Name of the lock held by the page with this membership. */
   readonly claim: string;
-  /** The secret of the membership (R11). */
+  /** Resume secret of the membership (R11). */
   readonly resume?: string;
   /** When the page ended, in milliseconds since 1970. Absent while it lives, and after a crash. */
   readonly ended?: number | undefined;
 }
 
-/** How long after its end a reloaded page joins without asking: as long as the server keeps an empty room (R111). */
+/**
+ * Time after its end within which a reloaded page rejoins without asking: as long as the server keeps an empty room
+ * (R111).
+ */
 const REJOIN_MS = 60_000;
 
 /** Returns the key in `sessionStorage` for a room. */
 export const membershipItem = (room: string): string => `roundtable.membership.${room}`;
 
-/** Reads the membership of this tab in a room. */
+/** Reads this tab's membership in a room. */
 export function savedMembership(session: () => SessionStore, room: string): SavedMembership | undefined {
   try {
     return JSON.parse(session().getItem(membershipItem(room)) ?? '') as SavedMembership;
@@ -33,7 +36,7 @@ export function savedMembership(session: () => SessionStore, room: string): Save
   }
 }
 
-/** Returns how to join again without asking, if the page before ended a moment ago. */
+/** Returns how to rejoin without asking, if the previous page ended a moment ago. */
 export function rejoinAs(saved: SavedMembership | undefined, now: number): RejoinAs | undefined {
   if (saved?.ended === undefined || Math.abs(now - saved.ended) > REJOIN_MS) return undefined;
   const { name, mic = false, camera = false } = saved;

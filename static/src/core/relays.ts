@@ -1,4 +1,4 @@
-/** What connections say of one STUN or TURN server. */
+/** Tests a single STUN or TURN server with peer connections. */
 import type { IceServer } from '../protocol/messages';
 import type { Clock } from './clock';
 import type { MediaFactory } from './peer';
@@ -11,22 +11,22 @@ interface Tools {
   readonly clock: Clock;
 }
 
-/** What came of asking a server. */
+/** Result of gathering candidates from one server. */
 export interface Gathered {
-  /** `host/udp`, `srflx/udp`, `relay/udp`… */
+  /** Candidate types and protocols: `host/udp`, `srflx/udp`, `relay/udp`… */
   readonly candidates: ReadonlySet<string>;
-  /** How many addresses of its own the browser asked from. */
+  /** Number of local addresses that the browser gathered from. */
   readonly hosts: number;
   /** Code and text of each error (W3C WebRTC §4.8.2). */
   readonly errors: readonly string[];
-  /** There is nothing more to wait for. */
+  /** Gathering is complete. */
   readonly ended: boolean;
-  /** The relay's address for others, and the one at which it sees this browser. */
+  /** The relayed address, and this browser's address as the relay sees it. */
   readonly relayed?: string;
   readonly mapped?: string;
 }
 
-/** Gathers candidates from one server; a relay's first one is enough. */
+/** Gathers candidates from one server; stops at the first relay candidate. */
 export function gather({ media, clock }: Tools, server: IceServer): Promise<Gathered> {
   return new Promise((resolve) => {
     const candidates = new Set<string>();
@@ -72,14 +72,17 @@ export function gather({ media, clock }: Tools, server: IceServer): Promise<Gath
   });
 }
 
-/** What came of sending something through a relay. */
+/** Result of sending data through a relay. */
 export interface Passage {
   readonly passes: boolean;
   /** As in `Gathered`. */
   readonly errors: readonly string[];
 }
 
-/** Whether bytes go from one connection to another, which uses this relay alone, as does the first unless it may use `all`. */
+/**
+ * Tests whether data passes between two connections through a relay. The second one is restricted to the relay, and
+ * so is the first unless its policy is `all`.
+ */
 export async function passThrough(
   { media, clock }: Tools,
   server: IceServer,
@@ -119,7 +122,7 @@ export async function passThrough(
         from.onicecandidate = ({ candidate }) => {
           given += candidate?.candidate ? 1 : 0;
           if (candidate === null && given === 0) resolve(false);
-          // One that is not taken is one fewer.
+          // A rejected candidate is simply one fewer.
           if (candidate) void ready.then(() => to.addIceCandidate(candidate)).catch(() => undefined);
         };
       }

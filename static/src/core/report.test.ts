@@ -54,14 +54,14 @@ describe('the report of a link', () => {
 
   test('says nothing of what was not measured: the worst link is no perfect one', () => {
     const good = { packets: 100, jitterMs: 4, kbps: 900, width: 640, height: 360, fps: 30 };
-    // Nothing comes any more; browsers keep the last jitter, and count a freeze when it is over.
+    // Nothing arrives any more. Browsers keep the last jitter value, and count a freeze when it is over.
     const gone = { jitterMs: 4, kbps: 0 };
     const dead = [sample(2_000, good), sample(4_000, gone), sample(6_000, gone)];
     expect(reportOf(dead, 2_000)).toEqual({ kbps: 0 });
     expect(reportOf(dead.slice(0, 2), 0)).toEqual({ loss_percent: 0, jitter_ms: 4, kbps: 450 });
     const back = sample(8_000, { ...good, freezes: 1, frozenMs: 5_500 });
     expect(reportOf([...dead, back], 6_000)).toMatchObject({ loss_percent: 0, freezes: 1, frozen_ms: 5_500 });
-    // Sound alone has no picture that could stand still.
+    // An audio-only link has no picture that could freeze.
     const sound = reportOf([sample(2_000, { packets: 100, kbps: 40 })], 0);
     expect(sound).toEqual({ loss_percent: 0, kbps: 40 });
   });

@@ -1,40 +1,40 @@
-/** How good a call is, for whoever runs the server (R82): numbers, and nothing of who it is with. */
+/** Call quality reports for the operator (R82): numbers only, without identities. */
 import type { LinkReport } from '../protocol/messages';
 import type { Clock } from './clock';
 import type { Sample } from './statistics';
 
-/** The most links of a report. */
+/** Maximum number of links in a report. */
 const LINKS = 64;
-/** A first picture that comes later is one of a camera that was off before, and says nothing of the link. */
+/** A later first frame comes from a camera that was off before, and says nothing about the link. */
 const FIRST_FRAME_MS = 30_000;
 
-/** What was measured of one link, oldest first. */
+/** Samples of one link, oldest first. */
 export interface Measured {
   readonly id: string;
   readonly samples: readonly Sample[];
 }
 
-/** What a `Reporter` is made of. */
+/** Options of a `Reporter`. */
 export interface ReporterOptions {
   readonly clock: Clock;
   readonly links: () => readonly Measured[];
   readonly send: (links: LinkReport[]) => void;
 }
 
-/** Reports as often as the server asks for it. */
+/** Sends reports at the interval that the server asks for. */
 export class Reporter {
   readonly #options: ReporterOptions;
   #timer: number | undefined;
-  /** Until when has been reported. */
+  /** Time up to which samples have been reported. */
   #reported = 0;
-  /** Of which links the first picture has been reported. */
+  /** Ids of links whose first frame has been reported. */
   #seen = new Set<string>();
 
   constructor(options: ReporterOptions) {
     this.#options = options;
   }
 
-  /** `undefined`: nobody asks. */
+  /** Starts reporting every `seconds`; `undefined` if the server asks for no reports. */
   start(seconds: number | undefined): void {
     this.stop();
     if (seconds === undefined) return;
@@ -75,8 +75,8 @@ export class Reporter {
 }
 
 /**
- * The report of a link over the samples after `since`; `undefined` where there is none. What nothing was measured of is
- * absent, rather than perfect.
+ * Builds the report of a link from the samples after `since`; `undefined` if there are none. Values that were not
+ * measured are omitted, since zeros would count as perfect.
  */
 export function reportOf(samples: readonly Sample[], since: number): LinkReport | undefined {
   const recent = samples.filter(({ at }) => at > since);
@@ -92,9 +92,9 @@ export function reportOf(samples: readonly Sample[], since: number): LinkReport 
     ...(roundTripMs !== undefined && { round_trip_ms: bounded(roundTripMs, 60_000) }),
     ...(packets > 0 && { loss_percent: Math.min(100, Math.round((lost / packets) * 1_000) / 10) }),
     ...(jitters.length > 0 && { jitter_ms: bounded(Math.max(...jitters), 60_000) }),
-    // Where no picture moves, a freeze may have begun, which the browser does not tell before its end.
+    // Without a moving picture, a freeze may have begun, which the browser reports only after its end.
     ...(received.width !== undefined && {
-      // The browser counts anew where the connection was made anew.
+      // The browser's counters restart with a new connection.
       freezes: bounded(received.freezes - (before?.freezes ?? 0), 1_000),
       frozen_ms: bounded(received.frozenMs - (before?.frozenMs ?? 0), 600_000),
       width: bounded(received.width, 16_384),

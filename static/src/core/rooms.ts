@@ -1,23 +1,23 @@
-/** Rooms that are made by asking the server: a name that nobody guesses, and the key that makes a host there (R57). */
+/** Creates rooms through the server: an unguessable name, and the key that makes its holder a host (R57). */
 import { type Address, isRoomName, newRoomName } from './address';
 
-/** How long the server may take; without an answer the page of the room says what is wrong. */
+/** Timeout of the request. Without an answer, the room's page reports what is wrong. */
 const ANSWER_MS = 3_000;
 
 /** A room to go to. */
 export interface NewRoom {
   readonly room: string;
-  /** Shown in the `join`; `undefined` where rooms have none. */
+  /** Host key for the `join`; `undefined` if the server issues none. */
   readonly hostKey?: string;
 }
 
-/** The part of `fetch` that this uses. */
+/** The part of `fetch` that this module uses. */
 type Post = (
   url: string,
   options: { method: 'POST'; signal: AbortSignal },
 ) => Promise<Pick<Response, 'json'>>;
 
-/** Asks for a room. Where nobody answers, a name is made here. */
+/** Requests a room. Without an answer, generates a name locally. */
 export async function newRoom(
   address: Address,
   post: Post = (url, options) => fetch(url, options),
@@ -33,7 +33,7 @@ export async function newRoom(
       return { room, ...(typeof host_key === 'string' && { hostKey: host_key }) };
     }
   } catch {
-    // No server, or one before this one.
+    // No server, or one too old to create rooms.
   }
   return { room: newRoomName() };
 }

@@ -1,33 +1,32 @@
 /**
- * Who else is in the room, by version (R14 to R17): snapshots replace, changes follow one another
- * without a gap.
+ * The other members of the room, by version (R14 to R17): snapshots replace the roster, changes must be consecutive.
  */
 import type { Peer, Role, ServerMessage, Settings } from '../protocol/messages';
 
-/** The messages that the roster is made of. */
+/** Messages that change the roster. */
 export type RosterMessage = Extract<
   ServerMessage,
   { type: 'welcome' | 'roster' | 'peer_joined' | 'peer_left' | 'link' | 'state' | 'role' | 'settings' }
 >;
 
-/** The roster as far as it is known. */
+/** The roster as known to this page. */
 export interface Roster {
   readonly version: number;
-  /** Everybody else, in the order in which they joined. */
+  /** All other members, in join order. */
   readonly peers: readonly Peer[];
-  /** Something was missed: nothing changes until a snapshot comes, which the client asks for with `sync`. */
+  /** A change was missed: nothing changes until the next snapshot, which the client requests with `sync`. */
   readonly resync: boolean;
-  /** One's own role (R36). */
+  /** The member's own role (R36). */
   readonly role: Role;
-  /** The version with which one's own raised hand was announced (R21). */
+  /** Version that announced the member's own raised hand (R21). */
   readonly handSince?: number | undefined;
-  /** What the room is set to (R38). */
+  /** Settings of the room (R38). */
   readonly settings: Settings;
 }
 
 const TYPES = ['welcome', 'roster', 'peer_joined', 'peer_left', 'link', 'state', 'role', 'settings'];
 
-/** Before the first `welcome`. */
+/** The roster before the first `welcome`. */
 export const emptyRoster: Roster = {
   version: 0,
   peers: [],
@@ -36,14 +35,14 @@ export const emptyRoster: Roster = {
   settings: { locked: false, lobby: false, talk: false },
 };
 
-/** Whether a message belongs to the roster. */
+/** Returns whether a message changes the roster. */
 export function isRosterMessage(message: ServerMessage): message is RosterMessage {
   return TYPES.includes(message.type);
 }
 
-/** The roster after a message; the same object where the message is stale. */
+/** Returns the roster after a message; the same object if the message is stale. */
 export function nextRoster(roster: Roster, message: RosterMessage): Roster {
-  // A welcome begins a new count: the room may have ended and begun again meanwhile.
+  // A `welcome` restarts the versions, because the room may have ended and been created again.
   if (message.type === 'welcome') return snapshot(message);
   if (message.type === 'roster') return message.version < roster.version ? roster : snapshot(message);
   if (message.version <= roster.version) return roster;
@@ -68,7 +67,7 @@ function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome
     case 'state':
       return stateChanged(roster, message);
     case 'role':
-      // Whoever is in the room and is nobody else is oneself.
+      // An id that is not among the peers is the member's own.
       return peers.some(({ id }) => id === message.id)
         ? { ...roster, peers: changed(peers, message.id, { role: message.role }) }
         : { ...roster, role: message.role };
@@ -77,7 +76,7 @@ function change(roster: Roster, message: Exclude<RosterMessage, { type: 'welcome
   }
 }
 
-/** One's own state comes too (R21): it counts as a version, and changes nobody else. */
+/** Applies a state change. The member's own state counts as a version, too (R21), and changes no peer. */
 function stateChanged(roster: Roster, message: Extract<RosterMessage, { type: 'state' }>): Roster {
   const { id, state, version } = message;
   const other = roster.peers.find((peer) => peer.id === id);

@@ -1,18 +1,18 @@
-/** The screen that one shares, with its sound where the browser gives it (W3C Screen Capture §5). */
+/** The user's shared screen, with its sound where the browser provides it (W3C Screen Capture §5). */
 import { Emitter } from './emitter';
 import type { ScreenView } from './types';
 
-/** The part of `navigator.mediaDevices` that sharing uses; telephones have no `getDisplayMedia`. */
+/** The part of `navigator.mediaDevices` that sharing uses; phones have no `getDisplayMedia`. */
 export type DisplayMediaLike = Pick<MediaDevices, 'getDisplayMedia' | 'getSupportedConstraints'>;
 
-/** What the DOM types do not know yet. */
+/** Options that the DOM types do not contain yet. */
 interface DisplayOptions extends DisplayMediaStreamOptions {
   readonly selfBrowserSurface: 'include' | 'exclude';
   readonly systemAudio: 'include' | 'exclude';
   readonly surfaceSwitching: 'include' | 'exclude';
 }
 
-/** What is sent to the peers. */
+/** The tracks that are sent to the peers. */
 export interface ScreenTracks {
   readonly screen: MediaStreamTrack | null;
   readonly screenSound: MediaStreamTrack | null;
@@ -21,15 +21,16 @@ export interface ScreenTracks {
 const NOTHING: ScreenTracks = { screen: null, screenSound: null };
 
 /**
- * Without echo: the shared sound must not contain the voices that this page plays. Where the browser
- * can leave those out (`restrictOwnAudio`), it gives the sound of the whole system, elsewhere only that of
- * another tab. The presenter's own loudspeakers go on playing it: whoever shows a film wants to hear it.
+ * Returns capture options that avoid echo: the shared sound must not contain the voices that this page plays. If the
+ * browser can exclude those (`restrictOwnAudio`), the sound of the whole system is captured, otherwise only that of
+ * another tab. The presenter's own loudspeakers keep playing it, because a presenter who shows a film wants to hear
+ * it.
  */
 function optionsFor(media: DisplayMediaLike): DisplayOptions {
   const restricts = 'restrictOwnAudio' in media.getSupportedConstraints();
   const sound = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   return {
-    // Letters want resolution; 15 pictures a second are enough for a mesh that encodes each for every peer.
+    // Text needs resolution; 15 fps are enough for a mesh that encodes the picture once per peer.
     video: { frameRate: { ideal: 15, max: 30 }, width: { max: 1920 }, height: { max: 1200 } },
     audio: restricts ? ({ ...sound, restrictOwnAudio: true } as MediaTrackConstraints) : sound,
     selfBrowserSurface: 'exclude',
@@ -38,13 +39,13 @@ function optionsFor(media: DisplayMediaLike): DisplayOptions {
   };
 }
 
-/** One's own share: off, asked for, or on. */
+/** The user's own screen share: off, pending, or on. */
 export class ScreenShare {
   readonly events = new Emitter<{ change: undefined }>();
   readonly #media: DisplayMediaLike | undefined;
   #view: ScreenView;
   #tracks = NOTHING;
-  /** Counts what was asked for, so that a share that is chosen too late is ended again. */
+  /** Counts requests, so that a share that is chosen after a newer request is ended again. */
   #wish = 0;
 
   constructor(media: DisplayMediaLike | undefined) {
@@ -60,13 +61,12 @@ export class ScreenShare {
     return this.#tracks;
   }
 
-  /** Asks the person what to share, or ends the share. Never rejects. */
+  /** Asks the user what to share, or ends the share. Never rejects. */
   async set(on: boolean): Promise<void> {
     if (!on) this.close();
     else if (!this.#view.on && !this.#view.pending) await this.#open();
   }
 
-  /** Ends the share. */
   close(): void {
     this.#wish += 1;
     for (const track of [this.#tracks.screen, this.#tracks.screenSound]) {
@@ -89,7 +89,7 @@ export class ScreenShare {
       else for (const track of stream.getTracks()) track.stop();
     } catch (error) {
       if (wish !== this.#wish) return;
-      // Whoever closes the browser's list without choosing has changed their mind: no failure.
+      // Closing the browser's picker without a choice is a cancellation, not a failure.
       const name = error instanceof Error ? error.name : '';
       const cancelled = name === 'NotAllowedError' && !String(error).includes('system');
       const failure = { code: 'screen_failed', detail: String(error) } as const;
@@ -102,7 +102,7 @@ export class ScreenShare {
     const [screenSound = null] = stream.getAudioTracks();
     if (screen) {
       screen.contentHint = 'detail';
-      // The browser's own “stop sharing”, or the shared window was closed.
+      // The browser's own “stop sharing” was used, or the shared window was closed.
       screen.onended = () => {
         this.close();
       };

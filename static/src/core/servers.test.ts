@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { areServersApart } from './servers';
 import { FakeClock } from './testing/clock';
 
-/** Servers that answer in this order, and how many requests that took. */
+/** Checks servers that answer in this order. Returns the result and the number of requests. */
 async function look(order: string, cluster = false, least?: number): Promise<[boolean, number]> {
   let asked = 0;
   const fetch = (url: string): Promise<Response> => {
@@ -19,7 +19,7 @@ test.each([
   ['AB', true, 3],
   ['AABB', true, 5],
   ['ABC', true, 4],
-  // A restart: the earlier one does not come back.
+  // A restart: the earlier instance does not return.
   ['ABBBBBBB', false, 8],
 ])('servers that answer as %s are apart: %s', async (order, apart, asked) => {
   expect(await look(order)).toEqual([apart, asked]);

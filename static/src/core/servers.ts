@@ -1,17 +1,17 @@
 /**
- * Detects several servers that answer in turn and do not share rooms, as behind a proxy with two upstream servers and no
- * Redis: people in the same room do not see each other.
+ * Detects several servers that answer in turn and do not share rooms, as behind a proxy with two upstream servers and
+ * no Redis: people in the same room do not see each other.
  */
 import { askCheck, type DiagnosisOptions } from './diagnosis';
 
-/** Most requests. Two servers in strict turn show after three. */
+/** Maximum number of requests. Two servers in strict alternation are detected after three. */
 const REQUESTS = 8;
 
 /**
- * Asks `v1/check` several times which server answers, always for the same room, as a proxy may choose the server by it.
- * Stops when the first answers come from one server. Never rejects.
+ * Requests `v1/check` several times to see which server answers, always for the same room, because a proxy may choose
+ * the server by room. Stops when the first answers all come from one server. Never rejects.
  *
- * @param least how many answers from one server are enough
+ * @param least number of answers from one server that are enough
  */
 export async function areServersApart(
   { fetch, checkUrl, clock }: DiagnosisOptions,
@@ -27,7 +27,7 @@ export async function areServersApart(
     // A server of an earlier version has no ID.
     if (typeof data?.instance !== 'string') return false;
     areShared &&= data.cluster === true;
-    // One that comes back after another one has not been restarted.
+    // An instance that reappears after another one proves alternation; a restart would not bring it back.
     if (seen.includes(data.instance) && seen.at(-1) !== data.instance) return !areShared;
     seen.push(data.instance);
     if (seen.length >= least && new Set(seen).size === 1) return false;

@@ -1,4 +1,4 @@
-/** Nothing is lost and nothing comes twice, wherever sockets are cut: the client against a model of the server. */
+/** Checks the client against a model of the server: no message is lost or duplicated, wherever sockets are cut. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ClientMessage, ServerMessage } from '../protocol/messages';
@@ -7,17 +7,17 @@ import { type Socket, SignalingClient } from './signaling';
 import { FakeClock } from './testing/clock';
 import { ADA, GRACE, welcome } from './testing/fixtures';
 
-/** The most that a page keeps; who said more begins afresh. */
+/** Maximum number of messages that a page keeps; beyond it, a session starts over. */
 const KEEP_MESSAGES = 512;
 
-/** One socket, with what is on its way. */
+/** One socket, with the messages in flight. */
 class Line implements Socket {
   onopen: Socket['onopen'] = null;
   onmessage: Socket['onmessage'] = null;
   onclose: Socket['onclose'] = null;
   readonly up: string[] = [];
   readonly down: string[] = [];
-  /** Neither open nor given up. */
+  /** Neither accepted nor abandoned. */
   fresh = true;
   #closed = false;
 
@@ -35,7 +35,7 @@ class Line implements Socket {
     this.onopen?.call(this as unknown as WebSocket, {} as Event);
   }
 
-  /** So many messages arrive at the client. */
+  /** Delivers messages to the client. */
   deliver(count: number): void {
     for (const data of this.down.splice(0, count)) {
       if (!this.#closed) this.onmessage?.call(this as unknown as WebSocket, { data } as MessageEvent);
@@ -48,17 +48,17 @@ class Line implements Socket {
   }
 }
 
-/** What the server knows of one stay. Each message is its number, from 1. */
+/** The server's view of one session. Each message is its number, from 1. */
 interface Stay {
   said: number;
   acknowledged: number;
   heard: number;
 }
 
-/** A server as docs/PROTOCOL.md has it, R47 to R54, for one member. */
+/** A server for one member as specified in docs/PROTOCOL.md, R47 to R54. */
 class ModelServer {
   readonly stays: Stay[] = [];
-  /** The socket that it believes in. */
+  /** The socket that the server considers current. */
   line: Line | undefined;
   #forgotten = false;
 
@@ -66,7 +66,7 @@ class ModelServer {
     return this.#forgotten ? undefined : this.stays.at(-1);
   }
 
-  /** Begins anew, as after kill -9. */
+  /** Restarts, as after kill -9. */
   restart(): void {
     this.line = undefined;
     this.#forgotten = true;
@@ -89,7 +89,7 @@ class ModelServer {
     if (stay) this.#write({ type: 'ack', ack: stay.heard });
   }
 
-  /** So many messages arrive at the server. */
+  /** Delivers messages to the server. */
   take(count: number): void {
     for (const text of this.line?.up.splice(0, count) ?? []) {
       this.#read(JSON.parse(text) as ClientMessage & { seq?: number; ack?: number });
@@ -144,7 +144,7 @@ type Step =
   | { readonly kind: 'clientSays' | 'serverSays' | 'up' | 'down'; readonly count: number }
   | { readonly kind: 'acknowledge' | 'accept' | 'restart' }
   | { readonly kind: 'wait'; readonly ms: number }
-  /** So much still arrives at either end; then nothing does, and the server may not know. */
+  /** Cuts the socket after this many more messages at each end; the server may not notice. */
   | { readonly kind: 'cut'; readonly up: number; readonly down: number; readonly serverKnows: boolean };
 
 const few = fc.integer({ min: 1, max: 5 });
@@ -167,7 +167,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       serverKnows: fc.boolean(),
     }),
   },
-  // More than is kept, and a server that has begun anew: seldom, or little else would be seen.
+  // Overflows and server restarts: rare, or little else would be tested.
   {
     weight: 1,
     arbitrary: fc.oneof(
@@ -183,9 +183,9 @@ class Run {
   readonly server = new ModelServer();
   readonly lines: Line[] = [];
   readonly problems: unknown[] = [];
-  /** The stays that the client knows of: which it is, how many messages were said in it, and heard. */
+  /** Sessions known to the client: their numbers, and how many messages were sent and received in each. */
   readonly stays: { readonly number: number; said: number; heard: number }[] = [];
-  /** How many messages went out again at a return, at the most. */
+  /** Maximum number of messages retransmitted at one reconnect. */
   again = 0;
   readonly client: SignalingClient;
 
@@ -253,7 +253,7 @@ class Run {
     }
   }
 
-  /** No more cuts: in the end everything has arrived. */
+  /** Ends the cuts: eventually everything has arrived. */
   settle(): void {
     const quiet = (): boolean =>
       this.client.state === 'open' &&
@@ -291,7 +291,7 @@ class Run {
   }
 }
 
-/** It says that it can go on, and then says more than it keeps. */
+/** The client announces that it can resume, and then sends more than it keeps. */
 const OVERFLOWN_WHILE_JOINING: Step[] = [
   { kind: 'accept' },
   { kind: 'cut', up: 1, down: 1, serverKnows: false },
@@ -300,7 +300,7 @@ const OVERFLOWN_WHILE_JOINING: Step[] = [
   { kind: 'clientSays', count: KEEP_MESSAGES + 1 },
 ];
 
-// Much to do, and more than the usual five seconds on a machine that is busy.
+// Takes longer than the usual five seconds on a busy machine.
 test('R53 wherever it is cut: once, in order, whole; and no more is kept than may be', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 150, size: 'max' }), (steps) => {
@@ -315,12 +315,12 @@ test('R53 wherever it is cut: once, in order, whole; and no more is kept than ma
         heard: stay?.said,
       });
       expect(run.again).toBeLessThanOrEqual(KEEP_MESSAGES);
-      // A stay ends only where the server has forgotten it, or where more was said than is kept.
+      // A session ends only if the server has restarted, or if more messages were sent than are kept.
       const restarts = steps.filter(({ kind }) => kind === 'restart').length;
       const spoken = steps.reduce((sum, each) => sum + (each.kind === 'clientSays' ? each.count : 0), 0);
       if (restarts === 0 && spoken <= KEEP_MESSAGES) expect(run.stays).toHaveLength(1);
 
-      // What both have acknowledged is kept by nobody.
+      // Messages that both sides have acknowledged are not kept.
       run.again = 0;
       run.do({ kind: 'cut', up: 0, down: 0, serverKnows: true });
       run.settle();

@@ -1,14 +1,14 @@
 /**
- * What is said between this page and its server, in numbers (R47 to R54): a socket may be cut anywhere, and the
- * next one goes on where it was. A session begins with a `welcome`.
+ * Numbered messages in both directions between this page and its server (R47 to R54). A socket may be cut anywhere,
+ * and the next one continues where it stopped. A session begins with a `welcome`.
  */
 import type { ClientMessage, ServerMessage } from '../protocol/messages';
 import type { Clock } from './clock';
 
-/** A message of the server with its number, where it has one. */
+/** A server message with its number, if it has one. */
 export type Numbered = ServerMessage & { readonly seq?: number };
 
-/** A message of the server; `undefined` for what is none. Types that are not known come through: R3. */
+/** Parses a server message; `undefined` if the frame is malformed. Unknown types are passed on (R3). */
 export function parse(frame: unknown): Numbered | undefined {
   if (typeof frame !== 'string') return undefined;
   try {
@@ -19,47 +19,49 @@ export function parse(frame: unknown): Numbered | undefined {
   }
 }
 
-/** How many messages of the server may wait to be acknowledged, and for how long. */
+/** Maximum number of unacknowledged server messages, and maximum delay of an acknowledgement. */
 const ACK_MESSAGES = 32;
 const ACK_MS = 1_000;
-/** How many messages of one's own are kept: some minutes of a lively room. More than the server keeps is no use. */
+/**
+ * Maximum number of sent messages kept: some minutes in a lively room. Keeping more than the server does is useless.
+ */
 const KEEP_MESSAGES = 512;
 
-/** What became of a message: `again` has been here, before a `gap` something is missing. */
+/** Classification of a received message. `again`: a duplicate; `gap`: messages before it are missing. */
 export type Arrival = 'new' | 'again' | 'gap';
 
-/** One stay's count of messages, both ways. */
+/** Message numbering and retransmission of one session, in both directions. */
 export class Session {
   readonly #clock: Clock;
   readonly #acknowledge: (ack: number) => void;
-  /** The number of the last message of one's own. */
+  /** Number of the last message sent. */
   #number = 0;
-  /** Those that the server has not acknowledged, the oldest first: the last one has `#number`. */
+  /** Sent messages not yet acknowledged, oldest first; the last one has `#number`. */
   #kept: string[] = [];
-  /** The number of the last one that it has. */
+  /** Number of the last message that the server has acknowledged. */
   #acknowledged = 0;
-  /** The number of the last message that has arrived, and of the last one that the server was told of. */
+  /** Number of the last message received, and of the last one acknowledged to the server. */
   #arrived = 0;
   #told = 0;
   #timer: number | undefined;
 
-  /** `acknowledge` tells the server, now. */
+  /** @param acknowledge sends an acknowledgement to the server immediately */
   constructor(clock: Clock, acknowledge: (ack: number) => void) {
     this.#clock = clock;
     this.#acknowledge = acknowledge;
   }
 
-  /** The number of the last message that has arrived: from there it goes on. */
+  /** Number of the last message received, after which the session resumes. */
   get arrived(): number {
     return this.#arrived;
   }
 
-  /** Whether everything that the server has not got can be said again. */
+  /** Set if all messages that the server lacks are still kept. */
   get whole(): boolean {
     return this.#number - this.#kept.length <= this.#acknowledged;
   }
 
-  /** The text of a message, which is kept until the server has it. */
+  /** Serializes a message and keeps it until the server acknowledges it. */
   write(message: ClientMessage): string {
     this.#number += 1;
     const text = JSON.stringify({ ...message, seq: this.#number, ack: this.#tell() });
@@ -68,7 +70,7 @@ export class Session {
     return text;
   }
 
-  /** Counts a message of the server. */
+  /** Counts a received message. */
   take({ seq }: Numbered): Arrival {
     if (seq === undefined) return 'new';
     if (seq > this.#arrived + 1) return 'gap';
@@ -83,19 +85,19 @@ export class Session {
     return 'new';
   }
 
-  /** The server has everything up to this number. */
+  /** Handles the server's acknowledgement of everything up to this number. */
   acknowledged(ack: number): void {
     this.#acknowledged = Math.max(this.#acknowledged, ack);
     const first = this.#number - this.#kept.length + 1;
     this.#kept.splice(0, Math.max(0, ack - first + 1));
   }
 
-  /** What the server has not got, to be said again over another socket. */
+  /** Messages that the server lacks, to be sent again over another socket. */
   get missing(): readonly string[] {
     return this.#kept;
   }
 
-  /** There is no socket to acknowledge by. */
+  /** Stops acknowledging while there is no socket. */
   pause(): void {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;

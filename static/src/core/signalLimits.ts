@@ -1,22 +1,22 @@
 /**
- * Bounds on what the signals of one peer make this page do. Each offer costs an answer of 11 KB, and the server ends
- * connections that send too much, so a peer must not decide how many are sent.
+ * Bounds on the work that one peer's signals can cause on this page. Each offer costs an answer of 11 KB, and the
+ * server closes connections that send too much, so a peer must not control how many are sent.
  */
 import type { Clock } from './clock';
 
 /** ICE candidates of one description, with those in it. Ten networks with relays have about 60. */
 export const MAX_CANDIDATES = 100;
-/** Length of the id of a connection. The page's own have 32 characters. */
+/** Maximum length of a connection's id. The page's own have 32 characters. */
 export const MAX_PAIR = 64;
-/** Signals of one connection that wait for those before them. */
+/** Maximum number of queued signals of one connection. */
 export const MAX_WAITING = 128;
 
-/** A token bucket: a number of uses at once, and then one after each interval. */
+/** Token bucket: a number of uses at once, then one per interval. */
 export class Budget {
   readonly #clock: Clock;
   readonly #burst: number;
   readonly #intervalMs: number;
-  /** When it is full again. */
+  /** Time at which the bucket is full again. */
   #fullAt = 0;
 
   constructor(clock: Clock, burst: number, intervalMs: number) {
@@ -25,7 +25,7 @@ export class Budget {
     this.#intervalMs = intervalMs;
   }
 
-  /** Takes one use. Returns 0, or the milliseconds after which there is one, and takes none. */
+  /** Takes one use and returns 0, or takes none and returns the milliseconds until one is available. */
   take(): number {
     const now = this.#clock.now();
     const fullAt = Math.max(this.#fullAt, now) + this.#intervalMs;
@@ -36,7 +36,7 @@ export class Budget {
   }
 }
 
-/** The error of a peer whose signals are dropped. */
+/** Creates the error for a peer whose signals are dropped. */
 export function tooManySignals(id: string): Error {
   return new Error(`The peer ${id} sends too many signals; some are ignored.`);
 }

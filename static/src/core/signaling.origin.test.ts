@@ -1,4 +1,4 @@
-/** R92: the proof that a page is the server's own. */
+/** Origin proofs (R92). */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { addressOf } from './address';
 import { fetchOriginProof } from './diagnosis';

@@ -111,7 +111,7 @@ describe('coming back', () => {
     }
     client.wake();
     expect(sockets.all).toHaveLength(7);
-    // Not twice, while the try is on.
+    // No second attempt while one is in progress.
     client.wake();
     expect(sockets.all).toHaveLength(7);
     await fail();

@@ -211,7 +211,7 @@ describe('why it does not connect', () => {
       expect(wait).toBeGreaterThanOrEqual(7_000);
       expect(wait).toBeLessThanOrEqual(8_000);
     }
-    // Not what was asked for once, for ever.
+    // The requested delay applies once.
     given.http = new Error('refused');
     await fail();
     expect([troubles.at(-1), waited.at(-1)]).toEqual(['server_unreachable', undefined]);
@@ -338,7 +338,7 @@ test.each([
 ] as const)('R62 who is closed after %s is told %s, for good', (code, failure) => {
   client.start();
   enter();
-  // The answer to a renewal that failed is not the end.
+  // The error of a failed renewal does not end the membership.
   sockets.last.receive({ type: 'error', code: 'token_invalid', message: 'bad', re: 'renew' });
   sockets.last.receive({ type: 'error', code, message: 'over' });
   sockets.last.end(4010);

@@ -1,10 +1,10 @@
 /**
- * The signaling socket, kept up: joins, resumes, reconnects for ever.
+ * The signaling client: keeps a socket open, joins, resumes, and reconnects indefinitely.
  *
- * What is said while the socket is lost waits in the `Session` and goes out when the server takes the session up
- * again. Where it does not, the session ends with a fresh `welcome`, and what waited is dropped on purpose: the mesh
- * then looks at each pair and sends again what the pair still needs, which is less, and newer, than what waited.
- * One's own state goes with the `join`.
+ * Messages sent while the socket is lost wait in the `Session` and are sent when the server resumes the session. If
+ * it does not resume, the session ends with a new `welcome`, and the waiting messages are dropped on purpose: the
+ * mesh then rechecks each connection and sends again what it still needs, which is less, and newer, than what waited.
+ * The member's own state is part of the `join`.
  */
 import type { ClientMessage, ErrorBody, ServerMessage, Welcome } from '../protocol/messages';
 import { Backoff } from './backoff';
@@ -22,64 +22,67 @@ import {
 import { parse, Session } from './session';
 import type { Failure, FailureCode, SignalingState } from './types';
 
-/** From the attempt to the open socket. */
+/** Timeout for opening the socket. */
 const OPEN_MS = 10_000;
-/** From there to the `welcome`. Servers that share a room may take 10 s to decide, and then say so (R78). */
+/**
+ * Timeout from the open socket to the `welcome`. Servers that share a room may take 10 s to decide, and then report
+ * it (R78).
+ */
 const DECIDE_MS = 15_000;
-/** Between questions while in the lobby, where no `welcome` has told the server's own interval yet. */
+/** Ping interval in the lobby, before a `welcome` has announced the server's interval. */
 const LOBBY_HEARTBEAT_MS = 25_000;
 
 const NORMAL_CLOSE = 1000;
-/** Not a goodbye (R52): this client will be back. */
+/** Close code after which the client will return; does not count as leaving (R52). */
 const LOST_CLOSE = 3001;
-/** The page ends and may be about to be reloaded (R114). Scripts cannot send 1001. */
+/** Close code of a page that ends and may be reloaded (R114). Scripts cannot send 1001. */
 const PAGE_ENDED_CLOSE = 3002;
-/** So that those who were refused together do not come back together; in milliseconds. */
+/** Jitter in milliseconds, so that clients that were refused together do not return together. */
 const RETRY_JITTER_MS = 1_000;
-/** What most likely stays as it is until somebody changes it. */
+/** Failures that most likely persist until somebody changes the setup. */
 const LASTING: readonly (FailureCode | undefined)[] = ['wrong_address', 'path_changed', 'origin_refused'];
 
 /** The part of a WebSocket that the client uses. */
 export type Socket = Pick<WebSocket, 'send' | 'close' | 'onopen' | 'onmessage' | 'onclose'>;
 
-/** What goes with a `join`, beside its secret. */
+/** Content of a `join` other than the resume data and the origin proof. */
 export type Hello = Omit<Extract<ClientMessage, { type: 'join' }>, 'type' | 'resume' | 'last_seq' | 'proof'>;
 
-/** What a `SignalingClient` is made of. */
+/** Options of a `SignalingClient`. */
 export interface SignalingOptions extends DiagnosisOptions {
   /** `…/signal-api/ws?room=…` */
   readonly url: string;
   /** `…/signal-api/v1/leave` */
   readonly leaveUrl: string;
   readonly connect: (url: string) => Socket;
-  /** Posts a text that outlives the page. */
+  /** Posts a text, even if the page ends meanwhile. */
   readonly post: (url: string, text: string) => void;
-  /** The room's name. */
+  /** Name of the room. */
   readonly room: string;
-  /** Asked at each `join`, so that a reconnect brings the present state. */
+  /** Called at each `join`, so that a reconnect sends the current state. */
   readonly hello: () => Hello;
-  /** Fetches an origin proof for one attempt (R92); absent where the page has another origin than the server. */
+  /** Fetches an origin proof for one attempt (R92); absent if the page's origin differs from the server's. */
   readonly proof?: (() => Promise<string | undefined>) | undefined;
 }
 
-/** What a `SignalingClient` tells. */
+/** Events of a `SignalingClient`. */
 export interface SignalingEvents {
   state: SignalingState;
-  /** Why the socket is not open while the client keeps trying; `undefined` when that is over. */
+  /** Why the socket is not open while the client keeps trying; `undefined` when the trouble is over. */
   trouble: Failure | undefined;
   /** Each message from the first `welcome` on, once and in order. */
   message: ServerMessage;
-  /** A host is to let this person in; the `welcome` comes when one has (R40). */
+  /** The member waits for a host; the `welcome` follows when a host admits them (R40). */
   waiting: undefined;
-  /** It will not be tried again. */
+  /** The client has stopped and will not try again. */
   refused: Failure;
-  /** A frame that is no message: a defect on one side. */
+  /** A malformed frame: a defect on one side. */
   problem: unknown;
 }
 
 type Resumed = Extract<ServerMessage, { type: 'resumed' }>;
 
-/** Where the present socket stands; without one, `waiting` for the next try or `closed`. */
+/** State of the current socket; without one, `waiting` for the next attempt or `closed`. */
 type Stage = 'closed' | 'waiting' | 'opening' | 'joining' | 'in_lobby' | 'welcomed';
 
 /** Keeps one membership in one room. */
@@ -93,12 +96,12 @@ export class SignalingClient {
   #state: SignalingState = 'closed';
   #trouble: Failure | undefined;
   #socket: Socket | undefined;
-  /** The end of an attempt, or the start of the next one. */
+  /** Timeout of the current attempt, or start of the next one. */
   #timer: number | undefined;
   #resume: string | undefined;
   #session: Session | undefined;
   #heartbeatMs = LOBBY_HEARTBEAT_MS;
-  /** Said right before the server closes for it (R62). */
+  /** Token failure reported right before the server closes for it (R62). */
   #ending: Failure | undefined;
 
   constructor(options: SignalingOptions) {
@@ -120,12 +123,14 @@ export class SignalingClient {
     return this.#state;
   }
 
-  /** The secret of the present session, once there is one: what it proves is that one is in the room. */
+  /** Resume secret of the current session, if there is one. It proves membership in the room. */
   get resume(): string | undefined {
     return this.#resume;
   }
 
-  /** Connects and joins, until `leave`; as the member that this secret of an earlier page proves. */
+  /**
+   * Connects and joins until `leave`. `resume` is the secret of an earlier page: the client joins as the same member.
+   */
   start(resume?: string): void {
     if (this.#stage !== 'closed') return;
     this.#resume = resume;
@@ -133,19 +138,19 @@ export class SignalingClient {
     this.#connect();
   }
 
-  /** Sends, now or when the socket is back; drops before the first `welcome`. */
+  /** Sends a message now, or when the socket is back. Messages before the first `welcome` are dropped. */
   send(message: ClientMessage): void {
     const text = this.#session ? this.#session.write(message) : JSON.stringify(message);
     if (this.#stage === 'welcomed') this.#socket?.send(text);
   }
 
-  /** Sends what is not worth to be said again (R82): now, outside the count, or not at all. */
+  /** Sends a message that is not worth retransmitting (R82): unnumbered, and only if connected. */
   mention(message: ClientMessage): void {
     if (this.#stage === 'welcomed') this.#say(message);
   }
 
   /**
-   * Leaves the room for good (R24); also where the page ends, or the socket is lost (R55).
+   * Leaves the room for good (R24), even if the page ends or the socket is lost (R55).
    *
    * @param mayReturn the page may be about to be reloaded (R114)
    */
@@ -154,7 +159,7 @@ export class SignalingClient {
     this.#close(mayReturn);
   }
 
-  /** Leaves the room as where the page ends, and comes back by `wake`, as the same. */
+  /** Leaves the room as at the end of a page. `wake` returns as the same member. */
   away(mayReturn = false): void {
     if (this.#stage === 'closed') return;
     this.#goodbye(true, mayReturn);
@@ -165,7 +170,10 @@ export class SignalingClient {
     this.#setState('connecting');
   }
 
-  /** The network came back, the page is seen again, or the machine woke: finds out now where things stand. */
+  /**
+   * Checks the connection at once, because the network is available again, the page is visible again, or the machine
+   * woke.
+   */
   wake(): void {
     if (this.#stage === 'in_lobby' || this.#stage === 'welcomed') this.#heartbeat.probe();
     if (this.#stage === 'waiting' && !this.#backoff.asked) {
@@ -177,7 +185,8 @@ export class SignalingClient {
   #connect(): void {
     const { connect, url } = this.#options;
     this.#stage = 'opening';
-    // While the socket opens, so that it costs no time. Not kept: a server that was restarted may not accept it.
+    // Requested while the socket opens, so that it takes no extra time. Not cached: a restarted server may not accept
+    // an old proof.
     const proof = this.#options.proof?.();
     this.#giveUpIn(OPEN_MS);
     let socket: Socket;
@@ -206,7 +215,7 @@ export class SignalingClient {
     };
   }
 
-  /** Whatever is awaited of this socket has come by then. */
+  /** Sets the timeout for what is expected of the current socket. */
   #giveUpIn(milliseconds: number): void {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
@@ -252,7 +261,7 @@ export class SignalingClient {
     const arrival = this.#session?.take(message);
     if (arrival === 'gap') {
       this.events.emit('problem', new Error('The server left a message out.'));
-      // Only a fresh roster mends that.
+      // Only a new roster can repair the gap.
       this.#forget();
       this.#lose();
     } else if (arrival !== 'again') {
@@ -260,7 +269,7 @@ export class SignalingClient {
     }
   }
 
-  /** Refused, or asked to come again later. */
+  /** Handles the refusal of a join, or the request to try again later. */
   #notIn(error: ErrorBody): void {
     const failure = joinFailure(error);
     if (failure.retryMs !== undefined) this.#backoff.heed(failure.retryMs);
@@ -271,7 +280,7 @@ export class SignalingClient {
     this.#setTrouble(failure);
   }
 
-  /** Longer than a `welcome` takes: from here on the heartbeat watches. */
+  /** Enters the lobby. Waiting takes longer than the timeout for a `welcome`, so the heartbeat takes over. */
   #wait(): void {
     this.#forget();
     this.#options.clock.clearTimeout(this.#timer);
@@ -294,11 +303,11 @@ export class SignalingClient {
     this.#enter(welcome);
   }
 
-  /** What was missed follows, and the server gets what it has missed. */
+  /** Resumes the session: missed messages follow, and the client retransmits what the server lacks. */
   #resumed(resumed: Resumed): void {
     this.#session?.acknowledged(resumed.ack);
     if (this.#session?.whole === false) {
-      // More was said since the `join` than is kept.
+      // More messages were sent since the `join` than are kept.
       this.#forget();
       this.#lose();
       return;
@@ -320,7 +329,7 @@ export class SignalingClient {
     this.events.emit('message', message);
   }
 
-  /** Outside the count. */
+  /** Sends an unnumbered message. */
   #say(message: ClientMessage): void {
     this.#socket?.send(JSON.stringify(message));
   }
@@ -330,7 +339,7 @@ export class SignalingClient {
     this.#session = undefined;
   }
 
-  /** Gives a socket up that says nothing any more; its own end may come much later and is not waited for. */
+  /** Abandons an unresponsive socket without waiting for its close event, which may come much later. */
   #lose(): void {
     this.#socket?.close(LOST_CLOSE);
     this.#ended();
@@ -351,12 +360,12 @@ export class SignalingClient {
       if (PROTOCOL_ERROR_CLOSES.includes(code)) {
         this.#setTrouble({ code: 'protocol_error', detail: `close code ${String(code)}` });
       } else if (!wasWelcomed && !TOLD_CLOSES.includes(code)) {
-        // Beside the retries, so that a server that hangs does not slow them.
+        // In parallel with the retries, so that an unresponsive server does not slow them down.
         void this.#diagnosis.ask((failure) => {
           this.#diagnosed(failure);
         });
       }
-      // The next proof may be good: the last one may have come from another server, or not in time.
+      // The next proof may be accepted: the last one may have come from another server, or too late.
       this.#retryLater(code !== ORIGIN_CLOSE);
     }
   }
@@ -373,13 +382,13 @@ export class SignalingClient {
   }
 
   #diagnosed(found: Failure): void {
-    // A proxy may answer for a server that stopped with a page whose file is missing.
+    // A proxy may answer for a stopped server with an error page whose file is missing.
     const stopped = found.code === 'wrong_address' && this.#resume !== undefined;
     const failure: Failure = stopped ? { ...found, code: 'server_unreachable' } : found;
     this.#setTrouble(failure);
     if (failure.retryMs === undefined) return;
     this.#backoff.heed(failure.retryMs + this.#options.clock.random() * RETRY_JITTER_MS);
-    // Not so soon as was meant; a try that is on already counts as the last one before.
+    // Postpones a scheduled attempt. If one is in progress, the delay applies to the one after it.
     if (this.#stage === 'waiting') this.#retryLater();
   }
 
@@ -415,7 +424,7 @@ export class SignalingClient {
     this.#setState('closed');
   }
 
-  /** Lets the socket and all timers go; nothing of them is heard any more. */
+  /** Detaches the socket and clears all timers. */
   #release(): void {
     this.#heartbeat.stop();
     this.#session?.pause();

@@ -68,7 +68,7 @@ test('whoever has the floor keeps it against the louder, and in silence; then it
 
 test('tells each change once, and nothing after the end', () => {
   hear('ada', 0.2, 2_000);
-  expect(changes).toBe(2); // speaks, has the floor
+  expect(changes).toBe(2); // speaking, then floor
   speakers.stop();
   hear('ada', 0, 5_000);
   expect([changes, clock.waits]).toEqual([2, []]);
@@ -107,7 +107,7 @@ test('a reading that fails is followed by one that does not', () => {
     try {
       clock.advance(100);
     } catch {
-      // As in a browser, where it would be reported.
+      // In a browser, the error would be reported.
     }
   }
   expect(broken.speaks('ada')).toBe(true);

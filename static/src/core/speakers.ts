@@ -1,33 +1,36 @@
-/** Who speaks, and who has the floor, by the level of the sound that arrives. */
+/** Detects who is speaking and who has the floor, from the received sound levels. */
 import type { Clock } from './clock';
 
-/** How often the levels are read; a syllable lasts longer. */
+/** Interval of level readings; a syllable lasts longer. */
 const READ_MS = 100;
-/** Levels are linear, 1 is the loudest (W3C WebRTC `RTCRtpContributingSource.audioLevel`). Speech starts here… */
+/**
+ * Level at which speech starts. Levels are linear, with 1 as the maximum (W3C WebRTC
+ * `RTCRtpContributingSource.audioLevel`).
+ */
 const STARTS = 0.02;
-/** …and a pause is quieter than this… */
+/** Level below which a pause starts. */
 const STOPS = 0.008;
-/** …for so long: breath between two words is none. */
+/** Length of a pause that ends speech; a breath between two words does not. */
 const PAUSE_MS = 700;
-/** How long somebody must speak to get the floor: a cough does not. */
+/** Length of speech that gets the floor; a cough does not suffice. */
 const FLOOR_MS = 600;
 
-/** One's own voice among the levels; no id is as short (R8). */
+/** Key of the user's own voice among the levels; ids are longer (R8). */
 export const OWN = 'self';
 
-/** What `Speakers` are made of. */
+/** Options of `Speakers`. */
 export interface SpeakersOptions {
   readonly clock: Clock;
-  /** The level of everybody whose microphone is on, by id; one's own as `OWN`, which never has the floor. */
+  /** Levels of everybody whose microphone is on, by id; the user's own as `OWN`, which never gets the floor. */
   readonly levels: () => ReadonlyMap<string, number>;
-  /** `speaking` or `floor` has changed. */
+  /** Called when `speaks` or `floor` has changed. */
   readonly onChange: () => void;
 }
 
 /** Reads the levels from `start` until `stop`. */
 export class Speakers {
   readonly #options: SpeakersOptions;
-  /** Who speaks, since when, and when last heard. */
+  /** Current speakers, with the start of their speech and when they were last heard. */
   #heard = new Map<string, { since: number; last: number }>();
   #floor: string | undefined;
   #timer: number | undefined;
@@ -36,12 +39,12 @@ export class Speakers {
     this.#options = options;
   }
 
-  /** Whether this person speaks. */
+  /** Returns whether this person is speaking. */
   speaks(id: string): boolean {
     return this.#heard.has(id);
   }
 
-  /** Who has spoken last, and not only for a moment. Whoever has the floor keeps it while speaking, and in silence. */
+  /** The last person who spoke for more than a moment. They keep the floor while speaking, and in silence. */
   get floor(): string | undefined {
     return this.#floor;
   }
@@ -50,13 +53,13 @@ export class Speakers {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
     this.#timer = clock.setTimeout(() => {
-      // First, so that whatever goes wrong in one reading is over with it.
+      // Schedule first, so that an error in one reading does not stop the readings.
       this.start();
       this.#read();
     }, READ_MS);
   }
 
-  /** Nobody speaks any more, and nobody has the floor. */
+  /** Resets speakers and floor. */
   stop(): void {
     this.#options.clock.clearTimeout(this.#timer);
     this.#heard.clear();
@@ -77,7 +80,7 @@ export class Speakers {
       } else if (level >= STARTS) this.#heard.set(id, { since: now, last: now });
     }
     if (this.#floor === undefined || !this.#heard.has(this.#floor)) {
-      // The one who has spoken longest, which is the first: a map keeps its order.
+      // The one who has spoken longest is the first, because a map keeps insertion order.
       const next = [...this.#heard].find(([id, { since }]) => id !== OWN && now - since >= FLOOR_MS);
       if (next) this.#floor = next[0];
     }

@@ -1,5 +1,5 @@
 /**
- * Keeps the objects of the view for as long as their values stay the same. A component whose props are the same objects
+ * Keeps the objects of the view as long as their values stay the same. A component whose props are identical objects
  * is not rendered again, so others cannot make the page render everything by changing something small.
  */
 
@@ -11,7 +11,7 @@ export function stable<T extends object>(before: T | undefined, now: T): T {
   return isSame && Object.keys(before).length === keys.length ? before : now;
 }
 
-/** Returns a list with the items of `before` that have not changed; `before` itself if none has. */
+/** Returns a list that reuses unchanged items of `before`; `before` itself if none has changed. */
 export function stableList<T extends object>(before: readonly T[], now: readonly T[]): readonly T[] {
   return stable(
     before,

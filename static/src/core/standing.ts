@@ -1,12 +1,12 @@
 /**
- * What a person has to do with the hosts besides the roster: the own hand, who waits before the door,
- * and what a host did of late (R40 to R44); and whether the servers of the room are apart (R77).
+ * The member's state in relation to the hosts, besides the roster: own hand, waiting list, and the last act of a host
+ * (R40 to R44); and whether the room's servers are disconnected from each other (R77).
  */
 import type { ErrorCode, ServerMessage } from '../protocol/messages';
 import type { Roster } from './roster';
 import type { FailureCode, Notice, Role, RoleReason, Waiting } from './types';
 
-/** One's own standing in the room. */
+/** The member's own standing in the room. */
 export interface Standing {
   readonly hand: boolean;
   readonly waiting: readonly Waiting[];
@@ -14,7 +14,7 @@ export interface Standing {
   readonly degraded: boolean;
 }
 
-/** Why the server did not do what a host asked for. */
+/** Failures of a host's rejected moderation command. */
 const REFUSED: Partial<Record<ErrorCode, FailureCode>> = {
   room_full: 'admit_full',
   peer_not_found: 'person_gone',
@@ -22,14 +22,14 @@ const REFUSED: Partial<Record<ErrorCode, FailureCode>> = {
   busy: 'servers_busy',
 };
 
-/** Of whoever has just come. */
+/** Standing of a new member. */
 export const newcomer: Standing = { hand: false, waiting: [], notice: undefined, degraded: false };
 
 /**
- * The standing after a message; the same object where it has nothing to do with it.
+ * Returns the standing after a message; the same object if it is not affected.
  *
- * @param roster the roster with the message in it
- * @param before one's own role before it, where there was one
+ * @param roster the roster after the message
+ * @param before the member's own role before the message, if there was one
  */
 export function nextStanding(
   standing: Standing,
@@ -50,12 +50,13 @@ export function nextStanding(
     case 'degraded':
       return { ...standing, degraded: message.active };
     case 'welcome':
-      // Who comes is told of servers apart after this. Hosts are shown the lobby anew, if there is anyone in it. A server that has begun anew gives the roles anew.
+      // A `degraded` message follows the welcome if it applies, and hosts then receive the waiting list if it is not
+      // empty. A restarted server assigns the roles again.
       if (before === undefined || roster.role === before)
         return { ...standing, waiting: [], degraded: false };
       return roleChanged({ ...standing, degraded: false }, roster.role, before);
     case 'role': {
-      // A returning host is told that its substitute stepped down.
+      // A returning host is informed that its substitute stepped down.
       const { reason } = message;
       const returned = reason === 'host_returned' && roster.role === 'host';
       if (before === undefined || (roster.role === before && !returned)) return standing;
@@ -75,7 +76,7 @@ export function nextStanding(
   }
 }
 
-/** The hand was up for a role, or has lost its sense. */
+/** A role change lowers the hand: it was raised for the role, or has lost its purpose. */
 function roleChanged(standing: Standing, role: Role, before: Role, reason?: RoleReason): Standing {
   const notice: Notice = { kind: 'role', role, before, ...(reason && { reason }) };
   if (role === before) return { ...standing, notice };

@@ -63,7 +63,7 @@ test('a picture that does not move has no size, a line without packets no loss',
     0,
     0,
   ]);
-  // An old report of the other side says nothing of what is not sent any more.
+  // A stale receiver report does not count for streams that are no longer sent.
   expect(after({ fractionLost: 0.9 }).sent.lossPercent).toBe(0);
   expect(sent.width).toBeUndefined();
 });

@@ -1,19 +1,19 @@
 /**
- * One small record for a connection out of what `getStats` tells (W3C "Identifiers for WebRTC's
- * Statistics API"), the same for every browser. Pure: what is measured comes in, numbers go out.
+ * Reduces the results of `getStats` (W3C "Identifiers for WebRTC's Statistics API") to one small record per
+ * connection, the same for every browser. Pure.
  */
 
-/** How often connections are measured. */
+/** Interval between measurements. */
 export const SAMPLE_MS = 2_000;
-/** For how long samples are kept. */
+/** Time for which samples are kept. */
 export const HISTORY_MS = 180_000;
 
-/** What comes from the other side, or goes to it. What a browser does not tell is absent. */
+/** Statistics of one direction. Values that the browser does not provide are absent. */
 export interface Flow {
   readonly bytes: number;
-  /** Over the time since the sample before. */
+  /** Average since the previous sample. */
   readonly kbps: number;
-  /** Packets that were lost on the way, in percent, over the same time. */
+  /** Packet loss since the previous sample, in percent. */
   readonly lossPercent: number;
   readonly jitterMs?: number;
   readonly width?: number;
@@ -23,49 +23,49 @@ export interface Flow {
   readonly videoCodec?: string;
 }
 
-/** What is received, with what is seen of it. */
+/** Statistics of the receiving direction, including playback. */
 export interface Received extends Flow {
-  /** Packets over the time since the sample before: those that arrived, and those that were lost. */
+  /** Packets since the previous sample: received and lost ones together. */
   readonly packets: number;
-  /** Since the connection began, as far as they are over: a browser counts one when the next picture comes. */
+  /** Number of finished freezes since the connection began. A browser counts a freeze when the next frame arrives. */
   readonly freezes: number;
-  /** For how long they lasted. */
+  /** Total duration of these freezes. */
   readonly frozenMs: number;
-  /** For how much of the time since the sample before the picture stood still, in percent. */
+  /** Share of the time since the previous sample during which the picture was frozen, in percent. */
   readonly frozenPercent: number;
 }
 
-/** What is sent, with what holds it back. */
+/** Statistics of the sending direction, including what limits it. */
 export interface Sent extends Flow {
   /** Why the picture is smaller than it could be. */
   readonly limitedBy?: 'cpu' | 'bandwidth' | 'other';
-  /** What the browser believes the way out to carry. */
+  /** The browser's estimate of the outgoing bandwidth. */
   readonly availableKbps?: number;
 }
 
-/** The way that ICE chose (RFC 8445). */
+/** The path selected by ICE (RFC 8445). */
 export interface Path {
   /** Types of the two candidates: `host`, `srflx`, `prflx` or `relay`. */
   readonly local: string;
   readonly remote: string;
-  /** `udp` or `tcp`; to the relay, where there is one on this side. */
+  /** `udp` or `tcp`; with a local relay, the protocol to the relay. */
   readonly protocol: string;
   readonly relayed: boolean;
 }
 
-/** A connection at one moment. */
+/** Statistics of a connection at one moment. */
 export interface Sample {
-  /** Milliseconds, of the clock that the meeting was given. */
+  /** Milliseconds, on the meeting's clock. */
   readonly at: number;
   readonly roundTripMs?: number;
   readonly received: Received;
   readonly sent: Sent;
   readonly path?: Path;
-  /** From the link's beginning to its first picture, where there is one and the browser tells. */
+  /** Time from the start of the link to its first frame, if there is one and the browser reports it. */
   readonly firstFrameMs?: number;
 }
 
-/** What a sample is counted from: the browser's counters only ever grow. */
+/** The browser's monotonic counters, from which samples are computed. */
 export interface Counters {
   readonly at: number;
   readonly reports: ReadonlyMap<string, Report>;
@@ -74,7 +74,7 @@ export interface Counters {
 /** One entry of an `RTCStatsReport`. */
 export type Report = Readonly<Record<string, unknown>>;
 
-/** Takes what `getStats` gave. */
+/** Converts the result of `getStats`. */
 export function countersOf(stats: Pick<RTCStatsReport, 'forEach'>, at: number): Counters {
   const reports = new Map<string, Report>();
   stats.forEach((report: Report, id) => reports.set(id, report));
@@ -82,8 +82,8 @@ export function countersOf(stats: Pick<RTCStatsReport, 'forEach'>, at: number): 
 }
 
 /**
- * The sample of `now`. Without a `before`, or after a connection was made anew, rates count from its beginning.
- * `since` is when the link began.
+ * Computes the sample of `now`. Without `before`, or after the connection was created again, rates count from its
+ * beginning. `since` is when the link began.
  */
 export function sampleOf(now: Counters, before: Counters | undefined, since?: number): Sample {
   const context: Context = { now, before, seconds: before ? (now.at - before.at) / 1_000 : undefined };
@@ -100,7 +100,10 @@ export function sampleOf(now: Counters, before: Counters | undefined, since?: nu
   };
 }
 
-/** The browser tells for how long there have been pictures: the sum of the times between them. */
+/**
+ * Computes the time of the first frame. The browser reports the sum of the intervals between frames, which is how
+ * long there have been frames.
+ */
 function firstFrame({ at, reports }: Counters, since: number | undefined): Pick<Sample, 'firstFrameMs'> {
   const between = ofType(reports, 'inbound-rtp')
     .filter((report) => (number(report.framesDecoded) ?? 0) > 0)
@@ -118,7 +121,7 @@ interface Context {
 
 function receivedOf(context: Context): Received {
   const inbound = ofType(context.now.reports, 'inbound-rtp');
-  // A duplicate counts as a packet that was not lost, so that the counter may shrink.
+  // A duplicate counts as a packet that was not lost, so that the counter may decrease.
   const lost = Math.max(
     0,
     sum(inbound, (report) => grown(context, report, 'packetsLost')),
@@ -139,7 +142,7 @@ function receivedOf(context: Context): Received {
 
 function sentOf(context: Context, pair: Report | undefined): Sent {
   const outbound = ofType(context.now.reports, 'outbound-rtp');
-  // What the other side's receiver reports (RFC 3550 §6.4.1) counts only for what is being sent.
+  // The remote receiver's reports (RFC 3550 §6.4.1) count only for streams that are being sent.
   const remote = ofType(context.now.reports, 'remote-inbound-rtp').filter((report) => {
     const local = context.now.reports.get(String(report.localId));
     return local === undefined || grown(context, local, 'bytesSent') > 0;
@@ -160,7 +163,7 @@ function sentOf(context: Context, pair: Report | undefined): Sent {
 function flowOf(context: Context, reports: readonly Report[], bytes: string): Omit<Flow, 'lossPercent'> {
   const { seconds, now } = context;
   const growth = sum(reports, (report) => grown(context, report, bytes));
-  // The larger of the pictures that move: a screen beside a camera.
+  // The larger of the moving pictures: a screen beside a camera.
   const picture = reports
     .filter((report) => report.kind === 'video' && grown(context, report, bytes) > 0)
     .sort((a, b) => (number(b.frameWidth) ?? 0) - (number(a.frameWidth) ?? 0))[0];
@@ -181,7 +184,7 @@ function flowOf(context: Context, reports: readonly Report[], bytes: string): Om
   };
 }
 
-/** The pair in use: Firefox marks it `selected`, the others name it in the transport. */
+/** Returns the selected candidate pair: Firefox marks it `selected`, other browsers name it in the transport. */
 function chosenPair(reports: ReadonlyMap<string, Report>): Report | undefined {
   const [transport] = ofType(reports, 'transport');
   const named = reports.get(String(transport?.selectedCandidatePairId));
@@ -206,14 +209,14 @@ function pathOf(pair: Report | undefined, reports: ReadonlyMap<string, Report>):
   };
 }
 
-/** Firefox has the round trip in the receiver's reports only. */
+/** Returns the round-trip time from the receiver reports; Firefox provides it only there. */
 function remoteRoundTrip(reports: ReadonlyMap<string, Report>): number | undefined {
   return ofType(reports, 'remote-inbound-rtp')
     .map((report) => number(report.roundTripTime))
     .find((value) => value !== undefined);
 }
 
-/** `VP8` of `video/VP8`. */
+/** Returns the codec name: `VP8` for `video/VP8`. */
 function codecOf(report: Report | undefined, reports: ReadonlyMap<string, Report>): string | undefined {
   return text(reports.get(String(report?.codecId))?.mimeType)?.split('/')[1];
 }
@@ -222,11 +225,11 @@ function ofType(reports: ReadonlyMap<string, Report>, type: string): readonly Re
   return [...reports.values()].filter((report) => report.type === type);
 }
 
-/** How much a counter has grown since the sample before; a counter that began anew, from nothing. */
+/** Returns the growth of a counter since the previous sample; a counter that was reset counts from zero. */
 function grown({ before }: Context, report: Report, name: string): number {
   const now = number(report[name]) ?? 0;
   const then = number(before?.reports.get(String(report.id))?.[name]) ?? 0;
-  // Lost packets may become fewer by late arrivals.
+  // The number of lost packets may decrease when late packets arrive.
   return name === 'packetsLost' || now >= then ? now - then : now;
 }
 

@@ -1,18 +1,20 @@
 /**
- * The membership of a tab in a room, kept in `sessionStorage` so that a reloaded page returns as the same member. Browsers
- * copy that storage when a tab is duplicated. Therefore the page that uses a membership holds a Web Lock for it, and a page
- * that does not get the lock starts a new membership.
+ * A tab's membership in a room, kept in `sessionStorage` so that a reloaded page returns as the same member. Browsers
+ * copy that storage when a tab is duplicated. Therefore the page that uses a membership holds a Web Lock for it, and
+ * a page that does not get the lock starts a new membership.
  */
 import { membershipItem, type RejoinAs, type SavedMembership, savedMembership } from './rejoin';
 import type { SessionStore } from './chat/archive';
 
-/** A reloaded page may ask for the lock before the browser has released that of the page before. */
+/**
+ * Timeout for the lock. A reloaded page may request it before the browser has released the lock of the previous page.
+ */
 const CLAIM_MS = 1_000;
 
 /** Claims a Web Lock. Resolves with a function that releases it, or with `undefined` if another page holds it. */
 export type Claim = (name: string, milliseconds: number) => Promise<(() => void) | undefined>;
 
-/** Dependencies of a `TabMembership`. */
+/** Options of a `TabMembership`. */
 export interface TabMembershipOptions {
   readonly room: string;
   /** Opens the storage of this tab; may throw. */
@@ -49,17 +51,17 @@ export class TabMembership {
     this.#write({ ended: undefined });
   }
 
-  /** The secret to return with; `undefined` for a new member. */
+  /** The resume secret; `undefined` for a new member. */
   get resume(): string | undefined {
     return this.#saved.resume;
   }
 
-  /** Stores the secret of the session that has begun. */
+  /** Stores the secret of a session that has begun. */
   keep(resume: string): void {
     this.#write({ resume });
   }
 
-  /** Releases the membership at the end of the page, so that the page that is loaded next can claim it. */
+  /** Releases the membership at the end of the page, so that the next page can claim it. */
   suspend(as: RejoinAs): void {
     this.#write({ ...as, ended: this.#options.now() });
     this.#release?.();
@@ -73,7 +75,7 @@ export class TabMembership {
     return this.#release !== undefined;
   }
 
-  /** Deletes what is stored, so that the next join is that of a new member. */
+  /** Deletes the stored data, so that the next join is that of a new member. */
   forget(): void {
     this.#saved = { claim: this.#saved.claim };
     const { room, session } = this.#options;

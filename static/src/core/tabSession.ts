@@ -1,4 +1,6 @@
-/** What a tab keeps of a room from the first join to the leave: its membership and the certificate of its connections. */
+/**
+ * A tab's state in a room from the first join until leaving: its membership and the certificate of its connections.
+ */
 import type { Environment } from './environment';
 import { type RejoinAs, rejoinAs, savedMembership } from './rejoin';
 import type { TabMembership } from './tabMembership';
@@ -6,13 +8,13 @@ import type { Verification } from './verification';
 
 type Opened = readonly [TabMembership | undefined, Verification | undefined];
 
-/** A tab in a room. Without the browser's support it has nothing, and each join is that of a new member. */
+/** A tab in a room. Without browser support it keeps nothing, and each join is that of a new member. */
 export class TabSession {
   readonly #room: string;
   readonly #environment: Environment;
-  /** How to join again without asking, if this page was loaded again a moment after it ended. */
+  /** Name and devices for rejoining without asking; set if this page was reloaded a moment after it ended. */
   readonly rejoinAs: RejoinAs | undefined;
-  /** From the first `open` to `end`. */
+  /** Set from the first `open` until `end`. */
   #opening: Promise<Opened> | undefined;
   #membership: TabMembership | undefined;
   #verification: Verification | undefined;
@@ -25,12 +27,12 @@ export class TabSession {
       this.rejoinAs = rejoinAs(savedMembership(session, room), clock.now());
   }
 
-  /** The certificate of all connections; `undefined` where each of them makes its own. */
+  /** The certificate of all connections; `undefined` if each of them creates its own. */
   get verification(): Verification | undefined {
     return this.#verification;
   }
 
-  /** Opens what is not open yet. Calls `ready` then, with the secret to return with. */
+  /** Opens what is not open yet, then calls `ready` with the resume secret. */
   open(ready: (resume: string | undefined) => void): void {
     const { verification, tabMembership } = this.#environment;
     if ((!verification && !tabMembership) || this.#verification) {
@@ -44,18 +46,21 @@ export class TabSession {
     });
   }
 
-  /** Stores the secret of the session that has begun. */
+  /** Stores the secret of a session that has begun. */
   keep(resume: string): void {
     this.#membership?.keep(resume);
   }
 
-  /** Releases the membership to the page that is loaded next; returns whether there is one. */
+  /** Releases the membership for the next page of this tab. Returns whether there is one. */
   suspend(as: RejoinAs): boolean {
     this.#membership?.suspend(as);
     return this.#membership !== undefined;
   }
 
-  /** Claims the membership again after the browser has restored the page. Resolves with `false` if another page has it. */
+  /**
+   * Claims the membership again after the browser has restored the page. Resolves with `false` if another page has
+   * it.
+   */
   async reclaim(): Promise<boolean> {
     return (await this.#membership?.reclaim()) !== false;
   }
@@ -65,7 +70,7 @@ export class TabSession {
     this.#membership?.forget();
   }
 
-  /** Ends the membership and the certificate, also those that are still being opened. */
+  /** Ends the membership and the certificate, including those that are still being opened. */
   end(): void {
     const ended = this.#membership;
     ended?.end();
@@ -78,10 +83,12 @@ export class TabSession {
     this.#verification = undefined;
   }
 
-  /** Claims the membership before it opens the certificate: a page that cannot claim it must not use its certificate. */
+  /**
+   * Claims the membership before it opens the certificate: a page that cannot claim it must not use its certificate.
+   */
   async #open(): Promise<Opened> {
     const { verification, tabMembership, report } = this.#environment;
-    // Without a membership a reload joins as a new member; without a certificate each connection makes its own.
+    // Without a membership a reload joins as a new member; without a certificate each connection creates its own.
     const quietly = <T>(opening?: Promise<T>): Promise<T | undefined> | undefined =>
       opening?.catch((error: unknown) => {
         report(error);

@@ -1,6 +1,6 @@
 /**
- * What the core shows to whoever renders it: plain, immutable data. The UI reads a `MeetingView`
- * and calls the methods of `Meeting`; nothing else crosses the line between them.
+ * Data that the core shows to its renderer: plain and immutable. The UI reads a `MeetingView` and calls the methods
+ * of `Meeting`; nothing else crosses the boundary.
  */
 import type { Ask, Moderation, Role, RoleReason, Settings, Switch, Waiting } from '../protocol/messages';
 
@@ -20,119 +20,122 @@ export type { LinkQuality, QualityReason } from './quality';
 export type { Scene, SceneTile } from './recording/types';
 export type { Flow, Path, Received, Sample, Sent } from './statistics';
 
-/** Everything that can go wrong for a person. The UI has one sentence and one action for each. */
+/** All failures that can affect a user. The UI has one sentence and one action for each. */
 export type FailureCode =
   // the page
-  | 'insecure_context' // plain http on another host than localhost: no getUserMedia (W3C Secure Contexts)
+  | 'insecure_context' // plain HTTP on a host other than localhost: no getUserMedia (W3C Secure Contexts)
   | 'page_outdated' // the server was upgraded, and parts of the page may be gone
   | 'browser_unsupported' // no RTCPeerConnection or no WebSocket
   // devices
-  | 'devices_unavailable' // a secure page without getUserMedia: a browser within another app
+  | 'devices_unavailable' // a secure page without getUserMedia: an in-app browser
   | 'permission_denied'
-  | 'device_blocked' // the operating system does not let the browser use it
+  | 'device_blocked' // the operating system denies the browser access to it
   | 'no_device'
-  | 'device_busy' // or blocked by the operating system: some browsers do not tell these apart
+  | 'device_busy' // or blocked by the operating system: some browsers do not distinguish these
   | 'device_failed'
-  | 'not_permitted' // the token does not leave this device to the person (R59)
-  | 'screen_failed' // the browser or the system does not let the screen be shared
-  | 'device_unplugged' // the open one went away, and there is no other
-  | 'device_replaced' // the open one went away, and another one is open now
+  | 'not_permitted' // the token does not permit this device (R59)
+  | 'screen_failed' // the browser or the operating system does not allow sharing the screen
+  | 'device_unplugged' // the open device was disconnected, and there is no other
+  | 'device_replaced' // the open device was disconnected, and another one is open now
   | 'effect_failed' // noise suppression cannot be loaded or started
-  | 'device_paused' // the open one gives nothing: taken by a call or another program, or switched off at itself
+  // the open device delivers no data: taken by a call or another program, or switched off at the device
+  | 'device_paused'
   // signaling
   | 'room_invalid'
   | 'name_invalid'
   | 'room_full'
   | 'server_full'
-  | 'too_many_attempts' // from this network, to join (R66)
-  | 'too_many_connections' // are open from this network (R65)
-  | 'origin_refused' // the server takes nothing from pages of this address (R64)
-  | 'rate_limited' // this page sent far too much (R75)
-  | 'servers_busy' // the servers that share the room could not take it (R78)
-  | 'servers_apart' // they cannot reach one another (R77)
-  | 'server_unreachable' // nothing answers, or it went away; the client keeps trying
-  | 'wrong_address' // something answers, but it is no Roundtable server
-  | 'path_changed' // a proxy passes requests on to the server under another path
+  | 'too_many_attempts' // too many joins from this network (R66)
+  | 'too_many_connections' // too many open connections from this network (R65)
+  | 'origin_refused' // the server does not accept pages of this origin (R64)
+  | 'rate_limited' // this page sent far too many messages (R75)
+  | 'servers_busy' // the servers that share the room could not process the request (R78)
+  | 'servers_apart' // the servers that share the room cannot reach each other (R77)
+  | 'server_unreachable' // no response, or the server went away; the client keeps trying
+  | 'wrong_address' // something responds that is not a Roundtable server
+  | 'path_changed' // a proxy forwards requests to the server under another path
   | 'superseded' // the same session was opened elsewhere
-  | 'room_locked' // a host lets nobody in any more (R39)
-  | 'lobby_refused' // a host did not let this person in (R40)
-  | 'removed' // a host sent this person out (R45)
-  | 'ended' // a host ended the meeting for all (R46)
-  | 'host_absent' // the room ended while this person waited in its lobby, as nobody returned (R111)
-  // what a host does
-  | 'admit_full' // there is no place for whoever is to be let in (R40)
-  | 'person_gone' // whom the act is about is not there (R37)
-  | 'hosts_only' // one is no host, or no longer (R37)
-  | 'token_missing' // the server asks for a token (R58)
-  | 'token_expired' // and this one's time is over (R62)
-  | 'token_refused' // and this one is not good here
-  | 'protocol_error' // the server refused what the page sent: a defect
+  | 'room_locked' // a host has locked the room (R39)
+  | 'lobby_refused' // a host did not admit this person (R40)
+  | 'removed' // a host removed this person (R45)
+  | 'ended' // a host ended the meeting for everyone (R46)
+  | 'host_absent' // the room ended while this person waited in its lobby, because nobody returned (R111)
+  // moderation
+  | 'admit_full' // the room is full, so nobody can be admitted (R40)
+  | 'person_gone' // the target of the command is not in the room (R37)
+  | 'hosts_only' // the user is not a host, or no longer one (R37)
+  | 'token_missing' // the server requires a token (R58)
+  | 'token_expired' // the token has expired (R62)
+  | 'token_refused' // the token is not valid here
+  | 'protocol_error' // the server rejected a message of the page: a defect
   // media
-  | 'no_path' // ICE found no way to a peer
-  | 'sound_blocked' // the browser wants a gesture first
+  | 'no_path' // ICE found no path to a peer
+  | 'sound_blocked' // the browser requires a user gesture first
   // recording
-  | 'recording_unsupported' // this browser cannot
-  | 'recording_falsified' // the browser changes what is read from a canvas
-  | 'recording_limit' // the largest size was reached; the file is whole
-  | 'recording_cut' // the disk took no more; the file holds what was kept before
+  | 'recording_unsupported' // this browser does not support recording
+  | 'recording_falsified' // the browser alters what is read from a canvas
+  | 'recording_limit' // the maximum size was reached; the file is complete
+  | 'recording_cut' // disk writes failed; the file holds what was kept before
   | 'recording_failed' // nothing could be saved
-  | 'upload_refused' // the server takes no recording now (R84)
-  | 'upload_no_room' // because it has no room for any
-  | 'upload_behind' // it has not got what was made a while ago: that waits here
-  | 'upload_full' // its disk takes no more: the rest stays here (R86)
-  | 'upload_limit' // it takes no larger one: the rest stays here
-  | 'upload_lost' // it cannot be reached, or has ended the recording: the rest stays here
-  | 'page_slept'; // the machine or the tab was suspended, and is back
+  | 'upload_refused' // the server does not accept a recording now (R84)
+  | 'upload_no_room' // the server has no space for any recording
+  | 'upload_behind' // the upload has fallen behind; the data waits on this device
+  | 'upload_full' // the server's disk accepts no more: the rest stays on this device (R86)
+  | 'upload_limit' // the recording has reached the server's maximum size: the rest stays on this device
+  | 'upload_lost' // the server cannot be reached or has ended the recording: the rest stays on this device
+  | 'page_slept'; // the machine or the tab was suspended and has resumed
 
-/** A failure with what a developer would want to see beside it. */
+/** A failure with details for developers. */
 export interface Failure {
   readonly code: FailureCode;
   readonly detail?: string;
-  /** Until the page tries again by itself, where the server has said so; in milliseconds. */
+  /** Milliseconds until the page retries by itself, if the server announced a delay. */
   readonly retryMs?: number;
 }
 
-/** The signaling socket, as it stands in `data-signaling` on the document element. */
+/** State of the signaling socket, as in `data-signaling` on the document element. */
 export type SignalingState = 'connecting' | 'open' | 'lost' | 'closed';
 
-/** The media connection to one person. */
+/** State of the media connection to one person. */
 export type LinkState =
   | 'connecting'
-  | 'slow' // takes long, although nothing shows that there is no path
+  | 'slow' // takes long, although nothing indicates that there is no path
   | 'connected'
   | 'interrupted'
-  | 'failed'; // there seems to be no path
+  | 'failed'; // no path was found
 
-/** Someone else in the room. */
+/** Another member of the room. */
 export interface Person {
   readonly id: string;
-  /** With the start of the id behind it where several people have the same name. */
+  /** With the start of the id appended if several people have the same name. */
   readonly name: string;
-  /** Whoever signs tokens has given the name (R97). */
+  /** The name comes from a signed token (R97). */
   readonly nameFromToken: boolean;
   readonly role: Role;
   readonly mic: boolean;
   readonly camera: boolean;
-  /** A voice comes from there right now. */
+  /** The person is speaking. */
   readonly speaking: boolean;
-  /** Wants to speak. */
+  /** The person has raised their hand. */
   readonly hand: boolean;
-  /** Records what they see and hear. */
+  /** The person records what they see and hear. */
   readonly recording: boolean;
-  /** And sends it to the server, for whoever runs that (R87). */
+  /** The recording goes to the server, where the operator has it (R87). */
   readonly recordsToServer: boolean;
   readonly link: LinkState;
-  /** There is no connection, and none is wanted: both are listeners (R42). Neither chat nor files go there. */
+  /**
+   * There is no connection by design, because both are listeners (R42). Chat and files are not sent to this person.
+   */
   readonly resting: boolean;
-  /** Signaling has lost this person, media may still flow: shown as away, removed when media stops. */
+  /** Signaling to this person is lost while media may still flow: shown as away, removed when media stops. */
   readonly away: boolean;
-  /** One stream for this person's whole stay: its tracks are the fixed audio and camera receivers. */
+  /** One stream for the person's whole membership: its tracks are the fixed audio and camera receivers. */
   readonly stream: MediaStream;
-  /** The shared screen with its sound, while there is one; the same object at each share. */
+  /** The shared screen with its sound, while there is one; the same object for each share. */
   readonly screen: MediaStream | undefined;
-  /** Absent until it has been measured. */
+  /** Absent until measured. */
   readonly quality?: LinkQuality;
-  /** The certificates of the present connection, for `safetyCode` of `safety.ts`; absent while DTLS connects. */
+  /** The certificates of the current connection, for `safetyCode` of `safety.ts`; absent while DTLS connects. */
   readonly fingerprints?: string;
   /**
    * Result of comparing the safety code with this person, and whether the code has changed since then. `other`: it is
@@ -141,305 +144,315 @@ export interface Person {
   readonly safety?: 'compared' | 'changed' | 'other';
 }
 
-/** What was measured of the way to one person in the last minutes, oldest first. */
+/** Measurements of the link to one person over the last minutes, oldest first. */
 export interface LinkStatistics {
   readonly id: string;
   readonly name: string;
   readonly samples: readonly Sample[];
 }
 
-/** Where a file stands on its way to one person; all but the first two are ends. */
+/** State of a file's transfer to one person; all but the first two are final. */
 export type TransferState =
   | 'offered'
   | 'moving'
   | 'done'
-  | 'refused' // the receiver does not want it, or no longer
-  | 'withdrawn' // the sender stopped it
-  | 'lost' // the link between the two ended
-  | 'unreadable' // the sender's file is gone, or has changed
-  | 'unwritable' // the receiver's disk did not take it
-  | 'too_large' // the receiver's browser cannot keep so much
-  | 'broken'; // what came was not what was offered
+  | 'refused' // the receiver declined or cancelled it
+  | 'withdrawn' // the sender withdrew it
+  | 'lost' // the connection between the two ended
+  | 'unreadable' // the sender's file is gone or has changed
+  | 'unwritable' // the receiver could not write to disk
+  | 'too_large' // the receiver's browser cannot keep a file of this size
+  | 'broken'; // what arrived is not what was offered
 
-/** A file's way to one person, or from one. */
+/** Transfer of a file to or from one person. */
 export interface Transfer {
   readonly peerId: string;
   readonly name: string;
   readonly state: TransferState;
-  /** What the receiver has stored. */
+  /** Bytes that the receiver has stored. */
   readonly bytes: number;
 }
 
-/** Something that was said, or a file that was offered. */
+/** A message or an offered file. */
 export type ChatEntry = ChatText | ChatFile;
 
 interface ChatOrigin {
   readonly id: string;
-  /** Who said it, and as what; without `from` it is one's own. */
+  /** Sender's id; absent if the user sent it. */
   readonly from?: string;
   readonly name: string;
-  /** When it came, in milliseconds since 1970. */
+  /** Time of arrival, in milliseconds since 1970. */
   readonly at: number;
-  /** Between oneself and this person only. */
+  /** Name of the other person, if only the two of them see it. */
   readonly privateWith?: string;
 }
 
-/** A message. */
+/** A chat message. */
 export interface ChatText extends ChatOrigin {
   readonly kind: 'text';
   readonly text: string;
-  /** Whom it could not reach yet, by name. */
+  /** Names of people it has not reached yet. */
   readonly waiting: readonly string[];
 }
 
-/** A file: to all whom it was offered, or from the one who offers it. */
+/** A file: its transfers to everyone it was offered to, or from the person who offers it. */
 export interface ChatFile extends ChatOrigin {
   readonly kind: 'file';
   readonly file: string;
   readonly size: number;
   readonly transfers: readonly Transfer[];
-  /** Who was there and not connected yet, by name: it was not offered to them. */
+  /** Names of people who were present but not connected yet: it was not offered to them. */
   readonly missed: readonly string[];
 }
 
-/** A file to be sent; the browser's `File` is one. */
+/** A file to send; the browser's `File` is one. */
 export interface FileSource {
   readonly name: string;
   readonly size: number;
   slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> };
 }
 
-/** What became of an offer. */
+/** Result of offering a file. */
 export type OfferResult = 'offered' | 'not_permitted' | 'too_large' | 'too_many' | 'nobody';
 
-/** Chat and files. Everything goes straight to the others; who comes later does not see it. */
+/** Chat and files. Everything goes directly to the other pages; later members do not see it. */
 export interface ChatControls {
   /**
-   * Says something to everyone who does not rest, or to one; a listener to all hosts, or to one. Says whether it did: not
-   * what is empty, too long, too fast, or not permitted.
+   * Sends a message to everyone, or to one person; a listener sends to all hosts, or to one. People without a
+   * connection by design (`resting`) are left out. Returns `false` if the message is empty, too long, too frequent,
+   * or not permitted.
    */
   say(text: string, to?: string): boolean;
-  /** Offers a file to everyone who is connected, or to one. */
+  /** Offers a file to everyone who is connected, or to one person. */
   offer(file: FileSource, to?: string): OfferResult;
-  /** Takes a file. To be called in a gesture: the browser may ask where to put it. */
+  /** Accepts a file. Call it during a user gesture, because the browser may ask where to save it. */
   accept(entryId: string): void;
-  /** Refuses, stops or withdraws a file. */
+  /** Declines, cancels or withdraws a file. */
   stop(entryId: string): void;
 }
 
-/** One device's side of oneself. */
+/** State of one of the user's devices. */
 export interface DeviceView {
   readonly on: boolean;
-  /** While the browser is asked, or while it asks the person. */
+  /** Set while the browser is opening the device or asking the user. */
   readonly pending: boolean;
-  /** The device that is open, or was last; of `choices`. */
+  /** Id of the device that is open, or was last open; from `choices`. */
   readonly id?: string;
-  /** Which way an open camera looks: at the person, or away. Only phones tell. */
+  /** Direction of an open camera: towards the user or away. Only phones report it. */
   readonly facing?: 'user' | 'environment';
-  /** Why it cannot be on, joining works all the same; or what happened to one that is on. */
+  /** Why the device cannot be turned on (joining still works), or what happened to one that is on. */
   readonly failure?: Failure;
 }
 
-/** One's own shared screen. */
+/** State of the user's own shared screen. */
 export interface ScreenView extends DeviceView {
-  /** Telephones cannot share their screens. */
+  /** `false` on phones, which cannot share their screens. */
   readonly available: boolean;
-  /** What the others see; its sound is not to be played here. */
+  /** The shared picture; its sound must not be played locally. */
   readonly stream?: MediaStream;
 }
 
-/** What one can say without a word. */
+/** The available reactions. */
 export const REACTIONS = ['👍', '❤️', '😂', '👏', '🎉', '😮'] as const;
 
-/** One of them. */
+/** One of the available reactions. */
 export type ReactionSign = (typeof REACTIONS)[number];
 
-/** A reaction that is seen now. */
+/** A reaction that is currently shown. */
 export interface Reaction {
   readonly id: number;
-  /** Whose; without it, it is one's own. */
+  /** Sender's id; absent if the user sent it. */
   readonly from?: string;
   readonly sign: ReactionSign;
 }
 
-/** Reactions, to everyone. */
+/** Controls for reactions. */
 export interface ReactionControls {
-  /** Shows it to everyone for a moment; does nothing when it is too often. Listeners cannot (R42). */
+  /** Shows a reaction to everyone for a moment; ignored if too frequent. Listeners cannot react (R42). */
   react(sign: ReactionSign): void;
 }
 
-/** Where a recording goes. */
+/** Destination of a recording. */
 export type RecordingPlace = 'device' | 'server';
 
-/** One's own recording; there is none where it is off. */
+/** State of the user's own recording; absent while off. */
 export type RecordingView =
   | { readonly state: 'starting' }
-  /** `left`: bytes that the server has not got yet. */
+  /** `left`: bytes that the server does not have yet. */
   | { readonly state: 'saving'; readonly left?: number }
   /** `since`: in milliseconds since 1970. */
   | {
       readonly state: 'on';
       readonly since: number;
       readonly place: RecordingPlace;
-      /** Why it does not go to the server as it was meant to. */
+      /** Why the recording does not reach the server as intended. */
       readonly trouble?: Failure;
     }
-  /** Until it is dismissed. */
+  /** Shown until dismissed. */
   | { readonly state: 'failed'; readonly failure: Failure };
 
-/** Recording what one sees and hears, to a file of one's own; everyone in the room sees that it is done. */
+/**
+ * Controls for recording what the user sees and hears, to a local file or the server; everyone in the room is
+ * informed.
+ */
 export interface RecordingControls {
-  /** The largest file, in bytes; infinite where it goes to the disk as it grows. */
+  /** Maximum file size in bytes; infinite if the file is written to disk as it grows. */
   readonly limit: number;
   /**
-   * Asks where to put the file, and records until `stop` or the end of the meeting. To be called in a gesture.
+   * Asks where to save the file, and records until `stop` or the end of the meeting. Call it during a user gesture.
    *
-   * @param scene what is seen and heard; asked many times a second
-   * @param place where to; on this device where nothing is said
+   * @param scene returns what is seen and heard; called many times a second
+   * @param place destination; defaults to this device
    */
   start(scene: () => Scene, place?: RecordingPlace): Promise<void>;
   stop(): void;
-  /** Forgets what failed. */
+  /** Dismisses a failure. */
   dismiss(): void;
 }
 
-/** What happened to this person of late. */
+/** A recent event that concerns the user. */
 export type Notice =
   | { readonly kind: 'asked'; readonly ask: Ask; readonly by: string }
   | { readonly kind: 'switched_off'; readonly what: Switch; readonly by: string }
-  /** `reason`: set if no host has changed the role. A returning host is told that its substitute stepped down. */
+  /**
+   * `reason`: set if the change was not made by a host. A returning host is informed that its substitute stepped
+   * down.
+   */
   | { readonly kind: 'role'; readonly role: Role; readonly before: Role; readonly reason?: RoleReason }
   | { readonly kind: 'failure'; readonly failure: Failure };
-/** What can be chosen. */
+/** Kinds of devices that can be chosen. */
 export type DeviceKind = 'mic' | 'camera' | 'speaker';
 
-/** One device to choose. */
+/** A device to choose. */
 export interface DeviceChoice {
   readonly id: string;
-  /** As the system calls it; may be empty. */
+  /** The system's name for it; may be empty. */
   readonly label: string;
 }
 
-/** What will work and what will not, looked at before joining. */
+/** Result of the connectivity check before joining. */
 export type PathReport =
   | { readonly state: 'checking' }
   | {
       readonly state: 'ready';
-      /** `none`: the server names no relay. `unknown`: it told nothing of relays to somebody who only looks. */
+      /** `none`: the server announces no relay. `unknown`: the server did not reveal its relays to this check. */
       readonly relay: 'reached' | 'unreachable' | 'none' | 'unknown';
     }
-  /** Several servers answer in turn and do not share rooms: people may not see each other. */
+  /** Several servers answer in turn and do not share rooms, so people may not see each other. */
   | { readonly state: 'apart' }
   | { readonly state: 'failed'; readonly failure: Failure };
 
-/** Where a person stands with a meeting. */
+/** The user's progress through a meeting. */
 export type Phase =
-  | { readonly kind: 'lobby' } // before the room: devices may be tried
-  | { readonly kind: 'joining' } // waiting for the first welcome
-  | { readonly kind: 'waiting' } // until a host lets them in (R40)
+  | { readonly kind: 'lobby' } // before the room: devices can be tried
+  | { readonly kind: 'joining' } // waiting for the first `welcome`
+  | { readonly kind: 'waiting' } // waiting for a host to admit the user (R40)
   | { readonly kind: 'joined'; readonly selfId: string }
-  | { readonly kind: 'left' } // by one's own will
-  | { readonly kind: 'refused'; readonly failure: Failure }; // will not be tried again by itself
+  | { readonly kind: 'left' } // the user left
+  | { readonly kind: 'refused'; readonly failure: Failure }; // will not be retried automatically
 
-/** The whole of what is to be rendered. A new object at each change. */
+/** Everything that is rendered. A new object at each change. */
 export interface MeetingView {
   readonly room: string;
   readonly phase: Phase;
   readonly signaling: SignalingState;
-  /** Why signaling is not open, while the client keeps trying. */
+  /** Why signaling is not open while the client keeps trying. */
   readonly trouble?: Failure;
   readonly mic: DeviceView;
   readonly camera: DeviceView;
   readonly screen: ScreenView;
-  /** Own picture; `undefined` while there is none. */
+  /** The user's own picture; `undefined` while there is none. */
   readonly preview?: MediaStream;
   readonly people: readonly Person[];
   /** Names of people whose safety code has changed since it was compared and who are not there. */
   readonly changedAbsent: readonly string[];
   /** The id of whoever of the others has the floor: speaks, or has spoken last. */
   readonly speaker?: string;
-  /** One's own role (R36). A listener sends nothing. */
+  /** The user's own role (R36). A listener sends no media. */
   readonly role: Role;
   readonly settings: Settings;
-  /** One's own voice is heard. */
+  /** The user's own voice is audible. */
   readonly speaking: boolean;
-  /** One's own hand is up. */
+  /** The user's own hand is raised. */
   readonly hand: boolean;
-  /** Ids of those whose hand is up, one's own included, in the order in which the hands were raised. */
+  /** Ids of everyone with a raised hand, including the user, in the order in which the hands were raised. */
   readonly hands: readonly string[];
-  /** Who asks to be let in; only hosts know. */
+  /** People who ask to be admitted; only hosts see them. */
   readonly waiting: readonly Waiting[];
-  /** The room is on several servers, which cannot reach one another: what changes it waits (R77). */
+  /** The room is on several servers that cannot reach each other, so changes to it are delayed (R77). */
   readonly degraded: boolean;
-  /** Until it is dismissed. */
+  /** Shown until dismissed. */
   readonly notice?: Notice;
   readonly recording?: RecordingView;
-  /** Noise suppression; absent until it was wanted. */
+  /** Noise suppression; absent until first requested. */
   readonly noise?: EffectView;
-  /** How much is sent and received. */
+  /** Quality setting for sending and receiving. */
   readonly quality: Quality;
-  /** Where one may record to: to the server only as a host, where it keeps recordings (R84). */
+  /** Available destinations of a recording; the server only for hosts, and only if it keeps recordings (R84). */
   readonly recordingPlaces: readonly RecordingPlace[];
-  /** As what one writes in the chat (R108). */
+  /** The user's role in the chat (R108). */
   readonly writer: Writer;
-  /** Before the room: it is recorded to the server at the moment (R87). */
+  /** The room is currently being recorded to the server, as known before joining (R87). */
   readonly recorded: boolean;
   /** Oldest first. */
   readonly reactions: readonly Reaction[];
-  /** The server's version, where it has been upgraded since the page came. */
+  /** The server's new version, if it was upgraded since the page was loaded. */
   readonly outdated?: string;
-  /** What was said since one is here, oldest first. */
+  /** Messages since the user joined, oldest first. */
   readonly chat: readonly ChatEntry[];
-  /** When the log began, where others were there before; in milliseconds since 1970. */
+  /** When the log began if others were already in the room, in milliseconds since 1970. */
   readonly chatSince?: number;
-  /** The devices there are; empty until the browser tells. */
+  /** Available devices; empty until the browser reveals them. */
   readonly choices: Readonly<Record<DeviceKind, readonly DeviceChoice[]>>;
-  /** Where sound is to go, for `setSinkId` (W3C Audio Output §2); empty is the system's choice. */
+  /** Audio output for `setSinkId` (W3C Audio Output §2); empty is the system's default. */
   readonly loudspeaker: string;
-  /** The result of `checkPath`. */
+  /** Result of `checkPath`. */
   readonly path?: PathReport;
 }
 
-/** What the UI may ask of a meeting. Every method is safe in every phase, and none throws or rejects. */
+/** Commands that the UI can give to a meeting. Every method is safe in every phase, and none throws or rejects. */
 export interface MeetingControls {
-  /** The present view, and every later one until the returned function is called. */
+  /** Calls the listener with the current view and every later one until the returned function is called. */
   subscribe(listener: (view: MeetingView) => void): () => void;
   readonly view: MeetingView;
-  /** Opens or closes the microphone; before joining it opens the device so that it can be tried. */
+  /** Opens or closes the microphone; before joining, so that it can be tried. */
   setMic(on: boolean): Promise<void>;
   setCamera(on: boolean): Promise<void>;
-  /** Takes the camera that looks the other way, on a phone. */
+  /** Switches to the camera that faces the other way, on a phone. */
   flipCamera(): Promise<void>;
-  /** Shares the screen, after the browser has asked which, or ends that. To be called in a gesture. */
+  /** Asks the user which screen to share and shares it, or ends the share. Call it during a user gesture. */
   setScreen(on: boolean): Promise<void>;
-  /** Takes noises out of the microphone's sound before it is sent, or no longer. */
+  /** Turns suppression of noise in the microphone's sound on or off. */
   suppressNoise(on: boolean): Promise<void>;
-  /** Has the system blur what is behind the person, where the camera's track says that it can. */
+  /** Turns the system's background blur on or off, if the camera's track supports it. */
   setBlur(on: boolean): Promise<void>;
-  /** Sends and receives as much as this person chooses, from now on. */
+  /** Changes the quality setting for sending and receiving. */
   setQuality(quality: Quality): void;
-  /** Raises or lowers one's hand; a listener applies for the microphone with it (R42). */
+  /** Raises or lowers the user's hand; a listener requests to speak with it (R42). */
   setHand(on: boolean): void;
-  /** Does what only hosts may; the server refuses it from others (R37). */
+  /** Sends a moderation command; the server rejects it from members who are not hosts (R37). */
   moderate(act: Moderation): void;
   dismissNotice(): void;
   readonly chat: ChatControls;
   readonly recording: RecordingControls;
   readonly reactions: ReactionControls;
-  /** Takes this device from now on, in the middle of a call too. */
+  /** Selects a device, even during a call. */
   choose(kind: DeviceKind, id: string): Promise<void>;
-  /** Tells how loud the microphone is, from 0 to 1, until the returned function is called. */
+  /** Reports the microphone level, from 0 to 1, until the returned function is called. */
   watchLevel(listener: (level: number) => void): () => void;
-  /** Looks whether server and relay can be reached, and whether the meeting is recorded; the results are in `path` and `recorded`. */
+  /**
+   * Checks whether server and relay can be reached, and whether the meeting is recorded; the results are in `path`
+   * and `recorded`.
+   */
   checkPath(): Promise<void>;
-  /** How to join at once, without asking: set if this tab has just reloaded the page of a meeting. */
+  /** Name and devices for rejoining without asking; set if this tab has just reloaded the page of a meeting. */
   readonly rejoinAs?: RejoinAs | undefined;
-  /** Enters the room, with whatever devices are on. */
+  /** Joins the room, with whatever devices are on. */
   join(name: string): void;
-  /** Leaves the room and lets the devices go. The meeting may be joined again. */
+  /** Leaves the room and closes the devices. The meeting may be joined again. */
   leave(): void;
-  /** What is measured of each link, now and every two seconds until the returned function is called. */
+  /** Reports the measurements of each link, now and every two seconds, until the returned function is called. */
   watchStatistics(listener: (links: readonly LinkStatistics[]) => void): () => void;
-  /** Remembers that the code of these `fingerprints` was compared with this person, and was the same. */
+  /** Records that the code of these `fingerprints` was compared with this person and matched. */
   confirmSafetyCode(id: string, fingerprints: string): void;
 }

@@ -1,16 +1,16 @@
-/** Notices that the server is another than the page was made for. */
+/** Detects that the server's version differs from the page's. */
 export class Upgrade {
   readonly #own: string | undefined;
   #seen: string | undefined;
 
-  /** @param own the page's version; `undefined` where it has none to compare */
+  /** @param own the page's version; `undefined` if it has none to compare */
   constructor(own: string | undefined) {
     this.#own = own;
   }
 
   /**
-   * Takes the version of a `welcome`: whether the person should load the page anew. Not at the first one: the page has
-   * just come then, and would come no newer.
+   * Handles the version in a `welcome`. Returns whether the user should reload the page. Never `true` for the first
+   * `welcome`: the page has just been loaded, and reloading would not bring a newer one.
    */
   welcome(version: string): boolean {
     const before = this.#seen;

@@ -34,7 +34,7 @@ test.each([{ id: 'grace-2' }, { id: 'grace-2', name: 'Grace\ufffc' }, { name: 'A
     const other = { ...GRACE, ...change, fingerprints: 'other' };
     verification.check([other]);
     expect(verification.statusOf(other)).toBe('changed');
-    // A server that goes back to the honest connection does not hide what it did.
+    // A server that returns to the honest connection does not hide the attack.
     const honest = { ...other, fingerprints: 'honest' };
     verification.check([honest]);
     expect(verification.statusOf(honest)).toBe('changed');
@@ -93,7 +93,7 @@ test('a code that was compared under one name counts for no other name', () => {
   const unknown = { ...mallory, name: 'Carol' };
   verification.check([unknown]);
   expect(verification.statusOf(unknown)).toBeUndefined();
-  // As by a session that is resumed under another name, and under another id too.
+  // As in a session resumed under another name, and also under another id.
   for (const id of ['mallory-1', 'mallory-2']) {
     const impostor = { ...mallory, id, name: 'Grace' };
     verification.check([impostor]);

@@ -1,12 +1,12 @@
 /**
- * Which safety codes this person has compared, and whose have changed since. The fingerprints are remembered, not the
+ * Safety codes that this person has compared, and changes to them since then. The fingerprints are stored, not the
  * code: another certificate with the same fingerprint is far harder to find than one with the same code.
  */
 
 import { lookOf } from './names';
 import type { Person } from './types';
 
-/** A person, and the certificates of the connection to that person. */
+/** A person with the certificates of the connection to that person. */
 export interface Identified {
   readonly id: string;
   readonly name: string;
@@ -21,23 +21,23 @@ export type Comparison = Identified & {
   readonly changed?: boolean;
 };
 
-/** One's own certificate in a room, and what was compared with it. */
+/** The page's own certificate in a room, and the comparisons made with it. */
 export interface Identity {
   readonly certificate: RTCCertificate;
-  /** From before a reload of the page. */
+  /** Comparisons from before a reload of the page. */
   readonly comparisons: readonly Comparison[];
-  /** Keeps the comparisons for the next reload. */
+  /** Stores the comparisons for the next reload. */
   readonly save: (comparisons: readonly Comparison[]) => void;
   /** Deletes the certificate and the comparisons. */
   readonly end: () => void;
 }
 
-/** Most comparisons that are kept. */
+/** Maximum number of stored comparisons. */
 const MAX_COMPARISONS = 200;
 
 /** The comparisons of one session, which lasts until `end`. */
 export class Verification {
-  /** One's own, for all connections of the session. */
+  /** The page's own certificate, used for all connections of the session. */
   readonly certificate: RTCCertificate;
   readonly #identity: Identity;
   #comparisons: readonly Comparison[];
@@ -97,14 +97,14 @@ export class Verification {
     return new Set(known.map(({ fingerprints }) => fingerprints));
   }
 
-  /** Compares by ID and by name, as somebody has another ID after a reload. Neither match makes up for the other. */
+  /** Compares by id and by name, because a person may have another id after a reload. Both must match if known. */
   #differs({ id, name, fingerprints }: Identified, people: readonly Identified[]): boolean {
     if (fingerprints === undefined) return false;
     const byId = this.#fingerprintsBy('id', id);
     if (byId.size > 0 && !byId.has(fingerprints)) return true;
     const byName = this.#fingerprintsBy('name', name);
     if (byName.size === 0 || byName.has(fingerprints)) return false;
-    // Of two people with one name, the other one may be who was compared.
+    // If two people have the same name, the other one may be the person who was compared.
     return !people.some((other) => lookOf(other.name) === lookOf(name) && byName.has(other.fingerprints));
   }
 }

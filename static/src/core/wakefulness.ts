@@ -1,10 +1,10 @@
 import type { Clock } from './clock';
 
 const TICK_MS = 30_000;
-/** Browsers let a hidden page's timers run once a minute: what is later than this has slept. */
+/** Browsers run the timers of a hidden page once a minute; a later timer means sleep. */
 const ASLEEP_MS = 120_000;
 
-/** Notices that the machine or the page was asleep, by a timer that comes much too late. */
+/** Detects that the machine or the page was asleep, by a timer that fires much too late. */
 export class Wakefulness {
   readonly #clock: Clock;
   readonly #onWoken: (milliseconds: number) => void;
@@ -30,7 +30,7 @@ export class Wakefulness {
     this.#timer = undefined;
   }
 
-  /** Finds out now; a page that is shown again does not wait for its timer. */
+  /** Checks at once, for a page that becomes visible again and does not wait for its timer. */
   look(): void {
     if (this.#timer === undefined) return;
     const asleep = this.#clock.now() - this.#last;

@@ -1,4 +1,4 @@
-/** English, of the operator's page. */
+/** English texts of the operator's page. */
 export const enAdmin = {
   admin: {
     title: 'Administration',
@@ -113,5 +113,5 @@ export const enAdmin = {
   },
 };
 
-/** What a language must have for the operator's page. */
+/** Texts that a language must provide for the operator's page. */
 export type AdminMessages = typeof enAdmin;

@@ -1,13 +1,13 @@
 import type { Look, LookName, PageFinding } from '../core/examination';
 import type { ConfigProblem } from '../readConfig';
 
-/** What is wrong, and what mends it. */
+/** A diagnostic finding: the problem, and how to fix it. */
 interface FindingText {
   what: string;
   fix: string;
 }
 
-/** English of the page that looks for what is wrong. */
+/** English texts of the diagnostics page. */
 export const enDiag = {
   config: {
     title: 'config.json is not valid',
@@ -157,5 +157,5 @@ export const enDiag = {
   },
 };
 
-/** What a language must have for it. */
+/** Texts that a language must provide for the diagnostics page. */
 export type DiagMessages = typeof enDiag;

@@ -1,7 +1,7 @@
 import type { FailureText } from './en';
 import type { FailureCode, QualityReason, ReactionSign } from '../core/types';
 
-/** English, as far as only the room wants it: not part of the first load. */
+/** English texts needed only in the room; not part of the first load. */
 export const enRoom = {
   part: { late: 'This part of the page could not be loaded. Trying again…' },
   permission: {
@@ -17,7 +17,7 @@ export const enRoom = {
     other:
       'Open the permissions of this website in the browser settings.\nAllow “Camera” and “Microphone”.\nReload this page.',
   },
-  /** More of the groups that the lobby has, too. */
+  /** Additional texts in groups that the lobby has, too. */
   room: {
     you: 'You',
     youNamed: '{name} (you)',
@@ -106,7 +106,7 @@ export const enRoom = {
   hand: {
     raise: 'Raise hand',
     lower: 'Lower hand',
-    /** Below the icon, where there is little room. */
+    /** Shown below the icon, where space is limited. */
     short: { raise: 'Hand', lower: 'Lower' },
     place: 'Hand raised, number {place} in line',
   },
@@ -364,7 +364,7 @@ export const enRoom = {
       broken: 'Stopped: the content did not match the offered file',
     },
   },
-  /** Those that happen nowhere else; the others stand before the room. */
+  /** Failures that occur only in the room; the others are in the lobby's texts. */
   failures: {
     not_permitted: {
       sentence: 'Your invitation does not allow you to use {device}.',
@@ -451,5 +451,5 @@ export const enRoom = {
   } satisfies Partial<Record<FailureCode, FailureText>>,
 };
 
-/** What a language must have for the room. */
+/** Texts that a language must provide for the room. */
 export type RoomMessages = typeof enRoom;

@@ -3,16 +3,16 @@ import type { AdminMessages } from './en.admin';
 import type { DiagMessages } from './en.diag';
 import type { RoomMessages } from './en.room';
 
-/** One plain sentence, and what to do about it. */
+/** A plain sentence about a failure, and the action to take. */
 export interface FailureText {
   sentence: string;
   action: string;
 }
 
-/** English, as far as it is wanted before the room. */
+/** English texts needed before the room. */
 export const en = {
   product: 'Roundtable',
-  /** How two sentences follow one another. */
+  /** Joins two sentences. */
   sentences: '{first} {second}',
   landing: {
     tagline: 'Video meetings in your browser. No account, nothing to install.',
@@ -197,8 +197,8 @@ export const en = {
   } satisfies Partial<Record<FailureCode, FailureText>>,
 };
 
-/** What a language must have before the room. */
+/** Texts that a language must provide before the room. */
 export type LobbyMessages = typeof en;
 
-/** Every text that a language must have. */
+/** All texts that a language must provide. */
 export type Messages = LobbyMessages & RoomMessages & DiagMessages & AdminMessages;

@@ -12,7 +12,7 @@ interface Tree {
   readonly [key: string]: string | Tree;
 }
 
-/** Every text's path, with the names of what it is to be filled with. */
+/** Returns the path of every text with its placeholders. */
 function placeholders(tree: Tree, path = ''): [string, string[]][] {
   return Object.entries(tree).flatMap(([key, value]) =>
     typeof value === 'string'

@@ -23,10 +23,10 @@ function preferred(): Locale {
   return known?.toLowerCase().startsWith('zh') ? 'zh-CN' : 'en';
 }
 
-// The small vue-i18n knows flat keys only; ours are paths.
+// petite-vue-i18n resolves flat keys only; these are paths.
 registerMessageResolver(resolveValue);
 
-/** The texts, in the person's language. Each language is loaded when it is wanted. */
+/** Texts in the user's language. Each language is loaded on demand. */
 export const i18n = createI18n<[Messages], Locale, false>({
   locale: preferred(),
   messages: {} as Record<Locale, Messages>,
@@ -39,7 +39,7 @@ interface Parts {
   readonly admin: () => Promise<AdminMessages>;
 }
 
-/** The texts of a part come beside it, not before the person can do something. */
+/** Loaders of the texts. Each part's texts are loaded with the part, not in the first load. */
 const TEXTS: Readonly<Record<Locale, Parts>> = {
   en: {
     lobby: async () => (await import('./en')).en,
@@ -56,12 +56,12 @@ const TEXTS: Readonly<Record<Locale, Parts>> = {
 };
 
 let wanted = preferred();
-/** What the operator calls the service. */
+/** The operator's name for the service. */
 let productName: string | undefined;
 const shown = new Set<'room' | 'diag' | 'admin'>();
 let loading = Promise.resolve();
 
-/** Shows what is wanted by then; one after the other, so that the last wish is what stays. */
+/** Loads and shows the texts wanted at that moment. Loads are serialized, so that the last request wins. */
 function load(): Promise<void> {
   loading = loading
     .catch(() => undefined)
@@ -74,7 +74,7 @@ function load(): Promise<void> {
         shown.has('diag') ? parts.diag() : undefined,
         shown.has('admin') ? parts.admin() : undefined,
       ]);
-      // A text stands where it is needed first, so groups are spread over the parts.
+      // A text is stored in the part that needs it first, so groups are spread over the parts.
       const texts: Record<string, unknown> = {
         ...first,
         ...(productName !== undefined && { product: () => productName }),
@@ -90,49 +90,49 @@ function load(): Promise<void> {
   return loading;
 }
 
-/** Loads the person's language; there are no texts before. */
+/** Loads the user's language; before that there are no texts. */
 export function loadTexts(): Promise<void> {
   return load();
 }
 
-/** Loads the texts of the room, in every language from now on. */
+/** Loads the texts of the room, from now on in every language. */
 export function loadRoomTexts(): Promise<void> {
   shown.add('room');
   return load();
 }
 
-/** Loads the texts of the page that looks for what is wrong, in the same way. */
+/** Loads the texts of the diagnostics page, from now on in every language. */
 export function loadDiagTexts(): Promise<void> {
   shown.add('diag');
   return load();
 }
 
-/** Loads the texts of the operator's page, in the same way. */
+/** Loads the texts of the operator's page, from now on in every language. */
 export function loadAdminTexts(): Promise<void> {
   shown.add('admin');
   return load();
 }
 
-/** Calls the service by another name, in every language. */
+/** Renames the service, in every language. */
 export function setProductName(name: string): Promise<void> {
   productName = name;
   return load();
 }
 
-/** Changes the language, and remembers it. Rejects where the texts do not come, and all stays as it was. */
+/** Changes and remembers the language. Rejects and changes nothing if the texts cannot be loaded. */
 export async function setLocale(locale: Locale): Promise<void> {
   wanted = locale;
   try {
     await load();
   } catch (error) {
-    // Or what is loaded next would be in it.
+    // Otherwise later loads would use the new language.
     if (wanted === locale) wanted = i18n.global.locale.value;
     throw error;
   }
   remember('language', locale);
 }
 
-/** The texts for a component. A number chooses between singular and plural. */
+/** Returns a function that looks up texts for a component. A number selects singular or plural. */
 export function useText() {
   const { t } = useI18n();
   return (key: MessageKey, values: Record<string, string> | number = {}): string =>

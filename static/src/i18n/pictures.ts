@@ -1,8 +1,8 @@
 import type { Locale } from '.';
 
 /**
- * The pictures of a safety code, by their number (`core/safety.ts`), with their names: things that nobody takes for
- * one another, seen or heard. Their order is part of the code: a change needs another salt there.
+ * Pictures of a safety code, by number (`core/safety.ts`), with their names: things that cannot be confused, seen or
+ * heard. The order is part of the code: changing it requires another salt there.
  */
 const PICTURES = [
   ['🐶', 'dog', '狗'],
@@ -71,7 +71,7 @@ const PICTURES = [
   ['🥁', 'drum', '鼓'],
 ] as const;
 
-/** What the pictures of a code look like, and what they are called. */
+/** Returns the pictures of a code and their names. */
 export function picturesOf(
   code: readonly number[],
   locale: Locale,
@@ -82,5 +82,5 @@ export function picturesOf(
   });
 }
 
-/** How many there are. */
+/** Number of pictures. */
 export const PICTURE_COUNT = PICTURES.length;

@@ -1,6 +1,6 @@
 import type { AdminMessages } from './en.admin';
 
-/** Simplified Chinese, of the operator's page. */
+/** Simplified Chinese texts of the operator's page. */
 export const zhCNAdmin: AdminMessages = {
   admin: {
     title: '管理',

@@ -1,6 +1,6 @@
 import type { DiagMessages } from './en.diag';
 
-/** Simplified Chinese of the page that looks for what is wrong. */
+/** Simplified Chinese texts of the diagnostics page. */
 export const zhCNDiag: DiagMessages = {
   config: {
     title: 'config.json 有误',

@@ -1,6 +1,6 @@
 import type { RoomMessages } from './en.room';
 
-/** Simplified Chinese, as far as only the room wants it. */
+/** Simplified Chinese texts needed only in the room. */
 export const zhCNRoom: RoomMessages = {
   part: { late: '页面的这一部分未能加载，正在重试…' },
   permission: {

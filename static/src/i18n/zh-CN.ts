@@ -1,6 +1,6 @@
 import type { LobbyMessages } from './en';
 
-/** Simplified Chinese, as far as it is wanted before the room. */
+/** Simplified Chinese texts needed before the room. */
 export const zhCN: LobbyMessages = {
   product: '圆桌',
   sentences: '{first}{second}',

@@ -1,4 +1,4 @@
-// Let's Encrypt's own test server, Pebble, for names that all lead to this machine, and what certbot needs to ask it.
+// Let's Encrypt's test server, Pebble, with all names resolving to this machine, and certbot's environment for it.
 
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -7,8 +7,8 @@ import { run, until } from './docker.js';
 import { freePort, get } from './web.js';
 
 /**
- * Starts it; the sandbox ends it. It looks for proofs at this port of this machine, as Let's Encrypt does at port 80. What is
- * returned is certbot's environment, with folders of its own.
+ * Starts the ACME server; the sandbox ends it. It validates challenges at this port of this machine, as Let's Encrypt
+ * does at port 80. Returns certbot's environment, with separate folders.
  */
 export async function startAcme(sandbox, httpPort) {
   const folder = await sandbox.folder();
@@ -24,7 +24,7 @@ export async function startAcme(sandbox, httpPort) {
   };
   await writeFile(at('pebble.json'), JSON.stringify({ pebble: settings }));
   const start = (program, ...args) => {
-    // It waits up to 15 s before it looks, and refuses a part of all requests, unless told not to.
+    // By default it waits up to 15 s before validation, and rejects a share of all requests.
     const env = { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '0' };
     const child = spawn(program, args, { env, stdio: 'ignore' });
     child.on('error', (error) => console.error(`${error.message} (make tools installs it)`));
@@ -37,7 +37,7 @@ export async function startAcme(sandbox, httpPort) {
   const server = `https://localhost:${port}/dir`;
   await until('the ACME server answers', async () => (await get(server)).status === 200, 20);
 
-  // What certbot reads beside /etc/letsencrypt/cli.ini.
+  // Configuration that certbot reads in addition to /etc/letsencrypt/cli.ini.
   await run('mkdir', ['-p', at('letsencrypt')]);
   const own = ['config', 'work', 'logs'].map((what) => `${what}-dir = ${at(`letsencrypt/${what}`)}\n`);
   await writeFile(at('letsencrypt/cli.ini'), own.join(''));

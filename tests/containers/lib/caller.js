@@ -1,17 +1,18 @@
-// A client that comes back to its session by itself, as docs/PROTOCOL.md has it (R47 to R54), and notes what that took.
+// A client that resumes its session automatically, as in docs/PROTOCOL.md (R47 to R54), and records the
+// interruptions.
 
 import WebSocket from 'ws';
 
-/** Milliseconds between an end without a hint and the next attempt. */
+/** Milliseconds between a close without a hint and the next attempt. */
 const RETRY = 250;
 
 export class Caller {
   self;
-  /** How many sessions there were: one, where it has always gone on. */
+  /** Number of sessions: one if every reconnect resumed. */
   sessions = 0;
-  /** What others said, in the order in which it came: `{from, number, late}`, the last in milliseconds from saying to hearing. */
+  /** Messages received, in order: `{from, number, late}`, with the latency in milliseconds. */
   heard = [];
-  /** For how long there was no signaling, each time; in milliseconds. */
+  /** Length of each interruption of signaling, in milliseconds. */
   absences = [];
   errors = [];
   #url;
@@ -27,7 +28,7 @@ export class Caller {
   #unacknowledged = [];
   #arrived = () => {};
 
-  /** In the room, when it has been greeted; it leaves with the sandbox at the latest. */
+  /** Resolves when the client is in the room. It leaves with the sandbox at the latest. */
   static async join(sandbox, base, room, name) {
     const caller = new Caller();
     sandbox.undo(async () => caller.leave());
@@ -45,13 +46,15 @@ export class Caller {
     return this.#open;
   }
 
-  /** Says something to a member, now or when it is back. */
+  /** Sends a message to a member, now or after reconnecting. */
   say(to, number) {
     this.#unacknowledged.push({ type: 'signal', to, data: { number, at: performance.now() }, seq: ++this.#said });
     if (this.#open) this.#send({ ...this.#unacknowledged.at(-1), ack: this.#last });
   }
 
-  /** Says a number to a member ten times a second; what is returned ends it, and says how many there were. */
+  /**
+   * Sends consecutive numbers to a member, ten per second. The returned function stops it and returns their count.
+   */
   count(to) {
     let number = 0;
     const timer = setInterval(() => this.say(to, number++), 100);
@@ -76,7 +79,7 @@ export class Caller {
     const resume = this.#resume && { resume: this.#resume, last_seq: this.#last };
     this.#socket.on('open', () => this.#send({ type: 'join', name: this.#name, ...resume }));
     this.#socket.on('message', (text) => this.#hear(JSON.parse(text)));
-    // Its end is told by `close`.
+    // `close` handles the end.
     this.#socket.on('error', () => {});
     this.#socket.on('close', () => {
       if (this.#open) this.#lost = performance.now();
@@ -92,7 +95,7 @@ export class Caller {
     if (type === 'welcome') {
       this.sessions += 1;
       ({ self: this.self, resume: this.#resume } = message);
-      // Numbers begin anew, also those of what has not arrived.
+      // Numbers restart, including those of unacknowledged messages.
       this.#last = 0;
       this.#said = 0;
       for (const one of this.#unacknowledged) one.seq = ++this.#said;

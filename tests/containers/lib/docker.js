@@ -1,4 +1,4 @@
-// Containers, networks, volumes and folders of one test file, and their end.
+// Containers, networks, volumes and folders of one test file, and their cleanup.
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,20 +10,20 @@ import { promisify } from 'node:util';
 const exec = promisify(execFile);
 const options = { cwd: new URL('../../../', import.meta.url), maxBuffer: 256 * 1024 * 1024 };
 
-/** Runs a program in the repository's root; what it wrote to its standard output. */
+/** Runs a program in the repository's root. Returns its standard output. */
 export async function run(program, args, env = {}) {
   try {
     const { stdout } = await exec(program, args, { ...options, env: { ...process.env, ...env } });
     return stdout.trim();
   } catch ({ stderr, code }) {
-    // Without what exec adds: a whole build in its standard output.
+    // Without the data that exec adds: the standard output of a whole build.
     throw new Error(`${[program, ...args].join(' ')} ended with ${code}: ${stderr.trim()}`);
   }
 }
 
 export const docker = (...args) => run('docker', args);
 
-/** Runs `use` while no other test gives the tags of the images to other ones, as an upgrade does. */
+/** Runs `use` while no other test moves the image tags, as an upgrade does. */
 export async function holdingTags(use) {
   const lock = spawn('flock', [join(tmpdir(), 'roundtable-tags.lock'), 'sh', '-c', 'echo held; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -40,13 +40,13 @@ export async function inspect(name) {
   return JSON.parse(await docker('inspect', name))[0];
 }
 
-/** Both output streams of a container, in their own order. */
+/** Returns both output streams of a container; each keeps its own order. */
 export async function logs(name) {
   const { stdout, stderr } = await exec('docker', ['logs', name], options);
   return stdout + stderr;
 }
 
-/** Asks again until the answer is truthy: the condition is waited for, not a time. */
+/** Polls until the result is truthy: waits for a condition instead of a fixed time. */
 export async function until(what, probe, seconds = 60) {
   const deadline = Date.now() + seconds * 1000;
   let last;
@@ -63,8 +63,8 @@ export async function until(what, probe, seconds = 60) {
 }
 
 /**
- * Runs a program of nginx's image beside the server of a container, whose own image has none: it sees that one's processes (the
- * server's files are in /proc/1/root), network and volumes. docs/OPERATIONS.md has the same.
+ * Runs a program of nginx's image beside the server's container, whose own image has no programs: it shares the
+ * server's processes (the server's files are in /proc/1/root), network and volumes. docs/OPERATIONS.md has the same.
  */
 export const beside = (name, ...command) =>
   docker('run', '--rm', '--pid', `container:${name}`, '--network', `container:${name}`, '--volumes-from', name,
@@ -73,13 +73,13 @@ export const beside = (name, ...command) =>
 export const healthy = (name) =>
   until(`${name} is healthy`, async () => (await inspect(name)).State.Health.Status === 'healthy');
 
-/** The port on this machine where a container's port is published. */
+/** Returns the port on this machine where a container's port is published. */
 export async function published(name, port) {
   const address = await docker('port', name, String(port));
   return Number(address.split('\n')[0].split(':').at(-1));
 }
 
-/** What one test file made, so that all of it goes again. */
+/** Resources of one test file, all of which are removed at its end. */
 export class Sandbox {
   #prefix = `roundtable-test-${process.pid}`;
   #made = [];
@@ -93,7 +93,7 @@ export class Sandbox {
     this.#made.push(step);
   }
 
-  /** `docker run -d`; the arguments are its options, the image, and the command. */
+  /** Runs `docker run -d` with these options, image and command. */
   async start(...args) {
     const name = this.name('c');
     this.undo(() => docker('rm', '-f', '-v', name));
@@ -107,7 +107,7 @@ export class Sandbox {
     return docker('volume', 'create', name);
   }
 
-  /** An empty folder that a container's user can read, or write too. */
+  /** Creates an empty folder that a container's user can read, or also write. */
   async folder(mode = 0o755) {
     const path = await mkdtemp(join(tmpdir(), 'roundtable-test-'));
     this.undo(() => rm(path, { recursive: true, force: true }));

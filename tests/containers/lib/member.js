@@ -1,4 +1,4 @@
-// A member of a room, by docs/PROTOCOL.md.
+// A member of a room, as in docs/PROTOCOL.md.
 
 import WebSocket from 'ws';
 
@@ -7,7 +7,10 @@ export class Member {
   #arrived = [];
   #waiting = [];
 
-  /** Connects and joins, with these further fields, and headers of the request; `welcome` is the server's answer. */
+  /**
+   * Connects and joins, with additional fields of the `join` and headers of the request; `welcome` is the server's
+   * answer.
+   */
   static async join(base, room, name, more = {}, headers = {}) {
     const member = new Member(new URL(`signal-api/ws?room=${encodeURIComponent(room)}`, base), headers);
     await member.opened;
@@ -16,7 +19,7 @@ export class Member {
     return member;
   }
 
-  /** Joins as a page with these headers; returns `welcome`, or the code of the error. */
+  /** Joins as a page with these headers. Returns `welcome`, or the error code. */
   static async joinAs(base, headers) {
     const member = new Member(new URL('signal-api/ws?room=standup', base), headers);
     await member.opened;
@@ -52,7 +55,7 @@ export class Member {
     this.#socket.send(JSON.stringify(message));
   }
 
-  /** The next message of a type, one that has arrived already or one to come. */
+  /** Resolves with the next message of a type, received already or later. */
   next(type) {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ type, resolve, reject });

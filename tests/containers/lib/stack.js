@@ -1,17 +1,17 @@
-// docker-compose.yml as a user starts it, under a project and ports of its own.
+// docker-compose.yml as a user starts it, with its own project name and ports.
 
 import { inspect, run, until } from './docker.js';
 import { freePort, get } from './web.js';
 
 const standalone = await run('docker', ['compose', 'version']).then(() => false, () => true);
 
-/** Compose for one project, with these settings. */
+/** Returns a function that runs Compose for one project, with these settings. */
 export function composer(project, env) {
   const [program, ...first] = standalone ? ['docker-compose'] : ['docker', 'compose'];
   return (...args) => run(program, [...first, '-p', project, ...args], env);
 }
 
-/** Starts the stack, with further settings if any; the sandbox takes it away. */
+/** Starts the stack, with further settings if any; the sandbox removes it. */
 export async function startStack(sandbox, settings = {}) {
   const project = sandbox.name('stack');
   const env = { HTTPS_PORT: `${await freePort()}`, HTTP_PORT: `${await freePort()}`, ...settings };

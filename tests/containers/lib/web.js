@@ -1,4 +1,4 @@
-// Requests as they are: no redirect is followed, nothing is unpacked, self-signed certificates pass.
+// Raw requests: redirects are not followed, bodies are not decompressed, self-signed certificates are accepted.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -6,7 +6,7 @@ import https from 'node:https';
 import { createServer } from 'node:net';
 import tls from 'node:tls';
 
-/** One answer: status, headers, and the body as text. A path in `options` is sent untouched. */
+/** Sends a request. Returns status, headers, and the body as text. A path in `options` is sent unchanged. */
 export function get(url, options = {}) {
   const { protocol } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -26,7 +26,7 @@ export function get(url, options = {}) {
   });
 }
 
-/** The first of a page's own scripts, as an absolute address. */
+/** Returns the URL of the first of a page's own scripts. */
 export async function script(page) {
   const { body } = await get(page);
   const [, source] = /<script[^>]* src="([^"]*assets\/[^"]+)"/.exec(body) ?? [];
@@ -35,8 +35,9 @@ export async function script(page) {
 }
 
 /**
- * The status with which a server or a proxy before it answers a WebSocket that comes with these headers, from this address of
- * this machine if one is given. What was opened is closed at once, or stays open until the other side ends it.
+ * Requests a WebSocket with these headers, from an address of this machine if given. Returns the response status of
+ * the server or of a proxy before it. An opened socket is closed at once, or stays open until the other side closes
+ * it.
  */
 export function upgrade(base, headers, { localAddress, keepOpen = false } = {}) {
   const socket = {
@@ -57,7 +58,7 @@ export function upgrade(base, headers, { localAddress, keepOpen = false } = {}) 
   });
 }
 
-/** Shakes hands in one TLS version; its name and the certificate, or the error. */
+/** Performs a handshake in one TLS version. Returns its name and the certificate, or the error. */
 export function handshake(port, version) {
   return new Promise((resolve, reject) => {
     const socket = tls.connect({
@@ -66,7 +67,7 @@ export function handshake(port, version) {
       rejectUnauthorized: false,
       minVersion: version,
       maxVersion: version,
-      // So that it is the server who refuses an old version, and not this side.
+      // So that the server rejects an old version, not this side.
       ciphers: 'DEFAULT@SECLEVEL=0',
     });
     socket.on('error', reject);
@@ -78,8 +79,8 @@ export function handshake(port, version) {
 }
 
 /**
- * A port that nobody listens on just now. It lies below those that systems give to outgoing
- * connections (32768 and up), one of which could take it before it is used.
+ * Returns a port on which nothing is listening. It lies below the ephemeral ports (32768 and up), of which an
+ * outgoing connection could take one before it is used.
  */
 export async function freePort() {
   for (;;) {

@@ -1,9 +1,9 @@
-// People without a browser, for meetings that are larger than the machine that runs the tests.
+// Members without a browser, for meetings larger than the test machine can run.
 
 import { once } from 'node:events';
 import WebSocket from 'ws';
 
-/** Lets so many people enter a room who say that their cameras are on. Returns how they leave. */
+/** Joins a number of members who announce that their cameras are on. Returns a function that makes them leave. */
 export async function crowd(server, room, count) {
   const sockets = [];
   for (let index = 0; index < count; index++) {

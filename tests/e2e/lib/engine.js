@@ -1,11 +1,11 @@
-// The engine that several servers share: redis-server, with nothing on a disk.
+// The Redis server that several servers share, without persistence.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 
 export class Engine {
-  // Below what systems give to outgoing connections.
+  // Below the ephemeral ports of outgoing connections.
   port = 20_000 + Math.floor(Math.random() * 12_000);
   #process;
 

@@ -1,6 +1,7 @@
-// Ends the output with one line for each failed test and the first lines of its error, which a log that keeps only its end still has.
+// Reporter that ends the output with one line for each failed test and the first lines of its error, for logs that
+// keep only their end.
 
-/** How many lines of an error say what happened; the rest is where. */
+/** Number of error lines shown; they say what happened, the rest is the location. */
 const LINES = 8;
 
 export default class Failures {

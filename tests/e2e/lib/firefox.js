@@ -1,4 +1,4 @@
-// The Firefox that the system has, by WebDriver BiDi. Playwright drives only a Firefox of its own build.
+// The system's Firefox, controlled by WebDriver BiDi. Playwright supports only its own build of Firefox.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,10 +12,10 @@ const PREFERENCES = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
   'media.autoplay.default': 0,
-  // The other browser is on this machine, where multicast DNS may not be.
+  // The other browser is on this machine, where multicast DNS may be unavailable.
   'media.peerconnection.ice.loopback': true,
   'media.peerconnection.ice.obfuscate_host_addresses': false,
-  // It would fetch a codec that the calls do not need.
+  // Otherwise it would download a codec that the calls do not need.
   'media.gmp-manager.updateEnabled': false,
   'app.normandy.enabled': false,
   'services.settings.server': 'data:,',
@@ -23,7 +23,7 @@ const PREFERENCES = {
   'network.connectivity-service.enabled': false,
 };
 
-/** One Firefox with one page, which can be asked as a page of Playwright is, as far as `Person` needs it. */
+/** One Firefox with one page, with as much of Playwright's page interface as `Person` needs. */
 export class Firefox {
   #process;
   #profile;
@@ -32,7 +32,7 @@ export class Firefox {
   #sent = 0;
   #waiting = new Map();
 
-  /** @param more further preferences */
+  /** @param more additional preferences */
   static async launch(more = {}) {
     const firefox = new Firefox();
     try {
@@ -91,7 +91,7 @@ export class Firefox {
     });
   }
 
-  /** Calls a function in the page; what goes in and out is JSON. */
+  /** Calls a function in the page; arguments and results are JSON. */
   async evaluate(script, argument) {
     const answer = await this.#command('script.callFunction', {
       functionDeclaration: `async () => JSON.stringify(await (${script})(${JSON.stringify(argument)}))`,

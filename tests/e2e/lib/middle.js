@@ -1,12 +1,12 @@
-// A hostile server between two people: it reads, drops and changes their signaling, and has certificates of its own.
+// A malicious server between two people: it reads, drops and modifies their signaling, and has its own certificates.
 
 import { once } from 'node:events';
 import http from 'node:http';
 import WebSocket, { WebSocketServer } from 'ws';
 
-/** Stands before an honest server, and passes everything on unless `intercept` says otherwise. */
+/** Forwards everything to an honest server, except for what `intercept` changes. */
 export class Middle {
-  /** Called with what one page says to another: the ids of both, and the `data`. What it returns is passed on. */
+  /** Called with a signal between two pages: their ids, and the `data`. The result is forwarded. */
   intercept = (_from, _to, data) => data;
   #pages = new Map();
   #front;
@@ -30,12 +30,12 @@ export class Middle {
     return `http://localhost:${this.#front.address().port}/`;
   }
 
-  /** The ids of the pages that have joined. */
+  /** Ids of the pages that have joined. */
   get ids() {
     return [...this.#pages.keys()];
   }
 
-  /** Says something to a page as if it came from another one. */
+  /** Sends a signal to a page in the name of another one. */
   say(to, from, data) {
     this.#pages.get(to).send(JSON.stringify({ type: 'signal', from, data }));
   }
@@ -74,7 +74,7 @@ export class Middle {
     });
     page.on('message', (frame) => {
       const message = JSON.parse(frame);
-      // Messages are numbered: one that is dropped must leave another in its place.
+      // Messages are numbered: a dropped one must be replaced by another.
       if (message.type === 'signal') message.data = this.intercept(own, message.to, message.data) ?? null;
       onward(JSON.stringify(message));
     });
@@ -87,7 +87,7 @@ export class Middle {
   }
 }
 
-/** The hostile server's own ends of the media: one connection for each page, in a browser. */
+/** The malicious server's own media endpoints: one connection for each page, in a browser. */
 export class Attacker {
   #page;
 
@@ -129,7 +129,7 @@ export class Attacker {
     return this.#call('offerAgain', id);
   }
 
-  /** Takes a page's answer. */
+  /** Applies a page's answer. */
   accept(id, answer) {
     return this.#call('accept', id, answer);
   }
@@ -138,14 +138,14 @@ export class Attacker {
     return this.#call('candidate', id, candidate);
   }
 
-  /** How many packets of a page's media were decrypted. */
+  /** Returns how many packets of a page's media were decrypted. */
   packets(id) {
     return this.#call('packets', id);
   }
 
   #call(name, ...values) {
     const answer = this.#page.evaluate(([name, values]) => window.ends[name](...values), [name, values]);
-    // What is still asked for at the end of a test has no answer.
+    // Calls that are pending at the end of a test never resolve.
     return answer.catch((error) => {
       if (!this.#page.isClosed()) throw error;
       return new Promise(() => undefined);

@@ -1,4 +1,4 @@
-// What stands between a browser and the server.
+// Network components between a browser and the server.
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DIST } from './server.js';
 
-/** Listens on a free port; the port, and what closes it with all its connections. */
+/** Listens on a free port. Returns the port, and a function that closes it with all its connections. */
 async function listen(server) {
   const sockets = new Set();
   server.on('connection', (socket) => {
@@ -27,7 +27,7 @@ async function listen(server) {
   };
 }
 
-/** Cuts somebody's socket, who never gets another one; other requests pass. */
+/** Cuts a page's socket and prevents new ones; other requests still work. */
 export async function loseForGood({ page }, wire) {
   await page.evaluate(() => {
     window.WebSocket = class {
@@ -40,9 +40,9 @@ export async function loseForGood({ page }, wire) {
   wire.mend();
 }
 
-/** A wire to the server that can be cut, slow, and held so that messages cross on the way. */
+/** A TCP proxy to the server that can cut, delay and hold traffic, so that messages cross. */
 export class Wire {
-  /** How long everything is on its way, in milliseconds. */
+  /** Delay of all traffic, in milliseconds. */
   delay = 0;
   #pairs = new Set();
   #cut = false;
@@ -59,7 +59,7 @@ export class Wire {
     return wire;
   }
 
-  /** From now on connections go to this server, as a balancer's do when another one has failed. */
+  /** Routes new connections to this server, like a load balancer when another one has failed. */
   lead(server) {
     this.#server = server;
   }
@@ -68,7 +68,7 @@ export class Wire {
     return `http://localhost:${this.#listener.port}/`;
   }
 
-  /** Nothing passes, and whoever tries is refused. */
+  /** Cuts all connections and refuses new ones. */
   cut() {
     this.#cut = true;
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
@@ -78,7 +78,7 @@ export class Wire {
     this.#cut = false;
   }
 
-  /** What is sent waits on the way. */
+  /** Holds all traffic. */
   hold() {
     this.#held = true;
     for (const pair of this.#pairs) for (const socket of pair) socket.pause();
@@ -108,7 +108,7 @@ export class Wire {
         else to.write(chunk);
       });
       from.on('end', () => to.end());
-      // The other end closes too, and that is all there is to do.
+      // The other end closes too; nothing else is needed.
       from.on('error', () => {});
       from.on('close', () => {
         to.destroy();
@@ -120,11 +120,11 @@ export class Wire {
 }
 
 /**
- * A proxy at `/meet/` that strips its prefix, and answers for a server that is down as proxies do.
+ * A proxy at `/meet/` that strips its prefix, and reports an unavailable server as proxies do.
  *
  * @param port the server's port
- * @param down what is said while the server does not answer
- * @param host what the server is told to be called; as the browser calls it where nothing is said
+ * @param down response body while the server does not answer
+ * @param host `Host` header to the server; by default the browser's
  */
 export async function subPath(port, { down = '<html><h1>502 Bad Gateway</h1></html>', host } = {}) {
   const upstream = ({ method, url, headers }) => ({
@@ -174,7 +174,7 @@ export async function subPath(port, { down = '<html><h1>502 Bad Gateway</h1></ht
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
-/** A website that has the page and no server behind it, and answers all it does not know with the page. */
+/** A website that has the page without a server behind it, and answers unknown paths with the page. */
 export async function website() {
   const { port, close } = await listen(
     http.createServer(async ({ url }, response) => {
@@ -189,7 +189,7 @@ export async function website() {
   return { url: `http://localhost:${port}/`, close };
 }
 
-/** Lets nothing more through to these UDP ports of this machine, until the returned function is called. */
+/** Blocks these UDP ports of this machine until the returned function is called. */
 export async function block(ports) {
   const rule = ['-p', 'udp', '-m', 'multiport', '--dports', ports.join(','), '-j', 'DROP'];
   const tables = async (...args) => {

@@ -1,4 +1,4 @@
-// nginx with a configuration written by hand.
+// nginx with handwritten configurations.
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,13 +10,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-// Debian has the stream module in a package of its own; the image has it built in.
+// Debian has the stream module in a separate package; the image has it built in.
 const MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
 const STREAM = existsSync(MODULE) ? ['-g', `load_module ${MODULE};`] : [];
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** A port of this address that nobody listens on. */
+/** Returns a port of this address on which nothing is listening. */
 export async function freePort(host = '127.0.0.1') {
   const server = net.createServer().listen(0, host);
   await once(server, 'listening');
@@ -26,10 +26,10 @@ export async function freePort(host = '127.0.0.1') {
 }
 
 /**
- * Starts nginx with one server for each text of a `server` block, each on a port of its own.
+ * Starts nginx with one server for each body of a `server` block, each on its own port.
  *
  * @param host the address to listen on
- * @param listen further parameters of each `listen` directive, such as `ssl http2`
+ * @param listen additional parameters of each `listen` directive, such as `ssl http2`
  * @param lines configuration for all servers, such as an `upstream`
  * @returns the ports and addresses of the servers, in the same order, and functions that restart and stop nginx
  */
@@ -60,7 +60,7 @@ export async function nginx(blocks, { host = '127.0.0.1', listen = '', lines = '
   };
 }
 
-/** Runs nginx with the configuration `nginx.conf` of a folder, in one process; resolves when it accepts connections. */
+/** Runs nginx with the `nginx.conf` of a folder, in one process; resolves when it accepts connections. */
 export async function run(folder, host, port) {
   const path = `${process.env.PATH}:/usr/sbin`;
   let running;
@@ -81,7 +81,7 @@ export async function run(folder, host, port) {
   };
   await start();
   return {
-    /** Stops it and all its connections; resolves when it is gone. */
+    /** Kills it with all its connections; resolves when it has exited. */
     async kill() {
       running.kill('SIGKILL');
       await ended;
@@ -92,7 +92,7 @@ export async function run(folder, host, port) {
 }
 
 /**
- * Starts the nginx of this repository, filled as its start scripts do it, without TLS.
+ * Starts this repository's nginx, configured by its start scripts, without TLS.
  *
  * @param dist the folder of the page
  * @param settings environment of the start scripts

@@ -1,8 +1,8 @@
-// What is opened over a room or beside it.
+// Menus, dialogs and panels of the room.
 
 import { expect } from './test.js';
 
-/** By the buttons that lead there, one after the other; for a host who is not alone. */
+/** The buttons that open each of them, in order; for a host with other members. */
 export const OVER_THE_ROOM = [
   ['more'],
   ['more', 'shortcuts'],
@@ -20,11 +20,11 @@ export const OVER_THE_ROOM = [
   ['link', 'safety'],
 ];
 
-/** Opens each, lets it be looked at, and closes it again. */
+/** Opens each, calls `look`, and closes it again. */
 export async function throughEach(person, look) {
   for (const path of OVER_THE_ROOM) {
     for (const action of path) {
-      // What a narrow bar leaves to its menu is pressed where it is.
+      // Buttons that a narrow bar moves to its menu are clicked in place.
       await expect(person.button(action).first()).toBeAttached();
       await person
         .button(action)
@@ -33,7 +33,7 @@ export async function throughEach(person, look) {
     }
     const over = person.page.locator('dialog[open], :popover-open, [data-panel]');
     await expect(over.last()).toBeVisible();
-    // What is opened may load first what is in it.
+    // The opened part may load its content first.
     await person.page.waitForLoadState('networkidle');
     await look(path.join(' → '));
     for (let left = await over.count(); left > 0; left = await over.count()) {

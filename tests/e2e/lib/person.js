@@ -1,14 +1,14 @@
-// One participant: a page, and what a test asks of it.
+// One participant: a page, and queries for tests.
 
 import { expect } from '@playwright/test';
 import { probe } from './probe.js';
 
-/** A person at a page: of Playwright, or of `firefox.js`, which can do the part that calls need. */
+/** A person at a page: of Playwright, or of `firefox.js`, which supports the part that calls need. */
 export class Person {
-  /** How many offers this page has sent. */
+  /** Number of offers that this page has sent. */
   offers = 0;
 
-  /** Takes a page that has not been anywhere yet. */
+  /** Takes a page that has not been navigated yet. */
   static async at(page, name) {
     await page.addInitScript(probe);
     return new Person(page, name);
@@ -25,8 +25,8 @@ export class Person {
   }
 
   /**
-   * Enters a room without the pages before it, with a camera and without a microphone unless told otherwise. Resolves
-   * when the person is in the room, waits to be admitted, or has been told why not: the next one to join is the second.
+   * Joins a room without the lobby page, with a camera and without a microphone by default. Resolves when the person
+   * is in the room, waits to be admitted, or was rejected, so that the join order is that of the calls.
    */
   async join(base, room, { audio = false, video = true, query: more = {} } = {}) {
     const flag = (on) => (on ? '1' : '0');
@@ -43,14 +43,14 @@ export class Person {
     await expect.poll(settled, { message: `${this.name} joins`, intervals: [50] }).toBe(true);
   }
 
-  /** Closes the tab; resolves when it is closed, which a busy machine delays. */
+  /** Closes the tab; resolves when it is closed, which takes long on a busy machine. */
   async closeTab() {
     const closed = this.page.waitForEvent('close');
     await this.page.close({ runBeforeUnload: true });
     await closed;
   }
 
-  /** Someone else's tile. */
+  /** Locates another person's tile. */
   tile(name) {
     return this.page.locator(`[data-peer-id][aria-label="${name}"]`);
   }
@@ -63,12 +63,12 @@ export class Person {
     return this.page.locator('[data-self]');
   }
 
-  /** A button, by what it does. */
+  /** Locates a button by its action. */
   button(action) {
     return this.page.locator(`[data-action="${action}"]`);
   }
 
-  /** Where the page says that something is wrong. */
+  /** Locates the message about a failure. */
   failure(code) {
     return this.page.locator(`[data-failure="${code}"]`);
   }
@@ -83,18 +83,19 @@ export class Person {
 }
 
 /**
- * A page that has ended is gone for the others within 5 s, four of which the server waits for a reload (R114,
- * tests/protocol/returns.rs), and long before its window of 20 s ends. In milliseconds, with what a busy machine's browsers need.
+ * A page that has ended disappears for the others within 5 s, of which the server waits four for a reload (R114,
+ * tests/protocol/returns.rs), and long before the resume window of 20 s ends. In milliseconds, with a margin for busy
+ * machines.
  */
 export const CLOSED_TAB_MS = 10_000;
 
 /**
- * The longest pause in someone's pictures, in milliseconds, while a connection lasts: longer than a busy machine needs for
- * a picture, and shorter than ICE needs to notice a lost path (5 s).
+ * Longest pause in a person's video, in milliseconds, on an intact connection: longer than a busy machine needs for a
+ * frame, and shorter than ICE needs to notice a lost path (5 s).
  */
 export const STALL_MS = 3_000;
 
-/** New pictures of someone arrive from now on. */
+/** Waits for new frames of a person. */
 export async function expectPictures(person, of) {
   const { frames } = await person.received(of);
   await expect
@@ -102,7 +103,7 @@ export async function expectPictures(person, of) {
     .toBeGreaterThan(frames + 5);
 }
 
-/** Sound of someone arrives from now on. */
+/** Waits for new sound of a person. */
 export async function expectSound(person, of) {
   const { energy } = await person.received(of);
   await expect
@@ -110,7 +111,7 @@ export async function expectSound(person, of) {
     .toBeGreaterThan(energy);
 }
 
-/** Someone sends pictures, and no sound with them. */
+/** Checks that a person sends video without sound. */
 export async function expectSilence(person, of) {
   await expect(async () => {
     const { energy } = await person.received(of);
@@ -119,7 +120,7 @@ export async function expectSilence(person, of) {
   }).toPass({ timeout: 20_000 });
 }
 
-/** Someone sends sound, and no pictures with it. */
+/** Checks that a person sends sound without video. */
 export async function expectNoPictures(person, of) {
   await expect(async () => {
     const { frames } = await person.received(of);
@@ -128,7 +129,7 @@ export async function expectNoPictures(person, of) {
   }).toPass({ timeout: 20_000 });
 }
 
-/** Everyone sees everyone else. */
+/** Checks that everyone sees everyone else. */
 export async function expectAllSeen(people) {
   for (const person of people) {
     for (const other of people) {
@@ -141,7 +142,7 @@ export async function expectSignaling(person, state) {
   await expect(person.page.locator('html')).toHaveAttribute('data-signaling', state);
 }
 
-/** Two people restart ICE at once; what they send is held on the way until both have certainly offered. */
+/** Lets two people restart ICE at the same time. Their messages are held until both have certainly made an offer. */
 export async function glare(wire, people) {
   const expectState = async (state) => {
     for (const { page, name } of people) {

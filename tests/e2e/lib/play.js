@@ -1,8 +1,8 @@
-// Whether what was recorded can be played.
+// Checks that recordings can be played.
 
 /**
- * Plays a file in the page; runs there. At the beginning and at the end, or so many seconds before it: the mean colour of
- * some places. And how loud the sound is at its loudest, 0 to 1.
+ * Plays a file; runs in the page. Returns the mean colours of some places at the beginning and at the end, or
+ * `beforeEnd` seconds before it, and the peak volume, from 0 to 1.
  */
 export async function play({ name, places = [[640, 360]], beforeEnd }) {
   const folder = await navigator.storage.getDirectory();
@@ -15,7 +15,7 @@ export async function play({ name, places = [[640, 360]], beforeEnd }) {
   await loaded;
   if (video.error) return { error: video.error.message };
   if (video.duration === Infinity) {
-    // A file that was written as it grew does not say how long it is: its end does.
+    // A progressively written file does not contain its duration; seeking to the end determines it.
     const seeked = once('seeked');
     video.currentTime = 1e6;
     await seeked;

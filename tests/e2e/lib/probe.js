@@ -1,10 +1,10 @@
-/** What the tests read out of a page; runs in the page before the page's own scripts, as `window.probe`. */
+/** Instrumentation of a page; runs before the page's own scripts, as `window.probe`. */
 export function probe() {
-  // As if its person had clicked there: with devices on, `autojoin=1` joins only then (autojoin.spec.js).
+  // Pretends that there was user activation: with devices on, `autojoin=1` requires it (autojoin.spec.js).
   Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: true } });
 
   const connections = [];
-  // The page itself says nothing about its connections, so each is kept where it is made.
+  // The page does not expose its connections, so each is recorded when it is created.
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(...args) {
       super(...args);
@@ -12,7 +12,7 @@ export function probe() {
     }
   };
 
-  /** What the server has said since `watch`, and who it says is in the room. */
+  /** Server messages since `watch`, and the roster according to them. */
   let messages = [];
   let roster = new Map();
   const hear = (message) => {
@@ -22,7 +22,7 @@ export function probe() {
     if (type === 'peer_joined') roster.set(peer.id, peer);
     if (type === 'peer_left') roster.delete(id);
   };
-  /** When the page has tried to connect, in its own milliseconds. */
+  /** Times of connection attempts, on the page's clock in milliseconds. */
   const tries = [];
   window.WebSocket = class extends WebSocket {
     constructor(...args) {
@@ -33,8 +33,8 @@ export function probe() {
   };
 
   /**
-   * For how long, at the longest, no new picture of someone came since `watch`, by name; in milliseconds. Time in which
-   * the page itself did not run does not count.
+   * Longest pause in each person's video since `watch`, by name; in milliseconds. Time in which the page itself did
+   * not run is excluded.
    */
   const stalled = {};
   const watchPictures = (name) => {
@@ -50,10 +50,10 @@ export function probe() {
     look();
   };
 
-  /** When which people had a tile: `[milliseconds, names]`, a new line at each change. */
+  /** History of the people with tiles: `[milliseconds, names]` at each change. */
   const attendance = [];
   const watch = () => {
-    // Where several have one name, the start of the id stands behind it.
+    // Equal names have the start of the id appended.
     const names = [...document.querySelectorAll('[data-peer-id]')].map((tile) =>
       tile.getAttribute('aria-label').replace(/ \([\w-]{4}\)$/, ''),
     );
@@ -73,7 +73,7 @@ export function probe() {
     connections,
     violations,
 
-    /** Begins to watch the server's messages and everybody's pictures. */
+    /** Starts watching the server's messages and everybody's video. */
     watch() {
       messages = [];
       for (const tile of document.querySelectorAll('[data-peer-id]')) {
@@ -83,10 +83,10 @@ export function probe() {
 
     watched: () => ({ messages, stalled }),
 
-    /** The ids of everyone whom the server says to be in the room. */
+    /** Ids of everyone in the room, according to the server. */
     roster: () => [...roster.keys()].sort(),
 
-    /** What has arrived from someone, counted by the browser. */
+    /** Returns the browser's counters of the media received from a person. */
     async received(name) {
       const sum = { frames: 0, energy: 0 };
       for (const track of tileOf(name)?.querySelector('video').srcObject?.getTracks() ?? []) {
@@ -102,7 +102,7 @@ export function probe() {
       return sum;
     },
 
-    /** For how long, at the longest, someone was seen twice at a time; in milliseconds. */
+    /** Returns the longest time in which a person had two tiles; in milliseconds. */
     doubled(name) {
       let longest = 0;
       let since;
@@ -114,7 +114,7 @@ export function probe() {
       return longest;
     },
 
-    /** How often someone who had a tile had none any more. */
+    /** Returns how often a person's tile disappeared. */
     departures(name) {
       const there = attendance.map(([, names]) => names.includes(name));
       return there.filter((now, at) => !now && there[at - 1]).length;

@@ -1,6 +1,6 @@
-// People who look into a camera, drawn: a picture that may stand in a README belongs to nobody else.
+// Drawn people who look into a camera, so that screenshots in a README are free of third-party rights.
 
-/** Who is drawn how. */
+/** Appearance of each person. */
 export const LOOKS = {
   Ada: {
     wall: ['#f3d9c4', '#c98f78'],
@@ -36,7 +36,7 @@ export const LOOKS = {
   },
 };
 
-/** Draws someone; runs in a page. The picture, as the data URL of a JPEG. */
+/** Draws a person; runs in a page. Returns a JPEG as a data URL. */
 export function draw({ wall, skin, hair, shirt, style, room, sway }) {
   const [width, height] = [640, 360];
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
@@ -66,7 +66,7 @@ export function draw({ wall, skin, hair, shirt, style, room, sway }) {
   c.fillStyle = gradient(0, 0, width, height, ...wall);
   c.fillRect(0, 0, width, height);
 
-  // The room is out of focus, as behind someone who sits near the camera.
+  // The room is out of focus, as behind a person near the camera.
   c.filter = 'blur(5px)';
   const rooms = {
     window() {
@@ -200,7 +200,7 @@ export function draw({ wall, skin, hair, shirt, style, room, sway }) {
     fill(hair, box(62, 108, 20, 118, [0, 0, 10, 10]));
   }
 
-  // Chromium takes a film's colours for those of television, whose black is 16 and whose white is 235.
+  // Chromium treats a video's colours as limited range, with black at 16 and white at 235.
   c.resetTransform();
   fill('rgb(114 114 114 / 14%)', () => c.rect(0, 0, width, height));
   return canvas.toDataURL('image/jpeg', 0.95);

@@ -1,4 +1,4 @@
-// The server under test, started as users start it, on ports that are free.
+// The server under test, started as users start it, on free ports.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,13 +12,13 @@ export const BINARY = process.env.E2E_SERVER ?? at('../../../target/debug/roundt
 /** The folder of the built page. */
 export const DIST = process.env.E2E_DIST ?? at('../../../static/dist');
 
-/** A server that can be killed, and comes back where it was. */
+/** A server that can be killed and restarted on the same port. */
 export class Server {
   #env;
   #process;
   /** `127.0.0.1:<port>`; any free port at the first start. */
   #listen = '127.0.0.1:0';
-  /** The operators' listener. */
+  /** Address of the operations listener. */
   #ops;
 
   constructor(settings = {}) {
@@ -38,7 +38,7 @@ export class Server {
     return `http://localhost:${this.port}/`;
   }
 
-  /** Resolves when it serves. Settings stay until others are given. */
+  /** Starts the server; resolves when it serves. Settings persist until replaced. */
   async start(settings = {}) {
     Object.assign(this.#env, settings);
     this.#process = spawn(BINARY, {
@@ -62,14 +62,14 @@ export class Server {
     return this;
   }
 
-  /** One sample of its metrics; 0 where it is not there. */
+  /** Returns one sample of the server's metrics; 0 if absent. */
   async metric(name) {
     const text = await (await fetch(`http://${this.#ops}/metrics`)).text();
     const line = text.split('\n').find((each) => each.startsWith(`${name} `));
     return Number(line?.split(' ')[1] ?? 0);
   }
 
-  /** Ends it as a power cut does, without a word to anyone. */
+  /** Kills it as a power failure does, without notifying anyone. */
   async kill() {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const ended = once(this.#process, 'exit');

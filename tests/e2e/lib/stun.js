@@ -1,4 +1,4 @@
-// A TURN client (RFC 8656, RFC 8489), as much of it as shows what a relay does for whom.
+// A minimal TURN client (RFC 8656, RFC 8489) that tests a relay's behaviour.
 
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import dgram from 'node:dgram';
@@ -22,7 +22,7 @@ const ATTRIBUTE = {
 };
 const UDP = Buffer.from([17, 0, 0, 0]);
 
-/** Type and value, filled up to four bytes. */
+/** Encodes type and value, padded to four bytes. */
 function attribute(type, value) {
   const head = Buffer.alloc(4);
   head.writeUInt16BE(type, 0);
@@ -45,7 +45,7 @@ function uint32(value) {
   return bytes;
 }
 
-/** An IPv4 address and port, as XOR-…-ADDRESS has them, and back. */
+/** Encodes an IPv4 address and port as in XOR-…-ADDRESS; its own inverse for the bytes. */
 function xored({ host, port }) {
   const bytes = Buffer.from([0, 1, 0, 0, ...host.split('.').map(Number)]);
   return toggle(bytes, port);
@@ -73,9 +73,9 @@ function parse(message) {
   return { type: message.readUInt16BE(0), id: message.toString('hex', 8, 20), attributes };
 }
 
-/** One client, over `udp` or `tcp`. Requests resolve with the error's code, 0 where there is none. */
+/** A client over `udp` or `tcp`. Requests resolve with the error code, or 0 on success. */
 export class TurnClient {
-  /** Where others reach it, after `allocate`. */
+  /** The relayed address, after `allocate`. */
   relayed;
   #closed = false;
   #user;
@@ -88,7 +88,7 @@ export class TurnClient {
   #arrived = [];
   #onArrival = () => {};
 
-  /** The user is `{ username, credential }`, as in `RTCIceServer`. */
+  /** Connects. The user is `{ username, credential }`, as in `RTCIceServer`. */
   static async connect({ host, port, transport = 'udp' }, user) {
     const client = new TurnClient();
     client.#user = user;
@@ -97,7 +97,7 @@ export class TurnClient {
       socket.connect(port, host);
       await once(socket, 'connect');
       socket.on('message', (message) => client.#take(message));
-      // A port that is shut shows as no answer.
+      // A closed port shows as a missing answer.
       socket.on('error', () => {});
       client.#send = (message) => socket.send(message);
       client.#socket = socket;
@@ -117,17 +117,17 @@ export class TurnClient {
     return code;
   }
 
-  /** Asks for so many seconds more. */
+  /** Refreshes the allocation for this many seconds. */
   async refresh(seconds) {
     return (await this.#request(METHOD.refresh, [[ATTRIBUTE.lifetime, uint32(seconds)]])).code;
   }
 
-  /** Lets a host's packets in, and what is sent to it out. */
+  /** Creates a permission: allows traffic from and to a host. */
   async permit(host) {
     return (await this.#request(METHOD.permit, [[ATTRIBUTE.peer, xored({ host, port: 0 })]])).code;
   }
 
-  /** Sends to a peer by way of the relay; nobody says whether it arrives. */
+  /** Sends to a peer through the relay, without confirmation of delivery. */
   send(peer, text) {
     const body = Buffer.concat([
       attribute(ATTRIBUTE.peer, xored(peer)),
@@ -136,13 +136,13 @@ export class TurnClient {
     this.#send(Buffer.concat([header(METHOD.send | INDICATION, body.length, randomBytes(12)), body]));
   }
 
-  /** What a peer sent, and from where. */
+  /** Resolves with the next text from a peer, and its sender. */
   async next() {
     while (this.#arrived.length === 0) await new Promise((resolve) => (this.#onArrival = resolve));
     return this.#arrived.shift();
   }
 
-  /** Gives back what the relay had for it. */
+  /** Deletes the allocation. */
   async close() {
     if (this.#closed) return;
     this.#closed = true;
@@ -153,7 +153,7 @@ export class TurnClient {
 
   async #request(method, attributes) {
     const first = await this.#ask(method, attributes);
-    // The first one is refused for want of a nonce, and any one whose nonce is too old.
+    // The first request is rejected for lack of a nonce, and any request with a stale nonce.
     if (first.code !== 438 && !(first.code === 401 && this.#nonce === undefined)) return first;
     this.#realm = first.attributes.get(ATTRIBUTE.realm) ?? this.#realm;
     this.#nonce = first.attributes.get(ATTRIBUTE.nonce);
@@ -172,7 +172,7 @@ export class TurnClient {
         attribute(ATTRIBUTE.nonce, this.#nonce),
       ]);
       const key = createHash('md5').update(`${username}:${this.#realm}:${credential}`).digest();
-      // Over the message with a length that counts this attribute in (RFC 8489 §14.5).
+      // Over the message with a length that includes this attribute (RFC 8489 §14.5).
       const mac = createHmac('sha1', key)
         .update(header(method, body.length + 24, id))
         .update(body);
@@ -204,7 +204,7 @@ export class TurnClient {
     }
   }
 
-  /** A stream has its messages one after the other. */
+  /** Splits a stream into messages. */
   #read(bytes) {
     this.#unread = Buffer.concat([this.#unread, bytes]);
     while (this.#unread.length >= 20) {

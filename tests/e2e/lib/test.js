@@ -1,4 +1,4 @@
-// Playwright's test with a server of its own for each test, and people who come when they are called.
+// Playwright's test with a server for each test, and people who join on demand.
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -16,7 +16,7 @@ export const test = base.extend({
   /** Settings of the server: `test.use({ settings: { ROUNDTABLE_…: '…' } })`. */
   settings: [{}, { option: true }],
 
-  /** The server; where a stack runs already, only its address. */
+  /** The server; with a running stack, only its address. */
   server: async ({ settings }, use) => {
     if (process.env.BASE_URL) {
       await use({ url: process.env.BASE_URL });
@@ -27,7 +27,7 @@ export const test = base.extend({
     await server.kill();
   },
 
-  /** Two servers that share an engine, and a wire to each of them, where a balancer would be. */
+  /** Two servers that share Redis, and a wire to each of them in place of a load balancer. */
   pair: async ({ settings }, use) => {
     const engine = await Engine.start();
     const shared = {
@@ -43,7 +43,7 @@ export const test = base.extend({
     engine.stop();
   },
 
-  /** A person with a browser window of their own, who has not been anywhere yet. */
+  /** A person with a new browser window. */
   person: async ({ browser }, use) => {
     const contexts = [];
     await use(async (name, options = {}) => {

@@ -1,4 +1,4 @@
-// coturn with the configuration that the stack gives it (`turn/start`), in the network of this machine.
+// coturn with the stack's configuration (`turn/start`), in this machine's network.
 
 import { execFile, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 
 const START = fileURLToPath(new URL('../../../turn/start', import.meta.url));
 
-/** A relay refuses the loopback network as its own address. */
+/** Returns an address of this machine. A relay rejects a loopback address as its own. */
 export function ownAddress() {
   const all = Object.values(networkInterfaces()).flat();
   const own = all.find(({ family, internal }) => family === 'IPv4' && !internal);
@@ -32,15 +32,15 @@ function answers(port, host) {
 export class Turn {
   host;
   secret = randomBytes(32).toString('hex');
-  // Below what systems give to outgoing connections; forty relay ports follow.
+  // Below the ephemeral ports of outgoing connections; forty relay ports follow.
   port = 20_000 + 41 * Math.floor(Math.random() * 290);
   #folder;
   #process;
 
   /**
-   * @param flags further flags of coturn
-   * @param settings of `turn/start`, in place of those that are right
-   * @param edit makes another configuration of the one that `turn/start` has written
+   * @param flags additional flags of coturn
+   * @param settings of `turn/start`, replacing the correct ones
+   * @param edit modifies the configuration that `turn/start` has written
    */
   static async start({ flags = [], settings = {}, edit } = {}) {
     const turn = new Turn();
@@ -54,7 +54,7 @@ export class Turn {
   }
 
   async #start(flags, settings, edit) {
-    // Where it is, and not where it believes to be.
+    // Its real address, not the one in a wrong configuration.
     this.host = settings.TURN_RELAY_ADDRESS ?? ownAddress();
     this.#folder = await mkdtemp(join(tmpdir(), 'roundtable-turn-'));
     const file = join(this.#folder, 'secret');
@@ -91,12 +91,12 @@ export class Turn {
     }
   }
 
-  /** The URL over `udp` or `tcp`. */
+  /** Returns the URL over `udp` or `tcp`. */
   url(transport) {
     return `turn:${this.host}:${this.port}?transport=${transport}`;
   }
 
-  /** Credentials by the TURN REST scheme that end in so many seconds. */
+  /** Returns credentials by the TURN REST scheme that expire in this many seconds. */
   credentials(seconds) {
     const username = `${Math.floor(Date.now() / 1000) + seconds}:test`;
     return {

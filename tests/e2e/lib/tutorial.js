@@ -22,8 +22,8 @@ async function certificate(folder, host) {
  * without a history fallback, a proxy that forwards no `Host`, and an `error_page` whose file is missing.
  *
  * @param server the signaling server behind it
- * @param proxy further directives of the proxied location, such as `proxy_set_header Host $http_host;`
- * @param path the location of the signaling server, in place of `/signal-api/`
+ * @param proxy additional directives of the proxied location, such as `proxy_set_header Host $http_host;`
+ * @param path the location of the signaling server, instead of `/signal-api/`
  * @param pass the path at the end of `proxy_pass`, which replaces that of the location: `/` for a trailing slash
  * @param base the path of the page, with slashes around it: the page is served there by `alias`, and the server's
  *   location is below it
@@ -32,7 +32,7 @@ async function certificate(folder, host) {
  * @param host the address to listen on
  * @param only keeps only `index.html` of the HTML pages in the dist
  * @param fallback directives of the page's location, such as `try_files $uri $uri/ /index.html;`
- * @param more further locations of the page, with the tutorial's `/usr/web/nginx/html` as its folder
+ * @param more additional locations of the page, with the tutorial's `/usr/web/nginx/html` as its folder
  * @param apart serves page and signaling server from two server blocks, and so from two origins
  * @param config content of the dist's `config.json`, as text or as a value; without it the file stays as it is
  * @returns `url` of the page, `origin` of the page, `api` (the origin of the signaling server), the folder `dist`,
@@ -44,7 +44,7 @@ export async function tutorial(
     proxy = '',
     path = '/signal-api/',
     base = '/',
-    // Below another path the location is not the server's own, so `proxy_pass` has to name the server's.
+    // Below another path the location is not the server's own, so `proxy_pass` must contain the server's.
     pass = base === '/' ? '' : '/signal-api/',
     tls = true,
     http2 = false,

@@ -1,10 +1,10 @@
-// WebKitGTK, the engine of Safari as Debian has it, by WebDriver (W3C). Its build has no WebRTC.
+// WebKitGTK, Debian's build of Safari's engine, controlled by WebDriver (W3C). The build has no WebRTC.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { freePort } from './nginx.js';
 
-/** One WebKitGTK with one page, on a screen that nobody sees. */
+/** One WebKitGTK with one page, on a virtual screen. */
 export class WebKit {
   #screen;
   #driver;
@@ -36,7 +36,7 @@ export class WebKit {
     });
     await once(this.#driver, 'spawn');
     const driver = `http://127.0.0.1:${port}/session`;
-    // Until it listens.
+    // Retry until it listens.
     const session = async () => {
       for (;;) {
         try {
@@ -53,7 +53,7 @@ export class WebKit {
     return this.#command(`${this.#address}/url`, { url });
   }
 
-  /** Calls a function in the page; what goes in and out is JSON. */
+  /** Calls a function in the page; arguments and results are JSON. */
   evaluate(script, argument) {
     return this.#command(`${this.#address}/execute/sync`, {
       script: `return (${script})(arguments[0])`,

@@ -17,7 +17,7 @@ const store = (): SessionStore => ({
 const load = (room = 'room', open = store): Chat =>
   new Chat({ clock, store: new FakeStore(), archive: new Archive(open, room), onChange: () => undefined });
 
-/** A page that Grace has connected to, and her end of the channel. */
+/** Connects the page to Grace and returns her end of the channel. */
 function withGrace(chat: Chat): FakeDataChannel {
   const [own, hers] = FakeDataChannel.pair();
   chat.attach('grace', own as unknown as RTCDataChannel);
@@ -46,7 +46,7 @@ test('a reload keeps messages, private ones as such, and ends files that were un
 
   clock.advance(1_000);
   const after = load();
-  // The first join of this page is not the first of this log.
+  // The first join of this page is not the first one of the log.
   after.begin(true);
   expect(after.since).toBe(began);
   const shape = ({ id, at, from, ...entry }: ChatEntry) => ({
@@ -61,7 +61,7 @@ test('a reload keeps messages, private ones as such, and ends files that were un
   );
   expect(after.entries).toHaveLength(4);
 
-  // A message that comes twice, because the sender has not heard of the reload, is shown once.
+  // A message that arrives twice, because its sender does not know of the reload, is shown once.
   withGrace(after).send(JSON.stringify({ type: 'text', id: 7, text: 'hi' }));
   await settled();
   expect(after.entries).toHaveLength(4);

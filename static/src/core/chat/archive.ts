@@ -1,13 +1,13 @@
 /** The chat log of a tab, kept in `sessionStorage` while the page reloads. Closing the tab deletes it. */
 import type { ChatEntry } from '../types';
 
-/** An entry with the number that its sender gave it. */
+/** A chat entry with the number that its sender gave it. */
 export interface Kept {
   readonly number: number;
   readonly entry: ChatEntry;
 }
 
-/** What a reload keeps. */
+/** The part of the log that survives a reload. */
 export interface SavedLog {
   readonly history: readonly Kept[];
   /** When the log began, where earlier messages may be missing; in milliseconds since 1970. */
@@ -17,7 +17,7 @@ export interface SavedLog {
 /** The part of `Storage` that an archive uses. */
 export type SessionStore = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
-/** Reads and writes the log of one room. Every method tolerates a full or a closed storage. */
+/** Reads and writes the log of one room. Every method tolerates a full or unavailable storage. */
 export class Archive {
   readonly #store: () => SessionStore;
   readonly #item: string;
@@ -28,7 +28,7 @@ export class Archive {
     this.#item = `roundtable.chat.${room}`;
   }
 
-  /** Returns the log before the reload. Transfers that were under way have ended with the page. */
+  /** Returns the log from before the reload. Transfers that were in progress have ended with the page. */
   load(): SavedLog | undefined {
     try {
       const { history, since } = JSON.parse(this.#store().getItem(this.#item) ?? '') as SavedLog;
@@ -38,14 +38,14 @@ export class Archive {
     }
   }
 
-  /** Saves the log. Where it does not fit, the entries of whoever has written most are left out, one sender after another. */
+  /** Saves the log. If it does not fit, omits all entries of the sender with the most data, then of the next one. */
   save(log: SavedLog): void {
     for (let { history } = log; ; history = withoutLargest(history)) {
       try {
         this.#store().setItem(this.#item, JSON.stringify({ ...log, history }));
         return;
       } catch {
-        // The storage is full or closed. An older log must not stay in place of this one.
+        // The storage is full or unavailable. Delete the old log, so that it is not taken for this one.
         if (history.length === 0) {
           this.clear();
           return;
@@ -63,7 +63,7 @@ export class Archive {
   }
 }
 
-/** Leaves out everything of the sender whose entries take the most characters. */
+/** Removes all entries of the sender whose entries take the most characters. */
 function withoutLargest(history: readonly Kept[]): readonly Kept[] {
   const sizes = new Map<string | undefined, number>();
   for (const kept of history) {

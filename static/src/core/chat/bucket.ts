@@ -1,7 +1,6 @@
-/** A token bucket: so many at once, so many a second for long. */
 import type { Clock } from '../clock';
 
-/** Says how much is too much. */
+/** Token bucket: a burst of events at once, then a sustained rate per second. */
 export class Bucket {
   readonly #clock: Clock;
   readonly #perSecond: number;
@@ -17,7 +16,7 @@ export class Bucket {
     this.#filled = clock.now();
   }
 
-  /** Whether one more is within the rate. */
+  /** Takes a token. Returns `false` if the rate is exceeded. */
   take(): boolean {
     const now = this.#clock.now();
     const gained = (Math.max(0, now - this.#filled) / 1000) * this.#perSecond;

@@ -23,13 +23,13 @@ const last = (chat: Chat): ChatEntry => {
   return entry;
 };
 
-/** The number that Ada gave to the file she offered last. */
+/** Returns the number of the file that Ada offered last. */
 const fileNumber = (): number => {
   const offer = channels[0].sent.findLast((frame) => typeof frame === 'string' && frame.includes('"offer"'));
   return (JSON.parse(offer as string) as { id: number }).id;
 };
 
-/** Two chats meet over new channels that are not open yet. */
+/** Connects two chats over new channels that are not open yet. */
 function meet(one: [string, Chat], other: [string, Chat]): [FakeDataChannel, FakeDataChannel] {
   const pair = FakeDataChannel.pair();
   one[1].attach(other[0], pair[0] as unknown as RTCDataChannel);
@@ -129,7 +129,7 @@ describe('texts', () => {
     for (let at = 0; at < 10 * STRAYS.perSecond; at++) channels[1].send(frame(at));
     await settled();
     expect(channels[0].readyState).toBe('closed');
-    // A new connection goes on where the budget is.
+    // The budget carries over to a new connection.
     clock.advance(1_000);
     open(meet(['grace', grace], ['ada', ada]));
     ada.say('again');
@@ -351,7 +351,7 @@ describe('R108 roles and tokens', () => {
   type Kind = Role | 'silent';
   const writer = (kind: Kind) =>
     kind === 'silent' ? writerOf('participant', ['mic', 'camera']) : writerOf(kind);
-  /** Roles and permissions of both, as the server states them. */
+  /** Sets the roles and permissions of both, as announced by the server. */
   const cast = (one: Kind, other: Kind): void => {
     const entry = { link: 'connected', resting: false } as const;
     [ada.writer, grace.writer] = [writer(one), writer(other)];

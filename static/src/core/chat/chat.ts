@@ -1,4 +1,4 @@
-/** What is said in a room, and which files are offered: to everyone, or between two. */
+/** Chat messages and file offers of a room, to everyone or private. */
 import type { Clock } from '../clock';
 import { withoutStacks } from '../names';
 import { stable, stableList } from '../stable';
@@ -11,26 +11,29 @@ import { isFree, type Writer } from './rights';
 import type { FileStore } from './save';
 import { type Chunk, FILE_BYTES, safeName, TEXT_BYTES, textBytes, type WireMessage } from './wire';
 
-/** Most entries that are kept. */
+/** Maximum number of entries kept. */
 export const HISTORY = 500;
 
-/** Another person, as far as chat is concerned. */
+/** Another member, as far as chat is concerned. */
 export interface Other {
   readonly id: string;
   readonly name: string;
   readonly link: LinkState;
-  /** No connection is wanted (R42): nothing goes there, and nothing waits for it. */
+  /**
+   * Neither side sends media, so there is no connection (R42): chat and files are not sent to this member, and none
+   * are queued.
+   */
   readonly resting: boolean;
   readonly writer: Writer;
 }
 
-/** What a `Chat` is made of. */
+/** Options of a `Chat`. */
 export interface ChatOptions {
   readonly clock: Clock;
   readonly store: FileStore;
-  /** Keeps the log over a reload. */
+  /** Keeps the log across a reload. */
   readonly archive?: Archive;
-  /** `entries` are others. */
+  /** Called when `entries` has changed. */
   readonly onChange: () => void;
 }
 
@@ -41,13 +44,13 @@ interface Known extends Contact {
   writer: Writer;
 }
 
-/** An entry as of the last look, with the number that its sender gave it. */
+/** An entry as last rendered, with the number that its sender gave it. */
 interface Logged {
   readonly number: number;
   entry: ChatEntry;
 }
 
-/** Chat and files. The log outlives a rejoin, and with an archive also a reload. */
+/** Chat and files. The log survives a rejoin, and with an archive also a reload. */
 export class Chat implements ChatControls {
   readonly #options: ChatOptions;
   readonly #files: Files;
@@ -58,7 +61,7 @@ export class Chat implements ChatControls {
   #next: number;
   #begun = false;
   #since: number | undefined;
-  /** As what one writes oneself. */
+  /** The role in which the user writes. */
   writer: Writer = 'participant';
 
   constructor(options: ChatOptions) {
@@ -66,7 +69,7 @@ export class Chat implements ChatControls {
     this.#options = options;
     this.#files = new Files({ clock, store, onChange });
     this.#bucket = new Bucket(clock, SAID.perSecond, SAID.burst);
-    // At random, so that a page that forgot what it said does not use the same numbers again.
+    // A random start, so that a reloaded page without an archive does not reuse its earlier numbers.
     this.#next = Math.floor(clock.random() * 2 ** 31);
     const saved = options.archive?.load();
     if (!saved) return;
@@ -75,12 +78,12 @@ export class Chat implements ChatControls {
     this.#begun = true;
   }
 
-  /** When the log began, where others were there before; in milliseconds since 1970. */
+  /** When the log began if others were already in the room, in milliseconds since 1970. */
   get since(): number | undefined {
     return this.#since;
   }
 
-  /** Begins the log at the first join. Messages from before are missing if others were there. */
+  /** Begins the log at the first join. Earlier messages are missing if others were already in the room. */
   begin(othersPresent: boolean): void {
     if (!this.#begun && othersPresent) this.#since = this.#options.clock.now();
     this.#begun = true;
@@ -98,7 +101,7 @@ export class Chat implements ChatControls {
     this.#options.archive?.clear();
   }
 
-  /** Everything, oldest first. An entry is the same object until something of it changes, and so is the list. */
+  /** All entries, oldest first. An entry keeps its identity until it changes, and so does the list. */
   get entries(): readonly ChatEntry[] {
     this.#update();
     this.#entries = stable(
@@ -108,12 +111,12 @@ export class Chat implements ChatControls {
     return this.#entries;
   }
 
-  /** Takes the channel of a new connection to someone. */
+  /** Takes the data channel of a new connection to a member. */
   attach(id: string, channel: RTCDataChannel): void {
     this.#know({ id, name: '', link: 'connecting', resting: false, writer: undefined }).line.attach(channel);
   }
 
-  /** Takes who is there now. */
+  /** Replaces the list of members. */
   setOthers(others: readonly Other[]): void {
     const present = new Set(others.map(({ id }) => id));
     for (const [id, { line }] of this.#others) {
@@ -172,7 +175,7 @@ export class Chat implements ChatControls {
     if (kept) this.#files.stop(kept.entry.from, kept.number);
   }
 
-  /** Brings all entries up to date. */
+  /** Updates all entries. */
   #update(): void {
     const waiting = this.#waiting();
     for (const logged of this.#history) logged.entry = this.#current(logged, waiting);
@@ -181,7 +184,7 @@ export class Chat implements ChatControls {
   #current({ entry, number }: Logged, waiting: ReadonlyMap<number, readonly string[]>): ChatEntry {
     if (entry.kind === 'file') {
       const transfers = this.#files.transfers(entry.from, number);
-      // Those of before a reload have ended.
+      // Transfers from before a reload have ended and are unknown to `Files`.
       if (transfers.length === 0) return entry;
       return stable(entry, { ...entry, transfers: stableList(entry.transfers, transfers) });
     }
@@ -203,7 +206,7 @@ export class Chat implements ChatControls {
   }
 
   #receive(from: Known, message: WireMessage | Chunk): void {
-    // A modified page does not keep to what it may send. What answers an offer is always taken.
+    // A modified client may ignore its rights. Replies to our own offers are always accepted.
     if (!isFree(from.writer)) {
       if (message.type === 'offer') return;
       if (message.type === 'chunk') message = { type: 'withdraw', id: message.id };
@@ -231,8 +234,8 @@ export class Chat implements ChatControls {
   }
 
   /**
-   * Drops the oldest entry of the sender with the most, so that a flood displaces nothing of those who wrote less. Open
-   * transfers come last, because dropping their entry stops them.
+   * Drops the oldest entry of the sender with the most entries, so that a flood does not displace other senders'
+   * entries. Entries with open transfers are dropped last, because dropping them stops the transfers.
    */
   #dropOne(): void {
     const counts = new Map<string | undefined, number>();
@@ -274,7 +277,7 @@ export class Chat implements ChatControls {
     );
   }
 
-  /** Names of those whom a text has not reached yet, by its number. */
+  /** Returns the names of members that a text has not reached yet, by the text's number. */
   #waiting(): ReadonlyMap<number, readonly string[]> {
     const names = new Map<number, string[]>();
     for (const { line, name } of this.#others.values()) {

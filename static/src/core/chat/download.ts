@@ -1,19 +1,18 @@
-/** A file on its way from one peer. */
 import type { Transfer, TransferState } from '../types';
 import type { Line } from './line';
 import type { FileSink, FileStore } from './save';
 import { BLOCK_BYTES, CHUNK_BYTES, type FileFacts, WINDOW_BYTES } from './wire';
 
-/** What a `Download` is made of. */
+/** Options of a `Download`. */
 export interface DownloadOptions {
   readonly id: number;
   readonly file: FileFacts;
   readonly line: Line;
   readonly peer: { readonly id: string; readonly name: string };
   readonly store: FileStore;
-  /** Another state. */
+  /** Called when the state has changed. */
   readonly onState: () => void;
-  /** More bytes. */
+  /** Called when more bytes have been stored. */
   readonly onProgress: () => void;
 }
 
@@ -22,12 +21,12 @@ export class Download {
   readonly #options: DownloadOptions;
   readonly #unlisten: () => void;
   #state: TransferState = 'offered';
-  /** While the person chooses where to put it. */
+  /** The user is choosing where to save the file. */
   #choosing = false;
   #sink: FileSink | undefined;
   #received = 0;
   #stored = 0;
-  /** Pieces that are not written yet: a write for each would be slow. */
+  /** Received chunks that are not written yet. Writing each one separately would be slow. */
   #pieces: Uint8Array<ArrayBuffer>[] = [];
   #piecesBytes = 0;
   #writing: Promise<void> = Promise.resolve();
@@ -49,7 +48,7 @@ export class Download {
     return { peerId: id, name, state: this.#state, bytes: this.#stored };
   }
 
-  /** Asks where to put it, which browsers allow in a gesture only, and takes it. */
+  /** Asks where to save the file, then accepts it. Browsers show the picker only during a user gesture. */
   async accept(): Promise<void> {
     if (this.#state !== 'offered' || this.#choosing) return;
     const { id, file, line, store } = this.#options;
@@ -61,7 +60,7 @@ export class Download {
       this.stop('unwritable');
     }
     this.#choosing = false;
-    if (!sink) return; // Not chosen: the offer stands.
+    if (!sink) return; // The user cancelled: the offer stands.
     if (this.isOver()) {
       sink.abort();
       return;
@@ -73,14 +72,14 @@ export class Download {
     if (file.size === 0) this.#flush();
   }
 
-  /** Takes a piece. Returns whether it is the next one. */
+  /** Takes a chunk. Returns whether it is the expected next one. */
   chunk(bytes: Uint8Array<ArrayBuffer>): boolean {
     if (this.#state !== 'moving') return false;
     const { size } = this.#options.file;
     const isNext = bytes.length === Math.min(CHUNK_BYTES, size - this.#received);
     this.#received += bytes.length;
     if (!isNext || this.#received - this.#stored > WINDOW_BYTES) {
-      // More than was said, in smaller pieces, or faster than agreed: it is not the file that was offered.
+      // More than announced, in smaller chunks, or beyond the window: it is not the file that was offered.
       this.stop('broken');
       return false;
     }
@@ -90,12 +89,12 @@ export class Download {
     return true;
   }
 
-  /** The sender stopped it. Returns whether it had not ended yet. */
+  /** Handles the sender's withdrawal. Returns whether the transfer was still open. */
   withdrawn(): boolean {
     return this.#end('withdrawn');
   }
 
-  /** Ends it from this side; `lost` where there seems to be no path. */
+  /** Ends the transfer from this side. `lost`: no path to the peer was found. */
   stop(state: 'refused' | 'too_large' | 'unwritable' | 'broken' | 'lost' = 'refused'): void {
     if (this.isOver()) return;
     this.#options.line.tell({ type: 'refuse', id: this.#options.id });
@@ -121,7 +120,7 @@ export class Download {
       this.stop('unwritable');
       return;
     }
-    // It may have ended meanwhile.
+    // It may have ended in the meantime.
     if (this.isOver()) return;
     this.#stored += bytes;
     line.tell({ type: 'got', id, bytes: this.#stored });
@@ -129,7 +128,7 @@ export class Download {
     else this.#options.onProgress();
   }
 
-  /** Returns whether this ended it. */
+  /** Ends the transfer. Returns whether it was still open. */
   #end(state: TransferState): boolean {
     if (this.isOver()) return false;
     this.#state = state;

@@ -12,7 +12,7 @@ let store: FakeStore;
 let ada: Chat;
 let grace: Chat;
 let changes: number;
-/** From Ada, and from Grace. */
+/** Ada's and Grace's ends. */
 let channels: [FakeDataChannel, FakeDataChannel];
 
 function link(at: Chat, id: string, name: string, state: LinkState = 'connected'): void {
@@ -42,7 +42,7 @@ const entry = (chat: Chat): ChatFile => {
 const states = (): (TransferState | undefined)[] =>
   [ada, grace].map((chat) => entry(chat).transfers[0]?.state);
 
-/** Ada offers a file, and the offer arrives. */
+/** Lets Ada offer a file, and the offer arrive. */
 async function offered(source: FileSource): Promise<void> {
   expect(ada.offer(source)).toBe('offered');
   await settled();
@@ -54,7 +54,7 @@ async function accepted(source: FileSource): Promise<void> {
   await settled();
 }
 
-/** Everything that can go on has done so. */
+/** Waits until nothing changes any more. */
 async function over(): Promise<void> {
   for (let turns = 0; turns < 400; turns++) await settled();
 }
@@ -63,7 +63,7 @@ async function wholeOf(source: FileSource): Promise<Uint8Array> {
   return new Uint8Array(await source.slice(0, source.size).arrayBuffer());
 }
 
-/** Matchers that walk through every byte take seconds. */
+/** Compares quickly: matchers that check every byte take seconds. */
 function expectWhole(saved: Uint8Array | undefined, whole: Uint8Array): void {
   expect(saved?.length).toBe(whole.length);
   expect(Buffer.compare(saved ?? new Uint8Array(), whole)).toBe(0);
@@ -178,7 +178,7 @@ describe('back-pressure', () => {
     release();
     await over();
     expect(entry(ada).transfers[0]?.bytes).toBe(3 * BLOCK_BYTES);
-    // The end is shown at once, what came before it only when its time comes.
+    // The end is shown at once, progress before it only at its interval.
     expect(changes).toBe(before + 1);
     clock.advance(1000);
     expect(changes).toBe(before + 2);
@@ -186,7 +186,7 @@ describe('back-pressure', () => {
 });
 
 describe('ends', () => {
-  /** A file is under way, and its receiver's disk is slow. */
+  /** Starts a transfer whose receiver has a slow disk. */
   async function moving(): Promise<() => void> {
     const release = store.hold();
     await accepted(fakeFile(2 * WINDOW_BYTES));

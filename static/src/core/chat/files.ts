@@ -1,4 +1,4 @@
-/** The files that are offered, here and from elsewhere. */
+/** File transfers in both directions. */
 import type { Clock } from '../clock';
 import type { FileSource, Transfer } from '../types';
 import { Download } from './download';
@@ -7,12 +7,12 @@ import type { FileStore } from './save';
 import { Upload } from './upload';
 import type { Chunk, FileFacts, WireMessage } from './wire';
 
-/** How many files of one peer may be offered or moving; of one's own, how many in all. */
+/** Maximum number of open files: per peer for incoming files, in total for outgoing ones. */
 export const FILES_AT_ONCE = 16;
-/** How often progress is shown. */
+/** Interval between progress updates. */
 const PROGRESS_MS = 200;
 
-/** A peer, and the way to it. */
+/** A peer with its data channel. */
 export interface Contact {
   readonly id: string;
   readonly name: string;
@@ -24,9 +24,9 @@ export class Files {
   readonly #clock: Clock;
   readonly #store: FileStore;
   readonly #onChange: () => void;
-  /** One's own, by the number of the offer; each with a copy for each receiver. */
+  /** Outgoing files by offer number, each with one upload per receiver. */
   readonly #uploads = new Map<number, Map<string, Upload>>();
-  /** Those of others, by whose and which. */
+  /** Incoming files by peer id and offer number. */
   readonly #downloads = new Map<string, Map<number, Download>>();
   #progress: number | undefined;
 
@@ -36,7 +36,7 @@ export class Files {
     this.#onChange = options.onChange;
   }
 
-  /** Offers a file. Says whether it did: not more than `FILES_AT_ONCE` at a time. */
+  /** Offers a file. Returns `false` if `FILES_AT_ONCE` are open. */
   offer(id: number, source: FileSource, file: FileFacts, to: readonly Contact[], secret: boolean): boolean {
     const open = [...this.#uploads.values()].filter((copies) => [...copies.values()].some(isOpen));
     if (open.length >= FILES_AT_ONCE) return false;
@@ -51,7 +51,7 @@ export class Files {
     return true;
   }
 
-  /** Takes note of an offer. Says whether it did. */
+  /** Records an incoming offer. Returns whether it was accepted for display. */
   offered({ line, ...peer }: Contact, id: number, file: FileFacts): boolean {
     const all = this.#downloads.get(peer.id) ?? new Map<number, Download>();
     if (all.has(id)) return false;
@@ -64,7 +64,7 @@ export class Files {
     return true;
   }
 
-  /** Takes what a peer says about a file, or a piece of one. Returns whether a file waits for it. */
+  /** Handles a peer's message about a file, or a chunk of one. Returns whether a transfer expected it. */
   handle(peerId: string, message: Exclude<WireMessage, { type: 'text' | 'offer' }> | Chunk): boolean {
     const upload = this.#uploads.get(message.id)?.get(peerId);
     const download = this.#downloads.get(peerId)?.get(message.id);
@@ -82,40 +82,40 @@ export class Files {
     }
   }
 
-  /** Takes a file of someone else. */
+  /** Accepts a file that a peer offers. */
   accept(peerId: string, id: number): void {
     void this.#downloads.get(peerId)?.get(id)?.accept();
   }
 
-  /** Stops one's own file, or one of someone else. */
+  /** Stops an outgoing file (`peerId` undefined) or an incoming one. */
   stop(peerId: string | undefined, id: number): void {
     for (const transfer of this.#all(peerId, id)) transfer.stop();
   }
 
-  /** There seems to be no path to a peer. */
+  /** Ends all transfers with a peer to which no path was found. */
   lose(peerId: string): void {
     for (const copies of this.#uploads.values()) copies.get(peerId)?.stop('lost');
     for (const download of this.#downloads.get(peerId)?.values() ?? []) download.stop('lost');
   }
 
-  /** Where a file stands. */
+  /** Returns the state of a file's transfers. */
   transfers(peerId: string | undefined, id: number): readonly Transfer[] {
     return this.#all(peerId, id).map(({ view }) => view);
   }
 
-  /** Returns whether a file of this peer, or of one's own, is offered or moving. */
+  /** Returns whether an incoming file of this peer, or an outgoing one, is offered or in progress. */
   isOpen(peerId: string | undefined, id: number): boolean {
     return this.#all(peerId, id).some(isOpen);
   }
 
-  /** Nobody looks at a file any more; one that is under way is stopped. */
+  /** Removes a file whose entry was dropped; stops it if it is in progress. */
   forget(peerId: string | undefined, id: number): void {
     this.stop(peerId, id);
     if (peerId === undefined) this.#uploads.delete(id);
     else this.#downloads.get(peerId)?.delete(id);
   }
 
-  /** Returns the transfer of a peer's file, or those of one's own. */
+  /** Returns the transfer of an incoming file, or all transfers of an outgoing one. */
   #all(peerId: string | undefined, id: number): readonly (Upload | Download)[] {
     if (peerId === undefined) return [...(this.#uploads.get(id)?.values() ?? [])];
     const download = this.#downloads.get(peerId)?.get(id);

@@ -1,36 +1,36 @@
-/** The data channel to one peer, over as many connections as it takes. */
+/** The data channel to one peer, across successive connections. */
 import type { Clock } from '../clock';
 import { Emitter } from '../emitter';
 import { Bucket } from './bucket';
 import { type Chunk, chunkFrame, parseFrame, type WireMessage } from './wire';
 
-/** Files wait while more than this is not sent yet: what is said meanwhile should not wait long behind it. */
+/** Files pause while more than this is buffered, so that chat messages do not wait long behind them. */
 const BUFFER_BYTES = 262_144;
 const BUFFER_LOW_BYTES = 65_536;
-/** What is said to a peer that cannot be reached yet; beyond that the oldest is forgotten. */
+/** Messages queued for a peer that cannot be reached yet. Beyond that the oldest is dropped. */
 const WAITING = 100;
-/** What a person may say and offer: faster than anyone types and drops files. */
+/** Limit on outgoing messages and offers: faster than anyone types or drops files. */
 export const SAID = { perSecond: 5, burst: 30 } as const;
-/** What is heard of one: after an interruption much that was said comes at once. */
+/** Limit on incoming messages and offers of one peer. The burst allows for a backlog after an interruption. */
 export const HEARD = { perSecond: 5, burst: 300 } as const;
 /**
- * Useless frames of one peer. When a file is stopped, up to 256 of its pieces are under way, and sixteen files may be stopped
- * at once. More is a flood: it ends the channel, since to ignore a frame takes time too.
+ * Limit on useless frames of one peer. When a file is stopped, up to 256 of its chunks are in flight, and sixteen
+ * files may be stopped at once. More is a flood, which closes the channel, since ignoring a frame takes time too.
  */
 export const STRAYS = { perSecond: 100, burst: 10_000 } as const;
 
-/** What a line tells. */
+/** Events of a `Line`. */
 export interface LineEvents {
   readonly message: WireMessage | Chunk;
-  /** What waited is on its way. */
+  /** The channel has opened and queued messages have been sent. */
   readonly up: undefined;
-  /** There is room for more. */
+  /** The send buffer has room. */
   readonly room: undefined;
-  /** The channel has ended, and with it everything that was under way. */
+  /** The channel has closed, which ends all transfers over it. */
   readonly down: undefined;
 }
 
-/** One peer, as far as data is concerned. */
+/** The data channel to one peer. */
 export class Line {
   readonly events = new Emitter<LineEvents>();
   readonly #news: Bucket;
@@ -47,17 +47,17 @@ export class Line {
     return this.#channel?.readyState === 'open';
   }
 
-  /** Whether a file has to wait before it sends more. */
+  /** Set while files must pause before they send more. */
   get isFull(): boolean {
     return (this.#channel?.bufferedAmount ?? 0) > BUFFER_BYTES;
   }
 
-  /** Ids of what was said and has not left yet. */
+  /** Ids of the queued messages. */
   get waiting(): readonly number[] {
     return this.#waiting.map(({ id }) => id);
   }
 
-  /** Takes the channel of a new connection, in place of the one before. */
+  /** Takes the channel of a new connection, replacing the previous one. */
   attach(channel: RTCDataChannel): void {
     this.close();
     this.#channel = channel;
@@ -78,34 +78,37 @@ export class Line {
     };
   }
 
-  /** Says something now, or as soon as the peer can be reached. */
+  /** Sends a message now, or as soon as the peer can be reached. */
   say(message: WireMessage): void {
     if (this.isOpen) this.#send(JSON.stringify(message));
     else this.#waiting = [...this.#waiting, message].slice(-WAITING);
   }
 
-  /** Says something that means nothing later: about a file, which ends with the channel. */
+  /**
+   * Sends a message that is useless later: about a file, whose transfer ends with the channel. Dropped if the channel
+   * is not open.
+   */
   tell(message: WireMessage): void {
     if (this.isOpen) this.#send(JSON.stringify(message));
   }
 
-  /** Sends a piece of a file. */
+  /** Sends a chunk of a file. */
   sendChunk(id: number, bytes: Uint8Array<ArrayBuffer>): void {
     if (this.isOpen) this.#send(chunkFrame(id, bytes));
   }
 
-  /** Counts a useless frame. Too many of them end the channel. */
+  /** Counts a useless frame. Too many of them close the channel. */
   stray(): void {
     if (!this.#strays.take()) this.close();
   }
 
-  /** Nothing is to be said any more, not even what waits. */
+  /** Closes the channel and drops queued messages. */
   end(): void {
     this.#waiting = [];
     this.close();
   }
 
-  /** The connection is gone; another may be attached. */
+  /** Closes the channel; another one may be attached later. */
   close(): void {
     const channel = this.#channel;
     if (!channel) return;
@@ -120,7 +123,7 @@ export class Line {
       if (typeof frame === 'string') this.#channel?.send(frame);
       else this.#channel?.send(frame);
     } catch {
-      // It closed under our hands; `down` follows.
+      // The channel closed concurrently; `down` follows.
     }
   }
 

@@ -1,13 +1,16 @@
 /**
- * Rights in chat by roles and tokens (R108). Chat goes from browser to browser: everybody checks what the others send, by
- * what the server says of them.
+ * Chat permissions by role and token (R108). Chat goes from browser to browser, so each page checks incoming messages
+ * against the sender's role and permissions as announced by the server.
  */
 import type { Role } from '../../protocol/messages';
 
-/** The role in which somebody writes; `undefined` where the token does not permit it. Listeners write to hosts alone. */
+/**
+ * The role in which a member writes; `undefined` if the token does not permit writing. Listeners may write to hosts
+ * only.
+ */
 export type Writer = Role | undefined;
 
-/** Returns the rights of a member; `permissions` are those of a token, if it restricts them (R59). */
+/** Returns a member's writing role. `permissions` are those of a token, if it restricts them (R59). */
 export function writerOf(role: Role, permissions?: readonly string[]): Writer {
   return permissions?.includes('broadcast') === false ? undefined : role;
 }

@@ -1,40 +1,42 @@
-/** Where files that arrive are put: on the disk as they come, or else in memory until they are whole. */
+/** Storage for received files: written to disk as they arrive where possible, else kept in memory until complete. */
 
 /** A file that is being written. */
 export interface FileSink {
   write(pieces: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
   /**
-   * Where it can be done: what was written until now stays, whatever comes. Calls `kept` as soon as that is so;
-   * it may fail after that.
+   * Makes everything written so far survive a crash of the page or the machine. Calls `kept` as soon as that holds;
+   * the promise may still reject afterwards. Absent where not supported.
    */
   keep?(kept: () => void): Promise<void>;
-  /** Writes over the beginning of the file. Only `close` may follow. Absent if what is written has gone elsewhere. */
+  /**
+   * Overwrites the beginning of the file. Only `close` may follow. Absent if written data is already out of reach.
+   */
   replaceStart?(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** It is whole: only now it appears under its name. */
+  /** Completes the file. It appears under its name only now. */
   close(): Promise<void>;
-  /** Nothing is to be left of it. Never throws. */
+  /** Discards the file. Never throws. */
   abort(): void;
 }
 
-/** What keeps files: a browser, or a test. */
+/** Saves files: the browser, or a test double. */
 export interface FileStore {
-  /** Whether a file of this size can be taken. */
+  /** Returns whether a file of this size can be saved. */
   canSave(size: number): boolean;
-  /** Asks where a file goes; `undefined` when the person would rather not. To be called in a gesture. */
+  /** Asks where to save a file; resolves with `undefined` if the user cancels. Call it during a user gesture. */
   save(name: string): Promise<FileSink | undefined>;
-  /** Saves what is whole already, without asking. */
+  /** Saves a complete blob without asking. */
   download(blob: Blob, name: string): void;
 }
 
-/** The largest file where it must be kept in memory. */
+/** Largest file where it must be kept in memory. */
 export const MEMORY_BYTES = 512 * 1024 ** 2;
-/** How long the browser may take to start a download. */
+/** Time the browser may take to start a download. */
 const REVOKE_MS = 60_000;
 
-/** File System Access §3.5, which not every browser has, and none over plain http. */
+/** The picker of File System Access §3.5. Not every browser has it, and none over plain HTTP. */
 type Picker = (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
 
-/** This browser. */
+/** File storage of this browser. */
 export const browserFiles: FileStore = {
   canSave: (size) => picker() !== undefined || size <= MEMORY_BYTES,
   save: (name) => {
@@ -56,7 +58,7 @@ async function toDisk(pick: Picker, name: string): Promise<FileSink | undefined>
     let written = 0;
     return {
       write: async (pieces) => {
-        // One write for all pieces.
+        // One write for all chunks.
         const blob = new Blob([...pieces]);
         await stream.write(blob);
         written += blob.size;
@@ -70,7 +72,7 @@ async function toDisk(pick: Picker, name: string): Promise<FileSink | undefined>
       replaceStart: (data) => stream.write({ type: 'write', position: 0, data }),
       close: () => stream.close(),
       abort: () => {
-        // It may have ended by itself, which is as good.
+        // The stream may already have ended, which is just as well.
         stream.abort().catch(() => undefined);
       },
     };
@@ -81,7 +83,7 @@ async function toDisk(pick: Picker, name: string): Promise<FileSink | undefined>
 }
 
 function toMemory(name: string): FileSink {
-  // Blobs of blobs: browsers move these to the disk when they are many.
+  // Nested blobs: browsers move large ones to disk.
   let parts: Blob[] = [];
   return {
     write: (pieces) => {
@@ -93,7 +95,7 @@ function toMemory(name: string): FileSink {
       return Promise.resolve();
     },
     close: () => {
-      // Never a type of the sender's choice, which a browser might show in place of saving it.
+      // A fixed type: a browser might display a type chosen by the sender instead of saving it.
       download(new Blob(parts, { type: 'application/octet-stream' }), name);
       return Promise.resolve();
     },
@@ -103,7 +105,7 @@ function toMemory(name: string): FileSink {
   };
 }
 
-/** Saves something as the browser saves downloads. */
+/** Saves a blob through the browser's downloads. */
 export function download(blob: Blob, name: string): void {
   const href = URL.createObjectURL(blob);
   const link = Object.assign(document.createElement('a'), { href, download: name });

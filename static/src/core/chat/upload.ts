@@ -1,26 +1,25 @@
-/** A file on its way to one peer. */
 import type { FileSource, Transfer, TransferState } from '../types';
 import type { Line } from './line';
 import { BLOCK_BYTES, CHUNK_BYTES, WINDOW_BYTES } from './wire';
 
-/** What an `Upload` is made of. */
+/** Options of an `Upload`. */
 export interface UploadOptions {
   readonly id: number;
   readonly source: FileSource;
   readonly line: Line;
   readonly peer: { readonly id: string; readonly name: string };
-  /** Another state. */
+  /** Called when the state has changed. */
   readonly onState: () => void;
-  /** More bytes. */
+  /** Called when the receiver has stored more bytes. */
   readonly onProgress: () => void;
 }
 
-/** One receiver's copy of a file that one offers. */
+/** One receiver's copy of an offered file. */
 export class Upload {
   readonly #options: UploadOptions;
   #state: TransferState = 'offered';
   #sent = 0;
-  /** What the receiver says it has stored. */
+  /** Bytes that the receiver has acknowledged as stored. */
   #got = 0;
   #wake: (() => void) | undefined;
   readonly #unlisten: (() => void)[];
@@ -45,7 +44,7 @@ export class Upload {
     return { peerId: id, name, state: this.#state, bytes: this.#got };
   }
 
-  /** The receiver wants it. Returns whether it is still offered. */
+  /** Handles the receiver's acceptance. Returns whether the file was still offered. */
   accepted(): boolean {
     if (this.#state !== 'offered') return false;
     this.#state = 'moving';
@@ -54,7 +53,7 @@ export class Upload {
     return true;
   }
 
-  /** The receiver has stored so much. Returns whether that is a block more than before, or the rest. */
+  /** Handles the receiver's acknowledgement. Returns whether it is for the next block or the rest of the file. */
   got(bytes: number): boolean {
     const { size } = this.#options.source;
     const isNext = bytes === Math.min(this.#got + BLOCK_BYTES, size);
@@ -66,12 +65,12 @@ export class Upload {
     return true;
   }
 
-  /** The receiver does not want it, or no longer. Returns whether it had not ended yet. */
+  /** Handles the receiver's refusal or cancellation. Returns whether the transfer was still open. */
   refused(): boolean {
     return this.#end('refused');
   }
 
-  /** Ends it from this side; `lost` where there seems to be no path. */
+  /** Ends the transfer from this side. `lost`: no path to the peer was found. */
   stop(state: 'withdrawn' | 'unreadable' | 'lost' = 'withdrawn'): void {
     if (this.isOver()) return;
     this.#options.line.tell({ type: 'withdraw', id: this.#options.id });
@@ -94,12 +93,12 @@ export class Upload {
         this.#sent += length;
       }
     } catch {
-      // It was deleted, or changed since it was offered.
+      // The file was deleted, or has changed since it was offered.
       this.stop('unreadable');
     }
   }
 
-  /** Resolves when the channel and the receiver have room for a block. */
+  /** Resolves when both the channel and the receiver's window have room for a block. */
   async #room(): Promise<void> {
     const { line } = this.#options;
     while (!this.isOver() && (line.isFull || this.#sent + BLOCK_BYTES - this.#got > WINDOW_BYTES)) {
@@ -109,7 +108,7 @@ export class Upload {
     }
   }
 
-  /** Returns whether this ended it. */
+  /** Ends the transfer. */
   #end(state: TransferState): boolean {
     if (this.isOver()) return false;
     this.#state = state;

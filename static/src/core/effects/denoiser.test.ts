@@ -6,7 +6,7 @@ import { Denoiser, FRAME_SAMPLES, Framer, SAMPLE_RATE } from './denoiser';
 const path = createRequire(import.meta.url).resolve('@jitsi/rnnoise-wasm/dist/rnnoise.wasm');
 const module = new WebAssembly.Module(readFileSync(path));
 
-/** White noise that is the same in each run (a linear congruential generator). */
+/** White noise, the same in each run (a linear congruential generator). */
 function noise(samples: number, amplitude: number): Float32Array {
   let state = 1;
   return Float32Array.from({ length: samples }, () => {
@@ -18,7 +18,7 @@ function noise(samples: number, amplitude: number): Float32Array {
 const rms = (samples: Float32Array): number =>
   Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
 
-/** The last second of what is left of some seconds. */
+/** Returns the last second of the denoised input. */
 function denoised(input: Float32Array): Float32Array {
   const denoiser = new Denoiser(module);
   for (let at = 0; at + FRAME_SAMPLES <= input.length; at += FRAME_SAMPLES)

@@ -1,6 +1,6 @@
-/** RNNoise (https://jmvalin.ca/demo/rnnoise) as WebAssembly, without a browser. */
+/** RNNoise (https://jmvalin.ca/demo/rnnoise) as WebAssembly, without browser APIs. */
 
-/** Samples that are processed at a time: 10 ms at 48 kHz. */
+/** Samples processed at a time: 10 ms at 48 kHz. */
 export const FRAME_SAMPLES = 480;
 export const SAMPLE_RATE = 48_000;
 /** RNNoise takes samples in the range of 16-bit integers. */
@@ -8,13 +8,13 @@ const SCALE = 32_768;
 const PAGE_BYTES = 65_536;
 
 /**
- * What rnnoise.wasm exports: its build has short names, in the order of build.sh of @jitsi/rnnoise-wasm. The version of the
- * package is pinned, and denoiser.test.ts fails where another one has other names.
+ * Exports of rnnoise.wasm. The build minifies names, in the order of build.sh of @jitsi/rnnoise-wasm. The package
+ * version is pinned, and denoiser.test.ts fails if another version has other names.
  */
 interface Exports {
-  /** The memory. */
+  /** Memory. */
   readonly c: WebAssembly.Memory;
-  /** Runs constructors. */
+  /** Runs the constructors. */
   readonly d: () => void;
   /** `rnnoise_create` */
   readonly f: (model: number) => number;
@@ -24,7 +24,7 @@ interface Exports {
   readonly j: (state: number, output: number, input: number) => number;
 }
 
-/** One voice. */
+/** Noise suppressor for one voice. */
 export class Denoiser {
   readonly #exports: Exports;
   readonly #state: number;
@@ -51,30 +51,30 @@ export class Denoiser {
     this.#buffer = this.#exports.g(FRAME_SAMPLES * Float32Array.BYTES_PER_ELEMENT);
   }
 
-  /** Takes the noise out of a frame, in place. */
+  /** Removes noise from a frame, in place. */
   process(frame: Float32Array): void {
     const samples = new Float32Array(this.#exports.c.buffer, this.#buffer, FRAME_SAMPLES);
     for (let at = 0; at < FRAME_SAMPLES; at++) samples[at] = (frame[at] ?? 0) * SCALE;
     this.#exports.j(this.#state, this.#buffer, this.#buffer);
-    // The memory may have grown.
+    // The memory may have grown, which detaches the old buffer.
     const result = new Float32Array(this.#exports.c.buffer, this.#buffer, FRAME_SAMPLES);
     for (let at = 0; at < FRAME_SAMPLES; at++) frame[at] = (result[at] ?? 0) / SCALE;
   }
 }
 
-/** Makes frames of blocks of any length, and blocks of frames, a frame later. */
+/** Splits blocks of any length into frames and delivers the processed frames as blocks, one frame later. */
 export class Framer {
   readonly #process: (frame: Float32Array) => void;
   readonly #input = new Float32Array(FRAME_SAMPLES);
   readonly #output = new Float32Array(FRAME_SAMPLES);
-  /** Samples of the frame that is being filled; as many are left to give of the one before. */
+  /** Number of samples in the frame being filled; equally many remain unread of the previous frame. */
   #filled = 0;
 
   constructor(process: (frame: Float32Array) => void) {
     this.#process = process;
   }
 
-  /** Takes a block, and fills `output`, which is as long, with what came a frame before. */
+  /** Takes a block and fills `output`, of the same length, with the processed samples of one frame earlier. */
   push(input: Float32Array, output: Float32Array): void {
     for (let at = 0; at < input.length; at++) {
       output[at] = this.#output[this.#filled] ?? 0;

@@ -37,7 +37,7 @@ beforeEach(() => {
   });
 });
 
-/** Lets the filter take until the returned function is called. */
+/** Delays the filter until the returned function is called. */
 function hold(): () => void {
   let release = (): void => undefined;
   held = new Promise((resolve) => {
@@ -68,7 +68,7 @@ test('turned on before the device, and over another one', async () => {
   await device.set(true);
   await settled();
   expect(effect.track).toBe(filters[0]?.track);
-  // Muting changes no track.
+  // Muting does not change the track.
   await device.set(false);
   expect([effect.track, filters.length]).toEqual([filters[0]?.track, 1]);
 

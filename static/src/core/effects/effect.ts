@@ -1,21 +1,21 @@
-/** An effect on one device: follows the device's track and makes another one of it. Loaded when it is wanted. */
+/** Derives a processed track from a device's track and follows device changes. Loaded on demand. */
 import type { Device } from '../devices';
 import type { EffectView, OpenFilter, TrackFilter } from './types';
 
-/** What an `Effect` is made of. */
+/** Options of an `Effect`. */
 export interface EffectOptions {
   readonly device: Device;
   readonly open: OpenFilter;
-  /** `view` or `track` has changed. */
+  /** Called when `view` or `track` has changed. */
   readonly onChange: () => void;
 }
 
-/** One effect. */
+/** An effect on one device. */
 export class Effect {
   readonly #options: EffectOptions;
   #view: EffectView = { on: false, pending: false };
   #filter: TrackFilter | undefined;
-  /** The track that the filter is made of, or is being made of. */
+  /** Source track of the current filter, or of the one being opened. */
   #source: MediaStreamTrack | null = null;
 
   constructor(options: EffectOptions) {
@@ -29,7 +29,7 @@ export class Effect {
     return this.#view;
   }
 
-  /** What goes to the peers: the device's own track while there is no filter. */
+  /** The track that is sent to the peers: the device's own track while there is no filter. */
   get track(): MediaStreamTrack | null {
     const { track } = this.#options.device;
     return this.#filter && track === this.#source ? this.#filter.track : track;
@@ -55,7 +55,7 @@ export class Effect {
     this.#show({ on: true, pending: true });
     try {
       const filter = await this.#options.open(source);
-      // The device has another track by now, or the effect is off.
+      // The device has another track by now, or the effect was turned off.
       if (source !== this.#source) {
         filter.close();
         return;

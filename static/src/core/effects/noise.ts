@@ -1,4 +1,4 @@
-/** Noise suppression by RNNoise in an AudioWorklet (W3C Web Audio §1.32). Loaded when it is wanted. */
+/** Noise suppression by RNNoise in an AudioWorklet (W3C Web Audio §1.32). Loaded on demand. */
 import wasmUrl from '@jitsi/rnnoise-wasm/dist/rnnoise.wasm?url';
 import { SAMPLE_RATE } from './denoiser';
 import workletUrl from './noise.worklet?worker&url';
@@ -9,11 +9,11 @@ let compiled: Promise<WebAssembly.Module> | undefined;
 async function compile(): Promise<WebAssembly.Module> {
   const response = await fetch(wasmUrl);
   if (!response.ok) throw new Error(`${wasmUrl}: ${response.status}`);
-  // Not as a stream: not every web server knows the content type.
+  // No streaming compilation: not every web server sends the right content type.
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** Makes a track without the noise of another one. */
+/** Creates a track without the noise of the source track. */
 export async function openNoiseFilter(source: MediaStreamTrack): Promise<TrackFilter> {
   compiled ??= compile();
   compiled.catch(() => {

@@ -1,7 +1,7 @@
-/** Noise suppression in the audio thread of the browser. */
+/** Noise suppression in the browser's audio thread. */
 import { Denoiser, Framer } from './denoiser';
 
-// The DOM types have no global scope of worklets.
+// The DOM types lack the global scope of worklets.
 interface Processor {
   process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean;
 }
@@ -24,7 +24,7 @@ registerProcessor(
 
     process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean {
       const [input, output] = [inputs[0]?.[0], outputs[0]?.[0]];
-      // Without an input its source has ended, and the context is about to be closed.
+      // Without an input the source has ended, and the context is about to be closed.
       if (input && output) this.#framer.push(input, output);
       return true;
     }

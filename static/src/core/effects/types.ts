@@ -1,19 +1,19 @@
 import type { Failure } from '../types';
 
-/** A track that is made of another one, until it is closed. */
+/** A track derived from another one, until it is closed. */
 export interface TrackFilter {
   readonly track: MediaStreamTrack;
   close(): void;
 }
 
-/** Makes a filter for a track of a device. Rejects where the browser cannot. */
+/** Opens a filter on a device's track. Rejects if the browser does not support it. */
 export type OpenFilter = (track: MediaStreamTrack) => Promise<TrackFilter>;
 
-/** An effect as the person sees it. Off at the beginning. */
+/** User-visible state of an effect. Off initially. */
 export interface EffectView {
   readonly on: boolean;
-  /** It is being loaded or started; until then the device's own track is sent. */
+  /** The effect is being loaded or started; until then the device's own track is sent. */
   readonly pending: boolean;
-  /** Why it went off by itself. */
+  /** Why the effect turned itself off. */
   readonly failure?: Failure;
 }

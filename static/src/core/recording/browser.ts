@@ -1,11 +1,11 @@
-/** A browser as a studio: canvas, Web Audio, MediaRecorder, and a worker that keeps the time. */
+/** The browser's implementation of a studio: canvas, Web Audio, MediaRecorder, and a worker for timing. */
 import tickerUrl from './ticker?worker&url';
 import type { Canvas, Encoder, EncoderListener, Mixer, Projector, Studio } from './types';
 
-/** Enough for faces and for letters at 1280×720; about 19 MB a minute with the sound. */
+/** Enough for faces and text at 1280×720; about 19 MB per minute with the sound. */
 const VIDEO_BITS = 2_400_000;
 const AUDIO_BITS = 128_000;
-/** How much is lost at most where the page or the machine dies, in milliseconds. */
+/** Interval of the recorder's chunks, and thus the most that is lost in a crash, in milliseconds. */
 const PIECE_MS = 1_000;
 
 interface TrustedTypes {
@@ -13,14 +13,14 @@ interface TrustedTypes {
 }
 
 /**
- * The one script address that the page makes by itself, for servers whose Content-Security-Policy has
- * `require-trusted-types-for 'script'` (src/http/site.rs). The DOM types do not know of Trusted Types.
+ * The only script URL that the page creates dynamically, for servers whose Content-Security-Policy has
+ * `require-trusted-types-for 'script'` (src/http/site.rs). The DOM types lack Trusted Types.
  */
 const policy = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes?.createPolicy('roundtable', {
   createScriptURL: () => tickerUrl,
 });
 
-/** This browser's. */
+/** Studio of this browser. */
 export const browserStudio: Studio = {
   isFaithful,
   newCanvas,
@@ -30,7 +30,10 @@ export const browserStudio: Studio = {
   everySoOften,
 };
 
-/** Some protections change every value by one or two; the picture is none the worse for that. */
+/**
+ * Tolerated deviation: some fingerprinting protections change each value by one or two, which does not harm the
+ * picture.
+ */
 const NOISE = 8;
 
 function isFaithful(): boolean {
@@ -70,7 +73,7 @@ function newMixer(): Mixer {
   try {
     return mixerIn(context);
   } catch (error) {
-    // Browsers have few contexts to give, and keep one that is not closed.
+    // Browsers limit the number of audio contexts and keep unclosed ones.
     void context.close();
     throw error;
   }
@@ -78,7 +81,7 @@ function newMixer(): Mixer {
 
 function mixerIn(context: AudioContext): Mixer {
   const sum = context.createMediaStreamDestination();
-  // Silence is sound, too: without it some browsers begin the file with the first voice.
+  // A silent source: without it some browsers start the file with the first voice.
   const ground = context.createConstantSource();
   ground.offset.value = 0;
   ground.connect(sum);
@@ -105,9 +108,9 @@ function mixerIn(context: AudioContext): Mixer {
 function newProjector(stream: MediaStream): Projector {
   const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true });
   const show = (): void => {
-    // The picture alone: the sound is the mixer's. A new connection brings other tracks.
+    // Video only, as the mixer handles the sound. A new connection replaces the tracks.
     video.srcObject = new MediaStream(stream.getVideoTracks());
-    // It may be closed before it plays.
+    // It may be closed before playback starts.
     video.play().catch(() => undefined);
   };
   show();
@@ -152,7 +155,10 @@ function newEncoder(
   };
 }
 
-/** By a worker: the timers of a page that is hidden are slowed down to one a second, those of its workers are not. */
+/**
+ * Calls back periodically from a worker: the timers of a hidden page are throttled to one per second, those of its
+ * workers are not.
+ */
 function everySoOften(milliseconds: number, call: () => void): () => void {
   const worker = new Worker(policy?.createScriptURL(tickerUrl) ?? tickerUrl, { type: 'module' });
   worker.onmessage = call;

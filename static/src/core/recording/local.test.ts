@@ -60,7 +60,7 @@ test('from the wish to the file, with one’s own sound', async () => {
     { name: expect.stringMatching(/^stand_up [\d-]+ [\d.]+\.webm$/) as string },
   ]);
   expect(store.saved[0]?.bytes).toHaveLength(10);
-  // And again.
+  // It can record again.
   await recording.start(scene);
   expect(recording.on).toBe(true);
 });

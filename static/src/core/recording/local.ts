@@ -1,6 +1,6 @@
 /**
- * The recording of what one sees and hears, to a file of one's own or to the server: what of it must be there before
- * it is wanted. The rest is loaded when a recording begins.
+ * Recording of what the user sees and hears, to a local file or to the server. Contains only what must be loaded
+ * before it is used; the rest is loaded when a recording begins.
  */
 import { type FileSink, type FileStore, MEMORY_BYTES } from '../chat/save';
 import { safeName } from '../chat/wire';
@@ -11,8 +11,8 @@ import type { RecordingServer } from './server';
 import type { Scene, Studio } from './types';
 
 /**
- * Kinds of files, the best first: what every player plays; what a computer encodes in hardware; what every
- * Firefox has. VP9 looks better, and takes the processor that the call needs.
+ * File types in order of preference: playable by every player, then encoded in hardware, then available in every
+ * Firefox. VP9 looks better but needs the CPU time that the call needs.
  */
 const MIMES = [
   'video/mp4;codecs=avc1.42E01F,mp4a.40.2',
@@ -22,7 +22,10 @@ const MIMES = [
   'video/mp4',
 ];
 
-/** What the server takes: only WebM can be played up to wherever it was cut, in every browser that makes it. */
+/**
+ * File types for the server. Of what browsers record, only WebM plays up to the point where it was cut off, in every
+ * browser that makes it.
+ */
 const SERVER_MIMES = ['video/webm;codecs=vp8,opus', 'video/webm'];
 
 const FAILURES: Readonly<Record<Exclude<RecordingEnd, 'saved'>, FailureCode>> = {
@@ -31,38 +34,38 @@ const FAILURES: Readonly<Record<Exclude<RecordingEnd, 'saved'>, FailureCode>> = 
   failed: 'recording_failed',
 };
 
-/** What a browser says about recording before anything is loaded for it. */
+/** Recording support of a browser, known without loading the recording code. */
 export interface RecordingAbility {
-  /** Whether it can encode this kind of file. */
+  /** Returns whether the browser can encode this file type. */
   supports(mime: string): boolean;
   load(): Promise<Studio>;
 }
 
-/** What a `LocalRecording` is made of. */
+/** Options of a `LocalRecording`. */
 export interface LocalRecordingOptions {
   readonly room: string;
   readonly store: FileStore;
-  /** `undefined` where nothing can be recorded. */
+  /** `undefined` if recording is not supported. */
   readonly ability: RecordingAbility | undefined;
   readonly clock: Clock;
-  /** The way to the server, and the secret of one's own session there; `undefined` while there is none. */
+  /** Connection data of the server and the resume secret of the current session; `undefined` while not joined. */
   readonly server: () => { readonly way: RecordingServer; readonly resume: string } | undefined;
-  /** One's own sound, which is not played here. */
+  /** The user's own sound, which is not played locally. */
   readonly ownSound: () => readonly (MediaStreamTrack | null)[];
-  /** `view` is another. */
+  /** Called when `view` has changed. */
   readonly onChange: () => void;
   readonly report: (problem: unknown) => void;
 }
 
-/** Off, or on, or on the way from one to the other. */
+/** Controller of a recording: off, on, or in between. */
 export class LocalRecording implements RecordingControls {
   readonly #options: LocalRecordingOptions;
   #view: RecordingView | undefined;
   #recording: Recording | undefined;
   #place: RecordingPlace = 'device';
-  /** As much is kept on this device as may be. */
+  /** The limit for data kept on this device was reached. */
   #full = false;
-  /** Counts what was asked for, so that one that begins too late does not. */
+  /** Counts requests, so that a start that was cancelled meanwhile has no effect. */
   #wish = 0;
 
   constructor(options: LocalRecordingOptions) {
@@ -77,7 +80,10 @@ export class LocalRecording implements RecordingControls {
     return this.#view?.state === 'on';
   }
 
-  /** Set if the page announces the recording. The server announces a recording that goes to the server (R87, R107). */
+  /**
+   * Set if the page announces the recording in its state. A recording to the server is announced by the server (R87,
+   * R107).
+   */
   get sign(): boolean {
     return this.on && this.#place === 'device';
   }
@@ -101,7 +107,7 @@ export class LocalRecording implements RecordingControls {
     this.#full = false;
     this.#show({ state: 'starting' });
     try {
-      // First of all, because browsers ask only in a gesture, which is soon forgotten.
+      // First, because browsers show the file picker only briefly after a user gesture.
       const sink = await (place === 'server' ? this.#toServer(mime) : this.#toDevice(mime));
       if (sink === undefined || typeof sink === 'string') {
         if (wish !== this.#wish) return;
@@ -124,7 +130,7 @@ export class LocalRecording implements RecordingControls {
           studio,
           mime,
           sink,
-          // What the server does not take has a limit of its own.
+          // The upload itself limits what the server does not accept.
           limit: place === 'server' ? Infinity : this.limit,
           scene: () => this.#with(scene()),
           onEnd: (end, error) => {
@@ -177,7 +183,7 @@ export class LocalRecording implements RecordingControls {
     });
   }
 
-  /** Such as `standup 2026-01-02 11.04.mp4`, in the person's own time. */
+  /** Returns a file name such as `standup 2026-01-02 11.04.mp4`, in local time. */
   #fileName(mime: string): string {
     const two = (number: number): string => String(number).padStart(2, '0');
     const date = new Date(this.#options.clock.now());
@@ -186,7 +192,7 @@ export class LocalRecording implements RecordingControls {
     return safeName(`${this.#options.room} ${day} ${time}.${mime.startsWith('video/mp4') ? 'mp4' : 'webm'}`);
   }
 
-  /** Ends it; the file is whole a moment later. */
+  /** Stops recording; the file is complete a moment later. */
   stop(): void {
     this.#wish += 1;
     if (this.#view?.state === 'starting') this.#show(undefined);

@@ -1,14 +1,14 @@
-/** Draws a scene as the stage shows it. */
+/** Paints a scene as the stage shows it. */
 import { type Brush, PICTURE, type Place, type Projector, type SceneTile } from './types';
 
 const GROUND = '#10131a';
 const RADIUS = 12;
 const FONT = 'system-ui, sans-serif';
-/** Names keep so far from the edge of their tile, and so far from the edge of their plate. */
+/** Distance of a name plate from the tile's edge, and of the text from the plate's edge. */
 const MARGIN = 8;
 const PADDING = 9;
 
-/** Paints all tiles, each over what was there. */
+/** Paints all tiles over the previous picture. */
 export function paint(
   brush: Brush,
   tiles: readonly SceneTile[],
@@ -47,7 +47,7 @@ function paintTile(brush: Brush, tile: SceneTile, frame: Projector['frame']): vo
   paintName(brush, tile);
 }
 
-/** Where a picture goes: whole within the place, or filling it, and then cut at its sides. */
+/** Returns where to draw a picture: entirely within the place, or filling it and cropped. */
 export function fitted(
   size: { readonly width: number; readonly height: number },
   place: Place,
@@ -106,7 +106,7 @@ function paintName(brush: Brush, { place, name, muted }: SceneTile): void {
   brush.fillText(letters, left + PADDING + dot, top + height / 2);
 }
 
-/** As much of a text as the width takes. */
+/** Truncates a text to a width. */
 function shortened(brush: Brush, text: string, width: number): string {
   const letters = [...text];
   if (brush.measureText(text).width <= width) return text;

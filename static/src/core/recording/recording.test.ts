@@ -36,7 +36,7 @@ const sink: FileSink = {
     kept();
     return Promise.resolve();
   },
-  // A stream that failed cannot be closed (Streams §5.2.4).
+  // A failed stream cannot be closed (Streams §5.2.4).
   close: () => {
     disk.closed = disk.written <= disk.room;
     return disk.closed ? Promise.resolve() : Promise.reject(new TypeError('errored'));
@@ -79,7 +79,7 @@ test('who comes and goes, and a device that is exchanged, are in it', () => {
   studio.drawn = [];
   scene = { tiles: [tile('Zoe')], sounds: [] };
   studio.tick();
-  // Without a picture: the letter, and the name.
+  // Without a picture: the initial and the name.
   expect(studio.drawn).toEqual(['Z', 'Zoe']);
   expect(studio.watched.size + studio.heard.size).toBe(0);
 });
@@ -90,7 +90,7 @@ test('everything is written before it is saved, and let go', async () => {
   recording.stop();
   recording.stop();
   expect(studio.stops).toBe(1);
-  // The last piece comes after the wish to stop.
+  // The last chunk arrives after the request to stop.
   studio.piece(500);
   studio.encoder?.onEnd();
   await settled();

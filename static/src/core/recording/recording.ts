@@ -1,7 +1,7 @@
 /**
- * One recording, from the first piece to the end of its file: draws the scene, sums up the sound, and
- * writes what the encoder gives. People who come and go and devices that are exchanged are followed
- * by asking for the scene at each picture.
+ * One recording, from the first chunk to the end of its file: paints the scene, mixes the sound, and writes the
+ * encoder's output. It asks for the scene at each frame, and thus follows people who join and leave and devices that
+ * change.
  */
 import type { FileSink } from '../chat/save';
 import { paint } from './painter';
@@ -17,34 +17,34 @@ import {
   type Studio,
 } from './types';
 
-/** A mesh leaves the processor little: enough for faces, and screens are sent at 15 anyway. */
+/** A mesh leaves little CPU time. 20 is enough for faces, and screens are sent at 15 anyway. */
 const FPS = 20;
-/** What a disk may be behind; about two minutes. */
+/** Maximum backlog of disk writes; about two minutes. */
 const BEHIND_BYTES = 32 * 1024 ** 2;
 /**
- * What is new is kept for good when it is so much, and so large a part of the whole: keeping copies the
- * file, and so a recording is written five times at most, and four fifths of it outlive a crash.
+ * Data is made crash-safe when there is this much of it, and this large a share of the whole. Each time copies the
+ * file, so a recording is written at most five times, and four fifths of it survive a crash.
  */
 const KEEP_BYTES = 24 * 1024 ** 2;
 const KEEP_PART = 1 / 4;
 
-/** How a recording came to its end. */
+/** Outcome of a recording. */
 export type RecordingEnd =
-  | 'saved' // as it was asked to
-  | 'limit' // whole, at the largest size
-  | 'cut' // the disk took no more: the file holds what was kept before
+  | 'saved' // stopped as requested
+  | 'limit' // complete, at the maximum size
+  | 'cut' // disk writes failed; the file holds what was kept before
   | 'failed'; // there is no file
 
-/** What a `Recording` is made of. */
+/** Options of a `Recording`. */
 export interface RecordingOptions {
   readonly studio: Studio;
   readonly mime: string;
   readonly sink: FileSink;
-  /** The largest file, in bytes. */
+  /** Maximum size of the file, in bytes. */
   readonly limit: number;
-  /** Asked for each picture. */
+  /** Returns the current scene; called for each frame. */
   readonly scene: () => Scene;
-  /** Once, when the file is closed or given up. */
+  /** Called once, when the file is closed or abandoned. */
   readonly onEnd: (end: RecordingEnd, error?: unknown) => void;
 }
 
@@ -54,15 +54,15 @@ export class Recording {
   readonly #canvas: Canvas;
   readonly #mixer: Mixer;
   readonly #encoder: Encoder;
-  /** What lets go what was taken, the last first. */
+  /** Cleanup functions, last acquired first. */
   readonly #closing: (() => void)[] = [];
   readonly #projectors = new Map<MediaStream, Projector>();
   readonly #heard = new Map<MediaStreamTrack, () => void>();
-  /** Absent if the file cannot be completed at its end. */
+  /** Absent if the head of the file cannot be rewritten at the end. */
   readonly #webm: SeekableWebm | undefined;
-  /** All that was given to the sink, one after the other. */
+  /** Chain of the writes to the sink. */
   #written: Promise<void> = Promise.resolve();
-  /** What has come, what of it is not written, what is, and what of that is kept for good. */
+  /** Bytes received, not yet written, written, and of these the crash-safe ones. */
   #bytes = 0;
   #behind = 0;
   #stored = 0;
@@ -98,13 +98,13 @@ export class Recording {
         },
       });
     } catch (error) {
-      // Nobody has this to stop it.
+      // The caller gets no object to stop, so release everything here.
       this.#release();
       throw error;
     }
   }
 
-  /** Ends it; `onEnd` comes when the file is whole. */
+  /** Stops recording; `onEnd` is called when the file is complete. */
   stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;
@@ -130,7 +130,7 @@ export class Recording {
     }
   }
 
-  /** Takes a sound. One that the browser cannot add is not tried again, and takes nothing else with it. */
+  /** Adds a track to the mix. A track that the browser cannot add is skipped and not tried again. */
   #add(track: MediaStreamTrack): () => void {
     try {
       return this.#mixer.add(track);
@@ -161,7 +161,7 @@ export class Recording {
       return;
     }
     this.#written = this.#written.then(() => this.#store(piece));
-    // The last piece is taken all the same, so that the file is whole.
+    // The last chunk is still written, so that the file is complete.
     if (this.#bytes >= this.#options.limit) this.stop();
   }
 
@@ -197,7 +197,7 @@ export class Recording {
       if (this.#failure) throw this.#failure.error;
       await this.#complete();
       await sink.close();
-      // An encoder that gave up has left a file that can be played.
+      // An encoder that failed has left a playable file.
       onEnd(this.#bytes >= limit ? 'limit' : error === undefined ? 'saved' : 'cut', error);
     } catch (problem) {
       sink.abort();

@@ -15,7 +15,7 @@ interface Node {
   readonly content: Uint8Array;
 }
 
-/** Reads elements by the letter of RFC 8794, for the test alone. */
+/** Parses elements by the letter of RFC 8794, independently of the code under test. */
 function read(file: Uint8Array, from: number, to: number): Node[] {
   const nodes: Node[] = [];
   for (let at = from; at < to;) {
@@ -33,7 +33,7 @@ function read(file: Uint8Array, from: number, to: number): Node[] {
       0,
     );
     const begin = sizeAt + sizeLength;
-    // Clusters of unknown size are opened: what is in them follows.
+    // Clusters of unknown size are opened: their content follows.
     const end = isUnknown ? begin : begin + value;
     nodes.push({ id, at, content: file.subarray(begin, end) });
     at = end;
@@ -77,7 +77,7 @@ test.each([1, 3, 50, 1_000])('a file that came in pieces of %i bytes has a durat
     [0, 2, clusterOf(0)],
     [980, 2, clusterOf(1_000)],
   ]);
-  // Nothing of the content is lost.
+  // The content is complete.
   expect(Buffer.from(file).includes(Buffer.from(clusters.flat()))).toBe(true);
 });
 

@@ -1,6 +1,6 @@
 /**
- * Gives a WebM what players need to jump in it. `MediaRecorder` writes a file as it grows, without a duration and without
- * an index. Room is reserved in the head of the file, and filled when the file is complete (RFC 9559 §5.1).
+ * Makes a WebM file seekable. `MediaRecorder` writes files progressively, without a duration and an index. Space for
+ * both is reserved in the head of the file and filled when the file is complete (RFC 9559 §5.1).
  */
 import { vint, WebmReader } from './webm';
 
@@ -23,35 +23,35 @@ const CUE_TRACK = 0xf7;
 const CUE_CLUSTER = 0xf1;
 const VOID = 0xec;
 const CRC = 0xbf;
-/** Elements whose content would be wrong after the head has changed, or is written anew. */
+/** Elements that would be wrong after the head has changed, or that are written again. */
 const DROPPED = new Set([SEEK_HEAD, VOID, CRC, DURATION]);
 
-/** A size that is not known yet, and one that is, take eight bytes. */
+/** Unknown and known sizes both take eight bytes. */
 const UNKNOWN_SIZE = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-/** No head of a file is longer. */
+/** Maximum length of a file's head. */
 const HEAD_BYTES = 64 * 1024;
 
-/** A head with room in it. */
+/** A file head with reserved space. */
 interface Head {
   readonly bytes: Bytes;
-  /** Where the content of the segment begins: positions in the file count from here. */
+  /** Start of the segment's content, which positions in the file are relative to. */
   readonly segment: number;
   readonly duration: number;
 }
 
-/** One file, from its first piece to its last. */
+/** Rewriter for one file, from its first chunk to its last. */
 export class SeekableWebm {
   readonly #reader = new WebmReader();
-  /** What came before the first cluster is complete. */
+  /** Data received before the head is complete. */
   #held: Bytes = new Uint8Array();
   #head: Head | undefined;
-  /** The head is written, or cannot be understood: pieces are passed on as they are. */
+  /** The head was written or could not be parsed; chunks are passed through. */
   #begun = false;
-  /** How much longer the head has become. */
+  /** Number of bytes by which the head has grown. */
   #shift = 0;
   #length = 0;
 
-  /** Returns what to write for the next piece. */
+  /** Returns the bytes to write for the next chunk. */
   push(piece: Bytes): Bytes {
     this.#reader.push(piece);
     return this.#count(this.#begun ? piece : this.#begin(piece));
@@ -60,7 +60,7 @@ export class SeekableWebm {
   /**
    * Completes the file.
    *
-   * @returns what to write at the end, and what to write over the beginning
+   * @returns what to write at the end, and what to overwrite the beginning with
    */
   finish(): { readonly tail: Bytes; readonly head?: Bytes } {
     const { keys, keyTimes, video, lastTime } = this.#reader;
@@ -84,7 +84,7 @@ export class SeekableWebm {
     return { tail: Uint8Array.from(cues), head };
   }
 
-  /** Rewrites the head, once it is there. */
+  /** Rewrites the head as soon as it is complete. */
   #begin(piece: Bytes): Bytes {
     const held = Uint8Array.from([...this.#held, ...piece]);
     const end = this.#reader.head;
@@ -105,13 +105,13 @@ export class SeekableWebm {
   }
 }
 
-/** Makes a file that is complete seekable. */
+/** Makes a complete file seekable. */
 export function seekable(parts: readonly Bytes[]): Bytes[] {
   const file = new SeekableWebm();
   const written = parts.map((part) => file.push(part));
   const { tail, head } = file.finish();
   if (!head) return [...written, tail];
-  // The beginning of the first part that is not empty.
+  // The head replaces the start of the first non-empty part.
   const first = written.findIndex(({ length }) => length > 0);
   return [
     head,
@@ -120,7 +120,7 @@ export function seekable(parts: readonly Bytes[]): Bytes[] {
   ];
 }
 
-/** Reserves room in a head; `undefined` if it is not made as expected. */
+/** Reserves space in a file head; `undefined` if its structure is not as expected. */
 function withRoom(old: Uint8Array): Head | undefined {
   const [ebml, segment] = elements(old);
   if (ebml?.id !== EBML || segment?.id !== SEGMENT) return undefined;
@@ -129,7 +129,7 @@ function withRoom(old: Uint8Array): Head | undefined {
   const info = inside.find(({ id }) => id === INFO);
   if (!info) return undefined;
   const kept = elements(info.content).filter(({ id }) => !DROPPED.has(id));
-  // Nanoseconds; the times of blocks and the duration count in it.
+  // The unit of block times and of the duration, in nanoseconds.
   if (!kept.some(({ id }) => id === TIMESTAMP_SCALE)) return undefined;
   const durationBytes = durationElement(0).length;
   const newInfo = element(INFO, [...kept.flatMap(({ whole }) => [...whole]), ...filler(durationBytes)]);
@@ -142,7 +142,7 @@ function withRoom(old: Uint8Array): Head | undefined {
   };
 }
 
-/** Tells where the index is, counted from the beginning of the segment's content. */
+/** Encodes a pointer to the index, relative to the start of the segment's content. */
 function seekHead(cues: number): number[] {
   const position = element(SEEK_POSITION, number(cues));
   return element(SEEK_HEAD, element(SEEK, [...element(SEEK_ID, bytesOf(CUES)), ...position]));
@@ -158,11 +158,11 @@ interface Element {
   readonly id: number;
   readonly whole: Uint8Array;
   readonly content: Uint8Array;
-  /** Where the content begins. */
+  /** Offset of the content. */
   readonly begin: number;
 }
 
-/** Reads the elements that follow one another; the last one may be cut off or of unknown size. */
+/** Parses consecutive elements; the last one may be truncated or of unknown size. */
 function elements(bytes: Uint8Array): Element[] {
   const found: Element[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -177,7 +177,7 @@ function elements(bytes: Uint8Array): Element[] {
   return found;
 }
 
-/** Writes an element; its size takes eight bytes, or one. */
+/** Encodes an element, with a size field of eight bytes or one. */
 function element(id: number, content: readonly number[], sizeBytes: 1 | 8 = 8): number[] {
   return [...bytesOf(id), ...(sizeBytes === 1 ? [0x80 | content.length] : size(content.length)), ...content];
 }
@@ -186,18 +186,18 @@ function size(value: number): number[] {
   return [0x01, ...number(value).slice(1)];
 }
 
-/** Writes a number into eight bytes. */
+/** Encodes a number in eight bytes. */
 function number(value: number): number[] {
   return Array.from({ length: 8 }, (_, at) => Math.floor(value / 256 ** (7 - at)) % 256);
 }
 
-/** Writes an id, which has no zeros in front. */
+/** Encodes an id without leading zeros. */
 function bytesOf(id: number): number[] {
   const bytes = number(id);
   return bytes.slice(bytes.findIndex((byte) => byte !== 0));
 }
 
-/** An element of this length that says nothing. */
+/** Encodes a padding element of this length. */
 function filler(length: number): number[] {
   return element(VOID, new Array<number>(length - 2).fill(0), 1);
 }

@@ -1,10 +1,13 @@
-/** What a page asks its server about recordings (R35, R84): who is before the door knows what is done behind it. */
+/**
+ * Requests about recordings on the server (R35, R84). They tell a person before joining whether the meeting is
+ * recorded.
+ */
 import type { Address } from '../address';
 import type { Clock } from '../clock';
 
-/** The feature of a server that keeps recordings. */
+/** Server feature that announces support for recordings. */
 const FEATURE = 'recordings';
-/** After so long without an answer nothing is said. */
+/** Timeout of a request. */
 const TIMEOUT_MS = 8_000;
 
 /** The part of `fetch` that recordings use. */
@@ -18,7 +21,7 @@ export type Send = (
   },
 ) => Promise<Pick<Response, 'status' | 'text'>>;
 
-/** The way to a server that keeps recordings. */
+/** A room on a server that keeps recordings, and how to send requests to it. */
 export interface RecordingServer {
   readonly address: Address;
   readonly room: string;
@@ -26,14 +29,14 @@ export interface RecordingServer {
   readonly clock: Clock;
 }
 
-/** An answer in its envelope; of one without, the status alone. */
+/** Response in the API's envelope; without one, the status alone. */
 export interface Answer<T> {
   readonly status: number;
   readonly code?: unknown;
   readonly data?: T;
 }
 
-/** Asks, for so long; rejects where nobody answers. */
+/** Sends a request with a timeout; rejects if there is no response. */
 export async function ask<T>(
   { send, clock }: Pick<RecordingServer, 'send' | 'clock'>,
   url: string,
@@ -57,22 +60,22 @@ function envelope(text: string): object {
   try {
     return JSON.parse(text) as object;
   } catch {
-    // A proxy's own page.
+    // For example a proxy's own page.
     return {};
   }
 }
 
-/** Whether a server's features have it. */
+/** Returns whether a server's features include recordings. */
 export function keepsRecordings(features: readonly string[] | undefined): boolean {
   return features?.includes(FEATURE) ?? false;
 }
 
-/** Whether a meeting is recorded to the server at the moment; no, where nobody says so. */
+/** Returns whether a meeting is currently being recorded to the server; `false` if that is unknown. */
 export async function isRecorded(server: RecordingServer): Promise<boolean> {
   const { address, room } = server;
   try {
     const welcome = await ask<{ features?: string[] }>(server, address.http('welcome'), { method: 'GET' });
-    // To ask for a room that is not there counts as a guess (R66): only where it may be of use.
+    // Asking about a room that does not exist counts as a guess (R66), so ask only servers that keep recordings.
     if (!keepsRecordings(welcome.data?.features)) return false;
     const url = address.http(`rooms/${encodeURIComponent(room)}`);
     const { data } = await ask<{ recorded?: boolean }>(server, url, { method: 'GET' });

@@ -1,4 +1,4 @@
-/** A worker that says something every so many milliseconds, as many as it is told. */
+/** Worker that posts a message periodically. Its input is the interval in milliseconds. */
 self.onmessage = ({ data }: MessageEvent<number>) => {
   setInterval(() => {
     self.postMessage(undefined);

@@ -1,6 +1,6 @@
-/** What the parts of a recording say to each other, and what of a browser they use. */
+/** Interfaces between the parts of a recording, and the browser features they use. */
 
-/** A place in the picture, in pixels. */
+/** A rectangle in the picture, in pixels. */
 export interface Place {
   readonly x: number;
   readonly y: number;
@@ -12,12 +12,12 @@ export interface Place {
 export interface SceneTile {
   readonly key: string;
   readonly place: Place;
-  /** As written on it. */
+  /** Name as displayed. */
   readonly name: string;
-  /** What stands there without a picture: a letter or two, on this hue in degrees. */
+  /** One or two letters shown without a picture, on a background of this hue in degrees. */
   readonly initials: string;
   readonly hue: number;
-  /** Its picture; `undefined` while there is none to be seen. */
+  /** The picture; `undefined` while there is none to show. */
   readonly picture: MediaStream | undefined;
   /** A screen is shown whole; a face fills its tile. */
   readonly whole: boolean;
@@ -25,33 +25,33 @@ export interface SceneTile {
   readonly speaking: boolean;
 }
 
-/** What is seen and heard at one moment. */
+/** The picture and sound at one moment. */
 export interface Scene {
   readonly tiles: readonly SceneTile[];
-  /** Whatever is played here; one's own sound is added by the meeting. */
+  /** All sounds played on this page; the meeting adds the user's own. */
   readonly sounds: readonly MediaStreamTrack[];
 }
 
-/** The size of the picture. */
+/** Size of the recorded picture. */
 export const PICTURE = { width: 1280, height: 720 } as const;
 
-/** Plays the picture of a stream where nobody sees it. */
+/** Plays a stream's video off screen. */
 export interface Projector {
-  /** `undefined` until there is a picture. */
+  /** `undefined` until there is a frame. */
   readonly frame:
     { readonly image: CanvasImageSource; readonly width: number; readonly height: number } | undefined;
   close(): void;
 }
 
-/** Sums sound up, and gives the sum as one track. */
+/** Mixes audio tracks into one. */
 export interface Mixer {
   readonly track: MediaStreamTrack;
-  /** Adds a track until the returned function is called. */
+  /** Adds a track. Call the returned function to remove it. */
   add(track: MediaStreamTrack): () => void;
   close(): void;
 }
 
-/** What of a 2D canvas the painter uses. */
+/** The part of a 2D canvas context that the painter uses. */
 export type Brush = Pick<
   CanvasRenderingContext2D,
   | 'beginPath'
@@ -73,34 +73,37 @@ export type Brush = Pick<
   | 'textBaseline'
 >;
 
-/** The picture that is drawn. */
+/** The canvas that is recorded. */
 export interface Canvas {
   readonly brush: Brush;
   readonly track: MediaStreamTrack;
   close(): void;
 }
 
-/** Turns tracks into a file, piece by piece. */
+/** Encodes tracks to a file, chunk by chunk. */
 export interface Encoder {
-  /** Ends the file; the last pieces come before `onEnd`. */
+  /** Ends the file; the last chunks arrive before `onEnd`. */
   stop(): void;
 }
 
-/** What an `Encoder` tells. */
+/** Callbacks of an `Encoder`. */
 export interface EncoderListener {
   readonly onPiece: (piece: Blob) => void;
-  /** Nothing more comes: it was stopped, or its browser gave up with an error. */
+  /** No more chunks follow: it was stopped, or the browser failed with an error. */
   readonly onEnd: (error?: unknown) => void;
 }
 
-/** The parts of a browser that record: real ones, or a test's. */
+/** The browser features needed for recording, or a test double. */
 export interface Studio {
-  /** Returns whether what is read from a canvas is what was drawn: browsers that fight fingerprinting may change it. */
+  /**
+   * Returns whether canvas contents can be read back unchanged. Browsers with fingerprinting protection may alter
+   * them.
+   */
   isFaithful(): boolean;
   newCanvas(width: number, height: number, fps: number): Canvas;
   newMixer(): Mixer;
   newProjector(stream: MediaStream): Projector;
   newEncoder(tracks: readonly MediaStreamTrack[], mime: string, listener: EncoderListener): Encoder;
-  /** Calls so often, also while the page is hidden, until the returned function is called. */
+  /** Calls back periodically, even while the page is hidden, until the returned function is called. */
   everySoOften(milliseconds: number, call: () => void): () => void;
 }

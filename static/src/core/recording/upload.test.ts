@@ -6,13 +6,13 @@ import { block, cluster, HEAD } from '../testing/webm';
 import { seekable } from './seekable';
 import { beginUpload, type Upload } from './upload';
 
-/** A server of recordings that a test can break. */
+/** A recordings server that a test can break. */
 class FakeServer {
   stored: number[] = [];
   finished = 0;
   readonly asked: string[] = [];
   readonly sizes: number[] = [];
-  /** Answers in place of those that are right, the next one first; `lost` has been carried out all the same. */
+  /** Answers that replace the regular ones, in order; `lost` executes the request and loses the answer. */
   readonly troubles: ('away' | 'lost' | 'none' | [number, string])[] = [];
   features: string[] = ['recordings'];
   recorded = false;
@@ -88,14 +88,14 @@ async function begun(limit = 1_000): Promise<Upload> {
   return upload;
 }
 
-/** The rest is this file, completed with a duration and an index. */
+/** Checks that the rest is this file, completed with a duration and an index. */
 async function expectRest(file: readonly number[]): Promise<void> {
   const expected = new Blob(seekable([bytes(...file)]));
   expect(expected.size).toBeGreaterThan(file.length);
   expect(await rest?.arrayBuffer()).toEqual(await expected.arrayBuffer());
 }
 
-/** Lets all that waits have its time. */
+/** Lets time pass for everything that is waiting. */
 async function pass(milliseconds: number): Promise<void> {
   for (let passed = 0; passed < milliseconds; passed += 500) {
     await settled();
@@ -134,7 +134,7 @@ test.each([
   [403, 'UPLOAD_INVALID', 'upload_lost'],
 ])('%i %s: the rest stays here, and can be played by itself', async (status, code, expected) => {
   const upload = await begun();
-  // The picture begins anew in the second cluster: with that the rest begins, though the server has it already.
+  // The second cluster starts with a key frame, so the rest starts there although the server already has it.
   const pieces = [
     [...HEAD, ...cluster(block({ key: true }))],
     cluster(block({}), block({ key: true })),
@@ -148,7 +148,7 @@ test.each([
   await upload.write([bytes(...cluster(block({})))]);
   await settled();
   expect(told).toEqual([expected]);
-  // What there is on the server is whole; nothing more goes there.
+  // The file on the server is finished; nothing more is sent.
   expect(server.finished).toBe(1);
   await upload.write([bytes(4)]);
   await upload.close();
@@ -157,7 +157,7 @@ test.each([
 });
 
 test('where the picture does not begin anew for long, the rest begins where it does', async () => {
-  // One that keeps nothing of what it takes: it is much.
+  // A server that keeps no data, as there is much of it.
   const send: Send = (url, { method, body }) => {
     const offset = Number(new URL(url).searchParams.get('offset'));
     const data = { id: 'id', upload: 'an upload secret', length: offset + (body as Blob).size };
@@ -255,7 +255,7 @@ test('a line that is too slow for a piece gets smaller ones, and larger ones whe
 
 test('at the end the server is waited for as long as it takes something', async () => {
   const upload = await begun();
-  // It takes a piece now and then, the last one long after the most that it is waited for.
+  // It accepts a chunk now and then, the last one long after the closing timeout.
   const badly = ['away', 'away', 'away', 'none'] as const;
   server.troubles.push(...Array.from({ length: 20 }, () => badly).flat());
   await upload.write([new Uint8Array(1024 ** 2)]);

@@ -1,7 +1,7 @@
 /**
- * A recording that goes to the server as it is made (R84 to R86). What the server has not acknowledged is kept: over
- * a lost answer, a restart and another network it goes on from there. Where the server takes no more, the rest stays
- * on this device and is saved in the end.
+ * Uploads a recording to the server while it is made (R84 to R86). Unacknowledged data is kept, so that the upload
+ * continues after a lost response, a restart or a network change. If the server accepts no more, the rest stays on
+ * this device and is saved at the end.
  */
 import type { FileSink } from '../chat/save';
 import type { FailureCode } from '../types';
@@ -9,27 +9,32 @@ import { seekable } from './seekable';
 import { type Answer, ask, type RecordingServer } from './server';
 import { WebmReader } from './webm';
 
-/** How much goes at a time at most, and at least where the line is so slow that the server does not wait for more. */
+/**
+ * Upload size per request: the initial maximum, and the minimum for connections so slow that the server times out.
+ */
 const PIECE_BYTES = 1024 ** 2;
 const SMALL_PIECE_BYTES = 64 * 1024;
 const PIECE_MS = 35_000;
-/** What goes so quickly may be larger. */
+/** Requests faster than this allow larger ones. */
 const QUICK_MS = 8_000;
-/** What may wait for the server: three minutes, longer than it waits itself. */
+/** Maximum amount of unacknowledged data: three minutes, longer than the server waits. */
 const WAITING_BYTES = 64 * 1024 ** 2;
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 8_000;
-/** What waits for so long is told, until all that waits is newer than this. */
+/** Age of unacknowledged data at which the user is informed, and below which the message disappears. */
 const BEHIND_MS = 10_000;
 const CAUGHT_UP_MS = 5_000;
-/** How long the end of a recording waits for a server that takes nothing. */
+/** Maximum wait for a server that accepts nothing, when a recording is closed. */
 const CLOSE_MS = 30_000;
-/** No head of a file is longer. */
+/** Maximum length of a file's head. */
 const HEAD_BYTES = 64 * 1024;
-/** How much is kept of what the server has, for the rest to begin with: a picture begins anew more often. */
+/**
+ * Maximum amount of acknowledged data that the rest file repeats so that it starts with a key frame. Key frames occur
+ * more often than this.
+ */
 const OVERLAP_BYTES = 4 * 1024 ** 2;
 
-/** What a refusal means, where it is for good. */
+/** Failures of permanent refusals. */
 const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
   ['STORAGE_FULL', 'upload_full'],
   ['QUOTA_EXCEEDED', 'upload_full'],
@@ -38,23 +43,23 @@ const REFUSALS: ReadonlyMap<unknown, FailureCode> = new Map([
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What an `Upload` tells, and needs. */
+/** Callbacks and limits of an `Upload`. */
 export interface UploadListener {
-  /** Whether much has not come to the server that was made a while ago. */
+  /** Called when the upload has fallen behind or caught up. */
   readonly onBehind: (behind: boolean) => void;
-  /** So many bytes have not come to it, while it is being closed. */
+  /** Reports the number of unacknowledged bytes while closing. */
   readonly onLeft: (bytes: number) => void;
-  /** From now on everything stays here. */
+  /** From now on all data stays on this device. */
   readonly onLocal: (code: FailureCode) => void;
-  /** As much is kept here as may be. */
+  /** The limit for data kept on this device was reached. */
   readonly onFull: () => void;
-  /** Saves what the server has not got. */
+  /** Saves the data that the server does not have. */
   readonly saveRest: (rest: Blob) => void;
-  /** The most that is kept here. */
+  /** Maximum number of bytes kept on this device. */
   readonly limit: number;
 }
 
-/** A piece of the file: where it begins, and since when there is it. */
+/** A chunk of the file, with its offset and the time it was written. */
 interface Piece {
   readonly bytes: Bytes;
   readonly at: number;
@@ -66,14 +71,14 @@ interface Begun {
   readonly upload: string;
 }
 
-/** Begins one, or says why the server takes none. */
+/** Begins an upload, or returns why the server accepts none. */
 export async function beginUpload(
   server: RecordingServer,
   resume: string,
   listener: UploadListener,
 ): Promise<Upload | FailureCode> {
   const { address, room } = server;
-  // For a balancer that keeps a room on one server; the secret is in the body alone.
+  // The room is for load balancers that keep a room on one server. The secret is only in the body.
   const query = `?room=${encodeURIComponent(room)}`;
   const { data, code } = await ask<Begun>(server, address.http(`recordings${query}`), {
     method: 'POST',
@@ -83,25 +88,25 @@ export async function beginUpload(
   return REFUSALS.get(code) === 'upload_full' ? 'upload_no_room' : 'upload_refused';
 }
 
-/** A file of the server's that is being written. */
+/** A file on the server that is being written. */
 export class Upload implements FileSink {
   readonly #server: RecordingServer;
   readonly #begun: Begun;
   readonly #listener: UploadListener;
   readonly #reader = new WebmReader();
-  /** The file's beginning, with its head. */
+  /** Beginning of the file, with its head. */
   #head: Bytes = new Uint8Array();
-  /** How much there is, and how much of it the server has. */
+  /** Total length of the file, and how much of it the server has acknowledged. */
   #length = 0;
   #acknowledged = 0;
-  /** What the server has not, and before it what the rest is to begin with, the oldest first. */
+  /** Unacknowledged chunks, preceded by the acknowledged ones that the rest file starts with; oldest first. */
   #pieces: Piece[] = [];
   #behind = false;
-  /** How much goes at a time. */
+  /** Current upload size per request. */
   #pieceBytes = PIECE_BYTES;
   #local = false;
   #running: Promise<void> | undefined;
-  /** The end of its closing, while it closes and the server takes nothing. */
+  /** Timeout for closing while the server accepts nothing. */
   #closing: number | undefined;
   /** Ends a pause between two attempts. */
   #wake: () => void = () => undefined;
@@ -145,7 +150,7 @@ export class Upload implements FileSink {
     void this.#finish();
   }
 
-  /** From now on the server is waited for so long, unless it takes something. */
+  /** Starts or restarts the timeout for closing. */
   #hurry(): void {
     const { clock } = this.#server;
     clock.clearTimeout(this.#closing);
@@ -155,7 +160,7 @@ export class Upload implements FileSink {
     this.#listener.onLeft(this.#left);
   }
 
-  /** Looks whether it is behind. */
+  /** Checks whether the upload has fallen behind or caught up. */
   #look(): void {
     const oldest = this.#pieces.find((piece) => end(piece) > this.#acknowledged);
     const age = oldest === undefined || this.#local ? 0 : this.#server.clock.now() - oldest.since;
@@ -165,7 +170,7 @@ export class Upload implements FileSink {
     this.#listener.onBehind(behind);
   }
 
-  /** Sends what there is, one piece after the other. */
+  /** Sends the unacknowledged data, one request after another. */
   #run(): void {
     this.#running ??= this.#send().finally(() => {
       this.#running = undefined;
@@ -185,7 +190,7 @@ export class Upload implements FileSink {
         if (clock.now() - begun < QUICK_MS) this.#pieceBytes = Math.min(this.#pieceBytes * 2, PIECE_BYTES);
         this.#has(length);
       } else if (isForNow(answer)) {
-        // The line may be so slow that the piece did not come in time.
+        // The connection may be so slow that the request timed out.
         this.#pieceBytes = Math.max(this.#pieceBytes / 2, SMALL_PIECE_BYTES);
         await this.#wait(pause);
         pause = Math.min(pause * 2, LONGEST_RETRY_MS);
@@ -195,12 +200,12 @@ export class Upload implements FileSink {
     }
   }
 
-  /** Bytes that the server has not. */
+  /** Number of unacknowledged bytes. */
   get #left(): number {
     return this.#length - this.#acknowledged;
   }
 
-  /** Asked anew: it changes while an answer is awaited. */
+  /** A method, because the value may change during an `await` and the compiler assumes otherwise. */
   #isLocal(): boolean {
     return this.#local;
   }
@@ -211,7 +216,7 @@ export class Upload implements FileSink {
     for (const { bytes, at } of this.#pieces) {
       const fresh = bytes.subarray(Math.max(this.#acknowledged - at, 0));
       if (size + fresh.length > this.#pieceBytes) {
-        // Whole ones, but where a single one is too large.
+        // Whole chunks only, except for a single one that is too large.
         if (size === 0) pieces.push(fresh.subarray(0, this.#pieceBytes));
         break;
       }
@@ -230,10 +235,10 @@ export class Upload implements FileSink {
     return ask(this.#server, url, { method, headers, body }, milliseconds);
   }
 
-  /** The server has so much. */
+  /** Handles an acknowledgement of everything up to `length`. */
   #has(length: number): void {
     if (length < this.#acknowledged || length > this.#length) {
-      // It has lost what it had.
+      // The server has lost acknowledged data.
       this.#stay('upload_lost');
       return;
     }
@@ -245,7 +250,10 @@ export class Upload implements FileSink {
     this.#look();
   }
 
-  /** Where the rest begins: so that it plays by itself, with what the server has already, if that is not too much. */
+  /**
+   * Offset at which the rest file starts so that it plays by itself: the last key frame the server has, unless that
+   * repeats too much data.
+   */
   get #restStart(): number {
     const { keys } = this.#reader;
     const before = keys.findLast((key) => key <= this.#acknowledged) ?? 0;
@@ -253,7 +261,7 @@ export class Upload implements FileSink {
     return keys.find((key) => key > this.#acknowledged) ?? this.#acknowledged;
   }
 
-  /** The rest stays on this device. */
+  /** Keeps the rest of the recording on this device. */
   #stay(code: FailureCode): void {
     if (this.#local) return;
     this.#local = true;
@@ -263,7 +271,7 @@ export class Upload implements FileSink {
     void this.#finish();
   }
 
-  /** What the server has is whole; where it does not hear of it, it finds that out by itself (R88). */
+  /** Tells the server that its file is complete. If the request is lost, the server detects that by itself (R88). */
   async #finish(): Promise<void> {
     await this.#ask('POST', '/finish', new Blob()).catch(() => undefined);
   }
@@ -299,7 +307,10 @@ function joined(one: Bytes, other: Bytes): Bytes {
   return both;
 }
 
-/** Whether the same may be taken a little later: by a line that is back, a server that is, or in smaller pieces. */
+/**
+ * Returns whether the same data may be accepted later: on a restored connection, by a restarted server, or in smaller
+ * requests.
+ */
 function isForNow({ status, code }: Answer<unknown>): boolean {
   if (status === 0 || status >= 500) return !REFUSALS.has(code);
   return [408, 429].includes(status) || code === 'BODY_INVALID' || code === 'PIECE_REPLACED';

@@ -1,9 +1,9 @@
 /**
- * Where a WebM that comes piece by piece can be cut so that what follows plays by itself: before a cluster in which the
- * picture begins anew. Encoders begin clusters where they like, and a picture that follows others cannot be shown alone.
+ * Finds the points at which a WebM stream can be cut so that the rest plays by itself: clusters that start with a key
+ * frame. Encoders start clusters anywhere, and a dependent frame cannot be shown alone.
  */
 
-/** What is read of a file: ids of its elements (RFC 9559 §5.1). */
+/** Ids of the elements that are read (RFC 9559 §5.1). */
 const SEGMENT = 0x18538067;
 const TRACKS = 0x1654ae6b;
 const TRACK_ENTRY = 0xae;
@@ -12,37 +12,37 @@ const TRACK_TYPE = 0x83;
 const CLUSTER = 0x1f43b675;
 const TIMESTAMP = 0xe7;
 const SIMPLE_BLOCK = 0xa3;
-/** Those whose content is read, too. */
+/** Elements whose content is parsed. */
 const OPENED = new Set([SEGMENT, TRACKS, TRACK_ENTRY, CLUSTER]);
 const VIDEO = 1;
-/** A block's first bytes: its track's number (up to 127), its time, and flags, of which the first bit is for this. */
+/** Size of a block's header: track number (up to 127), time, and flags, whose first bit marks a key frame. */
 const BLOCK_HEAD = 4;
 const KEY = 0x80;
-/** The longest id and size together. */
+/** Maximum length of an element's id and size together. */
 const ELEMENT_HEAD = 12;
 
-/** Reads a file once, from its beginning. */
+/** Parses a file once, from its beginning. */
 export class WebmReader {
-  /** Where the first cluster begins; what is before it, every part needs. */
+  /** Offset of the first cluster. Every part of the file needs what precedes it. */
   head: number | undefined;
-  /** Where the clusters begin in which the picture begins anew, in order. */
+  /** Offsets of the clusters that start with a key frame, in order. */
   readonly keys: number[] = [];
-  /** The times of those pictures, and the time of the last block, in the file's own units. */
+  /** Times of those key frames, and of the last block, in the file's own units. */
   readonly keyTimes: number[] = [];
   lastTime = 0;
-  /** What has come and is not read: less than an element's head and a block's. */
+  /** Unparsed data: less than the headers of an element and a block. */
   #rest: Uint8Array = new Uint8Array();
-  /** Where that begins in the file, and how much of what comes is of no interest. */
+  /** Offset of the unparsed data in the file, and the number of following bytes to skip. */
   #at = 0;
   #skip = 0;
   #cluster = 0;
   #clusterTime = 0;
   #track = 0;
   #video: number | undefined;
-  /** It is no WebM, or one of another make: nothing is known of what follows. */
+  /** The file is not WebM or has an unknown structure; the rest is ignored. */
   #lost = false;
 
-  /** The number of the track that has the picture. */
+  /** Number of the video track. */
   get video(): number | undefined {
     return this.#video;
   }
@@ -60,7 +60,7 @@ export class WebmReader {
     while (this.#read());
   }
 
-  /** Reads one element; whether there was enough for it. */
+  /** Parses one element. Returns whether there was enough data for it. */
   #read(): boolean {
     const id = vint(this.#rest, 0, true);
     const size = id && vint(this.#rest, id.length, false);
@@ -81,7 +81,7 @@ export class WebmReader {
     if (id.value === SIMPLE_BLOCK) {
       const [track = 0, high = 0, low = 0, flags] = content;
       if (flags === undefined || content.length < BLOCK_HEAD) return false;
-      // Relative to the cluster, in 16 bits with a sign.
+      // Relative to the cluster, as a signed 16-bit number.
       const time = this.#clusterTime + (((high << 24) | (low << 16)) >> 16);
       this.lastTime = Math.max(this.lastTime, time);
       if ((track & 0x7f) === this.#video && (flags & KEY) !== 0 && this.keys.at(-1) !== this.#cluster) {
@@ -109,12 +109,12 @@ export class WebmReader {
   }
 }
 
-/** Reads an unsigned number (RFC 8794 §7.2). */
+/** Decodes an unsigned integer (RFC 8794 §7.2). */
 function uint(bytes: Uint8Array): number {
   return bytes.reduce((value, byte) => value * 256 + byte, 0);
 }
 
-/** A number that says by its first bits how long it is (RFC 8794 §4); an id keeps these. */
+/** Decodes a variable-size integer, whose leading bits give its length (RFC 8794 §4). An id keeps these bits. */
 export function vint(
   bytes: Uint8Array,
   at: number,

@@ -1,6 +1,6 @@
 type Frame = string | ArrayBuffer;
 
-/** A data channel to another one, which the test may hold. */
+/** A data channel connected to another one; a test can hold its delivery. */
 export class FakeDataChannel {
   binaryType = 'blob';
   bufferedAmountLowThreshold = 0;
@@ -11,10 +11,10 @@ export class FakeDataChannel {
   readonly #listeners: (() => void)[] = [];
   onbufferedamountlow: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
-  /** Every frame that left here. */
+  /** All frames sent. */
   readonly sent: Frame[] = [];
   readonly options: RTCDataChannelInit;
-  /** The most that ever waited here. */
+  /** Largest amount ever buffered. */
   fullest = 0;
   #partner: FakeDataChannel | undefined;
   #held = false;
@@ -24,7 +24,7 @@ export class FakeDataChannel {
     this.options = options;
   }
 
-  /** Two new ones that are each other's end. */
+  /** Creates two connected channels. */
   static pair(): [FakeDataChannel, FakeDataChannel] {
     return [new FakeDataChannel(), new FakeDataChannel()];
   }
@@ -61,7 +61,7 @@ export class FakeDataChannel {
     }
   }
 
-  /** What is sent waits. */
+  /** Holds sent frames. */
   hold(): void {
     this.#held = true;
   }

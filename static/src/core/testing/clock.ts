@@ -1,14 +1,14 @@
 import type { Clock } from '../clock';
 
-/** A clock that stands until it is turned. */
+/** A clock that only tests advance. */
 export class FakeClock implements Clock {
-  /** What `random` gives; just under 1 is the longest delay. */
+  /** The value of `random`; just under 1 gives the longest delay. */
   chance = 0.999999;
   #now = 1_000_000;
   #next = 1;
   readonly #timers = new Map<number, { due: number; callback: () => void }>();
 
-  /** The milliseconds until each timer, soonest first. */
+  /** Milliseconds until each timer fires, soonest first. */
   get waits(): number[] {
     return [...this.#timers.values()].map(({ due }) => Math.round(due - this.#now)).sort((a, b) => a - b);
   }
@@ -31,7 +31,7 @@ export class FakeClock implements Clock {
     return this.chance;
   }
 
-  /** Lets time pass; each timer fires when it is due. */
+  /** Advances the time; each timer fires when it is due. */
   advance(milliseconds: number): void {
     const end = this.#now + milliseconds;
     for (let timer = this.#takeDue(end); timer; timer = this.#takeDue(end)) {
@@ -41,7 +41,7 @@ export class FakeClock implements Clock {
     this.#now = end;
   }
 
-  /** Lets time pass as a sleeping machine does: what is due fires late, all at the end. */
+  /** Advances the time as on a sleeping machine: all due timers fire late, at the end. */
   sleep(milliseconds: number): void {
     this.#now += milliseconds;
     this.advance(0);
@@ -57,7 +57,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Resolves when every promise that can go on has done so. */
+/** Resolves when all pending promises have settled. */
 export async function settled(): Promise<void> {
   // The second turn is for the fake network, whose candidates take one.
   for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));

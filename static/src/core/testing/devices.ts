@@ -2,22 +2,22 @@ import type { MediaDevicesLike } from '../devices';
 import type { DisplayMediaLike } from '../screen';
 import { FakeStream, FakeTrack } from './rtc';
 
-/** A microphone, a camera and a screen that do what the test says. */
+/** A microphone, a camera and a screen controlled by the test. */
 export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
   readonly asked: MediaStreamConstraints[] = [];
   readonly tracks: FakeTrack[] = [];
   failure: Error | undefined;
-  /** What is opened gives nothing. */
+  /** Opened tracks deliver no data. */
   muted = false;
-  /** Cameras look to where their id says, and the one that looks to where it is asked for is opened. */
+  /** A camera's id gives its direction, and the camera with the requested direction is opened. */
   phone = false;
-  /** What is plugged in; while it is empty, something without an id is. */
+  /** Connected devices; while empty, there are devices without an id. */
   list: Pick<MediaDeviceInfo, 'kind' | 'deviceId' | 'label'>[] = [];
-  /** Who is told of plugs. */
+  /** Listeners for `devicechange`. */
   readonly watching = new Set<() => void>();
   #held: Promise<void> = Promise.resolve();
 
-  /** Lets the person think; the returned function answers. */
+  /** Delays the user's answer until the returned function is called. */
   hold(): () => void {
     const { promise, resolve } = deferred();
     this.#held = promise;
@@ -36,7 +36,7 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     return new FakeStream([track]) as unknown as MediaStream;
   }
 
-  /** What the browser is said to know beside the rest. */
+  /** Additional supported constraints of the browser. */
   supported: MediaTrackSupportedConstraints & { restrictOwnAudio?: boolean } = {};
 
   getSupportedConstraints(): MediaTrackSupportedConstraints {
@@ -56,7 +56,7 @@ export class FakeDevices implements MediaDevicesLike, DisplayMediaLike {
     return Promise.resolve([...this.list] as MediaDeviceInfo[]);
   }
 
-  /** Plugs devices in and out. */
+  /** Replaces the connected devices. */
   plug(list: FakeDevices['list']): void {
     this.list = list;
     for (const listener of this.watching) listener();

@@ -1,13 +1,13 @@
 import type { FileSink, FileStore } from '../chat/save';
 import type { FileSource } from '../types';
 
-/** Keeps files where the test can look at them. */
+/** Saves files where the test can inspect them. */
 export class FakeStore implements FileStore {
   readonly saved: { name: string; bytes: Uint8Array }[] = [];
   aborted = 0;
-  /** What asking where to put a file comes to. */
+  /** Result of asking where to save a file. */
   answer: 'yes' | 'no' | 'broken' = 'yes';
-  /** The disk stops here, as a full one does. */
+  /** Size after which writes fail, as on a full disk. */
   limit = Infinity;
   largest = Infinity;
   #held: Promise<void> = Promise.resolve();
@@ -16,7 +16,7 @@ export class FakeStore implements FileStore {
     return size <= this.largest;
   }
 
-  /** Writes wait; the returned function lets them go. */
+  /** Delays writes until the returned function is called. */
   hold(): () => void {
     let release = (): void => undefined;
     this.#held = new Promise((resolve) => {
@@ -56,7 +56,7 @@ export class FakeStore implements FileStore {
   }
 }
 
-/** A file whose every byte says where it stands. */
+/** Creates a file whose bytes depend on their position. */
 export function fakeFile(size: number, name = 'notes.txt'): FileSource {
   const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) % 251);
   return {

@@ -10,19 +10,19 @@ import type {
   Welcome,
 } from '../../protocol/messages';
 
-/** A file of `tests/fixtures`, which the server's tests read too. */
+/** Reads a file of `tests/fixtures`, which the server's tests read, too. */
 export function fixture(name: string): unknown {
   return JSON.parse(
     readFileSync(new URL(`../../../../tests/fixtures/${name}.json`, import.meta.url), 'utf8'),
   );
 }
 
-/** Ids in the order of the alphabet: each one offers to those after it. */
+/** Ids in alphabetical order: each one offers to those after it. */
 export const ADA = 'AdaAdaAdaAdaAdaAda-1';
 export const GRACE = 'GraceGraceGraceGra_2';
 export const ZOE = 'ZoeZoeZoeZoeZoeZoe-3';
 
-/** A room in which nothing is set. */
+/** Settings of a room with nothing restricted. */
 export const open: Settings = { locked: false, lobby: false, talk: false };
 
 export function peer(id: string, state: State = {}, role: Role = 'participant'): Peer {
@@ -58,13 +58,13 @@ export function welcome(
   };
 }
 
-/** The answer to `sync`. */
+/** Builds the answer to `sync`. */
 export function roster(version: number, peers: Peer[] = []): Extract<ServerMessage, { type: 'roster' }> {
   const { role, settings } = welcome(ADA);
   return { type: 'roster', version, peers, role, settings };
 }
 
-/** The types of messages, in their order. */
+/** Returns the types of messages, in order. */
 export function types(messages: readonly (ClientMessage | ServerMessage)[]): string[] {
   return messages.map(({ type }) => type);
 }

@@ -1,4 +1,4 @@
-/** A meeting among fakes, made anew before each test. */
+/** A meeting with fakes, created again before each test. */
 import { addressOf } from '../address';
 import type { Environment, PageListener } from '../environment';
 import { Meeting, type MeetingOptions } from '../meeting';
@@ -8,7 +8,7 @@ import { ADA, welcome } from './fixtures';
 import { fakeMedia, FakeNetwork } from './rtc';
 import { FakeSockets } from './socket';
 
-/** Without an origin proof, so that a `join` goes out as soon as the socket is open. */
+/** Without an origin proof, so that a `join` is sent as soon as the socket is open. */
 export const address = { ...addressOf('https://a.example/meet/r/standup', '../'), originProof: undefined };
 
 export let clock: FakeClock;
@@ -21,7 +21,7 @@ export let posts: [url: string, text: string][];
 export let environment: Environment;
 export let meeting: Meeting;
 
-/** What each test begins with: `beforeEach(prepare)`. */
+/** Setup of each test: `beforeEach(prepare)`. */
 export function prepare(): void {
   clock = new FakeClock();
   sockets = new FakeSockets();
@@ -50,7 +50,7 @@ export function prepare(): void {
   begin();
 }
 
-/** Another meeting in the same surroundings. */
+/** Starts another meeting in the same environment. */
 export function begin(changes: Partial<MeetingOptions> = {}): void {
   meeting = new Meeting({ room: 'standup', address, environment, ...changes });
 }

@@ -1,6 +1,6 @@
 /**
- * Peer connections without media: the signaling state machine of W3C WebRTC §4.4, implicit rollback
- * included, and a network that connects two of them when their descriptions fit.
+ * Peer connections without media: the signaling state machine of W3C WebRTC §4.4, including implicit rollback, and a
+ * network that connects two of them if their descriptions match.
  */
 import { createHash } from 'node:crypto';
 import { opposite, type Setup, setupOf } from '../dtls';
@@ -8,16 +8,16 @@ import type { MediaFactory } from '../peer';
 import { FakeDataChannel } from './channel';
 
 interface Sdp {
-  /** Stands for the ICE credentials. */
+  /** Represents the ICE credentials. */
   readonly ufrag: string;
   /** Those of the m-lines. */
   readonly kinds: string[];
 }
 
-/** A track, as far as the core looks at it. */
+/** The part of a track that the core uses. */
 export class FakeTrack {
   enabled = true;
-  /** Its source gives nothing. */
+  /** The source delivers no data. */
   muted = false;
   onended: (() => void) | null = null;
   onmute: (() => void) | null = null;
@@ -45,7 +45,7 @@ export class FakeTrack {
     };
   }
 
-  /** Ends it as a plug does that is pulled. */
+  /** Ends the track like an unplugged device. */
   unplug(): void {
     this.stopped = true;
     this.onended?.();
@@ -56,7 +56,7 @@ export class FakeTrack {
   }
 }
 
-/** A stream, as far as the core looks at it. */
+/** The part of a stream that the core uses. */
 export class FakeStream {
   readonly tracks: FakeTrack[];
 
@@ -87,7 +87,7 @@ export class FakeStream {
 
 class FakeTransceiver {
   direction = 'recvonly';
-  /** How loud the sound is that arrives. */
+  /** Level of the received sound. */
   level = 0;
   readonly receiver: {
     track: FakeTrack;
@@ -109,7 +109,7 @@ class FakeTransceiver {
       this.sender.changes += 1;
       return Promise.resolve();
     },
-    /** How often the parameters were set. */
+    /** Number of times that parameters were set. */
     changes: 0,
   };
 
@@ -122,7 +122,7 @@ class FakeTransceiver {
   }
 }
 
-/** A certificate: some bytes, and the fingerprint that stands in descriptions. */
+/** A certificate: some bytes, and the fingerprint in descriptions. */
 export class FakeCertificate {
   readonly der: Uint8Array<ArrayBuffer>;
   readonly fingerprint: string;
@@ -138,14 +138,16 @@ export class FakeCertificate {
 export class FakeTransport {
   state: RTCDtlsTransportState = 'new';
   onstatechange: (() => void) | null = null;
-  /** Certificate of the other end, verified by the handshake, whatever descriptions say. */
+  /** Certificate of the remote end, verified by the handshake, whatever descriptions say. */
   remote: FakeCertificate | undefined;
 
   getRemoteCertificates(): ArrayBuffer[] {
     return this.remote ? [this.remote.der.buffer] : [];
   }
 
-  /** Connects DTLS to the holder of a certificate, or shows it as connecting (`undefined`). For the network and tests. */
+  /**
+   * Connects DTLS to the holder of a certificate, or sets it to connecting (`undefined`). For the network and tests.
+   */
   enter(remote: FakeCertificate | undefined): void {
     if (this.remote === remote) return;
     this.remote = remote;
@@ -154,7 +156,7 @@ export class FakeTransport {
   }
 }
 
-/** One end. */
+/** One end of a connection. */
 export class FakePeerConnection {
   onnegotiationneeded: (() => void) | null = null;
   onicecandidate: ((event: { candidate: RTCIceCandidateInit | null }) => void) | null = null;
@@ -176,23 +178,23 @@ export class FakePeerConnection {
   /** The transport of data channels, which may be another one than that of media. */
   sctp: { transport: FakeTransport } | null = null;
   configuration: RTCConfiguration;
-  /** What `getStats` gives. */
+  /** Result of `getStats`. */
   stats: ReadonlyMap<string, object> = new Map();
-  /** How often a description was made here. */
+  /** Number of offers created here. */
   offers = 0;
   restarts = 0;
-  /** Is a Firefox: says so, and answers as `active` whatever its role in DTLS is. */
+  /** Emulates Firefox: names it in descriptions, and answers as `active` whatever its DTLS role is. */
   firefox = false;
-  /** Whom the network connected it to. */
+  /** The connection at the other end, set by the network. */
   partner: FakePeerConnection | undefined;
-  /** How many m-lines both sides know. */
+  /** Number of m-lines that both sides know. */
   #negotiated = 0;
   #restart = false;
-  /** One's own role in DTLS, which stays. */
+  /** The local DTLS role, which does not change. */
   #setup: Setup | undefined;
-  /** `negotiationneeded` was fired and has not been met yet. */
+  /** `negotiationneeded` was fired and not handled yet. */
   #needed = false;
-  /** Descriptions are set one after the other, in the order of the calls. */
+  /** Descriptions are set one after another, in call order. */
   #chain: Promise<unknown> = Promise.resolve();
   readonly #network: FakeNetwork;
 
@@ -275,7 +277,7 @@ export class FakePeerConnection {
     this.#network.update();
   }
 
-  /** Of the network only. */
+  /** Called by the network only. */
   enter(state: 'connected' | 'disconnected' | 'failed'): void {
     if (this.connectionState === state || this.signalingState === 'closed') return;
     this.connectionState = state;
@@ -316,7 +318,7 @@ export class FakePeerConnection {
   }
 
   #setRemote({ type, sdp }: RTCSessionDescriptionInit): void {
-    // Chromium writes what it read anew.
+    // Chromium rewrites descriptions that it has read.
     const description = { type, sdp: sdp?.replace('o=mozilla', 'o=-') ?? '' };
     if (description.type === 'offer') {
       this.pendingLocalDescription = null;
@@ -392,10 +394,10 @@ export class FakePeerConnection {
   }
 }
 
-/** Connects the connections whose descriptions fit, as long as it is up. */
+/** Connects connections with matching descriptions while it is up. */
 export class FakeNetwork {
   readonly connections: FakePeerConnection[] = [];
-  /** Nobody finds any candidate. */
+  /** No candidates are found. */
   silent = false;
   #up = true;
   #names = 0;
@@ -411,7 +413,7 @@ export class FakeNetwork {
     return connection;
   }
 
-  /** Breaks all paths, or lets new ones be found by an ICE restart. */
+  /** Breaks all paths, or allows new ones after an ICE restart. */
   setUp(up: boolean): void {
     this.#up = up;
     this.update();
@@ -420,7 +422,7 @@ export class FakeNetwork {
   update(): void {
     for (const one of this.connections) {
       const partner = this.connections.find((other) => fit(one, other) && fit(other, one));
-      // During a restart the old path carries on until the new one stands.
+      // During a restart the old path is used until the new one works.
       one.partner = partner ?? one.partner;
       const works = this.#up && one.partner && one.partner.signalingState !== 'closed';
       if (works) {
@@ -447,7 +449,7 @@ function read({ sdp = '{}' }: RTCSessionDescriptionInit): Sdp {
   return JSON.parse(sdp.split('\r\n', 1).join()) as Sdp;
 }
 
-/** Media of a fake network. */
+/** Creates media objects on a fake network. */
 export function fakeMedia(network: FakeNetwork): MediaFactory {
   return {
     newPeerConnection: (configuration) =>

@@ -1,4 +1,4 @@
-/** A signaling client among fakes, made anew before each test. */
+/** A signaling client with fakes, created again before each test. */
 import type { ServerMessage } from '../../protocol/messages';
 import { SignalingClient, type SignalingOptions } from '../signaling';
 import type { Failure, SignalingState } from '../types';
@@ -6,13 +6,13 @@ import { FakeClock, settled } from './clock';
 import { ADA, welcome } from './fixtures';
 import { FakeSockets } from './socket';
 
-/** What a test may change. */
+/** Conditions that a test may change. */
 export const given = {
-  /** What HTTP answers; an error where nothing does. */
+  /** HTTP response body; an error if there is no response. */
   http: new Error('refused') as string | Error,
   status: 200,
   retryAfter: {} as Record<string, string>,
-  /** What is told of the microphone. */
+  /** Announced state of the microphone. */
   mic: false,
 };
 
@@ -28,7 +28,7 @@ export let refusals: Failure[];
 export let problems: unknown[];
 export let messages: ServerMessage[];
 
-/** What each test begins with: `beforeEach(prepare)`. */
+/** Setup of each test: `beforeEach(prepare)`. */
 export function prepare(): void {
   clock = new FakeClock();
   sockets = new FakeSockets();
@@ -47,7 +47,7 @@ export function prepare(): void {
   client.events.on('message', (message) => messages.push(message));
 }
 
-/** A client with these parts in place of the fakes. */
+/** Creates a client, replacing some of the fakes. */
 export function clientOf(changes: Partial<SignalingOptions>): SignalingClient {
   return new SignalingClient({
     url: 'wss://a.example/signal-api/ws?room=x',

@@ -7,12 +7,12 @@ export class FakeSocket implements Socket {
   onopen: Socket['onopen'] = null;
   onmessage: Socket['onmessage'] = null;
   onclose: Socket['onclose'] = null;
-  /** Without their numbers, which stand in `numbers`. */
+  /** Sent messages without their numbers, which are in `numbers`. */
   readonly sent: ClientMessage[] = [];
   /** `seq` and `ack` of each message that has them. */
   readonly numbers: [seq: number, ack: number][] = [];
   closed = false;
-  /** What it was closed with. */
+  /** The close code. */
   code: number | undefined;
   readonly url: string;
 
@@ -53,7 +53,7 @@ export class FakeSocket implements Socket {
   }
 }
 
-/** Makes sockets and keeps them. */
+/** Creates sockets and records them. */
 export class FakeSockets {
   readonly all: FakeSocket[] = [];
 

@@ -1,6 +1,6 @@
 import type { Report } from '../statistics';
 
-/** Counters of a call that sends and receives sound and a picture, in the shape that Chromium gives. */
+/** Statistics of a call that sends and receives audio and video, in Chromium's format. */
 export function chromiumStats({
   bytes = 100_000,
   packets = 100,
@@ -72,7 +72,7 @@ export function chromiumStats({
       freezeCount: frozen > 0 ? 1 : 0,
       totalFreezesDuration: frozen,
     },
-    // The line of the screen, which nobody shares.
+    // The m-line of the screen, which is not shared.
     { id: 'IS', type: 'inbound-rtp', kind: 'video', bytesReceived: 0, packetsReceived: 0, frameWidth: 1920 },
     {
       id: 'OV',
@@ -90,7 +90,10 @@ export function chromiumStats({
   return new Map(reports.map((report) => [String(report.id), report]));
 }
 
-/** The same call as Firefox tells it: no transport, no bandwidth, the round trip with the other side's report. */
+/**
+ * Statistics of the same call in Firefox's format: no transport, no bandwidth, and the round-trip time in the remote
+ * report.
+ */
 export function firefoxStats(): ReadonlyMap<string, Report> {
   const reports: Report[] = [
     {

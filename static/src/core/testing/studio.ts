@@ -2,19 +2,19 @@ import type { RecordingAbility } from '../recording/local';
 import type { EncoderListener, Projector, Studio } from '../recording/types';
 import { FakeTrack } from './rtc';
 
-/** A studio that records nothing, and tells the test what it was asked for. */
+/** A studio that records nothing and exposes its calls to the test. */
 export class FakeStudio implements Studio, RecordingAbility {
   mimes = ['video/webm;codecs=vp8,opus'];
-  /** Every text that was drawn, and every picture. */
+  /** All texts and pictures drawn. */
   drawn: unknown[] = [];
-  /** The sounds that are summed up now. */
+  /** Tracks currently mixed. */
   readonly heard = new Set<MediaStreamTrack>();
-  /** The streams whose pictures are played now. */
+  /** Streams whose video is currently played. */
   readonly watched = new Set<MediaStream>();
   encoder: EncoderListener | undefined;
   stops = 0;
   faithful = true;
-  /** What is still open of canvas, mixer and timer. */
+  /** Number of open canvases, mixers and timers. */
   open = 0;
   tick: () => void = () => undefined;
 
@@ -84,7 +84,7 @@ export class FakeStudio implements Studio, RecordingAbility {
     return () => (this.open -= 1);
   }
 
-  /** A piece of the file comes. */
+  /** Emits a chunk of the file. */
   piece(size: number): void {
     this.encoder?.onPiece(new Blob([new Uint8Array(size)]));
   }

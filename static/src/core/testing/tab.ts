@@ -1,4 +1,4 @@
-/** Fakes of what a `TabMembership` uses of a browser: the storage of each tab, and the locks of all tabs. */
+/** Fakes of the browser features used by `TabMembership`: the storage of each tab, and the locks of all tabs. */
 import type { SessionStore } from '../chat/archive';
 import type { Claim } from '../tabMembership';
 
@@ -36,7 +36,7 @@ export class FakeLocks {
     return [...this.#held];
   }
 
-  /** Ends all requests that wait, as a timeout does. */
+  /** Ends all waiting requests, as a timeout does. */
   giveUp(): void {
     for (const giveUp of this.#giveUps.splice(0)) giveUp();
   }

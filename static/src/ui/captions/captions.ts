@@ -1,17 +1,17 @@
 /** One line of captions. */
 export interface Caption {
   readonly id: number;
-  /** Who spoke, as far as that is known. */
+  /** The speaker, if known. */
   readonly name: string | undefined;
   readonly text: string;
-  /** The speaker may go on. */
+  /** Set while the utterance may continue. */
   readonly isOpen: boolean;
 }
 
-/** Lines that are shown. */
+/** Number of lines shown. */
 const LINES = 3;
 
-/** The captions after something was understood. */
+/** Returns the captions after a recognition result. */
 export function nextCaptions(
   captions: readonly Caption[],
   text: string,
@@ -21,10 +21,10 @@ export function nextCaptions(
   const last = captions.at(-1);
   const continued = last?.isOpen ? last : undefined;
   const before = continued ? captions.slice(0, -1) : captions;
-  // Some browsers end an utterance in which they understood nothing.
+  // Some browsers end an utterance without any recognized text.
   if (text === '') return isFinal ? before : captions;
   const id = continued?.id ?? (last?.id ?? 0) + 1;
-  // Whoever had the floor when it began: it may change before the text is complete.
+  // The speaker who had the floor when the utterance began; this may change before the text is complete.
   const name = continued ? continued.name : speaker;
   return [...before, { id, name, text, isOpen: !isFinal }].slice(-LINES);
 }

@@ -1,4 +1,7 @@
-/** Speech recognition on this device (Web Speech API). Browsers whose recognition needs a service are treated as without. */
+/**
+ * Speech recognition on this device (Web Speech API). A browser whose recognition needs a service is treated as
+ * having none.
+ */
 
 interface Recognition extends EventTarget {
   lang: string;
@@ -9,15 +12,15 @@ interface Recognition extends EventTarget {
   abort(): void;
 }
 
-/** The constructor as Chromium has it from version 139; the DOM types do not know it. */
+/** The constructor in Chromium from version 139; the DOM types lack it. */
 interface RecognitionConstructor {
   new (): Recognition;
   available?(options: { langs: string[]; processLocally: true }): Promise<string>;
 }
 
-/** What a listener is told. */
+/** Callbacks of a recognition. */
 export interface SpeechListener {
-  /** What was understood of the present utterance so far; `isFinal` ends it. */
+  /** The text of the current utterance so far; `isFinal` ends it. */
   readonly onText: (text: string, isFinal: boolean) => void;
   /** Recognition is not possible after all. */
   readonly onFailure: () => void;
@@ -25,14 +28,14 @@ export interface SpeechListener {
 
 /** Errors after which the browser would fail again. `no-speech` and `aborted` are not among them. */
 const LASTING = ['not-allowed', 'service-not-allowed', 'language-not-supported', 'audio-capture'];
-/** Browsers end a session after some time without speech. */
+/** Delay before a restart; browsers end a session after some time without speech. */
 const RESTART_MS = 250;
 
 function constructorOf(): RecognitionConstructor | undefined {
   return (globalThis as { SpeechRecognition?: RecognitionConstructor }).SpeechRecognition;
 }
 
-/** Whether speech in this language is recognised here without any service and without a download. */
+/** Returns whether speech in this language can be recognized here, without a service and without a download. */
 export async function canRecognise(language: string): Promise<boolean> {
   try {
     // `downloadable` is not enough: the browser's vendor would learn of the download.
@@ -43,7 +46,7 @@ export async function canRecognise(language: string): Promise<boolean> {
   }
 }
 
-/** Recognises the speech of a track until the returned function is called. */
+/** Recognizes the speech of a track until the returned function is called. */
 export function recognise(track: MediaStreamTrack, language: string, listener: SpeechListener): () => void {
   const Constructor = constructorOf();
   if (!Constructor) {
@@ -58,7 +61,7 @@ export function recognise(track: MediaStreamTrack, language: string, listener: S
     lang: language,
     continuous: true,
     interimResults: true,
-    // Never by a service, whatever becomes of the language pack meanwhile.
+    // Never use a service, even if the language pack is removed meanwhile.
     processLocally: true,
   });
   const fail = (): void => {

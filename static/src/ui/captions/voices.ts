@@ -1,12 +1,12 @@
-/** One track with the sound of several streams (W3C Web Audio), for a recogniser that takes one. */
+/** A track that mixes several streams (W3C Web Audio), for a recognizer that takes a single track. */
 export interface Voices {
   readonly track: MediaStreamTrack;
-  /** Mixes these streams from now on. A stream may have other tracks than before. */
+  /** Replaces the mixed streams. The tracks of a stream may have changed. */
   set(streams: readonly MediaStream[]): void;
   close(): void;
 }
 
-/** Mixes streams until it is closed. */
+/** Mixes streams until closed. */
 export function mixVoices(): Voices {
   const context = new AudioContext();
   const sum = context.createMediaStreamDestination();

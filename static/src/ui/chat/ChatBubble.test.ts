@@ -5,7 +5,7 @@ import { renderToString } from 'vue/server-renderer';
 import type { ChatEntry } from '../../core/types';
 import ChatBubble from './ChatBubble.vue';
 
-// Its index has two thousand icons, each a file of its own.
+// The package's index has two thousand icons, each in its own file.
 vi.mock('@lucide/vue', () => ({ Download: 'svg', File: 'svg', Lock: 'svg', X: 'svg' }));
 vi.mock('../../i18n', () => ({ useText: () => (key: string) => key }));
 

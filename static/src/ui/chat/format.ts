@@ -1,6 +1,6 @@
 const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte'] as const;
 
-/** A file's size, as people say it. */
+/** Formats a file size for display. */
 export function formatSize(bytes: number, locale: string): string {
   const power = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
   return new Intl.NumberFormat(locale, {
@@ -12,8 +12,8 @@ export function formatSize(bytes: number, locale: string): string {
 }
 
 /**
- * Formats the time of day in the page's language, in the format of the person's region: the languages of a browser name it
- * (`en-GB`), and its first one says whether the day has 12 or 24 hours.
+ * Formats the time of day in the page's language and the user's regional format. The browser's languages give the
+ * region (`en-GB`), and the first one decides between 12 and 24 hours.
  */
 export function formatTime(
   milliseconds: number,

@@ -1,28 +1,31 @@
-/** A piece of a text: what is to be read, or also to be followed. */
+/** A part of a text; a link if it has an `href`. */
 export interface TextPart {
   readonly text: string;
   readonly href?: string;
 }
 
 /**
- * An address, up to white space, control characters, quotation marks and the punctuation of Chinese and Japanese, after
- * which a sentence goes on without a space.
+ * An address: extends to white space, control characters, quotation marks and CJK punctuation, after which a sentence
+ * continues without a space.
  */
 const ADDRESS =
   /https?:\/\/[^\s\p{C}<>"“”«»\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/giu;
 
-/** A host of ASCII letters that Chinese, Japanese or Korean text follows: the text is not part of it. */
+/** A host of ASCII letters followed by Chinese, Japanese or Korean text, which is not part of it. */
 const BEFORE_TEXT = /^https?:\/\/[\w\-.:[\]]+(?=[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{sc=Hangul}])/iu;
 
-/** Punctuation that ends a sentence rather than an address; brackets are counted. */
+/** Punctuation that ends a sentence rather than an address; brackets are counted separately. */
 const TRAILING = /[.,:;!?'*]|(?!\p{ASCII})\p{P}/u;
 
-/** Links of one text; further addresses stay text. A text of 4 KiB has room for 409, and a log for 500 such texts. */
+/**
+ * Maximum number of links in one text; further addresses stay text. A text of 4 KiB has room for 409, and a log for
+ * 500 such texts.
+ */
 export const MAX_LINKS = 50;
 
 /**
- * Finds the web addresses in a text. An address is a link as a whole or not at all. Those that hide where they lead, by a
- * user's name, or by letters that look like ASCII ones or percent-encoded ones in the host, are not links.
+ * Splits a text at its web addresses. An address becomes a link as a whole or not at all. Addresses that obscure
+ * their target are not links: those with a user name, or with lookalike or percent-encoded letters in the host.
  */
 export function textParts(text: string): TextPart[] {
   const parts: TextPart[] = [];
@@ -43,12 +46,12 @@ export function textParts(text: string): TextPart[] {
 }
 
 /**
- * Removes the punctuation of the sentence from the end, and brackets that were opened before the address. Takes time in
- * proportion to the length: the text is another person's.
+ * Removes trailing punctuation of the sentence, and closing brackets that were opened before the address. Runs in
+ * linear time, because the text is another person's.
  */
 function trimmed(address: string): string {
   const count = (bracket: string): number => address.split(bracket).length;
-  /** How many more closing brackets than opening ones are left. */
+  /** Number of surplus closing brackets. */
   const surplus = new Map([
     [')', count(')') - count('(')],
     [']', count(']') - count('[')],
@@ -64,7 +67,7 @@ function trimmed(address: string): string {
 }
 
 function safeHref(address: string): string | undefined {
-  // A `URL` decodes its host: what was written is the host that it leads to only if there is nothing to decode.
+  // `URL` decodes the host: the written host is the real one only if there is nothing to decode.
   if (!/^https?:\/\/[\w\-.:[\]]+([/?#]|$)/i.test(address)) return undefined;
   try {
     return new URL(address).href;

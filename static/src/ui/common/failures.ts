@@ -1,9 +1,9 @@
 import type { FailureCode } from '../../core/types';
 
-/** What the one action of a failure does; `advice` is for the person to do outside of the page. */
+/** Effect of a failure's action; `advice` is something to do outside of the page. */
 export type FailureAct = 'retry' | 'rejoin' | 'rename' | 'home' | 'reload' | 'sound' | 'advice';
 
-/** The action behind the text `failures.<code>.action`. */
+/** The effect of each text `failures.<code>.action`. */
 export const failureActs: Record<FailureCode, FailureAct> = {
   insecure_context: 'advice',
   page_outdated: 'reload',

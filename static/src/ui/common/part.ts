@@ -1,10 +1,10 @@
 import { defineAsyncComponent, type Component } from 'vue';
 import { pauseAfter } from '../../late';
 
-/** Whether parts are being loaded that nobody waits for: if one fails, it is no reason to ask for a reload. */
+/** Set while parts are being prefetched: a failure then is no reason to ask for a reload. */
 export const prefetch = { isRunning: false };
 
-/** A component that is loaded when it is wanted; while the server is away it is tried again and again. */
+/** Creates a component that is loaded on demand, retrying while the server cannot be reached. */
 export function part<T extends Component>(
   load: () => Promise<{ default: T }>,
   meanwhile?: Component,
@@ -21,8 +21,8 @@ export function part<T extends Component>(
 }
 
 /**
- * A style sheet that did not come is asked for again, until it does. Vite loads each once, and takes it for loaded where
- * its `link` stands: the next try of a part, or another part of the same style, would go on without it for good.
+ * Retries style sheets that failed to load. Vite requests each one once, and considers it loaded as soon as its
+ * `link` exists: the next attempt for a part, or another part with the same style, would stay without it.
  */
 export function retryStyles(): void {
   const attempts = new Map<string, number>();
@@ -39,7 +39,7 @@ export function retryStyles(): void {
         if (!sheets.some(({ href }) => href === target.href)) document.head.append(target.cloneNode());
       }, pauseAfter(tried));
     },
-    // What fails to load does not bubble.
+    // Load errors do not bubble.
     { capture: true },
   );
 }

@@ -1,11 +1,14 @@
-/** Popovers (HTML §6.12), for browsers that do not have them: Firefox before version 125, Safari before version 17. */
+/** Emulates popovers (HTML §6.12) in browsers without them: Firefox before version 125, Safari before version 17. */
 
 const isNative = 'popover' in HTMLElement.prototype;
 
-/** Selects an open popover. */
+/** Selector of an open popover. */
 export const OPEN_POPOVER = isNative ? ':popover-open' : '.popover-open';
 
-/** Adds what the page uses of popovers, if the browser has none. They have `data-popover`, and their style is in RoomView.vue. */
+/**
+ * Installs the emulation, if the browser has no popovers. Popovers are marked with `data-popover`, and their style is
+ * in RoomView.vue.
+ */
 export function providePopovers(): void {
   if (isNative || document.documentElement.classList.contains('no-popovers')) return;
   let shown: HTMLElement | undefined;

@@ -1,9 +1,9 @@
-/** What a key event tells, of a `KeyboardEvent`. */
+/** The part of a `KeyboardEvent` that identifies the key. */
 export type Key = Pick<KeyboardEvent, 'key' | 'code' | 'shiftKey'>;
 
 /**
- * Whether an input method handles the key. WebKit sends the Enter that ends a composition after `compositionend`, and only
- * its key code 229 tells it from others.
+ * Returns whether an input method handles the key. WebKit sends the Enter that ends a composition after
+ * `compositionend`; only its key code 229 identifies it.
  */
 export function isComposing(event: Pick<KeyboardEvent, 'isComposing' | 'keyCode'>): boolean {
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- nothing else tells
@@ -11,8 +11,8 @@ export function isComposing(event: Pick<KeyboardEvent, 'isComposing' | 'keyCode'
 }
 
 /**
- * Returns the characters a shortcut may be bound to: the one that was typed, and the one that the key has on a US keyboard
- * where the layout has no Latin letters (Cyrillic, Greek, Hebrew, Arabic) or wants Shift for digits (French, Czech).
+ * Returns the characters a shortcut may be bound to: the one that was typed, and the one on a US keyboard if the
+ * layout has no Latin letters (Cyrillic, Greek, Hebrew, Arabic) or needs Shift for digits (French, Czech).
  */
 export function charactersOf({ key, code, shiftKey }: Key): readonly string[] {
   const typed = key.toLowerCase();
@@ -24,27 +24,27 @@ export function charactersOf({ key, code, shiftKey }: Key): readonly string[] {
   return [typed];
 }
 
-/** Elements that take characters, or let one choose by them. */
+/** Elements that accept typed characters, for text or for selection. */
 const TYPED =
   'input:not([type=checkbox], [type=radio], [type=button], [type=range]), textarea, select, [role=textbox], ' +
   '[role=searchbox], [role=combobox], [role=listbox]';
 
-/** Whether characters go to where the focus is, also in shadow trees. */
+/** Returns whether the focused element accepts typed characters, including in shadow trees. */
 export function isTyping(event: Event): boolean {
   const [target] = event.composedPath();
   if (!(target instanceof HTMLElement)) return false;
-  // What a closed shadow tree contains is unknown: its host is a custom element, whose name has a hyphen.
+  // The content of a closed shadow tree is unknown: its host is a custom element, whose name has a hyphen.
   return target.isContentEditable || target.matches(TYPED) || target.localName.includes('-');
 }
 
-/** Elements that a press of Space activates or scrolls. */
+/** Elements that Space activates or scrolls. */
 const TAKES_SPACE =
   'a, input, summary, video, audio, [tabindex="0"], dialog *, [popover] *, [role=button]:not(button)';
 
 /**
- * Whether Space belongs to the element in focus.
+ * Returns whether the focused element handles Space.
  *
- * @param byPointer the focus was moved by a pointer: its button was clicked, and is not waiting for a key
+ * @param byPointer the focus was moved by a pointer: the button was clicked, and does not wait for a key
  */
 export function takesSpace(event: Event, byPointer: boolean): boolean {
   const [target] = event.composedPath();

@@ -1,4 +1,4 @@
 import { ref } from 'vue';
 
-/** Number of unread messages that the document's title shows. */
+/** Number of unread messages shown in the document's title. */
 export const unreadInTitle = ref(0);

@@ -3,14 +3,14 @@ import { useI18n } from 'petite-vue-i18n';
 
 /** Captions in a room. */
 export interface CaptionDesk {
-  /** Whether this browser recognises speech of the page's language on this device. */
+  /** Set if this browser recognizes speech in the page's language on this device. */
   readonly available: Ref<boolean>;
   readonly on: Ref<boolean>;
-  /** The language that is recognised. */
+  /** The language to recognize. */
   readonly language: Ref<string>;
 }
 
-/** Finds out whether captions can be offered, again for each language of the page. */
+/** Checks whether captions can be offered, again for each language of the page. */
 export function useCaptions(): CaptionDesk {
   const { locale } = useI18n();
   const available = ref(false);
@@ -22,8 +22,8 @@ export function useCaptions(): CaptionDesk {
     async (wanted) => {
       on.value = false;
       available.value = false;
-      // Most browsers have nothing to ask. Chromium's engine without the browser around it, which has no `chrome` object,
-      // ends a page that asks (seen of the headless shell, version 156).
+      // Most browsers have no such API. Chromium's engine without the browser around it, which has no `chrome`
+      // object, terminates a page that calls it (observed with the headless shell, version 156).
       if (!('SpeechRecognition' in globalThis) || !('chrome' in globalThis)) return;
       const { canRecognise } = await import('../captions/speech');
       const can = await canRecognise(wanted);

@@ -14,24 +14,24 @@ import type { ChatControls, ChatEntry, OfferResult } from '../../core/types';
 import { givenFiles } from '../chat/given';
 import { unreadInTitle } from './unreadInTitle';
 
-/** Why something was not said or offered. */
+/** Why a message was not sent or a file not offered. */
 export interface ChatRefusal {
   readonly code: Exclude<OfferResult, 'offered'> | 'too_fast' | 'folder';
   readonly name: string;
 }
 
-/** What the chat keeps while its panel is closed. */
+/** Chat state that persists while the panel is closed. */
 export interface ChatDesk {
   readonly draft: Ref<string>;
-  /** Whom the next thing is for; '' is everyone. */
+  /** Recipient of the next message or file; '' is everyone. */
   readonly to: Ref<string>;
   readonly refusal: Ref<ChatRefusal | undefined>;
   readonly unread: ComputedRef<number>;
-  /** A file is held over the page. */
+  /** A file is being dragged over the page. */
   readonly dragging: Ref<boolean>;
   readonly say: () => void;
   readonly offer: (files: Iterable<File>) => void;
-  /** Pasted images, until the person says whether to send them. */
+  /** Pasted images, until the user confirms sending them. */
   readonly pasted: ShallowRef<readonly File[]>;
   readonly paste: (event: ClipboardEvent) => void;
 }
@@ -49,7 +49,7 @@ export function useChat(
   const dragging = ref(false);
   const pasted = shallowRef<readonly File[]>([]);
   const visible = ref(!document.hidden);
-  /** The last entry that was there while the panel was open. */
+  /** Id of the last entry that existed while the panel was open. */
   const seen = ref<string | undefined>(entries().at(-1)?.id);
 
   watch([entries, () => isOpen() && visible.value], ([now, isRead]) => {
@@ -93,12 +93,13 @@ export function useChat(
       take(data);
       return;
     }
-    // Office programs add a picture of each copied text, and a screenshot may show more than the others should see.
+    // Ask first: office programs add an image of each copied text, and a screenshot may show more than intended.
     pasted.value = images;
     if (data.getData('text/plain') === '') event.preventDefault();
   }
 
-  // Without this a file that misses the panel would be opened in place of the meeting.
+  // Handles file drags on the whole page. Otherwise the browser would open a file that misses the panel, replacing
+  // the meeting.
   function drag(event: DragEvent): void {
     if (!event.dataTransfer?.types.includes('Files')) return;
     event.preventDefault();

@@ -2,16 +2,16 @@ import { ref, type Ref } from 'vue';
 
 const SHOWN_MS = 2_000;
 
-/** Copying a text, and whether it went well. */
+/** Copies a text and tracks the result. */
 export interface Copy {
-  /** True for a moment after it was copied. */
+  /** Set for a moment after copying. */
   readonly copied: Ref<boolean>;
-  /** The browser does not let this page copy (plain http): the text must be shown. */
+  /** The browser does not let this page copy (plain HTTP): the text must be shown instead. */
   readonly failed: Ref<boolean>;
   readonly copy: () => Promise<void>;
 }
 
-/** Copies the text that `text` gives. */
+/** Copies the result of `text`. */
 export function useCopy(text: () => string): Copy {
   const copied = ref(false);
   const failed = ref(false);

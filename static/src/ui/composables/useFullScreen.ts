@@ -1,14 +1,14 @@
 import { onBeforeUnmount, onMounted, ref, type Ref } from 'vue';
 
-/** The whole page on the whole screen. */
+/** Full screen mode of the page. */
 export interface FullScreen {
-  /** Telephones may not be able to (iOS). */
+  /** `false` on some phones (iOS). */
   readonly available: boolean;
   readonly on: Ref<boolean>;
   readonly toggle: () => void;
 }
 
-/** Full screen by the Fullscreen API; the person may end it by Esc at any time. */
+/** Uses the Fullscreen API; the user may leave with Esc at any time. */
 export function useFullScreen(): FullScreen {
   const on = ref(false);
   const update = (): void => {
@@ -25,11 +25,11 @@ export function useFullScreen(): FullScreen {
     available: document.fullscreenEnabled,
     on,
     toggle: () => {
-      // Asked of the document itself: the event that sets `on` comes a little later.
+      // Read from the document: the event that sets `on` fires a little later.
       const asked = document.fullscreenElement
         ? document.exitFullscreen()
         : document.documentElement.requestFullscreen();
-      // What the browser refuses leaves everything as it is.
+      // A refusal by the browser changes nothing.
       asked.catch(() => undefined);
     },
   };

@@ -1,12 +1,12 @@
 import { ref, type Ref } from 'vue';
 import type { Corner } from '../room/stage';
 
-/** The corner of a small tile over the stage, and the gestures that change it. */
+/** Corner of a small tile over the stage, and the gestures that change it. */
 export interface Inset {
   readonly corner: Ref<Corner>;
-  /** The distance from the corner while the tile is dragged, in CSS pixels. */
+  /** Offset from the corner while the tile is dragged, in CSS pixels. */
   readonly drag: Ref<{ readonly x: number; readonly y: number } | undefined>;
-  /** Moves the tile clockwise, for those who do not drag (WCAG 2.5.7). */
+  /** Moves the tile clockwise, as an alternative to dragging (WCAG 2.5.7). */
   readonly nextCorner: () => void;
   readonly startDrag: (event: PointerEvent) => void;
   readonly moveDrag: (event: PointerEvent) => void;
@@ -49,7 +49,7 @@ export function useInset(stage: () => { readonly width: number; readonly height:
   return { corner, drag, nextCorner, startDrag, moveDrag, endDrag };
 }
 
-/** Returns on which side of an axis a tile rests that was dragged: it changes sides after a fifth of the length. */
+/** Returns on which side of an axis a dragged tile rests: it changes sides after a fifth of the length. */
 function crossed(distance: number, length: number, atEnd: boolean): boolean {
   return atEnd ? distance > -length / 5 : distance > length / 5;
 }

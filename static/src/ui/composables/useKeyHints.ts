@@ -2,16 +2,16 @@ import { computed, ref, watch } from 'vue';
 import { useText } from '../../i18n';
 import { remember, remembered } from '../../remembered';
 
-/** Whether single-key shortcuts work; the person's choice is remembered. */
+/** Single-key shortcuts are on; the user's choice is remembered. */
 export const keysEnabled = ref(remembered('shortcuts') !== 'off');
 watch(keysEnabled, (on) => {
   remember('shortcuts', on ? 'on' : 'off');
 });
 
-/** Whether the person is likely to have a keyboard. */
+/** Set if the user is likely to have a keyboard. */
 const hasKeyboard = !matchMedia('(hover: none) and (pointer: coarse)').matches;
 
-/** The keys of buttons, where there is a keyboard and its shortcuts are on. */
+/** Shortcuts of buttons, if there is a keyboard and shortcuts are on. */
 export function useKeyHints() {
   const text = useText();
   const areShown = computed(() => hasKeyboard && keysEnabled.value);

@@ -1,13 +1,13 @@
 import { inject, provide, shallowRef, type InjectionKey, type ShallowRef } from 'vue';
 import type { MeetingControls } from '../../core/types';
 
-/** What can be asked about the way to one person. */
+/** A request for details about the link to one person. */
 export interface LinkQuestion {
   readonly about: 'statistics' | 'safety';
   readonly id: string;
 }
 
-/** What is open about links, for a tile to open and a dialog to show. */
+/** The open link details: tiles set them and a dialog shows them. */
 export interface LinkDetails {
   readonly question: ShallowRef<LinkQuestion | undefined>;
   readonly meeting: Pick<MeetingControls, 'watchStatistics' | 'confirmSafetyCode'>;
@@ -15,14 +15,14 @@ export interface LinkDetails {
 
 const key: InjectionKey<LinkDetails> = Symbol('link details');
 
-/** For the page of a meeting. */
+/** Provides the link details of a meeting's page. */
 export function provideLinkDetails(meeting: LinkDetails['meeting']): LinkDetails {
   const details: LinkDetails = { question: shallowRef(), meeting };
   provide(key, details);
   return details;
 }
 
-/** For whatever is in the page. */
+/** Returns the link details of the surrounding page. */
 export function useLinkDetails(): LinkDetails {
   const details = inject(key);
   if (details === undefined) throw new Error('useLinkDetails outside of a meeting');

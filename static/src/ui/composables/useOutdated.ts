@@ -12,11 +12,11 @@ import {
 } from 'vue';
 import { prefetch } from '../common/part';
 
-/** Whether the page should be loaded anew, which only the person does: a call goes on. */
+/** State of the request to reload the page. Only the user reloads it, because a call continues without it. */
 export interface Outdated {
-  /** There is a reason. */
+  /** There is a reason to reload. */
   readonly needed: ComputedRef<boolean>;
-  /** The person wants to hear no more of it. */
+  /** The user has dismissed the request. */
   readonly dismissed: Readonly<Ref<boolean>>;
   readonly dismiss: () => void;
 }
@@ -24,21 +24,21 @@ export interface Outdated {
 const key: InjectionKey<Outdated> = Symbol('outdated');
 
 /**
- * For the page of a meeting: watches the server's version, and parts of the page that are no more.
+ * Watches the server's version and the availability of the page's parts, for the page of a meeting.
  *
- * @param upgraded the version of the server, where it is another now
- * @param reachable whether the server is there: otherwise parts are only late
+ * @param upgraded the server's version, if it has changed
+ * @param reachable whether the server can be reached: otherwise parts are only delayed
  */
 export function provideOutdated(upgraded: () => string | undefined, reachable: () => boolean): Outdated {
   const gone = shallowReactive(new Set<string>());
   const dismissed = ref(false);
   const lose = ({ payload }: VitePreloadErrorEvent): void => {
-    // What is tried again and again is said once.
+    // Repeated failures of the same part are reported once.
     if (prefetch.isRunning || !reachable() || gone.has(payload.message)) return;
     gone.add(payload.message);
     dismissed.value = false;
   };
-  // Vite's event for a part that was to be loaded late and could not be.
+  // Vite's event for a part that could not be loaded on demand.
   window.addEventListener('vite:preloadError', lose);
   onBeforeUnmount(() => {
     window.removeEventListener('vite:preloadError', lose);
@@ -57,7 +57,7 @@ export function provideOutdated(upgraded: () => string | undefined, reachable: (
   return outdated;
 }
 
-/** For whatever is in the page. */
+/** Returns the reload state of the surrounding page. */
 export function useOutdated(): Outdated {
   const outdated = inject(key);
   if (outdated === undefined) throw new Error('useOutdated outside of a meeting');

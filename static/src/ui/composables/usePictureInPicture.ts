@@ -1,22 +1,22 @@
 import { onBeforeUnmount, onMounted, ref, type Ref } from 'vue';
 
-/** One of the room's videos in a window above all others. */
+/** Picture-in-picture for one of the room's videos. */
 export interface PictureInPicture {
-  /** Firefox has a button of its own instead. */
+  /** `false` in Firefox, which has a button of its own. */
   readonly available: boolean;
   readonly on: Ref<boolean>;
-  /** To be called in a gesture. */
+  /** Call it during a user gesture. */
   readonly toggle: () => void;
 }
 
-/** What is shown large, or else somebody: with a picture, because without one a video has none to give. */
+/** Candidates in order: the large tile, then any tile with a picture. A video without a picture cannot be shown. */
 const CANDIDATES = [
   '[data-large] video.shown, [data-large][data-screen-of] video',
   '[data-peer-id] video.shown',
   '[data-self] video.shown',
 ];
 
-/** Picture-in-picture (W3C Picture-in-Picture) of what matters most in the room. */
+/** Picture-in-picture (W3C Picture-in-Picture) of the most important video in the room. */
 export function usePictureInPicture(): PictureInPicture {
   const on = ref(false);
   const update = (): void => {
@@ -24,11 +24,11 @@ export function usePictureInPicture(): PictureInPicture {
   };
   const entered = ({ target }: Event): void => {
     update();
-    // On the video itself: if its person leaves, it is no longer in the document that this would bubble to.
+    // On the video itself: if its person leaves, it is no longer in the document that the event would bubble to.
     target?.addEventListener('leavepictureinpicture', update, { once: true });
   };
   const exit = (): void => {
-    // It may have ended by itself, which is as good.
+    // It may already have ended, which is just as well.
     document.exitPictureInPicture().catch(() => undefined);
   };
   onMounted(() => {
@@ -49,7 +49,7 @@ export function usePictureInPicture(): PictureInPicture {
         return;
       }
       const video = CANDIDATES.map((each) => document.querySelector<HTMLVideoElement>(each)).find(Boolean);
-      // What the browser refuses leaves everything as it is.
+      // A refusal by the browser changes nothing.
       video?.requestPictureInPicture().catch(() => undefined);
     },
   };

@@ -1,13 +1,13 @@
 import { onBeforeUnmount, watch, type ShallowRef } from 'vue';
 import { useSound } from './useSound';
 
-/** Plays a stream in a tile's video, for as long as the tile lives. */
+/** Plays a stream in a tile's video, as long as the tile lives. */
 export function usePlayback(
   video: Readonly<ShallowRef<HTMLVideoElement | null>>,
   stream: () => MediaStream | undefined,
   muted: () => boolean,
 ): void {
-  // A window above all others does not close by itself when its video goes.
+  // A picture-in-picture window does not close by itself when its video is removed.
   onBeforeUnmount(() => {
     if (video.value && document.pictureInPictureElement === video.value)
       document.exitPictureInPicture().catch(() => undefined);

@@ -6,21 +6,21 @@ import { hue, initials } from '../common/person';
 import { placeTiles } from '../room/stage';
 import type { Stage, Tile } from './useStage';
 
-/** Between tiles, in pixels of the picture. */
+/** Space between tiles, in pixels of the picture. */
 const GAP = 8;
 
 /** Recording in a room. */
 export interface RecordingDesk {
   readonly on: ComputedRef<boolean>;
-  /** The person is asked whether they really want to. */
+  /** The confirmation dialog is open. */
   readonly asking: Ref<boolean>;
-  /** Asks, or stops. */
+  /** Opens the confirmation dialog, or stops recording. */
   readonly toggle: () => void;
-  /** The person wants to. To be called in a gesture. */
+  /** Starts recording after confirmation. Call it during a user gesture. */
   readonly start: (place: RecordingPlace) => void;
 }
 
-/** Records the stage as it is shown here; one's own picture as the others see it, not mirrored. */
+/** Records the stage as shown locally, but the user's own picture as the others see it, not mirrored. */
 export function useRecording(
   controls: RecordingControls,
   view: () => MeetingView,

@@ -2,11 +2,11 @@ import { onBeforeUnmount, onMounted } from 'vue';
 import { charactersOf, isComposing, isTyping, takesSpace } from './keys';
 import { keysEnabled } from './useKeyHints';
 
-/** Keys that move the focus or act on it: the person works by keyboard. */
+/** Keys that move the focus or act on it, and thus indicate keyboard use. */
 const NAVIGATION = /^(Tab|Enter|Escape|Home|End|Arrow\w+)$/;
 
 /**
- * Runs an action when its key is pressed alone, outside of text fields and of modal dialogs, unless the person has switched
+ * Runs an action when its key is pressed alone, outside of text fields and modal dialogs, unless the user has turned
  * single-key shortcuts off (WCAG 2.1.4). Keys are given in lower case.
  */
 export function useShortcuts(actions: Readonly<Record<string, () => void>>): void {
@@ -14,7 +14,7 @@ export function useShortcuts(actions: Readonly<Record<string, () => void>>): voi
     if (event.repeat || !isForPage(event)) return;
     const character = charactersOf(event).find((one) => one in actions);
     if (character === undefined) return;
-    // Or the letter would be typed into a field that the action puts the focus in.
+    // Otherwise the letter would be typed into a field that the action focuses.
     event.preventDefault();
     actions[character]?.();
   }
@@ -26,7 +26,7 @@ export function useShortcuts(actions: Readonly<Record<string, () => void>>): voi
   });
 }
 
-/** Opens a muted microphone while Space is held. */
+/** Unmutes the microphone while Space is held. */
 export function usePushToTalk(mayTalk: () => boolean, talk: (on: boolean) => void): void {
   let isHeld = false;
   let byPointer = false;
@@ -39,7 +39,7 @@ export function usePushToTalk(mayTalk: () => boolean, talk: (on: boolean) => voi
       isHeld = true;
       talk(true);
     }
-    // Neither scrolls the page nor activates the button that was clicked last.
+    // Prevent scrolling, and activation of the button clicked last.
     event.preventDefault();
   }
   function release(event: KeyboardEvent): void {
@@ -60,7 +60,7 @@ export function usePushToTalk(mayTalk: () => boolean, talk: (on: boolean) => voi
     document.addEventListener('keydown', press);
     document.addEventListener('keyup', release);
     document.addEventListener('pointerdown', point);
-    // The release of the key goes to another window.
+    // The key's release goes to another window.
     window.addEventListener('blur', stop);
   });
   onBeforeUnmount(() => {
@@ -72,7 +72,7 @@ export function usePushToTalk(mayTalk: () => boolean, talk: (on: boolean) => voi
   });
 }
 
-/** Whether a key press is for the page's own shortcuts. */
+/** Returns whether a key press is for the page's shortcuts. */
 function isForPage(event: KeyboardEvent): boolean {
   if (!keysEnabled.value || event.ctrlKey || event.metaKey || event.altKey) return false;
   return !isComposing(event) && !isTyping(event) && !document.querySelector('dialog:modal');

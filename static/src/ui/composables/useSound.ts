@@ -10,20 +10,20 @@ import {
   type InjectionKey,
 } from 'vue';
 
-/** Plays the people's videos, with sound as soon as the browser allows it. */
+/** Playback of people's videos, with sound as soon as the browser allows it. */
 export interface Sound {
-  /** Someone is played without sound until the person makes a gesture. */
+  /** A video is muted until a user gesture. */
   readonly blocked: ComputedRef<boolean>;
   play(video: HTMLVideoElement): Promise<void>;
-  /** To be called before a video goes. */
+  /** Call it before a video is removed. */
   forget(video: HTMLVideoElement): void;
-  /** To be called in a gesture. */
+  /** Call it during a user gesture. */
   unblock(): void;
 }
 
 const key: InjectionKey<Sound> = Symbol('sound');
 
-/** Makes the sound of a room, on the speaker with an id, for the tiles below to use. */
+/** Provides the sound of a room, on the speaker with this id, to the tiles below. */
 export function provideSound(speaker: () => string): Sound {
   const silenced = shallowReactive(new Set<HTMLVideoElement>());
   const playing = new Set<HTMLVideoElement>();
@@ -31,8 +31,8 @@ export function provideSound(speaker: () => string): Sound {
   function direct(video: HTMLVideoElement): void {
     if (video.muted || !('setSinkId' in video) || video.sinkId === speaker()) return;
     video.setSinkId(speaker()).catch(() => {
-      // Chromium can direct only what has sound already: `playing` comes again when it has. Or the speaker
-      // was unplugged just now: sound stays where it was, and the next list of devices tells.
+      // Chromium can route only videos that already have sound: `playing` fires again when they do. Or the speaker
+      // was just unplugged: the sound stays where it was until the next device list.
     });
   }
   watch(speaker, () => {
@@ -51,7 +51,7 @@ export function provideSound(speaker: () => string): Sound {
       await video.play();
     } catch (error) {
       if (!(error instanceof DOMException && error.name === 'NotAllowedError') || video.muted) return;
-      // The picture at least may play.
+      // At least the picture may play.
       video.muted = true;
       silenced.add(video);
       await play(video);
@@ -74,7 +74,7 @@ export function provideSound(speaker: () => string): Sound {
     unblock,
   };
 
-  // Any gesture will do. These are the events that browsers count as one (HTML, "user activation").
+  // Any gesture will do. These events count as user activation (HTML).
   const gestures = ['pointerup', 'keydown'] as const;
   onMounted(() => {
     for (const gesture of gestures) document.addEventListener(gesture, unblock);
@@ -86,7 +86,7 @@ export function provideSound(speaker: () => string): Sound {
   return sound;
 }
 
-/** The sound of the room around this component. */
+/** Returns the sound of the surrounding room. */
 export function useSound(): Sound {
   const sound = inject(key);
   if (sound === undefined) throw new Error('useSound outside of a room');

@@ -20,7 +20,7 @@ const person = (id: string, role: Role): Person => ({
   screen: undefined,
 });
 
-/** A host's stage, with these people in the room. */
+/** Returns a host's stage, with these people in the room. */
 function stageOf(...people: Person[]) {
   const screen = { available: true, on: false, pending: false };
   const view: Pick<MeetingView, 'people' | 'role' | 'screen'> = { people, role: 'host', screen };

@@ -1,39 +1,39 @@
 import { computed, ref, watch, type ComputedRef, type Ref } from 'vue';
 import type { MeetingView, Person } from '../../core/types';
 
-/** What a tile shows. The `key` stays the same for as long as it is shown. */
+/** Content of a tile. The `key` stays the same as long as it is shown. */
 export type Tile =
   | { readonly key: 'self'; readonly kind: 'self' }
   | { readonly key: string; readonly kind: 'person'; readonly person: Person }
   | {
       readonly key: string;
       readonly kind: 'screen';
-      /** Nobody: one's own. */
+      /** `undefined` for the user's own screen. */
       readonly person: Person | undefined;
       readonly stream: MediaStream;
     }
   | { readonly key: 'invite'; readonly kind: 'invite' };
 
-/** What is on the stage, and how. */
+/** Tiles on the stage and their layout. */
 export interface Stage {
   readonly tiles: ComputedRef<readonly Tile[]>;
-  /** The key of the tile that is shown large. */
+  /** Key of the tile shown large. */
   readonly large: ComputedRef<string | undefined>;
-  /** The key of the local tile, while it is shown as an inset over the only other tile. */
+  /** Key of the local tile, while it is shown as an inset over the only other tile. */
   readonly inset: ComputedRef<string | undefined>;
-  /** Whether a pin changes anything: not if there is only one tile to see. */
+  /** Set if pinning has an effect: more than one tile is visible. */
   readonly canPin: ComputedRef<boolean>;
-  /** All alike, or whoever has the floor large. A screen is large in both. */
+  /** `grid`: all tiles equal. `speaker`: the person who has the floor is large. A screen is large in both. */
   readonly layout: Ref<'grid' | 'speaker'>;
-  /** The key of the tile that this person wants to see large, whatever happens. */
+  /** Key of the tile that the user wants large in any case. */
   readonly pinned: Ref<string | undefined>;
-  /** One's own picture takes no place; where nobody else has one, it stays. */
+  /** The user's own tile is hidden; ignored while nobody else has a tile. */
   readonly selfHidden: Ref<boolean>;
-  /** Pins a tile, or lets it go where it is pinned already. */
+  /** Pins a tile, or unpins it if it is pinned. */
   readonly pin: (key: string | undefined) => void;
 }
 
-/** Decides for each of a room's views what is shown, and what of it large. */
+/** Computes the tiles of each view, and which of them is large. */
 export function useStage(view: () => MeetingView): Stage {
   const layout = ref<'grid' | 'speaker'>('grid');
   const pinned = ref<string>();
@@ -43,7 +43,7 @@ export function useStage(view: () => MeetingView): Stage {
     const others = all.some(({ kind }) => kind === 'person');
     return selfHidden.value && others ? all.filter(({ kind }) => kind !== 'self') : all;
   });
-  /** The keys of the others' screens, the latest last. */
+  /** Keys of the others' screens, most recent last. */
   const screens = ref<string[]>([]);
   watch(
     tiles,
@@ -77,7 +77,10 @@ export function useStage(view: () => MeetingView): Stage {
   return { tiles, large, inset, canPin, layout, pinned, selfHidden, pin };
 }
 
-/** Listeners are in the list, not on the stage: there may be many, and there is nothing to see. */
+/**
+ * Returns the tiles of a view. Listeners are only in the list of people: there may be many, and they have nothing to
+ * show.
+ */
 function tilesOf({ people, role, screen }: MeetingView): Tile[] {
   const own: Tile[] = role === 'listener' ? [] : [{ key: 'self', kind: 'self' }];
   if (screen.stream)

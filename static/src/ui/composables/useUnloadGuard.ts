@@ -1,11 +1,11 @@
 import { onBeforeUnmount, watch } from 'vue';
 
-/** While something would be lost with the page, the browser asks before it goes. */
+/** Makes the browser ask before unloading the page while something would be lost. */
 export function useUnloadGuard(losing: () => boolean): void {
   const stay = (event: BeforeUnloadEvent): void => {
     event.preventDefault();
   };
-  // Only while it is wanted: a page that listens for this is not kept in the back/forward cache.
+  // Only while needed: a page with this listener is not kept in the back/forward cache.
   watch(losing, (now) => {
     if (now) window.addEventListener('beforeunload', stay);
     else window.removeEventListener('beforeunload', stay);

@@ -1,13 +1,13 @@
 import { onBeforeUnmount, onMounted } from 'vue';
 
-/** Keeps the screen on for as long as the component lives and its page is shown (W3C Screen Wake Lock). */
+/** Keeps the screen on as long as the component lives and the page is visible (W3C Screen Wake Lock). */
 export function useWakeLock(): void {
   let lock: WakeLockSentinel | undefined;
   let isEnded = false;
 
-  /** Browsers release the lock of a page that is hidden, and do not take it again by themselves. */
+  /** Requests the lock. Browsers release it when the page is hidden, and do not restore it. */
   async function request(): Promise<void> {
-    // The DOM types do not know of browsers that lack it.
+    // The DOM types do not account for browsers without it.
     const { wakeLock } = navigator as { readonly wakeLock?: WakeLock };
     if (!wakeLock || document.visibilityState !== 'visible' || lock?.released === false) return;
     try {
@@ -15,7 +15,7 @@ export function useWakeLock(): void {
       if (isEnded) await granted.release();
       else lock = granted;
     } catch {
-      // A battery that runs low: the screen goes off as the system says.
+      // For example on low battery: the screen turns off as usual.
     }
   }
   const look = (): void => void request();

@@ -1,12 +1,12 @@
-/** The browsers whose way to a permission is described. */
+/** Browsers whose permission settings are described. */
 export type Browser = 'chrome' | 'edge' | 'firefox' | 'safari' | 'ios' | 'other';
 
 /**
- * Which browser a `navigator.userAgent` names. No feature tells where a browser keeps its buttons, so that the
- * name is asked for here, and nowhere else.
+ * Returns the browser named by a `navigator.userAgent`. No feature reveals where a browser has its buttons, so the
+ * name is used here, and nowhere else.
  */
 export function browserOf(userAgent: string): Browser {
-  // On iOS every browser asks as Safari does.
+  // On iOS every browser uses Safari's permissions.
   if (/iPhone|iPad|iPod/.test(userAgent)) return 'ios';
   if (userAgent.includes('Edg')) return 'edge';
   if (userAgent.includes('Firefox/')) return 'firefox';

@@ -1,9 +1,9 @@
 const SECONDS = 0.9;
 
-/** Plays two notes on a speaker, an id for `setSinkId`; resolves when they have faded. */
+/** Plays two notes on the speaker with this `setSinkId` id; resolves when they have faded. */
 export async function playTone(speaker: string): Promise<void> {
   const context = new AudioContext();
-  // A context's own output cannot be chosen in every browser, an element's can in more.
+  // More browsers can select the output of an element than that of a context.
   const player = new Audio();
   try {
     const out = context.createMediaStreamDestination();

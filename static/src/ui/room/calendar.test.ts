@@ -11,7 +11,7 @@ const meeting: ScheduledMeeting = {
   written: new Date('2026-02-28T12:00:00.123Z'),
 };
 
-/** Lines as a calendar reads them: continued ones joined. */
+/** Joins continued lines as a calendar does. */
 const unfolded = (file: string): string[] => file.replaceAll('\r\n ', '').split('\r\n');
 
 test('an entry in universal time, with the link where calendars look for it', () => {

@@ -1,22 +1,22 @@
 /** A calendar entry for a meeting (RFC 5545). Pure. */
 
-/** What stands in the entry. */
+/** Content of the entry. */
 export interface ScheduledMeeting {
   readonly title: string;
   /** The address of the room. */
   readonly link: string;
   readonly start: Date;
   readonly minutes: number;
-  /** A unique name, by which a calendar finds the entry again. */
+  /** Unique id, by which a calendar recognizes the entry. */
   readonly uid: string;
   /** When the entry was written. */
   readonly written: Date;
 }
 
-/** Octets of a line (RFC 5545 §3.1). */
+/** Maximum line length in octets (RFC 5545 §3.1). */
 const LINE_OCTETS = 75;
 
-/** The content of an `.ics` file. */
+/** Returns the content of an `.ics` file. */
 export function calendarFile({ title, link, start, minutes, uid, written }: ScheduledMeeting): string {
   const end = new Date(start.getTime() + minutes * 60_000);
   const lines = [
@@ -31,7 +31,7 @@ export function calendarFile({ title, link, start, minutes, uid, written }: Sche
     `DTEND:${utc(end)}`,
     `SUMMARY:${escaped(title)}`,
     `LOCATION:${escaped(link)}`,
-    // Not every calendar shows the URL.
+    // Some calendars do not show the URL.
     `DESCRIPTION:${escaped(link)}`,
     `URL:${link}`,
     'END:VEVENT',
@@ -40,7 +40,7 @@ export function calendarFile({ title, link, start, minutes, uid, written }: Sche
   return lines.map((line) => `${folded(line)}\r\n`).join('');
 }
 
-/** In universal time, which means the same moment in every calendar. */
+/** Formats a date in UTC, which means the same moment in every calendar. */
 function utc(date: Date): string {
   return date.toISOString().replaceAll(/[-:]|\.\d+/g, '');
 }
@@ -49,7 +49,7 @@ function escaped(text: string): string {
   return text.replaceAll(/[\\;,]/g, String.raw`\$&`).replaceAll(/\r?\n/g, String.raw`\n`);
 }
 
-/** Continues a long line on the next ones, between characters. */
+/** Folds a long line between characters. */
 function folded(line: string): string {
   let lines = '';
   let octets = 0;

@@ -1,12 +1,12 @@
 import type { MeetingView } from '../../core/types';
 
 /**
- * How many videos may be sent or received before people are warned. With eight others, a copy of one's own video gets
- * less of the uplink than 360 lines need (`core/adaptation.ts`), and the processor encodes and decodes eight at a time.
+ * Number of videos sent or received from which people are warned. With eight others, a copy of one's own video gets
+ * less of the uplink than 360 lines need (`core/adaptation.ts`), and the CPU encodes and decodes eight at a time.
  */
 const MOST_VIDEOS = 7;
 
-/** Returns whether the meeting is about to reach what browsers can do that send everything to everyone. */
+/** Returns whether the meeting is about to reach the limit of browsers in a full mesh. */
 export function isCrowded({ people, camera }: Pick<MeetingView, 'people' | 'camera'>): boolean {
   const received = people.filter((person) => person.camera).length;
   const sent = camera.on ? people.length : 0;

@@ -1,4 +1,4 @@
-/** Tiles of one size, in so many columns. Sizes in CSS pixels. */
+/** Tiles of equal size in a number of columns. Sizes in CSS pixels. */
 export interface Grid {
   readonly columns: number;
   readonly tileWidth: number;
@@ -8,9 +8,9 @@ export interface Grid {
 const WIDEST = 16 / 9;
 
 /**
- * The grid in which `count` tiles are largest within `width` × `height`, without scrolling. Tiles are
- * 16:9 where they can be; to fill the space better they may get as narrow as 4:3, on an upright
- * screen 3:4, where pictures are cropped at their sides.
+ * Returns the grid in which `count` tiles are largest within `width` × `height`, without scrolling. Tiles are 16:9 if
+ * possible. To fill the space better they may be as narrow as 4:3, or 3:4 on an upright screen, where pictures are
+ * cropped at their sides.
  */
 export function bestGrid(width: number, height: number, count: number, gap: number): Grid {
   const narrowest = width < height ? 3 / 4 : 4 / 3;

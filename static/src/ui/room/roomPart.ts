@@ -4,7 +4,10 @@ import PartNote from './PartNote.vue';
 
 const loaders = new Set<() => Promise<unknown>>();
 
-/** A part of the room that is loaded when it is first shown. Says so while its code cannot be loaded, and keeps trying. */
+/**
+ * Creates a part of the room that is loaded when first shown. While its code cannot be loaded, shows a note and keeps
+ * trying.
+ */
 export function roomPart<T extends Component>(load: () => Promise<{ default: T }>): T {
   loaders.add(load);
   const isLate = ref(false);
@@ -17,14 +20,14 @@ export function roomPart<T extends Component>(load: () => Promise<{ default: T }
   );
 }
 
-/** Loads all parts, one after another, so that they are there when the network or the server is not. */
+/** Loads all parts, one after another, so that they are available when the network or the server is not. */
 export async function prefetchParts(): Promise<void> {
   prefetch.isRunning = true;
   for (const load of loaders) {
     try {
       await load();
     } catch {
-      // It is loaded again when it is shown, and then the person is told.
+      // Loading is retried when the part is shown; only then the user is informed.
     }
   }
   prefetch.isRunning = false;

@@ -1,6 +1,6 @@
 import type { MessageKey } from '../../i18n';
 
-/** Every key of the room, as the list on `?` shows them. */
+/** All keyboard shortcuts of the room, as listed on `?`. */
 export const shortcuts: readonly (readonly [keys: string, text: MessageKey])[] = [
   ['M', 'shortcuts.mic'],
   ['Space', 'shortcuts.talk'],

@@ -1,6 +1,6 @@
 import { bestGrid } from './grid';
 
-/** A place in the room, in CSS pixels. */
+/** A rectangle on the stage, in CSS pixels. */
 export interface Rect {
   readonly x: number;
   readonly y: number;
@@ -8,13 +8,16 @@ export interface Rect {
   readonly height: number;
 }
 
-/** Thickness of the strip beside a large tile, as a share of the longer side: the first one with legible tiles. */
+/**
+ * Thickness of the strip beside a large tile, as a share of the longer side: the first one with legible tiles is
+ * used.
+ */
 const STRIP = [0.18, 0.22, 0.26, 0.3];
-/** The smallest tile with space for a name below its buttons, in CSS pixels. */
+/** Smallest tile with space for a name below its buttons, in CSS pixels. */
 const LEGIBLE = { width: 96, height: 72 };
-/** The most tiles on a page, not counting a large one. */
+/** Maximum number of tiles on a page, not counting a large one. */
 export const MAX_TILES_PER_PAGE = 12;
-/** The height of the buttons that turn the pages, in CSS pixels. */
+/** Height of the page buttons, in CSS pixels. */
 export const PAGER_HEIGHT = 48;
 
 /** A corner of the stage. */
@@ -24,8 +27,8 @@ export interface Corner {
 }
 
 /**
- * Where `count` tiles stand without scrolling: all alike, or, with `large`, that one as large as can be and the
- * others in a strip at its right, on an upright screen below it.
+ * Places `count` tiles without scrolling: all equal, or, with `large`, that one as large as possible and the others
+ * in a strip at its right, or below it on an upright screen.
  */
 export function placeTiles(width: number, height: number, count: number, gap: number, large = -1): Rect[] {
   const whole = { x: 0, y: 0, width, height };
@@ -84,7 +87,7 @@ function isLegible({ width, height }: Rect): boolean {
   return width >= LEGIBLE.width && height >= LEGIBLE.height;
 }
 
-/** Tiles of one size, each row and all rows in the middle. */
+/** Places tiles of equal size, with each row and all rows centred. */
 function placeGrid(area: Rect, count: number, gap: number): Rect[] {
   const { columns, tileWidth, tileHeight } = bestGrid(area.width, area.height, count, gap);
   const rows = Math.ceil(count / columns);
