@@ -11,8 +11,15 @@ use crate::protocol::Frame;
 pub const LINK_PARCELS: usize = 1024;
 /// Maximum size of these payloads in bytes.
 pub const LINK_BYTES: usize = 4 * 1024 * 1024;
+/// Maximum number of payloads in flight: sent and not acknowledged. The others wait in the link, because all rooms
+/// share the queue to Redis and the receiver's queue of events.
+const WINDOW_PARCELS: usize = 128;
+/// Size in bytes from which no further payload is sent. The last one may exceed it: a payload of any size can be sent.
+const WINDOW_BYTES: usize = 256 * 1024;
 /// Number of received payloads after which an acknowledgement is sent at once.
 const ACK_PARCELS: u64 = 32;
+/// Size of received payloads in bytes after which an acknowledgement is sent at once.
+const ACK_BYTES: usize = WINDOW_BYTES / 4;
 /// Delay before fewer payloads are acknowledged.
 const ACK_AFTER: Duration = Duration::from_millis(500);
 /// Time after which unacknowledged payloads are sent again.
@@ -25,16 +32,21 @@ const FORSAKEN_AFTER: Duration = Duration::from_secs(60);
 pub struct Link {
     own: Post,
     other: Post,
-    /// Number of the last payload sent.
-    sent: u64,
-    /// Payloads sent and not acknowledged, up to `sent`.
+    /// Number of the last payload in `kept`.
+    last: u64,
+    /// Unacknowledged payloads, up to `last`.
     kept: VecDeque<Parcel>,
     kept_bytes: usize,
+    /// Number of payloads at the front of `kept` that were sent.
+    in_flight: usize,
+    in_flight_bytes: usize,
     again_at: Option<Duration>,
     /// Number of the last payload received.
     received: u64,
     /// Number of the last payload that the other end knows to be received.
     told: u64,
+    /// Size of the payloads received after `told` in bytes.
+    untold_bytes: usize,
     ack_at: Option<Duration>,
     /// Set once a retransmission was requested, until the next payload arrives.
     complained: bool,
@@ -50,12 +62,15 @@ impl Link {
         Self {
             own,
             other,
-            sent: 0,
+            last: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
+            in_flight: 0,
+            in_flight_bytes: 0,
             again_at: None,
             received: 0,
             told: 0,
+            untold_bytes: 0,
             ack_at: None,
             complained: false,
             held: VecDeque::new(),
@@ -89,14 +104,14 @@ impl Link {
         self.kept.len() < LINK_PARCELS && self.kept_bytes + frame.cost() <= LINK_BYTES
     }
 
-    /// Sends a payload. A frame needs room (see [`Link::has_room`]); other payloads are rare, and bounded by the number
-    /// of members.
-    pub fn send(&mut self, now: Duration, parcel: Parcel) -> Packet {
+    /// Sends a payload, or keeps it until earlier ones are acknowledged. A frame needs room (see [`Link::has_room`]);
+    /// other payloads are rare, and bounded by the number of members.
+    pub fn send(&mut self, now: Duration, parcel: Parcel, emit: &mut dyn FnMut(Packet)) {
         self.kept_bytes += parcel.cost();
-        self.kept.push_back(parcel.clone());
-        self.sent += 1;
+        self.kept.push_back(parcel);
+        self.last += 1;
         self.again_at.get_or_insert(now + AGAIN_AFTER);
-        self.packet(Some((self.sent, parcel)))
+        self.fill_window(emit);
     }
 
     /// Takes a packet from the other end. [`Link::due`] returns its payload.
@@ -104,6 +119,8 @@ impl Link {
         self.acknowledged(now, packet.ack);
         if packet.again {
             self.send_again(now, emit);
+        } else {
+            self.fill_window(emit);
         }
         let Some((number, parcel)) = packet.parcel else { return };
         // One may go beyond the bytes: a session may be as long, and comes some time.
@@ -111,10 +128,11 @@ impl Link {
         if number == self.received + 1 && has_room {
             self.received = number;
             self.complained = false;
+            self.untold_bytes += parcel.cost();
             self.held_bytes += parcel.cost();
             self.held.push_back(parcel);
             self.ack_at.get_or_insert(now + ACK_AFTER);
-            if self.received - self.told >= ACK_PARCELS {
+            if self.received - self.told >= ACK_PARCELS || self.untold_bytes >= ACK_BYTES {
                 emit(self.packet(None));
             }
         } else if number <= self.received {
@@ -144,20 +162,35 @@ impl Link {
         }
     }
 
-    /// Sends all unacknowledged payloads again, for example after the store could not be reached.
+    /// Sends unacknowledged payloads again, as many as may be in flight, for example after the store could not be
+    /// reached.
     pub fn send_again(&mut self, now: Duration, emit: &mut dyn FnMut(Packet)) {
-        let first = self.sent + 1 - self.kept.len() as u64;
-        for (at, parcel) in self.kept.clone().into_iter().enumerate() {
-            emit(self.packet(Some((first + at as u64, parcel))));
-        }
+        (self.in_flight, self.in_flight_bytes) = (0, 0);
+        self.fill_window(emit);
         self.again_at = (!self.kept.is_empty()).then_some(now + AGAIN_AFTER);
+    }
+
+    /// Sends waiting payloads, as many as may be in flight.
+    fn fill_window(&mut self, emit: &mut dyn FnMut(Packet)) {
+        while self.in_flight < WINDOW_PARCELS
+            && self.in_flight_bytes < WINDOW_BYTES
+            && let Some(parcel) = self.kept.get(self.in_flight).cloned()
+        {
+            self.in_flight += 1;
+            self.in_flight_bytes += parcel.cost();
+            let number = self.last - (self.kept.len() - self.in_flight) as u64;
+            emit(self.packet(Some((number, parcel))));
+        }
     }
 
     fn acknowledged(&mut self, now: Duration, number: u64) {
         let before = self.kept.len();
-        while !self.kept.is_empty() && self.sent + 1 - self.kept.len() as u64 <= number {
+        while !self.kept.is_empty() && self.last + 1 - self.kept.len() as u64 <= number {
             if let Some(parcel) = self.kept.pop_front() {
                 self.kept_bytes -= parcel.cost();
+                // A faulty server may acknowledge payloads that were not sent.
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.in_flight_bytes = self.in_flight_bytes.saturating_sub(parcel.cost());
             }
         }
         if self.kept.len() < before {
@@ -168,6 +201,7 @@ impl Link {
     /// Creates a packet, which also acknowledges what has arrived.
     fn packet(&mut self, parcel: Option<(u64, Parcel)>) -> Packet {
         self.told = self.received;
+        self.untold_bytes = 0;
         self.ack_at = None;
         Packet { from: self.own, to: self.other, ack: self.received, again: false, parcel }
     }

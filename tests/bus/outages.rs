@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use roundtable::cluster::bus::{Answer, Event, Request, Unavailable};
+use roundtable::cluster::engine::ORDERS;
 use roundtable::cluster::records::Limits;
 
 use crate::contract::Engine;
@@ -69,6 +70,40 @@ async fn what_hung_is_not_carried_out_later() {
     // What it was asked while it stood still was in its sockets, and has been read.
     let answer = a.ask(&room, place.fetch(0)).await;
     assert!(matches!(&answer, Answer::Entries { number: 1, entries: Some(log) } if log.len() == 1), "{answer:?}");
+}
+
+/// On one thread: nothing leaves the queue while this sends.
+#[tokio::test]
+async fn rooms_that_fill_the_queue_lose_only_their_own_messages() {
+    let engine = Single::start();
+    let (mut a, (mut b, metrics)) = (engine.join().await, connect(&engine.address, None, Limits::default()));
+    b.connected().await;
+    let (quiet, loud) = (new_room(), (0..10).map(|_| new_room()).collect::<Vec<_>>());
+    a.attach(&quiet).await;
+    for room in &loud {
+        a.attach(room).await;
+    }
+    b.attach(&quiet).await;
+    for size in [10, 64 * 1024] {
+        let (loud_bytes, before) = (Bytes::from(vec![b'x'; size]), metrics.lost.get());
+        for room in loud.iter().cycle().take(ORDERS) {
+            b.bus.tell(room, a.id, loud_bytes.clone());
+        }
+        let lost = metrics.lost.get() - before;
+        assert!(0 < lost && lost < ORDERS as u64, "of {size} bytes, {lost}");
+        b.bus.tell(&quiet, a.id, Bytes::from_static(b"quiet"));
+        // Everything that is in the queue arrives, and this behind it.
+        let mut arrived = 0;
+        loop {
+            match a.event().await {
+                Event::Told(room, bytes) if room == quiet => break assert_eq!(bytes, "quiet"),
+                Event::Told(_, bytes) => arrived += u64::from(bytes.len() == size),
+                Event::Entry(..) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(arrived + lost, ORDERS as u64, "whatever was not counted as lost has arrived");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A link between two servers on a way that loses, swaps and doubles.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -34,7 +35,7 @@ fn everything_comes_once_and_in_order() {
                 if !calm && rng.bool() {
                     let parcel = parcel(&step.to_string());
                     sent[at].push(parcel.clone());
-                    out.push(ends[at].send(now, parcel));
+                    ends[at].send(now, parcel, &mut |packet| out.push(packet));
                 }
                 ends[at].tick(now, &mut |packet| out.push(packet));
                 under_way.extend(out.into_iter().map(|packet| (to, packet)));
@@ -61,6 +62,34 @@ fn everything_comes_once_and_in_order() {
     }
 }
 
+/// What gathers in all rooms while Redis is away must not fill the queues that they share.
+#[test]
+fn a_full_link_sends_a_part_until_that_is_acknowledged() {
+    for (text, count) in [("x", LINK_PARCELS), (&"x".repeat(16 * 1024), LINK_BYTES / (17 * 1024))] {
+        let (mut from, mut to) = (Link::new(post(0), post(1)), Link::new(post(1), post(0)));
+        let (now, mut lost) = (Duration::ZERO, 0);
+        for _ in 0..count {
+            from.send(now, parcel(text), &mut |_| lost += 1);
+        }
+        assert!(0 < lost && lost <= count / 4, "{lost} of {count} were sent");
+        let (mut under_way, mut arrived, mut most) = (VecDeque::new(), 0, 0);
+        from.send_again(now, &mut |packet| under_way.push_back(packet));
+        assert_eq!(under_way.len(), lost, "as many are sent again");
+        // Time stands still: acknowledgements alone bring the others.
+        while let Some(packet) = under_way.pop_front() {
+            let mut answers = Vec::new();
+            to.receive(now, packet, &mut |packet| answers.push(packet));
+            arrived += std::iter::from_fn(|| to.due(|_| true)).count();
+            for answer in answers {
+                from.receive(now, answer, &mut |packet| under_way.push_back(packet));
+            }
+            most = most.max(under_way.len());
+        }
+        assert_eq!(arrived, count);
+        assert!(most <= count / 4, "{most} of {count} were under way");
+    }
+}
+
 #[test]
 fn a_link_is_full_by_number_and_by_size() {
     let room = |link: &Link, parcel: &Parcel| match &parcel.content {
@@ -70,7 +99,7 @@ fn a_link_is_full_by_number_and_by_size() {
     let (mut link, small) = (Link::new(post(0), post(1)), parcel("x"));
     for _ in 0..LINK_PARCELS {
         assert!(room(&link, &small));
-        link.send(Duration::ZERO, small.clone());
+        link.send(Duration::ZERO, small.clone(), &mut |_| {});
     }
     assert!(!room(&link, &small));
     let ack = Packet { from: post(1), to: post(0), ack: 1, again: false, parcel: None };
@@ -79,7 +108,7 @@ fn a_link_is_full_by_number_and_by_size() {
     let (mut link, large) = (Link::new(post(0), post(1)), parcel(&"x".repeat(LINK_BYTES / 4)));
     for _ in 0..3 {
         assert!(room(&link, &large));
-        link.send(Duration::ZERO, large.clone());
+        link.send(Duration::ZERO, large.clone(), &mut |_| {});
     }
     assert!(!room(&link, &large) && room(&link, &small));
 }
@@ -88,16 +117,18 @@ fn a_link_is_full_by_number_and_by_size() {
 fn what_has_come_and_is_not_due_is_bounded_by_size() {
     let large: Vec<Parcel> = (0..10).map(|at: usize| parcel(&at.to_string().repeat(LINK_BYTES / 4))).collect();
     let (mut from, mut to) = (Link::new(post(0), post(1)), Link::new(post(1), post(0)));
-    let (mut now, mut got) = (Duration::ZERO, Vec::new());
-    let mut packets: Vec<Packet> = large.iter().map(|parcel| from.send(now, parcel.clone())).collect();
-    // In each round all that has not been acknowledged arrives, and then what was taken becomes due.
+    let (mut now, mut got, mut packets) = (Duration::ZERO, Vec::new(), VecDeque::new());
+    for parcel in &large {
+        from.send(now, parcel.clone(), &mut |packet| packets.push_back(packet));
+    }
+    // In each round everything arrives that acknowledgements bring, and then what was taken becomes due.
     while !from.is_idle() {
-        for packet in packets.drain(..) {
-            to.receive(now, packet, &mut |_| {});
+        while let Some(packet) = packets.pop_front() {
+            to.receive(now, packet, &mut |answer| from.receive(now, answer, &mut |packet| packets.push_back(packet)));
         }
         now += Duration::from_secs(10);
-        to.tick(now, &mut |packet| from.receive(now, packet, &mut |_| {}));
-        from.tick(now, &mut |packet| packets.push(packet));
+        to.tick(now, &mut |answer| from.receive(now, answer, &mut |packet| packets.push_back(packet)));
+        from.tick(now, &mut |packet| packets.push_back(packet));
         let before = got.len();
         got.extend(std::iter::from_fn(|| to.due(|_| true)));
         let bytes: usize = got[before..].iter().map(Parcel::cost).sum();
@@ -106,6 +137,6 @@ fn what_has_come_and_is_not_due_is_bounded_by_size() {
     assert!(got == large, "everything comes once and in order");
     // One that is larger than all may be still comes, by itself.
     let huge = parcel(&"x".repeat(2 * LINK_BYTES));
-    to.receive(now, from.send(now, huge.clone()), &mut |_| {});
+    from.send(now, huge.clone(), &mut |packet| to.receive(now, packet, &mut |_| {}));
     assert_eq!(to.due(|_| true), Some(huge));
 }

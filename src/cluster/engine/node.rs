@@ -1,8 +1,9 @@
 //! One connection to one Redis server. Orders go through a queue and are sent in order and in batches: those that
 //! gather while a batch is under way go in the next. An answer that does not fit its order ends the connection.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -19,6 +20,9 @@ use super::scripts::{Call, Reply, Script};
 pub const ORDERS: usize = 8 * 1024;
 /// Maximum size of waiting orders in bytes.
 pub const BYTES: usize = 16 * 1024 * 1024;
+/// Part of the free space that a channel may take, as a divisor. A channel belongs to one room and one server. So
+/// some space stays free, however many rooms publish as much as they can: 8 of 18 parts with ten rooms.
+const CHANNEL_SHARE: usize = 8;
 /// Limits of one batch, in orders and in bytes.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -87,7 +91,7 @@ impl Order {
 #[derive(Debug)]
 pub(super) struct Node {
     orders: mpsc::Sender<Order>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Mutex<Waiting>>,
     task: JoinHandle<()>,
     alive: Arc<AtomicBool>,
 }
@@ -100,7 +104,56 @@ struct Line {
     clock: Arc<Clock>,
     /// Number of subscriptions that were ended and not yet confirmed.
     ending: Arc<AtomicI64>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// Contents of the queue.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: usize,
+    /// Messages to be published, by channel.
+    channels: HashMap<String, Load>,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    orders: usize,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Returns whether a channel holds less than its share of the free space.
+    fn has_share(&self, channel: &str, free: &Load) -> bool {
+        self.channels.get(channel).is_none_or(|load| {
+            load.orders < free.orders.div_ceil(CHANNEL_SHARE) && load.bytes < free.bytes.div_ceil(CHANNEL_SHARE)
+        })
+    }
+
+    fn add(&mut self, order: &Order) {
+        self.bytes += order.cost();
+        if let Order::Publish { channel, bytes } = order {
+            let load = self.channels.entry(channel.clone()).or_default();
+            load.orders += 1;
+            load.bytes += bytes.len();
+        }
+    }
+
+    fn remove(&mut self, order: &Order) {
+        self.bytes -= order.cost();
+        if let Order::Publish { channel, bytes } = order
+            && let Some(load) = self.channels.get_mut(channel)
+        {
+            load.orders -= 1;
+            load.bytes -= bytes.len();
+            if load.orders == 0 {
+                self.channels.remove(channel);
+            }
+        }
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Node {
@@ -134,7 +187,7 @@ impl Node {
                 other => return Err(format!("a script was not taken: {other:?}")),
             }
         }
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::<Mutex<Waiting>>::default();
         let mut line = Line { connection, hashes, is_cluster, clock, ending, waiting: Arc::clone(&waiting) };
         line.ping().await?;
         for channels in channels.chunks(BATCH) {
@@ -155,16 +208,18 @@ impl Node {
 
     /// Adds an order to the queue. Returns `false` if the queue is full or the connection has ended.
     pub(super) fn put(&self, order: Order) -> bool {
-        let cost = order.cost();
         // Part of the queue is reserved for orders that keep this server alive, however much members send.
         let (orders, bytes) = if order.is_vital() { (0, BYTES) } else { (ORDERS / 4, BYTES / 4 * 3) };
-        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > bytes
-            || self.orders.capacity() <= orders
-            || self.orders.try_send(order).is_err()
-        {
-            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        let mut waiting = lock(&self.waiting);
+        let free =
+            Load { orders: self.orders.capacity().saturating_sub(orders), bytes: bytes.saturating_sub(waiting.bytes) };
+        let is_full = free.orders == 0 || free.bytes < order.cost();
+        if is_full || matches!(&order, Order::Publish { channel, .. } if !waiting.has_share(channel, &free)) {
             return false;
         }
+        let Ok(place) = self.orders.try_reserve() else { return false };
+        waiting.add(&order);
+        place.send(order);
         true
     }
 }
@@ -185,7 +240,10 @@ impl Line {
                 bytes += order.cost();
                 batch.push(order);
             }
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            {
+                let mut waiting = lock(&self.waiting);
+                batch.iter().for_each(|order| waiting.remove(order));
+            }
             if let Err(why) = self.carry_out(batch).await {
                 // Fails if another reason was reported already: one is enough.
                 let _ = broken.try_send(why);

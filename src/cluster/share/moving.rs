@@ -264,7 +264,8 @@ impl<L, C> Share<L, C> {
         let Some(replica) = &self.replica else { return };
         let (own, at) = (self.own, replica.mark());
         let link = self.links.entry(to).or_insert_with(|| Link::new(own, to));
-        let packet = link.send(now, Parcel { at, content });
-        emit(Output::Tell(to.server, Direct::Link(packet).encode()));
+        link.send(now, Parcel { at, content }, &mut |packet| {
+            emit(Output::Tell(to.server, Direct::Link(packet).encode()));
+        });
     }
 }

@@ -80,8 +80,8 @@ impl<L, C> Share<L, C> {
         let (at, room) = (replica.mark(), replica.room());
         for (post, to) in there {
             let Some(link) = self.links.get_mut(&post) else { continue };
-            let packet = link.send(now, Parcel { at, content: Content::Frame { to, frame: frame.clone() } });
-            emit(Output::Tell(post.server, Direct::Link(packet).encode()));
+            let parcel = Parcel { at, content: Content::Frame { to, frame: frame.clone() } };
+            link.send(now, parcel, &mut |packet| emit(Output::Tell(post.server, Direct::Link(packet).encode())));
         }
         for seat in here {
             if let Ok(to) = room.way_from(seat) {
