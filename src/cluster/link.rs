@@ -128,6 +128,7 @@ impl Link {
         if number == self.received + 1 && has_room {
             self.received = number;
             self.complained = false;
+            self.untold_bytes += parcel.cost();
             self.held_bytes += parcel.cost();
             self.untold_bytes += parcel.cost();
             self.held.push_back(parcel);
