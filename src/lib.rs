@@ -47,6 +47,7 @@ pub mod outbox;
 pub mod protocol;
 pub mod recordings;
 mod refusal;
+mod secret_file;
 pub mod server;
 pub mod socket;
 pub mod telemetry;

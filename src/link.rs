@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::Config;
 use crate::core::session::Full;
-use crate::limits::{Holding, Meter, Pace, Share};
+use crate::limits::{Allowance, Holding, Meter, Pace, Share};
 use crate::outbox::{Outbox, Taken};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, Frame, Outgoing, ServerMessage};
 use crate::socket::{End, Received, Socket, give_way};
@@ -143,9 +143,13 @@ impl Link {
         self.set_timer();
     }
 
-    /// Ends the time limit of the join, and sets the peer's share of its room's rate.
-    pub(crate) fn enter_room(&mut self, of_room: Share) {
+    /// Ends the time limit of the join. Sets the peer's share of its room's rate, and continues with the allowance that
+    /// the member's earlier connections have left.
+    pub(crate) fn enter_room(&mut self, of_room: Share, allowance: Arc<Allowance>) {
         self.meter.enter(of_room);
+        let now = Instant::now();
+        let pace = self.meter.resume(allowance, now);
+        self.keep(now, pace);
         self.join_by = None;
         self.set_timer();
     }

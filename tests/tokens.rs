@@ -1,11 +1,13 @@
 //! Tokens as people make them: by the program, and by the examples of the READMEs, each run as it stands there.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use crate::common::TestServer;
+use crate::common::folder::Folder;
 use crate::common::tokens::Keys;
 
 /// The program, with nothing of this test's own environment.
@@ -65,6 +67,24 @@ async fn the_program_makes_keys_and_tokens() {
     assert_eq!(welcome(&public, "standup", &by_last).await["role"], "host");
     let error = told(run(&["token", "--key-file", file, "--room", "r"], &[]));
     assert!(error.contains("public half") && error.contains(file), "{error}");
+}
+
+#[test]
+fn a_key_is_added_through_no_file_that_another_user_has_made() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let (keys, others) = (folder.file("keys.json"), folder.file("others"));
+    std::fs::write(&others, "untouched").unwrap();
+    std::os::unix::fs::symlink(&others, folder.file("keys.new")).unwrap();
+    for kids in 1..=2 {
+        printed(run(&["token-key", "--key-file", keys.to_str().unwrap()], &[]));
+        let metadata = std::fs::symlink_metadata(&keys).unwrap();
+        assert!(metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o600, "{metadata:?}");
+        let set: Value = serde_json::from_slice(&std::fs::read(&keys).unwrap()).unwrap();
+        assert_eq!(set["keys"].as_array().unwrap().len(), kids);
+    }
+    assert_eq!(std::fs::read_to_string(&others).unwrap(), "untouched");
+    assert_eq!(folder.files(""), [keys, folder.file("keys.new"), others], "nothing else is left behind");
 }
 
 #[test]

@@ -4,9 +4,6 @@
 //! The last key signs, and all of them verify. To rotate keys, add one, and remove the old one when the last token that
 //! it signed has expired.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -16,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jwt::{Key, SECRET_BYTES, Unverified};
 use super::token::TokenRules;
+use crate::secret_file;
 
 /// Maximum number of keys in a file. A token without `kid` is tried with each.
 const KEYS_MAX: usize = 32;
@@ -148,18 +146,8 @@ pub fn add_key(path: &Path, algorithm: Algorithm, kid: Option<String>) -> Result
     file.keys.push(new);
     let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())? + "\n";
     KeySet::parse(&text)?;
-    // Written beside the file and then renamed: a server that reads it meanwhile sees the old or the new one as a
-    // whole.
-    let beside = path.with_extension("new");
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| std::fs::rename(&beside, path))
-        .map_err(|error| error.to_string())?;
+    // A server that reads it meanwhile sees the old one or the new one.
+    secret_file::write_whole(path, &text, |aside| std::fs::rename(aside, path)).map_err(|error| error.to_string())?;
     Ok(kid)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::wire::{Packet, Parcel, Post};
 use crate::protocol::Frame;
 
-/// Maximum number of unacknowledged payloads.
+/// Maximum number of payloads that wait, unacknowledged at one end, or not due at the other.
 pub const LINK_PARCELS: usize = 1024;
 /// Maximum size of these payloads in bytes.
 pub const LINK_BYTES: usize = 4 * 1024 * 1024;
@@ -40,6 +40,7 @@ pub struct Link {
     complained: bool,
     /// Payloads received and not yet due.
     held: VecDeque<Parcel>,
+    held_bytes: usize,
     unknown_since: Option<Duration>,
 }
 
@@ -58,6 +59,7 @@ impl Link {
             ack_at: None,
             complained: false,
             held: VecDeque::new(),
+            held_bytes: 0,
             unknown_since: None,
         }
     }
@@ -104,9 +106,12 @@ impl Link {
             self.send_again(now, emit);
         }
         let Some((number, parcel)) = packet.parcel else { return };
-        if number == self.received + 1 && self.held.len() < LINK_PARCELS {
+        // One may go beyond the bytes: a session may be as long, and comes some time.
+        let has_room = self.held.len() < LINK_PARCELS && self.held_bytes < LINK_BYTES;
+        if number == self.received + 1 && has_room {
             self.received = number;
             self.complained = false;
+            self.held_bytes += parcel.cost();
             self.held.push_back(parcel);
             self.ack_at.get_or_insert(now + ACK_AFTER);
             if self.received - self.told >= ACK_PARCELS {
@@ -123,7 +128,10 @@ impl Link {
 
     /// Returns the next received payload, if it is due.
     pub fn due(&mut self, is_due: impl FnOnce(&Parcel) -> bool) -> Option<Parcel> {
-        if self.held.front().is_some_and(is_due) { self.held.pop_front() } else { None }
+        self.held.front().filter(|parcel| is_due(parcel))?;
+        let parcel = self.held.pop_front()?;
+        self.held_bytes -= parcel.cost();
+        Some(parcel)
     }
 
     /// Sends what is due: unacknowledged payloads and acknowledgements.

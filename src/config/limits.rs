@@ -7,7 +7,7 @@ use super::{Cli, Config};
 use crate::cluster::bus::{LOG_BYTES, LOG_ENTRIES};
 use crate::cluster::engine::{BYTES, ORDERS};
 use crate::cluster::link::{LINK_BYTES, LINK_PARCELS};
-use crate::cluster::share::{DECIDED_WITHIN, HELD, PENDING, UNTOLD};
+use crate::cluster::share::{DECIDED_WITHIN, HELD, HELD_BYTES, PENDING, UNTOLD};
 use crate::cluster::wire::MAX_BYTES;
 use crate::cluster::{ended, replica};
 use crate::core::session::SHIPPED_BYTES;
@@ -107,10 +107,16 @@ fn between_servers() -> [(String, &'static str); 11] {
             format!("{LOG_ENTRIES} entries, {LOG_BYTES} bytes of a room's log"),
             "the engine's memory; who lacks one asks a server",
         ),
-        (format!("{LINK_PARCELS} frames, {LINK_BYTES} bytes, to another server"), "of a room, and not acknowledged"),
+        (
+            format!("{LINK_PARCELS} frames, {LINK_BYTES} bytes, to another server"),
+            "of a room, not acknowledged or not due",
+        ),
         (format!("{MAX_BYTES} bytes a message between servers"), "what is longer is not read"),
         (format!("{SHIPPED_BYTES} bytes a session on its way"), "it fits in such a message"),
-        (format!("{HELD} frames for a session on its way"), "a session that does not come costs no more memory"),
+        (
+            format!("{HELD} frames, {HELD_BYTES} bytes, for a session on its way"),
+            "a session that does not come costs no more memory",
+        ),
         (format!("{seconds} s for a join that other servers decide"), "nobody waits for ever (R78)"),
         (
             format!("{} removed stays a room's servers remember", ended::REMEMBERED),

@@ -1,9 +1,7 @@
 //! Settings that are never shown, and the files that they stand in.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{Error, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -12,6 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::load::Refused;
+use crate::secret_file;
 
 /// A setting that is never shown.
 #[derive(Clone, Eq, PartialEq)]
@@ -84,29 +83,16 @@ fn make_key(path: &Path) -> Result<(), Error> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;
     let text = BASE64_STANDARD.encode(key);
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let write = |mut file: File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    // Written aside, and linked as a whole.
-    let aside = temporary_path(path)?;
-    let linked = create(&aside).and_then(write).and_then(|()| std::fs::hard_link(&aside, path));
-    let _ = std::fs::remove_file(&aside);
-    match linked {
+    match secret_file::write_whole(path, &text, |aside| std::fs::hard_link(aside, path)) {
         Err(_) if !path.exists() => {
             // File systems such as FAT, and some shared folders, have no links. There others see an empty file for a
             // moment, and wait (`keep_key`).
-            let file = create(path)?;
-            write(file).inspect_err(|_| drop(std::fs::remove_file(path)))
+            let file = secret_file::create(path)?;
+            secret_file::write(file, &text).inspect_err(|_| drop(std::fs::remove_file(path)))
         }
         // Another server was first.
         _ => Ok(()),
     }
-}
-
-/// Returns a path beside `path` that nobody can guess, so that no other user of the folder can make or open it first.
-fn temporary_path(path: &Path) -> Result<PathBuf, Error> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(path.with_extension(format!("{:032x}", u128::from_be_bytes(random))))
 }
 
 /// A secret that stands in a file, in place of one that is set directly.
@@ -179,18 +165,6 @@ mod tests {
             std::fs::remove_file(&path).unwrap();
         }
         assert_eq!(key(Path::new("/proc/no/key")), None);
-    }
-
-    #[test]
-    fn the_temporary_file_of_a_key_has_a_name_of_128_random_bits() {
-        let path = Path::new("/var/lib/roundtable/resume.key");
-        let names: Vec<_> = (0..100).map(|_| temporary_path(path).unwrap()).collect();
-        let unique: std::collections::HashSet<_> = names.iter().collect();
-        assert_eq!(unique.len(), names.len());
-        for name in names {
-            let (parent, random) = (name.parent(), name.extension().and_then(|part| part.to_str()).unwrap());
-            assert_eq!((parent, random.len()), (path.parent(), 32), "{}", name.display());
-        }
     }
 
     #[test]

@@ -71,7 +71,8 @@ async fn converse(
     let mut hello = Hello { app: &app, room, visit: &visit, pending_proof, trail: &trail };
     let (ending, traced) = match hello.run(&mut link).await {
         Ok((membership, pass, early)) => {
-            link.enter_room(app.commons.of_room(&hello.room, membership.elsewhere()));
+            let of_room = app.commons.of_room(&hello.room, membership.elsewhere());
+            link.enter_room(of_room, membership.allowance());
             let others = membership.others();
             let mut joined =
                 Joined { app: &app, visit: &visit, membership, pass, renewal: None, reported_at: None, others };

@@ -23,3 +23,4 @@ pub use input::{Comeback, FolderId, Grant, Input, Seat, TokenId};
 pub use removals::REMOVED;
 pub use room::Room;
 pub use states::STATE_INTERVAL;
+pub use tokens::TOKENS;

@@ -1,6 +1,6 @@
 //! Tokens of the participants, if each token is for one person (R100).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::room::Room;
 use crate::protocol::{CloseCode, PeerId};
 
 /// Tokens that a room remembers: more than there can be participants in the room and its lobby.
-const TOKENS: usize = 512;
+pub const TOKENS: usize = 512;
 
 /// Words of 64 bits in the filter of removed tokens: 4 KiB.
 const WORDS: usize = 512;
@@ -90,11 +90,24 @@ impl<H> Room<H> {
         let mut holders = std::mem::take(&mut self.house.tokens.holders);
         holders.retain(|(known, _)| *known != token);
         if holders.len() == TOKENS {
-            let oldest = holders.iter().position(|(_, holder)| !self.is_here(*holder)).unwrap_or_default();
-            holders.remove(oldest);
+            holders.remove(self.least_needed(&holders));
         }
         holders.push_back((token, id));
         self.house.tokens.holders = holders;
+    }
+
+    /// Returns the place of the token to forget: the oldest of somebody who has left, else of whoever has the most, so
+    /// that no participant makes the room forget the tokens of others.
+    fn least_needed(&self, holders: &VecDeque<(TokenId, PeerId)>) -> usize {
+        if let Some(place) = holders.iter().position(|(_, holder)| !self.is_here(*holder)) {
+            return place;
+        }
+        let mut counts = BTreeMap::<PeerId, usize>::new();
+        for (_, holder) in holders {
+            *counts.entry(*holder).or_default() += 1;
+        }
+        // Of equals the last one counts.
+        (0..holders.len()).rev().max_by_key(|place| counts[&holders[*place].1]).unwrap_or_default()
     }
 
     /// Replaces the token of a member that has renewed its lease (R61).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::shared::{Context, Shared};
 use super::{Held, Hub, Rooms};
@@ -22,8 +22,8 @@ pub const PAGE_RELOAD_WINDOW: Duration = Duration::from_secs(4);
 pub enum Goodbye {
     /// Decided: `true` if the member was there.
     Said(bool),
-    /// Other servers have the room and have to decide.
-    Waits(oneshot::Receiver<bool>),
+    /// Other servers have the room and have to decide. `None` until they have.
+    Waits(watch::Receiver<Option<bool>>),
 }
 
 impl Goodbye {
@@ -31,7 +31,10 @@ impl Goodbye {
     pub async fn heard(self) -> bool {
         match self {
             Self::Said(left) => left,
-            Self::Waits(answer) => matches!(tokio::time::timeout(DECIDED_WITHIN, answer).await, Ok(Ok(true))),
+            Self::Waits(mut answer) => {
+                let left = tokio::time::timeout(DECIDED_WITHIN, answer.wait_for(Option::is_some)).await;
+                matches!(left, Ok(Ok(left)) if *left == Some(true))
+            }
         }
     }
 }
@@ -98,11 +101,17 @@ impl Hub {
 
     fn leave_shared(self: &Arc<Self>, name: &RoomName, shared: &mut Shared, seat: Seat) -> Goodbye {
         let leave = Act::Leave { seat, reason: LeaveReason::Left };
-        let goodbye = if shared.room().is_none() {
-            let (said, answer) = oneshot::channel();
+        let goodbye = if let Some(answer) = shared.goodbyes.get(&seat) {
+            // The first request of this session is pending; its answer is shared.
+            Goodbye::Waits(answer.clone())
+        } else if shared.room().is_none() {
+            let (said, answer) = watch::channel(None);
+            shared.goodbyes.insert(seat, answer.clone());
             // Never `Busy`: ending a session is not limited.
-            let _ = self.act(name, shared, leave, None, Some(Context::Goodbye(said)));
+            let _ = self.act(name, shared, leave, None, Some(Context::Goodbye(seat, said)));
             Goodbye::Waits(answer)
+        } else if shared.is_member(seat) && shared.share.is_leaving(seat) {
+            Goodbye::Said(true)
         } else if shared.is_member(seat) {
             if let Some(outbox) = shared.share.local(seat) {
                 outbox.close(CloseCode::Left);

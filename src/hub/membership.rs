@@ -1,6 +1,6 @@
 //! Actions of a room's members, and what follows when a member's socket ends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use super::{Held, Hub};
 use crate::cluster::share::Undelivered;
 use crate::core::session::OutOfSequence;
 use crate::core::{Act, Input, Refusal, Room, Seat, TokenId};
-use crate::limits::{Elsewhere, SignalLimits};
+use crate::limits::{Allowance, Elsewhere};
 use crate::outbox::Outbox;
 use crate::protocol::{Frame, LeaveReason, Moderation, PeerId, RoomName, StatePatch};
 
@@ -26,7 +26,7 @@ pub struct Membership {
     outbox: Arc<Outbox>,
     made: bool,
     present: bool,
-    signals: Mutex<SignalLimits>,
+    allowance: Arc<Allowance>,
 }
 
 /// Number and reference of a client's message.
@@ -48,13 +48,18 @@ enum Wish {
 /// Actions of a member. If other servers have to agree to a command first, a refusal is sent later as a message.
 impl Membership {
     pub(super) fn new(hub: Arc<Hub>, room: RoomName, seat: Seat, outbox: Arc<Outbox>, made: bool) -> Self {
-        let signals = Mutex::new(SignalLimits::new(hub.rules.rate));
-        Self { hub, room, seat, outbox, made, present: true, signals }
+        let allowance = hub.allowances.of(seat.id);
+        Self { hub, room, seat, outbox, made, present: true, allowance }
     }
 
     /// Returns the member's ID.
     pub fn id(&self) -> PeerId {
         self.seat.id
+    }
+
+    /// Returns the member's allowance.
+    pub(crate) fn allowance(&self) -> Arc<Allowance> {
+        Arc::clone(&self.allowance)
     }
 
     /// Returns whether this join created the room.
@@ -123,8 +128,8 @@ impl Membership {
                 let _ = decided.send(self.hub.apply(name, room, Input::Renew { seat, token }));
                 Ok(())
             }
-            Held::Shared(shared) if !shared.speaks(seat, &self.outbox) => Err(Refusal::NotMember),
             Held::Shared(shared) => {
+                self.check(shared)?;
                 let context = Some(Context::Renewed(decided));
                 self.hub.act(name, shared, Act::Renew { seat, token }, None, context).map(drop)
             }
@@ -211,9 +216,7 @@ impl Membership {
         if room.way_to(*to).is_none() {
             return Ok(());
         }
-        // Only this member's connection uses it.
-        let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = signals.take(*to, room.len() - 1, frame.payload().len(), Instant::now());
+        let taken = self.allowance.take_signal(*to, room.len() - 1, frame.payload().len(), Instant::now());
         taken.map_err(Refusal::TooManySignals)
     }
 
@@ -243,15 +246,19 @@ impl Membership {
         })
     }
 
-    /// Counts a message. Returns whether it is new. Fails if this socket is no longer the member's.
-    fn accept(&self, shared: &Shared, number: Option<u64>) -> Result<bool, Refusal> {
+    /// Rejects messages of a socket that is not the member's, and of guests in the lobby, without asking other servers.
+    fn check(&self, shared: &Shared) -> Result<(), Refusal> {
         if !shared.speaks(self.seat, &self.outbox) {
             return Err(Refusal::NotMember);
         }
+        let waits = shared.room().is_some_and(|room| matches!(room.way_from(self.seat), Err(Refusal::NotAdmitted)));
+        if waits { Err(Refusal::NotAdmitted) } else { Ok(()) }
+    }
+
+    /// Counts a message. Returns whether it is new. Fails if this socket is no longer the member's.
+    fn accept(&self, shared: &Shared, number: Option<u64>) -> Result<bool, Refusal> {
+        self.check(shared)?;
         let Some(number) = number else { return Ok(true) };
-        if shared.room().is_some_and(|room| matches!(room.way_from(self.seat), Err(Refusal::NotAdmitted))) {
-            return Err(Refusal::NotAdmitted);
-        }
         self.outbox.accept(number).map_err(|OutOfSequence(next)| Refusal::OutOfSequence(next))
     }
 

@@ -41,7 +41,7 @@ use crate::core::{Input, Refusal, Room, Seat};
 use crate::dismissed::Dismissed;
 use crate::greeter::Greeter;
 use crate::ice::Client;
-use crate::limits::Rate;
+use crate::limits::{Allowances, Rate};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseCode, Outgoing, PeerId, Role, RoomName, ServerMessage};
 use crate::telemetry::Metrics;
@@ -74,6 +74,7 @@ pub struct Hub {
     shards: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
     rules: HubRules,
+    allowances: Allowances,
     dismissed: Dismissed,
     draining: AtomicBool,
     sessions: AtomicU64,
@@ -155,6 +156,7 @@ impl Hub {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            allowances: Allowances::new(rules.rate),
             rules,
             dismissed: Dismissed::default(),
             draining: AtomicBool::new(false),

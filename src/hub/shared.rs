@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
@@ -36,7 +36,7 @@ pub(super) enum Context {
     /// Member that renews its token.
     Renewed(oneshot::Sender<Result<(), Refusal>>),
     /// Leave request that arrived here, perhaps for a member on another server.
-    Goodbye(oneshot::Sender<bool>),
+    Goodbye(Seat, watch::Sender<Option<bool>>),
     /// Member that records to this server, perhaps connected to another one.
     Recorded(Seat, oneshot::Sender<Result<(), NotRecorded>>),
 }
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     /// Joins without an answer.
     pub(super) entrants: BTreeMap<Seat, Entrant>,
+    /// Pending answers to leave requests that arrived here: whether the member was there.
+    pub(super) goodbyes: BTreeMap<Seat, watch::Receiver<Option<bool>>>,
     /// Running timer and its time.
     wake: Option<(Duration, AbortHandle)>,
     /// Last state that was announced to the members here (R77).
@@ -80,6 +82,7 @@ impl Shared {
             share,
             engine: Arc::clone(engine),
             entrants: BTreeMap::new(),
+            goodbyes: BTreeMap::new(),
             wake: None,
             degraded: false,
             counted: 0,
@@ -216,7 +219,10 @@ impl Hub {
                 Todo::Answer(Context::Said(..), Ok(())) => {}
                 // Fails if the member has disconnected meanwhile.
                 Todo::Answer(Context::Renewed(decided), decision) => drop(decided.send(decision)),
-                Todo::Answer(Context::Goodbye(said), left) => drop(said.send(left.is_ok())),
+                Todo::Answer(Context::Goodbye(seat, said), left) => {
+                    shared.goodbyes.remove(&seat);
+                    let _ = said.send(Some(left.is_ok()));
+                }
                 Todo::Answer(Context::Recorded(seat, said), told) => {
                     let _ = said.send(shared.recorded(seat, told.as_ref()));
                 }

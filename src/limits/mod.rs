@@ -1,5 +1,6 @@
 //! Rate limits by token buckets, with `now` passed in: of one peer, of many senders together, and of one address.
 
+mod allowance;
 mod commons;
 mod doors;
 mod memory;
@@ -7,10 +8,12 @@ mod receivers;
 mod rejoins;
 mod reports;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use allowance::{Allowance, Allowances};
 pub use commons::{AllCommons, CommonRate, Commons, Elsewhere, Share};
 pub(crate) use doors::network;
 pub use doors::{Attempt, DoorRules, Doors, Kind, Visit};
@@ -60,24 +63,20 @@ pub enum Pace {
 /// Meter of what one peer sends, against its own rate and the rates that it shares with others.
 #[derive(Debug)]
 pub struct Meter {
-    messages: Bucket,
-    bytes: Bucket,
+    own: Arc<Allowance>,
     of_server: Share,
     /// Set by the join.
     of_room: Option<Share>,
     rate: Rate,
     /// Set if the last message was delayed because of a shared rate (R80).
     in_common: bool,
-    /// Beginning and end of the delays without a break.
-    held: Option<(Instant, Instant)>,
 }
 
 impl Meter {
     /// Creates a meter with full buckets.
     pub fn new(rate: Rate, of_server: Share, now: Instant) -> Self {
-        let bucket = |per_second: u32| Bucket::new(per_second as f32, rate.burst, now);
-        let (messages, bytes) = (bucket(rate.messages), bucket(rate.bytes));
-        Self { messages, bytes, of_server, of_room: None, rate, in_common: false, held: None }
+        let own = Allowance::new(rate, now);
+        Self { own, of_server, of_room: None, rate, in_common: false }
     }
 
     /// Sets the peer's share of the rate of its room.
@@ -85,37 +84,33 @@ impl Meter {
         self.of_room = Some(of_room);
     }
 
+    /// Continues with a member's allowance, less what has been taken so far.
+    pub fn resume(&mut self, own: Arc<Allowance>, now: Instant) -> Pace {
+        let before = std::mem::replace(&mut self.own, own);
+        self.own.take_spent(&before, now)
+    }
+
     /// Postpones the disconnection of a peer whose messages are rejected. While a quarter of what is read is rejected,
     /// it never comes. Reading stays as slow.
     pub fn pardon(&mut self, now: Instant, messages: u32, bytes: usize) {
-        if let Some((since, _)) = self.held.as_mut().filter(|_| !self.in_common) {
-            *since = now.min(*since + self.rate.time_for(messages, bytes) * REJECTED_FACTOR);
+        if !self.in_common {
+            self.own.postpone(now, self.rate.time_for(messages, bytes) * REJECTED_FACTOR);
         }
     }
 
     /// Counts messages and bytes against the rates of the peer and of the server. Returns whether to wait before the
     /// next read.
     pub fn take(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
-        let own = self.messages.take(now, f64::from(messages)).max(self.bytes.take(now, bytes as f64));
         let common = self.of_server.take(now, messages, bytes);
         self.in_common = !common.is_zero();
-        self.pace(now, own.max(common))
+        self.own.take(now, messages, bytes, common)
     }
 
     /// Counts the load of the last messages on the room.
     pub fn share(&mut self, now: Instant, messages: u32, bytes: usize) -> Pace {
         let wait = self.of_room.as_mut().map_or(Duration::ZERO, |room| room.take(now, messages, bytes));
         self.in_common |= !wait.is_zero();
-        self.pace(now, wait)
-    }
-
-    fn pace(&mut self, now: Instant, wait: Duration) -> Pace {
-        if wait.is_zero() {
-            return Pace::Free;
-        }
-        let (since, until) = self.held.filter(|(_, until)| now <= *until + CALM).unwrap_or((now, now));
-        self.held = Some((since, until.max(now + wait)));
-        if now - since > self.rate.patience { Pace::TooMuch } else { Pace::Held(wait) }
+        self.own.pause(now, wait)
     }
 }
 
@@ -146,6 +141,12 @@ impl Bucket {
     fn is_full(&mut self, now: Instant) -> bool {
         self.earn(now);
         self.tokens >= f64::from(self.size)
+    }
+
+    /// Returns what is missing from a full bucket.
+    fn spent(&mut self, now: Instant) -> f64 {
+        self.earn(now);
+        f64::from(self.size) - self.tokens
     }
 
     /// Returns the time until this amount is available.

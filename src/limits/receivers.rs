@@ -51,6 +51,11 @@ impl SignalLimits {
         }
         Ok(())
     }
+
+    /// Whether the share of every receiver is free.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        self.busy_until.iter().all(|(_, until)| *until <= now)
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use roundtable::cluster::ServerId;
 use roundtable::cluster::records::Limits;
+use roundtable::cluster::share::HELD_BYTES;
 use roundtable::cluster::wire::{Content, Direct};
 use roundtable::core::{Act, Seat};
 use roundtable::protocol::{Frame, LeaveReason, Moderation, Role, SettingsPatch, StatePatch, StateValue};
@@ -346,4 +347,32 @@ fn whose_session_does_not_go_on_and_who_does_not_join_leaves_after_the_window() 
     assert_eq!(link(&world), Some(true));
     world.run(WINDOW + SOON);
     assert_eq!(link(&world), None);
+}
+
+#[test]
+fn frames_for_a_session_on_its_way_are_held_up_to_a_size() {
+    for (frames, goes_on) in [(3, true), (5, false)] {
+        let mut world = World::new(6, 3);
+        let members: Vec<u64> = (0..3).map(|client| world.join(client, client, state())).collect();
+        world.run(SOON);
+        let (from, moves, seat) = (world.seat(members[0]), members[1], world.seat(members[1]));
+        {
+            let member = world.members.get_mut(&moves).unwrap();
+            (member.is, member.slot) = (Is::Moving, 2);
+        }
+        // Its old server hears of the move late, and does not send the session until then.
+        world.pause(1);
+        world.act(2, Act::Move { seat }, Some(moves), Some((moves, true)));
+        world.run(ARRIVED);
+        for _ in 0..frames {
+            let (now, large) = (world.now, frame(&format!("1,\"pad\":\"{}\"", "x".repeat(HELD_BYTES / 4))));
+            world.with(0, |share, emit| share.signal(now, from, Some(id(1)), large, emit).unwrap());
+        }
+        world.run(SOON / 10);
+        world.resume(1);
+        world.run(SOON);
+        let (is, got) = (world.members[&moves].is, world.members[&moves].got.len());
+        let expected = if goes_on { (Is::In, frames, 1) } else { (Is::Gone, 0, 0) };
+        assert_eq!((is, got, world.moved), expected, "{frames} frames");
+    }
 }

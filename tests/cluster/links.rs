@@ -83,3 +83,29 @@ fn a_link_is_full_by_number_and_by_size() {
     }
     assert!(!room(&link, &large) && room(&link, &small));
 }
+
+#[test]
+fn what_has_come_and_is_not_due_is_bounded_by_size() {
+    let large: Vec<Parcel> = (0..10).map(|at: usize| parcel(&at.to_string().repeat(LINK_BYTES / 4))).collect();
+    let (mut from, mut to) = (Link::new(post(0), post(1)), Link::new(post(1), post(0)));
+    let (mut now, mut got) = (Duration::ZERO, Vec::new());
+    let mut packets: Vec<Packet> = large.iter().map(|parcel| from.send(now, parcel.clone())).collect();
+    // In each round all that has not been acknowledged arrives, and then what was taken becomes due.
+    while !from.is_idle() {
+        for packet in packets.drain(..) {
+            to.receive(now, packet, &mut |_| {});
+        }
+        now += Duration::from_secs(10);
+        to.tick(now, &mut |packet| from.receive(now, packet, &mut |_| {}));
+        from.tick(now, &mut |packet| packets.push(packet));
+        let before = got.len();
+        got.extend(std::iter::from_fn(|| to.due(|_| true)));
+        let bytes: usize = got[before..].iter().map(Parcel::cost).sum();
+        assert!(0 < bytes && bytes < LINK_BYTES + large[0].cost(), "{bytes} bytes were held");
+    }
+    assert!(got == large, "everything comes once and in order");
+    // One that is larger than all may be still comes, by itself.
+    let huge = parcel(&"x".repeat(2 * LINK_BYTES));
+    to.receive(now, from.send(now, huge.clone()), &mut |_| {});
+    assert_eq!(to.due(|_| true), Some(huge));
+}

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use roundtable::access::{Access, AccessMode, Change, Credentials, ResumeKey, TokenRules};
+use roundtable::core::TOKENS;
 use roundtable::protocol::{ErrorCode, RoomName};
 use serde_json::{Value, json};
 
@@ -382,6 +383,31 @@ async fn r101_a_token_for_one_person_lets_nobody_else_in() {
     let mut back = server.connect(ROOM).await;
     back.send(asked(shown)).await;
     assert_eq!(back.expect_close().await, Some(4008));
+}
+
+#[tokio::test]
+async fn r101_renewals_of_one_person_do_not_make_a_room_forget_tokens_of_others() {
+    let keys = Keys::new();
+    let single = [("ROUNDTABLE_TOKEN_SINGLE_PERSON", "true"), ("ROUNDTABLE_TOKEN_NOTICE", "1s")];
+    let rates = [("ROUNDTABLE_MESSAGE_RATE", "0"), ("ROUNDTABLE_BYTE_RATE", "0")];
+    let server = TestServer::start(&[&single[..], &rates, &keys.settings("token")].concat()).await;
+    let token = |jti: &str| json!({"token": keys.token(json!({"room": ROOM, "exp": later(600.0), "jti": jti}))});
+    let ada = join(&server, ROOM, token("ada")).await;
+    let mut bob = join(&server, ROOM, token("bob")).await;
+    let mut eve = join(&server, ROOM, token("eve")).await;
+    let renew = async |client: &mut Client, jti: &str| {
+        client.send(json!({"type": "renew", "token": token(jti)["token"]})).await;
+        while client.next_message().await.expect("an answer")["type"] != "renewed" {}
+    };
+    renew(&mut bob, "bob again").await;
+    for number in 0..=TOKENS {
+        renew(&mut eve, &format!("eve {number}")).await;
+    }
+    // Neither the only token of somebody, nor one before the last, nor the last one of who has most of them.
+    for jti in ["ada", "bob", "bob again", &format!("eve {TOKENS}")] {
+        refused(&server, token(jti), "token_in_use").await;
+    }
+    drop(ada);
 }
 
 #[tokio::test]

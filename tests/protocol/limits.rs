@@ -17,6 +17,7 @@ use crate::common::http::{ask, begin, finish, post_for, read};
 use crate::common::raw::Raw;
 use crate::common::tokens::{Keys, later};
 use crate::common::{TestServer, eventually, within};
+use crate::protocol::people::{ROOM, Returning};
 
 /// Loopback is a proxy that is believed, unless a test says otherwise.
 const NO_PROXY: (&str, &str) = ("ROUNDTABLE_TRUSTED_PROXIES", "192.0.2.1");
@@ -507,6 +508,42 @@ async fn r75_who_is_slowed_for_too_long_is_closed_with_a_hint() {
     let answer = back.message().await;
     assert_eq!(answer["type"], "resumed", "{answer}");
     assert_eq!(ada.expect("link").await["link"], "ok");
+}
+
+#[tokio::test]
+async fn r31_a_member_that_reconnects_keeps_the_allowance_of_its_connections_before() {
+    // 50 messages are free.
+    let settings = [("ROUNDTABLE_MESSAGE_RATE", "50"), ("ROUNDTABLE_RATE_BURST", "1s")];
+    // The same session, and a new session of the same member.
+    for resumes in [true, false] {
+        let server = TestServer::start(&settings).await;
+        let mut eve = server.join(ROOM, "Eve").await;
+        let begun = Instant::now();
+        for _ in 0..6 {
+            for _ in 0..25 {
+                eve.send(json!({"type": "ping"})).await;
+            }
+            // Its own link is announced to it, too.
+            for _ in 0..25 {
+                while eve.next_message().await.expect("a pong")["type"] != "pong" {}
+            }
+            let session = Returning::of(&eve);
+            drop(eve);
+            eve = if resumes {
+                let mut eve = session.to(&server).await;
+                let resume = session.resume;
+                eve.welcome = eve.expect("resumed").await;
+                eve.welcome["resume"] = resume;
+                eve
+            } else {
+                let mut eve = server.connect(ROOM).await;
+                eve.join_with(json!({"type": "join", "name": "Eve", "resume": session.resume})).await;
+                eve
+            };
+        }
+        // 157 messages, of which 50 are free: the others take two seconds.
+        assert!(begun.elapsed() > Duration::from_millis(1_900), "{:?}, resumed: {resumes}", begun.elapsed());
+    }
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use roundtable::cluster::share::PENDING;
+use roundtable::protocol::{PeerId, RoomName};
 use serde_json::{Value, json};
 
 use super::rooms::until;
+use crate::common::client::Client;
 use crate::common::eventually;
 use crate::common::http::post;
 use crate::common::receiver::Receiver;
@@ -88,4 +91,49 @@ async fn what_a_server_that_died_has_not_told_is_told_by_the_next_one() {
     let late = c.join("r", "Late").await;
     assert_eq!(receiver.expect("peer_joined").await["peer"]["id"], late.id());
     ada.drain().await;
+}
+
+/// What a goodbye of this client names.
+fn session(node: &Node, client: &Client) -> (RoomName, PeerId, u64) {
+    let room = RoomName::new("r").unwrap();
+    let (id, stay) = node.app.resume_key.check(&room, client.welcome["resume"].as_str().unwrap()).unwrap();
+    (room, id, stay)
+}
+
+#[tokio::test]
+async fn r55_goodbyes_that_repeat_one_without_an_answer_share_its_answer() {
+    let (_engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let bob = a.join("r", "Bob").await;
+    until(&mut ada, "peer_joined").await;
+    let (room, id, stay) = session(&b, &bob);
+    // This test waits for nothing in between, so that none is answered.
+    let goodbyes: Vec<_> = (0..3).map(|_| b.app.hub.leave(&room, id, stay)).collect();
+    for goodbye in goodbyes {
+        assert!(goodbye.heard().await, "one of them was carried out for itself");
+    }
+    assert_eq!(until(&mut ada, "peer_left").await["id"], bob.id());
+    assert!(!b.app.hub.leave(&room, id, stay).heard().await);
+}
+
+#[tokio::test]
+async fn r55_repeated_goodbyes_take_one_place_among_the_acts_that_wait_for_the_engine() {
+    let (engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    let bob = a.join("r", "Bob").await;
+    let mut eve = b.join("r", "Eve").await;
+    until(&mut ada, "peer_joined").await;
+    until(&mut ada, "peer_joined").await;
+    engine.set_reachable(false).await;
+    until(&mut ada, "degraded").await;
+    let (room, id, stay) = session(&a, &bob);
+    for _ in 0..PENDING {
+        assert!(a.app.hub.leave(&room, id, stay).heard().await);
+    }
+    ada.send(json!({"type": "state", "state": {"mic": true}})).await;
+    ada.expect_nothing().await;
+    engine.set_reachable(true).await;
+    let left = until(&mut eve, "peer_left").await;
+    assert_eq!((left["id"].as_str(), &left["reason"]), (Some(bob.id()), &json!("left")));
+    until(&mut eve, "state").await;
 }

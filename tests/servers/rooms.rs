@@ -284,3 +284,25 @@ async fn others_are_counted_on_whichever_server_they_are() {
     ada.send(json!({"type": "quality", "links": [{}]})).await;
     eventually("a report", async || metric(a.ops, "roundtable_quality_reports_total").await == 1).await;
 }
+
+#[tokio::test]
+async fn r40_guests_of_a_room_on_several_servers_are_refused_without_asking_the_others() {
+    let (engine, a, b) = two(&[]).await;
+    let mut ada = a.join("r", "Ada").await;
+    ada.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
+    until(&mut ada, "settings").await;
+    let (mut eve, waiting) = try_join(&b, "Eve").await;
+    assert_eq!(waiting["type"], "waiting");
+    // What has to be put in order would wait now.
+    engine.set_reachable(false).await;
+    until(&mut ada, "degraded").await;
+    for message in [
+        json!({"type": "state", "state": {"hand": true}}),
+        json!({"type": "moderate", "action": "settings", "settings": {"lobby": false}}),
+        json!({"type": "sync"}),
+        json!({"type": "broadcast", "data": 1}),
+    ] {
+        eve.send(message.clone()).await;
+        assert_eq!(eve.expect_error("not_admitted").await["re"], message["type"]);
+    }
+}

@@ -38,3 +38,23 @@ async fn r61_a_token_of_somebody_on_another_server_does_not_renew() {
     assert_eq!(ada.expect_error("token_revoked").await["re"], "renew");
     ada.expect_nothing().await;
 }
+
+#[tokio::test]
+async fn r40_a_guest_does_not_renew_and_is_told_without_asking_the_other_servers() {
+    let keys = Keys::new();
+    let settings = [("ROUNDTABLE_TOKEN_SINGLE_PERSON", "true")];
+    let settings: Vec<_> = settings.into_iter().chain(keys.settings("token")).collect();
+    let (engine, a, b) = two(&settings).await;
+    let token =
+        |jti: &str, role: &str| keys.token(json!({"room": "r", "exp": later(3_600.0), "jti": jti, "role": role}));
+    let mut host = a.connect("r").await;
+    host.join_with(json!({"type": "join", "name": "Host", "token": token("host", "host")})).await;
+    host.send(json!({"type": "moderate", "action": "settings", "settings": {"lobby": true}})).await;
+    host.expect("settings").await;
+    let mut eve = b.connect("r").await;
+    eve.send(json!({"type": "join", "name": "Eve", "token": token("eve", "participant")})).await;
+    eve.expect("waiting").await;
+    engine.set_reachable(false).await;
+    eve.send(json!({"type": "renew", "token": token("other", "participant")})).await;
+    assert_eq!(eve.expect_error("not_admitted").await["re"], "renew");
+}

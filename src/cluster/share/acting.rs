@@ -124,6 +124,12 @@ impl<L, C> Share<L, C> {
         Some(Effect::Send { seat, to: &local.handle, frame })
     }
 
+    /// Returns whether a leave request of this seat waits for other servers. A leave that was derived from a lost socket
+    /// does not count: it ends nothing if the member has moved on.
+    pub fn is_leaving(&self, seat: Seat) -> bool {
+        self.pending.iter().any(|pending| pending.act == Act::Leave { seat, reason: LeaveReason::Left })
+    }
+
     /// Returns whether a member enters by this command and has disconnected since. The store is not asked for such a
     /// command any more: the member may be on another server by now, and a command that is ordered later would count as
     /// the later entry. If the store was asked before, it may have ordered the command, which then still waits for its

@@ -22,7 +22,7 @@ mod relaying;
 mod telling;
 
 pub use acting::{Busy, PENDING, Pending};
-pub use moving::HELD;
+pub use moving::{HELD, HELD_BYTES};
 pub use output::{Emit, Output};
 pub use relaying::Undelivered;
 pub use telling::{Happened, News, UNTOLD};

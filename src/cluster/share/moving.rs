@@ -23,6 +23,8 @@ use crate::protocol::{CloseCode, Frame};
 
 /// Maximum number of frames held for a member whose session has not arrived.
 pub const HELD: usize = 1024;
+/// Maximum size of these frames in bytes: the default capacity of a member's send queue.
+pub const HELD_BYTES: usize = 1024 * 1024;
 /// Time after which a session is not resumed because a server has not answered.
 const MOVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -45,6 +47,7 @@ pub(super) struct Awaited {
     from: Option<Post>,
     until: Option<Duration>,
     held: Vec<Frame>,
+    held_bytes: usize,
     overrun: bool,
 }
 
@@ -58,12 +61,16 @@ pub(super) struct Moves {
 
 impl Awaited {
     pub(super) fn new(moves: Option<&Moves>) -> Self {
-        Self { from: moves.map(|moves| moves.from), until: None, held: Vec::new(), overrun: false }
+        Self { from: moves.map(|moves| moves.from), until: None, held: Vec::new(), held_bytes: 0, overrun: false }
     }
 
     pub(super) fn hold(&mut self, frame: Frame) {
-        self.overrun |= self.held.len() >= HELD;
-        if !self.overrun {
+        self.held_bytes += frame.cost();
+        self.overrun |= self.held.len() >= HELD || self.held_bytes > HELD_BYTES;
+        if self.overrun {
+            // Without this frame the session does not go on, and needs none of the others.
+            self.held = Vec::new();
+        } else {
             self.held.push(frame);
         }
     }
