@@ -11,7 +11,7 @@ use roundtable::core::{Act, Seat};
 use roundtable::protocol::{Frame, LeaveReason, Moderation, Role, SettingsPatch, StatePatch, StateValue};
 
 use crate::member::{Is, id};
-use crate::world::{CAPACITY, GRACE, World};
+use crate::world::{CAPACITY, GRACE, WINDOW, World};
 
 const SOON: Duration = Duration::from_secs(5);
 /// The slowest delivery takes 1.5 s, and unacknowledged messages are repeated after two.
@@ -326,6 +326,29 @@ fn who_comes_for_a_session_of_a_room_that_nobody_has_joins() {
             assert!(world.servers[slot].share.is_none());
         }
     }
+}
+
+#[test]
+fn whose_session_does_not_go_on_and_who_does_not_join_leaves_after_the_window() {
+    let mut world = World::new(1, 2);
+    let session = world.join(0, 0, state());
+    world.join(1, 1, state());
+    world.run(SOON);
+    world.kill(0);
+    let seat = world.seat(session);
+    let link = |world: &World| {
+        let room = world.servers[1].share.as_ref().unwrap().replica().unwrap().room();
+        room.seat_of(seat.id).map(|_| room.is_lost(seat.id))
+    };
+    while link(&world) == Some(false) {
+        world.run(Duration::from_secs(1));
+    }
+    // Comes for its session, which is gone with its server, and has hung up by then.
+    world.act(1, Act::Move { seat }, Some(session), Some((session, true)));
+    world.run(Duration::from_secs(1));
+    assert_eq!(link(&world), Some(true));
+    world.run(WINDOW + SOON);
+    assert_eq!(link(&world), None);
 }
 
 #[test]
