@@ -149,7 +149,12 @@ fn r84_a_server_does_not_begin_with_a_folder_that_it_cannot_write_to() {
     drop(Running::start(&[("ROUNDTABLE_RECORDINGS_DIR", folder.path())]));
     // Also fails for root.
     fs::create_dir(folder.file(".probe")).unwrap();
-    let settings = [("ROUNDTABLE_RECORDINGS_DIR", folder.path()), ("ROUNDTABLE_LISTEN", "127.0.0.1:0")];
+    let any_port = "127.0.0.1:0";
+    let settings = [
+        ("ROUNDTABLE_RECORDINGS_DIR", folder.path()),
+        ("ROUNDTABLE_LISTEN", any_port),
+        ("ROUNDTABLE_OPS_LISTEN", any_port),
+    ];
     let said = program(BINARY, &settings).output().unwrap();
     assert!(!said.status.success());
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
